@@ -1,0 +1,1 @@
+"""Commands: one Typer command a file; they parse, call a workflow and show its result."""

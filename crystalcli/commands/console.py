@@ -1,0 +1,58 @@
+"""What a person sees: human text on stdout, or on stderr when ``--json`` wants stdout for one object."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from crystalcli.vocabulary.errors import one_line
+
+
+@dataclass(frozen=True)
+class Face:
+    """The face of one command.
+
+    Args:
+        json: one JSON object on stdout, all human text on stderr.
+        quiet: no human text but warnings and errors.
+    """
+
+    json: bool = False
+    quiet: bool = False
+
+    def console(self) -> Any:
+        """Rich console for human text."""
+        from rich.console import Console
+
+        return Console(stderr=self.json, quiet=self.quiet, highlight=False, markup=False)
+
+    def say(self, text: str) -> None:
+        """One line for people."""
+        if not self.quiet:
+            print(text, file=sys.stderr if self.json else sys.stdout)
+
+    def warn(self, text: str) -> None:
+        """One warning line, always on stderr."""
+        print(f"warning: {one_line(text)}", file=sys.stderr)
+
+    def result(self, data: Mapping[str, Any]) -> None:
+        """The one object of ``--json``; nothing without it."""
+        if self.json:
+            print(json_module.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False))
+
+    @contextmanager
+    def progress(self, label: str, total: int | None) -> Iterator[Any]:
+        """Yield ``advance(n, text)``: a bar on a terminal, silence elsewhere."""
+        console = self.console()
+        if not console.is_terminal:
+            yield lambda _n=1, _text="": None
+            return
+        from rich.progress import Progress
+
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda n=1, text="": bar.update(task, advance=n, description=f"{label} {text}")

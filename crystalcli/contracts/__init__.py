@@ -1,0 +1,1 @@
+"""What a plugin and the core promise each other: option models, part records, hooks, tensors between parts."""

@@ -1,0 +1,90 @@
+"""Tensors between parts, and the modules that parts build. This one imports torch: records must not import it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.vocabulary.quantities import Quantity
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of a graph: nodes (N, D) and edges (E, K) or none."""
+
+    nodes: Tensor
+    edges: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What an architecture makes of a graph: nodes (N, F) scalars, edges (E, G) or none."""
+
+    nodes: Tensor
+    edges: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predicted values of one quantity.
+
+    Args:
+        value: (S,) or (N,) float64 in the quantity's unit; for classes (S, C) probabilities.
+        quantity: name, unit and level.
+        sigma: standard deviation in the same unit, or none.
+        logits: (S, C) unnormalised log-probabilities of a classification, else none.
+    """
+
+    value: Tensor
+    quantity: Quantity
+    sigma: Tensor | None = None
+    logits: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of one quantity for a batch: values (S,) or (N,) float64 and a mask, True where a label exists."""
+
+    value: Tensor
+    mask: Tensor
+
+
+class FeaturesModule(Protocol):
+    """Turns a graph into features; a ``torch.nn.Module`` that knows its widths."""
+
+    node_dim: int
+    edge_dim: int
+
+    def __call__(self, graph: CrystalGraph) -> Features: ...
+
+
+class ArchitectureModule(Protocol):
+    """Turns graph and features into an embedding of known width."""
+
+    embedding_dim: int
+
+    def __call__(self, graph: CrystalGraph, features: Features) -> Embedding: ...
+
+
+class HeadModule(Protocol):
+    """Turns an embedding into predictions, and predictions and labels into a loss."""
+
+    def __call__(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]: ...
+
+    def loss(
+        self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph, kind: str
+    ) -> Tensor:
+        """Scalar loss of a batch in normalised units; missing labels do not count. ``kind``: l1, mse or huber."""
+        ...
+
+
+class Baseline(nn.Module):
+    """A model in closed form, the zeroth term of another: graph → (S,) values in the target's unit, float64."""
+
+    def forward(self, graph: CrystalGraph) -> Tensor:
+        """Return (S,) float64 values."""
+        raise NotImplementedError

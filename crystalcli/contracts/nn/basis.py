@@ -1,0 +1,38 @@
+"""Radial bases: distance → features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+NEGLIGIBLE = -69.0
+"""Exponents below ln(1e-30): their Gaussians are zero, which keeps denormal numbers out of the gradients."""
+
+
+class GaussianBasis(nn.Module):
+    """Gaussian expansion ``u_k(r) = exp(−(r − μ_k)²/σ²)``, σ = step, without the factor ½.
+
+    Xie & Grossman, PRL 120, 145301 (2018), doi:10.1103/PhysRevLett.120.145301, supplement and released code.
+
+    Args:
+        start, stop: first and last centre, Å.
+        step: distance of the centres and width σ, Å.
+    """
+
+    centers: Tensor
+
+    def __init__(self, start: float, stop: float, step: float) -> None:
+        super().__init__()
+        n = round((stop - start) / step) + 1
+        self.register_buffer("centers", torch.linspace(start, stop, n, dtype=torch.float64))
+        self.step = step
+
+    @property
+    def dim(self) -> int:
+        """Number of functions K."""
+        return int(self.centers.shape[0])
+
+    def forward(self, distance: Tensor) -> Tensor:
+        """Expand (E,) distances in Å into (E, K) features."""
+        exponent = -(((distance.unsqueeze(-1) - self.centers.to(distance.dtype)) / self.step) ** 2)
+        return torch.where(exponent < NEGLIGIBLE, 0.0, exponent.clamp_min(NEGLIGIBLE).exp())

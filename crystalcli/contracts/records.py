@@ -1,0 +1,157 @@
+"""The typed records by which a plugin offers its parts. Importing this loads no torch.
+
+A record says what a part is called, which options it has, what it needs and gives, and how to build it;
+``build`` functions import torch when they are called, never when the record is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from crystalcli.contracts.options import NoOptions
+from crystalcli.vocabulary.quantities import Quantity
+
+if TYPE_CHECKING:
+    import ase
+
+    from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule
+    from crystalcli.nouns.arrays import GraphArrays
+
+API_VERSION = 1
+"""Version of the contract between core and plugins; a record made for another is refused."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a part may know of the training split when it is built; saved in the model.
+
+    Args:
+        mean_neighbors: mean number of edges per atom.
+        elements: atomic numbers that occur.
+        target_mean: mean of each target over the training split, in the target's unit.
+        target_scale: standard deviation of each target, never zero.
+    """
+
+    mean_neighbors: float = 12.0
+    elements: tuple[int, ...] = ()
+    target_mean: Mapping[str, float] = field(default_factory=dict)
+    target_scale: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What all parts have in common.
+
+    Args:
+        name: the word users type; lower case, digits and dashes.
+        summary: one line for help and listings.
+        options: frozen dataclass made with :func:`crystalcli.contracts.options.option`.
+        references: papers or DOIs.
+        requires, provides: words such as ``"edges"``, ``"edge-features"``; a model is refused when one of its
+            parts requires what no part before it provides.
+        api: version of the contract the part was written for.
+    """
+
+    family: ClassVar[str]
+    name: str
+    summary: str
+    options: type = NoOptions
+    references: tuple[str, ...] = ()
+    requires: frozenset[str] = frozenset()
+    provides: frozenset[str] = frozenset()
+    api: int = API_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Featurizer(Part):
+    """structure → graph arrays (once, offline, numpy) and graph → features (torch, part of the model).
+
+    Args:
+        options: what fixes the edges; part of the cache's fingerprint.
+        embed_options: what turns a cached graph into features; free to change without rebuilding the cache.
+        build: ``build(options) -> (atoms -> GraphArrays)``.
+        embed: ``embed(embed_options, options, statistics) -> module(graph) -> Features``.
+    """
+
+    family: ClassVar[str] = "featurizer"
+    build: Callable[[Any], Callable[[ase.Atoms], GraphArrays]]
+    embed: Callable[[Any, Any, Statistics], FeaturesModule]
+    embed_options: type = NoOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Training settings that suit an architecture; every one can be overridden by a flag."""
+
+    loss: str = "l1"
+    optimizer: str = "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 0.0
+    batch_size: int = 64
+    epochs: int = 100
+    schedule: str = "one-cycle"
+    clip: float = 10.0
+    ema: float = 0.0
+    patience: int = 0
+    residual_of: str = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture(Part):
+    """graph + features → embedding.
+
+    Args:
+        build: ``build(options, node_dim, edge_dim, statistics) -> module(graph, features) -> Embedding``.
+        featurizer, head: default partners, by name.
+        partner_options: defaults that the architecture wants of its partners, e.g. ``{"crystal": {"pool": "fcmax"}}``.
+        recipe: training settings that suit it.
+    """
+
+    family: ClassVar[str] = "architecture"
+    build: Callable[[Any, int, int, Statistics], ArchitectureModule]
+    featurizer: str = "cgcnn"
+    head: str = "crystal"
+    partner_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recipe: Recipe = Recipe()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head(Part):
+    """embedding → quantities, their loss and their metrics.
+
+    Args:
+        build: ``build(options, embedding_dim, targets, statistics) -> HeadModule``.
+        level: level of the labels it learns.
+    """
+
+    family: ClassVar[str] = "head"
+    build: Callable[[Any, int, tuple[Quantity, ...], Statistics], HeadModule]
+    level: str = "structure"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader(Part):
+    """A file format: path → structures with whatever labels the file holds.
+
+    Args:
+        suffixes: file name endings it claims, e.g. ``(".h5",)``.
+        sniff: ``sniff(path) -> bool``, asked only for files with a claimed ending.
+        read: ``read(path, options) -> iterator of Entry``; raises InputError for a bad file.
+    """
+
+    family: ClassVar[str] = "reader"
+    suffixes: tuple[str, ...]
+    sniff: Callable[[Path], bool]
+    read: Callable[[Path], Iterator[Any]]
+
+
+FAMILIES: dict[str, type[Part]] = {
+    "featurizer": Featurizer,
+    "architecture": Architecture,
+    "head": Head,
+    "reader": Reader,
+}
+"""Families of parts, by the word used in ``crystal plugins list``."""

@@ -1,0 +1,1 @@
+"""Mechanisms: plugin manager, configuration, cache, data sets, models, run folders."""

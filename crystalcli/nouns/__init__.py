@@ -1,0 +1,1 @@
+"""Nouns: structures with their labels, neighbor lists, graphs."""

@@ -1,0 +1,1 @@
+"""Contract tests that built-in and third-party plugins inherit."""

@@ -1,0 +1,100 @@
+"""What can go wrong, each with the exit code that tells a script what to do next.
+
+Every error is one line: ``error: PATH[:LINE]: REASON`` and, after a semicolon, the cure.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import IntEnum
+
+MAX_LINE = 300
+
+
+class Exit(IntEnum):
+    """Exit codes of ``crystal``; the table stands in docs/conventions.md."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    NOTHING_USABLE = 4
+    ENVIRONMENT = 5
+    UNSAFE = 6
+    NUMERICAL = 7
+    STOPPED = 75
+    INTERRUPTED = 130
+
+
+class CrystalError(Exception):
+    """An error that a user can act on: shown as one line, without a traceback."""
+
+    exit_code: Exit = Exit.BUG
+
+    def __init__(self, reason: str, *, path: str | os.PathLike[str] | None = None, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = None if path is None else os.fspath(path)
+        self.line = line
+
+    def __str__(self) -> str:
+        where = "" if self.path is None else self.path + (f":{self.line}" if self.line else "") + ": "
+        return one_line(where + self.reason)
+
+
+class UsageError(CrystalError):
+    """Bad flags, configuration or labels; nothing was done."""
+
+    exit_code = Exit.USAGE
+
+
+class InputError(CrystalError):
+    """One input cannot be used; the others go on (alone, it leaves nothing usable)."""
+
+    exit_code = Exit.NOTHING_USABLE
+
+
+class NothingUsable(CrystalError):
+    """No input was usable."""
+
+    exit_code = Exit.NOTHING_USABLE
+
+
+class EnvironmentProblem(CrystalError):
+    """Disk, memory, device, lock or permission."""
+
+    exit_code = Exit.ENVIRONMENT
+
+
+class UnsafeInput(CrystalError):
+    """A file that tries to do more than hold data."""
+
+    exit_code = Exit.UNSAFE
+
+
+class NumericalFailure(CrystalError):
+    """NaN or explosion; the last good state was kept."""
+
+    exit_code = Exit.NUMERICAL
+
+
+class Stopped(CrystalError):
+    """Stopped by a signal or a time limit; the same command with --resume goes on."""
+
+    exit_code = Exit.STOPPED
+
+
+def one_line(text: str) -> str:
+    """Make ``text`` safe for one terminal line: control characters escaped, at most 300 characters."""
+    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return visible if len(visible) <= MAX_LINE else visible[: MAX_LINE - 1] + "…"
+
+
+def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """Return `` (did you mean 'x'?)`` or, with nothing near, the known words."""
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"known: {', '.join(sorted(known))}" if known else "none are known"

@@ -1,0 +1,1 @@
+"""Workflows: plain functions without printing; each makes files out of files."""

@@ -1,0 +1,1 @@
+"""Reader of the alumina molecular-dynamics files."""

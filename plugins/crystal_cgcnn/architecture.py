@@ -1,0 +1,36 @@
+"""Architectures ``cgcnn`` and ``lcgcn``: the same convolutions with and without norm and outer activation."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from crystal_cgcnn.options import CgcnnOptions
+from crystalcli.contracts.modules import Embedding, Features
+from crystalcli.contracts.nn.convolution import GatedConvolution
+from crystalcli.nouns.graph import CrystalGraph
+
+
+class ConvolutionStack(nn.Module):
+    """Linear embedding of the element features, then T gated convolutions."""
+
+    def __init__(self, node_dim: int, edge_dim: int, options: CgcnnOptions) -> None:
+        super().__init__()
+        self.embedding_dim = options.width
+        self.embed = nn.Linear(node_dim, options.width)
+        self.convolutions = nn.ModuleList(
+            GatedConvolution(
+                options.width,
+                edge_dim,
+                norm=options.norm,
+                activation=options.activation,
+                outer=options.outer_activation,
+            )
+            for _ in range(options.n_conv)
+        )
+
+    def forward(self, graph: CrystalGraph, features: Features) -> Embedding:
+        """Embed every atom, (N, F)."""
+        nodes = self.embed(features.nodes)
+        for convolution in self.convolutions:
+            nodes = convolution(graph, nodes, features.edges)
+        return Embedding(nodes)

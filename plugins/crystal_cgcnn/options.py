@@ -1,0 +1,53 @@
+"""Options of the parts of this package, with units, defaults and bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from crystalcli.contracts.options import option
+
+
+@dataclass(frozen=True)
+class KnnOptions:
+    """What fixes the edges."""
+
+    cutoff: float = option(8.0, "neighbors within this distance", unit="Å", min=0.5, max=30.0)
+    max_neighbors: int = option(12, "nearest neighbors kept per atom", min=1, max=1000)
+    ties: Literal["keep", "cut"] = option("cut", "neighbors tied with the last one: keep all, or cut as published")
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """What turns a graph into features."""
+
+    atom_features: Literal["onehot92", "learned"] = option("onehot92", "element features")
+    gaussian_step: float = option(0.2, "distance and width of the Gaussians", unit="Å", min=0.01, max=2.0)
+
+
+@dataclass(frozen=True)
+class CgcnnOptions:
+    """Architecture ``cgcnn``."""
+
+    n_conv: int = option(3, "convolutions", min=1, max=20)
+    width: int = option(64, "node features", min=1, max=4096)
+    norm: Literal["batch", "none", "layer"] = option("batch", "normalisation in the convolutions")
+    activation: Literal["softplus", "relu", "silu", "tanh", "leaky_relu"] = option("softplus", "non-linearity g")
+    outer_activation: bool = option(True, "apply g after each convolution")
+
+
+@dataclass(frozen=True)
+class LcgcnOptions(CgcnnOptions):
+    """Architecture ``lcgcn``: the same convolution as in its paper, without norm and outer activation."""
+
+    norm: Literal["batch", "none", "layer"] = option("none", "normalisation in the convolutions")
+    outer_activation: bool = option(False, "apply g after each convolution")
+
+
+@dataclass(frozen=True)
+class CrystalHeadOptions:
+    """Head ``crystal``."""
+
+    pool: Literal["average", "max", "fcmax", "sum"] = option("average", "pooling over the atoms")
+    hidden: int = option(128, "width of the fully connected layers", min=1, max=4096)
+    n_hidden: int = option(1, "fully connected layers", min=1, max=20)

@@ -1,0 +1,42 @@
+# Everything is set up in .venv from a bare Python 3.11 and pip.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: quickstart test slow check lint bench pages clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+
+# The program alone, for the quick start.
+$(VENV)/.program: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+# The program with what its tests and checks need.
+$(VENV)/.develop: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@ $(VENV)/.program
+
+quickstart: $(VENV)/.program
+	sh examples/alumina/quickstart.sh
+
+test: $(VENV)/.develop
+	$(BIN)/python -m pytest
+
+slow: $(VENV)/.develop
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.develop
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+bench: $(VENV)/.develop
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) quickstart build dist

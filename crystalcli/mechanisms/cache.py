@@ -118,6 +118,9 @@ class GraphCache:
             raise InputError(f"not a graph cache of version {VERSION}", path=self.path)
         self.recipe = GraphRecipe(str(h.attrs["featurizer"]), json.loads(h.attrs["options"]))
         self.ids: list[str] = list(h["structures/id"].asstr()[()])
+        self.sources: list[str] = list(h["structures/source"].asstr()[()])
+        self.tags: dict[str, list[str]] = {n: list(d.asstr()[()]) for n, d in h.get("tags", {}).items()}
+        self.hashes: NDArray[np.uint8] = h["structures/sha256"][()]
         self.atom_pointers: NDArray[np.int64] = h["structures/atom_pointers"][()]
         self.edge_pointers: NDArray[np.int64] = h["structures/edge_pointers"][()]
         self.cell: NDArray[np.float64] = h["structures/cell"][()]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from crystalcli.contracts.modules import Labels
@@ -38,8 +41,53 @@ class GraphDataset:
         self.offsets = np.concatenate([[0], np.cumsum([len(c) for c in caches])])
         self.columns = {name: _joined(name, caches) for name in first.columns}
 
+    @classmethod
+    def open(cls, paths: Sequence[Path]) -> GraphDataset:
+        """Open ``paths`` as one data set."""
+        return cls([GraphCache(p) for p in paths])
+
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def sources(self) -> list[str]:
+        """``PATH`` or ``PATH:FRAME`` of every structure."""
+        return [s for c in self.caches for s in c.sources]
+
+    @property
+    def tags(self) -> dict[str, list[str]]:
+        """Text columns by name, one text a structure; ``""`` where a structure has none."""
+        names = sorted({n for c in self.caches for n in c.tags})
+        return {n: [t for c in self.caches for t in c.tags.get(n, [""] * len(c))] for n in names}
+
+    def atomic_numbers(self) -> NDArray[np.int64]:
+        """Atomic number of every atom of every structure, (N,); structure k owns ``atom_counts()[k]`` of them."""
+        return np.concatenate([np.asarray(c.array("atoms/atomic_numbers")) for c in self.caches]).astype(np.int64)
+
+    def formulas(self) -> list[str]:
+        """Reduced formula of every structure, elements in alphabetical order (``Al2O3``)."""
+        return reduced_formulas(self.atomic_numbers(), self.atom_counts())
+
+    def elements(self, index: NDArray[np.int64] | None = None) -> list[int]:
+        """Atomic numbers that occur, sorted; of structures ``index`` only if given."""
+        numbers = self.atomic_numbers()
+        if index is not None:
+            stops = np.cumsum(self.atom_counts())
+            numbers = numbers[flat_ranges((stops - self.atom_counts())[index], stops[index])]
+        return [int(z) for z in np.unique(numbers)]
+
+    def runs(self) -> tuple[list[str], NDArray[np.int64]]:
+        """Source file of every structure, and its place (0, 1, …) among the structures of that file, (S,)."""
+        files = [_source_file(s) for s in self.sources]
+        seen: dict[str, int] = {}
+        order = np.empty(len(files), dtype=np.int64)
+        for k, name in enumerate(files):
+            order[k] = seen[name] = seen.get(name, -1) + 1
+        return files, order
+
+    def structure_hashes(self) -> NDArray[np.uint8]:
+        """sha256 of every structure, (S, 32): equal rows are equal crystals."""
+        return np.concatenate([c.hashes for c in self.caches])
 
     def atom_counts(self) -> NDArray[np.int64]:
         """Number of atoms of every structure, (S,)."""
@@ -52,9 +100,7 @@ class GraphDataset:
     def batch(self, index: NDArray[np.int64], targets: Sequence[str] = (), dtype: torch.dtype = torch.float32) -> Batch:
         """Gather structures ``index`` in the order given."""
         part = np.searchsorted(self.offsets, index, side="right") - 1
-        pieces = [
-            _gather(self.caches[p], index[part == p] - self.offsets[p]) for p in np.unique(part)
-        ]
+        pieces = [_gather(self.caches[p], index[part == p] - self.offsets[p]) for p in np.unique(part)]
         order = np.argsort(np.concatenate([np.flatnonzero(part == p) for p in np.unique(part)]), kind="stable")
         graph = _assemble(pieces, dtype) if len(pieces) == 1 else _reordered(pieces, order, dtype)
         return Batch(graph, {t: self._labels(t, index) for t in targets}, index)
@@ -65,6 +111,26 @@ class GraphDataset:
             pointers = np.concatenate([[0], np.cumsum(self.atom_counts())])
             index = flat_ranges(pointers[:-1][index], pointers[1:][index])
         return Labels(torch.as_tensor(column.values[index]), torch.as_tensor(column.mask[index]))
+
+
+def reduced_formulas(numbers: NDArray[np.int64], counts: NDArray[np.int64]) -> list[str]:
+    """Reduced formulas of structures of ``counts`` atoms with the ``numbers`` of all atoms in a row."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    pairs, amounts = np.unique(owner * 128 + numbers, return_counts=True)
+    texts: list[list[tuple[str, int]]] = [[] for _ in counts]
+    for pair, amount in zip(pairs.tolist(), amounts.tolist(), strict=True):
+        texts[pair // 128].append((chemical_symbols[pair % 128], amount))
+    return [_formula(t) for t in texts]
+
+
+def _formula(content: list[tuple[str, int]]) -> str:
+    divisor = math.gcd(*(n for _, n in content))
+    return "".join(s + (str(n // divisor) if n != divisor else "") for s, n in sorted(content))
+
+
+def _source_file(source: str) -> str:
+    head, colon, tail = source.rpartition(":")
+    return head if colon and tail.isdigit() else source
 
 
 def flat_ranges(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -50,9 +50,7 @@ def nearest(
     return mask
 
 
-def build_graph(
-    atoms: ase.Atoms, *, cutoff: float, max_neighbors: int = 0, ties: Ties = "cut"
-) -> GraphArrays:
+def build_graph(atoms: ase.Atoms, *, cutoff: float, max_neighbors: int = 0, ties: Ties = "cut") -> GraphArrays:
     """Build the graph of ``atoms``: all edges within ``cutoff`` Å, or the ``max_neighbors`` shortest of each atom."""
     edge_index, shifts, lengths = neighbor_list(atoms, cutoff)
     if max_neighbors:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -14,10 +14,18 @@ from crystalcli.vocabulary.quantities import Quantity
 
 @dataclass(frozen=True)
 class Features:
-    """Features of a graph: nodes (N, D) and edges (E, K) or none."""
+    """Features of a graph.
+
+    Args:
+        nodes: (N, D).
+        edges: (E, K), or none.
+        envelope: (E,) smooth cutoff f_c(r) in 0 … 1 that every message must be multiplied with, or none. An
+            architecture that honours it gives outputs that do not jump when an edge comes or goes.
+    """
 
     nodes: Tensor
     edges: Tensor | None = None
+    envelope: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,9 @@ class FeaturesModule(Protocol):
     node_dim: int
     edge_dim: int
 
-    def __call__(self, graph: CrystalGraph) -> Features: ...
+    def __call__(self, graph: CrystalGraph) -> Features:
+        """Features of a batch."""
+        ...
 
 
 class ArchitectureModule(Protocol):
@@ -67,13 +77,21 @@ class ArchitectureModule(Protocol):
 
     embedding_dim: int
 
-    def __call__(self, graph: CrystalGraph, features: Features) -> Embedding: ...
+    def __call__(self, graph: CrystalGraph, features: Features) -> Embedding:
+        """Embed the atoms of a batch."""
+        ...
 
 
 class HeadModule(Protocol):
-    """Turns an embedding into predictions, and predictions and labels into a loss."""
+    """Turns an embedding into predictions, and predictions and labels into a loss.
 
-    def __call__(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]: ...
+    A head may have an attribute ``extensive: bool``: whether its structure values add up over the atoms (a total) or
+    not. With it, a target of the other kind is refused before training when crystals differ in size.
+    """
+
+    def __call__(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:
+        """Predict every target of a batch."""
+        ...
 
     def loss(
         self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph, kind: str
@@ -83,7 +101,16 @@ class HeadModule(Protocol):
 
 
 class Baseline(nn.Module):
-    """A model in closed form, the zeroth term of another: graph → (S,) values in the target's unit, float64."""
+    """A model in closed form, the zeroth term of another: graph → (S,) values in the target's unit, float64.
+
+    Weights are buffers, so that they are saved with the model; they have no gradient.
+    """
+
+    name: str = "baseline"
+
+    def options(self) -> dict[str, Any]:
+        """Plain values from which an empty baseline of the same shape can be built."""
+        return {}
 
     def forward(self, graph: CrystalGraph) -> Tensor:
         """Return (S,) float64 values."""

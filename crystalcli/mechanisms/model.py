@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
-from torch import nn
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.modules import Baseline, Labels, Prediction
-from crystalcli.contracts.records import Architecture, Featurizer, Head, Statistics
+from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Statistics
+from crystalcli.mechanisms import baselines as closed_forms
 from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
 
@@ -33,8 +37,8 @@ class ModelSpec:
         embedding: featurizer's name with its embed options.
         architecture, head: parts with their options.
         targets: what the model predicts.
-        statistics: of the training split.
-        baseline: name of the zeroth term, or ``none``.
+        statistics: of the training split; of the residual where a target has a baseline.
+        baselines: zeroth term by target, name and options of :mod:`crystalcli.mechanisms.baselines`.
     """
 
     graph: PartChoice
@@ -43,7 +47,7 @@ class ModelSpec:
     head: PartChoice
     targets: tuple[Quantity, ...]
     statistics: Statistics
-    baseline: str = "none"
+    baselines: Mapping[str, PartChoice] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary, the inverse of :meth:`from_json`."""
@@ -58,58 +62,144 @@ class ModelSpec:
             **parts,
             targets=tuple(Quantity(**q) for q in data["targets"]),
             statistics=statistics,
-            baseline=data["baseline"],
+            baselines={t: PartChoice(**choice) for t, choice in data["baselines"].items()},
         )
 
     def with_statistics(self, statistics: Statistics) -> ModelSpec:
         """The same model with other statistics."""
         return replace(self, statistics=statistics)
 
+    def with_baselines(self, fitted: Mapping[str, Baseline]) -> ModelSpec:
+        """The same model on top of ``fitted`` baselines, one by target; give them to :class:`CrystalModel` too."""
+        return replace(self, baselines={t: PartChoice(b.name, b.options()) for t, b in fitted.items()})
+
 
 class CrystalModel(nn.Module):
     """Graph → ``{quantity: Prediction}``.
+
+    Args:
+        spec: what to build.
+        fitted: baselines by target; without them the baselines of ``spec`` are built empty, to be loaded.
 
     Raises:
         UsageError: a part that is not installed, or parts that do not fit together.
     """
 
-    def __init__(self, spec: ModelSpec, baseline: Baseline | None = None) -> None:
+    def __init__(self, spec: ModelSpec, fitted: Mapping[str, Baseline] | None = None) -> None:
         super().__init__()
         self.spec = spec
-        reg = registry()
-        featurizer = cast(Featurizer, reg.get("featurizer", spec.graph.name))
-        architecture = cast(Architecture, reg.get("architecture", spec.architecture.name))
-        head = cast(Head, reg.get("head", spec.head.name))
-        graph_options = opt.make(featurizer.options, spec.graph.options, owner=f"featurizer {featurizer.name}")
-        embed_options = opt.make(
-            featurizer.embed_options, spec.embedding.options, owner=f"featurizer {featurizer.name}"
+        featurizer, architecture, head = parts(spec)
+        refuse_misfits(featurizer, architecture, head, spec.targets)
+        graph_options = _options(featurizer, featurizer.options, spec.graph)
+        self.features = featurizer.embed(
+            _options(featurizer, featurizer.embed_options, spec.embedding), graph_options, spec.statistics
         )
-        self.features = featurizer.embed(embed_options, graph_options, spec.statistics)
         self.architecture = architecture.build(
-            opt.make(architecture.options, spec.architecture.options, owner=f"architecture {architecture.name}"),
+            _options(architecture, architecture.options, spec.architecture),
             self.features.node_dim,
             self.features.edge_dim,
             spec.statistics,
         )
         self.head = head.build(
-            opt.make(head.options, spec.head.options, owner=f"head {head.name}"),
-            self.architecture.embedding_dim,
-            spec.targets,
-            spec.statistics,
+            _options(head, head.options, spec.head), self.architecture.embedding_dim, spec.targets, spec.statistics
         )
-        self.baseline = baseline
+        if fitted is None:
+            fitted = {t: closed_forms.blank(c.name, c.options) for t, c in spec.baselines.items()}
+        self.baseline_targets = tuple(t.name for t in spec.targets if t.name in fitted)
+        self.baselines = nn.ModuleList(fitted[t] for t in self.baseline_targets)
 
-    def forward(self, graph: CrystalGraph) -> dict[str, Prediction]:
-        """Predict every target of the model."""
-        embedding = self.architecture(graph, self.features(graph))
-        predictions = self.head(graph, embedding)
-        if self.baseline is None:
+    def forward(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> dict[str, Prediction]:
+        """Predict every target.
+
+        Args:
+            graph: a batch of S crystals.
+            zeroth: (S,) float64 values of the baselines by target, if computed before (training does this once);
+                without it they are computed from the graph.
+        """
+        predictions = self.head(graph, self.architecture(graph, self.features(graph)))
+        if not self.baseline_targets:
             return predictions
-        zeroth = self.baseline(graph)
-        (name,) = predictions
-        return {name: replace(predictions[name], value=predictions[name].value + zeroth)}
+        zeroth = self.zeroth(graph) if zeroth is None else zeroth
+        return {
+            name: replace(p, value=p.value + zeroth[name]) if name in zeroth else p for name, p in predictions.items()
+        }
 
-    def loss(self, graph: CrystalGraph, labels: Mapping[str, Labels], kind: str) -> Any:
-        """Predictions of a batch and their loss."""
-        predictions = self(graph)
+    def zeroth(self, graph: CrystalGraph) -> dict[str, Tensor]:
+        """Values of the baselines, (S,) float64 by target; empty without baselines."""
+        return {t: b(graph) for t, b in zip(self.baseline_targets, self.baselines, strict=True)}
+
+    def loss(
+        self, graph: CrystalGraph, labels: Mapping[str, Labels], kind: str, zeroth: Mapping[str, Tensor] | None = None
+    ) -> tuple[dict[str, Prediction], Tensor]:
+        """Predictions of a batch and their loss in normalised units (``kind``: l1, mse, huber)."""
+        predictions = self(graph, zeroth)
         return predictions, self.head.loss(predictions, labels, graph, kind)
+
+
+def parts(spec: ModelSpec) -> tuple[Featurizer, Architecture, Head]:
+    """The records of the parts that ``spec`` names.
+
+    Raises:
+        UsageError: one is not installed.
+    """
+    reg = registry()
+    return (
+        cast(Featurizer, reg.get("featurizer", spec.graph.name)),
+        cast(Architecture, reg.get("architecture", spec.architecture.name)),
+        cast(Head, reg.get("head", spec.head.name)),
+    )
+
+
+def _options(part: Part, model: type, choice: PartChoice) -> Any:
+    return opt.make(model, choice.options, owner=f"{part.family} {part.name}")
+
+
+def refuse_misfits(
+    featurizer: Featurizer, architecture: Architecture, head: Head, targets: tuple[Quantity, ...]
+) -> None:
+    """Refuse parts that do not fit together, before anything runs.
+
+    Raises:
+        UsageError: a part requires what no part before it provides, or a target's level is not the head's.
+    """
+    provided: set[str] = set()
+    for part in (featurizer, architecture, head):
+        missing = sorted(part.requires - provided)
+        if missing:
+            before = f"{featurizer.family} '{featurizer.name}'"
+            if part is head:
+                before = f"{architecture.family} '{architecture.name}'"
+            raise UsageError(
+                f"{part.family} '{part.name}' requires {', '.join(missing)}, which {before} does not provide;"
+                " choose another part (crystal plugins list)"
+            )
+        provided |= part.provides
+    if not targets:
+        raise UsageError("the model has no target; name one with --targets")
+    for t in targets:
+        if t.level != head.level:
+            raise UsageError(f"head '{head.name}' learns {head.level} labels; '{t.name}' is one per {t.level}")
+
+
+def refuse_mixed_sizes(model: CrystalModel, atom_counts: NDArray[np.int64]) -> None:
+    """Refuse a total label under an intensive head, or the reverse, when crystals differ in size.
+
+    Raises:
+        UsageError: with the cure.
+    """
+    extensive = getattr(model.head, "extensive", None)
+    if extensive is None or len(np.unique(atom_counts)) < 2:
+        return
+    low, high = int(atom_counts.min()), int(atom_counts.max())
+    for t in model.spec.targets:
+        if t.level != "structure" or t.classes or t.extensive == extensive:
+            continue
+        if t.extensive:
+            raise UsageError(
+                f"label '{t.name}' is a total and crystals have {low} to {high} atoms, but the head's value does not"
+                " grow with the crystal; declare the label per atom when building the graphs, or use --pool sum"
+            )
+        raise UsageError(
+            f"label '{t.name}' does not grow with the crystal, but the head's value does (crystals have {low} to {high}"
+            " atoms); use --pool average, max or fcmax, or declare the label a total when building the graphs"
+        )

@@ -1,0 +1,65 @@
+"""Statistics of the training split that parts may know: neighbor counts, elements, mean and scale of each target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalcli.contracts.records import Statistics
+from crystalcli.mechanisms.dataset import GraphDataset
+
+ALMOST_CONSTANT = 1e-12
+
+
+def target_statistics(
+    dataset: GraphDataset,
+    targets: Sequence[str],
+    train_index: NDArray[np.int64],
+    zeroth: Mapping[str, NDArray[np.float64]] | None = None,
+) -> Statistics:
+    """Statistics of structures ``train_index``; of the residual for targets with a baseline.
+
+    Means and scales of a total are per atom: a head with extensive values multiplies with the number of atoms.
+
+    Args:
+        dataset: where the structures and labels are.
+        targets: labels to be learned; classes get mean 0 and scale 1.
+        train_index: the training split; nothing else is looked at.
+        zeroth: values of the baselines for *all* structures of ``dataset``, by target.
+    """
+    atoms, edges = dataset.atom_counts(), dataset.edge_counts()
+    mean, scale = {}, {}
+    for name in targets:
+        mean[name], scale[name] = _mean_and_scale(dataset, name, train_index, (zeroth or {}).get(name))
+    seen: set[int] = set()
+    for start in range(0, len(train_index), 1000):
+        seen.update(np.unique(dataset.batch(train_index[start : start + 1000]).graph.atomic_numbers.numpy()).tolist())
+    return Statistics(
+        mean_neighbors=float(edges[train_index].sum() / max(atoms[train_index].sum(), 1)),
+        elements=tuple(sorted(seen)),
+        target_mean=mean,
+        target_scale=scale,
+    )
+
+
+def _mean_and_scale(
+    dataset: GraphDataset, name: str, index: NDArray[np.int64], zeroth: NDArray[np.float64] | None
+) -> tuple[float, float]:
+    column = dataset.columns[name]
+    if column.quantity.classes:
+        return 0.0, 1.0
+    if column.quantity.level == "site":
+        pointers = np.concatenate([[0], np.cumsum(dataset.atom_counts())])
+        index = np.concatenate([np.arange(pointers[i], pointers[i + 1]) for i in index])
+    index = index[column.mask[index]]
+    values = column.values[index]
+    if zeroth is not None:
+        values = values - zeroth[index]
+    if column.quantity.extensive and column.quantity.level == "structure":
+        values = values / dataset.atom_counts()[index]
+    if len(values) == 0:
+        return 0.0, 1.0
+    mean, scale = float(values.mean()), float(values.std())
+    return mean, scale if scale > ALMOST_CONSTANT * max(1.0, abs(mean)) else 1.0

@@ -83,7 +83,9 @@ def collate(crystals: Sequence[GraphArrays], dtype: torch.dtype = torch.float32)
         cell_shifts=torch.as_tensor(np.concatenate([c.cell_shifts for c in crystals]), dtype=dtype),
         structure_index=torch.as_tensor(np.repeat(np.arange(len(crystals)), counts)),
         atom_counts=torch.as_tensor(counts),
-        fields={k: torch.as_tensor(np.concatenate([c.fields[k] for c in crystals]), dtype=dtype) for k in sorted(names)},
+        fields={
+            k: torch.as_tensor(np.concatenate([c.fields[k] for c in crystals]), dtype=dtype) for k in sorted(names)
+        },
     )
 
 

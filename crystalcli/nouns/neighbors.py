@@ -1,66 +1,226 @@
-"""Neighbor lists with all periodic images, exact for every cell."""
+"""Neighbor lists with all periodic images, exact for every cell: tiny, needle-like, skewed, left-handed, any pbc.
+
+The search itself is pymatgen's cell list; what stands around it here makes it exact and cheap where it alone is not:
+atoms outside the cell are wrapped first and the shifts converted back, zero vectors along non-periodic directions are
+completed, far-apart atoms go through a k-d tree (the cell list would allocate every empty cell between them), and the
+search for the nearest few starts with a smaller sphere.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import ase
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from crystalcli.nouns.arrays import GraphArrays
+from crystalcli.vocabulary.errors import InputError
 
 Ties = Literal["keep", "cut"]
 TIE_TOLERANCE = 1e-6
-"""Distances closer than this, in Å, count as equal."""
+"""Distances closer than this, in Å, count as equal: at the cutoff, and at the last place of the nearest few."""
+
+_MAX_CELLS = 2_000_000
+"""More cells of the cell list than this, and the k-d tree is used."""
+
+_FIRST_GUESS = 2.5
+"""The first sphere of a search for the nearest M holds this many times M atoms at the mean density."""
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs in any order: centres, neighbors (E,), shifts (E, 3) of the wrapped atoms, lengths (E,) Å."""
+
+    centre: NDArray[np.int64]
+    neighbor: NDArray[np.int64]
+    shift: NDArray[np.int64]
+    length: NDArray[np.float64]
+
+    def take(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> _Pairs:
+        return _Pairs(self.centre[which], self.neighbor[which], self.shift[which], self.length[which])
+
+
+@dataclass(frozen=True)
+class _Wrapped:
+    """Atoms moved into their cell: positions (N, 3), complete cell (3, 3), pbc (3,), and by how many cells (N, 3)."""
+
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    pbc: NDArray[np.bool_]
+    moved: NDArray[np.int64]
 
 
 def neighbor_list(atoms: ase.Atoms, cutoff: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Find every pair with all images within ``cutoff`` Å.
+    """Find every pair with all images within ``cutoff`` Å (that distance included, with the tolerance of ties).
 
     Returns:
-        edge_index (2, E) sorted by centre then distance, cell_shifts (E, 3), lengths (E,) in Å.
+        edge_index (2, E), cell_shifts (E, 3), lengths (E,) in Å; sorted by centre, distance, neighbor, shift, where
+        distances that differ by less than the tolerance count as equal, so that noise does not change the order.
+
+    Raises:
+        InputError: the cell is flat along a periodic direction, or a number is not finite.
     """
-    positions = np.ascontiguousarray(atoms.positions, dtype=np.float64)
-    lattice = np.ascontiguousarray(atoms.cell.complete().array, dtype=np.float64)
-    pbc = np.ascontiguousarray(atoms.pbc, dtype=np.int64)
-    i, j, shifts, lengths = find_points_in_spheres(
-        all_coords=positions, center_coords=positions, r=float(cutoff), pbc=pbc, lattice=lattice, tol=1e-8
-    )
-    shifts = shifts.astype(np.int64)
-    real = ~((i == j) & (shifts == 0).all(axis=1))
-    i, j, shifts, lengths = i[real], j[real], shifts[real], lengths[real]
-    order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, np.round(lengths / TIE_TOLERANCE), i))
-    return np.stack([i, j])[:, order].astype(np.int64), shifts[order], lengths[order]
+    wrapped = _wrap(atoms)
+    return _finished(_sorted(_within(wrapped, np.arange(len(atoms)), cutoff)), wrapped)
 
 
-def nearest(
-    edge_index: NDArray[np.int64], lengths: NDArray[np.float64], n_atoms: int, count: int, ties: Ties
-) -> NDArray[np.bool_]:
-    """Mask of the ``count`` shortest edges of every centre; edges tied with the last one stay or go with ``ties``."""
-    starts = np.searchsorted(edge_index[0], np.arange(n_atoms))
-    rank = np.arange(len(lengths)) - starts[edge_index[0]]
-    mask: NDArray[np.bool_] = rank < count
-    if ties == "keep":
-        last = np.full(n_atoms, np.inf)
-        at_limit = rank == count - 1
-        last[edge_index[0][at_limit]] = lengths[at_limit]
-        mask |= lengths <= last[edge_index[0]] + TIE_TOLERANCE
-    return mask
+def nearest_neighbors(
+    atoms: ase.Atoms, cutoff: float, count: int, ties: Ties = "cut"
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Find the ``count`` nearest neighbors of every atom within ``cutoff`` Å; all of them where there are fewer.
+
+    Edges tied with the last one (within the tolerance) all stay with ``ties="keep"``; with ``"cut"`` exactly
+    ``count`` stay, those of lower neighbor index first.
+
+    Returns:
+        As :func:`neighbor_list`.
+    """
+    wrapped = _wrap(atoms)
+    n_atoms = len(atoms)
+    everyone = np.arange(n_atoms)
+    guess = _first_radius(wrapped, count)
+    if guess > 0.75 * cutoff:
+        return _finished(
+            _sorted(_shortest(_within(wrapped, everyone, cutoff), n_atoms, count)[0], count, ties), wrapped
+        )
+    near, reach = _shortest(_within(wrapped, everyone, guess), n_atoms, count)
+    sparse = reach >= guess - TIE_TOLERANCE  # not full, or a tie may go on beyond the first sphere
+    if sparse.any():
+        far, _ = _shortest(_within(wrapped, np.flatnonzero(sparse), cutoff), n_atoms, count)
+        near = _joined(near.take(~sparse[near.centre]), far)
+    return _finished(_sorted(near, count, ties), wrapped)
 
 
 def build_graph(atoms: ase.Atoms, *, cutoff: float, max_neighbors: int = 0, ties: Ties = "cut") -> GraphArrays:
-    """Build the graph of ``atoms``: all edges within ``cutoff`` Å, or the ``max_neighbors`` shortest of each atom."""
-    edge_index, shifts, lengths = neighbor_list(atoms, cutoff)
+    """Build the graph of ``atoms``: all edges within ``cutoff`` Å, or the ``max_neighbors`` shortest of each atom.
+
+    Raises:
+        InputError: as :func:`neighbor_list`.
+    """
     if max_neighbors:
-        kept = nearest(edge_index, lengths, len(atoms), max_neighbors, ties)
-        edge_index, shifts = edge_index[:, kept], shifts[kept]
+        edge_index, shifts, _ = nearest_neighbors(atoms, cutoff, max_neighbors, ties)
+    else:
+        edge_index, shifts, _ = neighbor_list(atoms, cutoff)
     return GraphArrays(
-        positions=np.asarray(atoms.positions, dtype=np.float64),
-        cell=np.asarray(atoms.cell.array, dtype=np.float64),
-        pbc=np.asarray(atoms.pbc, dtype=bool),
-        atomic_numbers=np.asarray(atoms.numbers, dtype=np.int64),
+        positions=np.array(atoms.positions, dtype=np.float64),
+        cell=np.array(atoms.cell.array, dtype=np.float64),
+        pbc=np.array(atoms.pbc, dtype=bool),
+        atomic_numbers=np.array(atoms.numbers, dtype=np.int64),
         edge_index=edge_index,
         cell_shifts=shifts,
     )
+
+
+def _wrap(atoms: ase.Atoms) -> _Wrapped:
+    positions = np.asarray(atoms.positions, dtype=np.float64)
+    pbc = np.asarray(atoms.pbc, dtype=bool)
+    given = np.asarray(atoms.cell.array, dtype=np.float64)
+    if not (np.isfinite(positions).all() and np.isfinite(given).all()):
+        raise InputError("a position or cell vector is not a finite number")
+    if (flat := pbc & ~given.any(axis=1)).any():
+        raise InputError(f"periodic along cell vector {int(np.flatnonzero(flat)[0]) + 1}, which has zero length")
+    cell = np.where(pbc[:, None], given, 0.0)  # vectors of non-periodic directions mean nothing for the search
+    cell = np.asarray(ase.cell.Cell(cell).complete().array, dtype=np.float64)
+    volume = abs(np.linalg.det(cell))
+    if not volume > 1e-9 * np.prod(np.linalg.norm(cell, axis=1)):
+        raise InputError(f"the cell is flat (volume {volume:.3g} Å³)")
+    moved = np.where(pbc, np.floor(positions @ np.linalg.inv(cell)), 0.0)
+    return _Wrapped(positions - moved @ cell, cell, pbc, moved.astype(np.int64))
+
+
+def _within(wrapped: _Wrapped, centres: NDArray[np.int64], cutoff: float) -> _Pairs:
+    """All pairs of ``centres`` with length at most ``cutoff`` plus the tolerance."""
+    reach = cutoff + TIE_TOLERANCE
+    extent = np.ptp(wrapped.positions, axis=0) if len(wrapped.positions) else np.zeros(3)
+    cells = float(np.prod(np.ceil((extent + 2 * reach) / reach)))
+    pairs = (_cell_list if cells < _MAX_CELLS else _tree)(wrapped, centres, reach)
+    real = (pairs.length <= reach) & ((pairs.centre != pairs.neighbor) | pairs.shift.any(axis=1))
+    return pairs.take(real)
+
+
+def _cell_list(wrapped: _Wrapped, centres: NDArray[np.int64], reach: float) -> _Pairs:
+    from pymatgen.optimization.neighbors import find_points_in_spheres
+
+    points = np.ascontiguousarray(wrapped.positions)
+    i, j, shift, length = find_points_in_spheres(
+        all_coords=points,
+        center_coords=np.ascontiguousarray(points[centres]),
+        r=reach + TIE_TOLERANCE,
+        pbc=np.ascontiguousarray(wrapped.pbc, dtype=np.int64),
+        lattice=np.ascontiguousarray(wrapped.cell),
+        tol=1e-8,
+    )
+    return _Pairs(centres[i], np.asarray(j, dtype=np.int64), np.rint(shift).astype(np.int64), length)
+
+
+def _tree(wrapped: _Wrapped, centres: NDArray[np.int64], reach: float) -> _Pairs:
+    from scipy.spatial import cKDTree
+
+    points, cell = wrapped.positions, wrapped.cell
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    span = np.where(wrapped.pbc, np.ceil(reach / heights), 0).astype(int)
+    shifts = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in span), indexing="ij"), axis=-1).reshape(-1, 3)
+    low, high = points[centres].min(axis=0) - reach, points[centres].max(axis=0) + reach
+    images = points[None] + (shifts @ cell)[:, None]
+    image, atom = np.nonzero(((images >= low) & (images <= high)).all(axis=2))
+    found = cKDTree(points[centres]).sparse_distance_matrix(
+        cKDTree(images[image, atom]), reach + TIE_TOLERANCE, output_type="ndarray"
+    )
+    return _Pairs(centres[found["i"]], atom[found["j"]], shifts[image[found["j"]]].astype(np.int64), found["v"])
+
+
+def _first_radius(wrapped: _Wrapped, count: int) -> float:
+    """Radius of a sphere that holds a few times ``count`` atoms at the mean density; infinite if that is unknown."""
+    if not wrapped.pbc.all() or not len(wrapped.positions):
+        return np.inf
+    density = len(wrapped.positions) / abs(np.linalg.det(wrapped.cell))
+    return float(np.cbrt(_FIRST_GUESS * (count + 1) * 3 / (4 * np.pi * density)))
+
+
+def _shortest(pairs: _Pairs, n_atoms: int, count: int) -> tuple[_Pairs, NDArray[np.float64]]:
+    """The ``count`` shortest pairs of every centre with all their ties, and how far they reach, (n_atoms,).
+
+    A centre with fewer pairs reaches to infinity.
+    """
+    pairs = pairs.take(np.lexsort((pairs.length, pairs.centre)))
+    group = _groups(pairs)
+    starts = np.searchsorted(pairs.centre, np.arange(n_atoms))
+    last = starts + count - 1
+    full = np.diff(np.append(starts, len(group))) >= count
+    last_group = np.full(n_atoms, np.iinfo(np.int64).max)
+    last_group[full] = group[last[full]]
+    kept = group <= last_group[pairs.centre]
+    reach = np.full(n_atoms, np.inf)
+    reach[full] = pairs.length[np.searchsorted(group, last_group[full], side="right") - 1]
+    return pairs.take(kept), reach
+
+
+def _groups(pairs: _Pairs) -> NDArray[np.int64]:
+    """Number the runs of equal lengths of pairs sorted by centre and length."""
+    if not len(pairs.length):
+        return np.zeros(0, dtype=np.int64)
+    new = (np.diff(pairs.centre) != 0) | (np.diff(pairs.length) > TIE_TOLERANCE)
+    return np.concatenate([[0], np.cumsum(new)])
+
+
+def _sorted(pairs: _Pairs, count: int = 0, ties: Ties = "keep") -> _Pairs:
+    """Sort by centre, distance with tolerance, neighbor and shift; cut to ``count`` a centre if asked."""
+    pairs = pairs.take(np.lexsort((pairs.length, pairs.centre)))
+    x, y, z = pairs.shift.T
+    pairs = pairs.take(np.lexsort((z, y, x, pairs.neighbor, _groups(pairs))))
+    if not count or ties == "keep":
+        return pairs
+    first = np.searchsorted(pairs.centre, pairs.centre)
+    return pairs.take(np.arange(len(pairs.centre)) - first < count)
+
+
+def _joined(a: _Pairs, b: _Pairs) -> _Pairs:
+    return _Pairs(*(np.concatenate([getattr(a, f), getattr(b, f)]) for f in _Pairs.__dataclass_fields__))
+
+
+def _finished(pairs: _Pairs, wrapped: _Wrapped) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Convert the shifts back to the atoms as given: r_j + S·A − r_i is the same vector."""
+    shift = pairs.shift - wrapped.moved[pairs.neighbor] + wrapped.moved[pairs.centre]
+    return np.stack([pairs.centre, pairs.neighbor]), shift, pairs.length

@@ -8,7 +8,8 @@ from typing import Annotated, cast
 
 import typer
 
-from crystalcli.commands.plugin_flags import Source, names, plugin_command
+from crystalcli.commands.command import plugin_command
+from crystalcli.commands.plugin_flags import Source, names
 from crystalcli.contracts.records import Featurizer
 from crystalcli.mechanisms.plugin_manager import registry
 

@@ -1,107 +1,212 @@
-"""Flags contributed by the parts chosen on the same command line.
+"""Flags contributed by the parts chosen on the same command line, in the environment or in a configuration file.
 
-A command class made by :func:`plugin_command` looks for ``--arch NAME`` and its like before parsing, asks the
-chosen parts for their options and adds them as real flags, in a help panel of their own.
+A command says which parts are chosen (:data:`Chooser`); the options of those parts become real flags in a help
+panel of their own. ``--n-conv`` may also be spelled ``--lcgcn.n-conv``; where two owners declare the same flag only
+the long spelling is accepted.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Part
 from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.vocabulary.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Source:
-    """A part of a command line whose options become flags: the part and the options model that counts."""
+    """A part whose options become flags.
+
+    Args:
+        part: the chosen part.
+        model: the options model that counts here, e.g. the featurizer's ``embed_options`` in training.
+        defaults: values that count as defaults, e.g. what an architecture wants of its head.
+    """
 
     part: Part
     model: type
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a command line has chosen.
+
+    Args:
+        sources: the chosen parts.
+        defaults: defaults of the command's own options that follow from the choice, by parameter name.
+    """
+
+    sources: Sequence[Source]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Given:
-    """Values of one part's flags; ``explicit`` are those not left at their defaults."""
+    """Values of one part's options; ``explicit`` are those not left at their defaults."""
 
     values: dict[str, Any]
     explicit: dict[str, Any]
 
 
-Chooser = Callable[[Callable[[str, str | None], str | None]], Sequence[Source]]
-"""``chooser(word)`` returns the chosen parts; ``word(flag, default)`` tells what a flag says before parsing."""
+Word = Callable[[str, str | None], str | None]
+Chooser = Callable[[Word], "Choice | Sequence[Source]"]
+"""``chooser(word)``: the chosen parts; ``word(flag, default)`` tells what a flag, the environment or a file says."""
 
 
-def flags(source: Source) -> list[Any]:
+@dataclass(frozen=True)
+class Flag:
+    """One option of a chosen part as a flag of the command."""
+
+    source: Source
+    spec: opt.OptionSpec
+    key: str
+    shared: bool
+
+    @property
+    def dest(self) -> str:
+        """Name of the parameter, unique in the command."""
+        return f"{self.source.part.family}__{self.spec.name}"
+
+    @property
+    def owner(self) -> str:
+        """The part as people say it."""
+        return f"{self.source.part.family} {self.source.part.name}"
+
+    @property
+    def short(self) -> str:
+        """``--n-conv``."""
+        return f"--{self.spec.flag}"
+
+    @property
+    def long(self) -> str:
+        """``--lcgcn.n-conv``, which always works."""
+        return f"--{self.key}.{self.spec.flag}"
+
+    def spellings(self, flag: str) -> tuple[str, ...]:
+        """The flag and, for a switch, its negative."""
+        return (flag, f"--no-{flag[2:]}") if self.spec.type is bool else (flag,)
+
+    def aliases(self) -> dict[str, str]:
+        """Other spellings → the declared one."""
+        declared = self.spellings(self.long if self.shared else self.short)
+        found = dict(zip(self.spellings(self.long), declared, strict=True))
+        if self.spec.type is bool:
+            found[f"--{self.key}.no-{self.spec.flag}"] = declared[1]
+        return {a: b for a, b in found.items() if a != b}
+
+
+def collect(sources: Sequence[Source], own: Iterable[str]) -> list[Flag]:
+    """All flags of the chosen parts; ``own`` are the flags that the command itself declares."""
+    pairs = [(s, spec) for s in sources for spec in opt.specs(s.model)]
+    taken = set(own)
+    flags = []
+    for source, spec in pairs:
+        same = [(s, x) for s, x in pairs if x.flag == spec.flag]
+        name = source.part.name
+        key = f"{source.part.family}-{name}" if sum(s.part.name == name for s, _ in same) > 1 else name
+        shared = len(same) > 1 or not taken.isdisjoint({f"--{spec.flag}", f"--no-{spec.flag}"})
+        flags.append(Flag(source, spec, key, shared))
+    return flags
+
+
+def parameters(flags: Sequence[Flag], command: str) -> list[Any]:
     """Let Typer turn a made-up signature into its own parameters."""
 
     def stub(**_: Any) -> None: ...
 
-    parameters = [
+    made = [
         inspect.Parameter(
-            s.name,
+            flag.dest,
             inspect.Parameter.KEYWORD_ONLY,
-            default=s.default,
-            annotation=Annotated[
-                s.type,
-                typer.Option(
-                    help=s.help + (f" [{s.unit}]" if s.unit else ""),
-                    min=s.min,
-                    max=s.max,
-                    envvar=f"CRYSTAL_{s.name.upper()}",
-                    show_envvar=False,
-                    rich_help_panel=f"{source.part.family} {source.part.name}",
-                ),
-            ],
+            default=flag.source.defaults.get(flag.spec.name, flag.spec.default),
+            annotation=Annotated[flag.spec.type, _option(flag, command)],
         )
-        for s in opt.specs(source.model)
+        for flag in flags
     ]
-    stub.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    stub.__annotations__ = {p.name: p.annotation for p in parameters}
+    stub.__signature__ = inspect.Signature(made)  # type: ignore[attr-defined]
+    stub.__annotations__ = {p.name: p.annotation for p in made}
     app = typer.Typer(add_completion=False)
     app.command()(stub)
     return list(typer.main.get_command(app).params)  # type: ignore[attr-defined]
 
 
-def plugin_command(chooser: Chooser) -> type[TyperCommand]:
-    """Command class whose flags include those of the parts that ``chooser`` picks."""
-
-    class PluginCommand(TyperCommand):
-        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            chosen = chooser(lambda flag, default: word(args, flag, default))
-            ctx.meta["crystal.flags"] = [(s, flags(s)) for s in chosen]
-            return super().parse_args(ctx, args)
-
-        def get_params(self, ctx: Any) -> list[Any]:
-            return super().get_params(ctx) + [q for _, fs in ctx.meta.get("crystal.flags", []) for q in fs]
-
-        def invoke(self, ctx: Any) -> Any:
-            ctx.obj = {}
-            for source, fs in ctx.meta["crystal.flags"]:
-                given = ctx.obj.setdefault((source.part.family, source.part.name), Given({}, {}))
-                for q in fs:
-                    value = ctx.params.pop(q.name)
-                    given.values[q.name] = value
-                    if ctx.get_parameter_source(q.name).name != "DEFAULT":
-                        given.explicit[q.name] = value
-            return super().invoke(ctx)
-
-    return PluginCommand
+def _option(flag: Flag, command: str) -> Any:
+    spec = flag.spec
+    unit = f" ({spec.unit})" if spec.unit else ""
+    upper = flag.key.upper().replace("-", "_")
+    names = [f"{upper}_{spec.name.upper()}"] + ([] if flag.shared else [spec.name.upper()])
+    return typer.Option(
+        "/".join(flag.spellings(flag.long if flag.shared else flag.short)),
+        help=spec.help.replace("[", r"\[") + unit,
+        min=spec.min,
+        max=spec.max,
+        envvar=[f"CRYSTAL_{middle}{n}" for n in names for middle in (command, "")],
+        show_envvar=False,
+        rich_help_panel=f"{flag.source.part.family.capitalize()} {flag.source.part.name}",
+    )
 
 
-def word(args: list[str], flag: str, default: str | None) -> str | None:
-    """What ``flag`` says in ``args``; the last one wins."""
-    seen = args[: args.index("--")] if "--" in args else args
-    found = [b for a, b in zip(seen, seen[1:], strict=False) if a == flag]
-    found += [a.split("=", 1)[1] for a in seen if a.startswith(flag + "=")]
-    return found[-1] if found else default
+def respell(args: Sequence[str], flags: Sequence[Flag], own: Mapping[str, str], command: str) -> list[str]:
+    """Write every long spelling in ``args`` as the flag the parser knows.
+
+    Args:
+        args: the command line.
+        flags: of the chosen parts.
+        own: flags that the command itself declares → its name of the option.
+        command: the command's name.
+
+    Raises:
+        UsageError: a flag that two owners declare; names both and their long spellings.
+    """
+    aliases = {a: b for f in flags for a, b in f.aliases().items()}
+    aliases |= {f"--{command}.{o[2:]}": o for o in own if o.startswith("--")}
+    end = args.index("--") if "--" in args else len(args)
+    out = []
+    for arg in args[:end]:
+        word, equals, value = arg.partition("=")
+        owners = [f for f in flags if f.shared and word in f.spellings(f.short)]
+        if owners:
+            said = [f"{f.owner} ({f.long})" for f in owners]
+            said += [f"the command ({f'--{command}.{word[2:]}'})"] if word in own else []
+            raise UsageError(f"{word} is declared by {' and '.join(said)}; write the long spelling")
+        out.append(aliases.get(word, word) + equals + value)
+    return out + list(args[end:])
+
+
+def explain_unknown(word: str, chosen: Sequence[Flag], known: Sequence[str]) -> str:
+    """Why ``word`` is no flag here: it belongs to a part that is not chosen, or what it may have meant."""
+    import difflib
+
+    wanted = word.partition("=")[0].lstrip("-").removeprefix("no-")
+    part_name, _, option = wanted.rpartition(".")
+    here = {f.owner for f in chosen}
+    owners = []
+    for offered in registry().offered():
+        part = offered.part
+        names = {s.flag for m in models(part) for s in opt.specs(m)}
+        if option.removeprefix("no-") in names and part_name in ("", part.name):
+            owners.append(f"{part.family} {part.name}")
+    away = [o for o in owners if o not in here]
+    if away:
+        return f"{word} belongs to {' and '.join(away)}, which {'is' if len(away) == 1 else 'are'} not chosen here"
+    if owners:
+        return f"{word} belongs to {' and '.join(owners)}, but is no option of this command"
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"no such option: {word}; " + (f"did you mean '{near[0]}'?" if near else "see --help")
+
+
+def models(part: Part) -> list[type]:
+    """All options models of a part."""
+    embed = getattr(part, "embed_options", None)
+    return [part.options] + ([embed] if embed is not None else [])
 
 
 def names(family: str) -> Callable[[str], list[str]]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
-from crystalcli.commands.plugin_flags import Source, names, plugin_command
+from crystalcli.commands.command import plugin_command
+from crystalcli.commands.plugin_flags import Choice, Source, names
 from crystalcli.contracts.records import Architecture, Featurizer
 from crystalcli.mechanisms.plugin_manager import registry
 
 
-def _chosen(word: Callable[[str, str | None], str | None]) -> Sequence[Source]:
+def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
     reg = registry()
     arch = cast(Architecture, reg.get("architecture", word("--arch", "cgcnn") or "cgcnn"))
     head = reg.get("head", word("--head", arch.head) or arch.head)
     featurizer = cast(Featurizer, reg.get("featurizer", arch.featurizer))
-    return [Source(featurizer, featurizer.embed_options), Source(arch, arch.options), Source(head, head.options)]
+    wanted = arch.partner_options
+    sources = [
+        Source(featurizer, featurizer.embed_options, wanted.get(featurizer.name, {})),
+        Source(arch, arch.options),
+        Source(head, head.options, wanted.get(head.name, {})),
+    ]
+    return Choice(sources, {"head": head.name, "epochs": arch.recipe.epochs})
 
 
 def register(app: typer.Typer) -> None:
@@ -46,8 +53,7 @@ def train(
         architecture=arch,
         architecture_options=ctx.obj["architecture", arch].values,
         head=head_name,
-        head_options=ctx.obj["head", head_name].values | dict(part.partner_options.get(head_name, {}))
-        | ctx.obj["head", head_name].explicit,
+        head_options=ctx.obj["head", head_name].values,
         embed_options=ctx.obj["featurizer", part.featurizer].values,
         epochs=epochs or part.recipe.epochs,
         seed=seed,

@@ -1,0 +1,244 @@
+"""The class of every command: configuration files, environment, flags of the chosen parts, in that order.
+
+Precedence: defaults < ``crystal.toml`` < ``-c FILE`` < environment ``CRYSTAL_*`` < flags, also for the choice of the
+parts themselves.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from crystalcli.commands import plugin_flags, settings
+from crystalcli.commands.plugin_flags import Choice, Chooser, Flag, Given
+from crystalcli.commands.shared import PANEL, TRANSIENT
+from crystalcli.mechanisms import config
+from crystalcli.mechanisms.plugin_manager import registry, use_only_builtins
+from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
+
+STATE = "crystal.state"
+
+
+def _everywhere(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "-c", "--config", metavar="FILE", help="TOML settings, above ./crystal.toml", rich_help_panel=PANEL
+        ),
+    ] = None,
+    no_plugins: Annotated[
+        bool, typer.Option("--no-plugins", help="only the parts that come with crystal", rich_help_panel=PANEL)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks", rich_help_panel=PANEL)] = False,
+) -> None: ...
+
+
+def _common() -> list[Any]:
+    app = typer.Typer(add_completion=False)
+    app.command()(_everywhere)
+    return list(typer.main.get_command(app).params)  # type: ignore[attr-defined]
+
+
+class _State:
+    """What one command line has chosen; lives in the context."""
+
+    def __init__(self) -> None:
+        self.flags: list[Flag] = []
+        self.defaults: Mapping[str, Any] = {}
+        self.params: list[Any] | None = None
+
+
+class CrystalCommand(TyperCommand):
+    """A command that reads configuration and environment, and takes the flags of chosen parts.
+
+    ``ctx.obj[family, name]`` holds the :class:`Given` values of each chosen part.
+    """
+
+    chooser: ClassVar[Chooser | None] = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.common = _common()
+        self.params = [*self.params, *self.common]
+        for param in self.params:
+            if isinstance(param, TyperOption) and param.envvar is None:
+                param.envvar = [f"CRYSTAL_{self._upper()}_{param.name.upper()}", f"CRYSTAL_{param.name.upper()}"]
+                param.show_envvar = False
+
+    def _upper(self) -> str:
+        return (self.name or "").upper().replace("-", "_")
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The command's own parameters with the defaults that follow from the choice, then the parts' flags."""
+        state = ctx.meta.get(STATE)
+        if state is None:
+            return super().get_params(ctx)
+        if state.params is None:
+            own = [_with_default(p, state.defaults) for p in super().get_params(ctx)]
+            state.params = own + plugin_flags.parameters(state.flags, self._upper() + "_")
+        return state.params
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Find the chosen parts, take their flags in, then parse."""
+        state = _State()
+        typed = args[: args.index("--")] if "--" in args else args
+        if "--no-plugins" in typed:
+            use_only_builtins()
+        try:
+            layers = self._layers(ctx, args)
+            self._choose(state, args, layers, path_of(ctx))
+            ctx.meta[STATE] = state
+            own = {o: p.name for p in super().get_params(ctx) for o in (*p.opts, *p.secondary_opts)}
+            args = plugin_flags.respell(args, state.flags, own, self.name or "")
+            ctx.default_map = settings.default_map(self, ctx, layers, path_of(ctx), state.flags)
+        except CrystalError:
+            if not ctx.resilient_parsing:
+                raise
+            ctx.meta[STATE] = state
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as problem:
+            unknown = getattr(problem, "option_name", None)
+            if unknown is None or not hasattr(problem, "possibilities"):
+                raise
+            known = [o for p in self.get_params(ctx) for o in (*p.opts, *p.secondary_opts) if o.startswith("-")]
+            raise UsageError(plugin_flags.explain_unknown(unknown, state.flags, known)) from problem
+
+    def _layers(self, ctx: Any, args: Sequence[str]) -> list[config.Layer]:
+        given = word_in(args, ("-c", "--config")) or os.environ.get("CRYSTAL_CONFIG")
+        found = config.layers(Path(given) if given else None)
+        problems = [p for layer in found for p in settings.check_top_level(layer, _tree(ctx.find_root().command))]
+        if problems:
+            raise config.ConfigErrors(problems)
+        return found
+
+    def _choose(self, state: _State, args: Sequence[str], layers: Sequence[config.Layer], keys: Sequence[str]) -> None:
+        if type(self).chooser is None:
+            return
+        by_flag = {o: p for p in self.params for o in p.opts}
+
+        def word(flag: str, default: str | None) -> str | None:
+            typed = word_in(args, (flag,))
+            if typed is not None:
+                return typed
+            param = by_flag.get(flag)
+            names = () if param is None else param.envvar or ()
+            for name in [names] if isinstance(names, str) else names:
+                if os.environ.get(name):
+                    return os.environ[name]
+            for layer in reversed(layers):
+                table = config.table_at(layer, keys)
+                for key in (flag[2:], flag[2:].replace("-", "_")):
+                    if isinstance(table.get(key), str):
+                        return str(table[key])
+            return default
+
+        chosen = type(self).chooser(word)
+        choice = chosen if isinstance(chosen, Choice) else Choice(chosen)
+        own = [o for p in self.params for o in (*p.opts, *p.secondary_opts)]
+        state.flags = plugin_flags.collect(choice.sources, own)
+        state.defaults = choice.defaults
+
+    def invoke(self, ctx: Any) -> Any:
+        """Hand the parts' values over in ``ctx.obj``; Typer's own wrapper must not see them."""
+        state: _State = ctx.meta[STATE]
+        ctx.meta["crystal.resolved"] = _table(ctx, state)
+        ctx.obj = {}
+        for flag in state.flags:
+            part = flag.source.part
+            given = ctx.obj.setdefault((part.family, part.name), Given({}, {}))
+            value = ctx.params.pop(flag.dest)
+            given.values[flag.spec.name] = value
+            if ctx.get_parameter_source(flag.dest).name != "DEFAULT":
+                given.explicit[flag.spec.name] = value
+        for param in self.common:
+            ctx.params.pop(param.name, None)
+        self.warn_of_broken()
+        return super().invoke(ctx)
+
+    def warn_of_broken(self) -> None:
+        """One line naming the plugins that could not be loaded."""
+        broken = registry().broken
+        if broken:
+            said = "; ".join(f"{name}: {reason}" for name, reason in sorted(broken.items()))
+            print(f"warning: {one_line('broken plugin ' + said)}", file=os.sys.stderr)  # type: ignore[attr-defined]
+
+
+def plugin_command(chooser: Chooser) -> type[CrystalCommand]:
+    """Command class whose flags include those of the parts that ``chooser`` picks."""
+    return type("PluginCommand", (CrystalCommand,), {"chooser": staticmethod(chooser)})
+
+
+def resolved(ctx: Any) -> dict[str, Any]:
+    """All values of this run as a nested table, e.g. ``{"train": {"arch": "lcgcn", "lcgcn": {"n_conv": 3}}}``.
+
+    Written as TOML and given with ``-c`` it runs the same again. Options left empty are absent, and so are those
+    that say how one invocation behaves (``--overwrite``, ``--json``, …).
+    """
+    table: dict[str, Any] = copy.deepcopy(ctx.meta["crystal.resolved"])
+    return table
+
+
+def _table(ctx: Any, state: _State) -> dict[str, Any]:
+    dests = {f.dest: f for f in state.flags}
+    inner: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
+    for name, value in ctx.params.items():
+        if name in dests:
+            flag = dests[name]
+            parts.setdefault(flag.key, {})[flag.spec.name] = value
+        elif name not in TRANSIENT and (plain := _plain(value)) is not None:
+            inner[name] = plain
+    table = inner | {k: parts[k] for k in parts}
+    for key in reversed(path_of(ctx)):
+        table = {key: table}
+    return table
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def path_of(ctx: Any) -> list[str]:
+    """Names of the command below the program: ``["graphs", "merge"]``."""
+    names: list[str] = []
+    while ctx.parent is not None:
+        names.insert(0, ctx.command.name)
+        ctx = ctx.parent
+    return names or [ctx.command.name]
+
+
+def word_in(args: Sequence[str], flags: Sequence[str]) -> str | None:
+    """What one of ``flags`` says in ``args``; the last one wins."""
+    seen = args[: args.index("--")] if "--" in args else args
+    found = None
+    for k, arg in enumerate(seen):
+        name, equals, value = arg.partition("=")
+        if arg in flags and k + 1 < len(seen):
+            found = seen[k + 1]
+        elif equals and name in flags:
+            found = value
+    return found
+
+
+def _with_default(param: Any, defaults: Mapping[str, Any]) -> Any:
+    if param.name not in defaults or defaults[param.name] is None:
+        return param
+    param = copy.copy(param)
+    param.default = defaults[param.name]
+    return param
+
+
+def _tree(command: Any) -> dict[str, Any]:
+    """Command names → ``None`` or the tree of a group."""
+    if not isinstance(command, TyperGroup):
+        return {command.name: None}
+    return {n: _tree(c) if isinstance(c, TyperGroup) else None for n, c in command.commands.items()}

@@ -1,0 +1,133 @@
+"""What makes a part's record right: checked when a plugin is loaded, and by ``crystal plugins check``."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from crystalcli.contracts import options as opt
+from crystalcli.contracts.records import API_VERSION, FAMILIES, Architecture, Featurizer, Head, Part, Reader, Recipe
+from crystalcli.vocabulary.errors import UsageError
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+RESERVED = frozenset({"help", "config", "debug", "no_plugins"})
+"""Flags of every command; no part may declare them."""
+
+_CALLS: dict[type[Part], dict[str, int]] = {
+    Featurizer: {"build": 1, "embed": 3},
+    Architecture: {"build": 4},
+    Head: {"build": 4},
+    Reader: {"sniff": 1, "read": 1},
+}
+"""Family → its callables and how many positional arguments the host gives them."""
+
+
+def part_problems(part: Any) -> list[str]:
+    """Return everything that is wrong with a record, empty if nothing is."""
+    if not isinstance(part, Part):
+        return [f"crystal_parts() gives a {type(part).__name__}, which is no record of crystalcli.contracts.records"]
+    if part.api != API_VERSION:
+        return [f"is written for plugin api {part.api!r}; this crystal has {API_VERSION}"]
+    family = FAMILIES.get(getattr(part, "family", ""))
+    if family is None or not isinstance(part, family):
+        return [f"is of unknown family {getattr(part, 'family', None)!r}; known: {', '.join(FAMILIES)}"]
+    problems = _texts(part)
+    for label, model in (("options", part.options), ("embed_options", getattr(part, "embed_options", None))):
+        if model is not None:
+            problems += [f"{label}: {p}" for p in options_problems(model)]
+    for name, count in _CALLS.get(family, {}).items():
+        problems += call_problems(name, getattr(part, name), count)
+    if isinstance(part, Architecture):
+        problems += _architecture(part)
+    if isinstance(part, Reader) and not (
+        isinstance(part.suffixes, tuple) and all(isinstance(s, str) and s.startswith(".") for s in part.suffixes)
+    ):
+        problems.append("suffixes must be a tuple of endings such as '.h5'")
+    return problems
+
+
+def _texts(part: Part) -> list[str]:
+    problems = []
+    if not isinstance(part.name, str) or not NAME.fullmatch(part.name):
+        problems.append(f"name {part.name!r} must be lower-case letters, digits and single dashes")
+    if not isinstance(part.summary, str) or not part.summary.strip() or "\n" in part.summary:
+        problems.append("summary must be one line")
+    if not isinstance(part.references, tuple) or not all(isinstance(r, str) for r in part.references):
+        problems.append("references must be a tuple of texts")
+    for word in ("requires", "provides"):
+        value = getattr(part, word)
+        if not isinstance(value, frozenset) or not all(isinstance(w, str) for w in value):
+            problems.append(f"{word} must be a frozenset of words")
+    return problems
+
+
+def _architecture(part: Architecture) -> list[str]:
+    problems = []
+    if not isinstance(part.recipe, Recipe):
+        problems.append("recipe must be a Recipe")
+    for word in ("featurizer", "head"):
+        if not isinstance(getattr(part, word), str):
+            problems.append(f"{word} must be the name of a part")
+    partners = part.partner_options
+    if not isinstance(partners, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, Mapping) for k, v in partners.items()
+    ):
+        problems.append("partner_options must map a part's name to its options")
+    return problems
+
+
+def call_problems(name: str, function: Callable[..., Any], count: int) -> list[str]:
+    """What is wrong with a callable that the host calls with ``count`` positional arguments."""
+    if not callable(function):
+        return [f"{name} is no function but {type(function).__name__}"]
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return []
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return [f"{name}{signature} cannot be called with {count} arguments"]
+    return []
+
+
+def options_problems(model: Any) -> list[str]:
+    """What is wrong with an options model."""
+    if not isinstance(model, type) or not dataclasses.is_dataclass(model):
+        return ["must be a dataclass"]
+    problems = []
+    if not getattr(model, "__dataclass_params__").frozen:  # noqa: B009 - mypy knows no such attribute
+        problems.append(f"{model.__name__} must be frozen: @dataclass(frozen=True)")
+    try:
+        specs = list(opt.specs(model))
+    except Exception as problem:
+        return [*problems, f"{model.__name__} has annotations that cannot be resolved: {problem}"]
+    return problems + [p for s in specs for p in _option_problems(s, model)]
+
+
+def _option_problems(spec: opt.OptionSpec, model: type) -> list[str]:
+    if not _supported(spec.type):
+        return [f"{spec.name}: {spec.type} is not int, float, bool, str or a Literal of texts"]
+    if spec.default is dataclasses.MISSING:
+        return [f"{spec.name} has no default"]
+    problems = [f"{spec.name} is a flag of every command"] if spec.name in RESERVED else []
+    if not NAME.fullmatch(spec.flag):
+        problems.append(f"{spec.name} makes no good flag; use lower_case_words")
+    if not spec.help:
+        problems.append(f"{spec.name} has no help; declare it with option(default, help)")
+    try:
+        opt.make(model, {spec.name: spec.default}, owner="default")
+    except UsageError as problem:
+        problems.append(problem.reason)
+    except Exception as problem:
+        problems.append(f"{spec.name}: its default raises {type(problem).__name__}: {problem}")
+    return problems
+
+
+def _supported(kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return all(isinstance(c, str) for c in get_args(kind))
+    return kind in (int, float, bool, str)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperOption
 
 from crystalcli.commands import plugin_flags, settings
 from crystalcli.commands.plugin_flags import Choice, Chooser, Flag, Given
@@ -42,7 +43,7 @@ def _everywhere(
 def _common() -> list[Any]:
     app = typer.Typer(add_completion=False)
     app.command()(_everywhere)
-    return list(typer.main.get_command(app).params)  # type: ignore[attr-defined]
+    return list(typer.main.get_command(app).params)
 
 
 class _State:
@@ -82,7 +83,8 @@ class CrystalCommand(TyperCommand):
         if state.params is None:
             own = [_with_default(p, state.defaults) for p in super().get_params(ctx)]
             state.params = own + plugin_flags.parameters(state.flags, self._upper() + "_")
-        return state.params
+        params: list[Any] = state.params
+        return params
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Find the chosen parts, take their flags in, then parse."""
@@ -91,12 +93,12 @@ class CrystalCommand(TyperCommand):
         if "--no-plugins" in typed:
             use_only_builtins()
         try:
-            layers = self._layers(ctx, args)
-            self._choose(state, args, layers, path_of(ctx))
+            layers = self._layers(args)
+            self._choose(state, args, layers, settings.path_of(ctx))
             ctx.meta[STATE] = state
             own = {o: p.name for p in super().get_params(ctx) for o in (*p.opts, *p.secondary_opts)}
             args = plugin_flags.respell(args, state.flags, own, self.name or "")
-            ctx.default_map = settings.default_map(self, ctx, layers, path_of(ctx), state.flags)
+            ctx.default_map = settings.default_map(self, ctx, layers, settings.path_of(ctx), state.flags)
         except CrystalError:
             if not ctx.resilient_parsing:
                 raise
@@ -110,16 +112,13 @@ class CrystalCommand(TyperCommand):
             known = [o for p in self.get_params(ctx) for o in (*p.opts, *p.secondary_opts) if o.startswith("-")]
             raise UsageError(plugin_flags.explain_unknown(unknown, state.flags, known)) from problem
 
-    def _layers(self, ctx: Any, args: Sequence[str]) -> list[config.Layer]:
+    def _layers(self, args: Sequence[str]) -> list[config.Layer]:
         given = word_in(args, ("-c", "--config")) or os.environ.get("CRYSTAL_CONFIG")
-        found = config.layers(Path(given) if given else None)
-        problems = [p for layer in found for p in settings.check_top_level(layer, _tree(ctx.find_root().command))]
-        if problems:
-            raise config.ConfigErrors(problems)
-        return found
+        return config.layers(Path(given) if given else None)
 
     def _choose(self, state: _State, args: Sequence[str], layers: Sequence[config.Layer], keys: Sequence[str]) -> None:
-        if type(self).chooser is None:
+        chooser = type(self).chooser
+        if chooser is None:
             return
         by_flag = {o: p for p in self.params for o in p.opts}
 
@@ -139,7 +138,7 @@ class CrystalCommand(TyperCommand):
                         return str(table[key])
             return default
 
-        chosen = type(self).chooser(word)
+        chosen = chooser(word)
         choice = chosen if isinstance(chosen, Choice) else Choice(chosen)
         own = [o for p in self.params for o in (*p.opts, *p.secondary_opts)]
         state.flags = plugin_flags.collect(choice.sources, own)
@@ -167,7 +166,7 @@ class CrystalCommand(TyperCommand):
         broken = registry().broken
         if broken:
             said = "; ".join(f"{name}: {reason}" for name, reason in sorted(broken.items()))
-            print(f"warning: {one_line('broken plugin ' + said)}", file=os.sys.stderr)  # type: ignore[attr-defined]
+            print(f"warning: {one_line('broken plugin ' + said)}", file=sys.stderr)
 
 
 def plugin_command(chooser: Chooser) -> type[CrystalCommand]:
@@ -196,7 +195,7 @@ def _table(ctx: Any, state: _State) -> dict[str, Any]:
         elif name not in TRANSIENT and (plain := _plain(value)) is not None:
             inner[name] = plain
     table = inner | {k: parts[k] for k in parts}
-    for key in reversed(path_of(ctx)):
+    for key in reversed(settings.path_of(ctx)):
         table = {key: table}
     return table
 
@@ -205,15 +204,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def path_of(ctx: Any) -> list[str]:
-    """Names of the command below the program: ``["graphs", "merge"]``."""
-    names: list[str] = []
-    while ctx.parent is not None:
-        names.insert(0, ctx.command.name)
-        ctx = ctx.parent
-    return names or [ctx.command.name]
 
 
 def word_in(args: Sequence[str], flags: Sequence[str]) -> str | None:
@@ -235,10 +225,3 @@ def _with_default(param: Any, defaults: Mapping[str, Any]) -> Any:
     param = copy.copy(param)
     param.default = defaults[param.name]
     return param
-
-
-def _tree(command: Any) -> dict[str, Any]:
-    """Command names → ``None`` or the tree of a group."""
-    if not isinstance(command, TyperGroup):
-        return {command.name: None}
-    return {n: _tree(c) if isinstance(c, TyperGroup) else None for n, c in command.commands.items()}

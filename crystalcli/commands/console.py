@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,3 +58,19 @@ class Face:
         with Progress(console=console, transient=True) as bar:
             task = bar.add_task(label, total=total)
             yield lambda n=1, text="": bar.update(task, advance=n, description=f"{label} {text}")
+
+
+def open_streams() -> None:
+    """Make the standard streams usable whatever they are: closed, or in an encoding that lacks Å."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - lives as long as we
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    warnings.showwarning = _one_line_warning
+
+
+def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning of a library is one line too, without the source line that Python adds."""
+    print(f"warning: {one_line(str(message))}", file=sys.stderr)

@@ -3,35 +3,65 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
-from crystalcli.commands import build_graphs, predict, train
-from crystalcli.vocabulary.errors import CrystalError, Exit, one_line
+from crystalcli.commands import build_graphs, plugins, predict, train
+from crystalcli.commands.console import open_streams
+from crystalcli.commands.failures import report
+from crystalcli.mechanisms.plugin_manager import use_only_builtins
 
-app = typer.Typer(name="crystal", no_args_is_help=True, add_completion=False, help="Crystal graphs and networks.")
+app = typer.Typer(
+    name="crystal",
+    add_completion=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 build_graphs.register(app)
 train.register(app)
 predict.register(app)
+plugins.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"crystal {version('crystal-graphs')}")
+        raise typer.Exit
 
 
 @app.callback()
-def crystal() -> None:
-    """Build crystal graphs, train networks on them, predict."""
+def crystal(  # the root's --version and --debug are read elsewhere
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="show it")] = False,  # noqa: ARG001
+    no_plugins: Annotated[bool, typer.Option("--no-plugins", help="only the parts that come with crystal")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,  # noqa: ARG001
+) -> None:
+    """Build crystal graphs, train networks on them, predict.
+
+    Settings: flags, then CRYSTAL_* variables, then -c FILE, then ./crystal.toml.
+    """
+    if no_plugins:
+        use_only_builtins()
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(2)
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        code: Any = app(list(args), prog_name="crystal", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as problem:  # the last door: whatever comes out is one line
+        return report(problem, args)
+    return int(code or 0)
 
 
 def main() -> None:
     """Run the program and exit with its code."""
-    try:
-        code = app(prog_name="crystal", standalone_mode=False)
-    except CrystalError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        sys.exit(problem.exit_code)
-    except typer.Abort:
-        sys.exit(Exit.INTERRUPTED)
-    except Exception as problem:
-        if not hasattr(problem, "format_message"):
-            raise
-        print(f"error: {one_line(problem.format_message())}", file=sys.stderr)
-        sys.exit(Exit.USAGE)
-    sys.exit(code or 0)
+    open_streams()
+    sys.exit(run(sys.argv[1:]))

@@ -135,7 +135,7 @@ def parameters(flags: Sequence[Flag], command: str) -> list[Any]:
     stub.__annotations__ = {p.name: p.annotation for p in made}
     app = typer.Typer(add_completion=False)
     app.command()(stub)
-    return list(typer.main.get_command(app).params)  # type: ignore[attr-defined]
+    return list(typer.main.get_command(app).params)
 
 
 def _option(flag: Flag, command: str) -> Any:

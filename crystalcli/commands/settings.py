@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from crystalcli.commands.plugin_flags import Flag, explain_unknown, models
 from crystalcli.contracts import options as opt
-from crystalcli.mechanisms.config import ConfigErrors, Layer, table_at
+from crystalcli.mechanisms.config import ConfigError, Layer, table_at
 from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
@@ -24,13 +24,15 @@ def default_map(
     """Values of all layers by parameter name; later layers win.
 
     Raises:
-        ConfigErrors: unknown keys, wrong types, values out of bounds.
+        ConfigError: unknown keys, wrong types, values out of bounds.
     """
     checker = _Checker(command, ctx, flags, keys)
+    commands = tree(ctx.find_root().command)
     for layer in layers:
+        checker.problems += check_top_level(layer, commands)
         checker.read(layer)
     if checker.problems:
-        raise ConfigErrors(checker.problems)
+        raise ConfigError(checker.problems)
     return checker.values
 
 
@@ -136,7 +138,7 @@ def _wrong_type(hint: Any, value: Any) -> str:
             return "a list"
         return next((f"a list of {w}" for v in value if (w := _wrong_type(inner, v))), "")
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path (a text)"}
-    kinds = {bool: bool, int: int, float: (int, float), str: str, Path: str}
+    kinds: dict[Any, Any] = {bool: bool, int: int, float: (int, float), str: str, Path: str}
     if hint not in kinds:
         return ""
     good = isinstance(value, kinds[hint]) and (hint is bool or not isinstance(value, bool))
@@ -167,3 +169,19 @@ def check_top_level(layer: Layer, tree: Mapping[str, Any]) -> list[UsageError]:
                 if k not in commands
             ]
     return problems
+
+
+def path_of(ctx: Any) -> list[str]:
+    """Names of the command below the program: ``["graphs", "merge"]``."""
+    names: list[str] = []
+    while ctx.parent is not None:
+        names.insert(0, ctx.command.name)
+        ctx = ctx.parent
+    return names or [ctx.command.name]
+
+
+def tree(command: Any) -> dict[str, Any]:
+    """Command names → ``None`` or the tree of a group."""
+    if not isinstance(command, TyperGroup):
+        return {command.name: None}
+    return {n: tree(c) if isinstance(c, TyperGroup) else None for n, c in command.commands.items()}

@@ -19,7 +19,7 @@ MAX_BYTES = 1_000_000
 """A configuration is written by hand; a larger file is something else."""
 
 
-class ConfigErrors(UsageError):
+class ConfigError(UsageError):
     """Everything that is wrong with the configuration, at once; one line each."""
 
     def __init__(self, problems: Sequence[UsageError]) -> None:

@@ -97,6 +97,7 @@ def load(origin: Origin) -> Loaded:
     printed = io.StringIO()
     start = time.perf_counter()
     limit = _time_limit()
+    heavy_before = "torch" in sys.modules
     pid = os.getpid()
     try:
         with _put_back(), contextlib.redirect_stdout(printed), _time_limited(limit) as interrupted:
@@ -126,12 +127,9 @@ def load(origin: Origin) -> Loaded:
     notes = [f"slow import: {seconds:.1f} s"] if seconds > SLOW else []
     if printed.getvalue():
         notes.append(f"prints to stdout at import: {printed.getvalue().strip()[:60]!r}")
-    if "torch" in sys.modules and not _TORCH_BEFORE:
+    if "torch" in sys.modules and not heavy_before:
         notes.append("imports torch; do that inside build functions")
     return Loaded(origin, tuple(good), "", tuple(bad), tuple(notes), seconds)
-
-
-_TORCH_BEFORE: list[bool] = []
 
 
 def _time_limit() -> float:
@@ -214,7 +212,6 @@ def _put_back() -> Iterator[None]:
     """Restore what a plugin may change of the process, where that is cheap."""
     environment, state, folder = dict(os.environ), random.getstate(), _folder()
     torch = sys.modules.get("torch")
-    _TORCH_BEFORE[:] = [True] if torch else []
     dtype = torch.get_default_dtype() if torch else None
     rng = torch.get_rng_state() if torch else None
     numpy = sys.modules.get("numpy")

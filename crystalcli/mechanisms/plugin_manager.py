@@ -91,7 +91,8 @@ class Registry:
 
         Args:
             plugins: ``"family name"`` → ``"distribution version"``, as :meth:`requirements` wrote it.
-            family, name: the part.
+            family: of the part.
+            name: of the part.
 
         Raises:
             UsageError: ``needs plugin X >= 1.2 (pip install X)``, or as :meth:`get`.
@@ -118,6 +119,11 @@ class Registry:
 def registry() -> Registry:
     """Load every plugin once."""
     return assemble(load(origin) for origin in find())
+
+
+def load_file(path: Path) -> Loaded:
+    """Load a one-file plugin that need not be in ``CRYSTAL_PLUGINS``."""
+    return load(_file(path))
 
 
 def use_only_builtins() -> None:

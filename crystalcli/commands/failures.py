@@ -1,0 +1,114 @@
+"""How a command ends badly: one line on stderr, the right exit code, the traceback only with ``--debug``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from types import TracebackType
+
+import typer
+
+from crystalcli.vocabulary.errors import CrystalError, Exit, one_line
+
+_PHRASES = {
+    "Invalid value for ": "",
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
+    "Input should be a valid number, unable to parse string as a number": "must be a number",
+    "Input should be": "must be",
+}
+"""What the option parser says → what we say."""
+
+
+def report(problem: BaseException, args: Sequence[str]) -> int:
+    """Say what went wrong and return the exit code."""
+    if isinstance(problem, SystemExit):
+        return _stopped(problem)
+    if debugging(args):
+        traceback.print_exception(problem)
+    lines, code = _lines(problem)
+    for line in lines:
+        _print(f"error: {line}")
+    return code
+
+
+def debugging(args: Sequence[str]) -> bool:
+    """Tracebacks are wanted."""
+    typed = args[: args.index("--")] if "--" in args else args
+    return "--debug" in typed or os.environ.get("CRYSTAL_DEBUG", "") not in ("", "0", "false")
+
+
+def _stopped(stop: SystemExit) -> int:
+    """A reader that went away (``| head``) is no failure; Typer turns it into an exit of its own."""
+    if isinstance(stop.__context__, BrokenPipeError):
+        _hush()
+        return Exit.OK
+    if isinstance(stop.code, str):
+        _print(f"error: {one_line(stop.code)}")
+        return Exit.BUG
+    return int(stop.code or 0)
+
+
+def _lines(problem: BaseException) -> tuple[list[str], int]:
+    """Lines to print and the exit code."""
+    lines: list[str] = []
+    code: int = Exit.OK
+    if isinstance(problem, CrystalError):
+        lines, code = [str(p) for p in getattr(problem, "problems", [problem])], problem.exit_code
+    elif isinstance(problem, KeyboardInterrupt | typer.Abort):
+        lines, code = ["interrupted"], Exit.INTERRUPTED
+    elif isinstance(problem, BrokenPipeError):
+        _hush()
+    elif isinstance(problem, typer.TyperException):
+        on_screen = type(problem).__name__ == "NoArgsIsHelpError"  # its help is on the screen already
+        lines, code = [] if on_screen else [_usage(problem)], Exit.USAGE
+    elif isinstance(problem, MemoryError):
+        lines, code = ["out of memory; use a smaller batch or fewer jobs"], Exit.ENVIRONMENT
+    elif isinstance(problem, OSError):
+        where = f"{problem.filename}: " if problem.filename else ""
+        lines, code = [one_line(f"{where}{problem.strerror or problem}")], Exit.ENVIRONMENT
+    else:
+        said = one_line(f"bug{_plugin_of(problem.__traceback__)}: {type(problem).__name__}: {problem}")
+        lines, code = [said + " (run with --debug)"], Exit.BUG
+    return lines, code
+
+
+def _usage(problem: typer.TyperException) -> str:
+    text = " ".join(problem.format_message().split())
+    for library, ours in _PHRASES.items():
+        text = text.replace(library, ours)
+    text = text.removesuffix(".")
+    return one_line(text[:1].lower() + text[1:] if text[:1] != "'" else text)
+
+
+def _plugin_of(trace: TracebackType | None) -> str:
+    """`` in plugin X`` if the innermost plugin frame of the traceback belongs to one."""
+    import importlib.metadata
+
+    from crystalcli.contracts.hookspecs import GROUP
+
+    owners = {e.module.partition(".")[0]: e for e in importlib.metadata.entry_points(group=GROUP)}
+    found = ""
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        if module in owners:
+            distribution = owners[module].dist
+            found = f" in plugin {distribution.name} ({module})" if distribution else f" in plugin {module}"
+        elif module.startswith("crystal_plugin_"):
+            found = f" in plugin {trace.tb_frame.f_code.co_filename}"
+        trace = trace.tb_next
+    return found
+
+
+def _hush() -> None:
+    """Nobody reads stdout any more: the interpreter's last flush must not complain."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print(line: str) -> None:
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr)

@@ -27,13 +27,22 @@ class Exit(IntEnum):
 
 
 class CrystalError(Exception):
-    """An error that a user can act on: shown as one line, without a traceback."""
+    """An error that a user can act on: shown as one line, without a traceback.
+
+    Args:
+        reason: what is wrong and, after a semicolon, the cure.
+        path, line: where.
+        code: short word for machine-readable failure tables, e.g. ``"overlap"``.
+    """
 
     exit_code: Exit = Exit.BUG
 
-    def __init__(self, reason: str, *, path: str | os.PathLike[str] | None = None, line: int | None = None) -> None:
+    def __init__(
+        self, reason: str, *, path: str | os.PathLike[str] | None = None, line: int | None = None, code: str = ""
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.code = code
         self.path = None if path is None else os.fspath(path)
         self.line = line
 

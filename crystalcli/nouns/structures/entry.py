@@ -8,6 +8,8 @@ from typing import Any
 
 import ase
 
+from crystalcli.vocabulary.quantities import Quantity
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -16,9 +18,12 @@ class Entry:
     Args:
         id: name of the structure, unique in the run.
         atoms: the structure; constraints, info and arrays are kept.
-        source: ``PATH`` or ``PATH:FRAME`` for messages.
-        labels: every number the file offers for this structure, by the key the file uses; site labels are (N,) arrays.
+        source: ``PATH``, or ``PATH:FRAME`` (counted from 0) or, for a row of a table, ``PATH:LINE``.
+        labels: every number the file offers for this structure, by the key the file uses; site labels are arrays
+            of shape (N,) or (N, k).
         tags: texts that belong to the structure (a ``split`` or ``group`` column, say).
+        quantities: what the format itself knows of some labels (unit, level, extensive), by the same key.
+        warnings: what a careful user would want to know of this structure, one line each.
     """
 
     id: str
@@ -26,3 +31,5 @@ class Entry:
     source: str
     labels: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,89 @@
+"""What users type for inputs → the files meant: files, folders, quoted globs, lists, ``-``."""
+
+from __future__ import annotations
+
+import glob
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from crystalcli.nouns.structures.formats import looks_readable
+from crystalcli.nouns.structures.id_prop import TABLE, listed_files
+from crystalcli.vocabulary.errors import InputError, UsageError
+
+LIST_ENDINGS = (".txt", ".lst", ".list")
+_MAGIC = frozenset("*?[")
+
+
+def expand(inputs: Sequence[str]) -> list[Path]:
+    """Return the files that ``inputs`` mean, each once, in the order typed.
+
+    A folder means the structure files in it and below, in sorted order (hidden ones left out); a folder with an
+    ``id_prop.csv`` means the files that the table lists, missing ones too, and the other structure files in it. A name
+    with ``*?[`` that is no file is a glob (``**`` goes down). ``@list``, or a file ending in ``.txt``, ``.lst`` or
+    ``.list``, holds one input a line, relative to the current folder or else to the list; ``-`` is such a list on
+    standard input. A name that leads nowhere stays in the result, so that reading it reports the failure.
+
+    Raises:
+        UsageError: a list that cannot be read. InputError: a broken ``id_prop.csv``.
+    """
+    return list(dict.fromkeys(_each(inputs)))
+
+
+def _each(inputs: Iterable[str]) -> Iterator[Path]:
+    for text in inputs:
+        path = Path(text)
+        if text == "-":
+            yield from _each(_lines(sys.stdin.read(), Path()))
+        elif text.startswith("@") and not path.exists():
+            yield from _listed(Path(text[1:]))
+        elif path.is_dir():
+            yield from _folder(path)
+        elif path.name.lower().endswith(LIST_ENDINGS) and path.is_file():
+            yield from _listed(path)
+        elif path.name == TABLE and path.is_file():
+            yield from _folder(path.parent)
+        elif _MAGIC & set(text) and not path.exists():
+            found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - patterns may be absolute
+            for name in found or [text]:
+                yield from _folder(Path(name)) if Path(name).is_dir() else _glob_hit(Path(name))
+        else:
+            yield path
+
+
+def _glob_hit(path: Path) -> Iterator[Path]:
+    if path.name != TABLE:
+        yield path
+
+
+def _folder(folder: Path) -> Iterator[Path]:
+    table = folder / TABLE
+    if table.is_file():
+        yield from listed_files(table)
+        yield from (p for p in sorted(folder.iterdir()) if p.name != TABLE and looks_readable(p))
+        return
+    found = [p for p in sorted(folder.rglob("*")) if not _hidden(p, folder) and p.name != TABLE and looks_readable(p)]
+    if not found:
+        raise InputError("no structure files in this folder", path=folder, code="empty-folder")
+    yield from found
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _listed(path: Path) -> Iterator[Path]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageError(f"cannot read this list of files: {problem}", path=path) from problem
+    yield from _each(_lines(text, path.parent))
+
+
+def _lines(text: str, base: Path) -> Iterator[str]:
+    for line in text.splitlines():
+        name = line.strip()
+        if not name:
+            continue
+        beside = base / name
+        yield str(beside) if not Path(name).exists() and beside.exists() else name

@@ -1,0 +1,112 @@
+"""Labels by name: which numbers of the files become targets, with what unit and level, and whether they make sense.
+
+What users type after ``--targets`` (comma-separated, see :meth:`LabelRequest.parse`)::
+
+    energy                       the number that the files call energy
+    energy/atom                  divided by the number of atoms; called energy_per_atom
+    formation_energy*atoms       times the number of atoms
+    gap:eV                       with the unit said (a file seldom says it)
+    e=energy/atom:eV             under another name; the unit is that of the number in the file
+    none                         no labels at all
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from crystalcli.nouns.structures.id_prop import TARGET
+from crystalcli.vocabulary.errors import UsageError, did_you_mean
+
+NONE = "none"
+Scaling = Literal["", "/atom", "*atoms"]
+_SYNTAX = re.compile(r"(?:(?P<name>[A-Za-z_][\w-]*)=)?(?P<key>.+?)(?P<scaling>/atom|\*atoms)?(?::(?P<unit>[^:]+))?")
+
+
+@dataclass(frozen=True)
+class LabelRequest:
+    """One target as asked for.
+
+    Args:
+        text: as typed.
+        key: what the files call it.
+        name: what it is called from now on.
+        scaling: ``"/atom"`` divides by the number of atoms, ``"*atoms"`` multiplies.
+        unit: unit of the number in the file, ``""`` if not said.
+    """
+
+    text: str
+    key: str
+    name: str
+    scaling: Scaling = ""
+    unit: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> LabelRequest:
+        """Read ``[NAME=]KEY[/atom|*atoms][:UNIT]``.
+
+        Raises:
+            UsageError: nothing there.
+        """
+        match = _SYNTAX.fullmatch(text.strip())
+        if not match:
+            raise UsageError(f"target '{text}' is not [NAME=]KEY[/atom|*atoms][:UNIT]", code="label")
+        key, scaling = match["key"].strip(), cast(Scaling, match["scaling"] or "")
+        default = key.replace("/", "_") + {"": "", "/atom": "_per_atom", "*atoms": "_total"}[scaling]
+        return cls(text.strip(), key, match["name"] or default, scaling, (match["unit"] or "").strip())
+
+
+def parse(targets: Sequence[str]) -> tuple[LabelRequest, ...] | None:
+    """Read ``--targets`` texts; ``()`` if none were given, ``None`` for the word ``none``.
+
+    Raises:
+        UsageError: a bad request, or two targets of one name.
+    """
+    texts = [t for text in targets for t in text.split(",") if t.strip()]
+    if [t.strip() for t in texts] == [NONE]:
+        return None
+    requests = tuple(LabelRequest.parse(t) for t in texts)
+    twice = [n for n, k in Counter(r.name for r in requests).items() if k > 1]
+    if twice:
+        raise UsageError(f"target '{twice[0]}' is asked for twice; name one of them NAME=KEY", code="label")
+    return requests
+
+
+def choose(candidates: Mapping[str, int], requests: Sequence[LabelRequest] | None) -> tuple[LabelRequest, ...]:
+    """Decide which labels to take, given how many structures offer each key.
+
+    None named: the target of an ``id_prop.csv``, or the only candidate there is.
+
+    Raises:
+        UsageError: several candidates and none named, or a named one that no structure has; lists what there is.
+    """
+    if requests is None or (not requests and not candidates):
+        return ()
+    if requests:
+        return tuple(_found(r, candidates) for r in requests)
+    if TARGET in candidates:
+        return (LabelRequest.parse(TARGET),)
+    if len(candidates) == 1:
+        (key,) = candidates
+        return (LabelRequest(key, key, key.replace("/", "_")),)
+    raise UsageError(
+        f"the files offer several labels: {_listed(candidates)}; choose with --targets KEY, or --targets none",
+        code="label",
+    )
+
+
+def _found(request: LabelRequest, candidates: Mapping[str, int]) -> LabelRequest:
+    if request.text in candidates:
+        return LabelRequest(request.text, request.text, request.text.replace("/", "_"))
+    if request.key in candidates:
+        return request
+    offered = f"they have: {_listed(candidates)}" if candidates else "they have none at all"
+    hint = f" ({did_you_mean(request.key, list(candidates))})" if candidates else ""
+    raise UsageError(f"no structure has a label '{request.key}'{hint}; {offered}", code="label")
+
+
+def _listed(candidates: Mapping[str, int]) -> str:
+    return ", ".join(f"{k} ({n})" for k, n in sorted(candidates.items(), key=lambda kn: (-kn[1], kn[0])))

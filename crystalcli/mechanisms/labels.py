@@ -1,0 +1,163 @@
+"""Labels of many structures → columns with masks: units agreed, nothing lost silently, everything counted.
+
+How to ask for labels is in :mod:`crystalcli.mechanisms.label_requests`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalcli.mechanisms.cache import Column
+from crystalcli.mechanisms.label_audit import audit_site, audit_structure
+from crystalcli.mechanisms.label_requests import LabelRequest, choose, parse
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
+
+__all__ = ["Audit", "LabelRequest", "Labelled", "candidates", "choose", "columns", "parse"]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What is kept of an entry for its labels, once the structure itself is gone."""
+
+    id: str
+    source: str
+    n_atoms: int
+    labels: Mapping[str, Any]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, entry: Entry) -> Labelled:
+        """The labels of ``entry``."""
+        return cls(entry.id, entry.source, len(entry.atoms), entry.labels, entry.tags, entry.quantities)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the labels look like: lines to print, and what looks suspicious."""
+
+    lines: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def candidates(entries: Sequence[Labelled]) -> Counter[str]:
+    """How many structures offer each key."""
+    return Counter(key for e in entries for key in e.labels)
+
+
+def columns(entries: Sequence[Labelled], requests: Sequence[LabelRequest] | None) -> tuple[list[Column], Audit]:
+    """Columns of the chosen labels over all structures, in order, and what there is to say of them.
+
+    Missing labels are masked: their value is NaN and never read.
+
+    Raises:
+        UsageError: no choice possible (see :func:`choose`), texts where numbers should be, units that disagree, values
+            that contradict "per atom", or a site label that does not fit its structure.
+    """
+    chosen = choose(candidates(entries), requests)
+    made = [_column(entries, request) for request in chosen]
+    lines = tuple(line for _, audit in made for line in audit.lines)
+    return [c for c, _ in made], Audit(lines, tuple(w for _, audit in made for w in audit.warnings))
+
+
+def _column(entries: Sequence[Labelled], request: LabelRequest) -> tuple[Column, Audit]:
+    _no_text(entries, request)
+    known = _known(entries, request)
+    if known.level == "site":
+        values, mask = _site_values(entries, request)
+        shown = audit_site(entries, request, values, mask)
+    else:
+        values, mask = _structure_values(entries, request)
+        shown = audit_structure(entries, request, values, mask, known)
+    scaled = _scaled(values, entries, request)
+    return Column(_quantity(known, request), scaled, mask), Audit(*shown)
+
+
+def _no_text(entries: Sequence[Labelled], request: LabelRequest) -> None:
+    """A key that is a number here and a word there: the words would be lost without being missed."""
+    for e in entries:
+        if request.key in e.tags and request.key not in e.labels:
+            text = e.tags[request.key]
+            raise UsageError(f"label '{request.key}' is '{text}', not a number", path=e.source, code="label")
+
+
+def _known(entries: Sequence[Labelled], request: LabelRequest) -> Quantity:
+    """What the files say of the quantity; all that say something must agree, and with the user."""
+    said: dict[Quantity, str] = {}
+    for e in entries:
+        if request.key in e.labels:
+            array = np.ndim(e.labels[request.key]) > 0
+            level = Quantity(request.key, level="site" if array else "structure")
+            said.setdefault(e.quantities.get(request.key, level), e.source)
+    if len(said) > 1:
+        (a, where_a), (b, where_b) = list(said.items())[:2]
+        raise UsageError(
+            f"label '{request.key}' is {_words(a)} in {where_a} and {_words(b)} in {where_b}", code="label"
+        )
+    (quantity,) = said
+    if quantity.unit and request.unit and quantity.unit != request.unit:
+        raise UsageError(
+            f"label '{request.key}' is in {quantity.unit} by its format, not {request.unit}; leave the unit out",
+            code="label",
+        )
+    if request.scaling and quantity.level == "site":
+        raise UsageError(
+            f"label '{request.key}' is one per atom already: '{request.scaling}' has no meaning", code="label"
+        )
+    return quantity
+
+
+def _words(quantity: Quantity) -> str:
+    return f"one per {quantity.level}" + (f" in {quantity.unit}" if quantity.unit else ", unit unknown")
+
+
+def _quantity(known: Quantity, request: LabelRequest) -> Quantity:
+    unit = request.unit or known.unit
+    if request.scaling == "/atom":
+        unit = unit if unit.endswith("/atom") or not unit else f"{unit}/atom"
+    if request.scaling == "*atoms":
+        unit = unit.removesuffix("/atom")
+    extensive = {"": known.extensive, "/atom": False, "*atoms": True}[request.scaling]
+    return Quantity(request.name, unit, known.level, extensive)
+
+
+def _structure_values(
+    entries: Sequence[Labelled], request: LabelRequest
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    values = np.array([e.labels.get(request.key, np.nan) for e in entries], dtype=np.float64)
+    return values, np.isfinite(values)
+
+
+def _site_values(entries: Sequence[Labelled], request: LabelRequest) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """All sites behind one another: (N,) or (N, k), and a mask (N,)."""
+    shapes = {np.shape(e.labels[request.key])[1:]: e.source for e in entries if request.key in e.labels}
+    if len(shapes) > 1:
+        a, b = list(shapes.values())[:2]
+        raise UsageError(f"label '{request.key}' has another shape in {a} than in {b}", code="label")
+    (tail,) = shapes
+    parts = []
+    for e in entries:
+        value = np.asarray(e.labels.get(request.key, np.full((e.n_atoms, *tail), np.nan)), dtype=np.float64)
+        if len(value) != e.n_atoms:
+            raise UsageError(
+                f"label '{request.key}' has {len(value)} values for {e.n_atoms} atoms", path=e.source, code="label"
+            )
+        parts.append(value)
+    values = np.concatenate(parts)
+    mask = np.asarray(np.isfinite(values.reshape(len(values), -1)).all(1), dtype=np.bool_)
+    return values, mask
+
+
+def _scaled(values: NDArray[np.float64], entries: Sequence[Labelled], request: LabelRequest) -> NDArray[np.float64]:
+    if not request.scaling:
+        return values
+    counts = np.array([e.n_atoms for e in entries], dtype=np.float64)
+    return values / counts if request.scaling == "/atom" else values * counts

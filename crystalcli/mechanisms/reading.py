@@ -1,0 +1,177 @@
+"""Files → structures: plugin readers first, then the built-in formats; what cannot be read is reported, never dropped.
+
+One file at a time (:func:`read_file`), so that files can be read in worker processes; :func:`plan` is called once
+before, in the parent, and :class:`Ids` once after, where the results come together in order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+from crystalcli.contracts.records import Reader
+from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.nouns.structures import formats, id_prop
+from crystalcli.nouns.structures.check import check
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions, without_gz
+from crystalcli.vocabulary.errors import CrystalError, InputError, UnsafeInput, UsageError, one_line
+
+ID_IN_FILE = "id_in_file"
+"""Tag that holds the id an entry had before it was kept apart from another."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One input, or one structure of an input, that cannot be used.
+
+    Args:
+        path: ``PATH``, ``PATH:FRAME`` or ``PATH:LINE``.
+        id: name the structure would have had.
+        stage: ``"read"``, or what the caller did with it.
+        code: short word for tables, e.g. ``"partial-occupancy"``.
+        reason: one line for people.
+    """
+
+    path: str
+    id: str
+    stage: str
+    code: str
+    reason: str
+
+    def __str__(self) -> str:
+        return one_line(f"{self.path}: {self.reason}")
+
+
+@dataclass(frozen=True)
+class ReadPlan:
+    """What is known before anything is read: a name for every file, and what to tell the user."""
+
+    names: Mapping[Path, str]
+    notes: tuple[str, ...] = ()
+
+
+def plan(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> ReadPlan:
+    """Name the files apart and check what concerns them all.
+
+    The name of a file is its stem; where stems clash it is the shortest tail of the path that tells them apart
+    (``NaCl.cif`` and ``NaCl.vasp``, ``a/NaCl.cif`` and ``b/NaCl.cif``).
+
+    Raises:
+        UsageError: a broken ``id_prop.csv`` (with its line), or a table with several CIF columns and none chosen.
+    """
+    notes = [
+        id_prop.load(table).note for table in dict.fromkeys(p.parent / id_prop.TABLE for p in paths) if table.is_file()
+    ]
+    for path in paths:
+        formats.check_choices(path, options)
+    return ReadPlan(_names(paths), tuple(notes))
+
+
+def read_file(path: Path, name: str = "", options: ReadOptions = DEFAULTS) -> Iterator[Entry | Failure]:
+    """Yield the structures of one file, and a :class:`Failure` for each that cannot be used. Raises no InputError.
+
+    Every entry has passed :func:`crystalcli.nouns.structures.check.check` and carries the label that an
+    ``id_prop.csv`` in the same folder gives to the file's stem. Ids are unique inside the file.
+
+    Args:
+        path: the file.
+        name: id of the file from :func:`plan`; its stem by default.
+        options: choices for formats that need them.
+    """
+    name = name or stem(path)
+    ids = Ids()
+    try:
+        table = path.parent / id_prop.TABLE
+        labels = id_prop.load(table).labels(stem(path), path.name) if table.is_file() else {}
+        for item in _items(path, options):
+            if isinstance(item, InputError):
+                yield _failure(path, name, item)
+                continue
+            entry = replace(item, id=name + item.id if item.id[:1] in ("", ":") else item.id)
+            try:
+                warnings = (*entry.warnings, *check(entry.atoms))
+            except CrystalError as problem:
+                yield _failure(entry.source, entry.id, problem)
+                continue
+            yield ids.keep_apart(replace(entry, labels={**labels, **entry.labels}, warnings=warnings))
+    except UsageError:
+        raise
+    except CrystalError as problem:
+        yield _failure(path, name, problem)
+    except OSError as problem:
+        yield Failure(str(path), name, "read", "os-error", one_line(problem.strerror or str(problem)))
+    except RecursionError:
+        yield Failure(str(path), name, "read", "too-deep", "nested too deeply")
+    except MemoryError:
+        yield Failure(str(path), name, "read", "memory", "does not fit into memory")
+    except Exception as problem:  # a reader's bug costs its file, not the batch
+        yield Failure(str(path), name, "read", "reader-error", one_line(f"{type(problem).__name__}: {problem}"))
+
+
+def read_inputs(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> Iterator[Entry | Failure]:
+    """Yield the structures of all files in order, with ids unique over all of them."""
+    names, ids = plan(paths, options).names, Ids()
+    for path in paths:
+        for item in read_file(path, names[path], options):
+            yield ids.keep_apart(item) if isinstance(item, Entry) else item
+
+
+@dataclass
+class Ids:
+    """Keeps ids apart: the first keeps its id, the next get ``#2``, ``#3``… in order and keep the old as a tag.
+
+    Args:
+        seen: how often each id came.
+        renamed: how many got another id; worth telling the user.
+    """
+
+    seen: Counter[str] = field(default_factory=Counter)
+    renamed: int = 0
+
+    def keep_apart(self, entry: Entry) -> Entry:
+        """Return ``entry``, renamed if its id was taken."""
+        self.seen[entry.id] += 1
+        if self.seen[entry.id] == 1:
+            return entry
+        self.renamed += 1
+        tags = {ID_IN_FILE: entry.id, **entry.tags}
+        return self.keep_apart(replace(entry, id=f"{entry.id}#{self.seen[entry.id]}", tags=tags))
+
+
+def stem(path: Path) -> str:
+    """Name of the file without its ending (and ``.gz``)."""
+    return Path(without_gz(path.name)).stem or path.name
+
+
+def _items(path: Path, options: ReadOptions) -> Iterator[Entry | InputError]:
+    formats.regular(path)
+    lowered = path.name.lower()
+    reg = registry()
+    for reader_name in reg.names("reader"):
+        reader = cast(Reader, reg.get("reader", reader_name))
+        if lowered.endswith(reader.suffixes) and reader.sniff(path):
+            return reader.read(path)
+    return formats.read(path, options)
+
+
+def _failure(source: str | Path, name: str, problem: CrystalError) -> Failure:
+    where = problem.path or str(source)
+    if problem.line:
+        where += f":{problem.line}"
+    code = problem.code or ("unsafe" if isinstance(problem, UnsafeInput) else "unreadable")
+    return Failure(where, name, "read", code, one_line(problem.reason))
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    names = {p: stem(p) for p in paths}
+    for length in range(1, 1 + max((len(p.parts) for p in paths), default=0)):
+        count = Counter(names.values())
+        clash = [p for p in paths if count[names[p]] > 1]
+        if not clash:
+            break
+        names |= {p: "/".join(p.parts[-length:]) for p in clash}
+    return names

@@ -1,0 +1,57 @@
+"""ASE databases (SQLite ``.db``), row by row: structures, results and key-value pairs."""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.extxyz import entry_of
+from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions
+from crystalcli.nouns.structures.text import regular, where
+from crystalcli.vocabulary.errors import InputError
+
+_SQLITE = b"SQLite format 3\0"
+
+
+def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
+    """Yield every row; ids are ``FILE:ROW`` (ASE's row number), the source ``PATH:ROW``.
+
+    Raises:
+        InputError: not an ASE database, or a damaged one.
+    """
+    regular(path)
+    with path.open("rb") as file:
+        if file.read(len(_SQLITE)) != _SQLITE:
+            raise InputError("not an ASE database (no SQLite file)", path=path, code="syntax")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield from _rows(path)
+
+
+def _rows(path: Path) -> Iterator[Entry | InputError]:
+    from ase.db import connect
+
+    try:
+        with connect(str(path), type="db", use_lock_file=False) as database:
+            numbers = [int(row.id) for row in database.select(columns=["id"], include_data=False)]
+            if not numbers:
+                raise InputError("has no rows", path=path, code="no-atoms")
+            for number in numbers:
+                yield _row(database, number, path)
+    except (sqlite3.Error, KeyError, ValueError, OSError) as problem:
+        raise InputError(f"not an ASE database: {problem}", path=path, code="syntax") from problem
+
+
+def _row(database: Any, number: int, path: Path) -> Entry | InputError:
+    try:
+        row = database.get(id=number)
+        atoms = row.toatoms()
+        atoms.info.update(row.key_value_pairs)
+    except Exception as problem:  # a damaged row costs itself only
+        return InputError(f"row {number}: {problem}", path=path, code="syntax")
+    entry = entry_of(atoms, path, number)
+    return Entry(entry.id, atoms, where(path, number), entry.labels, entry.tags, entry.quantities)

@@ -1,0 +1,124 @@
+"""Readers are no gatekeepers: every structure passes here before anything is computed from it."""
+
+from __future__ import annotations
+
+import ase
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalcli.vocabulary.errors import InputError
+
+OVERLAP = 0.3
+"""Å. Atoms nearer than this are refused: no bond is shorter than H2's 0.74 Å, real unrelaxed data go down to 0.33 Å."""
+CLOSE = 0.5
+"""Å. Atoms nearer than this are worth a warning."""
+SHORTEST_VECTOR = 0.7
+"""Å. No crystal repeats in less."""
+SMALLEST_VOLUME = 0.5
+"""Å³ per atom; hydrogen in the core of Jupiter has more."""
+LARGEST = 1e5
+"""Å. Cells and coordinates beyond are nonsense (and cost neighbour searches their memory)."""
+_DENSE = 64
+
+
+def check(atoms: ase.Atoms) -> tuple[str, ...]:
+    """Return warnings about ``atoms``, or refuse it.
+
+    Raises:
+        InputError: no atoms, an element that is none, a number that is not finite, a cell without volume or with
+            images nearer than :data:`SHORTEST_VECTOR`, atoms nearer than :data:`OVERLAP` (the distance is named).
+    """
+    if len(atoms) == 0:
+        raise InputError("has no atoms", code="no-atoms")
+    _elements(atoms.numbers)
+    cell, pbc = atoms.cell.array, atoms.pbc
+    _cell(cell, pbc, len(atoms))
+    positions = atoms.positions
+    bad = ~np.isfinite(positions).all(1)
+    if bad.any():
+        k = int(bad.argmax())
+        raise InputError(f"position of atom {k} is {_text(positions[k])}", code="not-finite")
+    if np.abs(positions).max() > LARGEST:
+        raise InputError(f"a coordinate is {np.abs(positions).max():.3g} Å", code="not-finite")
+    i, j, distance = closest(positions, cell, pbc, CLOSE)
+    if distance < OVERLAP:
+        names = atoms.get_chemical_symbols()
+        what = "duplicate atoms" if distance < 1e-3 else "atoms overlap"
+        raise InputError(f"{what}: {names[i]} {i} and {names[j]} {j} are {distance:.3g} Å apart", code="overlap")
+    warnings = [f"atoms {i} and {j} are only {distance:.2f} Å apart"] if distance < CLOSE else []
+    if not pbc.any() and not cell.any():
+        warnings.append("no cell: taken as a molecule")
+    return tuple(warnings)
+
+
+def _elements(numbers: NDArray[np.int64]) -> None:
+    bad = (numbers < 1) | (numbers > 118)
+    if bad.any():
+        k = int(bad.argmax())
+        raise InputError(f"atom {k} is no element (atomic number {numbers[k]})", code="element")
+
+
+def _cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], n: int) -> None:
+    if not np.isfinite(cell).all():
+        raise InputError(f"cell is not finite: {_text(cell[~np.isfinite(cell).all(1)][0])}", code="cell")
+    if not cell.any() and not pbc.any():
+        return
+    lengths = np.sqrt((cell * cell).sum(1))
+    if lengths.max() > LARGEST:
+        raise InputError(f"a cell vector is {lengths.max():.3g} Å long", code="cell")
+    short = pbc & (lengths < SHORTEST_VECTOR)
+    if short.any():
+        k = int(short.argmax())
+        text = f"shortest image distance is {lengths[k]:.3g} Å (cell vector {'abc'[k]})"
+        raise InputError(text if lengths[k] else f"cell vector {'abc'[k]} is zero", code="cell")
+    if not pbc.all():
+        return
+    volume = abs(float(np.linalg.det(cell)))
+    if volume < SMALLEST_VOLUME * n:
+        raise InputError(f"cell volume is {volume:.3g} Å³ for {n} atoms: flat, or atoms too many", code="cell")
+
+
+def closest(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_], below: float
+) -> tuple[int, int, float]:
+    """Nearest pair of atoms, images included, if nearer than ``below``: (i, j, distance), else (-1, -1, inf).
+
+    Exact: where all plane spacings exceed twice ``below``, the nearest image within it is the one that rounding gives.
+    """
+    n = len(positions)
+    if n <= _DENSE and pbc.all() and _spacing(cell) > 2.02 * below:
+        fractional = positions @ np.linalg.inv(cell)
+        delta = fractional[:, None] - fractional[None]
+        delta -= np.rint(delta)
+        delta = delta @ cell
+        squared = np.einsum("ijk,ijk->ij", delta, delta)
+        squared.flat[:: n + 1] = np.inf
+        k = int(squared.argmin())
+        i, j, distance = k // n, k % n, float(np.sqrt(squared.flat[k]))
+        return (i, j, distance) if distance < below else (-1, -1, np.inf)
+    return _closest_by_search(positions, cell, pbc, below)
+
+
+def _spacing(cell: NDArray[np.float64]) -> float:
+    """Smallest distance between lattice planes, Å."""
+    return float(1 / np.sqrt((np.linalg.inv(cell) ** 2).sum(0).max()))
+
+
+def _closest_by_search(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_], below: float
+) -> tuple[int, int, float]:
+    from pymatgen.optimization.neighbors import find_points_in_spheres
+
+    filled = ase.cell.Cell(cell).complete().array
+    where = np.ascontiguousarray(positions, dtype=float)
+    periodic = np.ascontiguousarray(pbc, dtype=np.int64)
+    i, j, shift, distance = find_points_in_spheres(where, where, below, periodic, np.ascontiguousarray(filled))
+    other = (i != j) | shift.any(1)
+    if not other.any():
+        return -1, -1, np.inf
+    k = int(np.where(other, distance, np.inf).argmin())
+    return int(i[k]), int(j[k]), float(distance[k])
+
+
+def _text(vector: NDArray[np.float64]) -> str:
+    return "(" + ", ".join(f"{x:g}" for x in vector) + ")"

@@ -1,0 +1,190 @@
+"""CIF through gemmi, with symmetry expanded here where that is beyond doubt; pymatgen answers where it is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import ase
+import numpy as np
+from ase.geometry import cellpar_to_cell
+from gemmi import cif
+from numpy.typing import NDArray
+
+from crystalcli.nouns.structures.cif_sites import Sites, read_sites
+from crystalcli.nouns.structures.cif_symmetry import DoubtfulError, expand, operations
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions
+from crystalcli.nouns.structures.text import read_text
+from crystalcli.vocabulary.errors import CrystalError, InputError
+
+_CELL = tuple(f"_cell_length_{a}" for a in "abc") + tuple(f"_cell_angle_{a}" for a in ("alpha", "beta", "gamma"))
+_BLOCK = re.compile(r"^data_(\S*)", re.MULTILINE | re.IGNORECASE)
+_SITE_TAGS = ("_atom_site_fract_x", "_atom_site_label", "_atom_site_type_symbol", "_atom_site_cartn_x")
+
+
+def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
+    """Yield one structure per data block that has one; a bad block among good ones is yielded as its error.
+
+    Raises:
+        InputError: no text, no CIF, or no block with atoms.
+    """
+    blocks = parse(read_text(path), path)
+    several = len(blocks) > 1
+    for block in blocks:
+        try:
+            atoms, warnings = structure(block)
+        except InputError as problem:
+            said = f"data_{block.name}: {problem.reason}" if several else problem.reason
+            yield InputError(said, path=path, line=problem.line, code=problem.code)
+            continue
+        yield Entry(f":{block.name}" if several else "", atoms, str(path), warnings=warnings)
+
+
+def from_text(text: str) -> tuple[ase.Atoms, tuple[str, ...]]:
+    """The structure of a CIF text that holds exactly one, and warnings.
+
+    Raises:
+        InputError: none, several, or one that cannot be used.
+    """
+    blocks = parse(text)
+    if len(blocks) > 1:
+        raise InputError(f"{len(blocks)} structures where one is expected", code="several")
+    return structure(blocks[0])
+
+
+def parse(text: str, path: Path | None = None) -> list[cif.Block]:
+    """Blocks of a CIF that hold atoms.
+
+    Raises:
+        InputError: syntax errors (with the line), mmCIF, or no such block.
+    """
+    if not text.isascii():
+        text = text.encode("ascii", errors="replace").decode()
+    try:
+        document = cif.read_string(text)
+    except (ValueError, RuntimeError) as problem:
+        if "duplicate block name" not in str(problem):
+            raise _syntax(str(problem), path) from problem
+        document = _with_names_apart(text, path)
+    blocks = [b for b in document if any(b.find_values(t) for t in _SITE_TAGS)]
+    if not blocks:
+        raise _no_structure(document, path)
+    return blocks
+
+
+def _with_names_apart(text: str, path: Path | None) -> cif.Document:
+    count: dict[str, int] = {}
+
+    def rename(match: re.Match[str]) -> str:
+        name = match[1].lower()
+        count[name] = count.get(name, 0) + 1
+        return match[0] if count[name] == 1 else f"{match[0]}_{count[name]}"
+
+    try:
+        return cif.read_string(_BLOCK.sub(rename, text))
+    except (ValueError, RuntimeError) as problem:
+        raise _syntax(str(problem), path) from problem
+
+
+def _syntax(message: str, path: Path | None) -> InputError:
+    """Gemmi says ``string:LINE:COLUMN(OFFSET): WHAT`` or ``string:LINE in data_x: WHAT``."""
+    match = re.match(r"string(?::(\d+))?(?::\d+\(\d+\))?\s*(.*)", message, re.DOTALL)
+    line = int(match[1]) if match and match[1] else None
+    what = (match[2] if match else message).strip(": ")
+    if "values in loop" in what:
+        what = "loop incomplete: " + what[0].lower() + what[1:]
+    if "block header" in what:
+        what = "no data block (is this a CIF?)"
+    return InputError(f"not a CIF: {what}", path=path, line=line, code="syntax")
+
+
+def _no_structure(document: cif.Document, path: Path | None) -> InputError:
+    if len(document) == 0:
+        return InputError("no data block", path=path, code="no-data")
+    if any(b.find_values("_atom_site.Cartn_x") or b.find_values("_cell.length_a") for b in document):
+        return InputError(
+            "looks like mmCIF, for macromolecules; crystal reads small-molecule CIF", path=path, code="mmcif"
+        )
+    return InputError("no atom loop (_atom_site_…)", path=path, code="no-atoms")
+
+
+def structure(block: cif.Block) -> tuple[ase.Atoms, tuple[str, ...]]:
+    """The structure of one block and warnings.
+
+    Raises:
+        InputError: no cell, an impossible one, sites that cannot be used, or symmetry that makes no sense.
+    """
+    cell = cell_of(block)
+    sites = read_sites(block)
+    ops, said = operations(block)
+    warnings = [*sites.warnings, *said]
+    if ops is None:
+        numbers, fractional = sites.numbers, sites.fractional
+    else:
+        try:
+            index, fractional = expand(sites.fractional, ops, cell)
+            numbers = sites.numbers[index]
+        except DoubtfulError as doubt:
+            numbers, fractional, more = _by_pymatgen(block, str(doubt), sites)
+            warnings.extend(more)
+    atoms = ase.Atoms(numbers=numbers, positions=fractional @ cell, cell=cell, pbc=True)
+    warnings += _formula(block, numbers)
+    return atoms, tuple(warnings)
+
+
+def cell_of(block: cif.Block) -> NDArray[np.float64]:
+    """Cell rows (3, 3), Å, from lengths and angles, a along x and b in the xy plane.
+
+    Raises:
+        InputError: a missing, unreadable or impossible value; it is named.
+    """
+    values = []
+    for tag in _CELL:
+        text = block.find_value(tag)
+        if text is None:
+            raise InputError(f"no cell: {tag} is missing", code="cell")
+        value = cif.as_number(text)
+        if not np.isfinite(value) or value <= 0 or ("angle" in tag and value >= 180):
+            raise InputError(f"{tag} is {cif.as_string(text)}", code="cell")
+        values.append(value)
+    cos = np.cos(np.radians(values[3:]))
+    if 1 - (cos**2).sum() + 2 * cos.prod() <= 1e-8:
+        raise InputError(f"angles {values[3]:g}, {values[4]:g}, {values[5]:g} make no cell", code="cell")
+    cell: NDArray[np.float64] = cellpar_to_cell(values)
+    return cell
+
+
+def _by_pymatgen(
+    block: cif.Block, doubt: str, sites: Sites
+) -> tuple[NDArray[np.int64], NDArray[np.float64], list[str]]:
+    from crystalcli.nouns.structures.cif_pymatgen import expand_doubtful
+
+    try:
+        return expand_doubtful(block, doubt, sites)
+    except CrystalError:
+        raise
+    except Exception as problem:  # pymatgen raises many kinds
+        raise InputError(f"sites near special positions ({doubt}): {problem}", code="symmetry") from problem
+
+
+def _formula(block: cif.Block, numbers: NDArray[np.int64]) -> list[str]:
+    """Compare the atoms with the formula that the file states: a truncated loop shows here."""
+    text = block.find_value("_chemical_formula_sum")
+    if text is None:
+        return []
+    stated: dict[str, float] = {}
+    for symbol, amount in re.findall(r"([A-Z][a-z]?)\s*([\d.]*)", cif.as_string(text)):
+        stated[symbol] = stated.get(symbol, 0) + (float(amount) if amount.strip(".") else 1.0)
+    if "D" in stated:
+        stated["H"] = stated.get("H", 0) + stated.pop("D")
+    symbols, counts = np.unique(numbers, return_counts=True)
+    found = {ase.data.chemical_symbols[z]: int(n) for z, n in zip(symbols, counts, strict=True)}
+    total, have = sum(stated.values()), len(numbers)
+    if total <= 0 or set(stated) - set(ase.data.chemical_symbols):
+        return []
+    if set(found) == set(stated) and all(abs(stated[s] / total - n / have) < 0.02 * n / have for s, n in found.items()):
+        return []
+    shown = " ".join(f"{s}{n}" for s, n in found.items())
+    return [f"formula says '{cif.as_string(text)}', the atoms are {shown}"]

@@ -1,0 +1,115 @@
+"""Extended XYZ, frame by frame through ASE: structures, stored results, ``info`` and per-atom columns."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ase
+from ase.io.extxyz import read_xyz
+
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions
+from crystalcli.nouns.structures.numbers import ASE_QUANTITIES, sort_arrays, sort_info
+from crystalcli.nouns.structures.text import text_lines, where
+from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.quantities import Quantity
+
+MAX_ATOMS = 5_000_000
+_IDS = ("id", "name", "material_id")
+
+
+def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
+    """Yield every frame; a bad frame is yielded as its error, a lost count ends the file.
+
+    A frame is called by its ``id``, ``name`` or ``material_id``, else ``FILE:FRAME``.
+
+    Raises:
+        InputError: the first line is no number of atoms.
+    """
+    held: Entry | InputError | None = None
+    several = False
+    for index, (line, frame) in enumerate(_frames(path)):
+        if held is not None:
+            several = True
+            yield held
+        if isinstance(frame, InputError):
+            held = frame
+            continue
+        try:
+            held = entry_of(_atoms(frame), path, index)
+        except InputError as problem:
+            held = InputError(f"frame {index}: {problem.reason}", path=path, line=line, code=problem.code)
+    if isinstance(held, Entry) and not several and held.id.startswith(":"):
+        held = Entry("", held.atoms, str(path), held.labels, held.tags, held.quantities)
+    if held is not None:
+        yield held
+
+
+def _frames(path: Path) -> Iterator[tuple[int, str | InputError]]:
+    """Text of each frame and the number of its first line."""
+    lines = text_lines(path)
+    number = 0
+    for first in lines:
+        number += 1
+        if not first.strip():
+            continue
+        begin = number
+        if not first.strip().isdigit() or len(first.strip()) > 9 or int(first) > MAX_ATOMS:
+            problem = InputError(f"'{first.strip()[:40]}' is no number of atoms", path=path, line=number, code="syntax")
+            if begin == 1:
+                raise problem
+            yield begin, problem
+            return
+        frame = [first]
+        for line in lines:
+            number += 1
+            frame.append(line)
+            if len(frame) == int(first) + 2:
+                break
+        if len(frame) < int(first) + 2:
+            have = max(len(frame) - 2, 0)
+            said = f"truncated: {int(first)} atoms are counted, {have} are there"
+            yield begin, InputError(said, path=path, line=number, code="syntax")
+            return
+        yield begin, "".join(frame)
+
+
+def _atoms(frame: str) -> ase.Atoms:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return next(iter(read_xyz(io.StringIO(frame), slice(0, 1))))
+        except Exception as problem:  # ASE raises many kinds
+            raise InputError(f"not extended XYZ: {_cause(problem)}", code="syntax") from problem
+
+
+def _cause(problem: Exception) -> str:
+    if isinstance(problem, KeyError):
+        return f"unknown {problem.args[0]!r}"
+    return str(problem) or type(problem).__name__
+
+
+def entry_of(atoms: ase.Atoms, path: Path, index: int) -> Entry:
+    """Entry of an ``Atoms`` object with its results, info and arrays as labels; ``index`` counts from 0."""
+    labels, tags = sort_info(atoms.info, skip=_IDS)
+    known: dict[str, Quantity] = {}
+    sites = sort_arrays(atoms.arrays)
+    results: dict[str, Any] = dict(atoms.calc.results) if atoms.calc is not None else {}
+    for key, value in results.items():
+        known_as = ASE_QUANTITIES.get(key)
+        if known_as is None or value is None:
+            continue
+        if known_as.level == "site":
+            sites |= sort_arrays({key: value})
+        else:
+            labels |= sort_info({key: value})[0]
+    for key in [*labels, *sites]:
+        if key in ASE_QUANTITIES:
+            known[key] = ASE_QUANTITIES[key]
+    known |= {k: Quantity(k, level="site") for k in sites if k not in known}
+    name = next((str(atoms.info[k]) for k in _IDS if str(atoms.info.get(k, "")).strip()), f":{index}")
+    return Entry(name, atoms, where(path, index), {**labels, **sites}, tags, known)

@@ -1,0 +1,117 @@
+"""Which format a file is in, by its name, and the reader for it. Importing this loads no parser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.text import open_bytes, regular
+from crystalcli.vocabulary.errors import CrystalError, InputError, did_you_mean
+
+__all__ = ["DEFAULTS", "ReadOptions", "check_choices", "looks_readable", "read", "regular", "without_gz"]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Choices that some formats need.
+
+    Args:
+        cif_column: column of a table that holds the CIF text; needed only if there are several.
+        id_column: column of a table that names the rows; found by itself if it has a usual name.
+    """
+
+    cif_column: str = ""
+    id_column: str = ""
+
+
+DEFAULTS = ReadOptions()
+
+_BY_ENDING = {
+    ".cif": "cif",
+    ".mcif": "cif",
+    ".vasp": "poscar",
+    ".poscar": "poscar",
+    ".xyz": "extxyz",
+    ".extxyz": "extxyz",
+    ".db": "asedb",
+    ".json": "pymatgen_json",
+    ".csv": "table",
+}
+_BY_NAME = {"poscar": "poscar", "contcar": "poscar"}
+
+
+def without_gz(name: str) -> str:
+    """File name without a ``.gz`` ending."""
+    return name[:-3] if name.lower().endswith(".gz") else name
+
+
+def format_of(path: Path) -> str | None:
+    """Name of the module that reads ``path``, or none."""
+    name = without_gz(path.name).lower()
+    ending = Path(name).suffix
+    if ending in _BY_ENDING:
+        return _BY_ENDING[ending]
+    return next((f for start, f in _BY_NAME.items() if name.startswith(start)), None)
+
+
+def read(path: Path, options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
+    """Yield the structures of ``path``; a bad one among good ones is yielded as its error.
+
+    An id that is empty, or begins with ``:``, is to be put behind the name of the file.
+
+    Raises:
+        InputError: the file as a whole cannot be used. UnsafeInput: it tries to do more than hold data.
+    """
+    regular(path)
+    name = format_of(path)
+    if name is None:
+        ending = Path(without_gz(path.name)).suffix
+        raise InputError(
+            f"unknown format '{ending or path.name}'; {did_you_mean(ending, sorted(_BY_ENDING))}",
+            path=path,
+            code="unknown-format",
+        )
+    module = import_module(f"crystalcli.nouns.structures.{name}")
+    items: Iterator[Entry | InputError] = module.read(path, options)
+    return items
+
+
+def check_choices(path: Path, options: ReadOptions) -> None:
+    """Ask the format of ``path`` whether ``options`` say enough.
+
+    Raises:
+        UsageError: a choice is missing or wrong.
+    """
+    if format_of(path) == "table" and path.is_file():
+        from crystalcli.nouns.structures.table import choose_columns, header
+
+        try:
+            columns = header(path)
+        except (CrystalError, OSError):
+            return
+        choose_columns(columns, path, options)
+
+
+def looks_readable(path: Path) -> bool:
+    """Whether a file found in a folder is meant as a structure: right name, and a table or JSON that holds one."""
+    name = format_of(path)
+    if name is None or path.is_dir():
+        return False
+    if name == "table":
+        from crystalcli.nouns.structures.table import header
+
+        try:
+            return any(c.lower().startswith("cif") for c in header(path))
+        except (CrystalError, OSError):
+            return True
+    if name == "pymatgen_json":
+        try:
+            with open_bytes(path) as file:
+                start = file.read(2**16)
+        except (CrystalError, OSError):
+            return True
+        return b'"lattice"' in start
+    return True

@@ -1,0 +1,200 @@
+"""Bytes of a file → clean text, or a plain word about what the file is instead.
+
+Knows gzip (by content), byte-order marks, UTF-16, Latin-1 and every kind of line end; refuses what is no text at all.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from crystalcli.vocabulary.errors import InputError, UnsafeInput
+
+MAX_TEXT = 256 * 2**20
+"""Largest text of one structure, bytes; a POSCAR of a million atoms has 60 MB."""
+MAX_LINE_BYTES = 64 * 2**20
+"""Longest line in a file that is streamed."""
+_BOMB_SIZE, _BOMB_RATIO = 64 * 2**20, 200
+_CHUNK = 2**20
+_SNIFF = 4096
+
+
+def regular(path: Path) -> None:
+    """Refuse what is not a regular file before anything opens it (a FIFO would be waited on for ever).
+
+    Raises:
+        InputError: missing, dangling link, folder, device, FIFO or socket.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        link = path.is_symlink()
+        reason = "not a regular file: a link that leads nowhere" if link else "no such file"
+        if not link and set(str(path)) & set("*?["):
+            reason = "no file matches"
+        raise InputError(reason, path=path, code="missing") from None
+    except OSError as problem:
+        raise InputError(f"cannot be looked at: {problem.strerror}", path=path, code="missing") from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a FIFO, socket or device"
+        raise InputError(f"not a regular file: {kind}", path=path, code="not-regular")
+
+
+class Bounded(io.RawIOBase):
+    """A gzip stream that refuses to grow without bound; reads like a raw binary file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._size, self._packed = path, 0, max(path.stat().st_size, 1)
+        self._stream = gzip.open(path, "rb")  # noqa: SIM115 - closed with this object
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Read into ``buffer``; raises InputError for damaged data and UnsafeInput for an archive bomb."""
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        try:
+            data = self._stream.read(min(len(view), _CHUNK))
+        except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
+            raise InputError(f"damaged gzip: {problem}", path=self._path, code="bad-gzip") from problem
+        self._size += len(data)
+        if self._size > _BOMB_SIZE and self._size > _BOMB_RATIO * self._packed:
+            raise UnsafeInput(
+                f"archive bomb: {self._packed} bytes unpack to more than {_BOMB_SIZE}", path=self._path, code="bomb"
+            )
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Close the gzip stream too."""
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a regular file for reading, unpacking gzip by its content, never by its name alone.
+
+    Raises:
+        InputError: not a regular file, an archive of files, empty, zero-filled, or a ``.gz`` that is none.
+    """
+    regular(path)
+    if path.stat().st_size == 0:
+        raise InputError("empty file", path=path, code="empty")
+    with path.open("rb") as file:
+        magic = file.read(8)
+    if magic[:2] == b"\x1f\x8b":
+        return io.BufferedReader(Bounded(path), _CHUNK)
+    if path.name.lower().endswith(".gz"):
+        raise InputError("named .gz but not gzip", path=path, code="bad-gzip")
+    for sign, kind in _ARCHIVES.items():
+        if magic.startswith(sign):
+            raise InputError(f"is {kind}; unpack it first", path=path, code="archive")
+    return path.open("rb")
+
+
+_ARCHIVES = {
+    b"PK\x03\x04": "a zip archive",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"\x89HDF": "HDF5 that no installed reader knows",
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a picture",
+}
+
+
+def read_text(path: Path, limit: int = MAX_TEXT) -> str:
+    r"""Whole text of ``path`` with ``\n`` line ends.
+
+    Raises:
+        InputError: what :func:`open_bytes` and :func:`decode` refuse, or more than ``limit`` bytes.
+    """
+    with open_bytes(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise InputError(f"larger than {limit // 2**20} MB", path=path, code="too-large")
+    return decode(data, path)
+
+
+def decode(data: bytes, path: Path | None = None) -> str:
+    """Text of ``data``: UTF-8 with or without a mark, UTF-16 with one, else Latin-1.
+
+    Raises:
+        InputError: nothing in it, NUL bytes, or something that is recognised as no data.
+    """
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = data.decode("utf-16", errors="replace")
+    else:
+        zero = data.find(b"\0")
+        if zero >= 0:
+            reason = "zero-filled" if not data.strip(b"\0") else f"NUL bytes at offset {zero}: not text, or damaged"
+            raise InputError(reason, path=path, code="nul")
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise InputError("empty file: only white space", path=path, code="empty")
+    looks_wrong(text[:_SNIFF], path)
+    return text
+
+
+def looks_wrong(start: str, path: Path | None = None) -> None:
+    """Refuse text whose beginning shows that it is something else, and say what.
+
+    Raises:
+        InputError: HTML, a Git LFS pointer, or a tar archive.
+    """
+    head = start.lstrip().lower()
+    if head.startswith(("<!doctype html", "<html", "<?xml", "<head")):
+        raise InputError("looks like an HTML or XML page; download the data themselves", path=path, code="html")
+    if head.startswith("version https://git-lfs"):
+        raise InputError("is a Git LFS pointer; run 'git lfs pull'", path=path, code="lfs-pointer")
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    r"""Yield the lines of a large file one by one, with ``\n`` ends, whatever the ends in the file.
+
+    Raises:
+        InputError: as :func:`read_text`, or a line beyond :data:`MAX_LINE_BYTES`.
+    """
+    with open_bytes(path) as file:
+        start = file.read(_SNIFF)
+    decode(start, path)
+    encoding, number = _encoding(start), 0
+    with open_bytes(path) as file, io.TextIOWrapper(file, encoding, newline=None) as text:
+        try:
+            while line := text.readline(MAX_LINE_BYTES):
+                number += 1
+                if len(line) >= MAX_LINE_BYTES:
+                    raise InputError("line without end", path=path, line=number, code="too-large")
+                if "\0" in line:
+                    raise InputError("NUL bytes: damaged", path=path, line=number, code="nul")
+                yield line
+        except UnicodeDecodeError:
+            raise InputError(f"not {encoding} text", path=path, line=number + 1, code="encoding") from None
+
+
+def _encoding(start: bytes) -> str:
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    try:
+        start[: len(start) // 4 * 4 - 4 or None].decode("utf-8")
+    except UnicodeDecodeError as problem:
+        if problem.end < len(start) - 4:
+            return "latin-1"
+    return "utf-8-sig"
+
+
+def where(path: Path, index: int | None = None) -> str:
+    """Source text ``PATH`` or ``PATH:INDEX``."""
+    return os.fspath(path) if index is None else f"{os.fspath(path)}:{index}"

@@ -1,0 +1,96 @@
+"""The alumina format: one run a file, positions as small integers around the lattice sites.
+
+Datasets: ``numbers`` (N), ``cell`` (3, 3) Å, ``reference_positions`` (N, 3) Å, ``displacement`` (n, N, 3) int16 in
+1e-4 Å, ``energy`` (n) eV in total, ``temperature`` (n) K, ``pressure_bar`` (n), ``step`` (n) fs, ``force_index`` (m),
+``force`` (m, N, 3) int16 in 1e-3 eV/Å.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ase
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.vocabulary.errors import InputError, UnsafeInput
+from crystalcli.vocabulary.quantities import Quantity
+
+DISPLACEMENT_UNIT = 1e-4
+"""Å per count."""
+FORCE_UNIT = 1e-3
+"""eV/Å per count."""
+QUANTITIES = {
+    "energy": Quantity("energy", "eV", extensive=True),
+    "temperature": Quantity("temperature", "K"),
+    "pressure_bar": Quantity("pressure_bar", "bar"),
+    "step": Quantity("step", "fs"),
+    "forces": Quantity("forces", "eV/Å", "site"),
+}
+_NEEDED = ("numbers", "cell", "reference_positions", "displacement", "energy")
+_PER_FRAME = ("energy", "temperature", "pressure_bar", "step")
+_BLOCK = 256
+
+
+def sniff(path: Path) -> bool:
+    """Whether the file is HDF5 with the datasets of this format; a broken file is not."""
+    try:
+        with h5py.File(path, "r") as h:
+            return all(name in h for name in _NEEDED)
+    except OSError:
+        return False
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """Yield every configuration; labels ``energy``, ``temperature``, ``pressure_bar``, ``step``, ``forces`` if kept.
+
+    Raises:
+        InputError: shapes that do not fit each other, or damage. UnsafeInput: data that lie in another file.
+    """
+    try:
+        with h5py.File(path, "r") as h:
+            _refuse_links(h, path)
+            _check_shapes(h, path)
+            yield from _frames(h, path)
+    except (OSError, KeyError) as problem:
+        raise InputError(f"damaged: {problem}", path=path, code="damaged") from problem
+
+
+def _refuse_links(h: h5py.File, path: Path) -> None:
+    """HDF5 follows external links and storage by itself; data of other files are none of this one's."""
+    for name in h:
+        if isinstance(h.get(name, getlink=True), (h5py.ExternalLink, h5py.SoftLink)):
+            raise UnsafeInput(f"dataset '{name}' is a link", path=path, code="unsafe")
+        if isinstance(h[name], h5py.Dataset) and (h[name].external or h[name].is_virtual):
+            raise UnsafeInput(f"dataset '{name}' lies in another file", path=path, code="unsafe")
+
+
+def _check_shapes(h: h5py.File, path: Path) -> None:
+    n, atoms = len(h["energy"]), len(h["numbers"])
+    wanted = {"cell": (3, 3), "reference_positions": (atoms, 3), "displacement": (n, atoms, 3)}
+    wanted |= {k: (n,) for k in _PER_FRAME if k in h}
+    if "force" in h:
+        wanted |= {"force": (len(h["force_index"]), atoms, 3)}
+    for name, shape in wanted.items():
+        if h[name].shape != shape:
+            raise InputError(f"dataset '{name}' has shape {h[name].shape}, not {shape}", path=path, code="damaged")
+
+
+def _frames(h: h5py.File, path: Path) -> Iterator[Entry]:
+    numbers, cell, sites = h["numbers"][()].astype(int), h["cell"][()], h["reference_positions"][()]
+    per_frame: dict[str, NDArray[Any]] = {k: h[k][()].astype(np.float64) for k in _PER_FRAME if k in h}
+    force_row = {int(k): row for row, k in enumerate(h["force_index"][()])} if "force" in h else {}
+    for start in range(0, len(per_frame["energy"]), _BLOCK):
+        block = h["displacement"][start : start + _BLOCK]
+        for k, displacement in enumerate(block, start):
+            positions = sites + DISPLACEMENT_UNIT * displacement
+            atoms = ase.Atoms(numbers=numbers, positions=positions, cell=cell, pbc=True)
+            labels: dict[str, Any] = {key: float(values[k]) for key, values in per_frame.items()}
+            if k in force_row:
+                labels["forces"] = FORCE_UNIT * h["force"][force_row[k]]
+            known = {key: QUANTITIES[key] for key in labels}
+            yield Entry(f":{k}", atoms, f"{path}:{k}", labels, quantities=known)

@@ -1,1 +1,15 @@
-"""Contract tests that built-in and third-party plugins inherit."""
+"""Contract tests that every plugin, built-in or not, inherits.
+
+    from crystalcli.testing import ArchitectureContract
+
+    class TestMyNet(ArchitectureContract):
+        part = MY_NET
+
+Needs pytest. Crystals, tolerances and assertions for further tests of one's own are in the submodules.
+"""
+
+from crystalcli.testing.architecture import ArchitectureContract
+from crystalcli.testing.featurizer import FeaturizerContract
+from crystalcli.testing.head import HeadContract
+
+__all__ = ["ArchitectureContract", "FeaturizerContract", "HeadContract"]

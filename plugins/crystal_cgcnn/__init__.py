@@ -1,8 +1,12 @@
-"""CGCNN and LCGCN: featurizer ``cgcnn``, architectures ``cgcnn`` and ``lcgcn``, head ``crystal``. Loads no torch."""
+"""CGCNN and LCGCN as parts; loads no torch.
+
+Featurizers ``cgcnn`` and ``radius``, architectures ``cgcnn`` and ``lcgcn``, head ``crystal``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from crystal_cgcnn.options import (
     CgcnnOptions,
@@ -10,78 +14,120 @@ from crystal_cgcnn.options import (
     EmbedOptions,
     KnnOptions,
     LcgcnOptions,
+    RadiusEmbedOptions,
+    RadiusOptions,
 )
 from crystalcli.contracts.hookspecs import hookimpl
-from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Recipe
+from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Recipe, Statistics
+from crystalcli.vocabulary.quantities import Quantity
+
+if TYPE_CHECKING:
+    import ase
+
+    from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule
+    from crystalcli.nouns.arrays import GraphArrays
 
 CGCNN_PAPER = "T. Xie, J. C. Grossman, Phys. Rev. Lett. 120, 145301 (2018), doi:10.1103/PhysRevLett.120.145301"
 LCGCN_PAPER = "S. Sanyal et al., Potential energy surface prediction of Alumina polymorphs using graph neural network"
 
 
-def _build(options):  # type: ignore[no-untyped-def]
-    from crystal_cgcnn.featurizer import build
+def _build_nearest(options: KnnOptions) -> Callable[[ase.Atoms], GraphArrays]:
+    from crystal_cgcnn.featurizer import build_nearest
 
-    return build(options)
+    return build_nearest(options)
 
 
-def _embed(embed_options, options, statistics):  # type: ignore[no-untyped-def]
+def _build_radius(options: RadiusOptions) -> Callable[[ase.Atoms], GraphArrays]:
+    from crystal_cgcnn.featurizer import build_radius
+
+    return build_radius(options)
+
+
+def _embed_nearest(embed_options: EmbedOptions, options: KnnOptions, statistics: Statistics) -> FeaturesModule:  # noqa: ARG001
     from crystal_cgcnn.featurizer import CgcnnFeatures
 
     return CgcnnFeatures(embed_options, options)
 
 
-def _cgcnn(options, node_dim, edge_dim, statistics):  # type: ignore[no-untyped-def]
+def _embed_radius(
+    embed_options: RadiusEmbedOptions,
+    options: RadiusOptions,
+    statistics: Statistics,  # noqa: ARG001
+) -> FeaturesModule:
+    from crystal_cgcnn.featurizer import RadiusFeatures
+
+    return RadiusFeatures(embed_options, options)
+
+
+def _convolutions(options: CgcnnOptions, node_dim: int, edge_dim: int, statistics: Statistics) -> ArchitectureModule:
     from crystal_cgcnn.architecture import ConvolutionStack
 
-    return ConvolutionStack(node_dim, edge_dim, options)
+    return ConvolutionStack(node_dim, edge_dim, options, statistics)
 
 
-def _head(options, embedding_dim, targets, statistics):  # type: ignore[no-untyped-def]
+def _head(
+    options: CrystalHeadOptions, embedding_dim: int, targets: tuple[Quantity, ...], statistics: Statistics
+) -> HeadModule:
     from crystal_cgcnn.head import CrystalHead
 
     return CrystalHead(options, embedding_dim, targets, statistics)
 
 
+NEAREST = Featurizer(
+    name="cgcnn",
+    summary="12 nearest neighbors within 8 Å, element features and Gaussians of the distance",
+    options=KnnOptions,
+    embed_options=EmbedOptions,
+    build=_build_nearest,
+    embed=_embed_nearest,
+    provides=frozenset({"edges", "edge-features"}),
+    references=(CGCNN_PAPER,),
+)
+
+RADIUS = Featurizer(
+    name="radius",
+    summary="all neighbors within a smooth cutoff, element features and Gaussians of the distance",
+    options=RadiusOptions,
+    embed_options=RadiusEmbedOptions,
+    build=_build_radius,
+    embed=_embed_radius,
+    provides=frozenset({"edges", "edge-features", "smooth-cutoff"}),
+    references=(CGCNN_PAPER,),
+)
+
+CGCNN = Architecture(
+    name="cgcnn",
+    summary="crystal graph convolutions with batch norm, as released",
+    options=CgcnnOptions,
+    build=_convolutions,
+    requires=frozenset({"edge-features"}),
+    provides=frozenset({"nodes"}),
+    references=(CGCNN_PAPER,),
+)
+
+LCGCN = Architecture(
+    name="lcgcn",
+    summary="crystal graph convolutions without norm, for potential energy surfaces",
+    options=LcgcnOptions,
+    build=_convolutions,
+    partner_options={"crystal": {"pool": "fcmax"}},
+    recipe=Recipe(batch_size=32, residual_of="none"),
+    requires=frozenset({"edge-features"}),
+    provides=frozenset({"nodes"}),
+    references=(LCGCN_PAPER,),
+)
+
+CRYSTAL = Head(
+    name="crystal",
+    summary="one value per crystal: pooling, then fully connected layers",
+    options=CrystalHeadOptions,
+    build=_head,
+    requires=frozenset({"nodes"}),
+    references=(CGCNN_PAPER, LCGCN_PAPER),
+)
+
+
 @hookimpl
 def crystal_parts() -> Sequence[Part]:
     """Offer the parts of this package."""
-    return [
-        Featurizer(
-            name="cgcnn",
-            summary="12 nearest neighbors within 8 Å, element features and Gaussians of the distance",
-            options=KnnOptions,
-            embed_options=EmbedOptions,
-            build=_build,
-            embed=_embed,
-            provides=frozenset({"edges", "edge-features"}),
-            references=(CGCNN_PAPER,),
-        ),
-        Architecture(
-            name="cgcnn",
-            summary="crystal graph convolutions with batch norm, as released",
-            options=CgcnnOptions,
-            build=_cgcnn,
-            requires=frozenset({"edge-features"}),
-            provides=frozenset({"nodes"}),
-            references=(CGCNN_PAPER,),
-        ),
-        Architecture(
-            name="lcgcn",
-            summary="crystal graph convolutions without norm, for potential energy surfaces",
-            options=LcgcnOptions,
-            build=_cgcnn,
-            partner_options={"crystal": {"pool": "fcmax"}},
-            recipe=Recipe(batch_size=32, residual_of="none"),
-            requires=frozenset({"edge-features"}),
-            provides=frozenset({"nodes"}),
-            references=(LCGCN_PAPER,),
-        ),
-        Head(
-            name="crystal",
-            summary="one value per crystal: pooling, then fully connected layers",
-            options=CrystalHeadOptions,
-            build=_head,
-            requires=frozenset({"nodes"}),
-            references=(CGCNN_PAPER, LCGCN_PAPER),
-        ),
-    ]
+    return [NEAREST, RADIUS, CGCNN, LCGCN, CRYSTAL]

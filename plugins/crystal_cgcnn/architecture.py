@@ -7,16 +7,18 @@ from torch import nn
 from crystal_cgcnn.options import CgcnnOptions
 from crystalcli.contracts.modules import Embedding, Features
 from crystalcli.contracts.nn.convolution import GatedConvolution
+from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph
 
 
 class ConvolutionStack(nn.Module):
     """Linear embedding of the element features, then T gated convolutions."""
 
-    def __init__(self, node_dim: int, edge_dim: int, options: CgcnnOptions) -> None:
+    def __init__(self, node_dim: int, edge_dim: int, options: CgcnnOptions, statistics: Statistics) -> None:
         super().__init__()
         self.embedding_dim = options.width
         self.embed = nn.Linear(node_dim, options.width)
+        scale = 1.0 if options.message_scale == "one" else max(statistics.mean_neighbors, 1.0) ** -0.5
         self.convolutions = nn.ModuleList(
             GatedConvolution(
                 options.width,
@@ -24,13 +26,15 @@ class ConvolutionStack(nn.Module):
                 norm=options.norm,
                 activation=options.activation,
                 outer=options.outer_activation,
+                scale=scale,
             )
             for _ in range(options.n_conv)
         )
 
     def forward(self, graph: CrystalGraph, features: Features) -> Embedding:
         """Embed every atom, (N, F)."""
+        assert features.edges is not None  # the record requires edge features
         nodes = self.embed(features.nodes)
         for convolution in self.convolutions:
-            nodes = convolution(graph, nodes, features.edges)
+            nodes = convolution(graph, nodes, features.edges, features.envelope)
         return Embedding(nodes)

@@ -1,4 +1,4 @@
-"""Featurizer ``cgcnn``: nearest-neighbor edges; element features and Gaussians of the distance."""
+"""Featurizers ``cgcnn`` (nearest neighbors) and ``radius`` (all neighbors, smooth cutoff)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Callable
 import ase
 from torch import nn
 
-from crystal_cgcnn.options import EmbedOptions, KnnOptions
+from crystal_cgcnn.elements import element_features
+from crystal_cgcnn.options import EmbedOptions, KnnOptions, RadiusEmbedOptions, RadiusOptions
 from crystalcli.contracts.modules import Features
 from crystalcli.contracts.nn.basis import GaussianBasis
+from crystalcli.contracts.nn.envelopes import cosine, polynomial
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph, edge_lengths
 from crystalcli.nouns.neighbors import build_graph
 
 
-def build(options: KnnOptions) -> Callable[[ase.Atoms], GraphArrays]:
-    """Return the function that builds one graph."""
+def build_nearest(options: KnnOptions) -> Callable[[ase.Atoms], GraphArrays]:
+    """Return the function that builds one graph of the nearest neighbors."""
 
     def one(atoms: ase.Atoms) -> GraphArrays:
         return build_graph(atoms, cutoff=options.cutoff, max_neighbors=options.max_neighbors, ties=options.ties)
@@ -24,15 +26,41 @@ def build(options: KnnOptions) -> Callable[[ase.Atoms], GraphArrays]:
     return one
 
 
+def build_radius(options: RadiusOptions) -> Callable[[ase.Atoms], GraphArrays]:
+    """Return the function that builds one graph of all neighbors within the cutoff."""
+
+    def one(atoms: ase.Atoms) -> GraphArrays:
+        return build_graph(atoms, cutoff=options.cutoff)
+
+    return one
+
+
 class CgcnnFeatures(nn.Module):
-    """Element features (N, 92) and Gaussian-expanded distances (E, K)."""
+    """Element features (N, D) and Gaussian-expanded distances (E, K)."""
 
     def __init__(self, embed_options: EmbedOptions, options: KnnOptions) -> None:
         super().__init__()
-        self.elements = nn.Embedding(119, 92)
+        self.elements = element_features(embed_options.atom_features)
         self.basis = GaussianBasis(0.0, options.cutoff, embed_options.gaussian_step)
-        self.node_dim, self.edge_dim = 92, self.basis.dim
+        self.node_dim, self.edge_dim = self.elements.dim, self.basis.dim
 
     def forward(self, graph: CrystalGraph) -> Features:
         """Features of a batch."""
         return Features(self.elements(graph.atomic_numbers), self.basis(edge_lengths(graph)))
+
+
+class RadiusFeatures(nn.Module):
+    """As :class:`CgcnnFeatures`, with an envelope that takes messages to zero at the cutoff."""
+
+    def __init__(self, embed_options: RadiusEmbedOptions, options: RadiusOptions) -> None:
+        super().__init__()
+        self.elements = element_features(embed_options.atom_features)
+        self.basis = GaussianBasis(0.0, options.cutoff, embed_options.gaussian_step)
+        self.node_dim, self.edge_dim = self.elements.dim, self.basis.dim
+        self.cutoff = options.cutoff
+        self.envelope = {"polynomial": polynomial, "cosine": cosine}[embed_options.envelope]
+
+    def forward(self, graph: CrystalGraph) -> Features:
+        """Features of a batch."""
+        lengths = edge_lengths(graph)
+        return Features(self.elements(graph.atomic_numbers), self.basis(lengths), self.envelope(lengths / self.cutoff))

@@ -1,4 +1,4 @@
-"""Head ``crystal``: pool the atoms, then fully connected layers to one value per target."""
+"""Head ``crystal``: pool the atoms, then fully connected layers to the values or classes of every target."""
 
 from __future__ import annotations
 
@@ -9,13 +9,26 @@ from torch import Tensor, nn
 
 from crystal_cgcnn.options import CrystalHeadOptions
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
+from crystalcli.contracts.nn.losses import masked_error, masked_likelihood
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, max_per_structure, mean_per_structure, sum_per_structure
+from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
 
 class CrystalHead(nn.Module):
-    """Pooling, softplus, hidden layers, one output per target; values in the target's unit as float64."""
+    """Pooling, softplus, hidden layers with softplus, a linear output per value or class.
+
+    Poolings ``average``, ``max`` and ``fcmax`` (max_i of a linear map of v_i) are those of S. Sanyal et al., Table I,
+    and give values that do not grow with the crystal. ``sum`` applies the layers to every atom and sums, so that
+    values are totals: ``E = Σ_i (mean + scale·e_i)``.
+
+    Args:
+        options: of the head. dim: width of the embedding. targets: what to predict. statistics: of the training split.
+
+    Raises:
+        UsageError: classes with the pooling ``sum``.
+    """
 
     mean: Tensor
     scale: Tensor
@@ -25,36 +38,61 @@ class CrystalHead(nn.Module):
     ) -> None:
         super().__init__()
         self.pool, self.targets = options.pool, targets
+        self.extensive = options.pool == "sum"
+        if self.extensive and any(t.classes for t in targets):
+            raise UsageError("--pool sum gives totals, which cannot be classes; use average, max or fcmax")
         self.pool_map = nn.Linear(dim, dim) if options.pool == "fcmax" else nn.Identity()
         layers: list[nn.Module] = [nn.Softplus(), nn.Linear(dim, options.hidden), nn.Softplus()]
+        if any(t.classes for t in targets):
+            layers.append(nn.Dropout(options.dropout))
         for _ in range(options.n_hidden - 1):
             layers += [nn.Linear(options.hidden, options.hidden), nn.Softplus()]
-        self.layers = nn.Sequential(*layers, nn.Linear(options.hidden, len(targets)))
-        mean = [statistics.target_mean.get(t.name, 0.0) for t in targets]
-        scale = [statistics.target_scale.get(t.name, 1.0) for t in targets]
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64))
-        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
+        self.widths = [max(1, t.classes) for t in targets]
+        self.layers = nn.Sequential(*layers, nn.Linear(options.hidden, sum(self.widths)))
+        self.register_buffer("mean", _row(statistics.target_mean, targets, 0.0))
+        self.register_buffer("scale", _row(statistics.target_scale, targets, 1.0))
+
+    def pooled(self, graph: CrystalGraph, nodes: Tensor) -> Tensor:
+        """Crystal vector v_G, (S, F); for ``sum`` the atoms themselves, (N, F)."""
+        if self.pool == "sum":
+            return nodes
+        reduce = mean_per_structure if self.pool == "average" else max_per_structure
+        return reduce(graph, self.pool_map(nodes))
 
     def forward(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:
-        """Predict (S,) values of every target."""
-        nodes = self.pool_map(embedding.nodes)
-        pooled = {
-            "average": mean_per_structure,
-            "sum": sum_per_structure,
-            "max": max_per_structure,
-            "fcmax": max_per_structure,
-        }[self.pool](graph, nodes)
-        value = self.mean + self.scale * self.layers(pooled).double()
-        return {t.name: Prediction(value[:, k], t) for k, t in enumerate(self.targets)}
+        """Predict all targets: (S,) values in their unit, or (S, C) probabilities with their logits."""
+        out = self.layers(self.pooled(graph, embedding.nodes)).double()
+        if self.extensive:
+            out = sum_per_structure(graph, self.mean + self.scale * out)
+        predictions = {}
+        for k, (t, columns) in enumerate(zip(self.targets, out.split(self.widths, dim=1), strict=True)):
+            if t.classes:
+                predictions[t.name] = Prediction(torch.softmax(columns, dim=1), t, logits=columns)
+                continue
+            value = columns[:, 0]
+            predictions[t.name] = Prediction(value if self.extensive else self.mean[k] + self.scale[k] * value, t)
+        return predictions
 
     def loss(
         self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph, kind: str
     ) -> Tensor:
-        """Mean over existing labels of the loss in units of the training split's standard deviation."""
-        losses = {"l1": torch.nn.functional.l1_loss, "mse": torch.nn.functional.mse_loss}
+        """Mean over the targets of: l1, mse or huber in units of the training scale (per atom for totals), or the NLL.
+
+        Raises:
+            UsageError: an unknown kind.
+        """
         total = self.mean.new_zeros(())
         for k, t in enumerate(self.targets):
-            label = labels[t.name]
-            error = (predictions[t.name].value - label.value)[label.mask] / self.scale[k]
-            total = total + losses[kind](error, torch.zeros_like(error))
+            logits = predictions[t.name].logits
+            if logits is not None:
+                total = total + masked_likelihood(logits, labels[t.name])
+                continue
+            unit = self.scale[k] * graph.atom_counts if self.extensive else self.scale[k]
+            total = total + masked_error(predictions[t.name].value, labels[t.name], unit, kind)
         return total / len(self.targets)
+
+
+def _row(values: Mapping[str, float], targets: tuple[Quantity, ...], default: float) -> Tensor:
+    """One number per target, (T,) float64; classes keep the default."""
+    row = [default if t.classes else values.get(t.name, default) for t in targets]
+    return torch.tensor(row, dtype=torch.float64)

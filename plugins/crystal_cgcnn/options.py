@@ -10,7 +10,7 @@ from crystalcli.contracts.options import option
 
 @dataclass(frozen=True)
 class KnnOptions:
-    """What fixes the edges."""
+    """Featurizer ``cgcnn``: what fixes the edges."""
 
     cutoff: float = option(8.0, "neighbors within this distance", unit="Å", min=0.5, max=30.0)
     max_neighbors: int = option(12, "nearest neighbors kept per atom", min=1, max=1000)
@@ -18,11 +18,30 @@ class KnnOptions:
 
 
 @dataclass(frozen=True)
+class RadiusOptions:
+    """Featurizer ``radius``: what fixes the edges."""
+
+    cutoff: float = option(6.0, "neighbors within this distance, all of them", unit="Å", min=0.5, max=30.0)
+
+
+@dataclass(frozen=True)
 class EmbedOptions:
     """What turns a graph into features."""
 
-    atom_features: Literal["onehot92", "learned"] = option("onehot92", "element features")
+    atom_features: Literal["onehot92", "learned"] = option(
+        "onehot92", "element features: the table released with CGCNN, or a learned row per element"
+    )
     gaussian_step: float = option(0.2, "distance and width of the Gaussians", unit="Å", min=0.01, max=2.0)
+
+
+@dataclass(frozen=True)
+class RadiusEmbedOptions(EmbedOptions):
+    """What turns a graph with all neighbors into features."""
+
+    atom_features: Literal["onehot92", "learned"] = option(
+        "learned", "element features: the table released with CGCNN, or a learned row per element"
+    )
+    envelope: Literal["polynomial", "cosine"] = option("polynomial", "smooth cutoff that messages are multiplied with")
 
 
 @dataclass(frozen=True)
@@ -30,10 +49,13 @@ class CgcnnOptions:
     """Architecture ``cgcnn``."""
 
     n_conv: int = option(3, "convolutions", min=1, max=20)
-    width: int = option(64, "node features", min=1, max=4096)
+    width: int = option(64, "features per atom", min=1, max=4096)
     norm: Literal["batch", "none", "layer"] = option("batch", "normalisation in the convolutions")
     activation: Literal["softplus", "relu", "silu", "tanh", "leaky_relu"] = option("softplus", "non-linearity g")
-    outer_activation: bool = option(True, "apply g after each convolution")
+    outer_activation: bool = option(True, "apply softplus after each convolution")
+    message_scale: Literal["one", "neighbors"] = option(
+        "one", "multiply summed messages by 1, or by 1/√n̄ with n̄ the mean neighbor count"
+    )
 
 
 @dataclass(frozen=True)
@@ -41,13 +63,16 @@ class LcgcnOptions(CgcnnOptions):
     """Architecture ``lcgcn``: the same convolution as in its paper, without norm and outer activation."""
 
     norm: Literal["batch", "none", "layer"] = option("none", "normalisation in the convolutions")
-    outer_activation: bool = option(False, "apply g after each convolution")
+    outer_activation: bool = option(False, "apply softplus after each convolution")
 
 
 @dataclass(frozen=True)
 class CrystalHeadOptions:
     """Head ``crystal``."""
 
-    pool: Literal["average", "max", "fcmax", "sum"] = option("average", "pooling over the atoms")
+    pool: Literal["average", "max", "fcmax", "sum"] = option(
+        "average", "pooling over the atoms; fcmax: maximum after a linear map; sum: a total, summed over the atoms"
+    )
     hidden: int = option(128, "width of the fully connected layers", min=1, max=4096)
     n_hidden: int = option(1, "fully connected layers", min=1, max=20)
+    dropout: float = option(0.5, "dropout of a classification", min=0.0, max=0.95)

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from crystalcli.contracts.nn.norms import Norm, normalization
 from crystalcli.nouns.graph import CrystalGraph, sum_over_neighbors
 
-Norm = Literal["batch", "none", "layer"]
 Activation = Literal["softplus", "relu", "silu", "tanh", "leaky_relu"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -21,16 +21,19 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def normalization(norm: Norm, dim: int) -> nn.Module:
-    """Module for ``norm`` over ``dim`` channels."""
-    return {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "none": nn.Identity}[norm](dim)
-
-
 class GatedConvolution(nn.Module):
-    """``v_i ← outer(v_i + scale·BN2(Σ_e σ(p_e) ⊙ g(q_e)))`` with ``[p, q]_e = BN1(W (v_i ⊕ v_j ⊕ u_e) + b)``.
+    """``v_i ← outer(v_i + BN2(scale·Σ_e f_c(e) σ(p_e) ⊙ g(q_e)))``, ``[p, q]_e = BN1(W (v_i ⊕ v_j ⊕ u_e) + b)``.
 
     Xie & Grossman, PRL 120, 145301 (2018), Eq. 5, with the batch norms of the released code.
     The linear map is split into ``W₁v_i + W₂v_j + W₃u_e``, so that its node parts are computed once per atom.
+    Without norms, the scale 1/√n̄ keeps the sum of many messages of order one.
+
+    Args:
+        node_dim: F. edge_dim: K.
+        norm: BN1 and BN2: ``batch``, ``layer`` or ``none``.
+        activation: g.
+        outer: whether the outer activation, softplus, is applied.
+        scale: factor of the summed messages.
     """
 
     def __init__(
@@ -49,11 +52,11 @@ class GatedConvolution(nn.Module):
         self.norm_edges = normalization(norm, 2 * node_dim)
         self.norm_nodes = normalization(norm, node_dim)
         self.activation = ACTIVATIONS[activation]()
-        self.outer = ACTIVATIONS[activation]() if outer else nn.Identity()
+        self.outer = nn.Softplus() if outer else nn.Identity()
         self.scale = scale
 
-    def forward(self, graph: CrystalGraph, nodes: Tensor, edges: Tensor) -> Tensor:
-        """Update (N, F) nodes from (E, K) edge features."""
+    def forward(self, graph: CrystalGraph, nodes: Tensor, edges: Tensor, envelope: Tensor | None = None) -> Tensor:
+        """Update (N, F) nodes from (E, K) edge features and the (E,) envelope, if any."""
         f = self.node_dim
         w = self.linear.weight
         centre = nn.functional.linear(nodes, w[:, :f], self.linear.bias)
@@ -62,6 +65,8 @@ class GatedConvolution(nn.Module):
         z = z + centre.index_select(0, graph.edge_index[0]) + neighbor.index_select(0, graph.edge_index[1])
         p, q = self.norm_edges(z).chunk(2, dim=-1)
         messages = torch.sigmoid(p) * self.activation(q)
-        update = self.norm_nodes(sum_over_neighbors(graph, messages))
-        result: Tensor = self.outer(nodes + self.scale * update)
+        if envelope is not None:
+            messages = messages * envelope.unsqueeze(-1)
+        update = self.scale * sum_over_neighbors(graph, messages)
+        result: Tensor = self.outer(nodes + self.norm_nodes(update))
         return result

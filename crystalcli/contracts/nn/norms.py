@@ -1,0 +1,32 @@
+"""Normalisations over the rows of a matrix."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from torch import Tensor, nn
+
+Norm = Literal["batch", "none", "layer"]
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch norm over rows that accepts any number of them.
+
+    With fewer than two rows a batch has no variance: the running statistics are used and kept as they are, also in
+    training. (A batch of one atom, or without edges, is legal.)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (n, C) rows."""
+        if self.training and x.shape[0] < 2:
+            return nn.functional.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+            )
+        return super().forward(x)
+
+
+def normalization(norm: Norm, dim: int) -> nn.Module:
+    """Module for ``norm`` over ``dim`` channels; momentum 0.1, ε = 1e-5."""
+    if norm == "none":
+        return nn.Identity()
+    return cast(nn.Module, BatchNorm(dim) if norm == "batch" else nn.LayerNorm(dim))

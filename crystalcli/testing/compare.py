@@ -1,0 +1,71 @@
+"""Assertions that name what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.testing import tolerances
+
+
+def same(found: Tensor, expected: Tensor, what: str, tolerance: float = tolerances.SAME_FLOAT64) -> None:
+    """Assert equal shapes and values equal to ``tolerance`` times the largest expected value (or 1)."""
+    assert found.shape == expected.shape, f"{what}: shape {tuple(found.shape)}, expected {tuple(expected.shape)}"
+    if expected.numel() == 0:
+        return
+    found, expected = found.detach().double(), expected.detach().double()
+    assert torch.isfinite(found).all(), f"{what}: not finite"
+    size = max(1.0, float(expected.abs().max()))
+    worst = float((found - expected).abs().max())
+    assert worst <= tolerance * size, f"{what}: differs by {worst:.3g}, allowed {tolerance * size:.3g}"
+
+
+def check_gradient(function: Callable[[Tensor], Tensor], at: Tensor, what: str) -> None:
+    """Compare the gradient of a scalar ``function`` with central differences along three directions.
+
+    Args:
+        function: (…) float64 → scalar.
+        at: where, float64.
+        what: named in the message.
+    """
+    point = at.detach().clone().requires_grad_(True)
+    value = function(point)
+    (gradient,) = torch.autograd.grad(value, point, allow_unused=True)
+    gradient = torch.zeros_like(point) if gradient is None else gradient
+    generator = torch.Generator().manual_seed(0)
+    step = tolerances.STEP
+    for _ in range(3):
+        direction = torch.randn(point.shape, generator=generator, dtype=torch.float64)
+        direction /= direction.norm()
+        with torch.no_grad():
+            far, near = step, step / 2
+            wide = (function(at + far * direction) - function(at - far * direction)) / (2 * far)
+            narrow = (function(at + near * direction) - function(at - near * direction)) / (2 * near)
+        expected = float((4 * narrow - wide) / 3)  # Richardson: error of fourth order in the step
+        found = float((gradient * direction).sum())
+        allowed = tolerances.GRADIENT * max(1.0, abs(expected), float(gradient.norm()))
+        assert abs(found - expected) <= allowed, f"{what}: gradient {found:.9g}, central differences {expected:.9g}"
+
+
+def with_positions(graph: CrystalGraph, positions: Tensor) -> CrystalGraph:
+    """The same graph, its atoms elsewhere; edges are kept."""
+    from dataclasses import replace
+
+    return replace(graph, positions=positions)
+
+
+def check_save_load(make: Callable[[], nn.Module], run: Callable[[nn.Module], Tensor], what: str) -> None:
+    """A fresh module with loaded weights must give the same bits, and the state must hold plain tensors only."""
+    torch.manual_seed(1)
+    first = make().eval()
+    state = first.state_dict()
+    for name, value in state.items():
+        assert isinstance(value, Tensor), f"{what}: state '{name}' is {type(value).__name__}, not a tensor"
+    torch.manual_seed(2)
+    second = make().eval()
+    second.load_state_dict({k: v.clone() for k, v in state.items()}, strict=True)
+    with torch.no_grad():
+        assert torch.equal(run(first), run(second)), f"{what}: changes when its weights are saved and loaded"

@@ -1,0 +1,207 @@
+"""What every head of structure quantities must do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from crystalcli.contracts import options as opt
+from crystalcli.contracts.modules import Embedding, Labels, Prediction
+from crystalcli.contracts.records import Head, Statistics
+from crystalcli.nouns.graph import CrystalGraph, collate
+from crystalcli.nouns.neighbors import build_graph
+from crystalcli.testing import crystals
+from crystalcli.testing.compare import check_gradient, check_save_load, same
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
+
+DIM = 6
+LOSSES = ("l1", "mse", "huber")
+
+
+class HeadContract:
+    """Inherit, name the class ``Test…`` and set ``part``; pytest finds the rest."""
+
+    part: ClassVar[Head]
+    options: ClassVar[Mapping[str, Any]] = {}
+    targets: ClassVar[tuple[Quantity, ...]] = (Quantity("energy", "eV"), Quantity("gap", "eV"))
+    means: ClassVar[tuple[float, ...]] = (3.0, -1.0)
+    scales: ClassVar[tuple[float, ...]] = (0.5, 2.0)
+
+    def statistics(self, factor: float = 1.0) -> Statistics:
+        """Statistics of the training split, in a unit ``factor`` times smaller."""
+        names = [t.name for t in self.targets]
+        return Statistics(
+            target_mean=dict(zip(names, (factor * m for m in self.means), strict=True)),
+            target_scale=dict(zip(names, (factor * s for s in self.scales), strict=True)),
+        )
+
+    def build(self, factor: float = 1.0) -> nn.Module:
+        """A fresh module; its weights in float64."""
+        options = opt.make(self.part.options, self.options, owner=self.part.name)
+        return cast(nn.Module, self.part.build(options, DIM, self.targets, self.statistics(factor))).double()
+
+    def module(self, factor: float = 1.0) -> nn.Module:
+        """The same module in every call, in evaluation mode."""
+        torch.manual_seed(0)
+        return self.build(factor).eval()
+
+    def batch(self) -> tuple[CrystalGraph, Embedding]:
+        """Crystals of 1 to 5 atoms and a random embedding."""
+        graph = collate([build_graph(a, cutoff=3.0) for a in crystals.all_crystals()], torch.float64)
+        nodes = torch.randn(graph.n_atoms, DIM, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+        return graph, Embedding(nodes)
+
+    def labels(self, graph: CrystalGraph, factor: float = 1.0, value: float | None = None) -> dict[str, Labels]:
+        """Labels of a batch: the first of each target missing and NaN, the others random or ``value``."""
+        generator = torch.Generator().manual_seed(6)
+        made = {}
+        for t in self.targets:
+            n = graph.n_structures
+            if t.classes:
+                values = torch.randint(t.classes, (n,), generator=generator).double()
+            else:
+                values = torch.randn(n, generator=generator, dtype=torch.float64) * factor
+            mask = torch.ones(n, dtype=torch.bool)
+            mask[0] = False
+            values[0] = torch.nan if value is None else value
+            made[t.name] = Labels(values, mask)
+        return made
+
+    def values(self, graph: CrystalGraph, embedding: Embedding) -> Tensor:
+        """Predicted values of all targets side by side, (S, …)."""
+        predictions = self.module()(graph, embedding)
+        return torch.cat([predictions[t.name].value.reshape(graph.n_structures, -1) for t in self.targets], 1).detach()
+
+    def test_predicts_every_target(self) -> None:
+        """One prediction for each target: float64, in its shape, finite."""
+        graph, embedding = self.batch()
+        predictions: Mapping[str, Prediction] = self.module()(graph, embedding)
+        assert set(predictions) == {t.name for t in self.targets}, "predicts other quantities than the targets"
+        for t in self.targets:
+            value = predictions[t.name].value
+            expected = (graph.n_structures, t.classes) if t.classes else (graph.n_structures,)
+            assert value.shape == expected, f"'{t.name}' is {tuple(value.shape)}, expected {expected}"
+            assert value.dtype == torch.float64, f"'{t.name}' is {value.dtype}, not float64"
+            assert torch.isfinite(value).all(), f"'{t.name}' is not finite"
+            assert predictions[t.name].quantity == t, f"'{t.name}' has lost its unit or level"
+            if t.classes:
+                same(value.sum(1), torch.ones(graph.n_structures), f"probabilities of '{t.name}'")
+
+    def test_permutation(self) -> None:
+        """The atoms of a crystal have no order."""
+        atoms = crystals.rattled()
+        graph = collate([build_graph(atoms, cutoff=3.0)], torch.float64)
+        nodes = torch.randn(5, DIM, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+        order = torch.tensor([3, 0, 4, 1, 2])
+        moved = replace(graph, atomic_numbers=graph.atomic_numbers[order], positions=graph.positions[order])
+        same(self.values(moved, Embedding(nodes[order])), self.values(graph, Embedding(nodes)), "permutation")
+
+    def test_batch(self) -> None:
+        """In evaluation mode a batch of k is k batches of one."""
+        graph, embedding = self.batch()
+        together, start = self.values(graph, embedding), 0
+        for k, atoms in enumerate(crystals.all_crystals()):
+            alone = collate([build_graph(atoms, cutoff=3.0)], torch.float64)
+            nodes = embedding.nodes[start : start + len(atoms)]
+            same(together[k : k + 1], self.values(alone, Embedding(nodes)), "batch")
+            start += len(atoms)
+
+    def test_supercell(self) -> None:
+        """A supercell has the same value, or n times the value where the head says ``extensive``."""
+        atoms = crystals.rattled()
+        nodes = torch.randn(5, DIM, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+        one = self.values(collate([build_graph(atoms, cutoff=3.0)], torch.float64), Embedding(nodes))
+        larger = collate([build_graph(atoms.repeat((3, 1, 1)), cutoff=3.0)], torch.float64)
+        factor = 3.0 if getattr(self.module(), "extensive", False) else 1.0
+        same(self.values(larger, Embedding(nodes.repeat(3, 1))), factor * one, "supercell")
+
+    def test_gradient(self) -> None:
+        """The loss can be differentiated with respect to the embedding."""
+        graph, embedding = self.batch()
+        module, labels = self.module(), self.labels(graph)
+
+        def loss(nodes: Tensor) -> Tensor:
+            return cast(Tensor, module.loss(module(graph, Embedding(nodes)), labels, graph, "mse"))
+
+        check_gradient(loss, embedding.nodes, f"loss of {self.part.name}")
+
+    def test_missing_labels_do_not_count(self) -> None:
+        """The number under a mask, NaN or any other, changes neither loss nor gradient."""
+        graph, embedding = self.batch()
+        for kind in LOSSES:
+            found = []
+            for hidden in (None, 1e6, 0.0):
+                module, nodes = self.module(), embedding.nodes.clone().requires_grad_(True)
+                loss = module.loss(module(graph, Embedding(nodes)), self.labels(graph, value=hidden), graph, kind)
+                loss.backward()
+                assert torch.isfinite(loss), f"loss {kind} is not finite with a missing label"
+                assert nodes.grad is not None
+                assert torch.isfinite(nodes.grad).all(), f"gradient of loss {kind} is not finite with a missing label"
+                found.append((loss.detach(), nodes.grad))
+            for loss, gradient in found[1:]:
+                same(loss, found[0][0], f"loss {kind} with another number under the mask")
+                same(gradient, found[0][1], f"gradient of loss {kind} with another number under the mask")
+
+    def test_no_labels_at_all(self) -> None:
+        """A batch without any label has loss zero and can be differentiated."""
+        graph, embedding = self.batch()
+        module = self.module()
+        labels = {n: Labels(v.value, torch.zeros_like(v.mask)) for n, v in self.labels(graph).items()}
+        nodes = embedding.nodes.clone().requires_grad_(True)
+        loss = module.loss(module(graph, Embedding(nodes)), labels, graph, "l1")
+        assert float(loss.detach()) == 0.0, "loss without labels is not zero"
+        loss.backward()
+        assert nodes.grad is None or torch.isfinite(nodes.grad).all()
+
+    def test_loss_is_in_normalised_units(self) -> None:
+        """Labels in meV instead of eV give the same loss, once the statistics are in meV too."""
+        if any(t.classes for t in self.targets):
+            return
+        graph, embedding = self.batch()
+        for kind in LOSSES:
+            losses = []
+            for factor in (1.0, 1000.0):
+                module = self.module(factor)
+                losses.append(module.loss(module(graph, embedding), self.labels(graph, factor), graph, kind).detach())
+            same(losses[1], losses[0], f"loss {kind} in another unit")
+
+    def test_loss_measures_the_error(self) -> None:
+        """The loss of the predictions themselves is the smallest."""
+        graph, embedding = self.batch()
+        module = self.module()
+        predictions = module(graph, embedding)
+        for t in self.targets:
+            if t.classes:
+                return
+        perfect = {
+            t.name: Labels(predictions[t.name].value.detach(), torch.ones(graph.n_structures, dtype=torch.bool))
+            for t in self.targets
+        }
+        for kind in LOSSES:
+            none, some = (module.loss(predictions, x, graph, kind).detach() for x in (perfect, self.labels(graph)))
+            assert float(none) < 1e-12, f"loss {kind} of no error is not 0"
+            assert float(some) > 0.0, f"loss {kind} of wrong predictions is 0"
+
+    def test_unknown_loss(self) -> None:
+        """A loss that the head does not know is the user's mistake."""
+        if all(t.classes for t in self.targets):
+            return
+        graph, embedding = self.batch()
+        module = self.module()
+        with pytest.raises(UsageError):
+            module.loss(module(graph, embedding), self.labels(graph), graph, "no-such-loss")
+
+    def test_save_load(self) -> None:
+        """Weights and normalisers are in the state."""
+        graph, embedding = self.batch()
+
+        def run(module: nn.Module) -> Tensor:
+            return torch.cat([p.value.flatten() for p in module(graph, embedding).values()])
+
+        check_save_load(self.build, run, f"head {self.part.name}")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from crystalcli.commands.command import plugin_command
+from crystalcli.commands.command import plugin_command, resolved
+from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Choice, Source, names
-from crystalcli.contracts.records import Architecture, Featurizer
+from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
+from crystalcli.contracts.records import Architecture, Featurizer, Recipe
 from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.vocabulary.errors import UsageError
+
+SPLIT, RECIPE = "Split", "Recipe (defaults suit the architecture)"
 
 
 def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
@@ -25,7 +31,7 @@ def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
         Source(arch, arch.options),
         Source(head, head.options, wanted.get(head.name, {})),
     ]
-    return Choice(sources, {"head": head.name, "epochs": arch.recipe.epochs})
+    return Choice(sources, {"head": head.name, **asdict(arch.recipe)})
 
 
 def register(app: typer.Typer) -> None:
@@ -33,30 +39,171 @@ def register(app: typer.Typer) -> None:
     app.command("train", cls=plugin_command(_chosen))(train)
 
 
-def train(
+def train(  # noqa: PLR0917 - one parameter per flag
     ctx: typer.Context,
-    caches: Annotated[list[Path] | None, typer.Argument(help="graph caches; default graphs.h5")] = None,
+    caches: Annotated[list[Path] | None, typer.Argument(help="graph caches, read as one; default graphs.h5")] = None,
     arch: Annotated[str, typer.Option(autocompletion=names("architecture"), help="architecture")] = "cgcnn",
     head: Annotated[str | None, typer.Option(autocompletion=names("head"), help="head")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="run folder")] = Path("runs/train"),
-    epochs: Annotated[int | None, typer.Option(help="epochs", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="seed", min=0)] = 0,
+    target: Annotated[list[str] | None, typer.Option(help="label to learn; several times for several")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="run folder; default runs/DATE-ARCH")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder")] = None,
+    train: Annotated[list[Path] | None, typer.Option(help="caches of the training part", rich_help_panel=SPLIT)] = None,
+    val: Annotated[list[Path] | None, typer.Option(help="caches of the validation part", rich_help_panel=SPLIT)] = None,
+    test: Annotated[list[Path] | None, typer.Option(help="caches of the test part", rich_help_panel=SPLIT)] = None,
+    split: Annotated[
+        Literal["auto", "random", "formula", "group", "element", "time"],
+        typer.Option(help="auto: by formula; time blocks where there are only runs", rich_help_panel=SPLIT),
+    ] = "auto",
+    fractions: Annotated[str, typer.Option(help="train,validation,test", rich_help_panel=SPLIT)] = "0.8,0.1,0.1",
+    split_file: Annotated[
+        Path | None, typer.Option(help="JSON: lists of ids under train, val, test", rich_help_panel=SPLIT)
+    ] = None,
+    split_column: Annotated[
+        str, typer.Option(help="text column that says train, val or test", rich_help_panel=SPLIT)
+    ] = "",
+    group: Annotated[
+        str, typer.Option(help="text column whose equal values stay together", rich_help_panel=SPLIT)
+    ] = "",
+    leave_out: Annotated[
+        str, typer.Option(help="element; structures with it are the test part", rich_help_panel=SPLIT)
+    ] = "",
+    folds: Annotated[int, typer.Option(help="k-fold: number of folds; 0: none", min=0, rich_help_panel=SPLIT)] = 0,
+    fold: Annotated[int, typer.Option(help="k-fold: the test fold, from 0", min=0, rich_help_panel=SPLIT)] = 0,
+    gap: Annotated[
+        int, typer.Option(help="frames left out between time blocks; -1: estimated", min=-1, rich_help_panel=SPLIT)
+    ] = -1,
+    rounds: Annotated[
+        int, typer.Option(help="time blocks: repeats of the pattern in a run; 0: decided", min=0, rich_help_panel=SPLIT)
+    ] = 0,
+    loss: Annotated[Literal["l1", "mse", "huber"], typer.Option(help="loss", rich_help_panel=RECIPE)] = "l1",
+    optimizer: Annotated[
+        Literal["adam", "adamw", "sgd"], typer.Option(help="optimizer", rich_help_panel=RECIPE)
+    ] = "adamw",
+    lr: Annotated[float, typer.Option(help="peak learning rate", min=0.0, rich_help_panel=RECIPE)] = 2e-3,
+    momentum: Annotated[float, typer.Option(help="of sgd", min=0.0, max=1.0, rich_help_panel=RECIPE)] = 0.9,
+    weight_decay: Annotated[float, typer.Option(help="weight decay", min=0.0, rich_help_panel=RECIPE)] = 0.0,
+    batch_size: Annotated[int, typer.Option(help="structures per step", min=1, rich_help_panel=RECIPE)] = 64,
+    epochs: Annotated[int, typer.Option(help="epochs", min=1, rich_help_panel=RECIPE)] = 100,
+    schedule: Annotated[
+        Literal["constant", "plateau", "cosine", "one-cycle", "step"],
+        typer.Option(help="learning-rate schedule", rich_help_panel=RECIPE),
+    ] = "one-cycle",
+    step_epochs: Annotated[
+        int, typer.Option(help="epochs to a drop of step, or without gain of plateau", min=1, rich_help_panel=RECIPE)
+    ] = 10,
+    gamma: Annotated[
+        float, typer.Option(help="factor of a drop (step, plateau)", min=0.0, max=1.0, rich_help_panel=RECIPE)
+    ] = 0.5,
+    clip: Annotated[float, typer.Option(help="largest gradient norm; 0: any", min=0.0, rich_help_panel=RECIPE)] = 10.0,
+    ema: Annotated[
+        float, typer.Option(help="decay of the weight average; 0: none", min=0.0, max=0.999999, rich_help_panel=RECIPE)
+    ] = 0.0,
+    patience: Annotated[
+        int, typer.Option(help="stop after so many epochs without gain; 0: never", min=0, rich_help_panel=RECIPE)
+    ] = 0,
+    residual_of: Annotated[
+        Literal["none", "mean", "elements", "pairs"],
+        typer.Option(help="baseline that the model corrects", rich_help_panel=RECIPE),
+    ] = "none",
+    checkpoint_every: Annotated[
+        float, typer.Option(help="seconds between two training states", min=0.0, rich_help_panel=RECIPE)
+    ] = 20.0,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
+    time_limit: TimeLimit = "",
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Train a model on cached graphs and evaluate it on its test split."""
-    from crystalcli.workflows.training import TrainingPlan, run
+    """Train a model on cached graphs and evaluate it on its untouched test part."""
+    from crystalcli.commands.training_face import TrainingFace
+    from crystalcli.mechanisms.run_folder import default_folder
+    from crystalcli.workflows.training_plan import SplitPlan, TrainingPlan
 
+    face = TrainingFace(Face(json=json, quiet=quiet), time_limit)
+    if resume is not None:
+        _refuse_changes(ctx)
+        face.resume(resume, {k: v for k, v in (("threads", threads), ("device", device)) if _given(ctx, k)})
+        return
     part = cast(Architecture, registry().get("architecture", arch))
-    head_name = head or part.head
+    head = head or part.head
     plan = TrainingPlan(
-        caches=tuple(caches or [Path("graphs.h5")]),
-        output=output,
+        caches=_texts(caches or ([] if train else [Path("graphs.h5")])),
+        train=_texts(train),
+        val=_texts(val),
+        test=_texts(test),
+        output=str(output or default_folder(arch)),
+        targets=tuple(target or ()),
         architecture=arch,
         architecture_options=ctx.obj["architecture", arch].values,
-        head=head_name,
-        head_options=ctx.obj["head", head_name].values,
+        head=head,
+        head_options=ctx.obj["head", head].values,
         embed_options=ctx.obj["featurizer", part.featurizer].values,
-        epochs=epochs or part.recipe.epochs,
+        split=SplitPlan(
+            kind=split,
+            fractions=fractions,
+            file=str(split_file or ""),
+            column=split_column,
+            group=group,
+            element=leave_out,
+            folds=folds,
+            fold=fold,
+            gap=gap,
+            rounds=rounds,
+        ),
+        recipe=Recipe(
+            loss=loss,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            epochs=epochs,
+            schedule=schedule,
+            clip=clip,
+            ema=ema,
+            patience=patience,
+            residual_of=residual_of,
+        ),
+        momentum=momentum,
+        step_epochs=step_epochs,
+        gamma=gamma,
         seed=seed,
+        device=device,
+        threads=threads,
+        checkpoint_every=checkpoint_every,
+        overwrite=overwrite,
+        config=_config(ctx),
     )
-    report = run(plan)
-    typer.echo(f"test MAE {report.test_mae:.4g} -> {output / 'model.safetensors'}")
+    if dry_run:
+        face.describe(plan)
+    else:
+        face.run(plan)
+
+
+def _texts(paths: list[Path] | None) -> tuple[str, ...]:
+    return tuple(str(p) for p in paths or ())
+
+
+def _config(ctx: typer.Context) -> dict[str, Any]:
+    """What a second run needs: all but the folder, which must be a new one, and the time limit."""
+    table = resolved(ctx)
+    return {"train": {k: v for k, v in table["train"].items() if k not in ("output", "time_limit")}}
+
+
+def _given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+FREE = frozenset({"resume", "threads", "device", "time_limit", "json", "quiet"})
+"""Options that may go with ``--resume``; all others are those of the run's beginning."""
+
+
+def _refuse_changes(ctx: typer.Context) -> None:
+    changed = [n for n in ctx.params if n not in FREE and ctx.get_parameter_source(n).name == "COMMANDLINE"]  # type: ignore[union-attr]
+    changed += [n for given in ctx.obj.values() for n in given.explicit]
+    if changed:
+        flags = ", ".join("--" + n.replace("_", "-") for n in changed)
+        raise UsageError(f"{flags} cannot change a run that is under way; start a new run, or leave it out")

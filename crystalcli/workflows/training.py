@@ -1,83 +1,253 @@
-"""Graph cache → trained model."""
+"""Graph cache → trained model, its honest test error and the folder of the run."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms import model_file
-from crystalcli.mechanisms.cache import GraphCache
-from crystalcli.mechanisms.dataset import GraphDataset
-from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice
-from crystalcli.vocabulary.errors import UsageError
+from crystalcli.mechanisms import metrics, model_file, plots
+from crystalcli.mechanisms.evaluation import Collected
+from crystalcli.mechanisms.run_folder import RunFolder, plugin_versions, sha256
+from crystalcli.mechanisms.stopping import Stop
+from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
+from crystalcli.workflows.training_loop import Trainer, make_optimizer
+from crystalcli.workflows.training_plan import Listener, TrainingPlan
+from crystalcli.workflows.training_report import TargetReport, predict_test, report_targets, write_predictions
+from crystalcli.workflows.training_setup import Prepared, prepare
 
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """Everything that fixes a training run."""
-
-    caches: tuple[Path, ...]
-    output: Path
-    architecture: str
-    head: str
-    architecture_options: Mapping[str, Any] = field(default_factory=dict)
-    head_options: Mapping[str, Any] = field(default_factory=dict)
-    embed_options: Mapping[str, Any] = field(default_factory=dict)
-    epochs: int = 10
-    batch_size: int = 64
-    lr: float = 2e-3
-    seed: int = 0
+MODEL = "model.safetensors"
 
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """What came out."""
+    """What came out.
 
-    test_mae: float
+    Args:
+        targets: test errors. model: file of the model. folder: of the run. data: what report.json holds.
+    """
+
+    targets: tuple[TargetReport, ...]
+    model: Path
+    folder: Path
+    data: Mapping[str, Any]
 
 
-def run(plan: TrainingPlan) -> TrainingReport:
-    """Train, save the model, evaluate the test split."""
-    data = GraphDataset([GraphCache(p) for p in plan.caches])
-    if not data.columns:
-        raise UsageError("has no labels; build it with --targets or beside an id_prop.csv", path=plan.caches[0])
-    (target,) = data.columns
-    torch.manual_seed(plan.seed)
-    rng = np.random.default_rng(plan.seed)
-    order = rng.permutation(np.flatnonzero(data.columns[target].mask))
-    n = len(order)
-    train, test = order[: n * 8 // 10], order[n * 9 // 10 :]
-    values = data.columns[target].values[train]
-    spec = ModelSpec(
-        graph=PartChoice(data.recipe.featurizer, data.recipe.options),
-        embedding=PartChoice(data.recipe.featurizer, plan.embed_options),
-        architecture=PartChoice(plan.architecture, plan.architecture_options),
-        head=PartChoice(plan.head, plan.head_options),
-        targets=(data.columns[target].quantity,),
-        statistics=Statistics(
-            target_mean={target: float(values.mean())}, target_scale={target: float(values.std()) or 1.0}
-        ),
+def describe(plan: TrainingPlan, listener: Listener) -> dict[str, Any]:
+    """The resolved plan (``--dry-run``): parts, sizes of the split, parameters, recipe. Writes nothing."""
+    prepared = prepare(plan, listener)
+    make_optimizer(prepared.model, plan)
+    spec = prepared.model.spec
+    return {
+        "targets": [q.to_json() for q in prepared.targets],
+        "parts": {
+            k: {"name": c.name, "options": dict(c.options)}
+            for k, c in (
+                ("featurizer", spec.graph),
+                ("embedding", spec.embedding),
+                ("architecture", spec.architecture),
+                ("head", spec.head),
+            )
+        },
+        "parameters": prepared.n_parameters,
+        "recipe": vars(plan.recipe),
+        "split": _split_facts(prepared),
+        "leaks": [leak.to_json() for leak in prepared.leaks],
+        "device": str(prepared.device),
+        "seed": plan.seed,
+        "output": plan.output,
+    }
+
+
+def run(plan: TrainingPlan, listener: Listener | None = None, stop: Stop | None = None) -> TrainingReport:
+    """Train, save the model, evaluate the test part.
+
+    Raises:
+        UsageError, EnvironmentProblem: before anything is written. NumericalFailure, Stopped: what was reached is kept.
+    """
+    listener, stop = listener or Listener(), stop or Stop()
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    prepared = prepare(plan, listener)
+    make_optimizer(prepared.model, plan)
+    folder = RunFolder.create(
+        Path(plan.output), overwrite=plan.overwrite, facts=_facts(plan, prepared), config=plan.config
     )
-    model = CrystalModel(spec)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.lr)
-    for _ in range(plan.epochs):
-        for start in range(0, len(train), plan.batch_size):
-            batch = data.batch(train[start : start + plan.batch_size], [target])
-            _, loss = model.loss(batch.graph, batch.labels, "l1")
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        train = rng.permutation(train)
-    model.eval()
-    with torch.no_grad():
-        batch = data.batch(test, [target])
-        error = model(batch.graph)[target].value - batch.labels[target].value
-    plan.output.mkdir(parents=True, exist_ok=True)
-    model_file.save(plan.output / "model.safetensors", model, {"seed": plan.seed})
-    return TrainingReport(float(error.abs().mean()))
+    folder.write_json("splits.json", prepared.split.to_json(prepared.ids))
+    return _train(plan, prepared, folder, listener, stop, resumed=False)
+
+
+def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> TrainingReport:
+    """Go on with the run in folder ``path``; ``changes`` may set threads and device.
+
+    Raises:
+        UsageError: no run there, it is finished, or its input changed.
+    """
+    folder = RunFolder.reopen(path)
+    record = folder.record
+    if "plan" not in record:
+        raise UsageError("is no training run", path=path)
+    plan = TrainingPlan.from_json({**record["plan"], **changes, "output": str(path)})
+    for name, digest in record["inputs"].items():
+        if not Path(name).exists() or sha256(Path(name)) != digest:
+            raise UsageError("is not the file that this run was started with", path=name)
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    return _train(plan, prepare(plan, listener), folder, listener, stop, resumed=True)
+
+
+def _train(
+    plan: TrainingPlan, prepared: Prepared, folder: RunFolder, listener: Listener, stop: Stop, *, resumed: bool
+) -> TrainingReport:
+    heard = Listener(
+        _both(folder.log, listener.say), _both(lambda w: folder.log(f"warning: {w}"), listener.warn), listener.step
+    )
+    trainer = None
+    try:
+        trainer = Trainer(plan, prepared, folder, heard, stop)
+        if resumed:
+            trainer.restore()
+        trainer.run()
+        report = _finish(plan, prepared, folder, trainer)
+    except CrystalError as problem:
+        folder.log(f"{type(problem).__name__}: {problem}")
+        if isinstance(problem, NumericalFailure) and trainer and trainer.best:
+            prepared.model.load_state_dict(trainer.best)
+            _save_model(plan, prepared, folder, trainer)
+        folder.finish(problem.exit_code, _outputs(folder))
+        raise
+    except BaseException as problem:
+        folder.log(f"{type(problem).__name__}: {problem}")
+        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else Exit.BUG, _outputs(folder))
+        raise
+    folder.finish(Exit.OK, _outputs(folder))
+    return report
+
+
+def _both(first: Any, second: Any) -> Any:
+    def call(text: str) -> None:
+        first(text)
+        second(text)
+
+    return call
+
+
+def _outputs(folder: RunFolder) -> list[str]:
+    return [p.name for p in folder.path.iterdir() if p.is_file()]
+
+
+def _save_model(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, trainer: Trainer) -> Path:
+    """Write the model; its provenance holds nothing of time, place or machine: equal runs are equal bytes."""
+    split = prepared.split.to_json(prepared.ids)
+    provenance = {
+        "seed": plan.seed,
+        "recipe": vars(plan.recipe),
+        "split": split,
+        "epoch": trainer.progress.best_epoch,
+        "structures": len(prepared.data),
+    }
+    model_file.save(folder.path / MODEL, prepared.model, provenance)
+    return folder.path / MODEL
+
+
+def _finish(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, trainer: Trainer) -> TrainingReport:
+    path = _save_model(plan, prepared, folder, trainer)
+    found = predict_test(prepared, plan.recipe.batch_size)
+    targets = report_targets(prepared, found)
+    _write_predictions(prepared, folder, found)
+    _draw(prepared, folder, trainer, found=found, targets=targets)
+    data = {
+        "model": str(path),
+        "folder": str(folder.path),
+        "architecture": plan.architecture,
+        "test": {t.quantity.name: t.to_json() for t in targets},
+        "split": _split_facts(prepared),
+        "leaks": [leak.to_json() for leak in prepared.leaks],
+        "parameters": prepared.n_parameters,
+        "epochs": trainer.progress.epoch,
+        "best_epoch": trainer.progress.best_epoch,
+        "best_score": trainer.progress.best,
+        "seed": plan.seed,
+        "exit_code": 0,
+    }
+    folder.write_json("report.json", data)
+    for t in targets:
+        folder.log(f"test {t.quantity.name}: {json.dumps(t.to_json()['model'])}")
+    return TrainingReport(tuple(targets), path, folder.path, data)
+
+
+def _write_predictions(prepared: Prepared, folder: RunFolder, found: dict[str, Collected]) -> None:
+    import numpy as np
+
+    for level in ("structure", "site"):
+        some = {n: c for n, c in found.items() if c.quantity.level == level}
+        if not some:
+            continue
+        ids, sites = [prepared.ids[i] for i in prepared.split.test], None
+        if level == "site":
+            counts = prepared.data.atom_counts()[prepared.split.test]
+            sites = np.concatenate([np.arange(n) for n in counts])
+            ids = [i for i, n in zip(ids, counts, strict=True) for _ in range(n)]
+        write_predictions(folder, f"predictions-test{'' if level == 'structure' else '-sites'}.csv", ids, sites, some)
+
+
+def _draw(
+    prepared: Prepared,
+    folder: RunFolder,
+    trainer: Trainer,
+    *,
+    found: dict[str, Collected],
+    targets: list[TargetReport],
+) -> None:
+    title = f"{trainer.plan.architecture}, {len(prepared.split.train)} training structures"
+    first = targets[0]
+    lines = {n: b.mae for n, b in first.baselines.items() if isinstance(b, metrics.Errors)}
+    plots.learning_curve(
+        folder.path / "learning-curve.png",
+        folder.metrics(),
+        first.quantity,
+        baselines=lines,
+        title=title,
+        best_epoch=trainer.progress.best_epoch,
+    )
+    for t in targets:
+        c = found[t.quantity.name]
+        if not isinstance(t.model, metrics.Errors):
+            continue
+        mean = t.baselines.get("mean")
+        name = "parity.png" if len(targets) == 1 else f"parity-{t.quantity.name}.png"
+        baseline = mean.mae if isinstance(mean, metrics.Errors) else None
+        plots.parity(
+            folder.path / name,
+            t.quantity,
+            c.true[c.mask],
+            c.value[c.mask],
+            mae=t.model.mae,
+            title=f"{title}; test",
+            baseline=baseline,
+        )
+
+
+def _split_facts(prepared: Prepared) -> dict[str, Any]:
+    said = prepared.split.to_json(prepared.ids)
+    sizes = {n: len(p) for n, p in prepared.split.parts().items()}
+    return {"how": said["how"], "sha256": said["sha256"], "sizes": sizes}
+
+
+def _facts(plan: TrainingPlan, prepared: Prepared) -> dict[str, Any]:
+    spec = prepared.model.spec
+    parts = [("featurizer", spec.graph.name), ("architecture", spec.architecture.name), ("head", spec.head.name)]
+    return {
+        "command": "train",
+        "plan": plan.to_json(),
+        "plugins": plugin_versions(parts),
+        "inputs": {str(p): sha256(p) for p in plan.paths},
+        "split": _split_facts(prepared),
+        "seed": plan.seed,
+        "device": str(prepared.device),
+        "threads": torch.get_num_threads(),
+    }

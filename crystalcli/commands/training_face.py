@@ -1,0 +1,102 @@
+"""How a training run looks: plain lines or live progress, and the table at its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crystalcli.commands.console import Face
+from crystalcli.mechanisms import metrics
+from crystalcli.mechanisms.display import number, unit_for
+from crystalcli.mechanisms.stopping import Stop, seconds
+from crystalcli.workflows import training
+from crystalcli.workflows.training_plan import Listener, TrainingPlan
+from crystalcli.workflows.training_report import TargetReport
+
+
+class TrainingFace:
+    """Runs training workflows for a person or a program at a terminal."""
+
+    def __init__(self, face: Face, time_limit: str) -> None:
+        self.face = face
+        self.limit = seconds(time_limit)
+        torch.set_flush_denormal(True)
+
+    def run(self, plan: TrainingPlan) -> None:
+        """Start a run."""
+        self._train(lambda listener, stop: training.run(plan, listener, stop))
+
+    def resume(self, path: Path, changes: Mapping[str, Any]) -> None:
+        """Go on with a run."""
+        self._train(lambda listener, stop: training.resume(path, changes, listener, stop))
+
+    def describe(self, plan: TrainingPlan) -> None:
+        """Show the resolved plan."""
+        found = training.describe(plan, Listener(self.face.say, self.face.warn))
+        for name, part in found["parts"].items():
+            options = ", ".join(f"{k}={v}" for k, v in part["options"].items())
+            self.face.say(f"{name}: {part['name']} ({options})")
+        self.face.say(f"parameters: {found['parameters']}")
+        self.face.say("recipe: " + ", ".join(f"{k}={v}" for k, v in found["recipe"].items()))
+        self.face.say(f"device: {found['device']}; output: {found['output']}; nothing was written")
+        self.face.result(found)
+
+    def _train(self, start: Callable[[Listener, Stop], training.TrainingReport]) -> None:
+        with Stop(self.limit).listening() as stop, self._listener() as listener:
+            report = start(listener, stop)
+        for target in report.targets:
+            self._table(target)
+        self.face.say(f"model -> {report.model}")
+        self.face.result(report.data)
+
+    @contextmanager
+    def _listener(self) -> Iterator[Listener]:
+        console = self.face.console()
+        if not console.is_terminal or self.face.quiet:
+            yield Listener(self._line, self.face.warn)
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("", total=None, epoch="")
+
+            def step(epoch: int, done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total, epoch=epoch)
+
+            yield Listener(console.print, self.face.warn, step)
+
+    def _line(self, line: str) -> None:
+        self.face.say(line)
+        (sys.stderr if self.face.json else sys.stdout).flush()
+
+    def _table(self, report: TargetReport) -> None:
+        from rich.table import Table
+
+        q, model = report.quantity, report.model
+        if model is None:
+            self.face.warn(f"the test part has no labels '{q.name}'")
+            return
+        rows = {"model": model, **report.baselines}
+        if isinstance(model, metrics.ClassErrors):
+            table = Table("", "accuracy", "log loss", "F1", title=f"test: {q.name}, {model.n} labels")
+            for name, r in rows.items():
+                if isinstance(r, metrics.ClassErrors):
+                    table.add_row(name, f"{r.accuracy:.4f}", f"{r.log_loss:.4f}", f"{r.f1:.4f}")
+        else:
+            factor, unit = unit_for(model.mae, q)
+            title = f"test: {q.name}" + (f" ({unit})" if unit else "") + f", {model.n} labels"
+            table = Table("", "MAE", "RMSE", "R²", "max error", title=title)
+            for name, r in rows.items():
+                if isinstance(r, metrics.Errors):
+                    cells = [number(v * factor) for v in (r.mae, r.rmse, r.max_error)]
+                    table.add_row(name, cells[0], cells[1], "" if r.r2 is None else f"{r.r2:.4f}", cells[2])
+        self.face.console().print(table)
+        for name, r in rows.items():
+            if isinstance(r, str):
+                self.face.say(f"baseline {name}: skipped, {r}")

@@ -1,0 +1,109 @@
+"""Predictions of a model for structures of a data set, batch by batch, beside their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crystalcli.mechanisms import metrics
+from crystalcli.mechanisms.dataset import Batch, GraphDataset
+from crystalcli.mechanisms.model import CrystalModel
+from crystalcli.vocabulary.quantities import Quantity
+
+Zeroth = Mapping[str, NDArray[np.float64]]
+"""Values of the zeroth terms for all structures of a data set, by target."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Predictions and labels of one target for some structures (or their sites), in order.
+
+    Args:
+        quantity: name, unit, level.
+        value: (n,) in the target's unit, or (n, C) probabilities.
+        sigma: (n,) or none.
+        true, mask: (n,) labels, and where they exist.
+    """
+
+    quantity: Quantity
+    value: NDArray[np.float64]
+    sigma: NDArray[np.float64] | None
+    true: NDArray[np.float64]
+    mask: NDArray[np.bool_]
+
+    def errors(self) -> metrics.Errors | metrics.ClassErrors:
+        """Errors over the labels that exist."""
+        if self.quantity.classes:
+            return metrics.classification(self.value[self.mask], self.true[self.mask])
+        return metrics.regression(self.value[self.mask], self.true[self.mask])
+
+
+def ahead(make: Callable[[NDArray[np.int64]], Batch], pieces: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
+    """Yield ``make(piece)`` in order, each gathered by a thread while the one before is worked on."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting: list[Future[Batch]] = []
+        try:
+            for piece in pieces:
+                waiting.append(pool.submit(make, piece))
+                if len(waiting) > 2:
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def pieces_of(index: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """Cut ``index`` into batches of ``size``."""
+    return [index[k : k + size] for k in range(0, len(index), size)]
+
+
+def zeroth_of(batch: Batch, zeroth: Zeroth | None, device: torch.device) -> dict[str, Tensor] | None:
+    """Zeroth terms of a batch, looked up."""
+    return None if zeroth is None else {t: torch.as_tensor(v[batch.index]).to(device) for t, v in zeroth.items()}
+
+
+@torch.no_grad()
+def collect(
+    model: CrystalModel,
+    data: GraphDataset,
+    index: NDArray[np.int64],
+    batch_size: int,
+    zeroth: Zeroth | None = None,
+) -> dict[str, Collected]:
+    """Predict structures ``index``; the model must be in evaluation mode."""
+    targets = [q.name for q in model.spec.targets]
+    labelled = [t for t in targets if t in data.columns]
+    device = next(model.parameters()).device
+    values: dict[str, list[Tensor]] = {t: [] for t in targets}
+    sigmas: dict[str, list[Tensor]] = {t: [] for t in targets}
+    labels: dict[str, list[tuple[Tensor, Tensor]]] = {t: [] for t in labelled}
+    for batch in ahead(lambda i: data.batch(i, labelled), pieces_of(index, batch_size)):
+        for name, p in model(batch.graph.to(device), zeroth_of(batch, zeroth, device)).items():
+            values[name].append(p.value.cpu())
+            if p.sigma is not None:
+                sigmas[name].append(p.sigma.cpu())
+        for name, label in batch.labels.items():
+            labels[name].append((label.value, label.mask))
+    return {
+        q.name: _joined(q, values[q.name], sigmas[q.name], labels.get(q.name)) for q in model.spec.targets if index.size
+    }
+
+
+def _joined(
+    quantity: Quantity, values: list[Tensor], sigmas: list[Tensor], labels: list[tuple[Tensor, Tensor]] | None
+) -> Collected:
+    value = torch.cat(values).numpy().astype(np.float64)
+    sigma = torch.cat(sigmas).numpy().astype(np.float64) if sigmas else None
+    if labels is None:
+        return Collected(quantity, value, sigma, np.full(len(value), np.nan), np.zeros(len(value), dtype=bool))
+    true = torch.cat([v for v, _ in labels]).numpy()
+    mask = torch.cat([m for _, m in labels]).numpy()
+    return Collected(quantity, value, sigma, true, mask)

@@ -1,0 +1,93 @@
+"""How far predictions are from the truth: one frozen record per kind of target, float64 throughout."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalcli.vocabulary.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors of predicted numbers, in the unit of the target.
+
+    Args:
+        n: number of labels that count.
+        mae: mean absolute error.
+        rmse: root of the mean squared error.
+        r2: 1 − Σ(error²)/Σ((truth − mean truth)²); None where the truth is constant or there is one label only.
+        bias: mean of predicted minus true.
+        max_error: largest absolute error.
+    """
+
+    n: int
+    mae: float
+    rmse: float
+    r2: float | None
+    bias: float
+    max_error: float
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """Plain dictionary."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ClassErrors:
+    """Errors of predicted class probabilities: share of right answers, mean negative log-likelihood, macro F1."""
+
+    n: int
+    accuracy: float
+    log_loss: float
+    f1: float
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """Plain dictionary."""
+        return asdict(self)
+
+
+def regression(predicted: NDArray[np.float64], true: NDArray[np.float64]) -> Errors:
+    """Compare (n,) predicted with (n,) true numbers.
+
+    Raises:
+        UsageError: nothing to compare.
+    """
+    if len(true) == 0:
+        raise UsageError("no labels to compare with")
+    error = np.asarray(predicted, dtype=np.float64) - np.asarray(true, dtype=np.float64)
+    spread = float(np.sum((true - np.mean(true)) ** 2))
+    return Errors(
+        n=len(error),
+        mae=float(np.mean(np.abs(error))),
+        rmse=float(np.sqrt(np.mean(error**2))),
+        r2=None if len(error) < 2 or spread == 0.0 else 1.0 - float(np.sum(error**2)) / spread,
+        bias=float(np.mean(error)),
+        max_error=float(np.max(np.abs(error))),
+    )
+
+
+def classification(probabilities: NDArray[np.float64], true: NDArray[np.float64]) -> ClassErrors:
+    """Compare (n, C) probabilities with (n,) class numbers.
+
+    Raises:
+        UsageError: nothing to compare.
+    """
+    if len(true) == 0:
+        raise UsageError("no labels to compare with")
+    classes = true.astype(np.int64)
+    chosen = probabilities.argmax(axis=1)
+    right = probabilities[np.arange(len(classes)), classes]
+    table = np.zeros((probabilities.shape[1],) * 2)
+    np.add.at(table, (classes, chosen), 1)
+    hits, wanted, given = np.diag(table), table.sum(1), table.sum(0)
+    occurring = (wanted + given) > 0
+    f1 = 2 * hits[occurring] / (wanted + given)[occurring]
+    return ClassErrors(
+        n=len(classes),
+        accuracy=float(np.mean(chosen == classes)),
+        log_loss=float(-np.mean(np.log(np.maximum(right, 1e-300)))),
+        f1=float(np.mean(f1)),
+    )

@@ -1,0 +1,130 @@
+"""Pictures of a run: the learning curve and the parity of predicted and true values. Drawn without a display."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalcli.mechanisms import files
+from crystalcli.mechanisms.display import number, unit_for
+from crystalcli.vocabulary.quantities import Quantity
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
+"""From the palette of Okabe and Ito, which colour-blind people can tell apart."""
+MANY = 2000
+"""More points than this are drawn as densities."""
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _save(figure: Any, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    files.write_bytes(path, buffer.getvalue())
+
+
+def parity(
+    path: Path,
+    quantity: Quantity,
+    true: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    *,
+    mae: float,
+    title: str,
+    baseline: float | None = None,
+) -> None:
+    """Draw predicted against true values of a target.
+
+    Args:
+        path: PNG to write.
+        quantity: name and unit for the axes.
+        true: (n,) in the target's unit.
+        predicted: (n,) in the target's unit.
+        mae: mean absolute error of the model.
+        baseline: that of always answering the mean.
+        title: what was trained or evaluated.
+    """
+    figure, axes = _figure(5.0, 5.0)
+    low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
+    margin = 0.04 * ((high - low) or 1.0)
+    ends = (low - margin, high + margin)
+    if len(true) > MANY:
+        drawn = axes.hexbin(true, predicted, gridsize=80, extent=(*ends, *ends), bins="log", cmap="viridis", mincnt=1)
+        figure.colorbar(drawn, ax=axes, label="structures", shrink=0.75)
+    else:
+        axes.plot(true, predicted, "o", ms=4, mew=0, alpha=0.5, color=BLUE)
+    axes.plot(ends, ends, "-", lw=1, color=GREY, zorder=0 if len(true) <= MANY else 3)
+    axes.set(xlim=ends, ylim=ends, aspect="equal")
+    axes.ticklabel_format(useOffset=False)
+    axes.locator_params(nbins=5)
+    unit = f" ({quantity.unit})" if quantity.unit else ""
+    axes.set_xlabel(f"{_words(quantity.name)}, true{unit}")
+    axes.set_ylabel(f"{_words(quantity.name)}, predicted{unit}")
+    factor, small = unit_for(mae, quantity)
+    text = f"MAE {number(mae * factor)} {small}".rstrip()
+    if baseline is not None:
+        text += f"   (mean predictor {number(baseline * factor)})"
+    axes.set_title(f"{title}\n{text}   n = {len(true)}", fontsize=10)
+    _save(figure, path)
+
+
+def learning_curve(
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    quantity: Quantity,
+    *,
+    baselines: Mapping[str, float],
+    title: str,
+    best_epoch: int,
+) -> None:
+    """Draw the validation error of every epoch beside the baselines, and the training loss.
+
+    Args:
+        path: PNG to write.
+        rows: lines of metrics.jsonl.
+        quantity: target drawn.
+        baselines: test MAE of each, drawn as lines.
+        title: what was trained.
+        best_epoch: epoch whose weights were kept.
+    """
+    figure, axes = _figure(6.4, 4.2)
+    epochs = [r["epoch"] for r in rows]
+    key = "log_loss" if quantity.classes else "mae"
+    values = np.array([(r["val"].get(quantity.name) or {}).get(key, np.nan) for r in rows], dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    if len(finite):
+        factor, unit = unit_for(float(finite.min()), quantity) if key == "mae" else (1.0, "")
+        axes.plot(epochs, values * factor, ".-" if len(rows) < 60 else "-", color=BLUE, lw=1.5, label="validation")
+        for (name, mae), style in zip(baselines.items(), ("--", "-.", ":"), strict=False):
+            axes.axhline(mae * factor, ls=style, lw=1, color=GREY, label=f"{name} (baseline, test)")
+        axes.axvline(best_epoch, lw=0.8, color=BLUE, alpha=0.4, label=f"kept: epoch {best_epoch}")
+        label = "MAE" if key == "mae" else "log loss"
+        axes.set_ylabel(f"{label} of {_words(quantity.name)}" + (f" ({unit})" if unit else ""))
+        axes.set_yscale("log")
+    other = axes.twinx()
+    losses = [np.nan if r["train_loss"] is None else r["train_loss"] for r in rows]
+    other.plot(epochs, losses, "-", lw=1, color=ORANGE, alpha=0.8, label="training loss (right)")
+    if min(losses) > 0:
+        other.set_yscale("log")
+    other.set_ylabel("training loss (standard deviations)", color=ORANGE)
+    axes.set_xlabel("epoch")
+    axes.set_title(title, fontsize=10)
+    handles = [h for a in (axes, other) for h in a.get_legend_handles_labels()[0]]
+    axes.legend(handles, [h.get_label() for h in handles], fontsize=8, frameon=False, loc="best")
+    _save(figure, path)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

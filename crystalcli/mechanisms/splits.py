@@ -1,0 +1,224 @@
+"""Which structures train, which choose the best epoch, which are never touched until the end.
+
+Every rule here is a pure function of plain arrays and a seed; a split is three disjoint, sorted index arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalcli.vocabulary.errors import UsageError
+
+Index = NDArray[np.int64]
+NAMES = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Fractions:
+    """Shares of the three parts; they add up to one at most (the rest is left out)."""
+
+    train: float = 0.8
+    val: float = 0.1
+    test: float = 0.1
+
+    @classmethod
+    def parse(cls, text: str) -> Fractions:
+        """Read ``0.8,0.1,0.1`` or ``80,10,10``.
+
+        Raises:
+            UsageError: not three numbers ≥ 0, or no share for training.
+        """
+        try:
+            parts = [float(p) for p in text.split(",")]
+        except ValueError:
+            parts = []
+        total = sum(parts)
+        if len(parts) != 3 or not all(0 <= p < np.inf for p in parts) or parts[0] <= 0 or parts[2] <= 0:
+            raise UsageError(
+                f"fractions '{text}' must be three numbers for train, validation and test, e.g. 0.8,0.1,0.1"
+            )
+        return cls(*(p / total if total > 1.0 + 1e-9 else p for p in parts))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three disjoint index arrays into a data set, sorted, and in words how they were made."""
+
+    train: Index
+    val: Index
+    test: Index
+    how: str
+
+    def parts(self) -> dict[str, Index]:
+        """The three by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    def to_json(self, ids: Sequence[str]) -> dict[str, object]:
+        """Split by ids, in the form that :func:`given` reads, with its hash."""
+        named = {name: [ids[i] for i in part] for name, part in self.parts().items()}
+        return {**named, "how": self.how, "sha256": digest(named)}
+
+
+def digest(named: Mapping[str, Sequence[str]]) -> str:
+    """Hash of a split by ids, independent of the order in which they are listed."""
+    text = json.dumps({k: sorted(named[k]) for k in NAMES}, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def made(train: Index, val: Index, test: Index, how: str) -> Split:
+    """Sort, check and wrap three parts.
+
+    Raises:
+        UsageError: training or test part empty, or two parts overlap.
+    """
+    for name, part in (("train", train), ("test", test)):
+        if len(part) == 0:
+            raise UsageError(
+                f"the {name} part of the split ({how}) is empty; give more structures or other --fractions"
+            )
+    every = np.concatenate([train, val, test])
+    if len(np.unique(every)) != len(every):
+        raise UsageError(f"a structure is in two parts of the split ({how})")
+    first, second, third = (np.sort(p).astype(np.int64) for p in (train, val, test))
+    return Split(first, second, third, how)
+
+
+def _counts(n: int, fractions: Fractions) -> tuple[int, int]:
+    """Sizes of validation and test part of ``n`` groups: at least one each where asked for and possible."""
+    test = min(max(round(n * fractions.test), 1), max(n - 1, 0))
+    val = max(round(n * fractions.val), 1) if fractions.val > 0 else 0
+    return min(val, max(n - test - 1, 0)), test
+
+
+def grouped(usable: Index, groups: NDArray[np.int64], fractions: Fractions, seed: int, how: str) -> Split:
+    """Shuffle whole groups into the three parts, so that no group is in two.
+
+    Args:
+        usable: structures that take part.
+        groups: (len(usable),) group number of each.
+        fractions: shares, reached as nearly as whole groups allow.
+        seed: fixes the shuffle.
+        how: the rule in words.
+    """
+    names, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.random.default_rng([seed, 1]).permutation(len(names))
+    if len(names) == len(usable):
+        n_val, n_test = _counts(len(usable), fractions)
+        n_train = min(round(len(usable) * fractions.train), len(usable) - n_val - n_test)
+        ends = [n_test, n_test + n_val, n_test + n_val + max(n_train, 1)]
+    else:
+        filled = np.cumsum(sizes[order])
+        shares = np.cumsum([fractions.test, fractions.val, fractions.train]) * len(usable)
+        ends = [int(np.searchsorted(filled, s - 1e-9) + 1) for s in shares]
+        ends[0] = min(ends[0], max(len(names) - 2, 1))
+        ends[1] = min(max(ends[1], ends[0] + (fractions.val > 0)), max(len(names) - 1, ends[0]))
+        ends[2] = min(max(ends[2], ends[1] + 1), len(names))
+    place = np.full(len(names), 3)
+    for k, (a, b) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+        place[order[a:b]] = k
+    part = place[inverse]
+    return made(usable[part == 2], usable[part == 1], usable[part == 0], how)
+
+
+def kfold(usable: Index, groups: NDArray[np.int64], *, folds: int, fold: int, fractions: Fractions, seed: int) -> Split:
+    """Fold ``fold`` of ``folds`` is the test part; validation is drawn from the other folds; groups stay whole.
+
+    Raises:
+        UsageError: fewer groups than folds, or no such fold.
+    """
+    names, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if not 2 <= folds <= len(names):
+        raise UsageError(f"{folds} folds of {len(names)} groups are not possible")
+    if not 0 <= fold < folds:
+        raise UsageError(f"fold {fold} is not one of 0 … {folds - 1}")
+    order = np.random.default_rng([seed, 2]).permutation(len(names))
+    middle = np.cumsum(sizes[order]) - sizes[order] / 2
+    home = np.empty(len(names), dtype=np.int64)
+    home[order] = np.minimum((middle * folds / len(usable)).astype(np.int64), folds - 1)
+    if len(np.unique(home)) < folds:  # very unequal groups: deal them out instead
+        home[order] = np.arange(len(names)) % folds
+    test = usable[home[inverse] == fold]
+    rest = home[inverse] != fold
+    how = f"fold {fold} of {folds}"
+    if fractions.val <= 0 or len(np.unique(groups[rest])) < 2:
+        return made(usable[rest], usable[:0], test, how)
+    share = fractions.val / max(fractions.train + fractions.val, 1e-9)
+    inner = grouped(usable[rest], groups[rest], Fractions(1 - share, 0.0, share), seed + fold, how)
+    return made(inner.train, inner.test, test, how)
+
+
+def time_blocks(
+    usable: Index, run: NDArray[np.int64], frame: NDArray[np.int64], fractions: Fractions, *, gap: int, rounds: int = 1
+) -> Split:
+    """Cut every run in time: train, gap, validation, gap, test; ``rounds`` > 1 repeats the pattern (for ramps).
+
+    Args:
+        usable: structures that take part.
+        run: (len(usable),) run of each.
+        frame: (len(usable),) place of each in time.
+        fractions: shares of train, validation, test of every run.
+        gap: frames left out between two parts, at least the correlation time.
+        rounds: how often the pattern is repeated along a run.
+    """
+    parts: dict[str, list[Index]] = {name: [] for name in NAMES}
+    for r in np.unique(run):
+        mine = usable[run == r][np.argsort(frame[run == r], kind="stable")]
+        for piece in np.array_split(mine, rounds):
+            n = len(piece) - gap * (1 + (fractions.val > 0) + (rounds > 1))
+            if n < 3:
+                raise UsageError(f"a run of {len(mine)} frames is too short for {rounds} round(s) with a gap of {gap}")
+            n_val, n_test = _counts(n, fractions)
+            n_train = min(round(n * fractions.train), n - n_val - n_test)
+            start = n_train + (gap if n_val else 0)
+            parts["train"].append(piece[:n_train])
+            parts["val"].append(piece[start : start + n_val])
+            parts["test"].append(piece[start + n_val + gap : start + n_val + gap + n_test])
+    how = f"time blocks with a gap of {gap} frames" + (f", interleaved {rounds} times" if rounds > 1 else "")
+    first, second, third = (np.concatenate(parts[name]) for name in NAMES)
+    return made(first, second, third, how)
+
+
+def given(usable: Index, ids: Sequence[str], named: Mapping[str, Sequence[str]], how: str) -> Split:
+    """Split by lists of ids; ids that are not usable (no label) are left out.
+
+    Raises:
+        UsageError: an id that is not in the data set.
+    """
+    where = {ids[i]: int(i) for i in range(len(ids))}
+    parts = []
+    for name in NAMES:
+        unknown = [i for i in named.get(name, ()) if i not in where]
+        if unknown:
+            raise UsageError(f"{len(unknown)} ids of the {name} part are in no cache, e.g. '{unknown[0]}'")
+        chosen = np.array([where[i] for i in named.get(name, ())], dtype=np.int64)
+        parts.append(chosen[np.isin(chosen, usable)])
+    return made(parts[0], parts[1], parts[2], how)
+
+
+WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "holdout"), "test"),
+}
+"""Words that a split column may use."""
+
+
+def by_column(usable: Index, words: Sequence[str], column: str) -> Split:
+    """Split by a text of every structure: train, val or test (and their common spellings).
+
+    Raises:
+        UsageError: another word.
+    """
+    read = [WORDS.get(words[i].strip().lower(), "") for i in usable]
+    strange = sorted({words[i] for i, r in zip(usable, read, strict=True) if not r})
+    if strange:
+        raise UsageError(f"column '{column}' says '{strange[0]}'; it may say train, val or test")
+    chosen = np.array(read)
+    first, second, third = (usable[chosen == name] for name in NAMES)
+    return made(first, second, third, f"column '{column}'")

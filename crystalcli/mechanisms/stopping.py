@@ -1,0 +1,64 @@
+"""Being asked to stop: SIGTERM, SIGINT, SIGUSR1 or a time limit. Work in hand is finished, then kept."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from crystalcli.vocabulary.errors import UsageError
+
+SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(text: str) -> float:
+    """Read ``90m``, ``1h30m``, ``45s`` or plain seconds; empty is no limit.
+
+    Raises:
+        UsageError: not a time.
+    """
+    if not text:
+        return float("inf")
+    found = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    total = sum(float(n) * SECONDS[u] for n, u in found)
+    if "".join(n + u for n, u in found) != text or total <= 0:
+        raise UsageError(f"time '{text}' is not like 90m, 1h30m or 600 (seconds)")
+    return total
+
+
+class Stop:
+    """Knows whether to stop and why.
+
+    Args:
+        limit: seconds from now after which to stop.
+    """
+
+    def __init__(self, limit: float = float("inf")) -> None:
+        self.deadline = time.monotonic() + limit
+        self.signal: str | None = None
+
+    def reason(self) -> str | None:
+        """Why to stop now, or none."""
+        if self.signal:
+            return self.signal
+        return "the time limit" if time.monotonic() >= self.deadline else None
+
+    @contextmanager
+    def listening(self) -> Iterator[Stop]:
+        """Take signals while inside; a second one stops at once (KeyboardInterrupt)."""
+
+        def heard(number: int, _frame: FrameType | None) -> None:
+            if self.signal:
+                raise KeyboardInterrupt
+            self.signal = signal.Signals(number).name
+
+        wanted = (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGUSR1", signal.SIGTERM))
+        before = {s: signal.signal(s, heard) for s in wanted}
+        try:
+            yield self
+        finally:
+            for s, handler in before.items():
+                signal.signal(s, handler)

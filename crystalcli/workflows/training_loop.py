@@ -1,0 +1,285 @@
+"""The loop: batches, steps, validation, best weights, checkpoints. Everything random is f(seed, epoch, batch)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crystalcli.mechanisms import checkpoint, evaluation, metrics
+from crystalcli.mechanisms.dataset import Batch
+from crystalcli.mechanisms.ema import AveragedModel
+from crystalcli.mechanisms.model import CrystalModel
+from crystalcli.mechanisms.run_folder import RunFolder
+from crystalcli.mechanisms.schedules import Plateau, Schedule
+from crystalcli.mechanisms.stopping import Stop
+from crystalcli.vocabulary.errors import NumericalFailure, Stopped, UsageError, did_you_mean
+from crystalcli.workflows.training_plan import Listener, TrainingPlan
+from crystalcli.workflows.training_setup import Prepared
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+LOSSES = ("l1", "mse", "huber")
+
+
+def make_optimizer(model: CrystalModel, plan: TrainingPlan) -> torch.optim.Optimizer:
+    """Optimiser of the recipe.
+
+    Raises:
+        UsageError: no such optimiser or loss.
+    """
+    r = plan.recipe
+    if r.optimizer not in OPTIMIZERS:
+        raise UsageError(f"no optimizer '{r.optimizer}'; {did_you_mean(r.optimizer, OPTIMIZERS)}")
+    if r.loss not in LOSSES:
+        raise UsageError(f"no loss '{r.loss}'; {did_you_mean(r.loss, LOSSES)}")
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if r.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=r.lr, momentum=plan.momentum, weight_decay=r.weight_decay)
+    kind = torch.optim.AdamW if r.optimizer == "adamw" else torch.optim.Adam
+    return kind(parameters, lr=r.lr, weight_decay=r.weight_decay)
+
+
+@dataclass
+class Progress:
+    """Where a run stands; plain numbers, kept in every checkpoint.
+
+    Args:
+        epoch: epochs that are complete. batch: batches done in the one after. step: optimiser steps in all.
+        loss_sum, loss_n: sum of batch loss × structures, structures, of the epoch under way.
+        best, best_epoch: best validation score and its epoch (counted from 1). waited: epochs since.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    loss_n: int = 0
+    best: float = float("inf")
+    best_epoch: int = 0
+    waited: int = 0
+    plateau: Plateau = field(default_factory=Plateau)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary; scores that are still infinite become null."""
+        data = asdict(self)
+        for table in (data, data["plateau"]):
+            table["best"] = table["best"] if np.isfinite(table["best"]) else None
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Progress:
+        """Inverse of :meth:`to_json`."""
+        never = float("inf")
+        top, plateau = ({**t, "best": never if t["best"] is None else t["best"]} for t in (data, data["plateau"]))
+        return cls(**{**top, "plateau": Plateau(**plateau)})
+
+
+class Trainer:
+    """One run of the loop over a prepared model."""
+
+    def __init__(
+        self, plan: TrainingPlan, prepared: Prepared, folder: RunFolder, listener: Listener, stop: Stop
+    ) -> None:
+        self.plan, self.prepared, self.folder, self.listener, self.stop = plan, prepared, folder, listener, stop
+        self.model = prepared.model
+        self.optimizer = make_optimizer(self.model, plan)
+        self.ema = AveragedModel(self.model, plan.recipe.ema) if plan.recipe.ema > 0 else None
+        per_epoch = len(self._pieces(0))
+        self.schedule = Schedule(
+            plan.recipe.schedule, per_epoch * plan.recipe.epochs, per_epoch, plan.step_epochs, plan.gamma
+        )
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        self.saved_at = time.monotonic()
+
+    @property
+    def evaluated(self) -> CrystalModel:
+        """The model that is validated and kept: the average if there is one."""
+        return self.ema.module if self.ema else self.model  # type: ignore[return-value]
+
+    def _pieces(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Batches of ``epoch``; a last batch of one structure joins the one before (batch norm needs company)."""
+        order = np.random.default_rng([self.plan.seed, 3, epoch]).permutation(self.prepared.split.train)
+        pieces = evaluation.pieces_of(order, self.plan.recipe.batch_size)
+        if len(pieces) > 1 and len(pieces[-1]) == 1:
+            pieces[-2:] = [np.concatenate(pieces[-2:])]
+        return pieces
+
+    def run(self) -> None:
+        """Train until the last epoch, until patience ends, or until stopped.
+
+        Raises:
+            NumericalFailure: a loss or gradient that is not a number. Stopped: asked to stop; a state was kept.
+        """
+        p, recipe = self.progress, self.plan.recipe
+        while p.epoch < recipe.epochs and not (recipe.patience and p.waited >= recipe.patience):
+            start = time.monotonic()
+            self._epoch()
+            self._validate(time.monotonic() - start)
+            if time.monotonic() - self.saved_at >= self.plan.checkpoint_every:
+                self.save()
+            if p.epoch < recipe.epochs:
+                self._stop_if_asked()
+        self.model.load_state_dict(self.best)
+        self.model.eval()
+
+    def _epoch(self) -> None:
+        p = self.progress
+        pieces = self._pieces(p.epoch)
+        self.model.train()
+        data, names = self.prepared.data, self.prepared.names
+        for batch in evaluation.ahead(lambda i: data.batch(i, names), pieces[p.batch :]):
+            loss = self._step(batch)
+            p.loss_sum += loss * len(batch.index)
+            p.loss_n += len(batch.index)
+            p.batch += 1
+            p.step += 1
+            self.listener.step(p.epoch + 1, p.batch, len(pieces))
+            if p.batch < len(pieces):
+                self._stop_if_asked()
+
+    def _step(self, batch: Batch) -> float:
+        device, plan = self.prepared.device, self.plan
+        seeds = np.random.SeedSequence([plan.seed, 4, self.progress.step]).generate_state(1, np.uint64)
+        torch.manual_seed(int(seeds[0] >> np.uint64(1)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = plan.recipe.lr * self.schedule.factor(self.progress.step) * self.progress.plateau.factor
+        labels = {k: type(v)(v.value.to(device), v.mask.to(device)) for k, v in batch.labels.items()}
+        zeroth = evaluation.zeroth_of(batch, self.prepared.zeroth or None, device)
+        _, loss = self.model.loss(batch.graph.to(device), labels, plan.recipe.loss, zeroth)
+        value = float(loss.detach())
+        if not np.isfinite(value):
+            self._fail(batch, "loss")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), plan.recipe.clip or float("inf"))
+        if not torch.isfinite(norm):
+            self._fail(batch, "gradient")
+        self.optimizer.step()
+        if self.ema:
+            self.ema.update(self.model, self.progress.step)
+        return value
+
+    def _validate(self, seconds: float) -> None:
+        p, plan = self.progress, self.plan
+        train_loss, lr = p.loss_sum / p.loss_n, self.optimizer.param_groups[0]["lr"]
+        errors: dict[str, metrics.Errors | metrics.ClassErrors] = {}
+        if len(self.prepared.split.val):
+            errors = self.validation_errors()
+        score = self.score(errors) if errors else train_loss
+        p.epoch, p.batch, p.loss_sum, p.loss_n = p.epoch + 1, 0, 0.0, 0
+        better = score < p.best
+        p.waited = 0 if better else p.waited + 1
+        if better or not errors:
+            p.best, p.best_epoch = min(score, p.best), p.epoch
+            self.best = {k: v.detach().clone() for k, v in self.evaluated.state_dict().items()}
+        if not self.best:
+            self.folder.log(f"validation score {score}")
+            raise NumericalFailure("validation gives no number in the first epoch; lower --lr", path=self.folder.path)
+        if plan.recipe.schedule == "plateau":
+            p.plateau = p.plateau.after(score, plan.step_epochs, plan.gamma)
+        row = {"epoch": p.epoch, "step": p.step, "lr": lr, "train_loss": train_loss, "val_score": score}
+        self.folder.metric(
+            {**row, "val": {t: e.to_json() for t, e in errors.items()}, "best": better, "seconds": round(seconds, 3)}
+        )
+        self.listener.say(self._line(row, errors, better, seconds))
+
+    def validation_errors(self) -> dict[str, metrics.Errors | metrics.ClassErrors]:
+        """Errors of every target over the validation part, where it has labels."""
+        model = self.evaluated
+        model.eval()
+        found = evaluation.collect(
+            model,
+            self.prepared.data,
+            self.prepared.split.val,
+            self.plan.recipe.batch_size,
+            self.prepared.zeroth or None,
+        )
+        return {t: c.errors() for t, c in found.items() if c.mask.any()}
+
+    def score(self, errors: Mapping[str, metrics.Errors | metrics.ClassErrors]) -> float:
+        """Mean over targets of MAE in training standard deviations, or of the log loss of classes."""
+        scale = self.model.spec.statistics.target_scale
+        return float(
+            np.mean(
+                [e.mae / scale.get(t, 1.0) if isinstance(e, metrics.Errors) else e.log_loss for t, e in errors.items()]
+            )
+        )
+
+    def _line(self, row: Mapping[str, Any], errors: Mapping[str, Any], better: bool, seconds: float) -> str:
+        from crystalcli.mechanisms.display import shown
+
+        unit = {q.name: q for q in self.prepared.targets}
+        parts = [
+            f"val {'' if len(errors) == 1 else t + ' '}"
+            + (f"MAE {shown(e.mae, unit[t])}" if isinstance(e, metrics.Errors) else f"accuracy {e.accuracy:.4f}")
+            for t, e in errors.items()
+        ]
+        numbers = "  ".join([f"train loss {row['train_loss']:.4g}", *parts, f"lr {row['lr']:.2g}", f"{seconds:.1f} s"])
+        return f"epoch {row['epoch']}/{self.plan.recipe.epochs}  {numbers}" + ("  best" if better and errors else "")
+
+    def _stop_if_asked(self) -> None:
+        reason = self.stop.reason()
+        if reason:
+            self.save()
+            again = f"crystal train --resume {self.folder.path}"
+            raise Stopped(f"stopped by {reason} in epoch {self.progress.epoch + 1}; go on with: {again}")
+
+    def _fail(self, batch: Batch, what: str) -> None:
+        """Name the structures of a batch that break it; keep the best weights so far."""
+        self.model.eval()
+        bad = []
+        with torch.no_grad():
+            for k in batch.index:
+                one = self.prepared.data.batch(np.array([k]), self.prepared.names)
+                zeroth = evaluation.zeroth_of(one, self.prepared.zeroth or None, self.prepared.device)
+                _, loss = self.model.loss(
+                    one.graph.to(self.prepared.device),
+                    {
+                        n: type(v)(v.value.to(self.prepared.device), v.mask.to(self.prepared.device))
+                        for n, v in one.labels.items()
+                    },
+                    self.plan.recipe.loss,
+                    zeroth,
+                )
+                if not torch.isfinite(loss):
+                    bad.append(self.prepared.ids[int(k)])
+        names = bad or [self.prepared.ids[int(k)] for k in batch.index]
+        self.folder.write_json("failed-batch.json", {"what": what, "step": self.progress.step, "ids": names})
+        raise NumericalFailure(
+            f"the {what} of step {self.progress.step} is not a number; structures {', '.join(names[:5])}"
+            f"{' …' if len(names) > 5 else ''} (all in failed-batch.json); lower --lr or look at them",
+            path=self.folder.path,
+        )
+
+    def save(self) -> None:
+        """Write a training state."""
+        tensors = checkpoint.prefixed("model", self.model.state_dict())
+        tensors |= checkpoint.prefixed("best", self.best) | checkpoint.optimizer_tensors(self.optimizer)
+        if self.ema:
+            tensors |= checkpoint.prefixed("ema", self.ema.module.state_dict())
+        facts = {"progress": self.progress.to_json(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+        checkpoint.save(self.folder.path, self.progress.step, checkpoint.State(tensors, facts))
+        self.saved_at = time.monotonic()
+
+    def restore(self) -> None:
+        """Go on from the newest whole state of the run folder."""
+        state, said = checkpoint.newest(self.folder.path)
+        for line in said:
+            self.listener.warn(line)
+        for name, here in (("threads", torch.get_num_threads()), ("torch", torch.__version__)):
+            if state.facts[name] != here:
+                self.listener.warn(f"{name} was {state.facts[name]}, now {here}: not bit-identical to one long run")
+        self.model.load_state_dict(checkpoint.under("model", state.tensors))
+        if self.ema:
+            self.ema.module.load_state_dict(checkpoint.under("ema", state.tensors))
+        self.best = {k: v.to(self.prepared.device) for k, v in checkpoint.under("best", state.tensors).items()}
+        checkpoint.restore_optimizer(self.optimizer, state.tensors)
+        self.progress = Progress.from_json(state.facts["progress"])
+        self.folder.trim_metrics(self.progress.epoch)

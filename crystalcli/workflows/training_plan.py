@@ -1,0 +1,106 @@
+"""What fixes a training run, as plain values that survive a JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crystalcli.contracts.records import Recipe
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How structures are dealt to train, validation and test.
+
+    Args:
+        kind: auto, random, formula, group, element, time.
+        fractions: ``train,val,test``.
+        file: JSON with lists of ids under train, val, test.
+        column: tag that says train, val or test.
+        group: tag whose equal values stay together (kind group).
+        element: symbol; structures that contain it are the test part (kind element).
+        folds, fold: k-fold in place of the test fraction; 0 folds is no k-fold.
+        gap: frames left out between time blocks; -1 estimates it.
+        rounds: how often the pattern of time blocks is repeated in a run; 0 decides by itself.
+    """
+
+    kind: str = "auto"
+    fractions: str = "0.8,0.1,0.1"
+    file: str = ""
+    column: str = ""
+    group: str = ""
+    element: str = ""
+    folds: int = 0
+    fold: int = 0
+    gap: int = -1
+    rounds: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that fixes a training run.
+
+    Args:
+        caches: graph caches, read as one; the split decides.
+        train, val, test: caches of the three parts, in place of ``caches``.
+        output: run folder.
+        targets: labels to learn; empty takes the only one there is.
+        recipe: loss, optimiser, schedule, ….
+        momentum: of sgd.
+        step_epochs, gamma: of the schedules step and plateau.
+        checkpoint_every: seconds between two training states, taken at the end of an epoch.
+        config: table for the folder's config.toml.
+    """
+
+    architecture: str
+    head: str
+    output: str
+    caches: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()
+    val: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    architecture_options: Mapping[str, Any] = field(default_factory=dict)
+    head_options: Mapping[str, Any] = field(default_factory=dict)
+    embed_options: Mapping[str, Any] = field(default_factory=dict)
+    split: SplitPlan = field(default_factory=SplitPlan)
+    recipe: Recipe = field(default_factory=Recipe)
+    momentum: float = 0.9
+    step_epochs: int = 10
+    gamma: float = 0.5
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 0
+    checkpoint_every: float = 20.0
+    overwrite: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> list[Path]:
+        """All caches, in the order in which they are read as one."""
+        return [Path(p) for p in (*self.train, *self.val, *self.test, *self.caches)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary, the inverse of :meth:`from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TrainingPlan:
+        """Build from the dictionary of :meth:`to_json`."""
+        lists = {k: tuple(data[k]) for k in ("caches", "train", "val", "test", "targets")}
+        return cls(**{**data, **lists, "split": SplitPlan(**data["split"]), "recipe": Recipe(**data["recipe"])})
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears of a run while it goes on; workflows print nothing themselves.
+
+    Args:
+        say: a line for people. warn: a warning. step: called after every batch with (done, all) of the epoch.
+    """
+
+    say: Callable[[str], None] = lambda _line: None
+    warn: Callable[[str], None] = lambda _line: None
+    step: Callable[[int, int, int], None] = lambda _epoch, _done, _total: None

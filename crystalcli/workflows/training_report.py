@@ -1,0 +1,127 @@
+"""The end of a training run: the untouched test part, the baselines beside it, files for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+
+from crystalcli.mechanisms import baselines, evaluation, metrics
+from crystalcli.mechanisms.evaluation import Collected
+from crystalcli.mechanisms.run_folder import RunFolder
+from crystalcli.mechanisms.tables import csv_text
+from crystalcli.vocabulary.errors import CrystalError
+from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.training_setup import Prepared
+
+
+@dataclass(frozen=True)
+class TargetReport:
+    """Test errors of one target: of the model, and of every baseline or why there is none."""
+
+    quantity: Quantity
+    model: metrics.Errors | metrics.ClassErrors | None
+    baselines: dict[str, metrics.Errors | metrics.ClassErrors | str] = field(default_factory=dict)
+    by_element: dict[str, dict[str, float | int]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary."""
+        rows = {n: {"skipped": b} if isinstance(b, str) else b.to_json() for n, b in self.baselines.items()}
+        return {
+            "unit": self.quantity.unit,
+            "model": self.model.to_json() if self.model else None,
+            "baselines": rows,
+            "by_element": self.by_element,
+        }
+
+
+def report_targets(prepared: Prepared, found: dict[str, Collected]) -> list[TargetReport]:
+    """Errors of the model and of the baselines on the test part."""
+    return [_report(prepared, found[q.name]) for q in prepared.targets]
+
+
+def _report(prepared: Prepared, found: Collected) -> TargetReport:
+    q = found.quantity
+    if not found.mask.any():
+        return TargetReport(q, None)
+    rows: dict[str, metrics.Errors | metrics.ClassErrors | str] = {}
+    for name in baselines.NAMES:
+        rows[name] = _baseline(name, prepared, found)
+    by_element = _by_element(prepared, found) if q.level == "structure" and not q.classes else {}
+    return TargetReport(q, found.errors(), rows, by_element)
+
+
+def _baseline(name: str, prepared: Prepared, found: Collected) -> metrics.Errors | metrics.ClassErrors | str:
+    q = found.quantity
+    if q.level != "structure" or q.classes:
+        return _constant(prepared, found) if name == "mean" else "for one number per structure only"
+    try:
+        fitted = baselines.fit(name, prepared.data, prepared.split.train, q.name)
+        value = baselines.evaluate(fitted, prepared.data, prepared.split.test)
+    except CrystalError as problem:
+        return problem.reason
+    return metrics.regression(value[found.mask], found.true[found.mask])
+
+
+def _constant(prepared: Prepared, found: Collected) -> metrics.Errors | metrics.ClassErrors:
+    """Always the training mean, or the training frequencies of the classes."""
+    q = found.quantity
+    labels = prepared.data.batch(prepared.split.train, [q.name]).labels[q.name]
+    known = labels.value[labels.mask].numpy()
+    true = found.true[found.mask]
+    if q.classes:
+        shares = np.bincount(known.astype(np.int64), minlength=q.classes) / len(known)
+        return metrics.classification(np.tile(shares, (len(true), 1)), true)
+    return metrics.regression(np.full(len(true), known.mean()), true)
+
+
+def _by_element(prepared: Prepared, found: Collected) -> dict[str, dict[str, float | int]]:
+    """MAE over the test structures that contain an element, and whether training has seen it."""
+    data, test = prepared.data, prepared.split.test
+    counts = data.atom_counts()
+    place = np.full(len(data), -1)
+    place[test] = np.arange(len(test))
+    owner = place[np.repeat(np.arange(len(data)), counts)]
+    numbers = data.atomic_numbers()[owner >= 0]
+    contains = np.zeros((len(test), 120), dtype=bool)
+    contains[owner[owner >= 0], numbers] = True
+    contains &= found.mask[:, None]
+    error = np.where(found.mask, np.abs(found.value - found.true), 0.0)
+    seen = set(prepared.model.spec.statistics.elements)
+    return {
+        chemical_symbols[z]: {
+            "n": int(contains[:, z].sum()),
+            "mae": float(error[contains[:, z]].mean()),
+            "in_training": int(z in seen),
+        }
+        for z in np.flatnonzero(contains.any(axis=0)).tolist()
+    }
+
+
+def write_predictions(
+    folder: RunFolder, name: str, ids: Sequence[str], sites: NDArray[np.int64] | None, found: dict[str, Collected]
+) -> Path:
+    """Write true and predicted values of a part as CSV; missing labels are empty."""
+    header, columns = ["id"], [list(ids)]
+    if sites is not None:
+        header, columns = [*header, "site"], [*columns, [str(s) for s in sites]]
+    for q, c in ((c.quantity, c) for c in found.values()):
+        unit = f" [{q.unit}]" if q.unit else ""
+        value = c.value.argmax(axis=1) if q.classes else c.value
+        true = [repr(float(v)) if m else "" for v, m in zip(c.true, c.mask, strict=True)]
+        header += [f"{q.name} true{unit}", f"{q.name} predicted{unit}"]
+        columns += [true, [repr(float(v)) for v in value]]
+        if c.sigma is not None:
+            header.append(f"{q.name} sigma{unit}")
+            columns.append([repr(float(v)) for v in c.sigma])
+    return folder.write(name, csv_text(header, zip(*columns, strict=True)))
+
+
+def predict_test(prepared: Prepared, batch_size: int) -> dict[str, Collected]:
+    """Predictions of the test part."""
+    return evaluation.collect(prepared.model, prepared.data, prepared.split.test, batch_size, prepared.zeroth or None)

@@ -1,0 +1,229 @@
+"""From a plan to everything that a training loop needs: data, split, statistics, zeroth terms, model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+
+from crystalcli.mechanisms import baselines, leaks
+from crystalcli.mechanisms.dataset import GraphDataset
+from crystalcli.mechanisms.evaluation import Zeroth
+from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
+from crystalcli.mechanisms.normalisers import target_statistics
+from crystalcli.mechanisms.splits import Split
+from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError, did_you_mean
+from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.training_plan import Listener, TrainingPlan
+from crystalcli.workflows.training_split import Material, choose
+
+OUTLIER = 100.0
+"""A label further from the median than this many robust standard deviations is worth a warning."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training starts from.
+
+    Args:
+        zeroth: values of the zeroth terms for all structures, by target; NaN where not needed.
+    """
+
+    data: GraphDataset
+    ids: Sequence[str]
+    targets: tuple[Quantity, ...]
+    split: Split
+    leaks: tuple[leaks.Leak, ...]
+    zeroth: Zeroth
+    model: CrystalModel
+    device: torch.device
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the targets."""
+        return [q.name for q in self.targets]
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable numbers."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+
+def choose_device(wish: str) -> torch.device:
+    """Device for ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+
+    Raises:
+        EnvironmentProblem: it is not there. UsageError: no such word.
+    """
+    if wish == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind = wish.split(":", maxsplit=1)[0]
+    if kind not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"no device '{wish}'; {did_you_mean(wish, ('auto', 'cpu', 'cuda', 'mps'))}")
+    try:
+        torch.zeros(1, device=wish)
+    except (RuntimeError, AssertionError) as problem:
+        raise EnvironmentProblem(f"device '{wish}' is not available here; use --device cpu") from problem
+    return torch.device(wish)
+
+
+def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
+    """Open, split, fit the zeroth terms and build the model.
+
+    Raises:
+        UsageError: labels, split or parts that cannot work; before anything is written.
+    """
+    device = choose_device(plan.device)
+    data = GraphDataset.open(plan.paths)
+    targets = choose_targets(data, plan.targets, plan.paths[0])
+    usable = labelled(data, targets, listener)
+    ids = unique_ids(data)
+    split = choose(Material(data, usable, _values(data, targets[0]), ids), plan)
+    sizes = ", ".join(f"{len(p)} {n}" for n, p in split.parts().items())
+    listener.say(f"split: {sizes}; {split.how}")
+    found = look_for_leaks(data, ids, split)
+    for leak in found:
+        (listener.warn if leak.kind == "structure" else listener.say)(f"leak: {leak.line()}")
+    _warn_of_elements(data, split, listener)
+    for q in targets:
+        check_values(data, q, split, ids, listener)
+    return _with_model(plan, data, ids, targets=targets, split=split, found=found, device=device)
+
+
+def _with_model(
+    plan: TrainingPlan,
+    data: GraphDataset,
+    ids: Sequence[str],
+    *,
+    targets: tuple[Quantity, ...],
+    split: Split,
+    found: list[leaks.Leak],
+    device: torch.device,
+) -> Prepared:
+    names = [q.name for q in targets]
+    fitted, zeroth = {}, {}
+    if plan.recipe.residual_of != "none":
+        every = np.concatenate(list(split.parts().values()))
+        for name in names:
+            fitted[name] = baselines.fit(plan.recipe.residual_of, data, split.train, name)
+            zeroth[name] = np.full(len(data), np.nan)
+            zeroth[name][every] = baselines.evaluate(fitted[name], data, every)
+    spec = ModelSpec(
+        graph=PartChoice(data.recipe.featurizer, data.recipe.options),
+        embedding=PartChoice(data.recipe.featurizer, plan.embed_options),
+        architecture=PartChoice(plan.architecture, plan.architecture_options),
+        head=PartChoice(plan.head, plan.head_options),
+        targets=targets,
+        statistics=target_statistics(data, names, split.train, zeroth),
+    ).with_baselines(fitted)
+    torch.manual_seed(plan.seed)
+    model = CrystalModel(spec, fitted)
+    refuse_mixed_sizes(model, data.atom_counts())
+    return Prepared(data, ids, targets, split, tuple(found), zeroth, model.to(device), device)
+
+
+def choose_targets(data: GraphDataset, wished: Sequence[str], path: object) -> tuple[Quantity, ...]:
+    """Quantities to learn: those wished for, or the only one there is.
+
+    Raises:
+        UsageError: none, an unknown one, or several and none named.
+    """
+    if not data.columns:
+        raise UsageError("has no labels; build it with --targets or beside an id_prop.csv", path=str(path))
+    for name in wished:
+        if name not in data.columns:
+            raise UsageError(f"no label '{name}' in the caches; {did_you_mean(name, list(data.columns))}")
+    if not wished and len(data.columns) > 1:
+        raise UsageError(f"there are several labels; choose with --target: {', '.join(sorted(data.columns))}")
+    return tuple(data.columns[name].quantity for name in dict.fromkeys(wished or data.columns))
+
+
+def labelled(data: GraphDataset, targets: Sequence[Quantity], listener: Listener) -> NDArray[np.int64]:
+    """Structures with a label of at least one target; says how many have none.
+
+    Raises:
+        UsageError: fewer than three.
+    """
+    have = np.zeros(len(data), dtype=bool)
+    counts = data.atom_counts()
+    for q in targets:
+        mask = data.columns[q.name].mask & np.isfinite(data.columns[q.name].values)
+        if q.level == "site":
+            owner = np.repeat(np.arange(len(data)), counts)
+            mask = np.bincount(owner[mask], minlength=len(data)) > 0
+        if not mask.all():
+            listener.say(f"{int((~mask).sum())} of {len(data)} structures have no label '{q.name}'")
+        have |= mask
+    if have.sum() < 3:
+        raise UsageError(f"{int(have.sum())} structures with a label are too few to train, validate and test")
+    return np.flatnonzero(have)
+
+
+def unique_ids(data: GraphDataset) -> list[str]:
+    """Ids; those that occur in several caches get the cache's name before them."""
+    times = Counter(data.ids)
+    if len(times) == len(data.ids):
+        return list(data.ids)
+    caches = np.repeat(np.arange(len(data.caches)), [len(c) for c in data.caches])
+    names = [c.path.name for c in data.caches]
+    if len(set(names)) < len(names):
+        names = [str(c.path) for c in data.caches]
+    return [i if times[i] == 1 else f"{names[c]}:{i}" for i, c in zip(data.ids, caches, strict=True)]
+
+
+def look_for_leaks(data: GraphDataset, ids: Sequence[str], split: Split) -> list[leaks.Leak]:
+    """Copies, formulas and runs that two parts share; runs only where frames of one file are few materials."""
+    formulas = leaks.numbered(data.formulas())
+    keys = {"structure": leaks.numbered(data.structure_hashes()), "formula": formulas}
+    files, _ = data.runs()
+    runs = leaks.numbered(files)
+    if len(np.unique(formulas)) * 10 <= len(data) and len(np.unique(runs)) * 10 <= len(data):
+        keys["run"] = runs
+    return leaks.find(split, ids, keys)
+
+
+def _values(data: GraphDataset, quantity: Quantity) -> NDArray[np.float64]:
+    if quantity.level != "structure":
+        return np.full(len(data), np.nan)
+    column = data.columns[quantity.name]
+    return np.where(column.mask, column.values, np.nan)
+
+
+def _warn_of_elements(data: GraphDataset, split: Split, listener: Listener) -> None:
+    known = set(data.elements(split.train))
+    for name in ("val", "test"):
+        part = split.parts()[name]
+        new = [chemical_symbols[z] for z in data.elements(part) if z not in known] if len(part) else []
+        if new:
+            listener.warn(f"elements of the {name} part that training never sees: {', '.join(new)}")
+
+
+def check_values(data: GraphDataset, quantity: Quantity, split: Split, ids: Sequence[str], listener: Listener) -> None:
+    """Refuse a constant target, warn of values far from all others.
+
+    Raises:
+        UsageError: every label of the training part is the same.
+    """
+    if quantity.level != "structure":
+        return
+    column = data.columns[quantity.name]
+    values = column.values[split.train][column.mask[split.train]]
+    if len(values) == 0:
+        raise UsageError(f"no structure of the training part has a label '{quantity.name}'")
+    if np.ptp(values) == 0.0:
+        raise UsageError(f"label '{quantity.name}' is {values[0]:g} for all training structures; nothing to learn")
+    if quantity.classes:
+        return
+    middle = np.median(values)
+    spread = 1.4826 * float(np.median(np.abs(values - middle)))
+    every = np.concatenate(list(split.parts().values()))
+    every = every[column.mask[every]]
+    far = every[np.abs(column.values[every] - middle) > OUTLIER * spread] if spread > 0 else every[:0]
+    if len(far):
+        shown = ", ".join(f"{ids[i]} ({column.values[i]:g})" for i in far[:3])
+        listener.warn(f"{len(far)} labels '{quantity.name}' are very far from the median {middle:g}: {shown}")

@@ -57,14 +57,14 @@ class ArchitectureContract:
         """Batch of ``atoms`` with all edges within the cutoff."""
         return collate([build_graph(a, cutoff=self.cutoff) for a in atoms], dtype)
 
-    def build(self) -> nn.Module:
+    def build(self) -> Any:
         """A fresh module in float64."""
         plain = self.features()
-        options = opt.make(self.part.options, self.options, owner=self.part.name)
+        options: Any = opt.make(self.part.options, self.options, owner=self.part.name)
         module = self.part.build(options, plain.node_dim, plain.edge_dim, self.statistics)
         return cast(nn.Module, module).double()
 
-    def module(self) -> nn.Module:
+    def module(self) -> Any:
         """The same module in every call, in evaluation mode."""
         torch.manual_seed(0)
         return self.build().eval()
@@ -95,7 +95,7 @@ class ArchitectureContract:
         out = self.run(module, graph)
         assert out.shape[0] == 1
         assert torch.isfinite(out).all(), "embedding of an isolated atom is not finite"
-        out.sum().backward()
+        torch.autograd.backward(out.sum())
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         assert all(torch.isfinite(g).all() for g in gradients), "gradient of an isolated atom is not finite"
 
@@ -167,7 +167,7 @@ class ArchitectureContract:
     def test_training_step(self) -> None:
         """In training mode every parameter gets a finite gradient."""
         graph, module = self.graph(*crystals.all_crystals()), self.module().train()
-        (self.run(module, graph) ** 2).sum().backward()
+        torch.autograd.backward((self.run(module, graph) ** 2).sum())
         for name, parameter in module.named_parameters():
             assert parameter.grad is not None, f"parameter '{name}' has no gradient"
             assert torch.isfinite(parameter.grad).all(), f"gradient of '{name}' is not finite"

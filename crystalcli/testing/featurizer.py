@@ -182,8 +182,8 @@ class FeaturizerContract:
         """Weights and tables are in the state."""
         graph = self.graph(*self.crystals())
         embed = self.part.embed
-        choices = opt.make(self.part.embed_options, self.embed_options, owner=self.part.name)
-        fixed = opt.make(self.part.options, self.options, owner=self.part.name)
+        choices: Any = opt.make(self.part.embed_options, self.embed_options, owner=self.part.name)
+        fixed: Any = opt.make(self.part.options, self.options, owner=self.part.name)
 
         def make() -> nn.Module:
             return cast(nn.Module, embed(choices, fixed, self.statistics)).double()

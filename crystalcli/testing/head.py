@@ -41,12 +41,12 @@ class HeadContract:
             target_scale=dict(zip(names, (factor * s for s in self.scales), strict=True)),
         )
 
-    def build(self, factor: float = 1.0) -> nn.Module:
+    def build(self, factor: float = 1.0) -> Any:
         """A fresh module; its weights in float64."""
-        options = opt.make(self.part.options, self.options, owner=self.part.name)
+        options: Any = opt.make(self.part.options, self.options, owner=self.part.name)
         return cast(nn.Module, self.part.build(options, DIM, self.targets, self.statistics(factor))).double()
 
-    def module(self, factor: float = 1.0) -> nn.Module:
+    def module(self, factor: float = 1.0) -> Any:
         """The same module in every call, in evaluation mode."""
         torch.manual_seed(0)
         return self.build(factor).eval()

@@ -97,7 +97,7 @@ def electronegativity(element: Any) -> float | None:
     """Pauling scale, the older values of the released table."""
     if element.symbol in NO_ELECTRONEGATIVITY:
         return None
-    return OLDER_ELECTRONEGATIVITY.get(element.symbol, element.en_pauling)
+    return float(OLDER_ELECTRONEGATIVITY.get(element.symbol, element.en_pauling))
 
 
 def valence_electrons(element: Any) -> int:
@@ -145,7 +145,7 @@ def ones(element: Any) -> Iterator[int]:
 
 def table() -> str:
     """Text of the table."""
-    from mendeleev import element
+    from mendeleev.mendeleev import element
 
     return "".join(f"{e.symbol} {' '.join(map(str, ones(e)))}\n" for e in map(element, ELEMENTS))
 

@@ -25,38 +25,29 @@ _NAMED = 3
 _ENOUGH = 8
 
 
-def audit_structure(
-    entries: Sequence[Labelled], request: LabelRequest, values: Floats, mask: Mask, known: Quantity
-) -> Shown:
-    """Look at one value per structure, as in the file (before any scaling).
+def audit_structure(entries: Sequence[Labelled], quantity: Quantity, key: str, values: Floats, mask: Mask) -> Shown:
+    """Look at one value per structure, called ``key`` in the files, as it will be used.
 
     Raises:
-        UsageError: the values contradict "per atom" and the user did not say the unit.
+        UsageError: not one finite value.
     """
-    unit = request.unit or known.unit
-    have = values[mask]
-    counts = np.array([e.n_atoms for e in entries], dtype=np.float64)[mask]
-    lines = [_summary(f"label '{request.key}' as '{request.name}'", have, mask, unit or "unit unknown", "structures")]
-    warnings = [*_missing(entries, request, mask), *_shape_of(entries, request, values, mask)]
-    warnings += _growth(request, have, counts, known)
-    return tuple(lines), tuple(warnings)
+    line = _summary(f"label '{key}' as '{quantity.name}'", values[mask], mask, quantity.unit, "structures")
+    return (line,), (*_missing(entries, key, mask), *_shape_of(entries, key, values, mask))
 
 
-def audit_site(entries: Sequence[Labelled], request: LabelRequest, values: Floats, mask: Mask) -> Shown:
+def audit_site(entries: Sequence[Labelled], quantity: Quantity, key: str, values: Floats, mask: Mask) -> Shown:
     """Look at one value (or vector) per atom."""
-    line = _summary(f"label '{request.key}' as '{request.name}'", values[mask], mask, request.unit or "", "atoms")
-    without = [e.source for e in entries if request.key not in e.labels]
+    line = _summary(f"label '{key}' as '{quantity.name}'", values[mask], mask, quantity.unit, "atoms")
+    without = [e.source for e in entries if key not in e.labels]
     start = np.concatenate([[0], np.cumsum([e.n_atoms for e in entries])])
     broken = [
-        e.source
-        for e, a, b in zip(entries, start, start[1:], strict=False)
-        if request.key in e.labels and not mask[a:b].all()
+        e.source for e, a, b in zip(entries, start, start[1:], strict=False) if key in e.labels and not mask[a:b].all()
     ]
     warnings = []
     if without:
-        warnings.append(f"label '{request.key}': {len(without)} structures have none ({_some(without)}); masked")
+        warnings.append(f"label '{key}': {len(without)} structures have none ({_some(without)}); masked")
     if broken:
-        warnings.append(f"label '{request.key}': some atoms have none in {len(broken)} ({_some(broken)}); masked")
+        warnings.append(f"label '{key}': some atoms have none in {len(broken)} ({_some(broken)}); masked")
     return (line,), tuple(warnings)
 
 
@@ -64,25 +55,25 @@ def _summary(said: str, have: Floats, mask: Mask, unit: str, of: str) -> str:
     if not have.size:
         return f"{said}: none of {len(mask)} {of} has a usable value"
     spread = f"{have.min():.6g} … {have.max():.6g}, mean {have.mean():.6g}, deviation {have.std():.4g}"
-    return f"{said}: {int(mask.sum())} of {len(mask)} {of}, {spread} {f'({unit})' if unit else ''}".rstrip()
+    return f"{said}: {int(mask.sum())} of {len(mask)} {of}, {spread} ({unit or 'unit unknown'})"
 
 
-def _missing(entries: Sequence[Labelled], request: LabelRequest, mask: Mask) -> list[str]:
-    without = [e.source for e in entries if request.key not in e.labels]
-    odd = [e.source for e, ok in zip(entries, mask, strict=True) if not ok and request.key in e.labels]
+def _missing(entries: Sequence[Labelled], key: str, mask: Mask) -> list[str]:
+    without = [e.source for e in entries if key not in e.labels]
+    odd = [e.source for e, ok in zip(entries, mask, strict=True) if not ok and key in e.labels]
     if not mask.any():
-        raise UsageError(f"label '{request.key}' has no finite value (see {_some(odd)})", code="label")
+        raise UsageError(f"label '{key}' has no finite value (see {_some(odd)})", code="label")
     warnings = []
     if without:
-        warnings.append(f"label '{request.key}': {len(without)} structures have none ({_some(without)}); masked")
+        warnings.append(f"label '{key}': {len(without)} structures have none ({_some(without)}); masked")
     if odd:
-        warnings.append(f"label '{request.key}': {len(odd)} values are not finite ({_some(odd)}); masked")
+        warnings.append(f"label '{key}': {len(odd)} values are not finite ({_some(odd)}); masked")
     return warnings
 
 
-def _shape_of(entries: Sequence[Labelled], request: LabelRequest, values: Floats, mask: Mask) -> list[str]:
+def _shape_of(entries: Sequence[Labelled], key: str, values: Floats, mask: Mask) -> list[str]:
     have = values[mask]
-    said = f"label '{request.key}'"
+    said = f"label '{key}'"
     if len(have) < 2:
         return []
     if np.ptp(have) == 0:
@@ -101,8 +92,16 @@ def _shape_of(entries: Sequence[Labelled], request: LabelRequest, values: Floats
     return warnings
 
 
-def _growth(request: LabelRequest, have: Floats, counts: Floats, known: Quantity) -> list[str]:
-    """Compare with the number of atoms: a total grows with it, a value per atom does not."""
+def growth(
+    entries: Sequence[Labelled], request: LabelRequest, values: Floats, mask: Mask, known: Quantity
+) -> list[str]:
+    """Compare values as in the file with the numbers of atoms: a total grows with them, a value per atom does not.
+
+    Raises:
+        UsageError: the values contradict what the key or the request says, and the user did not say the unit.
+    """
+    have = values[mask]
+    counts = np.array([e.n_atoms for e in entries], dtype=np.float64)[mask]
     if len(have) < _ENOUGH or np.ptp(counts) == 0 or np.ptp(have) == 0:
         return []
     correlation = float(np.corrcoef(have, counts)[0, 1])

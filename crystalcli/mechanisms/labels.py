@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.mechanisms.cache import Column
-from crystalcli.mechanisms.label_audit import audit_site, audit_structure
+from crystalcli.mechanisms.label_audit import audit_site, audit_structure, growth
 from crystalcli.mechanisms.label_requests import LabelRequest, choose, parse
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
@@ -73,12 +73,14 @@ def _column(entries: Sequence[Labelled], request: LabelRequest) -> tuple[Column,
     known = _known(entries, request)
     if known.level == "site":
         values, mask = _site_values(entries, request)
-        shown = audit_site(entries, request, values, mask)
+        shown = audit_site(entries, _quantity(known, request), request.key, values, mask)
     else:
         values, mask = _structure_values(entries, request)
-        shown = audit_structure(entries, request, values, mask, known)
-    scaled = _scaled(values, entries, request)
-    return Column(_quantity(known, request), scaled, mask), Audit(*shown)
+        grown = growth(entries, request, values, mask, known)
+        values = _scaled(values, entries, request)
+        shown = audit_structure(entries, _quantity(known, request), request.key, values, mask)
+        shown = (shown[0], (*shown[1], *grown))
+    return Column(_quantity(known, request), values, mask), Audit(*shown)
 
 
 def _no_text(entries: Sequence[Labelled], request: LabelRequest) -> None:

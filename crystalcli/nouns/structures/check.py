@@ -83,36 +83,68 @@ def closest(
 ) -> tuple[int, int, float]:
     """Nearest pair of atoms, images included, if nearer than ``below``: (i, j, distance), else (-1, -1, inf).
 
-    Exact: where all plane spacings exceed twice ``below``, the nearest image within it is the one that rounding gives.
+    Exact: where all plane spacings exceed twice ``below``, the nearest image within it is the one that rounding gives;
+    smaller cells are searched in full.
     """
-    n = len(positions)
-    if n <= _DENSE and pbc.all() and _spacing(cell) > 2.02 * below:
-        fractional = positions @ np.linalg.inv(cell)
-        delta = fractional[:, None] - fractional[None]
-        delta -= np.rint(delta)
-        delta = delta @ cell
-        squared = np.einsum("ijk,ijk->ij", delta, delta)
-        squared.flat[:: n + 1] = np.inf
-        k = int(squared.argmin())
-        i, j, distance = k // n, k % n, float(np.sqrt(squared.flat[k]))
-        return (i, j, distance) if distance < below else (-1, -1, np.inf)
-    return _closest_by_search(positions, cell, pbc, below)
+    filled = ase.cell.Cell(cell).complete().array if not pbc.all() else cell
+    inverse = np.linalg.inv(filled)
+    spacing = 1 / np.sqrt((inverse * inverse).sum(0))
+    if (spacing[pbc] < 2.02 * below).any():
+        return _search_in_full(positions, filled, pbc, below)
+    fractional = positions @ inverse
+    if len(positions) <= _DENSE:
+        return _by_rounding(fractional, filled, pbc, below)
+    return _by_tree(fractional, filled, pbc, below, below / spacing)
 
 
-def _spacing(cell: NDArray[np.float64]) -> float:
-    """Smallest distance between lattice planes, Å."""
-    return float(1 / np.sqrt((np.linalg.inv(cell) ** 2).sum(0).max()))
+def _by_rounding(
+    fractional: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_], below: float
+) -> tuple[int, int, float]:
+    n = len(fractional)
+    delta = fractional[:, None] - fractional[None]
+    delta -= np.rint(delta) * pbc
+    delta = delta @ cell
+    squared = np.einsum("ijk,ijk->ij", delta, delta)
+    squared.flat[:: n + 1] = np.inf
+    k = int(squared.argmin())
+    distance = float(np.sqrt(squared.flat[k]))
+    return (k // n, k % n, distance) if distance < below else (-1, -1, np.inf)
 
 
-def _closest_by_search(
+def _by_tree(
+    fractional: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    pbc: NDArray[np.bool_],
+    below: float,
+    margin: NDArray[np.float64],
+) -> tuple[int, int, float]:
+    """The atoms, and images of those just inside the lower faces, in one k-d tree."""
+    from scipy.spatial import cKDTree
+
+    points = fractional - np.floor(fractional) * pbc
+    who = np.arange(len(points))
+    for axis in np.flatnonzero(pbc):
+        near = points[:, axis] <= margin[axis]
+        points = np.concatenate([points, points[near] + np.eye(3)[axis]])
+        who = np.concatenate([who, who[near]])
+    positions = points @ cell
+    pairs = cKDTree(positions).query_pairs(below, output_type="ndarray")
+    pairs = pairs[who[pairs[:, 0]] != who[pairs[:, 1]]]
+    if not len(pairs):
+        return -1, -1, np.inf
+    distance = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
+    k = int(distance.argmin())
+    i, j = sorted(who[pairs[k]].tolist())
+    return i, j, float(distance[k])
+
+
+def _search_in_full(
     positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_], below: float
 ) -> tuple[int, int, float]:
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
-    filled = ase.cell.Cell(cell).complete().array
-    where = np.ascontiguousarray(positions, dtype=float)
-    periodic = np.ascontiguousarray(pbc, dtype=np.int64)
-    i, j, shift, distance = find_points_in_spheres(where, where, below, periodic, np.ascontiguousarray(filled))
+    where, lattice = np.ascontiguousarray(positions, dtype=float), np.ascontiguousarray(cell, dtype=float)
+    i, j, shift, distance = find_points_in_spheres(where, where, below, pbc.astype(np.int64), lattice)
     other = (i != j) | shift.any(1)
     if not other.any():
         return -1, -1, np.inf

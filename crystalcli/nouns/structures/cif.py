@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ase
+import gemmi
 import numpy as np
-from ase.geometry import cellpar_to_cell
 from gemmi import cif
 from numpy.typing import NDArray
 
@@ -152,8 +152,7 @@ def cell_of(block: cif.Block) -> NDArray[np.float64]:
     cos = np.cos(np.radians(values[3:]))
     if 1 - (cos**2).sum() + 2 * cos.prod() <= 1e-8:
         raise InputError(f"angles {values[3]:g}, {values[4]:g}, {values[5]:g} make no cell", code="cell")
-    cell: NDArray[np.float64] = cellpar_to_cell(values)
-    return cell
+    return np.array(gemmi.UnitCell(*values).orth.mat.tolist()).T
 
 
 def _by_pymatgen(

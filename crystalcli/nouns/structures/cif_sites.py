@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -77,7 +78,7 @@ def _no_coordinates(block: cif.Block) -> InputError:
 def _coordinates(texts: list[str], labels: tuple[str, ...], axis: str) -> list[float]:
     values = list(map(cif.as_number, texts))
     for k, value in enumerate(values):
-        if not np.isfinite(value):
+        if not isfinite(value):
             raise InputError(f"{axis} of {labels[k]} is '{cif.as_string(texts[k]) or texts[k]}'", code="not-finite")
     return values
 

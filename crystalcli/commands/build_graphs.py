@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from crystalcli.commands.command import plugin_command
+from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
-from crystalcli.contracts.records import Featurizer
+from crystalcli.commands.shared import DryRun, Jobs, Json, Output, Overwrite, Quiet
 from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.vocabulary.errors import Exit, UsageError, one_line
+
+if TYPE_CHECKING:
+    from crystalcli.workflows.build_graphs import BuildReport, Resolved
+
+SHOWN = 100
+"""Failures printed one by one; all of them are in the file beside the cache."""
+SHOWN_WARNINGS = 10
 
 
 def _chosen(word: Callable[[str, str | None], str | None]) -> Sequence[Source]:
@@ -24,26 +33,146 @@ def register(app: typer.Typer) -> None:
     app.command("build-graphs", cls=plugin_command(_chosen))(build_graphs)
 
 
-def build_graphs(
+def build_graphs(  # noqa: PLR0917 - one parameter per flag
     ctx: typer.Context,
-    inputs: Annotated[list[str], typer.Argument(help="files, folders, globs or lists")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="cache to write")] = Path("graphs.h5"),
-    featurizer: Annotated[str, typer.Option(autocompletion=names("featurizer"))] = "cgcnn",
-    targets: Annotated[str, typer.Option(help="labels to take, comma-separated")] = "",
-    overwrite: Annotated[bool, typer.Option(help="replace the output")] = False,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="files, folders, quoted globs, lists (@list.txt), or - for a list on stdin"),
+    ],
+    output: Output = Path("graphs.h5"),
+    featurizer: Annotated[
+        str, typer.Option(help="what makes the graphs", autocompletion=names("featurizer"))
+    ] = "cgcnn",
+    targets: Annotated[
+        str, typer.Option(help="labels to take, comma-separated: [NAME=]KEY[/atom|*atoms][:UNIT]; none for none")
+    ] = "",
+    cif_column: Annotated[str, typer.Option(help="column of a CSV that holds the CIF text")] = "",
+    id_column: Annotated[str, typer.Option(help="column of a CSV that names the rows")] = "",
+    allow_failures: Annotated[str, typer.Option(metavar="N|P%", help="exit 0 with up to so many failed inputs")] = "0",
+    jobs: Jobs = 0,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Build the graphs of structures and keep them in one file."""
-    from crystalcli.workflows.build_graphs import BuildPlan, build
+    """Build the graphs of structures and keep them in one file.
 
-    part = cast(Featurizer, registry().get("featurizer", featurizer))
+    Labels come from an id_prop.csv beside the files, from columns of a table, or from the files themselves.
+    A file that cannot be read is reported and listed in OUTPUT.failures.jsonl; the others go on.
+    """
+    from crystalcli.nouns.structures.formats import ReadOptions
+    from crystalcli.workflows.build_graphs import BuildPlan, resolve, run
+
+    face = Face(json=json, quiet=quiet)
+    tolerated = _tolerance(allow_failures)
     plan = BuildPlan(
         inputs=tuple(inputs),
         output=output,
-        featurizer=part.name,
-        options=ctx.obj["featurizer", part.name].values,
-        targets=tuple(t for t in targets.split(",") if t),
+        featurizer=featurizer,
+        options=ctx.obj["featurizer", featurizer].values,
+        targets=tuple(t for t in targets.split(",") if t.strip()),
         overwrite=overwrite,
+        jobs=jobs or _cores(),
+        reading=ReadOptions(cif_column=cif_column, id_column=id_column),
     )
-    report = build(plan)
-    typer.echo(f"{report.n_structures} graphs -> {output}")
-    raise typer.Exit(report.exit_code)
+    resolved = resolve(plan)
+    for note in resolved.reading.notes:
+        face.say(note)
+    if dry_run:
+        _show_plan(face, resolved)
+        raise typer.Exit(Exit.OK)
+    with face.progress("graphs", None) as advance:
+        report = run(resolved, advance)
+    code = report.exit_code
+    if code == Exit.SOME_FAILED and tolerated(len(report.failures), report.n_structures + len(report.failures)):
+        code = Exit.OK
+    _show(face, report)
+    face.result(_as_json(report) | {"exit_code": int(code)})
+    raise typer.Exit(code)
+
+
+def _show_plan(face: Face, resolved: Resolved) -> None:
+    options = ", ".join(f"{k} {v}" for k, v in resolved.recipe.options.items())
+    face.say(f"would build {resolved.plan.output} from {len(resolved.paths)} files")
+    face.say(f"featurizer {resolved.recipe.featurizer}: {options}")
+    if resolved.current is not None:
+        face.say("nothing to do: it is up to date")
+    face.result(
+        {
+            "output": str(resolved.plan.output),
+            "files": len(resolved.paths),
+            "featurizer": resolved.recipe.featurizer,
+            "options": dict(resolved.recipe.options),
+            "up_to_date": resolved.current is not None,
+        }
+    )
+
+
+def _show(face: Face, report: BuildReport) -> None:
+    for line in report.audit.lines:
+        face.say(line)
+    for text in report.audit.warnings:
+        face.warn(text)
+    for source, text in report.warnings[:SHOWN_WARNINGS]:
+        face.warn(f"{source}: {text}")
+    if (more := len(report.warnings) - SHOWN_WARNINGS) > 0:
+        face.warn(f"{more} more warnings of this kind; --json lists all")
+    for failure in report.failures[:SHOWN]:
+        face.error(f"{failure.path}: {failure.reason}")
+    if (more := len(report.failures) - SHOWN) > 0:
+        face.error(f"{more} more inputs failed; see {report.failures_file}")
+    size = f"{report.n_structures} structures, {report.n_atoms} atoms, {report.n_edges} edges"
+    if report.up_to_date:
+        face.say(f"{report.output} is up to date: {size}")
+    elif report.n_structures:
+        face.say(f"{report.output}: {size}")
+    else:
+        face.say("no input was usable; nothing was written")
+    ok, warned, failed = _counts(report)
+    listed = f" (listed in {report.failures_file})" if failed else ""
+    face.say(f"{ok} ok, {warned} warned, {failed} failed{listed}")
+
+
+def _counts(report: BuildReport) -> tuple[int, int, int]:
+    warned = len({source for source, _ in report.warnings})
+    return report.n_structures - warned, warned, len(report.failures)
+
+
+def _as_json(report: BuildReport) -> dict[str, Any]:
+    ok, warned, failed = _counts(report)
+    return {
+        "output": str(report.output) if report.n_structures else None,
+        "structures": report.n_structures,
+        "atoms": report.n_atoms,
+        "edges": report.n_edges,
+        "labels": list(report.labels),
+        "ok": ok,
+        "warned": warned,
+        "failed": failed,
+        "failures": [
+            {"path": f.path, "id": f.id, "stage": f.stage, "code": f.code, "reason": f.reason} for f in report.failures
+        ],
+        "warnings": [{"source": s, "text": one_line(t)} for s, t in report.warnings],
+        "label_warnings": list(report.audit.warnings),
+        "up_to_date": report.up_to_date,
+    }
+
+
+def _tolerance(text: str) -> Callable[[int, int], bool]:
+    """``N`` or ``P%`` → a test of (failed, all)."""
+    number = text.strip().removesuffix("%")
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if not value >= 0:
+        raise UsageError(f"--allow-failures takes a number or a percentage, not '{text}'")
+    if text.strip().endswith("%"):
+        return lambda failed, total: failed * 100 <= value * total
+    return lambda failed, _total: failed <= value
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -41,6 +41,10 @@ class Face:
         """One warning line, always on stderr."""
         print(f"warning: {one_line(text)}", file=sys.stderr)
 
+    def error(self, text: str) -> None:
+        """One error line, always on stderr."""
+        print(f"error: {one_line(text)}", file=sys.stderr)
+
     def result(self, data: Mapping[str, Any]) -> None:
         """The one object of ``--json``; nothing without it."""
         if self.json:
@@ -74,3 +78,21 @@ def open_streams() -> None:
 def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning of a library is one line too, without the source line that Python adds."""
     print(f"warning: {one_line(str(message))}", file=sys.stderr)
+
+
+_PHRASES = {
+    "Invalid value for ": "",
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
+    "Input should be a valid number, unable to parse string as a number": "must be a number",
+    "Input should be": "must be",
+}
+"""What the option parser says → what we say."""
+
+
+def plain_words(text: str) -> str:
+    """A message of the option parser in our words: no capital at the start, no full stop."""
+    for library, ours in _PHRASES.items():
+        text = text.replace(library, ours)
+    text = text.removesuffix(".")
+    return text[:1].lower() + text[1:] if text[:1] != "'" else text

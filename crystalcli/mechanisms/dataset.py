@@ -1,10 +1,12 @@
-"""Batches out of one or several caches: one gather per batch, no per-structure Python."""
+"""Batches and facts out of one or several caches; the graphs themselves stay on disk until a batch asks for them."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from crystalcli.contracts.modules import Labels
 from crystalcli.mechanisms.cache import Column, GraphCache
+from crystalcli.mechanisms.gather import assemble, flat_ranges, gather, join
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
 
@@ -28,22 +31,37 @@ class Batch:
 
 
 class GraphDataset:
-    """Several caches with one recipe, read as one."""
+    """Several caches with one recipe, read as one.
+
+    A label that only some caches have is missing (masked) in the others. Ids that occur in several caches are kept
+    apart by the name of the cache, see :func:`distinct_ids`.
+
+    Raises:
+        UsageError: no cache, different recipes, one label with two meanings, or one id in two caches of one name.
+    """
 
     def __init__(self, caches: Sequence[GraphCache]) -> None:
+        if not caches:
+            raise UsageError("no graph cache given; crystal build-graphs makes one")
         first = caches[0]
         for other in caches[1:]:
-            if other.recipe != first.recipe:
-                raise UsageError(f"was built with {other.recipe}, {first.path} with {first.recipe}", path=other.path)
+            if different := other.recipe.difference(first.recipe):
+                raise UsageError(f"was built with {different} of {first.path}; one run, one recipe", path=other.path)
+            if other.field_names != first.field_names:
+                raise UsageError(f"its per-site fields are not those of {first.path}", path=other.path)
         self.caches = list(caches)
         self.recipe = first.recipe
-        self.ids = [i for c in caches for i in c.ids]
+        self.ids = distinct_ids(caches)
         self.offsets = np.concatenate([[0], np.cumsum([len(c) for c in caches])])
-        self.columns = {name: _joined(name, caches) for name in first.columns}
+        self.columns = joined_columns(caches)
 
     @classmethod
     def open(cls, paths: Sequence[Path]) -> GraphDataset:
-        """Open ``paths`` as one data set."""
+        """Open ``paths`` as one data set.
+
+        Raises:
+            InputError: a file is no cache. UsageError: they do not go together.
+        """
         return cls([GraphCache(p) for p in paths])
 
     def __len__(self) -> int:
@@ -60,6 +78,18 @@ class GraphDataset:
         names = sorted({n for c in self.caches for n in c.tags})
         return {n: [t for c in self.caches for t in c.tags.get(n, [""] * len(c))] for n in names}
 
+    @cached_property
+    def _atom_counts(self) -> NDArray[np.int64]:
+        return np.concatenate([np.diff(c.atom_pointers) for c in self.caches])
+
+    def atom_counts(self) -> NDArray[np.int64]:
+        """Number of atoms of every structure, (S,)."""
+        return self._atom_counts
+
+    def edge_counts(self) -> NDArray[np.int64]:
+        """Number of edges of every structure, (S,)."""
+        return np.concatenate([np.diff(c.edge_pointers) for c in self.caches])
+
     def atomic_numbers(self) -> NDArray[np.int64]:
         """Atomic number of every atom of every structure, (N,); structure k owns ``atom_counts()[k]`` of them."""
         return np.concatenate([np.asarray(c.array("atoms/atomic_numbers")) for c in self.caches]).astype(np.int64)
@@ -71,56 +101,83 @@ class GraphDataset:
     def elements(self, index: NDArray[np.int64] | None = None) -> list[int]:
         """Atomic numbers that occur, sorted; of structures ``index`` only if given."""
         numbers = self.atomic_numbers()
-        if index is not None:
-            stops = np.cumsum(self.atom_counts())
-            numbers = numbers[flat_ranges((stops - self.atom_counts())[index], stops[index])]
-        return [int(z) for z in np.unique(numbers)]
+        return [int(z) for z in np.unique(numbers if index is None else numbers[self._atoms_of(index)])]
 
     def runs(self) -> tuple[list[str], NDArray[np.int64]]:
         """Source file of every structure, and its place (0, 1, …) among the structures of that file, (S,)."""
-        files = [_source_file(s) for s in self.sources]
-        seen: dict[str, int] = {}
-        order = np.empty(len(files), dtype=np.int64)
-        for k, name in enumerate(files):
-            order[k] = seen[name] = seen.get(name, -1) + 1
-        return files, order
+        names = [source_file(s) for s in self.sources]
+        seen: Counter[str] = Counter()
+        order = np.empty(len(names), dtype=np.int64)
+        for k, name in enumerate(names):
+            order[k] = seen[name]
+            seen[name] += 1
+        return names, order
 
     def structure_hashes(self) -> NDArray[np.uint8]:
         """sha256 of every structure, (S, 32): equal rows are equal crystals."""
         return np.concatenate([c.hashes for c in self.caches])
 
-    def atom_counts(self) -> NDArray[np.int64]:
-        """Number of atoms of every structure, (S,)."""
-        return np.concatenate([np.diff(c.atom_pointers) for c in self.caches])
-
-    def edge_counts(self) -> NDArray[np.int64]:
-        """Number of edges of every structure, (S,)."""
-        return np.concatenate([np.diff(c.edge_pointers) for c in self.caches])
-
     def batch(self, index: NDArray[np.int64], targets: Sequence[str] = (), dtype: torch.dtype = torch.float32) -> Batch:
-        """Gather structures ``index`` in the order given."""
-        part = np.searchsorted(self.offsets, index, side="right") - 1
-        pieces = [_gather(self.caches[p], index[part == p] - self.offsets[p]) for p in np.unique(part)]
-        order = np.argsort(np.concatenate([np.flatnonzero(part == p) for p in np.unique(part)]), kind="stable")
-        graph = _assemble(pieces, dtype) if len(pieces) == 1 else _reordered(pieces, order, dtype)
-        return Batch(graph, {t: self._labels(t, index) for t in targets}, index)
+        """Gather structures ``index`` in the order given; the graph's floats have ``dtype``, labels are float64."""
+        index = np.asarray(index, dtype=np.int64)
+        if len(self.caches) == 1:
+            piece = gather(self.caches[0], index)
+        else:
+            part = np.searchsorted(self.offsets, index, side="right") - 1
+            used = np.unique(part)
+            whole = join([gather(self.caches[p], index[part == p] - self.offsets[p]) for p in used])
+            order = np.argsort(np.concatenate([np.flatnonzero(part == p) for p in used]), kind="stable")
+            piece = whole.take(order)
+        return Batch(assemble(piece, dtype), {t: self._labels(t, index) for t in targets}, index)
 
     def _labels(self, name: str, index: NDArray[np.int64]) -> Labels:
         column = self.columns[name]
         if column.quantity.level == "site":
-            pointers = np.concatenate([[0], np.cumsum(self.atom_counts())])
-            index = flat_ranges(pointers[:-1][index], pointers[1:][index])
+            index = self._atoms_of(index)
         return Labels(torch.as_tensor(column.values[index]), torch.as_tensor(column.mask[index]))
+
+    def _atoms_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        stops = np.cumsum(self._atom_counts)
+        return flat_ranges((stops - self._atom_counts)[index], stops[index])
+
+
+def distinct_ids(caches: Sequence[GraphCache]) -> list[str]:
+    """Ids over all ``caches``; those that occur in several are kept apart as ``CACHE:ID``, by the file's stem.
+
+    Raises:
+        UsageError: the caches with that id have one stem.
+    """
+    count = Counter(i for c in caches for i in c.ids)
+    ids = [f"{c.path.stem}:{i}" if count[i] > 1 else i for c in caches for i in c.ids]
+    twice = [i for i, n in Counter(ids).items() if n > 1]
+    if twice:
+        raise UsageError(f"id '{twice[0]}' occurs twice; give the caches different names", path=caches[-1].path)
+    return ids
+
+
+def joined_columns(caches: Sequence[GraphCache]) -> dict[str, Column]:
+    """Labels of all ``caches`` in a row; what a cache does not have is masked.
+
+    Raises:
+        UsageError: one label with two units, levels or kinds.
+    """
+    return {n: _joined(n, caches) for n in dict.fromkeys(n for c in caches for n in c.columns)}
 
 
 def reduced_formulas(numbers: NDArray[np.int64], counts: NDArray[np.int64]) -> list[str]:
     """Reduced formulas of structures of ``counts`` atoms with the ``numbers`` of all atoms in a row."""
     owner = np.repeat(np.arange(len(counts)), counts)
     pairs, amounts = np.unique(owner * 128 + numbers, return_counts=True)
-    texts: list[list[tuple[str, int]]] = [[] for _ in counts]
+    contents: list[list[tuple[str, int]]] = [[] for _ in counts]
     for pair, amount in zip(pairs.tolist(), amounts.tolist(), strict=True):
-        texts[pair // 128].append((chemical_symbols[pair % 128], amount))
-    return [_formula(t) for t in texts]
+        contents[pair // 128].append((chemical_symbols[pair % 128], amount))
+    return [_formula(c) for c in contents]
+
+
+def source_file(source: str) -> str:
+    """``PATH`` of ``PATH`` or ``PATH:FRAME``."""
+    head, colon, tail = source.rpartition(":")
+    return head if colon and tail.isdigit() else source
 
 
 def _formula(content: list[tuple[str, int]]) -> str:
@@ -128,96 +185,26 @@ def _formula(content: list[tuple[str, int]]) -> str:
     return "".join(s + (str(n // divisor) if n != divisor else "") for s, n in sorted(content))
 
 
-def _source_file(source: str) -> str:
-    head, colon, tail = source.rpartition(":")
-    return head if colon and tail.isdigit() else source
-
-
-def flat_ranges(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Concatenate ``arange(start, stop)`` of all pairs."""
-    lengths = stops - starts
-    skips = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-    return np.arange(int(lengths.sum())) + skips
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Arrays of some structures of one cache."""
-
-    atom_counts: NDArray[np.int64]
-    edge_counts: NDArray[np.int64]
-    cell: NDArray[np.float64]
-    pbc: NDArray[np.bool_]
-    positions: NDArray[np.float64]
-    numbers: NDArray[np.int64]
-    degree: NDArray[np.int64]
-    neighbor: NDArray[np.int64]
-    shift: NDArray[np.int64]
-
-
-def _gather(cache: GraphCache, local: NDArray[np.int64]) -> _Piece:
-    a0, a1 = cache.atom_pointers[:-1][local], cache.atom_pointers[1:][local]
-    e0, e1 = cache.edge_pointers[:-1][local], cache.edge_pointers[1:][local]
-    atoms, edges = flat_ranges(a0, a1), flat_ranges(e0, e1)
-    return _Piece(
-        a1 - a0,
-        e1 - e0,
-        cache.cell[local],
-        cache.pbc[local],
-        cache.array("atoms/positions")[atoms],
-        cache.array("atoms/atomic_numbers")[atoms].astype(np.int64),
-        cache.array("atoms/degree")[atoms].astype(np.int64),
-        cache.array("edges/neighbor")[edges].astype(np.int64),
-        cache.array("edges/shift")[edges].astype(np.int64),
-    )
-
-
-def _reordered(pieces: Sequence[_Piece], order: NDArray[np.int64], dtype: torch.dtype) -> CrystalGraph:
-    whole = _Piece(*(np.concatenate([getattr(p, f) for p in pieces]) for f in _Piece.__dataclass_fields__))
-    a = np.concatenate([[0], np.cumsum(whole.atom_counts)])
-    e = np.concatenate([[0], np.cumsum(whole.edge_counts)])
-    atoms, edges = flat_ranges(a[:-1][order], a[1:][order]), flat_ranges(e[:-1][order], e[1:][order])
-    return _assemble(
-        [
-            _Piece(
-                whole.atom_counts[order],
-                whole.edge_counts[order],
-                whole.cell[order],
-                whole.pbc[order],
-                whole.positions[atoms],
-                whole.numbers[atoms],
-                whole.degree[atoms],
-                whole.neighbor[edges],
-                whole.shift[edges],
-            )
-        ],
-        dtype,
-    )
-
-
-def _assemble(pieces: Sequence[_Piece], dtype: torch.dtype) -> CrystalGraph:
-    (p,) = pieces
-    starts = np.cumsum(p.atom_counts) - p.atom_counts
-    centre = np.repeat(np.arange(len(p.degree)), p.degree)
-    neighbor = p.neighbor + np.repeat(starts, p.edge_counts)
-    return CrystalGraph(
-        positions=torch.as_tensor(p.positions, dtype=dtype),
-        cell=torch.as_tensor(p.cell, dtype=dtype),
-        pbc=torch.as_tensor(p.pbc),
-        atomic_numbers=torch.as_tensor(p.numbers),
-        edge_index=torch.as_tensor(np.stack([centre, neighbor])),
-        row_pointers=torch.as_tensor(np.concatenate([[0], np.cumsum(p.degree)])),
-        cell_shifts=torch.as_tensor(p.shift, dtype=dtype),
-        structure_index=torch.as_tensor(np.repeat(np.arange(len(p.atom_counts)), p.atom_counts)),
-        atom_counts=torch.as_tensor(p.atom_counts),
-    )
-
-
 def _joined(name: str, caches: Sequence[GraphCache]) -> Column:
-    columns = [c.columns[name] for c in caches if name in c.columns]
-    if len(columns) < len(caches):
-        missing = next(c for c in caches if name not in c.columns)
-        raise UsageError(f"has no label '{name}', which {caches[0].path} has", path=missing.path)
-    return Column(
-        columns[0].quantity, np.concatenate([c.values for c in columns]), np.concatenate([c.mask for c in columns])
-    )
+    having = [c for c in caches if name in c.columns]
+    quantity, tail = having[0].columns[name].quantity, having[0].columns[name].values.shape[1:]
+    for other in having[1:]:
+        if (found := other.columns[name]).quantity != quantity or found.values.shape[1:] != tail:
+            raise UsageError(
+                f"label '{name}' is {_said(found.quantity)}, in {having[0].path} it is {_said(quantity)}",
+                path=other.path,
+            )
+    if len(caches) == 1:
+        return having[0].columns[name]
+    values, masks = [], []
+    for cache in caches:
+        count = len(cache) if quantity.level == "structure" else int(cache.atom_pointers[-1])
+        empty = Column(quantity, np.full((count, *tail), np.nan), np.zeros(count, dtype=bool))
+        column = cache.columns.get(name, empty)
+        values.append(column.values)
+        masks.append(column.mask)
+    return Column(quantity, np.concatenate(values), np.concatenate(masks))
+
+
+def _said(quantity: object) -> str:
+    return str(quantity).removeprefix("Quantity")

@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import json
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the name of a temporary file beside ``path``; when the block ends well it becomes ``path``, synced.
+
+    A reader sees the old file or the whole new one, whenever the program or the machine stops.
+
+    Raises:
+        EnvironmentProblem: disk full, no permission, input/output error.
+    """
+    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    except OSError as problem:
+        raise environment_problem(problem, path) from problem
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -14,22 +42,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         EnvironmentProblem: disk full, no permission, input/output error.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as problem:
-        temporary.unlink(missing_ok=True)
-        raise EnvironmentProblem(f"cannot write: {problem.strerror or problem}", path=path) from problem
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -37,7 +51,69 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def remove(path: Path) -> None:
+    """Delete ``path`` if it is there.
+
+    Raises:
+        EnvironmentProblem: no permission.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as problem:
+        raise environment_problem(problem, path) from problem
+
+
+def sync(path: Path) -> None:
+    """Make what was written to a file or folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def environment_problem(problem: OSError, path: Path) -> EnvironmentProblem:
+    """The error to show for ``problem`` when writing ``path``."""
+    return EnvironmentProblem(f"cannot write: {problem.strerror or problem}", path=path)
+
+
 def refuse_to_overwrite(path: Path, overwrite: bool) -> None:
     """Raise UsageError if ``path`` exists and ``overwrite`` is not given."""
     if path.exists() and not overwrite:
         raise UsageError("exists; give --overwrite to replace it", path=path)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the right to write ``path``, so that two programs do not; a dead program's lock is free.
+
+    Raises:
+        EnvironmentProblem: somebody else holds it; names host and process.
+    """
+    name = path.with_name(f".{path.name[:200]}.lock")
+    try:
+        name.parent.mkdir(parents=True, exist_ok=True)
+        file = name.open("a+")
+    except OSError as problem:
+        raise environment_problem(problem, path) from problem
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            file.seek(0)
+            raise EnvironmentProblem(f"{_holder(file.read())} is writing it; wait or use -o", path=path) from problem
+        file.truncate(0)
+        file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+        file.flush()
+        try:
+            yield
+        finally:
+            name.unlink(missing_ok=True)
+
+
+def _holder(text: str) -> str:
+    try:
+        held = json.loads(text)
+        return f"process {held['pid']} on {held['host']}"
+    except (ValueError, KeyError, TypeError):
+        return "another program"

@@ -1,27 +1,50 @@
-"""Structure files → graph cache."""
+"""Structure files → graph cache: every file is tried, nothing is dropped silently, one file comes out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+import json
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
-
-import ase.io
-import numpy as np
+from typing import Any
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Featurizer
-from crystalcli.mechanisms.cache import Column, GraphRecipe, write_cache
-from crystalcli.mechanisms.files import refuse_to_overwrite
+from crystalcli.mechanisms import files, label_requests, labels
+from crystalcli.mechanisms.cache import GraphCache, GraphRecipe
+from crystalcli.mechanisms.cache_writer import CacheWriter
+from crystalcli.mechanisms.inputs import expand
+from crystalcli.mechanisms.labels import Audit, Labelled
 from crystalcli.mechanisms.plugin_manager import registry
-from crystalcli.vocabulary.errors import Exit, NothingUsable
-from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.mechanisms.reading import Failure, Ids, ReadPlan
+from crystalcli.mechanisms.reading import plan as reading_plan
+from crystalcli.nouns.structures.formats import ReadOptions
+from crystalcli.nouns.structures.id_prop import TABLE
+from crystalcli.vocabulary.errors import Exit, InputError, UsageError
+from crystalcli.workflows.build_graphs_work import Built, Outcome, Work, outcomes
+
+PEEK = 200
+"""After so many structures a choice of labels that cannot be made stops the work, rather than at its end."""
+
+Listener = Callable[[int, str], None]
+"""Called with the number of structures done since the last call, and a word on the last one."""
 
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """What to build: inputs as typed, output, featurizer with its options, labels to take."""
+    """What to build.
+
+    Args:
+        inputs: as typed, see :func:`crystalcli.mechanisms.inputs.expand`.
+        output: cache to write.
+        featurizer, options: what makes the graphs.
+        targets: labels to take, see :mod:`crystalcli.mechanisms.labels`; none named takes the only one there is.
+        overwrite: replace ``output``, whatever it is.
+        jobs: worker processes; the result does not depend on it.
+        reading: choices for formats that need them.
+    """
 
     inputs: tuple[str, ...]
     output: Path
@@ -29,46 +52,221 @@ class BuildPlan:
     options: Mapping[str, Any] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
     overwrite: bool = False
+    jobs: int = 1
+    reading: ReadOptions = field(default_factory=ReadOptions)
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What was built and what failed."""
+    """What was built and what failed.
 
+    Args:
+        output: the cache; absent on disk if ``n_structures`` is 0.
+        n_structures, n_atoms, n_edges: what it holds.
+        failures: inputs that could not be used, in input order.
+        warnings: (source, text) of structures that were used all the same.
+        audit: what the labels look like.
+        labels: names of the labels taken.
+        up_to_date: nothing was done: ``output`` was already built from the same.
+    """
+
+    output: Path
     n_structures: int
-    failures: tuple[Mapping[str, str], ...]
+    n_atoms: int
+    n_edges: int
+    failures: tuple[Failure, ...]
+    warnings: tuple[tuple[str, str], ...] = ()
+    audit: Audit = field(default_factory=Audit)
+    labels: tuple[str, ...] = ()
+    up_to_date: bool = False
 
     @property
     def exit_code(self) -> Exit:
-        """0, or 3 when some inputs failed."""
+        """0, 3 when some inputs failed, 4 when nothing was usable."""
+        if not self.n_structures:
+            return Exit.NOTHING_USABLE
         return Exit.SOME_FAILED if self.failures else Exit.OK
 
+    @property
+    def failures_file(self) -> Path:
+        """Where the failures are listed, one JSON object a line."""
+        return failures_file(self.output)
 
-def build(plan: BuildPlan) -> BuildReport:
-    """Run ``plan``."""
-    refuse_to_overwrite(plan.output, plan.overwrite)
-    part = cast(Featurizer, registry().get("featurizer", plan.featurizer))
-    options = opt.make(part.options, plan.options, owner=f"featurizer {part.name}")
-    make_graph = part.build(options)
-    ids, sources, graphs, failures = [], [], [], []
-    table = _id_prop(Path(plan.inputs[0]).parent / "id_prop.csv")
-    for name in plan.inputs:
+
+@dataclass(frozen=True)
+class Resolved:
+    """A plan with everything looked up and nothing read yet.
+
+    Args:
+        plan: the plan.
+        work: what every file is put through, with all options.
+        paths: the files, in order.
+        reading: their names and what to tell the user.
+        requests: the labels asked for; ``None`` for no labels.
+        digest: sha256 of everything the result depends on, input files included.
+        current: the cache that is there already and was built from the same, if so.
+    """
+
+    plan: BuildPlan
+    work: Work
+    paths: tuple[Path, ...]
+    reading: ReadPlan
+    requests: tuple[label_requests.LabelRequest, ...] | None
+    digest: str
+    current: GraphCache | None
+
+    @property
+    def recipe(self) -> GraphRecipe:
+        """The recipe of the cache."""
+        return GraphRecipe(self.work.featurizer, self.work.options)
+
+
+def failures_file(output: Path) -> Path:
+    """The list of failures beside a cache."""
+    return output.with_name(output.name + ".failures.jsonl")
+
+
+def resolve(plan: BuildPlan) -> Resolved:
+    """Look up files, featurizer and labels, and check that ``output`` may be written.
+
+    Raises:
+        UsageError: a wrong option or label, or an output that is something else.
+        InputError: no input at all.
+    """
+    part = registry().get("featurizer", plan.featurizer)
+    options = opt.to_dict(opt.make(part.options, plan.options, owner=f"featurizer {part.name}"))
+    work = Work(part.name, options, plan.reading)
+    requests = label_requests.parse(plan.targets)
+    own = {plan.output.resolve(), failures_file(plan.output).resolve()}
+    paths = tuple(p for p in expand(plan.inputs) if p.resolve() not in own)
+    if not paths:
+        raise InputError("no input files", path=" ".join(plan.inputs))
+    digest = _digest(work, plan, paths)
+    current = _look_at_output(plan, GraphRecipe(part.name, options), digest)
+    return Resolved(plan, work, paths, reading_plan(paths, plan.reading), requests, digest, current)
+
+
+def build(plan: BuildPlan, listen: Listener = lambda _n, _text: None) -> BuildReport:
+    """Run ``plan``; :func:`resolve` and :func:`run` in one."""
+    return run(resolve(plan), listen)
+
+
+def run(resolved: Resolved, listen: Listener = lambda _n, _text: None) -> BuildReport:
+    """Build the cache, unless it is there already.
+
+    Raises:
+        UsageError: labels that cannot be taken as asked; nothing is written. EnvironmentProblem: disk, lock.
+    """
+    plan = resolved.plan
+    if resolved.current is not None:
+        return _unchanged(resolved.current)
+    named = [(p, resolved.reading.names[p]) for p in resolved.paths]
+    with files.locked(plan.output), CacheWriter(plan.output) as writer:
+        collected = _Collected(writer, resolved.requests)
+        for outcome in outcomes(resolved.work, named, plan.jobs):
+            collected.take(outcome)
+            listen(1, "")
+        columns, audit = labels.columns(collected.entries, resolved.requests) if collected.entries else ([], Audit())
+        failures = [asdict(f) for f in collected.failures]
+        if collected.entries:
+            part = registry().origin("featurizer", resolved.work.featurizer)
+            versions = {part.distribution: part.version}
+            writer.finish(resolved.recipe, columns, failures, versions=versions, inputs=resolved.digest)
+        _write_failures(failures_file(plan.output), failures)
+        return BuildReport(
+            plan.output,
+            len(writer),
+            writer.n_atoms,
+            writer.n_edges,
+            tuple(collected.failures),
+            tuple(collected.warnings),
+            audit,
+            tuple(c.quantity.name for c in columns),
+        )
+
+
+class _Collected:
+    """What has come out so far; graphs go straight to the writer."""
+
+    def __init__(self, writer: CacheWriter, requests: Sequence[label_requests.LabelRequest] | None) -> None:
+        self.writer, self.requests = writer, requests
+        self.entries: list[Labelled] = []
+        self.failures: list[Failure] = []
+        self.warnings: list[tuple[str, str]] = []
+        self._ids = Ids()
+
+    def take(self, outcome: Outcome) -> None:
+        if not isinstance(outcome, Built):
+            self.failures.append(outcome)
+            return
+        entry = self._ids.keep_apart(outcome.entry)
         try:
-            graphs.append(make_graph(ase.io.read(name)))
-            ids.append(Path(name).stem)
-            sources.append(name)
-        except Exception as problem:
-            failures.append({"path": name, "stage": "read", "reason": str(problem)})
-    if not graphs:
-        raise NothingUsable("no input could be read")
-    values = np.array([table.get(i, np.nan) for i in ids])
-    columns = [Column(Quantity("target"), values, np.isfinite(values))] if table else []
-    write_cache(plan.output, GraphRecipe(part.name, opt.to_dict(options)), ids, sources, graphs, columns, failures)
-    return BuildReport(len(ids), tuple(failures))
+            self.writer.add(entry.id, entry.source, outcome.graph, entry.tags)
+        except InputError as problem:
+            self.failures.append(Failure(entry.source, entry.id, "graph", problem.code or "fields", problem.reason))
+            return
+        self.entries.append(Labelled.of(entry))
+        self.warnings += [(entry.source, w) for w in entry.warnings]
+        if len(self.entries) == PEEK and self.requests == ():
+            label_requests.choose(Counter(key for e in self.entries for key in e.labels), self.requests)
 
 
-def _id_prop(path: Path) -> dict[str, float]:
-    if not path.exists():
-        return {}
-    rows = (line.split(",") for line in path.read_text().splitlines() if line.strip())
-    return {r[0]: float(r[1]) for r in rows}
+def _look_at_output(plan: BuildPlan, recipe: GraphRecipe, digest: str) -> GraphCache | None:
+    """The cache at ``output`` if it is what the plan would make; refuse anything else that is there."""
+    output = plan.output
+    if output.is_dir():
+        raise UsageError("is a folder; choose a file with -o", path=output)
+    if plan.overwrite or not output.exists():
+        return None
+    cure = "--overwrite replaces it, -o FILE writes elsewhere"
+    try:
+        there = GraphCache(output)
+    except InputError as problem:
+        raise UsageError(f"exists: {problem.reason}; {cure}", path=output) from problem
+    if there.inputs_digest == digest:
+        return there
+    different = there.recipe.difference(recipe)
+    said = f"was built with {different}" if different else "exists and was built from other inputs, labels or versions"
+    raise UsageError(f"{said}; {cure}", path=output)
+
+
+def _unchanged(cache: GraphCache) -> BuildReport:
+    return BuildReport(
+        cache.path,
+        len(cache),
+        int(cache.atom_pointers[-1]),
+        int(cache.edge_pointers[-1]),
+        tuple(Failure(**f) for f in cache.failures),
+        labels=tuple(cache.columns),
+        up_to_date=True,
+    )
+
+
+def _digest(work: Work, plan: BuildPlan, paths: Iterable[Path]) -> str:
+    """sha256 of recipe, versions, wishes, and names and contents of all files that are read."""
+    part = registry().origin("featurizer", work.featurizer)
+    recipe = GraphRecipe(work.featurizer, work.options)
+    head = [recipe.fingerprint, part.distribution, part.version, list(plan.targets), asdict(plan.reading)]
+    whole = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    paths = list(paths)
+    for path in (*paths, *dict.fromkeys(p.parent / TABLE for p in paths)):
+        whole.update(f"{path}\0{_content(path)}\n".encode(errors="surrogateescape"))
+    return whole.hexdigest()
+
+
+def _content(path: Path) -> str:
+    """sha256 of a file; a word if it cannot be read. Never opens what might wait (a FIFO)."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return "not a file"
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return "unreadable"
+
+
+def _write_failures(path: Path, failures: Sequence[Mapping[str, str]]) -> None:
+    if failures:
+        files.write_text(path, "".join(json.dumps(f, sort_keys=True, ensure_ascii=False) + "\n" for f in failures))
+    else:
+        files.remove(path)

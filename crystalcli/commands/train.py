@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -174,8 +174,8 @@ def train(  # noqa: PLR0917 - one parameter per flag
         threads=threads,
         checkpoint_every=checkpoint_every,
         overwrite=overwrite,
-        config=_config(ctx),
     )
+    plan = replace(plan, config=_config(ctx, plan.caches))
     if dry_run:
         face.describe(plan)
     else:
@@ -186,10 +186,10 @@ def _texts(paths: list[Path] | None) -> tuple[str, ...]:
     return tuple(str(p) for p in paths or ())
 
 
-def _config(ctx: typer.Context) -> dict[str, Any]:
+def _config(ctx: typer.Context, caches: tuple[str, ...]) -> dict[str, Any]:
     """What a second run needs: all but the folder, which must be a new one, and the time limit."""
-    table = resolved(ctx)
-    return {"train": {k: v for k, v in table["train"].items() if k not in ("output", "time_limit")}}
+    table = resolved(ctx)["train"] | {"caches": list(caches)}
+    return {"train": {k: v for k, v in table.items() if k not in ("output", "time_limit")}}
 
 
 def _given(ctx: typer.Context, name: str) -> bool:

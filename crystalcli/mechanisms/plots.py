@@ -20,13 +20,15 @@ MANY = 2000
 """More points than this are drawn as densities."""
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def _figure(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+    if rows == 1:
+        return figure, figure.add_subplot()
+    return figure, figure.subplots(rows, 1, sharex=True, height_ratios=[2, 1])
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -99,31 +101,42 @@ def learning_curve(
         title: what was trained.
         best_epoch: epoch whose weights were kept.
     """
-    figure, axes = _figure(6.4, 4.2)
+    figure, (axes, lower) = _figure(6.4, 5.2, rows=2)
     epochs = [r["epoch"] for r in rows]
     key = "log_loss" if quantity.classes else "mae"
     values = np.array([(r["val"].get(quantity.name) or {}).get(key, np.nan) for r in rows], dtype=np.float64)
     finite = values[np.isfinite(values)]
+    mark = "." if len(rows) < 60 else ""
     if len(finite):
         factor, unit = unit_for(float(finite.min()), quantity) if key == "mae" else (1.0, "")
-        axes.plot(epochs, values * factor, ".-" if len(rows) < 60 else "-", color=BLUE, lw=1.5, label="validation")
+        axes.plot(epochs, values * factor, "-", marker=mark, color=BLUE, lw=1.5, label="validation")
         for (name, mae), style in zip(baselines.items(), ("--", "-.", ":"), strict=False):
-            axes.axhline(mae * factor, ls=style, lw=1, color=GREY, label=f"{name} (baseline, test)")
-        axes.axvline(best_epoch, lw=0.8, color=BLUE, alpha=0.4, label=f"kept: epoch {best_epoch}")
+            axes.axhline(mae * factor, ls=style, lw=1, color=GREY, label=f"baseline {name} (test)")
+        axes.axvline(best_epoch, lw=4, color=BLUE, alpha=0.2, label=f"kept: epoch {best_epoch}")
         label = "MAE" if key == "mae" else "log loss"
         axes.set_ylabel(f"{label} of {_words(quantity.name)}" + (f" ({unit})" if unit else ""))
-        axes.set_yscale("log")
-    other = axes.twinx()
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        _plain_log(axes)
     losses = [np.nan if r["train_loss"] is None else r["train_loss"] for r in rows]
-    other.plot(epochs, losses, "-", lw=1, color=ORANGE, alpha=0.8, label="training loss (right)")
+    lower.plot(epochs, losses, "-", marker=mark, lw=1.5, color=ORANGE)
     if min(losses) > 0:
-        other.set_yscale("log")
-    other.set_ylabel("training loss (standard deviations)", color=ORANGE)
-    axes.set_xlabel("epoch")
+        _plain_log(lower)
+    lower.set_ylabel("training loss\n(standard deviations)")
+    lower.set_xlabel("epoch")
     axes.set_title(title, fontsize=10)
-    handles = [h for a in (axes, other) for h in a.get_legend_handles_labels()[0]]
-    axes.legend(handles, [h.get_label() for h in handles], fontsize=8, frameon=False, loc="best")
     _save(figure, path)
+
+
+def _plain_log(axes: Any) -> None:
+    """Logarithmic axis with numbers that people read."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    few = high / low < 30
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _words(name: str) -> str:

@@ -1,0 +1,147 @@
+"""How predictions come out: the values on stdout or in a file, all talk on stderr."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crystalcli.commands.console import Face
+from crystalcli.mechanisms import files, metrics
+from crystalcli.mechanisms.display import shown
+from crystalcli.mechanisms.inputs import expand
+from crystalcli.mechanisms.label_requests import parse
+from crystalcli.mechanisms.reading import Failure
+from crystalcli.vocabulary.errors import Exit, NothingUsable
+from crystalcli.workflows.prediction import Predictor, Row
+from crystalcli.workflows.prediction_output import Compared, Writer, failure_line, format_of, opened
+from crystalcli.workflows.training_setup import choose_device
+
+
+@dataclass(frozen=True)
+class PredictionWish:
+    """What was typed."""
+
+    model: Path
+    inputs: tuple[str, ...]
+    output: Path | None
+    format: str
+    labels: tuple[str, ...]
+    allow_unseen: bool
+    batch_size: int
+    device: str
+    threads: int
+    overwrite: bool
+
+
+class PredictionFace:
+    """Runs a prediction for a person or a program.
+
+    Values go to stdout unless there is an output file or ``--json``; then talk goes to stderr.
+    """
+
+    def __init__(self, face: Face, wish: PredictionWish) -> None:
+        self.wish = wish
+        self.json = face
+        to_stdout = wish.output is None
+        self.talk = Face(json=face.json or to_stdout, quiet=face.quiet)
+        torch.set_flush_denormal(True)
+        if wish.threads:
+            torch.set_num_threads(wish.threads)
+        self.kind = format_of(wish.output, wish.format)
+        if wish.output is not None:
+            files.refuse_to_overwrite(wish.output, wish.overwrite)
+        self.predictor = Predictor(
+            wish.model,
+            device=choose_device(wish.device),
+            batch_size=wish.batch_size,
+            allow_unseen=wish.allow_unseen,
+            labels=parse(wish.labels) or (),
+            warn=face.warn,
+        )
+        self.compared = [Compared(q) for q in self.predictor.quantities]
+
+    def describe(self) -> int:
+        """Show the resolved plan."""
+        quantities = ", ".join(f"{q.name} [{q.unit or 'unit unknown'}]" for q in self.predictor.quantities)
+        n = len(expand(self.wish.inputs))
+        self.talk.say(f"{self.predictor.path}: predicts {quantities}; {n} files as {self.kind}; nothing was written")
+        self.json.result(
+            {"model": str(self.predictor.path), "files": n, "format": self.kind, "targets": quantities, "exit_code": 0}
+        )
+        return Exit.OK
+
+    def run(self) -> int:
+        """Predict; returns the exit code."""
+        failures: list[Failure] = []
+        objects: list[dict[str, Any]] = []
+        n = self._stream(failures, objects)
+        beside = self._write_failures(failures)
+        report = self._report(n, failures)
+        code = Exit.SOME_FAILED if failures else Exit.OK
+        if n == 0:
+            raise NothingUsable(f"none of {len(failures)} structures could be predicted{beside}")
+        if failures:
+            self.talk.warn(f"{n} predicted, {len(failures)} failed{beside}")
+        elif self.wish.output is not None:
+            self.talk.say(f"{n} predicted -> {self.wish.output}")
+        self.json.result({**report, "exit_code": int(code), **({"rows": objects} if self.wish.output is None else {})})
+        return code
+
+    def _stream(self, failures: list[Failure], objects: list[dict[str, Any]]) -> int:
+        writer, n = Writer(self.kind, self.predictor.quantities), 0
+        keep = self.json.json and self.wish.output is None
+        with opened(self.wish.output, sys.stdout, overwrite=self.wish.overwrite) as write:
+            for item in self.predictor.predict(self.wish.inputs):
+                if isinstance(item, Failure):
+                    failures.append(item)
+                    self.talk.warn(str(item))
+                    continue
+                n += 1
+                self._take(item)
+                if keep:
+                    objects.append(writer.object(item))
+                else:
+                    write(writer.text(item))
+            if n == 0 and self.wish.output is not None:
+                raise NothingUsable(f"none of {len(failures)} structures could be predicted")
+        return n
+
+    def _take(self, row: Row) -> None:
+        for c in self.compared:
+            c.add(row)
+
+    def _write_failures(self, failures: list[Failure]) -> str:
+        if not failures or self.wish.output is None:
+            return ""
+        path = self.wish.output.with_name(self.wish.output.stem + ".failures.jsonl")
+        files.write_text(path, "".join(failure_line(f) for f in failures))
+        return f"; see {path}"
+
+    def _report(self, n: int, failures: list[Failure]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for c in self.compared:
+            errors = c.errors()
+            if errors is None:
+                continue
+            found[c.quantity.name] = {"unit": c.quantity.unit, **errors.to_json()}
+            if isinstance(errors, metrics.Errors):
+                said = f"MAE {shown(errors.mae, c.quantity)}, RMSE {shown(errors.rmse, c.quantity)}"
+                said += f", max error {shown(errors.max_error, c.quantity)}"
+            else:
+                said = f"accuracy {errors.accuracy:.4f}, log loss {errors.log_loss:.4f}"
+            self.talk.say(f"{c.quantity.name}: {said} ({errors.n} labels)")
+            if self.wish.output is not None and isinstance(errors, metrics.Errors):
+                path = self.wish.output.with_name(f"{self.wish.output.stem}-parity-{c.quantity.name}.png")
+                c.draw(path, f"{self.predictor.path}")
+                self.talk.say(f"parity plot -> {path}")
+        return {
+            "model": str(self.predictor.path),
+            "output": None if self.wish.output is None else str(self.wish.output),
+            "n": n,
+            "failed": [{"id": f.id, "path": f.path, "stage": f.stage, "reason": f.reason} for f in failures],
+            "errors": found,
+        }

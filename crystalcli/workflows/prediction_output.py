@@ -1,0 +1,174 @@
+"""Predictions → CSV, JSON lines or extended XYZ, written while they come; errors and a picture where labels exist."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from crystalcli.mechanisms import files, metrics, plots
+from crystalcli.mechanisms.reading import Failure
+from crystalcli.mechanisms.tables import csv_line, json_line
+from crystalcli.vocabulary.errors import UsageError, did_you_mean
+from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.prediction import Row
+
+ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".extxyz": "extxyz", ".xyz": "extxyz"}
+
+
+def format_of(output: Path | None, wish: str) -> str:
+    """Format by wish or by the ending of the output.
+
+    Raises:
+        UsageError: an ending that says nothing.
+    """
+    if wish:
+        return wish
+    if output is None:
+        return "csv"
+    if output.suffix.lower() not in ENDINGS:
+        said = did_you_mean(output.suffix.lower(), list(ENDINGS))
+        raise UsageError(f"the ending '{output.suffix}' names no format ({said}); give --format", path=output)
+    return ENDINGS[output.suffix.lower()]
+
+
+class Writer:
+    """Turns rows into text of one format; every text is whole lines.
+
+    Args:
+        kind: csv, jsonl or extxyz.
+        quantities: what the model predicts.
+    """
+
+    def __init__(self, kind: str, quantities: Sequence[Quantity]) -> None:
+        self.kind, self.quantities = kind, quantities
+        self.sites = any(q.level == "site" for q in quantities)
+        self.sigma: bool | None = None
+
+    def text(self, row: Row) -> str:
+        """The lines of one structure, after the header if it is the first."""
+        if self.kind == "jsonl":
+            return json_line(self.object(row))
+        if self.kind == "extxyz":
+            return self._extxyz(row)
+        head = ""
+        if self.sigma is None:
+            self.sigma = bool(row.sigmas)
+            head = csv_line(self._header())
+        return head + "".join(csv_line(r) for r in self._records(row))
+
+    def _header(self) -> list[str]:
+        cells = ["id"] + (["site", "element"] if self.sites else [])
+        for q in self.quantities:
+            unit = f" [{q.unit}]" if q.unit else ""
+            cells += [f"{q.name} P({k})" for k in range(q.classes)] if q.classes else [q.name + unit]
+            cells += [f"{q.name} sigma{unit}"] if self.sigma else []
+        return cells
+
+    def _records(self, row: Row) -> Iterator[list[Any]]:
+        for k in range(len(row.atoms) if self.sites else 1):
+            cells: list[Any] = [row.id] + ([k, row.atoms.symbols[k]] if self.sites else [])
+            for q in self.quantities:
+                value = row.values[q.name][k] if q.level == "site" else row.values[q.name]
+                cells += [repr(float(v)) for v in np.atleast_1d(value)]
+                if self.sigma:
+                    sigma = row.sigmas.get(q.name)
+                    cells.append(None if sigma is None else repr(float(sigma[k] if q.level == "site" else sigma)))
+            yield cells
+
+    def object(self, row: Row) -> dict[str, Any]:
+        """One structure as a JSON object."""
+        found: dict[str, Any] = {"id": row.id, "source": row.source, "predictions": {}}
+        for q in self.quantities:
+            entry: dict[str, Any] = {"value": np.asarray(row.values[q.name]).tolist(), "unit": q.unit, "level": q.level}
+            if q.name in row.sigmas:
+                entry["sigma"] = np.asarray(row.sigmas[q.name]).tolist()
+            if q.name in row.labels:
+                entry["label"] = np.asarray(row.labels[q.name]).tolist()
+            found["predictions"][q.name] = entry
+        return found
+
+    def _extxyz(self, row: Row) -> str:
+        import ase.io
+
+        atoms = row.atoms.copy()
+        atoms.info = {"id": row.id}
+        for q in self.quantities:
+            name, unit = f"predicted_{q.name}", f"predicted_{q.name}_unit"
+            if q.level == "site":
+                atoms.set_array(name, np.asarray(row.values[q.name]))
+            else:
+                atoms.info[name] = row.values[q.name]
+            if q.unit:
+                atoms.info[unit] = q.unit
+            if q.name in row.sigmas and q.level != "site":
+                atoms.info[f"predicted_{q.name}_sigma"] = row.sigmas[q.name]
+        text = io.StringIO()
+        ase.io.write(text, atoms, format="extxyz")
+        return text.getvalue()
+
+
+@contextmanager
+def opened(output: Path | None, stdout: IO[str], *, overwrite: bool) -> Iterator[Callable[[str], object]]:
+    """Yield ``write(text)``: to stdout, or to a file that appears under its name when it is whole."""
+    if output is None:
+        yield stdout.write
+        return
+    files.refuse_to_overwrite(output, overwrite)
+    with files.replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield file.write
+
+
+@dataclass
+class Compared:
+    """Predictions beside labels, collected while rows go by; numbers only, no structures."""
+
+    quantity: Quantity
+    value: list[Any] = field(default_factory=list)
+    true: list[float] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        """Take in one row if it has a label."""
+        name = self.quantity.name
+        if name not in row.labels:
+            return
+        if self.quantity.level == "site":
+            self.value.extend(row.values[name])
+            self.true.extend(row.labels[name])
+        elif math.isfinite(row.labels[name]):
+            self.value.append(row.values[name])
+            self.true.append(row.labels[name])
+
+    def errors(self) -> metrics.Errors | metrics.ClassErrors | None:
+        """Errors, or none without labels."""
+        if not self.true:
+            return None
+        compare = metrics.classification if self.quantity.classes else metrics.regression
+        return compare(np.asarray(self.value, dtype=np.float64), np.asarray(self.true, dtype=np.float64))
+
+    def draw(self, path: Path, title: str) -> None:
+        """Draw predicted against true values; the baseline is the mean of these labels."""
+        found = self.errors()
+        if isinstance(found, metrics.Errors):
+            true = np.asarray(self.true)
+            value = np.asarray(self.value, dtype=np.float64)
+            plots.parity(path, self.quantity, true, value, mae=found.mae, title=title)
+
+
+def failure_line(failure: Failure) -> str:
+    """One line of failures.jsonl."""
+    return json_line(
+        {
+            "id": failure.id,
+            "path": failure.path,
+            "stage": failure.stage,
+            "code": failure.code,
+            "reason": failure.reason,
+        }
+    )

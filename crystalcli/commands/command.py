@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from crystalcli.commands import plugin_flags, settings
+from crystalcli.commands.console import plain_words
 from crystalcli.commands.plugin_flags import Choice, Chooser, Flag, Given
 from crystalcli.commands.shared import PANEL, TRANSIENT
 from crystalcli.mechanisms import config
@@ -67,9 +69,12 @@ class CrystalCommand(TyperCommand):
         super().__init__(*args, **kwargs)
         self.common = _common()
         self.params = [*self.params, *self.common]
+        self.help = _escaped(self.help)
         for param in self.params:
+            param.help = _escaped(param.help)
             if isinstance(param, TyperOption) and param.envvar is None:
-                param.envvar = [f"CRYSTAL_{self._upper()}_{param.name.upper()}", f"CRYSTAL_{param.name.upper()}"]
+                word = param.name.rstrip("_").upper()
+                param.envvar = [f"CRYSTAL_{self._upper()}_{word}", f"CRYSTAL_{word}"]
                 param.show_envvar = False
 
     def _upper(self) -> str:
@@ -106,11 +111,22 @@ class CrystalCommand(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except typer.TyperException as problem:
+            self._blame_environment(ctx, problem)
             unknown = getattr(problem, "option_name", None)
             if unknown is None or not hasattr(problem, "possibilities"):
                 raise
             known = [o for p in self.get_params(ctx) for o in (*p.opts, *p.secondary_opts) if o.startswith("-")]
             raise UsageError(plugin_flags.explain_unknown(unknown, state.flags, known)) from problem
+
+    def _blame_environment(self, ctx: Any, problem: typer.TyperException) -> None:
+        """A value that comes from the environment is reported under the variable's name."""
+        param = getattr(problem, "param", None)
+        source = ctx.get_parameter_source(param.name) if param is not None else None
+        if param is None or source is None or source.name != "ENVIRONMENT":
+            return
+        names = [param.envvar] if isinstance(param.envvar, str) else param.envvar
+        name = next(n for n in names if os.environ.get(n))
+        raise UsageError(f"{name}={os.environ[name]}: {plain_words(problem.message)}") from problem
 
     def _layers(self, args: Sequence[str]) -> list[config.Layer]:
         given = word_in(args, ("-c", "--config")) or os.environ.get("CRYSTAL_CONFIG")
@@ -121,6 +137,7 @@ class CrystalCommand(TyperCommand):
         if chooser is None:
             return
         by_flag = {o: p for p in self.params for o in p.opts}
+        tables = [t for layer in reversed(layers) if (t := _table_or_none(layer, keys)) is not None]
 
         def word(flag: str, default: str | None) -> str | None:
             typed = word_in(args, (flag,))
@@ -131,8 +148,7 @@ class CrystalCommand(TyperCommand):
             for name in [names] if isinstance(names, str) else names:
                 if os.environ.get(name):
                     return os.environ[name]
-            for layer in reversed(layers):
-                table = config.table_at(layer, keys)
+            for table in tables:
                 for key in (flag[2:], flag[2:].replace("-", "_")):
                     if isinstance(table.get(key), str):
                         return str(table[key])
@@ -192,8 +208,8 @@ def _table(ctx: Any, state: _State) -> dict[str, Any]:
         if name in dests:
             flag = dests[name]
             parts.setdefault(flag.key, {})[flag.spec.name] = value
-        elif name not in TRANSIENT and (plain := _plain(value)) is not None:
-            inner[name] = plain
+        elif name.rstrip("_") not in TRANSIENT and (plain := _plain(value)) not in (None, []):
+            inner[name.rstrip("_")] = plain
     table = inner | {k: parts[k] for k in parts}
     for key in reversed(settings.path_of(ctx)):
         table = {key: table}
@@ -217,6 +233,19 @@ def word_in(args: Sequence[str], flags: Sequence[str]) -> str | None:
         elif equals and name in flags:
             found = value
     return found
+
+
+def _escaped(text: str | None) -> str | None:
+    """Help in which square brackets are brackets, not Rich's markup."""
+    return None if text is None else re.sub(r"(?<!\\)\[", r"\\[", text)
+
+
+def _table_or_none(layer: config.Layer, keys: Sequence[str]) -> Mapping[str, Any] | None:
+    """The command's table; one that is wrong is reported later, with everything else that is."""
+    try:
+        return config.table_at(layer, keys)
+    except UsageError:
+        return None
 
 
 def _with_default(param: Any, defaults: Mapping[str, Any]) -> Any:

@@ -11,16 +11,8 @@ from types import TracebackType
 
 import typer
 
+from crystalcli.commands.console import plain_words
 from crystalcli.vocabulary.errors import CrystalError, Exit, one_line
-
-_PHRASES = {
-    "Invalid value for ": "",
-    "Value error, ": "",
-    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
-    "Input should be a valid number, unable to parse string as a number": "must be a number",
-    "Input should be": "must be",
-}
-"""What the option parser says → what we say."""
 
 
 def report(problem: BaseException, args: Sequence[str]) -> int:
@@ -77,11 +69,7 @@ def _lines(problem: BaseException) -> tuple[list[str], int]:
 
 
 def _usage(problem: typer.TyperException) -> str:
-    text = " ".join(problem.format_message().split())
-    for library, ours in _PHRASES.items():
-        text = text.replace(library, ours)
-    text = text.removesuffix(".")
-    return one_line(text[:1].lower() + text[1:] if text[:1] != "'" else text)
+    return one_line(plain_words(" ".join(problem.format_message().split())))
 
 
 def _plugin_of(trace: TracebackType | None) -> str:

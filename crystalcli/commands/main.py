@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
-from crystalcli.commands import build_graphs, plugins, predict, train
+from crystalcli.commands import build_graphs, graphs, plugins, predict, train
 from crystalcli.commands.console import open_streams
 from crystalcli.commands.failures import report
 from crystalcli.mechanisms.plugin_manager import use_only_builtins
@@ -20,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 build_graphs.register(app)
+graphs.register(app)
 train.register(app)
 predict.register(app)
 plugins.register(app)
@@ -53,6 +55,10 @@ def crystal(  # the root's --version and --debug are read elsewhere
 
 def run(args: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
+    if "_CRYSTAL_COMPLETE" in os.environ:
+        from typer.completion import completion_init
+
+        completion_init()
     try:
         code: Any = app(list(args), prog_name="crystal", standalone_mode=False)
         sys.stdout.flush()

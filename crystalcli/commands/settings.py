@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from typer.core import TyperCommand, TyperGroup
 
+from crystalcli.commands.console import plain_words
 from crystalcli.commands.plugin_flags import Flag, explain_unknown, models
 from crystalcli.contracts import options as opt
 from crystalcli.mechanisms.config import ConfigError, Layer, table_at
@@ -41,7 +42,7 @@ class _Checker:
         self.ctx, self.flags, self.keys = ctx, flags, list(keys)
         self.params = {p.name: p for p in command.get_params(ctx) if p.name != "help"}
         by_dest = {f.dest for f in flags}
-        self.own = {n: p for n, p in self.params.items() if n not in by_dest and n != "config"}
+        self.own = {n.rstrip("_"): p for n, p in self.params.items() if n not in by_dest and n != "config"}
         self.hints = typing.get_type_hints(inspect.unwrap(command.callback)) if command.callback else {}
         self.parts = {o.part.name for o in registry().offered()}
         self.values: dict[str, Any] = {}
@@ -58,7 +59,7 @@ class _Checker:
             if isinstance(value, Mapping):
                 self.part_table(layer, key, value)
             elif name in self.own:
-                self.take(layer, [key], self.own[name], self.hints.get(name, bool), value)
+                self.take(layer, [key], self.own[name], self.hints.get(self.own[name].name, bool), value)
             elif (flag := self.flag_of(name)) is not None:
                 self.take(layer, [key], self.params[flag.dest], flag.spec.type, value)
             else:
@@ -108,7 +109,7 @@ class _Checker:
         except Exception as problem:
             if not hasattr(problem, "message"):
                 raise
-            self.wrong(layer, path, f"{path[-1]} = {value!r}: {problem.message}")
+            self.wrong(layer, path, f"{path[-1]} = {value!r}: {plain_words(problem.message)}")
         else:
             self.values[param.name] = value
 

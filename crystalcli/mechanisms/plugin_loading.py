@@ -177,7 +177,7 @@ def _call_hook(plugin: Any, origin: Origin) -> list[Any]:
     if not manager.hook.crystal_parts.get_hookimpls():
         raise TypeError("has no function crystal_parts marked with @hookimpl")
     (answer,) = manager.hook.crystal_parts() or [None]
-    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
+    if not isinstance(answer, list | tuple):
         raise TypeError(f"crystal_parts() returns {type(answer).__name__}, not a list of records")
     return list(answer)
 

@@ -1,0 +1,130 @@
+"""Names, conflicts, and where plugins come from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crystalcli.contracts.records import Head, Part
+from crystalcli.mechanisms import plugin_manager
+from crystalcli.mechanisms.plugin_loading import CORE, Loaded, Origin
+from crystalcli.mechanisms.plugin_manager import assemble, find, registry
+from crystalcli.vocabulary.errors import UsageError
+
+
+def nothing(*_: Any) -> Any:
+    raise AssertionError("nothing is built here")
+
+
+def head(name: str) -> Part:
+    return Head(name=name, summary="a head", build=nothing)
+
+
+def plugin(distribution: str, *names: str, problem: str = "") -> Loaded:
+    origin = Origin(distribution, distribution.replace("-", "_"), distribution, "1.2")
+    return Loaded(origin, tuple(head(n) for n in names), problem)
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("CRYSTAL_PLUGINS", raising=False)
+    monkeypatch.delenv("CRYSTAL_NO_PLUGINS", raising=False)
+    registry.cache_clear()
+    yield
+    registry.cache_clear()
+
+
+def test_two_owners_of_one_name() -> None:
+    found = assemble([plugin("one", "shared", "mine"), plugin("two", "shared"), plugin("three", "shared")])
+    assert found.names("head") == ["mine"]
+    with pytest.raises(UsageError, match=r"both one 1.2 and two 1.2 offer it; uninstall one of them; three 1.2"):
+        found.get("head", "shared")
+    assert found.get("head", "mine").name == "mine"
+    assert found.broken == {}
+
+
+def test_shadowing_a_built_in() -> None:
+    found = assemble([plugin(CORE, "crystal", "site"), plugin("other", "crystal")])
+    with pytest.raises(UsageError, match=r"both crystal-graphs 1.2 and other 1.2 .* or run with --no-plugins"):
+        found.get("head", "crystal")
+    assert found.names("head") == ["site"]
+
+
+def test_offered_twice_by_one() -> None:
+    with pytest.raises(UsageError, match=r"one 1.2 offers it twice"):
+        assemble([plugin("one", "a", "a")]).get("head", "a")
+
+
+def test_missing_part_says_what_is_near_and_what_is_broken() -> None:
+    found = assemble([plugin("one", "crystal"), plugin("two", problem="ImportError: no numpy")])
+    with pytest.raises(UsageError, match=r"no head 'cristal'; did you mean 'crystal'\?; broken: two 1.2: ImportError"):
+        found.get("head", "cristal")
+    assert found.broken == {"two 1.2": "ImportError: no numpy"}
+
+
+def test_files_name_the_plugin_they_need() -> None:
+    full = assemble([plugin("one", "a"), plugin("two", "b")])
+    needs = full.requirements([("head", "a"), ("head", "b")])
+    assert needs == {"head a": "one 1.2", "head b": "two 1.2"}
+    without = assemble([plugin("one", "a")])
+    assert without.needed(needs, "head", "a").name == "a"
+    with pytest.raises(UsageError, match=r"needs plugin two >= 1.2 for head 'b' \(pip install two\)"):
+        without.needed(needs, "head", "b")
+
+
+def test_built_ins_come_first_and_alone_without_plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "extra.py"
+    file.write_text("")
+    monkeypatch.setenv("CRYSTAL_PLUGINS", str(file))
+    found = find()
+    assert found[-1].target == str(file)
+    assert [o.builtin for o in found] == sorted((o.builtin for o in found), reverse=True)
+    monkeypatch.setenv("CRYSTAL_NO_PLUGINS", "1")
+    assert all(o.builtin for o in find())
+
+
+def test_named_plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("b.py", "a.py", "_hidden.py", ".dot.py", "notes.txt"):
+        (folder / name).write_text("")
+    single = tmp_path / "single.py"
+    single.write_text("")
+    monkeypatch.setenv("CRYSTAL_PLUGINS", f" {folder}{os.pathsep}{single}, some.module,,")
+    assert [o.target for o in plugin_manager.named()] == [
+        str(folder / "a.py"),
+        str(folder / "b.py"),
+        str(single),
+        "some.module",
+    ]
+
+
+def test_user_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "crystal" / "plugins"
+    folder.mkdir(parents=True)
+    (folder / "mine.py").write_text("import nothing_like_this")
+    assert plugin_manager.user_folder() == folder
+    assert [o.name for o in find() if o.entry is None] == ["mine"]
+    assert "nothing_like_this" in registry().broken[str(folder / "mine.py")]
+
+
+def test_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert plugin_manager.user_folder() is None
+    assert find() is not None
+
+
+def test_missing_file_is_broken_not_fatal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CRYSTAL_PLUGINS", f"{tmp_path}/none.py,no.such.module")
+    broken = registry().broken
+    assert "none.py" in broken[f"{tmp_path}/none.py"]
+    assert "ModuleNotFoundError" in broken["no.such.module"]

@@ -1,0 +1,75 @@
+"""Start-up is felt at every command and every TAB: help loads nothing heavy and is quick."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import typer
+
+from crystalcli.commands.main import app
+
+HEAVY = ("torch", "pymatgen", "ase", "scipy", "h5py", "matplotlib", "numpy", "gemmi", "safetensors", "pandas")
+LIMIT = 0.6
+"""Seconds of processor time; it is 0.3 on a quiet machine, but shared cores count up to twice."""
+
+
+def command_lines() -> list[list[str]]:
+    """Every command and group of the program."""
+
+    def walk(command: Any, path: list[str]) -> list[list[str]]:
+        found = [path]
+        for name, child in getattr(command, "commands", {}).items():
+            found += walk(child, [*path, name])
+        return found
+
+    return walk(typer.main.get_command(app), [])
+
+
+PROBE = """
+import sys
+from crystalcli.commands.main import run
+code = run(sys.argv[1:])
+loaded = sorted({m.partition(".")[0] for m in sys.modules} & set(HEAVY))
+print(code, *loaded, file=sys.stderr)
+""".replace("HEAVY", repr(HEAVY))
+
+
+@pytest.mark.parametrize("line", command_lines(), ids=" ".join)
+def test_help_loads_nothing_heavy(line: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *line, "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.split() == ["0"]
+    assert "Usage: crystal" in done.stdout
+
+
+@pytest.mark.parametrize("line", [["plugins", "list"], ["plugins", "show", "lcgcn"], ["train", "--arch", "nothing"]])
+def test_neither_do_listings_and_errors(line: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", PROBE, *line], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.splitlines()[-1].split() in (["0"], ["2"])
+
+
+def test_completion_loads_nothing_heavy() -> None:
+    env = os.environ | {"_CRYSTAL_COMPLETE": "complete_bash", "COMP_WORDS": "crystal train --arch ", "COMP_CWORD": "3"}
+    probe = PROBE.replace("code = run(sys.argv[1:])", "code = run(['x'])")
+    done = subprocess.run(
+        [sys.executable, "-c", probe], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.split() == ["0"]
+    assert "lcgcn" in done.stdout.split()
+
+
+def test_help_is_quick() -> None:
+    """Processor time, the least of several starts: what other programs do at the same time does not count."""
+    best = float("inf")
+    for _ in range(4):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "crystalcli", "train", "--help"], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert best < LIMIT

@@ -33,12 +33,14 @@ class Statistics:
         elements: atomic numbers that occur.
         target_mean: mean of each target over the training split, in the target's unit.
         target_scale: standard deviation of each target, never zero.
+        residual: targets learned as the residual of a baseline; mean and scale are those of the residual.
     """
 
     mean_neighbors: float = 12.0
     elements: tuple[int, ...] = ()
     target_mean: Mapping[str, float] = field(default_factory=dict)
     target_scale: Mapping[str, float] = field(default_factory=dict)
+    residual: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

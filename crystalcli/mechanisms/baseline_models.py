@@ -16,6 +16,8 @@ from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.neighbors import neighbor_list
 
 N_ELEMENTS = 119
+MAX_FEATURES = 5000
+"""Longest histogram: its normal equations take 200 MB."""
 
 
 class LinearBaseline(Baseline):
@@ -86,6 +88,9 @@ class PairsBaseline(LinearBaseline):
         start, stop: first and last centre, Å.
         step: spacing of the centres, Å.
         extensive: whether the target is a total.
+
+    Raises:
+        ValueError: centres that make no sense, or more than :data:`MAX_FEATURES` features.
     """
 
     name = "pairs"
@@ -101,6 +106,8 @@ class PairsBaseline(LinearBaseline):
         self.pairs = [(int(a), int(b)) for a, b in pairs]
         self.start, self.stop, self.step = start, stop, step
         self.bins = round((stop - start) / step) + 1
+        if not (0 < start < stop <= 30 and step > 0 and self.bins * len(self.pairs) <= MAX_FEATURES):
+            raise ValueError(f"{len(self.pairs)} pairs with {self.bins} bins from {start} to {stop} Å")
         super().__init__(self.bins * len(self.pairs), extensive)
         self._code = np.full((N_ELEMENTS, N_ELEMENTS), -1, dtype=np.int64)
         for k, (a, b) in enumerate(self.pairs):

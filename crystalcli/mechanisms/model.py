@@ -57,7 +57,8 @@ class ModelSpec:
     def from_json(cls, data: Mapping[str, Any]) -> ModelSpec:
         """Build from the dictionary of :meth:`to_json`."""
         parts = {k: PartChoice(**data[k]) for k in ("graph", "embedding", "architecture", "head")}
-        statistics = Statistics(**{**data["statistics"], "elements": tuple(data["statistics"]["elements"])})
+        lists = {k: tuple(data["statistics"][k]) for k in ("elements", "residual")}
+        statistics = Statistics(**{**data["statistics"], **lists})
         return cls(
             **parts,
             targets=tuple(Quantity(**q) for q in data["targets"]),
@@ -134,6 +135,11 @@ class CrystalModel(nn.Module):
         """Predictions of a batch and their loss in normalised units (``kind``: l1, mse, huber)."""
         predictions = self(graph, zeroth)
         return predictions, self.head.loss(predictions, labels, graph, kind)
+
+
+def part_names(spec: ModelSpec) -> tuple[tuple[str, str], ...]:
+    """Family and name of every part that ``spec`` needs."""
+    return (("featurizer", spec.graph.name), ("architecture", spec.architecture.name), ("head", spec.head.name))
 
 
 def parts(spec: ModelSpec) -> tuple[Featurizer, Architecture, Head]:

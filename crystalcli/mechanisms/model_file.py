@@ -1,55 +1,161 @@
-"""One model, one file: safetensors with all metadata as canonical JSON under one key. No pickle anywhere."""
+"""One model, one file: safetensors with all metadata as canonical JSON under one key. No pickle anywhere.
+
+Tensors hold weights, element tables, normalisers and baselines; the metadata holds what to build (parts with their
+options, targets with their units, statistics), which plugins are needed, and provenance. Reading a file runs nothing
+in it: everything is checked before a tensor is used.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from safetensors import SafetensorError, safe_open
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
 
 from crystalcli.mechanisms import files
-from crystalcli.mechanisms.model import CrystalModel, ModelSpec
-from crystalcli.vocabulary.errors import InputError, UnsafeInput
+from crystalcli.mechanisms.model import CrystalModel, ModelSpec, part_names
+from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.vocabulary.errors import CrystalError, InputError, UnsafeInput, UsageError
 
 FORMAT, VERSION, KEY = "crystal-model", 1, "crystal"
+MAX_HEADER = 64 * 2**20
+"""Bytes of the longest header accepted; the ids of a million structures fit."""
+
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b", b"c__", b"(d", b"(l")
+"""First bytes of what torch, pickle, joblib and their compressed forms write."""
 
 
 def save(path: Path, model: CrystalModel, provenance: Mapping[str, Any]) -> None:
     """Write ``model``; equal models and provenance give equal bytes."""
-    head = {"format": FORMAT, "version": VERSION, "spec": model.spec.to_json(), "provenance": dict(provenance)}
-    text = json.dumps(head, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    tensors = {k: v.detach().cpu().contiguous() for k, v in sorted(model.state_dict().items())}
-    files.write_bytes(path, safetensors.torch.save(tensors, {KEY: text}))
+    files.write_bytes(path, to_bytes(model, provenance))
+
+
+def to_bytes(model: CrystalModel, provenance: Mapping[str, Any]) -> bytes:
+    """The file of ``model``."""
+    head = {
+        "format": FORMAT,
+        "version": VERSION,
+        "spec": model.spec.to_json(),
+        "plugins": registry().requirements(part_names(model.spec)),
+        "provenance": dict(provenance),
+    }
+    text = json.dumps(_plain(head), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in sorted(model.state_dict().items())}
+    return safetensors.torch.save(tensors, {KEY: text})
 
 
 def read_head(path: Path) -> dict[str, Any]:
-    """Metadata of a model file without its weights.
+    """Metadata of a model file without its weights: format, version, spec, plugins, provenance.
 
     Raises:
-        InputError: not a model file of ours. UnsafeInput: a pickle.
+        UsageError: there is no such file, or a newer crystal made it.
+        InputError: not a model file of ours, or damaged.
+        UnsafeInput: a pickle.
     """
+    if not path.exists():
+        raise UsageError("no such model file", path=path)
+    if not path.is_file():
+        raise InputError("not a model: not a regular file", path=path)
     try:
         with path.open("rb") as file:
-            magic = file.read(4)
-        if magic[:2] in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05"):
-            raise UnsafeInput("is a pickle, which can run code; crystal reads safetensors only", path=path)
-        with safe_open(path, framework="pt") as f:
-            head: dict[str, Any] = json.loads((f.metadata() or {})[KEY])
-    except (OSError, SafetensorError, KeyError, ValueError) as problem:
-        raise InputError(f"not a crystal model: {problem}", path=path) from problem
-    if head.get("format") != FORMAT or head.get("version") != VERSION:
-        raise InputError(f"model format {head.get('format')} {head.get('version')}, need {FORMAT} {VERSION}", path=path)
+            start = file.read(8)
+            if start.startswith(_PICKLES):
+                raise UnsafeInput(
+                    "is a pickle or archive, which can run code; crystal reads safetensors only", path=path
+                )
+            size, whole = int.from_bytes(start, "little"), path.stat().st_size
+            if len(start) < 8 or not 2 <= size <= whole - 8:
+                raise InputError("not a crystal model: empty, cut off, or another format", path=path)
+            if size > MAX_HEADER:
+                raise InputError(f"not a crystal model: header of {size:,} bytes", path=path)
+            head = _metadata(file.read(size))
+    except OSError as problem:
+        raise files.environment_problem(problem, path) from problem
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise InputError(f"not a crystal model: {_short(problem)}", path=path) from problem
+    if head["format"] != FORMAT:
+        raise InputError("not a crystal model", path=path)
+    if head["version"] != VERSION:
+        raise UsageError(
+            f"is model format {head['version']!r}, this crystal reads {VERSION}; update crystal", path=path
+        )
     return head
 
 
 def load(path: Path) -> tuple[CrystalModel, dict[str, Any]]:
-    """Build the model of ``path`` and load its weights; returns it in evaluation mode with its provenance."""
+    """Build the model of ``path`` and load its weights; returns it in evaluation mode with its provenance.
+
+    Raises:
+        UsageError, InputError, UnsafeInput: as :func:`read_head`, or a plugin is missing, or the weights are damaged.
+    """
     head = read_head(path)
-    spec = ModelSpec.from_json(head["spec"])
-    model = CrystalModel(spec)
-    model.load_state_dict(safetensors.torch.load_file(path), strict=True)
+    tensors = _tensors(path)
+    try:
+        spec = ModelSpec.from_json(head["spec"])
+        for family, name in part_names(spec):
+            registry().needed(head["plugins"], family, name)
+        with torch.random.fork_rng(devices=[]):
+            model = CrystalModel(spec)
+    except CrystalError as problem:
+        raise type(problem)(problem.reason, path=path) from problem
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
+    _check(tensors, model.state_dict(), path)
+    model.load_state_dict(tensors, strict=True)
     model.eval()
-    return model, head["provenance"]
+    return model, dict(head["provenance"])
+
+
+def _metadata(header: bytes) -> dict[str, Any]:
+    head: dict[str, Any] = json.loads(json.loads(header)["__metadata__"][KEY])
+    for key, kind in (("format", str), ("version", int), ("spec", dict), ("plugins", dict), ("provenance", dict)):
+        if not isinstance(head[key], kind):
+            raise ValueError(f"'{key}' is not what it should be")
+    return head
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as problem:
+        raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
+    except OSError as problem:
+        raise files.environment_problem(problem, path) from problem
+
+
+def _check(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that are missing, too many, of another shape or type, or not finite."""
+    if missing := sorted(expected.keys() - found.keys()):
+        raise InputError(f"damaged model: without tensor '{missing[0]}' ({len(missing)} missing)", path=path)
+    if extra := sorted(found.keys() - expected.keys()):
+        raise InputError(f"damaged model: unexpected tensor '{extra[0]}' ({len(extra)} too many)", path=path)
+    for name, value in found.items():
+        want = expected[name]
+        if value.shape != want.shape:
+            shapes = f"{tuple(value.shape)}, expected {tuple(want.shape)}"
+            raise InputError(f"damaged model: tensor '{name}' is {shapes}", path=path)
+        if value.is_floating_point() != want.is_floating_point():
+            raise InputError(f"damaged model: tensor '{name}' is {value.dtype}, expected {want.dtype}", path=path)
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise InputError(f"damaged model: tensor '{name}' has numbers that are not finite", path=path)
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON can hold it; numbers that are not finite become null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _short(problem: BaseException) -> str:
+    return f"{type(problem).__name__}: {problem}"

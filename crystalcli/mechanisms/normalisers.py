@@ -29,18 +29,17 @@ def target_statistics(
         train_index: the training split; nothing else is looked at.
         zeroth: values of the baselines for *all* structures of ``dataset``, by target.
     """
+    zeroth = zeroth or {}
     atoms, edges = dataset.atom_counts(), dataset.edge_counts()
     mean, scale = {}, {}
     for name in targets:
-        mean[name], scale[name] = _mean_and_scale(dataset, name, train_index, (zeroth or {}).get(name))
-    seen: set[int] = set()
-    for start in range(0, len(train_index), 1000):
-        seen.update(np.unique(dataset.batch(train_index[start : start + 1000]).graph.atomic_numbers.numpy()).tolist())
+        mean[name], scale[name] = _mean_and_scale(dataset, name, train_index, zeroth.get(name))
     return Statistics(
         mean_neighbors=float(edges[train_index].sum() / max(atoms[train_index].sum(), 1)),
-        elements=tuple(sorted(seen)),
+        elements=tuple(dataset.elements(train_index)),
         target_mean=mean,
         target_scale=scale,
+        residual=tuple(n for n in targets if n in zeroth),
     )
 
 

@@ -12,7 +12,11 @@ from crystalcli.nouns.graph import CrystalGraph
 
 
 class ConvolutionStack(nn.Module):
-    """Linear embedding of the element features, then T gated convolutions."""
+    """Linear embedding of the element features, then T gated convolutions.
+
+    Deviation: with ``edge_gain`` the first weights of the distances are larger than those of the nodes (4 for
+    ``lcgcn``): snapshots of one crystal differ in nothing else. Paper-faithful: 1.
+    """
 
     def __init__(self, node_dim: int, edge_dim: int, options: CgcnnOptions, statistics: Statistics) -> None:
         super().__init__()
@@ -27,6 +31,7 @@ class ConvolutionStack(nn.Module):
                 activation=options.activation,
                 outer=options.outer_activation,
                 scale=scale,
+                edge_gain=options.edge_gain,
             )
             for _ in range(options.n_conv)
         )

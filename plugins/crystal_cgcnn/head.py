@@ -10,10 +10,14 @@ from torch import Tensor, nn
 from crystal_cgcnn.options import CrystalHeadOptions
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
 from crystalcli.contracts.nn.losses import masked_error, masked_likelihood
+from crystalcli.contracts.nn.norms import BatchNorm
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, max_per_structure, mean_per_structure, sum_per_structure
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
+
+POOL_EPS = 1e-12
+"""Added to the variance of the pooled vector, which is about 1e-5."""
 
 
 class CrystalHead(nn.Module):
@@ -22,6 +26,11 @@ class CrystalHead(nn.Module):
     Poolings ``average``, ``max`` and ``fcmax`` (max_i of a linear map of v_i) are those of S. Sanyal et al., Table I,
     and give values that do not grow with the crystal. ``sum`` applies the layers to every atom and sums, so that
     values are totals: ``E = Σ_i (mean + scale·e_i)``.
+
+    Deviation: ``pool_norm="batch"`` normalises v_G over the batch. Along a trajectory v_G varies by a thousandth of its
+    mean, and without this nothing is learned from energies in many epochs. Its running statistics drift by more than
+    that too, so it asks to be recalibrated. Deviation: the output starts at zero for the residual of a baseline, so
+    that the untrained model is the baseline.
 
     Args:
         options: of the head. dim: width of the embedding. targets: what to predict. statistics: of the training split.
@@ -42,22 +51,27 @@ class CrystalHead(nn.Module):
         if self.extensive and any(t.classes for t in targets):
             raise UsageError("--pool sum gives totals, which cannot be classes; use average, max or fcmax")
         self.pool_map = nn.Linear(dim, dim) if options.pool == "fcmax" else nn.Identity()
+        normalised = options.pool_norm == "batch"
+        self.pool_norm = BatchNorm(dim, eps=POOL_EPS, recalibrate=True) if normalised else nn.Identity()
         layers: list[nn.Module] = [nn.Softplus(), nn.Linear(dim, options.hidden), nn.Softplus()]
         if any(t.classes for t in targets):
             layers.append(nn.Dropout(options.dropout))
         for _ in range(options.n_hidden - 1):
             layers += [nn.Linear(options.hidden, options.hidden), nn.Softplus()]
         self.widths = [max(1, t.classes) for t in targets]
-        self.layers = nn.Sequential(*layers, nn.Linear(options.hidden, sum(self.widths)))
+        output = nn.Linear(options.hidden, sum(self.widths))
+        self.layers = nn.Sequential(*layers, output)
+        _start_at_zero(output, self.widths, [t.name in statistics.residual for t in targets])
         self.register_buffer("mean", _row(statistics.target_mean, targets, 0.0))
         self.register_buffer("scale", _row(statistics.target_scale, targets, 1.0))
 
     def pooled(self, graph: CrystalGraph, nodes: Tensor) -> Tensor:
         """Crystal vector v_G, (S, F); for ``sum`` the atoms themselves, (N, F)."""
-        if self.pool == "sum":
-            return nodes
-        reduce = mean_per_structure if self.pool == "average" else max_per_structure
-        return reduce(graph, self.pool_map(nodes))
+        if self.pool != "sum":
+            reduce = mean_per_structure if self.pool == "average" else max_per_structure
+            nodes = reduce(graph, self.pool_map(nodes))
+        normalised: Tensor = self.pool_norm(nodes)
+        return normalised
 
     def forward(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:
         """Predict all targets: (S,) values in their unit, or (S, C) probabilities with their logits."""
@@ -90,6 +104,14 @@ class CrystalHead(nn.Module):
             unit = self.scale[k] * graph.atom_counts if self.extensive else self.scale[k]
             total = total + masked_error(predictions[t.name].value, labels[t.name], unit, kind)
         return total / len(self.targets)
+
+
+def _start_at_zero(output: nn.Linear, widths: list[int], wanted: list[bool]) -> None:
+    """Zero the rows of ``output`` that belong to the targets ``wanted``."""
+    rows = torch.tensor(wanted).repeat_interleave(torch.tensor(widths))
+    with torch.no_grad():
+        output.weight[rows] = 0.0
+        output.bias[rows] = 0.0
 
 
 def _row(values: Mapping[str, float], targets: tuple[Quantity, ...], default: float) -> Tensor:

@@ -56,14 +56,17 @@ class CgcnnOptions:
     message_scale: Literal["one", "neighbors"] = option(
         "one", "multiply summed messages by 1, or by 1/√n̄ with n̄ the mean neighbor count"
     )
+    edge_gain: float = option(1.0, "initial weights of the distances times this", min=0.01, max=100.0)
 
 
 @dataclass(frozen=True)
 class LcgcnOptions(CgcnnOptions):
     """Architecture ``lcgcn``: the same convolution as in its paper, without norm and outer activation."""
 
+    n_conv: int = option(1, "convolutions", min=1, max=20)
     norm: Literal["batch", "none", "layer"] = option("none", "normalisation in the convolutions")
     outer_activation: bool = option(False, "apply softplus after each convolution")
+    edge_gain: float = option(4.0, "initial weights of the distances times this", min=0.01, max=100.0)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,9 @@ class CrystalHeadOptions:
 
     pool: Literal["average", "max", "fcmax", "sum"] = option(
         "average", "pooling over the atoms; fcmax: maximum after a linear map; sum: a total, summed over the atoms"
+    )
+    pool_norm: Literal["none", "batch"] = option(
+        "none", "normalise the pooled vector over the batch; needed where crystals differ little, as along a trajectory"
     )
     hidden: int = option(128, "width of the fully connected layers", min=1, max=4096)
     n_hidden: int = option(1, "fully connected layers", min=1, max=20)

@@ -34,6 +34,7 @@ class GatedConvolution(nn.Module):
         activation: g.
         outer: whether the outer activation, softplus, is applied.
         scale: factor of the summed messages.
+        edge_gain: factor of the initial W₃.
     """
 
     def __init__(
@@ -45,10 +46,13 @@ class GatedConvolution(nn.Module):
         activation: Activation = "softplus",
         outer: bool = True,
         scale: float = 1.0,
+        edge_gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.node_dim = node_dim
         self.linear = nn.Linear(2 * node_dim + edge_dim, 2 * node_dim)
+        with torch.no_grad():
+            self.linear.weight[:, 2 * node_dim :] *= edge_gain
         self.norm_edges = normalization(norm, 2 * node_dim)
         self.norm_nodes = normalization(norm, node_dim)
         self.activation = ACTIVATIONS[activation]()

@@ -14,7 +14,17 @@ class BatchNorm(nn.BatchNorm1d):
 
     With fewer than two rows a batch has no variance: the running statistics are used and kept as they are, also in
     training. (A batch of one atom, or without edges, is legal.)
+
+    Args:
+        dim: channels C.
+        eps: added to the variance.
+        recalibrate: running statistics drift with the weights by more than what they measure; training must compute
+            them anew from training structures before every evaluation.
     """
+
+    def __init__(self, dim: int, *, eps: float = 1e-5, recalibrate: bool = False) -> None:
+        super().__init__(dim, eps=eps, momentum=0.1)
+        self.recalibrate = recalibrate
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (n, C) rows."""

@@ -22,6 +22,7 @@ from crystalcli.nouns.structures.text import read_text
 from crystalcli.vocabulary.errors import InputError
 
 MAX_ATOMS = 5_000_000
+_FLOAT = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?")
 
 
 def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
@@ -159,7 +160,7 @@ def _positions(
                 raise InputError("selective dynamics needs three flags per atom", line=first + k, code="syntax")
             fixed[k] = [w.strip(".").upper().startswith("F") for w in words[3:6]]
     after = lines[first - 1 + n].split() if len(lines) >= first + n else []
-    if len(after) >= 3 and all(re.fullmatch(r"[-+]?\d*\.\d+(?:[eE][-+]?\d+)?", w) for w in after[:3]) and selective:
+    if len(after) >= 3 and all(_FLOAT.fullmatch(w) for w in after[:3]):  # velocities come behind a blank line
         raise InputError(f"more coordinates than the {n} atoms counted", line=first + n, code="syntax")
     return values, fixed if selective else None
 

@@ -22,6 +22,7 @@ MAX_LINE_BYTES = 64 * 2**20
 """Longest line in a file that is streamed."""
 _BOMB_SIZE, _BOMB_RATIO = 64 * 2**20, 200
 _CHUNK = 2**20
+_BLANK = 10_000
 _SNIFF = 4096
 
 
@@ -170,7 +171,7 @@ def text_lines(path: Path) -> Iterator[str]:
     with open_bytes(path) as file:
         start = file.read(_SNIFF)
     decode(start, path)
-    encoding, number = _encoding(start), 0
+    encoding, number, blank = _encoding(start), 0, 0
     with open_bytes(path) as file, io.TextIOWrapper(file, encoding, newline=None) as text:
         try:
             while line := text.readline(MAX_LINE_BYTES):
@@ -179,6 +180,10 @@ def text_lines(path: Path) -> Iterator[str]:
                     raise InputError("line without end", path=path, line=number, code="too-large")
                 if "\0" in line:
                     raise InputError("NUL bytes: damaged", path=path, line=number, code="nul")
+                blank = 0 if line.strip() else blank + 1
+                if blank > _BLANK:
+                    reason = f"more than {_BLANK} blank lines: damaged, or an archive bomb"
+                    raise InputError(reason, path=path, line=number, code="bomb")
                 yield line
         except UnicodeDecodeError:
             raise InputError(f"not {encoding} text", path=path, line=number + 1, code="encoding") from None

@@ -96,6 +96,13 @@ def _counts(n: int, fractions: Fractions) -> tuple[int, int]:
     return min(val, max(n - test - 1, 0)), test
 
 
+def _training(n: int, fractions: Fractions, n_val: int, n_test: int) -> int:
+    """Size of the training part: all the rest, unless the fractions leave something out."""
+    rest = n - n_val - n_test
+    whole = fractions.train + fractions.val + fractions.test > 1.0 - 1e-9
+    return rest if whole else max(1, min(round(n * fractions.train), rest))
+
+
 def grouped(usable: Index, groups: NDArray[np.int64], fractions: Fractions, seed: int, how: str) -> Split:
     """Shuffle whole groups into the three parts, so that no group is in two.
 
@@ -110,8 +117,8 @@ def grouped(usable: Index, groups: NDArray[np.int64], fractions: Fractions, seed
     order = np.random.default_rng([seed, 1]).permutation(len(names))
     if len(names) == len(usable):
         n_val, n_test = _counts(len(usable), fractions)
-        n_train = min(round(len(usable) * fractions.train), len(usable) - n_val - n_test)
-        ends = [n_test, n_test + n_val, n_test + n_val + max(n_train, 1)]
+        n_train = _training(len(usable), fractions, n_val, n_test)
+        ends = [n_test, n_test + n_val, n_test + n_val + n_train]
     else:
         filled = np.cumsum(sizes[order])
         shares = np.cumsum([fractions.test, fractions.val, fractions.train]) * len(usable)
@@ -174,7 +181,7 @@ def time_blocks(
             if n < 3:
                 raise UsageError(f"a run of {len(mine)} frames is too short for {rounds} round(s) with a gap of {gap}")
             n_val, n_test = _counts(n, fractions)
-            n_train = min(round(n * fractions.train), n - n_val - n_test)
+            n_train = _training(n, fractions, n_val, n_test)
             start = n_train + (gap if n_val else 0)
             parts["train"].append(piece[:n_train])
             parts["val"].append(piece[start : start + n_val])

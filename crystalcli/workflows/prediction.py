@@ -236,13 +236,8 @@ class Predictor:
         mine = self.recipe
         if other.fingerprint == mine.fingerprint:
             return
-        keys = sorted(set(mine.options) | set(other.options))
-        differ = [f"{k} {other.options.get(k)}, not {mine.options.get(k)}" for k in keys]
-        differ = [d for k, d in zip(keys, differ, strict=True) if mine.options.get(k) != other.options.get(k)]
-        if mine.featurizer != other.featurizer:
-            differ = [f"featurizer {other.featurizer}, not {mine.featurizer}"]
-        said = "; ".join(differ) or "another version"
-        raise UsageError(f"was built with {said}, which the model needs; predict from the structure files", path=path)
+        said = other.difference(mine) or "another version"
+        raise UsageError(f"was not built as the model needs it: {said}; predict from the structure files", path=path)
 
 
 def is_cache(path: Path) -> bool:

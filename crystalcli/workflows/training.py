@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,14 @@ def run(plan: TrainingPlan, listener: Listener | None = None, stop: Stop | None 
     listener, stop = listener or Listener(), stop or Stop()
     if plan.threads:
         torch.set_num_threads(plan.threads)
-    prepared = prepare(plan, listener)
+    said: list[str] = []
+    prepared = prepare(plan, _heard(listener, said.append))
     make_optimizer(prepared.model, plan)
     folder = RunFolder.create(
         Path(plan.output), overwrite=plan.overwrite, facts=_facts(plan, prepared), config=plan.config
     )
+    for line in said:
+        folder.log(line)
     folder.write_json("splits.json", prepared.split.to_json(prepared.ids))
     return _train(plan, prepared, folder, listener, stop, resumed=False)
 
@@ -103,9 +106,7 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
 def _train(
     plan: TrainingPlan, prepared: Prepared, folder: RunFolder, listener: Listener, stop: Stop, *, resumed: bool
 ) -> TrainingReport:
-    heard = Listener(
-        _both(folder.log, listener.say), _both(lambda w: folder.log(f"warning: {w}"), listener.warn), listener.step
-    )
+    heard = _heard(listener, folder.log)
     trainer = None
     try:
         trainer = Trainer(plan, prepared, folder, heard, stop)
@@ -128,12 +129,18 @@ def _train(
     return report
 
 
-def _both(first: Any, second: Any) -> Any:
-    def call(text: str) -> None:
-        first(text)
-        second(text)
+def _heard(listener: Listener, log: Callable[[str], None]) -> Listener:
+    """Tell ``log`` all that ``listener`` hears."""
 
-    return call
+    def say(line: str) -> None:
+        log(line)
+        listener.say(line)
+
+    def warn(line: str) -> None:
+        log(f"warning: {line}")
+        listener.warn(line)
+
+    return Listener(say, warn, listener.step)
 
 
 def _outputs(folder: RunFolder) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,7 +81,7 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     data = GraphDataset.open(plan.paths)
     targets = choose_targets(data, plan.targets, plan.paths[0])
     usable = labelled(data, targets, listener)
-    ids = unique_ids(data)
+    ids = data.ids
     split = choose(Material(data, usable, _values(data, targets[0]), ids), plan)
     sizes = ", ".join(f"{len(p)} {n}" for n, p in split.parts().items())
     listener.say(f"split: {sizes}; {split.how}")
@@ -162,18 +161,6 @@ def labelled(data: GraphDataset, targets: Sequence[Quantity], listener: Listener
     if have.sum() < 3:
         raise UsageError(f"{int(have.sum())} structures with a label are too few to train, validate and test")
     return np.flatnonzero(have)
-
-
-def unique_ids(data: GraphDataset) -> list[str]:
-    """Ids; those that occur in several caches get the cache's name before them."""
-    times = Counter(data.ids)
-    if len(times) == len(data.ids):
-        return list(data.ids)
-    caches = np.repeat(np.arange(len(data.caches)), [len(c) for c in data.caches])
-    names = [c.path.name for c in data.caches]
-    if len(set(names)) < len(names):
-        names = [str(c.path) for c in data.caches]
-    return [i if times[i] == 1 else f"{names[c]}:{i}" for i, c in zip(data.ids, caches, strict=True)]
 
 
 def look_for_leaks(data: GraphDataset, ids: Sequence[str], split: Split) -> list[leaks.Leak]:

@@ -32,7 +32,11 @@ def audit_structure(entries: Sequence[Labelled], quantity: Quantity, key: str, v
         UsageError: not one finite value.
     """
     line = _summary(f"label '{key}' as '{quantity.name}'", values[mask], mask, quantity.unit, "structures")
-    return (line,), (*_missing(entries, key, mask), *_shape_of(entries, key, values, mask))
+    return (line,), (
+        *_missing(entries, key, mask),
+        *_shape_of(entries, key, values, mask),
+        *_twins(entries, key, values, mask),
+    )
 
 
 def audit_site(entries: Sequence[Labelled], quantity: Quantity, key: str, values: Floats, mask: Mask) -> Shown:
@@ -90,6 +94,18 @@ def _shape_of(entries: Sequence[Labelled], key: str, values: Floats, mask: Mask)
         if common > 0.5 * len(have):
             warnings.append(f"{said}: one value occurs {common} times among {len(have)}")
     return warnings
+
+
+def _twins(entries: Sequence[Labelled], key: str, values: Floats, mask: Mask) -> list[str]:
+    """The same crystal more than once: harmless in training, a leak between splits, a fault if its labels differ."""
+    first: dict[bytes, int] = {}
+    twins = [(first[e.crystal], k) for k, e in enumerate(entries) if e.crystal and first.setdefault(e.crystal, k) != k]
+    if not twins:
+        return []
+    named = _some([f"{entries[k].source} is {entries[i].source}" for i, k in twins])
+    differ = [abs(values[i] - values[k]) for i, k in twins if mask[i] and mask[k] and values[i] != values[k]]
+    said = f"; {len(differ)} of them with another '{key}', by up to {max(differ):.3g}" if differ else ""
+    return [f"{len(twins)} structures are the same crystal as one before ({named}){said}"]
 
 
 def growth(

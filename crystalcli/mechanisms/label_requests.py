@@ -87,7 +87,7 @@ def choose(candidates: Mapping[str, int], requests: Sequence[LabelRequest] | Non
         return ()
     if requests:
         return tuple(_found(r, candidates) for r in requests)
-    if TARGET in candidates:
+    if TARGET in candidates and f"{TARGET}2" not in candidates:
         return (LabelRequest.parse(TARGET),)
     if len(candidates) == 1:
         (key,) = candidates

@@ -5,6 +5,7 @@ How to ask for labels is in :mod:`crystalcli.mechanisms.label_requests`.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,12 @@ __all__ = ["Audit", "LabelRequest", "Labelled", "candidates", "choose", "columns
 
 @dataclass(frozen=True)
 class Labelled:
-    """What is kept of an entry for its labels, once the structure itself is gone."""
+    """What is kept of an entry for its labels, once the structure itself is gone.
+
+    Args:
+        id, source, n_atoms, labels, tags, quantities: of the entry.
+        crystal: digest of cell, species and positions, so that the same crystal twice is noticed.
+    """
 
     id: str
     source: str
@@ -33,11 +39,15 @@ class Labelled:
     labels: Mapping[str, Any]
     tags: Mapping[str, str] = field(default_factory=dict)
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
+    crystal: bytes = b""
 
     @classmethod
     def of(cls, entry: Entry) -> Labelled:
         """The labels of ``entry``."""
-        return cls(entry.id, entry.source, len(entry.atoms), entry.labels, entry.tags, entry.quantities)
+        atoms = entry.atoms
+        parts = (atoms.numbers, np.round(atoms.cell.array, 6) + 0.0, np.round(atoms.positions, 6) + 0.0)
+        digest = hashlib.sha256(b"".join(a.tobytes() for a in parts)).digest()[:16]
+        return cls(entry.id, entry.source, len(atoms), entry.labels, entry.tags, entry.quantities, digest)
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,11 @@ def plan(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> ReadPlan:
     Raises:
         UsageError: a broken ``id_prop.csv`` (with its line), or a table with several CIF columns and none chosen.
     """
-    notes = [
-        id_prop.load(table).note for table in dict.fromkeys(p.parent / id_prop.TABLE for p in paths) if table.is_file()
-    ]
+    notes = []
+    for table in dict.fromkeys(p.parent / id_prop.TABLE for p in paths):
+        if table.is_file():
+            given = [p for p in paths if p.parent == table.parent]
+            notes += id_prop.load(table).notes({stem(p) for p in given} | {p.name for p in given})
     for path in paths:
         formats.check_choices(path, options)
     return ReadPlan(_names(paths), tuple(notes))
@@ -75,7 +77,8 @@ def read_file(path: Path, name: str = "", options: ReadOptions = DEFAULTS) -> It
     """Yield the structures of one file, and a :class:`Failure` for each that cannot be used. Raises no InputError.
 
     Every entry has passed :func:`crystalcli.nouns.structures.check.check` and carries the label that an
-    ``id_prop.csv`` in the same folder gives to the file's stem. Ids are unique inside the file.
+    ``id_prop.csv`` in the same folder gives to its id or, if it is alone in its file, to the file's stem or name.
+    Ids are unique inside the file.
 
     Args:
         path: the file.
@@ -86,12 +89,14 @@ def read_file(path: Path, name: str = "", options: ReadOptions = DEFAULTS) -> It
     ids = Ids()
     try:
         table = path.parent / id_prop.TABLE
-        labels = id_prop.load(table).labels(stem(path), path.name) if table.is_file() else {}
+        beside = id_prop.load(table) if table.is_file() else None
         for item in _items(path, options):
             if isinstance(item, InputError):
                 yield _failure(path, name, item)
                 continue
             entry = replace(item, id=name + item.id if item.id[:1] in ("", ":") else item.id)
+            alone = (stem(path), path.name) if not item.id else ()
+            labels = beside.labels(*alone, entry.id) if beside else {}
             try:
                 warnings = (*entry.warnings, *check(entry.atoms))
             except CrystalError as problem:

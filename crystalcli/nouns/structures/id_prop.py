@@ -26,11 +26,15 @@ class IdProp:
     rows: Mapping[str, tuple[float, ...]]
     lines: Mapping[str, int]
 
-    @property
-    def note(self) -> str:
-        """One line that tells the user what was found and how it is understood."""
+    def notes(self, given: set[str]) -> list[str]:
+        """Lines that tell the user what was found, how it is understood, and which rows fit no file that was given."""
         named = ", ".join(f"'{k}'" for k in self.keys)
-        return f"labels from {self.path}: {len(self.rows)} rows, quantity {named}, one per structure, unit unknown"
+        found = f"labels from {self.path}: {len(self.rows)} rows, quantity {named}, one per structure, unit unknown"
+        extra = [f"'{name}' on line {line}" for name, line in self.lines.items() if name not in given]
+        if not extra:
+            return [found]
+        shown = ", ".join(extra[:3]) + (f" and {len(extra) - 3} more" if len(extra) > 3 else "")
+        return [found, f"{self.path}: {len(extra)} rows fit no file that was given ({shown})"]
 
     def labels(self, *names: str) -> dict[str, float]:
         """Labels of the structure called by one of ``names`` (stem, file name)."""

@@ -80,7 +80,7 @@ def test_sites_near_special_positions(written: str, merged: bool) -> None:
         atoms, _ = from_text(text)
         assert len(atoms) == 2
         assert np.isclose(atoms.get_distance(0, 1, mic=True), 3.19, atol=0.02)
-        if written != "0.333" and written != "0.3330":  # where pymatgen by itself gives three overlapping atoms
+        if written not in {"0.333", "0.3330"}:  # where pymatgen by itself gives three overlapping atoms
             assert_same(atoms, by_pymatgen(text), 2e-3)
     else:
         with pytest.raises(InputError, match=r"images of site|apart"):

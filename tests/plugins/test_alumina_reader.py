@@ -1,0 +1,91 @@
+"""The alumina reader: a small file made here, damage, links, and the real files where they are at hand."""
+
+import os
+from itertools import islice
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from crystalcli.mechanisms.reading import Failure, read_file
+from crystalcli.nouns.structures.entry import Entry
+
+N, FRAMES = 5, 4
+
+
+def make(path: Path) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1)
+    data = {
+        "numbers": np.array([13, 13, 8, 8, 8], dtype=np.int8),
+        "cell": np.diag([4.0, 5.0, 6.0]),
+        "reference_positions": np.array([[0, 0, 0], [2, 0, 0], [0, 2.5, 0], [0, 0, 3], [2, 2.5, 3]], dtype=float),
+        "displacement": rng.integers(-900, 900, (FRAMES, N, 3)).astype(np.int16),
+        "energy": rng.normal(-30, 1, FRAMES),
+        "temperature": np.full(FRAMES, 300, dtype=np.float32),
+        "pressure_bar": np.zeros(FRAMES, dtype=np.float32),
+        "step": np.arange(FRAMES, dtype=np.int32),
+        "force_index": np.array([1, 3], dtype=np.int32),
+        "force": rng.integers(-3000, 3000, (2, N, 3)).astype(np.int16),
+    }
+    with h5py.File(path, "w") as h:
+        for name, values in data.items():
+            h[name] = values
+    return data
+
+
+def test_frames_labels_and_forces(tmp_path: Path) -> None:
+    data = make(tmp_path / "run.h5")
+    entries = list(read_file(tmp_path / "run.h5"))
+    assert [e.id for e in entries] == [f"run:{k}" for k in range(FRAMES)]
+    for k, entry in enumerate(entries):
+        assert isinstance(entry, Entry)
+        assert entry.source == f"{tmp_path / 'run.h5'}:{k}"
+        expected = data["reference_positions"] + 1e-4 * data["displacement"][k]
+        assert np.allclose(entry.atoms.positions, expected, atol=1e-12)
+        assert entry.labels["energy"] == data["energy"][k]
+        assert entry.quantities["energy"].extensive
+        assert entry.quantities["energy"].unit == "eV"
+        assert ("forces" in entry.labels) == (k in (1, 3))
+    assert np.allclose(entries[3].labels["forces"], 1e-3 * data["force"][1])
+
+
+def failure(path: Path) -> Failure:
+    (item,) = read_file(path)
+    assert isinstance(item, Failure)
+    return item
+
+
+def test_shapes_that_do_not_fit(tmp_path: Path) -> None:
+    data = make(tmp_path / "run.h5")
+    with h5py.File(tmp_path / "run.h5", "a") as h:
+        del h["energy"]
+        h["energy"] = data["energy"][:2]
+    assert "shape" in failure(tmp_path / "run.h5").reason
+
+
+def test_links_are_refused(tmp_path: Path) -> None:
+    make(tmp_path / "secret.h5")
+    make(tmp_path / "run.h5")
+    with h5py.File(tmp_path / "run.h5", "a") as h:
+        del h["energy"]
+        h["energy"] = h5py.ExternalLink("secret.h5", "energy")
+    found = failure(tmp_path / "run.h5")
+    assert (found.code, "is a link" in found.reason) == ("unsafe", True)
+
+
+def test_other_hdf5_is_not_claimed(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "run.h5", "w") as h:
+        h["something"] = 1
+    assert "unknown format" in failure(tmp_path / "run.h5").reason
+    make(tmp_path / "cut.h5")
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "cut.h5").read_bytes()[:700])
+    assert failure(tmp_path / "cut.h5").path.endswith("cut.h5")
+
+
+@pytest.mark.skipif("CRYSTAL_DATA" not in os.environ, reason="needs the data of CRYSTAL_DATA")
+def test_real_file() -> None:
+    first = next(iter(islice(read_file(Path(os.environ["CRYSTAL_DATA"]) / "alumina" / "alpha-240-300K.h5"), 1)))
+    assert isinstance(first, Entry)
+    assert first.atoms.get_chemical_formula() == "Al96O144"
+    assert -6.38 < first.labels["energy"] / 240 < -6.35

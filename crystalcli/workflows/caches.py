@@ -106,8 +106,8 @@ def _spread(counts: NDArray[np.int64]) -> dict[str, float]:
 
 def _label(column: Column) -> dict[str, Any]:
     have = column.values[column.mask]
-    numbers: dict[str, float | None] = {"min": None, "mean": None, "max": None}
+    spread: dict[str, float | None] = dict.fromkeys(("min", "mean", "max"))
     if have.size:
-        numbers: dict[str, float | None] = {"min": float(have.min()), "mean": float(have.mean()), "max": float(have.max())}
+        spread = {"min": float(have.min()), "mean": float(have.mean()), "max": float(have.max())}
     kept = {k: v for k, v in column.quantity.to_json().items() if k != "name"}
-    return {**kept, "present": int(column.mask.sum()), "missing": int((~column.mask).sum()), **numbers}
+    return {**kept, "present": int(column.mask.sum()), "missing": int((~column.mask).sum()), **spread}

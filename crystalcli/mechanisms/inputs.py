@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crystalcli.nouns.structures.formats import looks_readable
 from crystalcli.nouns.structures.id_prop import TABLE, listed_files
-from crystalcli.vocabulary.errors import InputError, UsageError
+from crystalcli.vocabulary.errors import UsageError
 
 LIST_ENDINGS = (".txt", ".lst", ".list")
 _MAGIC = frozenset("*?[")
@@ -22,10 +22,11 @@ def expand(inputs: Sequence[str]) -> list[Path]:
     ``id_prop.csv`` means the files that the table lists, missing ones too, and the other structure files in it. A name
     with ``*?[`` that is no file is a glob (``**`` goes down). ``@list``, or a file ending in ``.txt``, ``.lst`` or
     ``.list``, holds one input a line, relative to the current folder or else to the list; ``-`` is such a list on
-    standard input. A name that leads nowhere stays in the result, so that reading it reports the failure.
+    standard input. A name that leads nowhere, or to a folder without structure files, stays in the result, so that
+    reading it reports the failure.
 
     Raises:
-        UsageError: a list that cannot be read. InputError: a broken ``id_prop.csv``.
+        UsageError: a list that cannot be read, or a broken ``id_prop.csv``.
     """
     return list(dict.fromkeys(_each(inputs)))
 
@@ -63,9 +64,7 @@ def _folder(folder: Path) -> Iterator[Path]:
         yield from (p for p in sorted(folder.iterdir()) if p.name != TABLE and looks_readable(p))
         return
     found = [p for p in sorted(folder.rglob("*")) if not _hidden(p, folder) and p.name != TABLE and looks_readable(p)]
-    if not found:
-        raise InputError("no structure files in this folder", path=folder, code="empty-folder")
-    yield from found
+    yield from found or [folder]
 
 
 def _hidden(path: Path, root: Path) -> bool:

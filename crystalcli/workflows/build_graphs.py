@@ -8,6 +8,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +138,8 @@ def resolve(plan: BuildPlan) -> Resolved:
     options = opt.to_dict(opt.make(part.options, plan.options, owner=f"featurizer {part.name}"))
     work = Work(part.name, options, plan.reading)
     requests = label_requests.parse(plan.targets)
-    own = {plan.output.resolve(), failures_file(plan.output).resolve()}
-    paths = tuple(p for p in expand(plan.inputs) if p.resolve() not in own)
+    own = {realpath(plan.output), realpath(failures_file(plan.output))}
+    paths = tuple(p for p in expand(plan.inputs) if realpath(p) not in own)  # unlike resolve, survives link loops
     if not paths:
         raise InputError("no input files", path=" ".join(plan.inputs))
     digest = _digest(work, plan, paths)

@@ -11,7 +11,7 @@ from crystalcli.mechanisms.inputs import expand
 from crystalcli.mechanisms.reading import ID_IN_FILE, Failure, plan, read_file, read_inputs
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import ReadOptions
-from crystalcli.vocabulary.errors import Exit, InputError, UsageError
+from crystalcli.vocabulary.errors import Exit, UsageError
 
 
 @pytest.fixture
@@ -35,8 +35,10 @@ def test_files_folders_and_globs(folder: Path) -> None:
     assert names(["c[1].cif"]) == ["c[1].cif"]
     assert names(["none*.cif", "gone.cif"]) == ["none*.cif", "gone.cif"]
     (folder / "empty").mkdir()
-    with pytest.raises(InputError, match="no structure files"):
-        expand(["empty"])
+    assert names(["empty"]) == ["empty"]
+    (failure,) = read_file(Path("empty"))
+    assert isinstance(failure, Failure)
+    assert "without structure files" in failure.reason
 
 
 def test_lists(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.text import open_bytes, regular
-from crystalcli.vocabulary.errors import CrystalError, InputError, did_you_mean
+from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError, did_you_mean
 
 __all__ = ["DEFAULTS", "ReadOptions", "check_choices", "looks_readable", "read", "regular", "without_gz"]
 
@@ -89,10 +89,11 @@ def check_choices(path: Path, options: ReadOptions) -> None:
         from crystalcli.nouns.structures.table import choose_columns, header
 
         try:
-            columns = header(path)
-        except (CrystalError, OSError):
+            choose_columns(header(path), path, options)
+        except UsageError:
+            raise
+        except (CrystalError, OSError):  # reading will say so
             return
-        choose_columns(columns, path, options)
 
 
 def looks_readable(path: Path) -> bool:

@@ -43,7 +43,7 @@ def regular(path: Path) -> None:
     except OSError as problem:
         raise InputError(f"cannot be looked at: {problem.strerror}", path=path, code="missing") from None
     if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "a FIFO, socket or device"
+        kind = "a folder without structure files" if stat.S_ISDIR(mode) else "a FIFO, socket or device"
         raise InputError(f"not a regular file: {kind}", path=path, code="not-regular")
 
 

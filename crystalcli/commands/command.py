@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import typer
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from crystalcli.commands import plugin_flags, settings
 from crystalcli.commands.console import plain_words
@@ -71,7 +71,8 @@ class CrystalCommand(TyperCommand):
         self.params = [*self.params, *self.common]
         self.help = _escaped(self.help)
         for param in self.params:
-            param.help = _escaped(param.help)
+            if isinstance(param, TyperArgument | TyperOption):
+                param.help = _escaped(param.help)
             if isinstance(param, TyperOption) and param.envvar is None:
                 word = param.name.rstrip("_").upper()
                 param.envvar = [f"CRYSTAL_{self._upper()}_{word}", f"CRYSTAL_{word}"]

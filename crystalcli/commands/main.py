@@ -56,9 +56,9 @@ def crystal(  # the root's --version and --debug are read elsewhere
 def run(args: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     if "_CRYSTAL_COMPLETE" in os.environ:
-        from typer.completion import completion_init
+        from typer import completion
 
-        completion_init()
+        completion.completion_init()  # type: ignore[attr-defined] # Typer calls it only with its own --install flags
     try:
         code: Any = app(list(args), prog_name="crystal", standalone_mode=False)
         sys.stdout.flush()

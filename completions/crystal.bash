@@ -1,0 +1,50 @@
+# bash completion for crystal
+# Generated from the command tree by "python -m crystalcli.commands.pages"; do not edit.
+
+_crystal_children() {
+    case "$1" in
+        '') echo 'build-graphs train predict graphs plugins' ;;
+        'graphs') echo 'info verify merge' ;;
+        'plugins') echo 'list show check' ;;
+    esac
+}
+
+_crystal_flags() {
+    case "$1" in
+        '') echo '--version --no-plugins --debug -h --help' ;;
+        'build-graphs') echo '-o --output --featurizer --targets --cif-column --id-column --allow-failures -j --jobs --overwrite --dry-run --json --quiet -q -c --config --no-plugins --debug -h --help --cutoff --max-neighbors --ties' ;;
+        'train') echo '--arch --head --target -o --output --resume --train --val --test --split --fractions --split-file --split-column --group --leave-out --folds --fold --gap --rounds --loss --optimizer --lr --momentum --weight-decay --batch-size --epochs --schedule --step-epochs --gamma --clip --ema --patience --residual-of --checkpoint-every --seed --device --threads --time-limit --overwrite --dry-run --json --quiet -q -c --config --no-plugins --debug -h --help --n-conv --width --norm --activation --outer-activation --no-outer-activation --message-scale --edge-gain --atom-features --gaussian-step --pool --pool-norm --hidden --n-hidden --dropout' ;;
+        'predict') echo '-o --output --format --labels --allow-unseen-elements --batch-size --device --threads --overwrite --dry-run --json --quiet -q -c --config --no-plugins --debug -h --help' ;;
+        'graphs') echo '-h --help' ;;
+        'graphs info') echo '--json --quiet -q -c --config --no-plugins --debug -h --help' ;;
+        'graphs verify') echo '--json --quiet -q -c --config --no-plugins --debug -h --help' ;;
+        'graphs merge') echo '-o --output --overwrite --json --quiet -q -c --config --no-plugins --debug -h --help' ;;
+        'plugins') echo '-h --help' ;;
+        'plugins list') echo '--family --json --quiet -q -c --config --no-plugins --debug -h --help' ;;
+        'plugins show') echo '--family --json --quiet -q -c --config --no-plugins --debug -h --help' ;;
+        'plugins check') echo '--family --json --quiet -q -c --config --no-plugins --debug -h --help' ;;
+    esac
+}
+
+_crystal() {
+    local current="${COMP_WORDS[COMP_CWORD]}" path="" word children answer
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        children=" $(_crystal_children "$path") "
+        [[ $word != -* && $children == *" $word "* ]] && path="${path:+$path }$word"
+    done
+    COMPREPLY=()
+    children=$(_crystal_children "$path")
+    if [[ -n $children && $current != -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$children" -- "$current")
+        return
+    fi
+    answer=$(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _CRYSTAL_COMPLETE=complete_bash \
+        "${COMP_WORDS[0]}" 2>/dev/null)
+    if [[ -n $answer ]]; then
+        mapfile -t COMPREPLY <<< "$answer"
+    elif [[ $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_crystal_flags "$path")" -- "$current")
+    fi
+}
+
+complete -o default -o bashdefault -F _crystal crystal

@@ -32,13 +32,13 @@ LCGCN_PAPER = "S. Sanyal et al., Potential energy surface prediction of Alumina 
 
 
 def _build_nearest(options: KnnOptions) -> Callable[[ase.Atoms], GraphArrays]:
-    from crystal_cgcnn.featurizer import build_nearest
+    from crystal_cgcnn.edges import build_nearest
 
     return build_nearest(options)
 
 
 def _build_radius(options: RadiusOptions) -> Callable[[ase.Atoms], GraphArrays]:
-    from crystal_cgcnn.featurizer import build_radius
+    from crystal_cgcnn.edges import build_radius
 
     return build_radius(options)
 

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import ase
 from torch import nn
 
 from crystal_cgcnn.elements import element_features
 from crystal_cgcnn.options import EmbedOptions, KnnOptions, RadiusEmbedOptions, RadiusOptions
 from crystalcli.contracts.modules import Features
-from crystalcli.contracts.nn.basis import GaussianBasis
+from crystalcli.contracts.nn.basis import GaussianBasis, distinct_rows
 from crystalcli.contracts.nn.envelopes import cosine, polynomial
-from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph, edge_lengths
-from crystalcli.nouns.neighbors import build_graph
-
-
-def build_nearest(options: KnnOptions) -> Callable[[ase.Atoms], GraphArrays]:
-    """Return the function that builds one graph of the nearest neighbors."""
-
-    def one(atoms: ase.Atoms) -> GraphArrays:
-        return build_graph(atoms, cutoff=options.cutoff, max_neighbors=options.max_neighbors, ties=options.ties)
-
-    return one
-
-
-def build_radius(options: RadiusOptions) -> Callable[[ase.Atoms], GraphArrays]:
-    """Return the function that builds one graph of all neighbors within the cutoff."""
-
-    def one(atoms: ase.Atoms) -> GraphArrays:
-        return build_graph(atoms, cutoff=options.cutoff)
-
-    return one
 
 
 class CgcnnFeatures(nn.Module):
@@ -46,7 +23,10 @@ class CgcnnFeatures(nn.Module):
 
     def forward(self, graph: CrystalGraph) -> Features:
         """Features of a batch."""
-        return Features(self.elements(graph.atomic_numbers), self.basis(edge_lengths(graph)))
+        lengths, nodes = edge_lengths(graph), self.elements(graph.atomic_numbers)
+        distinct = distinct_rows(graph, lengths, self.basis)
+        edges = self.basis(lengths) if distinct is None else distinct.rows.index_select(0, distinct.index)
+        return Features(nodes, edges, distinct=distinct)
 
 
 class RadiusFeatures(nn.Module):

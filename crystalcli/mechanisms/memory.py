@@ -13,9 +13,9 @@ _LARGEST = 1 << 30
 def keep_freed_memory() -> bool:
     """Tell glibc to keep large blocks after they are freed; return whether it listens (elsewhere nothing happens).
 
-    By default every tensor above some megabytes is mapped afresh and the kernel clears it page by page: gathering
-    (115200, 128) floats takes 74 ms that way and 7 ms when the memory is kept. For the program's own process only,
-    before the first large tensor; a library does not change its host's allocator.
+    By default every tensor above 32 MB is mapped afresh and the kernel clears it page by page: gathering (115200, 128)
+    floats takes 74 ms that way and 7 ms when the memory is kept, a training step of 128 small crystals a tenth less.
+    For the program's own process only, before the first large tensor; a library does not change its host's allocator.
     """
     if not sys.platform.startswith("linux"):
         return False

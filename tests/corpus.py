@@ -168,6 +168,7 @@ CASES: tuple[Case, ...] = (
         "good",
     ),
     Case("symop_two_parts.cif", cif(symmetry=ops("x, y")), "refused", "bad symmetry operation"),
+    Case("symop_no_identity.cif", cif(symmetry=ops("-x,-y,-z")), "refused", "no identity"),
     Case("symop_singular.cif", cif(symmetry=ops("x,y,z", "x,x,z")), "refused", "bad symmetry operation"),
     Case("symop_injection.cif", cif(symmetry=ops("x,y,z", "__import__(os).mkdir(0),y,z")), "refused", "bad symmetry"),
     Case(
@@ -186,6 +187,13 @@ CASES: tuple[Case, ...] = (
     Case("occupancy_above_one.cif", instead(_FIRST, "Na1 Na 0 0 0 1.5"), "refused", "impossible occupancy 1.5"),
     Case("occupancy_negative.cif", instead(_FIRST, "Na1 Na 0 0 0 -1"), "refused", "impossible occupancy -1"),
     Case("occupancy_unknown.cif", instead(_FIRST, "Na1 Na 0 0 0 ?"), "warned", "occupancy of Na1"),
+    Case("capitals.cif", NACL.replace("_atom_site_fract_x", "_ATOM_SITE_FRACT_X"), "good", like_nacl=True),
+    Case(
+        "occupancy_elsewhere.cif",
+        NACL.replace("_atom_site_occupancy\n", "").replace(" 1\n", "\n") + "_atom_site_occupancy 0.5\n",
+        "refused",
+        "outside the atom loop",
+    ),
     Case("duplicate_atoms.cif", NACL + "Na5 Na 0 0 0 1\n", "refused", "duplicate atoms"),
     Case("duplicate_across_boundary.cif", NACL + "Na5 Na 1 0 0 1\n", "refused", "duplicate atoms"),
     Case("overlap_0p05.cif", NACL + "Na5 Na 0.008865 0 0 1\n", "refused", "0.05 Å apart"),
@@ -244,6 +252,7 @@ CASES: tuple[Case, ...] = (
     Case("POSCAR_counts_missing", POSCAR.replace("1 1\n", "2\n"), "refused", "2 elements, 1 counts"),
     Case("POSCAR_vasp4", POSCAR.replace("Na Cl\n", ""), "refused", "VASP 4"),
     Case("POSCAR_unknown", POSCAR.replace("Na Cl", "Na Qq"), "refused", "'Qq' is no element"),
+    Case("POSCAR_deuterium", POSCAR.replace("Na Cl", "D Cl"), "warned", "taken as H"),
     Case("POSCAR_more_rows", POSCAR + "0.25 0.25 0.25\n", "refused", "more coordinates"),
     # extended XYZ
     Case("good.xyz", XYZ, "good"),

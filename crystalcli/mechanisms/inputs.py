@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from crystalcli.nouns.structures.formats import looks_readable
+from crystalcli.mechanisms.readers import found_in_folder
 from crystalcli.nouns.structures.id_prop import TABLE, listed_files
 from crystalcli.vocabulary.errors import UsageError
 
@@ -61,9 +61,9 @@ def _folder(folder: Path) -> Iterator[Path]:
     table = folder / TABLE
     if table.is_file():
         yield from listed_files(table)
-        yield from (p for p in sorted(folder.iterdir()) if p.name != TABLE and looks_readable(p))
+        yield from (p for p in sorted(folder.iterdir()) if p.name != TABLE and found_in_folder(p))
         return
-    found = [p for p in sorted(folder.rglob("*")) if not _hidden(p, folder) and p.name != TABLE and looks_readable(p)]
+    found = [p for p in sorted(folder.rglob("*")) if not _hidden(p, folder) and p.name != TABLE and found_in_folder(p)]
     yield from found or [folder]
 
 

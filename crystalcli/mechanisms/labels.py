@@ -69,8 +69,8 @@ def columns(entries: Sequence[Labelled], requests: Sequence[LabelRequest] | None
     Missing labels are masked: their value is NaN and never read.
 
     Raises:
-        UsageError: no choice possible (see :func:`choose`), texts where numbers should be, units that disagree, values
-            that contradict "per atom", or a site label that does not fit its structure.
+        UsageError: no choice possible (see :func:`choose`), texts where numbers should be, units that differ between
+            files, values that contradict "per atom", or a site label that does not fit its structure.
     """
     chosen = choose(candidates(entries), requests)
     made = [_column(entries, request) for request in chosen]
@@ -81,16 +81,19 @@ def columns(entries: Sequence[Labelled], requests: Sequence[LabelRequest] | None
 def _column(entries: Sequence[Labelled], request: LabelRequest) -> tuple[Column, Audit]:
     _no_text(entries, request)
     known = _known(entries, request)
+    quantity = _quantity(known, request)
+    said: list[str] = []
+    if request.unit and known.unit and request.unit != known.unit:
+        said.append(f"label '{request.key}' is in {known.unit} by its format; taken as {request.unit}, as asked")
     if known.level == "site":
         values, mask = _site_values(entries, request)
-        shown = audit_site(entries, _quantity(known, request), request.key, values, mask)
+        lines, warnings = audit_site(entries, quantity, request.key, values, mask)
     else:
         values, mask = _structure_values(entries, request)
-        grown = growth(entries, request, values, mask, known)
+        said += growth(entries, request, values, mask, known)
         values = _scaled(values, entries, request)
-        shown = audit_structure(entries, _quantity(known, request), request.key, values, mask)
-        shown = (shown[0], (*shown[1], *grown))
-    return Column(_quantity(known, request), values, mask), Audit(*shown)
+        lines, warnings = audit_structure(entries, quantity, request.key, values, mask)
+    return Column(quantity, values, mask), Audit(lines, (*said, *warnings))
 
 
 def _no_text(entries: Sequence[Labelled], request: LabelRequest) -> None:
@@ -115,11 +118,6 @@ def _known(entries: Sequence[Labelled], request: LabelRequest) -> Quantity:
             f"label '{request.key}' is {_words(a)} in {where_a} and {_words(b)} in {where_b}", code="label"
         )
     (quantity,) = said
-    if quantity.unit and request.unit and quantity.unit != request.unit:
-        raise UsageError(
-            f"label '{request.key}' is in {quantity.unit} by its format, not {request.unit}; leave the unit out",
-            code="label",
-        )
     if request.scaling and quantity.level == "site":
         raise UsageError(
             f"label '{request.key}' is one per atom already: '{request.scaling}' has no meaning", code="label"
@@ -132,12 +130,14 @@ def _words(quantity: Quantity) -> str:
 
 
 def _quantity(known: Quantity, request: LabelRequest) -> Quantity:
+    """What the column holds: the user's word on the unit counts more than the format's."""
     unit = request.unit or known.unit
     if request.scaling == "/atom":
         unit = unit if unit.endswith("/atom") or not unit else f"{unit}/atom"
     if request.scaling == "*atoms":
         unit = unit.removesuffix("/atom")
-    extensive = {"": known.extensive, "/atom": False, "*atoms": True}[request.scaling]
+    as_is = known.extensive and not request.unit.endswith("/atom")
+    extensive = {"": as_is, "/atom": False, "*atoms": True}[request.scaling]
     return Quantity(request.name, unit, known.level, extensive)
 
 

@@ -10,10 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
 
-from crystalcli.contracts.records import Reader
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.readers import claimed_by
 from crystalcli.nouns.structures import formats, id_prop
 from crystalcli.nouns.structures.check import check
 from crystalcli.nouns.structures.entry import Entry
@@ -154,12 +152,10 @@ def stem(path: Path) -> str:
 
 def _items(path: Path, options: ReadOptions) -> Iterator[Entry | InputError]:
     formats.regular(path)
-    lowered = path.name.lower()
-    reg = registry()
-    for reader_name in reg.names("reader"):
-        reader = cast(Reader, reg.get("reader", reader_name))
-        if lowered.endswith(reader.suffixes) and reader.sniff(path):
-            return reader.read(path)
+    reader = claimed_by(path)
+    if reader is not None:
+        items: Iterator[Entry | InputError] = reader.read(path)
+        return items
     return formats.read(path, options)
 
 

@@ -78,8 +78,9 @@ def test_scaling_and_units() -> None:
     (back,), _ = columns(labelled([{"h": -2.0}, {"h": -1.0}], [2, 4]), parse(["h*atoms:eV/atom"]))
     assert back.values.tolist() == [-4.0, -4.0]
     assert (back.quantity.unit, back.quantity.extensive) == ("eV", True)
-    with pytest.raises(UsageError, match="is in eV by its format, not meV"):
-        columns(entries, parse(["energy:meV"]))
+    (other,), audit = columns(entries, parse(["energy:meV"]))
+    assert other.quantity.unit == "meV"
+    assert "is in eV by its format; taken as meV, as asked" in audit.warnings[0]
 
 
 def test_missing_is_masked_and_said() -> None:
@@ -152,8 +153,11 @@ def test_a_value_per_atom_is_not_divided_twice() -> None:
     rows = [{"energy": -4.0 + 0.05 * float(x)} for x in RNG.normal(size=200)]
     with pytest.raises(UsageError, match="looks like a value per atom already"):
         columns(labelled(rows, COUNTS, EV), parse(["energy/atom"]))
-    (column,), _ = columns(labelled(rows, COUNTS), parse(["energy:eV/atom"]))
-    assert not column.quantity.extensive
+    with pytest.raises(UsageError, match=r"--targets energy:UNIT"):
+        columns(labelled(rows, COUNTS, EV), parse(["energy"]))
+    (column,), audit = columns(labelled(rows, COUNTS, EV), parse(["energy:eV/atom"]))
+    assert column.quantity == Quantity("energy", "eV/atom", extensive=False)
+    assert len(audit.warnings) == 1
 
 
 def test_honest_values_raise_no_alarm() -> None:

@@ -16,7 +16,7 @@ from crystalcli.nouns.structures.cif_sites import Sites, read_sites
 from crystalcli.nouns.structures.cif_symmetry import DoubtfulError, expand, operations
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions
-from crystalcli.nouns.structures.text import read_text
+from crystalcli.nouns.structures.text import read_text, where
 from crystalcli.vocabulary.errors import CrystalError, InputError
 
 _CELL = tuple(f"_cell_length_{a}" for a in "abc") + tuple(f"_cell_angle_{a}" for a in ("alpha", "beta", "gamma"))
@@ -32,14 +32,15 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
     """
     blocks = parse(read_text(path), path)
     several = len(blocks) > 1
-    for block in blocks:
+    for index, block in enumerate(blocks):
         try:
             atoms, warnings = structure(block)
         except InputError as problem:
             said = f"data_{block.name}: {problem.reason}" if several else problem.reason
             yield InputError(said, path=path, line=problem.line, code=problem.code)
             continue
-        yield Entry(f":{block.name}" if several else "", atoms, str(path), warnings=warnings)
+        name, source = (f":{block.name}", where(path, index)) if several else ("", str(path))
+        yield Entry(name, atoms, source, warnings=warnings)
 
 
 def from_text(text: str) -> tuple[ase.Atoms, tuple[str, ...]]:

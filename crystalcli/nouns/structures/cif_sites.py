@@ -46,6 +46,8 @@ def read_sites(block: cif.Block) -> Sites:
     has = [table.has_column(k) for k in range(len(_TAGS))]
     if not (has[3] or has[4]):
         raise InputError("atom loop has neither _atom_site_type_symbol nor _atom_site_label", code="element")
+    if not has[5] and len(block.find_values("_atom_site_occupancy")):
+        raise InputError("_atom_site_occupancy stands outside the atom loop", code="partial-occupancy")
     columns = [list(table.column(k)) if has[k] else [] for k in range(len(_TAGS))]
     labels = tuple(map(cif.as_string, columns[4] or columns[3]))
     keep = [k for k in range(len(labels)) if not columns[6] or columns[6][k] != "dum"]

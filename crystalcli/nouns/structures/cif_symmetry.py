@@ -13,6 +13,7 @@ from crystalcli.vocabulary.errors import InputError
 
 MAX_OPERATIONS = 192
 """No space group has more in its conventional cell."""
+MAX_IMAGES = 2_000_000
 SAME, APART = 1e-3, 0.5
 """Å. Images of one site nearer than SAME are one atom, farther than APART are two; between lies doubt."""
 _LISTED = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
@@ -71,6 +72,8 @@ def _parsed(texts: tuple[str, ...]) -> Operations:
         if abs(op.det_rot()) != op.DEN**3 or set("hkluvw") & set(text.lower()):
             raise InputError(f"bad symmetry operation '{text}': no isometry", code="symmetry")
         ops.append(op)
+    if gemmi.Op("x,y,z") not in ops:
+        raise InputError("the list of symmetry operations has no identity", code="symmetry")
     return _arrays(ops)
 
 
@@ -116,6 +119,8 @@ def expand(
         DoubtfulError: two images of a site lie between SAME and APART of each other.
     """
     rotations, translations = ops
+    if len(fractional) * len(rotations) > MAX_IMAGES:
+        raise InputError(f"{len(fractional)} sites times {len(rotations)} operations are too many", code="too-large")
     which: list[NDArray[np.int64]] = []
     where: list[NDArray[np.float64]] = []
     for k, site in enumerate(fractional):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,16 +30,18 @@ def is_number(value: Any) -> bool:
 
 
 def number_in(text: str) -> float | None:
-    """The number that ``text`` is, NaN for the words for nothing, none if it is a text."""
-    word = text.strip().lower()
-    if word in ("nan", "none", "null", "na", "n/a"):
-        return math.nan
-    if "_" in word:
+    """The number that ``text`` is, none if it is a text."""
+    if "_" in text:  # float() would take 1_000
         return None
     try:
-        return float(word)
+        return float(text)
     except ValueError:
         return None
+
+
+def is_nothing(text: str) -> bool:
+    """Whether ``text`` is empty or a word for a missing value."""
+    return text.strip().lower() in ("", "nan", "none", "null", "na", "n/a")
 
 
 def sort_info(info: Mapping[str, Any], skip: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, str]]:

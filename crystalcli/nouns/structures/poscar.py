@@ -49,6 +49,7 @@ def parse(text: str) -> tuple[ase.Atoms, str, tuple[str, ...]]:
         raise InputError(f"has {len(lines)} lines, too few for a POSCAR", code="syntax")
     cell = _scaled(_numbers(lines, 2), np.array([_numbers(lines, k, 3)[:3] for k in (3, 4, 5)]))
     symbols, next_line = _species(lines)
+    warnings = ["deuterium; taken as H"] if "D" in re.split(r"[\s_/]+", lines[5]) else []
     if len(symbols) > MAX_ATOMS:
         raise InputError(f"{len(symbols)} atoms", line=next_line - 1, code="too-large")
     selective = _word(lines, next_line)[:1] in ("s", "S")
@@ -58,7 +59,6 @@ def parse(text: str) -> tuple[ase.Atoms, str, tuple[str, ...]]:
         raise InputError(f"needs 'Direct' or 'Cartesian', has '{mode}'", line=next_line, code="syntax")
     positions, fixed = _positions(lines, next_line + 1, len(symbols), selective)
     cartesian = mode[0] in "cCkK"
-    warnings = []
     if cartesian:
         factor = _scale_of_coordinates(_numbers(lines, 2), cell, lines)
         positions = positions * factor
@@ -127,6 +127,7 @@ def _species(lines: list[str]) -> tuple[list[str], int]:
     if sum(counts) > MAX_ATOMS:
         raise InputError(f"{sum(counts)} atoms", line=7, code="too-large")
     names = [re.split(r"[_/]", word)[0] for word in words]
+    names = ["H" if name == "D" else name for name in names]
     for name, word in zip(names, words, strict=True):
         if name not in atomic_numbers or name == "X":
             raise InputError(f"'{word}' is no element", line=6, code="element")

@@ -10,7 +10,7 @@ from typing import Any
 
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions
-from crystalcli.nouns.structures.numbers import MAX_TAG, number_in
+from crystalcli.nouns.structures.numbers import MAX_TAG, is_nothing, number_in
 from crystalcli.nouns.structures.text import text_lines, where
 from crystalcli.vocabulary.errors import InputError, UsageError, did_you_mean
 
@@ -64,7 +64,7 @@ def _beside(row: Sequence[str], columns: Columns) -> tuple[dict[str, Any], dict[
     tags: dict[str, str] = {}
     for k in columns.others:
         text = row[k]
-        if not text.strip():
+        if is_nothing(text):
             continue
         number = number_in(text)
         if number is not None:

@@ -15,10 +15,10 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from crystalcli.contracts.modules import Labels
-from crystalcli.mechanisms.cache import Column, GraphCache
+from crystalcli.mechanisms.cache import GraphCache
+from crystalcli.mechanisms.cache_union import check_together, distinct_ids, joined_columns
 from crystalcli.mechanisms.gather import assemble, flat_ranges, gather, join
 from crystalcli.nouns.graph import CrystalGraph
-from crystalcli.vocabulary.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,16 @@ class GraphDataset:
     """Several caches with one recipe, read as one.
 
     A label that only some caches have is missing (masked) in the others. Ids that occur in several caches are kept
-    apart by the name of the cache, see :func:`distinct_ids`.
+    apart by the name of the cache, see :func:`crystalcli.mechanisms.cache_union.distinct_ids`.
 
     Raises:
         UsageError: no cache, different recipes, one label with two meanings, or one id in two caches of one name.
     """
 
     def __init__(self, caches: Sequence[GraphCache]) -> None:
-        if not caches:
-            raise UsageError("no graph cache given; crystal build-graphs makes one")
-        first = caches[0]
-        for other in caches[1:]:
-            if different := other.recipe.difference(first.recipe):
-                raise UsageError(f"was built with {different} of {first.path}; one run, one recipe", path=other.path)
-            if other.field_names != first.field_names:
-                raise UsageError(f"its per-site fields are not those of {first.path}", path=other.path)
+        check_together(caches)
         self.caches = list(caches)
-        self.recipe = first.recipe
+        self.recipe = caches[0].recipe
         self.ids = distinct_ids(caches)
         self.offsets = np.concatenate([[0], np.cumsum([len(c) for c in caches])])
         self.columns = joined_columns(caches)
@@ -141,29 +134,6 @@ class GraphDataset:
         return flat_ranges((stops - self._atom_counts)[index], stops[index])
 
 
-def distinct_ids(caches: Sequence[GraphCache]) -> list[str]:
-    """Ids over all ``caches``; those that occur in several are kept apart as ``CACHE:ID``, by the file's stem.
-
-    Raises:
-        UsageError: the caches with that id have one stem.
-    """
-    count = Counter(i for c in caches for i in c.ids)
-    ids = [f"{c.path.stem}:{i}" if count[i] > 1 else i for c in caches for i in c.ids]
-    twice = [i for i, n in Counter(ids).items() if n > 1]
-    if twice:
-        raise UsageError(f"id '{twice[0]}' occurs twice; give the caches different names", path=caches[-1].path)
-    return ids
-
-
-def joined_columns(caches: Sequence[GraphCache]) -> dict[str, Column]:
-    """Labels of all ``caches`` in a row; what a cache does not have is masked.
-
-    Raises:
-        UsageError: one label with two units, levels or kinds.
-    """
-    return {n: _joined(n, caches) for n in dict.fromkeys(n for c in caches for n in c.columns)}
-
-
 def reduced_formulas(numbers: NDArray[np.int64], counts: NDArray[np.int64]) -> list[str]:
     """Reduced formulas of structures of ``counts`` atoms with the ``numbers`` of all atoms in a row."""
     owner = np.repeat(np.arange(len(counts)), counts)
@@ -183,28 +153,3 @@ def source_file(source: str) -> str:
 def _formula(content: list[tuple[str, int]]) -> str:
     divisor = math.gcd(*(n for _, n in content))
     return "".join(s + (str(n // divisor) if n != divisor else "") for s, n in sorted(content))
-
-
-def _joined(name: str, caches: Sequence[GraphCache]) -> Column:
-    having = [c for c in caches if name in c.columns]
-    quantity, tail = having[0].columns[name].quantity, having[0].columns[name].values.shape[1:]
-    for other in having[1:]:
-        if (found := other.columns[name]).quantity != quantity or found.values.shape[1:] != tail:
-            raise UsageError(
-                f"label '{name}' is {_said(found.quantity)}, in {having[0].path} it is {_said(quantity)}",
-                path=other.path,
-            )
-    if len(caches) == 1:
-        return having[0].columns[name]
-    values, masks = [], []
-    for cache in caches:
-        count = len(cache) if quantity.level == "structure" else int(cache.atom_pointers[-1])
-        empty = Column(quantity, np.full((count, *tail), np.nan), np.zeros(count, dtype=bool))
-        column = cache.columns.get(name, empty)
-        values.append(column.values)
-        masks.append(column.mask)
-    return Column(quantity, np.concatenate(values), np.concatenate(masks))
-
-
-def _said(quantity: object) -> str:
-    return str(quantity).removeprefix("Quantity")

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms import files
 from crystalcli.mechanisms.cache import Column, GraphCache
 from crystalcli.mechanisms.cache_check import Verdict, verify
+from crystalcli.mechanisms.cache_union import check_together, distinct_ids, joined_columns
 from crystalcli.mechanisms.cache_writer import CacheWriter
-from crystalcli.mechanisms.dataset import GraphDataset
 from crystalcli.vocabulary.errors import UsageError
 
 
@@ -82,16 +82,17 @@ def merge(paths: Sequence[Path], output: Path, *, overwrite: bool = False) -> Me
     files.refuse_to_overwrite(output, overwrite)
     if output.resolve() in {p.resolve() for p in paths}:
         raise UsageError("is an input too; choose another output with -o", path=output)
-    data = GraphDataset.open(paths)
-    failures = [f for c in data.caches for f in c.failures]
-    inputs = hashlib.sha256("\n".join(c.inputs_digest for c in data.caches).encode()).hexdigest()
-    versions = {k: v for c in data.caches for k, v in c.versions.items()}
+    caches = [GraphCache(p) for p in paths]
+    check_together(caches)
+    ids, columns = distinct_ids(caches), joined_columns(caches)
+    failures = [f for c in caches for f in c.failures]
+    inputs = hashlib.sha256("\n".join(c.inputs_digest for c in caches).encode()).hexdigest()
+    versions = {k: v for c in caches for k, v in c.versions.items()}
     with files.locked(output), CacheWriter(output) as writer:
-        for cache, start, stop in zip(data.caches, data.offsets, data.offsets[1:], strict=False):
-            writer.extend(cache, data.ids[start:stop])
-        columns = list(data.columns.values())
-        writer.finish(data.recipe, columns, failures, versions=versions, inputs=inputs)
-    renamed = sum(new != old for new, old in zip(data.ids, (i for c in data.caches for i in c.ids), strict=True))
+        for cache in caches:
+            writer.extend(cache, ids[len(writer) : len(writer) + len(cache)])
+        writer.finish(caches[0].recipe, list(columns.values()), failures, versions=versions, inputs=inputs)
+    renamed = sum(new != old for new, old in zip(ids, (i for c in caches for i in c.ids), strict=True))
     return MergeReport(GraphCache(output), renamed)
 
 

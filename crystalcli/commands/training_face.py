@@ -13,7 +13,6 @@ import torch
 from crystalcli.commands.console import Face
 from crystalcli.mechanisms import metrics
 from crystalcli.mechanisms.display import number, unit_for
-from crystalcli.mechanisms.memory import keep_freed_memory
 from crystalcli.mechanisms.stopping import Stop, seconds
 from crystalcli.workflows import training
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
@@ -27,7 +26,6 @@ class TrainingFace:
         self.face = face
         self.limit = seconds(time_limit)
         torch.set_flush_denormal(True)
-        keep_freed_memory()
 
     def run(self, plan: TrainingPlan) -> None:
         """Start a run."""

@@ -13,6 +13,21 @@ from crystalcli.vocabulary.quantities import Quantity
 
 
 @dataclass(frozen=True)
+class DistinctRows:
+    """Edge features without repetition: ``edges[e] == rows[index[e]]``. Symmetry copies of a distance share a row.
+
+    Args:
+        rows: (D, K), structure by structure.
+        index: (E,) int64.
+        counts: (S,) int64, rows of each structure.
+    """
+
+    rows: Tensor
+    index: Tensor
+    counts: Tensor
+
+
+@dataclass(frozen=True)
 class Features:
     """Features of a graph.
 
@@ -21,11 +36,13 @@ class Features:
         edges: (E, K), or none.
         envelope: (E,) smooth cutoff f_c(r) in 0 … 1 that every message must be multiplied with, or none. An
             architecture that honours it gives outputs that do not jump when an edge comes or goes.
+        distinct: the same edges without repetition, where the featurizer knows; for speed only.
     """
 
     nodes: Tensor
     edges: Tensor | None = None
     envelope: Tensor | None = None
+    distinct: DistinctRows | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from torch import nn
 from crystal_cgcnn.options import CgcnnOptions
 from crystalcli.contracts.modules import Embedding, Features
 from crystalcli.contracts.nn.convolution import GatedConvolution
+from crystalcli.contracts.nn.edge_plan import plan_for
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph
 
@@ -35,11 +36,13 @@ class ConvolutionStack(nn.Module):
             )
             for _ in range(options.n_conv)
         )
+        self.fast = options.activation == "softplus" and options.norm != "layer"
 
     def forward(self, graph: CrystalGraph, features: Features) -> Embedding:
         """Embed every atom, (N, F)."""
         assert features.edges is not None  # the record requires edge features
         nodes = self.embed(features.nodes)
+        plan = plan_for(graph, features) if self.fast else None
         for convolution in self.convolutions:
-            nodes = convolution(graph, nodes, features.edges, features.envelope)
+            nodes = convolution(graph, nodes, features.edges, features.envelope, plan)
         return Embedding(nodes)

@@ -7,7 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from crystalcli.contracts.nn.norms import Norm, normalization
+from crystalcli.contracts.nn.edge_plan import EdgePlan
+from crystalcli.contracts.nn.gate_sum import GateSum, edge_statistics
+from crystalcli.contracts.nn.norms import BatchNorm, Norm, normalization
 from crystalcli.nouns.graph import CrystalGraph, sum_over_neighbors
 
 Activation = Literal["softplus", "relu", "silu", "tanh", "leaky_relu"]
@@ -26,6 +28,7 @@ class GatedConvolution(nn.Module):
 
     Xie & Grossman, PRL 120, 145301 (2018), Eq. 5, with the batch norms of the released code.
     The linear map is split into ``W₁v_i + W₂v_j + W₃u_e``, so that its node parts are computed once per atom.
+    With a plan of the edges (float32 on the CPU) the same sums are taken in blocks, several times faster.
     Without norms, the scale 1/√n̄ keeps the sum of many messages of order one.
 
     Args:
@@ -59,8 +62,29 @@ class GatedConvolution(nn.Module):
         self.outer = nn.Softplus() if outer else nn.Identity()
         self.scale = scale
 
-    def forward(self, graph: CrystalGraph, nodes: Tensor, edges: Tensor, envelope: Tensor | None = None) -> Tensor:
-        """Update (N, F) nodes from (E, K) edge features and the (E,) envelope, if any."""
+    @property
+    def has_fast_path(self) -> bool:
+        """Whether a plan of the edges can be used: softplus, and batch norm or none."""
+        return isinstance(self.activation, nn.Softplus) and not isinstance(self.norm_edges, nn.LayerNorm)
+
+    def forward(
+        self,
+        graph: CrystalGraph,
+        nodes: Tensor,
+        edges: Tensor,
+        envelope: Tensor | None = None,
+        plan: EdgePlan | None = None,
+    ) -> Tensor:
+        """Update (N, F) nodes from (E, K) edge features and the (E,) envelope, or along the plan of the same edges."""
+        if plan is not None and self.has_fast_path and nodes.dtype == torch.float32:
+            summed = self._planned(nodes, plan)
+        else:
+            summed = self._summed(graph, nodes, edges, envelope)
+        result: Tensor = self.outer(nodes + self.norm_nodes(self.scale * summed))
+        return result
+
+    def _summed(self, graph: CrystalGraph, nodes: Tensor, edges: Tensor, envelope: Tensor | None) -> Tensor:
+        """Summed messages of every atom, (N, F)."""
         f = self.node_dim
         w = self.linear.weight
         centre = nn.functional.linear(nodes, w[:, :f], self.linear.bias)
@@ -71,6 +95,32 @@ class GatedConvolution(nn.Module):
         messages = torch.sigmoid(p) * self.activation(q)
         if envelope is not None:
             messages = messages * envelope.unsqueeze(-1)
-        update = self.scale * sum_over_neighbors(graph, messages)
-        result: Tensor = self.outer(nodes + self.norm_nodes(update))
-        return result
+        return sum_over_neighbors(graph, messages)
+
+    def _planned(self, nodes: Tensor, plan: EdgePlan) -> Tensor:
+        """The same with BN1 folded into the weights, since its statistics follow from products over atoms."""
+        f = self.node_dim
+        w: Tensor = self.linear.weight.t()
+        shift: Tensor = self.linear.bias
+        if isinstance(self.norm_edges, BatchNorm):
+            norm = self.norm_edges
+            if norm.uses_batch(plan.n_edges):
+                mean, variance = edge_statistics(nodes, w, plan)
+                mean = mean + shift
+                norm.follow(mean.detach(), variance.detach(), plan.n_edges)
+            else:
+                mean, variance = norm.statistics()
+            gain = norm.weight * torch.rsqrt(variance + norm.eps)
+            shift = norm.bias + (shift - mean) * gain
+            w = w * gain
+        sign = torch.cat([shift.new_ones(f), shift.new_full((f,), -1.0)])  # the core enters negated
+        w, shift = w * sign, shift * sign
+        w1, w2, w3 = w[:f], w[f : 2 * f], w[2 * f :]
+        zero = shift.new_zeros(f)
+        ab = torch.addmm(
+            torch.cat([shift[:f], zero, shift[f:], zero]),
+            nodes,
+            torch.cat([w1[:, :f], w2[:, :f], w1[:, f:], w2[:, f:]], 1),
+        )
+        summed: Tensor = GateSum.apply(ab, torch.mm(plan.basis, w3), plan)  # type: ignore[no-untyped-call]
+        return summed

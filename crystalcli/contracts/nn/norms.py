@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 Norm = Literal["batch", "none", "layer"]
@@ -26,9 +27,27 @@ class BatchNorm(nn.BatchNorm1d):
         super().__init__(dim, eps=eps, momentum=0.1)
         self.recalibrate = recalibrate
 
+    def uses_batch(self, rows: int) -> bool:
+        """Whether a batch of so many rows is normalised by its own statistics."""
+        return self.training and rows > 1
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Running mean and variance, (C,) each."""
+        return cast(Tensor, self.running_mean), cast(Tensor, self.running_var)
+
+    def follow(self, mean: Tensor, variance: Tensor, rows: int) -> None:
+        """Let the running statistics follow those of a batch (biased variance) that was normalised elsewhere."""
+        running_mean, running_variance = self.statistics()
+        with torch.no_grad():
+            seen = cast(Tensor, self.num_batches_tracked)
+            seen += 1
+            momentum = 1.0 / float(seen) if self.momentum is None else self.momentum
+            running_mean.lerp_(mean, momentum)
+            running_variance.lerp_(variance * (rows / (rows - 1)), momentum)
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (n, C) rows."""
-        if self.training and x.shape[0] < 2:
+        if self.training and not self.uses_batch(x.shape[0]):
             return nn.functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
             )

@@ -1,0 +1,186 @@
+"""The inner loop of the CGCNN convolution on the CPU: sums of gated messages, block by block.
+
+Exact to rounding. ``softplus(q) = −log σ(−q)``, so with r = −q one sigmoid serves value and derivative. Gather and add
+of ``a_i + b_j + c_u`` is one sweep of ``embedding_bag``, and so is every scatter of the backward pass: fast, and the
+same bits in every run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from crystalcli.contracts.nn.edge_plan import Block, EdgePlan, bag_sum
+
+R_MIN = -87.0
+"""σ(−87) is about the smallest normal float32; below, its logarithm would become infinite."""
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+os.register_at_fork(after_in_child=_pools.clear)
+
+
+class GateSum(torch.autograd.Function):
+    """``m_i = Σ_e σ(p_e) softplus(−r_e)`` with ``p_e = ap_i + bp_j + cp_u`` and ``r_e = ar_i + br_j + cr_u``.
+
+    ``ab`` holds (N, 4F) rows [ap, bp, ar, br], ``c`` (D, 2F) rows [cp, cr]; r is the negated core, r = −q. Keeps 12
+    bytes per edge and feature for the backward pass, which can run once.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, ab: Tensor, c: Tensor, plan: EdgePlan) -> Tensor:
+        """Messages summed for every atom, (N, F)."""
+        f = c.shape[1] // 2
+        ab_rows, c_rows = ab.view(-1, f), c.view(-1, f)
+        largest = 2.0 * float(ab.abs().amax()) + float(c.abs().amax())
+        clamp = not largest < -R_MIN
+        out = ab.new_zeros(ab.shape[0], f)
+        longest = max(len(b.centre) for b in plan.blocks) * f
+        kept = ab.new_empty(3 * plan.n_edges * f) if any(ctx.needs_input_grad) else None
+
+        def work(queue: Iterator[Block]) -> None:
+            scratch = ab.new_empty(3 * longest)
+            for b in queue:
+                e = len(b.centre)
+                gates, log_t = _parts(scratch if kept is None else kept[3 * b.first_edge * f :], e, f)
+                raw = bag_sum(torch.cat([ab_rows[b.atom_rows], c_rows[b.distance_rows]]), b.rows, b.rows_start)
+                if clamp:
+                    raw[e:].clamp_(min=R_MIN)
+                torch.sigmoid(raw, out=gates)
+                torch.log(gates[e:], out=log_t)
+                torch.mul(gates[:e], log_t, out=raw[:e])
+                out[b.atoms] = bag_sum(raw[:e], b.order, b.order_start)
+
+        _each_block(plan.blocks, work)
+        ctx.plan, ctx.kept, ctx.longest, ctx.shapes = plan, kept, longest, (ab.shape, c.shape)
+        return out.neg_()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dm: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Gradients of the addends."""
+        kept: Tensor | None = ctx.kept
+        if kept is None:
+            raise RuntimeError("the saved gates were released: backward runs once per forward")
+        ctx.kept = None
+        d_ab, d_c = dm.new_empty(ctx.shapes[0]), dm.new_empty(ctx.shapes[1])
+        f = dm.shape[1]
+        ab_rows, c_rows, negative = d_ab.view(-1, f), d_c.view(-1, f), -dm
+
+        def work(queue: Iterator[Block]) -> None:
+            scratch = dm.new_empty(2 * ctx.longest)
+            for b in queue:
+                e = len(b.centre)
+                gates, log_t = _parts(kept[3 * b.first_edge * f :], e, f)
+                s, t = gates[:e], gates[e:]
+                both = scratch[: 2 * e * f].view(2 * e, f)
+                dp, dr = both[:e], both[e:]
+                # with h = −dm·s: d/dp = h·log(t)·(1 − s), d/dr = h·(1 − t)
+                torch.index_select(negative[b.atoms], 0, b.centre, out=dr)
+                dr.mul_(s)
+                torch.mul(dr, log_t, out=dp)
+                torch.addcmul(dp, dp, s, value=-1, out=dp)
+                torch.addcmul(dr, dr, t, value=-1, out=dr)
+                rows = bag_sum(both, b.back, b.back_start)
+                atoms = b.atom_rows.stop - b.atom_rows.start
+                ab_rows[b.atom_rows] = rows[:atoms]
+                c_rows[b.distance_rows] = rows[atoms:]
+
+        _each_block(ctx.plan.blocks, work)
+        return d_ab, d_c, None
+
+
+class Moments(torch.autograd.Function):
+    """Σ over edges of products that involve node features, from products over atoms only.
+
+    Returns ``[Σ v_i v_iᵀ | Σ v_i v_jᵀ | Σ v_j v_jᵀ | Σ v_i uᵀ | Σ v_j uᵀ]``, (F, 3F + 2K), and [Σ v_i, Σ v_j], (2, F):
+    ``Σ_e v_i v_jᵀ = Vᵀ (S V)`` with ``(S V)_i = Σ_{e of i} v_j``; u is centred.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, plan: EdgePlan) -> tuple[Tensor, Tensor]:
+        """The sums."""
+        f = v.shape[1]
+        neighbors = bag_sum(v, plan.neighbor, plan.centre_start)
+        parts = [v * plan.degree, neighbors, v * plan.sent, plan.basis_by_centre, plan.basis_by_neighbor]
+        right = torch.cat(parts, 1)
+        ctx.plan = plan
+        ctx.save_for_backward(v, right)
+        return torch.mm(v.t(), right), right[:, : 2 * f].sum(0).view(2, f)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_products: Tensor, d_sums: Tensor) -> tuple[Tensor, None]:
+        """Gradient of v."""
+        v, right = ctx.saved_tensors
+        plan: EdgePlan = ctx.plan
+        f = v.shape[1]
+        d = d_products.clone()
+        d12 = d[:, f : 2 * f].clone()
+        for own in (slice(0, f), slice(2 * f, 3 * f)):  # v stands on both sides of these two
+            d[:, own] += d_products[:, own].t()
+        back = bag_sum(torch.addmm(d_sums[1], v, d12), plan.centre_by_neighbor, plan.neighbor_start)
+        return back.addmm_(right, d.t()).addcmul_(plan.degree, d_sums[0]), None
+
+
+def edge_statistics(v: Tensor, weight: Tensor, plan: EdgePlan) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance over all edges of ``(v_i ⊕ v_j ⊕ u) W``, (2F,) each, without a product over edges.
+
+    Args:
+        v: node features, (N, F).
+        weight: W, (2F + K, 2F).
+        plan: of the batch.
+    """
+    n, f, k = float(plan.n_edges), v.shape[1], plan.basis.shape[1]
+    origin = v.detach().mean(0)  # any constant is exact; the mean keeps the squares small
+    products, sums = Moments.apply(v - origin, plan)  # type: ignore[no-untyped-call]
+    m1, m2 = sums[0] / n, sums[1] / n
+    c11, c12, c22, c13, c23 = (products / n).split([f, f, f, k, k], 1)
+    c11, c12, c22 = c11 - torch.outer(m1, m1), c12 - torch.outer(m1, m2), c22 - torch.outer(m2, m2)
+    w1, w2, w3 = weight[:f], weight[f : 2 * f], weight[2 * f :]
+    variance = (
+        (w1 * (c11 @ w1 + 2.0 * (c12 @ w2 + c13 @ w3))).sum(0)
+        + (w2 * (c22 @ w2 + 2.0 * (c23 @ w3))).sum(0)
+        + (w3 * (plan.basis_covariance @ w3)).sum(0)
+    )
+    return (m1 + origin) @ w1 + (m2 + origin) @ w2 + plan.basis_mean @ w3, variance.clamp_min(0.0)
+
+
+def _parts(flat: Tensor, e: int, f: int) -> tuple[Tensor, Tensor]:
+    """Both sigmoids (2e, F) and the logarithm (e, F) of a block in one stretch of memory."""
+    return flat[: 2 * e * f].view(2 * e, f), flat[2 * e * f : 3 * e * f].view(e, f)
+
+
+def _each_block(blocks: Sequence[Block], work: Callable[[Iterator[Block]], None]) -> None:
+    """Run ``work`` over the blocks in as many threads as torch may use, each operation single-threaded.
+
+    torch releases the interpreter lock inside operations, and there is no barrier after each. Results do not depend on
+    which thread took which block: every block writes rows of its own.
+    """
+    threads = torch.get_num_threads()
+    helpers = min(threads, len(blocks)) - 1
+    queue = iter(blocks)
+    if helpers <= 0:
+        work(queue)
+        return
+    if helpers not in _pools:
+        _pools[helpers] = ThreadPoolExecutor(helpers, thread_name_prefix="gate-sum")
+
+    def help_out() -> None:
+        with torch.no_grad():  # gradient mode and thread count belong to the thread
+            torch.set_num_threads(1)
+            work(queue)
+
+    torch.set_num_threads(1)
+    try:
+        futures = [_pools[helpers].submit(help_out) for _ in range(helpers)]
+        work(queue)
+        for future in futures:
+            future.result()
+    finally:
+        torch.set_num_threads(threads)

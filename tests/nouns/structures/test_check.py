@@ -83,4 +83,6 @@ def test_odd_but_legal() -> None:
     assert check(ase.Atoms("Na", cell=[[-4, 0, 0], [0, 4, 0], [0, 0, 4]], pbc=True)) == ()
     assert check(ase.Atoms("H2", [[0, 0, 0], [0, 0, 0.74]], cell=[20, 20, 20], pbc=[True, True, False])) == ()
     assert "molecule" in check(ase.Atoms("H2", [[0, 0, 0], [0, 0, 0.74]]))[0]
+    assert "vector is only 1.20 Å" in check(ase.Atoms("Na", cell=[9, 1.2, 9], pbc=True))[0]
+    assert "only 1.00 Å³ per atom" in check(ase.Atoms("H8", list(np.ndindex(2, 2, 2)), cell=[2, 2, 2], pbc=True))[0]
     assert "0.40 Å apart" in check(ase.Atoms("H2", [[0, 0, 0], [0, 0, 0.4]], cell=[9, 9, 9], pbc=True))[0]

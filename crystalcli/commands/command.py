@@ -53,6 +53,7 @@ class _State:
 
     def __init__(self) -> None:
         self.flags: list[Flag] = []
+        self.parts: list[tuple[str, str]] = []
         self.defaults: Mapping[str, Any] = {}
         self.params: list[Any] | None = None
 
@@ -159,16 +160,17 @@ class CrystalCommand(TyperCommand):
         choice = chosen if isinstance(chosen, Choice) else Choice(chosen)
         own = [o for p in self.params for o in (*p.opts, *p.secondary_opts)]
         state.flags = plugin_flags.collect(choice.sources, own)
+        state.parts = [(s.part.family, s.part.name) for s in choice.sources]
         state.defaults = choice.defaults
 
     def invoke(self, ctx: Any) -> Any:
         """Hand the parts' values over in ``ctx.obj``; Typer's own wrapper must not see them."""
         state: _State = ctx.meta[STATE]
         ctx.meta["crystal.resolved"] = _table(ctx, state)
-        ctx.obj = {}
+        ctx.obj = {chosen: Given({}, {}) for chosen in state.parts}  # one without options has its place too
         for flag in state.flags:
             part = flag.source.part
-            given = ctx.obj.setdefault((part.family, part.name), Given({}, {}))
+            given = ctx.obj[part.family, part.name]
             value = ctx.params.pop(flag.dest)
             given.values[flag.spec.name] = value
             if ctx.get_parameter_source(flag.dest).name != "DEFAULT":

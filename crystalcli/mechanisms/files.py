@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
 
@@ -87,28 +88,46 @@ def refuse_to_overwrite(path: Path, overwrite: bool) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Hold the right to write ``path``, so that two programs do not; a dead program's lock is free.
 
+    Temporary files that a killed program left behind are removed.
+
     Raises:
         EnvironmentProblem: somebody else holds it; names host and process.
     """
     name = path.with_name(f".{path.name[:200]}.lock")
     try:
         name.parent.mkdir(parents=True, exist_ok=True)
-        file = name.open("a+")
+        file = _open_lock(name, path)
     except OSError as problem:
         raise environment_problem(problem, path) from problem
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as problem:
-            file.seek(0)
-            raise EnvironmentProblem(f"{_holder(file.read())} is writing it; wait or use -o", path=path) from problem
         file.truncate(0)
         file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
         file.flush()
+        for other in list(path.parent.iterdir()):
+            if other.name.startswith(f".{path.name[:200]}.") and other.name.endswith(".tmp"):
+                other.unlink(missing_ok=True)
         try:
             yield
         finally:
             name.unlink(missing_ok=True)
+
+
+def _open_lock(name: Path, path: Path) -> TextIO:
+    """The lock file, locked, and still the one of that name (its last holder may have removed it meanwhile)."""
+    while True:
+        file = name.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as problem:
+            with file:
+                file.seek(0)
+                holder = _holder(file.read())
+            raise EnvironmentProblem(
+                f"{holder} is writing it; wait, or write elsewhere with -o", path=path
+            ) from problem
+        if name.exists() and os.fstat(file.fileno()).st_ino == name.stat().st_ino:
+            return file
+        file.close()
 
 
 def _holder(text: str) -> str:

@@ -1,6 +1,6 @@
 """The graph cache: many crystals in flat ragged arrays of one HDF5 file, read by one gather per batch.
 
-Layout, version 1 (docs/file-formats.md), S structures, N atoms and E edges in all:
+Layout, version 1 (docs/graph-cache.md), S structures, N atoms and E edges in all:
 
 - ``structures``: id, source (texts); sha256, graph_sha256 (S, 32); atom_pointers, edge_pointers (S + 1,);
   cell (S, 3, 3) Å; pbc (S, 3)

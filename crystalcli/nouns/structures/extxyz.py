@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from crystalcli.vocabulary.quantities import Quantity
 
 MAX_ATOMS = 5_000_000
 _IDS = ("id", "name", "material_id")
+_ID = re.compile(r"""(?:^|\s)(id|name|material_id)=(?:"([^"]*)"|([^\s"']+))""")
 
 
 def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
@@ -40,11 +43,12 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
             held = frame
             continue
         try:
-            held = entry_of(_atoms(frame), path, index)
+            entry = entry_of(_atoms(frame), path, index)
+            held = replace(entry, id=_id_as_written(frame) or entry.id)
         except InputError as problem:
             held = InputError(f"frame {index}: {problem.reason}", path=path, line=line, code=problem.code)
     if isinstance(held, Entry) and not several and held.id.startswith(":"):
-        held = Entry("", held.atoms, str(path), held.labels, held.tags, held.quantities)
+        held = replace(held, id="", source=str(path))
     if held is not None:
         yield held
 
@@ -85,6 +89,12 @@ def _atoms(frame: str) -> ase.Atoms:
             return next(iter(read_xyz(io.StringIO(frame), slice(0, 1))))
         except Exception as problem:  # ASE raises many kinds
             raise InputError(f"not extended XYZ: {_cause(problem)}", code="syntax") from problem
+
+
+def _id_as_written(frame: str) -> str:
+    """The id in the comment line; ASE would make a number of ``007``."""
+    found = {key: bare or quoted for key, quoted, bare in _ID.findall(frame.split("\n", 2)[1])}
+    return next((found[key] for key in _IDS if found.get(key)), "")
 
 
 def _cause(problem: Exception) -> str:

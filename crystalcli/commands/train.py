@@ -24,14 +24,14 @@ def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
     reg = registry()
     arch = cast(Architecture, reg.get("architecture", word("--arch", "cgcnn") or "cgcnn"))
     head = reg.get("head", word("--head", arch.head) or arch.head)
-    featurizer = cast(Featurizer, reg.get("featurizer", arch.featurizer))
+    featurizer = cast(Featurizer, reg.get("featurizer", word("--featurizer", arch.featurizer) or arch.featurizer))
     wanted = arch.partner_options
     sources = [
         Source(featurizer, featurizer.embed_options, wanted.get(featurizer.name, {})),
         Source(arch, arch.options),
         Source(head, head.options, wanted.get(head.name, {})),
     ]
-    return Choice(sources, {"head": head.name, **asdict(arch.recipe)})
+    return Choice(sources, {"head": head.name, "featurizer": featurizer.name, **asdict(arch.recipe)})
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +44,9 @@ def train(  # noqa: PLR0917 - one parameter per flag
     caches: Annotated[list[Path] | None, typer.Argument(help="graph caches, read as one; default graphs.h5")] = None,
     arch: Annotated[str, typer.Option(autocompletion=names("architecture"), help="architecture")] = "cgcnn",
     head: Annotated[str | None, typer.Option(autocompletion=names("head"), help="head")] = None,
+    featurizer: Annotated[
+        str | None, typer.Option(autocompletion=names("featurizer"), help="what made the caches")
+    ] = None,
     target: Annotated[list[str] | None, typer.Option(help="label to learn; several times for several")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="run folder; default runs/DATE-ARCH")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder")] = None,
@@ -140,7 +143,8 @@ def train(  # noqa: PLR0917 - one parameter per flag
         architecture_options=ctx.obj["architecture", arch].values,
         head=head,
         head_options=ctx.obj["head", head].values,
-        embed_options=ctx.obj["featurizer", part.featurizer].values,
+        featurizer=featurizer or part.featurizer,
+        embed_options=ctx.obj["featurizer", featurizer or part.featurizer].values,
         split=SplitPlan(
             kind=split,
             fractions=fractions,

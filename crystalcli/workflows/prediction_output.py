@@ -98,7 +98,7 @@ class Writer:
         import ase.io
 
         atoms = row.atoms.copy()
-        atoms.info = {"id": row.id}
+        atoms.info = {"id": visible(row.id)}
         for q in self.quantities:
             name, unit = f"predicted_{q.name}", f"predicted_{q.name}_unit"
             if q.level == "site":
@@ -112,6 +112,13 @@ class Writer:
         text = io.StringIO()
         ase.io.write(text, atoms, format="extxyz")
         return text.getvalue()
+
+
+def visible(text: str) -> str:
+    """``text`` with pictures (␊) in place of line ends and other controls: an extended XYZ header is one line."""
+    return "".join(
+        c if c.isprintable() else chr(0x2400 + ord(c)) if ord(c) < 32 else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
 
 
 @contextmanager

@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crystalcli.contracts.modules import Labels
 from crystalcli.mechanisms import checkpoint, evaluation, metrics
 from crystalcli.mechanisms.dataset import Batch
+from crystalcli.mechanisms.display import shown
 from crystalcli.mechanisms.ema import AveragedModel
 from crystalcli.mechanisms.model import CrystalModel
 from crystalcli.mechanisms.run_folder import RunFolder
@@ -80,6 +82,10 @@ class Progress:
         return cls(**{**top, "plateau": Plateau(**plateau)})
 
 
+def _copied(model: CrystalModel) -> dict[str, Tensor]:
+    return {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+
 class Trainer:
     """One run of the loop over a prepared model."""
 
@@ -96,6 +102,7 @@ class Trainer:
         )
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
+        self.good = _copied(self.model)
         self.saved_at = time.monotonic()
 
     @property
@@ -145,14 +152,12 @@ class Trainer:
                 self._stop_if_asked()
 
     def _step(self, batch: Batch) -> float:
-        device, plan = self.prepared.device, self.plan
+        plan = self.plan
         seeds = np.random.SeedSequence([plan.seed, 4, self.progress.step]).generate_state(1, np.uint64)
         torch.manual_seed(int(seeds[0] >> np.uint64(1)))
         for group in self.optimizer.param_groups:
             group["lr"] = plan.recipe.lr * self.schedule.factor(self.progress.step) * self.progress.plateau.factor
-        labels = {k: type(v)(v.value.to(device), v.mask.to(device)) for k, v in batch.labels.items()}
-        zeroth = evaluation.zeroth_of(batch, self.prepared.zeroth or None, device)
-        _, loss = self.model.loss(batch.graph.to(device), labels, plan.recipe.loss, zeroth)
+        loss = self._loss(batch)
         value = float(loss.detach())
         if not np.isfinite(value):
             self._fail(batch, "loss")
@@ -166,6 +171,12 @@ class Trainer:
             self.ema.update(self.model, self.progress.step)
         return value
 
+    def _loss(self, batch: Batch) -> Tensor:
+        device = self.prepared.device
+        labels = {k: Labels(v.value.to(device), v.mask.to(device)) for k, v in batch.labels.items()}
+        zeroth = evaluation.zeroth_of(batch, self.prepared.zeroth or None, device)
+        return self.model.loss(batch.graph.to(device), labels, self.plan.recipe.loss, zeroth)[1]
+
     def _validate(self, seconds: float) -> None:
         p, plan = self.progress, self.plan
         train_loss, lr = p.loss_sum / p.loss_n, self.optimizer.param_groups[0]["lr"]
@@ -178,7 +189,8 @@ class Trainer:
         p.waited = 0 if better else p.waited + 1
         if better or not errors:
             p.best, p.best_epoch = min(score, p.best), p.epoch
-            self.best = {k: v.detach().clone() for k, v in self.evaluated.state_dict().items()}
+            self.best = _copied(self.evaluated)
+        self.good = _copied(self.model)
         if not self.best:
             self.folder.log(f"validation score {score}")
             raise NumericalFailure("validation gives no number in the first epoch; lower --lr", path=self.folder.path)
@@ -213,8 +225,6 @@ class Trainer:
         )
 
     def _line(self, row: Mapping[str, Any], errors: Mapping[str, Any], better: bool, seconds: float) -> str:
-        from crystalcli.mechanisms.display import shown
-
         unit = {q.name: q for q in self.prepared.targets}
         parts = [
             f"val {'' if len(errors) == 1 else t + ' '}"
@@ -232,24 +242,14 @@ class Trainer:
             raise Stopped(f"stopped by {reason} in epoch {self.progress.epoch + 1}; go on with: {again}")
 
     def _fail(self, batch: Batch, what: str) -> None:
-        """Name the structures of a batch that break it; keep the best weights so far."""
+        """Name the structures that break a batch; the step is not applied.
+
+        They are looked for with the weights of the last validation: in the present ones one bad structure may have
+        spoiled the statistics of batch norm for all.
+        """
+        self.model.load_state_dict(self.good)
         self.model.eval()
-        bad = []
-        with torch.no_grad():
-            for k in batch.index:
-                one = self.prepared.data.batch(np.array([k]), self.prepared.names)
-                zeroth = evaluation.zeroth_of(one, self.prepared.zeroth or None, self.prepared.device)
-                _, loss = self.model.loss(
-                    one.graph.to(self.prepared.device),
-                    {
-                        n: type(v)(v.value.to(self.prepared.device), v.mask.to(self.prepared.device))
-                        for n, v in one.labels.items()
-                    },
-                    self.plan.recipe.loss,
-                    zeroth,
-                )
-                if not torch.isfinite(loss):
-                    bad.append(self.prepared.ids[int(k)])
+        bad = [self.prepared.ids[int(k)] for k in batch.index if not self._finite(int(k))]
         names = bad or [self.prepared.ids[int(k)] for k in batch.index]
         self.folder.write_json("failed-batch.json", {"what": what, "step": self.progress.step, "ids": names})
         raise NumericalFailure(
@@ -257,6 +257,11 @@ class Trainer:
             f"{' …' if len(names) > 5 else ''} (all in failed-batch.json); lower --lr or look at them",
             path=self.folder.path,
         )
+
+    @torch.no_grad()
+    def _finite(self, structure: int) -> bool:
+        batch = self.prepared.data.batch(np.array([structure]), self.prepared.names)
+        return bool(torch.isfinite(self._loss(batch)))
 
     def save(self) -> None:
         """Write a training state."""
@@ -282,4 +287,5 @@ class Trainer:
         self.best = {k: v.to(self.prepared.device) for k, v in checkpoint.under("best", state.tensors).items()}
         checkpoint.restore_optimizer(self.optimizer, state.tensors)
         self.progress = Progress.from_json(state.facts["progress"])
+        self.good = _copied(self.model)
         self.folder.trim_metrics(self.progress.epoch)

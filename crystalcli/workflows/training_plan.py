@@ -47,6 +47,7 @@ class TrainingPlan:
         train, val, test: caches of the three parts, in place of ``caches``.
         output: run folder.
         targets: labels to learn; empty takes the only one there is.
+        featurizer: what the caches must be made with; empty takes any.
         recipe: loss, optimiser, schedule, ….
         momentum: of sgd.
         step_epochs, gamma: of the schedules step and plateau.
@@ -64,6 +65,7 @@ class TrainingPlan:
     targets: tuple[str, ...] = ()
     architecture_options: Mapping[str, Any] = field(default_factory=dict)
     head_options: Mapping[str, Any] = field(default_factory=dict)
+    featurizer: str = ""
     embed_options: Mapping[str, Any] = field(default_factory=dict)
     split: SplitPlan = field(default_factory=SplitPlan)
     recipe: Recipe = field(default_factory=Recipe)

@@ -79,6 +79,9 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     """
     device = choose_device(plan.device)
     data = GraphDataset.open(plan.paths)
+    made_by = data.recipe.featurizer
+    if plan.featurizer not in ("", made_by):
+        raise UsageError(f"was built with featurizer '{made_by}'; add --featurizer {made_by}", path=plan.paths[0])
     targets = choose_targets(data, plan.targets, plan.paths[0])
     usable = labelled(data, targets, listener)
     ids = data.ids

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -28,7 +30,7 @@ def test_cosine_falls_from_one_to_zero() -> None:
     assert values[0] == 1
     assert values[50] == pytest.approx(0.5)
     assert values[100] == pytest.approx(0, abs=1e-15)
-    assert all(a > b for a, b in zip(values[:-1], values[1:], strict=True))
+    assert all(a > b for a, b in itertools.pairwise(values))
 
 
 def test_step_drops_after_whole_epochs() -> None:

@@ -1,0 +1,152 @@
+"""``crystal train`` and ``crystal predict`` as programs: what stands on the screen, exit codes, signals, resume."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from workflows import small_cache
+
+CRYSTAL = [sys.executable, "-m", "crystalcli"]
+SMALL = ["--width", "8", "--n-conv", "1", "--hidden", "8", "--batch-size", "8", "--threads", "1", "--split", "random"]
+
+
+def crystal(*args: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*CRYSTAL, *args], check=False, cwd=cwd, capture_output=True, text=True, timeout=240)
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    if code:
+        assert len([x for x in done.stderr.splitlines() if x.startswith("error: ")]) == (code != 3)
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a cache, structure files and a finished run."""
+    import ase.build
+    import ase.io
+
+    path = tmp_path_factory.mktemp("work")
+    small_cache.write(path / "graphs.h5")
+    (path / "new").mkdir()
+    for k, atoms in enumerate(small_cache.crystals(6, seed=9)):
+        ase.io.write(path / "new" / f"c{k}.cif", atoms)
+    ase.io.write(path / "new" / "c9.cif", ase.build.bulk("Xe", "fcc", a=6.2))
+    crystal("train", "--epochs", "2", "-o", "run", "--seed", "0", *SMALL, cwd=path)
+    return path
+
+
+def test_the_plan_is_shown_and_nothing_written(folder: Path) -> None:
+    done = crystal("train", "--dry-run", "--json", "-o", "none", *SMALL, cwd=folder)
+    plan = json.loads(done.stdout)
+    assert plan["split"]["sizes"] == {"train": 34, "val": 4, "test": 4}
+    assert plan["parts"]["architecture"]["options"]["width"] == 8
+    assert plan["recipe"]["batch_size"] == 8
+    assert plan["parameters"] > 0
+    assert not (folder / "none").exists()
+
+
+def test_lines_for_people_and_one_object_for_programs(folder: Path) -> None:
+    done = crystal("train", "--epochs", "2", "-o", "j", "--json", *SMALL, cwd=folder)
+    report = json.loads(done.stdout)
+    assert report["test"]["energy_per_atom"]["unit"] == "eV/atom"
+    lines = done.stderr.splitlines()
+    assert lines[0] == "split: 34 train, 4 val, 4 test; random"
+    assert any(x.startswith("epoch 2/2  train loss ") and "val MAE" in x for x in lines)
+    assert any("MAE" in x and "max error" in x for x in lines)
+    again = crystal("train", "--epochs", "2", "-o", "j", *SMALL, cwd=folder, code=2)
+    assert again.stderr.startswith("error: j: exists; give --overwrite")
+
+
+def test_the_written_config_runs_the_same_again(folder: Path) -> None:
+    crystal("train", "-c", "run/config.toml", "-o", "again", cwd=folder)
+    assert (folder / "again" / "model.safetensors").read_bytes() == (folder / "run" / "model.safetensors").read_bytes()
+    record = json.loads((folder / "again" / "run.json").read_text())
+    assert record["exit_code"] == 0
+    assert set(record["inputs"]) == {"graphs.h5"}
+    assert {"config.toml", "model.safetensors", "report.json"} <= set(record["outputs"])
+
+
+def test_a_split_file_is_obeyed(folder: Path) -> None:
+    done = crystal("train", "--dry-run", "--split-file", "run/splits.json", "--json", *SMALL, cwd=folder)
+    wanted = json.loads((folder / "run" / "splits.json").read_text())["sha256"]
+    assert json.loads(done.stdout)["split"]["sha256"] == wanted
+
+
+def test_sigterm_keeps_a_state_and_resume_gives_the_same_bits(folder: Path) -> None:
+    args = ["train", "--epochs", "30", *SMALL]
+    crystal(*args, "-o", "whole", cwd=folder)
+    running = subprocess.Popen(
+        [*CRYSTAL, *args, "-o", "cut"], cwd=folder, stderr=subprocess.PIPE, text=True, stdout=subprocess.PIPE
+    )
+    metrics = folder / "cut" / "metrics.jsonl"
+    for _ in range(2000):
+        if metrics.exists() or running.poll() is not None:
+            break
+        time.sleep(0.02)
+    running.send_signal(signal.SIGTERM)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 75, said
+    assert "go on with: crystal train --resume cut" in said
+    refused = crystal("train", "--resume", "cut", "--lr", "0.1", cwd=folder, code=2)
+    assert "--lr cannot change" in refused.stderr
+    crystal("train", "--resume", "cut", cwd=folder)
+    assert (folder / "cut" / "model.safetensors").read_bytes() == (folder / "whole" / "model.safetensors").read_bytes()
+
+
+def test_time_limit(folder: Path) -> None:
+    done = crystal("train", "--epochs", "9999", "-o", "t", "--time-limit", "2s", *SMALL, cwd=folder, code=75)
+    assert "the time limit" in done.stderr
+    assert json.loads((folder / "t" / "run.json").read_text())["exit_code"] == 75
+
+
+def test_wishes_that_cannot_be_granted(folder: Path, tmp_path: Path) -> None:
+    assert "graphs.h5" in crystal("train", cwd=tmp_path, code=4).stderr
+    assert "energy_per_atom" in crystal("train", "--target", "energy", cwd=folder, code=2).stderr
+    assert "cuda:97" in crystal("train", "--device", "cuda:97", "-o", "x", *SMALL, cwd=folder, code=5).stderr
+    assert "no such model" in crystal("predict", "nowhere.safetensors", "new", cwd=folder, code=2).stderr
+    assert not (folder / "x").exists()
+
+
+def test_predictions_with_units_failures_and_exit_code(folder: Path) -> None:
+    done = crystal("predict", "run", "new", "-o", "out.csv", cwd=folder, code=3)
+    table = list(csv.reader(io.StringIO((folder / "out.csv").read_text())))
+    assert table[0] == ["id", "energy_per_atom [eV/atom]"]
+    assert [r[0] for r in table[1:]] == [f"c{k}" for k in range(6)]
+    assert done.stderr.splitlines()[0].startswith("warning: elements that the model has never seen: Xe")
+    (failure,) = [json.loads(x) for x in (folder / "out.failures.jsonl").read_text().splitlines()]
+    assert (failure["id"], failure["stage"], failure["code"]) == ("c9", "elements", "unseen-element")
+    assert "6 predicted, 1 failed" in done.stderr
+    allowed = crystal("predict", "run", "new", "--allow-unseen-elements", cwd=folder)
+    assert len(allowed.stdout.splitlines()) == 8
+
+
+def test_errors_and_a_picture_where_labels_exist(folder: Path) -> None:
+    done = crystal("predict", "run/model.safetensors", "graphs.h5", "-o", "p.jsonl", "--json", cwd=folder)
+    report = json.loads(done.stdout)
+    assert report["errors"]["energy_per_atom"]["n"] == report["n"] == 42
+    assert (folder / "p-parity-energy_per_atom.png").exists()
+    assert "energy_per_atom: MAE" in done.stderr
+
+
+def test_nothing_usable_and_outputs_that_exist(folder: Path) -> None:
+    crystal("predict", "run", "new/c9.cif", "-o", "n.csv", cwd=folder, code=4)
+    assert not (folder / "n.csv").exists()
+    (folder / "mine.csv").write_text("mine")
+    crystal("predict", "run", "new", "-o", "mine.csv", cwd=folder, code=2)
+    assert (folder / "mine.csv").read_text() == "mine"
+
+
+def test_a_reader_that_goes_away_is_no_failure(folder: Path) -> None:
+    line = f"{' '.join(CRYSTAL)} predict run graphs.h5 --quiet | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", line], check=False, cwd=folder, capture_output=True, text=True, timeout=120, env=os.environ
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "id,energy_per_atom [eV/atom]\n"

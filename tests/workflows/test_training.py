@@ -1,0 +1,278 @@
+"""Training as a whole: same bits, resumed bits, numerical failure, splits by what the data are."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from workflows import small_cache
+
+from crystalcli.contracts.records import Recipe
+from crystalcli.mechanisms import model_file
+from crystalcli.mechanisms.cache import Column
+from crystalcli.mechanisms.stopping import Stop
+from crystalcli.vocabulary.errors import EnvironmentProblem, NumericalFailure, Stopped, UsageError
+from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows import training
+from crystalcli.workflows.training_loop import Trainer
+from crystalcli.workflows.training_plan import Listener, SplitPlan, TrainingPlan
+
+ENERGY = small_cache.ENERGY.name
+RECIPE = Recipe(batch_size=8, epochs=4, ema=0.9, lr=5e-3, schedule="one-cycle")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_cache.write(tmp_path_factory.mktemp("caches") / "graphs.h5")
+
+
+def plan(cache: Path, output: Path, **changes: Any) -> TrainingPlan:
+    made = TrainingPlan(
+        architecture="cgcnn",
+        head="crystal",
+        output=str(output),
+        caches=(str(cache),),
+        architecture_options={"n_conv": 1, "width": 8},
+        head_options={"hidden": 8},
+        recipe=RECIPE,
+        split=SplitPlan(kind="random", fractions="0.6,0.2,0.2"),
+        device="cpu",
+        threads=1,
+    )
+    return replace(made, **changes)
+
+
+class StopAfter(Stop):
+    """Asks to stop after so many questions."""
+
+    def __init__(self, questions: int) -> None:
+        super().__init__()
+        self.left = questions
+
+    def reason(self) -> str | None:
+        self.left -= 1
+        return "a test" if self.left < 0 else None
+
+
+def test_same_seed_same_bytes_and_zero_is_a_seed(cache: Path, tmp_path: Path) -> None:
+    blobs = [
+        training.run(plan(cache, tmp_path / f"{k}", seed=seed)).model.read_bytes() for k, seed in enumerate((0, 0, 1))
+    ]
+    assert blobs[0] == blobs[1]
+    assert blobs[0] != blobs[2]
+
+
+@pytest.mark.parametrize("questions", [0, 1, 5, 9])
+@pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, optimizer="sgd", schedule="plateau", ema=0.0)])
+def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
+    cache: Path, tmp_path: Path, questions: int, recipe: Recipe
+) -> None:
+    whole = training.run(plan(cache, tmp_path / "whole", recipe=recipe, step_epochs=1))
+    with pytest.raises(Stopped, match="--resume"):
+        training.run(
+            plan(cache, tmp_path / "cut", recipe=recipe, step_epochs=1, checkpoint_every=0.0), stop=StopAfter(questions)
+        )
+    assert json.loads((tmp_path / "cut" / "run.json").read_text())["exit_code"] == 75
+    resumed = training.resume(tmp_path / "cut", {}, Listener(), Stop())
+    assert resumed.model.read_bytes() == whole.model.read_bytes()
+
+    def numbers(folder: Path) -> list[dict[str, Any]]:
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in r.items() if k != "seconds"} for r in rows]
+
+    assert numbers(resumed.folder) == numbers(whole.folder)
+    assert json.loads((resumed.folder / "run.json").read_text())["exit_code"] == 0
+
+
+def test_resume_refuses_changed_input(tmp_path: Path) -> None:
+    mine = small_cache.write(tmp_path / "g.h5", 20)
+    with pytest.raises(Stopped):
+        training.run(plan(mine, tmp_path / "run"), stop=StopAfter(1))
+    small_cache.write(mine, 21)
+    with pytest.raises(UsageError, match="not the file"):
+        training.resume(tmp_path / "run", {}, Listener(), Stop())
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_nan_loss_stops_names_the_structure_and_keeps_the_best(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    from crystalcli.mechanisms.dataset import GraphDataset
+
+    plain, armed = GraphDataset.batch, {"on": epoch == 0}
+    victim = 'salt "00", ClNa'
+
+    def poisoned(self: GraphDataset, index: Any, targets: Any = (), dtype: torch.dtype = torch.float32) -> Any:
+        batch = plain(self, index, targets, dtype)
+        hit = [k for k, i in enumerate(index) if self.ids[i] == victim]
+        if armed["on"] and hit and targets:
+            batch.labels[ENERGY].value[hit[0]] = torch.nan
+        return batch
+
+    def validated(self: Trainer, seconds: float) -> None:
+        real_validate(self, seconds)
+        armed["on"] |= self.progress.epoch >= epoch
+
+    real_validate = Trainer._validate
+    monkeypatch.setattr(GraphDataset, "batch", poisoned)
+    monkeypatch.setattr(Trainer, "_validate", validated)
+    wished = plan(cache, tmp_path / "run", split=SplitPlan(file=str(_everything_but_two(cache, tmp_path, victim))))
+    with pytest.raises(NumericalFailure, match="not a number") as caught:
+        training.run(wished)
+    assert victim in str(caught.value)
+    named = json.loads((tmp_path / "run" / "failed-batch.json").read_text())
+    assert named["ids"] == [victim]
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["exit_code"] == 7
+    kept = tmp_path / "run" / "model.safetensors"
+    assert kept.exists() == (epoch > 0)
+    if epoch:
+        model, _ = model_file.load(kept)
+        assert all(torch.isfinite(v).all() for v in model.state_dict().values())
+
+
+def _everything_but_two(cache: Path, folder: Path, victim: str) -> Path:
+    from crystalcli.mechanisms.dataset import GraphDataset
+
+    ids = list(GraphDataset.open([cache]).ids)
+    others = [i for i in ids if i != victim]
+    path = folder / "splits.json"
+    path.write_text(json.dumps({"train": [victim, *others[:20]], "val": others[20:25], "test": others[25:]}))
+    return path
+
+
+def test_the_report_stands_beside_baselines_and_learns(cache: Path, tmp_path: Path) -> None:
+    report = training.run(plan(cache, tmp_path / "run", recipe=replace(RECIPE, epochs=20, residual_of="elements")))
+    test = report.data["test"]["energy_per_atom"]
+    assert test["unit"] == "eV/atom"
+    assert test["model"]["mae"] < test["baselines"]["mean"]["mae"] / 2
+    assert set(test["baselines"]) == {"mean", "elements", "pairs"}
+    assert set(test["by_element"]) <= {"Na", "Cl", "K", "Li", "F", "Mg", "O", "Ca", "Br"}
+    files = {p.name for p in report.folder.iterdir()}
+    assert files >= {
+        "config.toml",
+        "run.json",
+        "metrics.jsonl",
+        "log.txt",
+        "splits.json",
+        "model.safetensors",
+        "predictions-test.csv",
+        "report.json",
+        "learning-curve.png",
+        "parity.png",
+    }
+    splits = json.loads((report.folder / "splits.json").read_text())
+    assert sum(len(splits[p]) for p in ("train", "val", "test")) == 42
+
+
+def test_statistics_are_those_of_the_training_part(cache: Path, tmp_path: Path) -> None:
+    report = training.run(plan(cache, tmp_path / "run", recipe=replace(RECIPE, epochs=1)))
+    model, provenance = model_file.load(report.model)
+    from crystalcli.mechanisms.dataset import GraphDataset
+
+    data = GraphDataset.open([cache])
+    chosen = [list(data.ids).index(i) for i in provenance["split"]["train"]]
+    values = data.columns["energy_per_atom"].values[chosen]
+    assert model.spec.statistics.target_mean["energy_per_atom"] == pytest.approx(values.mean(), rel=1e-12)
+    assert model.spec.statistics.target_scale["energy_per_atom"] == pytest.approx(values.std(), rel=1e-12)
+
+
+def test_several_targets_with_missing_labels(tmp_path: Path) -> None:
+    atoms = small_cache.crystals(42)
+    full = small_cache.energies(atoms)
+    mask = np.arange(42) % 3 > 0
+    columns = [
+        Column(small_cache.ENERGY, full, np.ones(42, dtype=bool)),
+        Column(Quantity("gap", "eV"), np.where(mask, 100 * full, np.nan), mask),
+    ]
+    cache = small_cache.write(tmp_path / "g.h5", columns=columns)
+    with pytest.raises(UsageError, match="several labels"):
+        training.run(plan(cache, tmp_path / "run"))
+    report = training.run(plan(cache, tmp_path / "run", targets=("energy_per_atom", "gap")))
+    test = report.data["test"]
+    assert test["gap"]["model"]["n"] < test["energy_per_atom"]["model"]["n"]
+    assert (report.folder / "parity-gap.png").exists()
+
+
+def test_constant_targets_few_structures_and_strange_wishes_are_refused_before_anything_is_written(
+    cache: Path, tmp_path: Path
+) -> None:
+    same = [Column(small_cache.ENERGY, np.ones(20), np.ones(20, dtype=bool))]
+    none = [Column(small_cache.ENERGY, np.full(20, np.nan), np.zeros(20, dtype=bool))]
+    constant = small_cache.write(tmp_path / "constant.h5", 20, columns=same)
+    empty = small_cache.write(tmp_path / "empty.h5", 20, columns=none)
+    wrong = [
+        (plan(constant, tmp_path / "run"), "nothing to learn"),
+        (plan(empty, tmp_path / "run"), "too few"),
+        (plan(cache, tmp_path / "run", targets=("energy",)), "energy_per_atom"),
+        (plan(cache, tmp_path / "run", split=SplitPlan(kind="group", group="prototype")), "no text column"),
+        (plan(cache, tmp_path / "run", split=SplitPlan(element="Xx")), "no element"),
+        (plan(cache, tmp_path / "run", split=SplitPlan(element="He")), "nothing to leave out"),
+        (plan(cache, tmp_path / "run", split=SplitPlan(kind="time")), "too short"),
+        (plan(cache, tmp_path / "run", recipe=replace(RECIPE, optimizer="sdg")), "sgd"),
+    ]
+    for wished, message in wrong:
+        with pytest.raises(UsageError, match=message):
+            training.run(wished)
+    with pytest.raises(EnvironmentProblem, match="cuda:97"):
+        training.run(plan(cache, tmp_path / "run", device="cuda:97"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_outliers_and_unseen_elements_are_said(tmp_path: Path) -> None:
+    atoms = small_cache.crystals(42)
+    values = small_cache.energies(atoms)
+    values[5] = 1e6
+    cache = small_cache.write(tmp_path / "g.h5", columns=[Column(small_cache.ENERGY, values, np.ones(42, dtype=bool))])
+    heard: list[str] = []
+    wished = plan(cache, tmp_path / "run", split=SplitPlan(element="Mg"), recipe=replace(RECIPE, epochs=1))
+    training.run(wished, Listener(warn=heard.append))
+    assert any("1e+06" in w and '"05"' in w for w in heard), heard
+    assert any("never sees: O, Mg" in w for w in heard), heard
+
+
+def split_said(cache: Path, output: Path, split: SplitPlan | None = None) -> tuple[str, dict[str, int]]:
+    facts = training.describe(plan(cache, output, split=split or SplitPlan()), Listener())["split"]
+    return facts["how"], facts["sizes"]
+
+
+def test_the_default_split_follows_the_data(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    one = [small_cache.crystals(1)[0] for _ in range(120)]
+    for atoms in one:
+        atoms.positions += rng.normal(0, 0.03, atoms.positions.shape)
+    frames = [f"run.xyz:{k}" for k in range(120)]
+
+    def column(values: np.ndarray) -> list[Column]:
+        return [Column(small_cache.ENERGY, values, np.ones(120, dtype=bool))]
+
+    noise = rng.normal(size=120)
+    flat = small_cache.write(tmp_path / "flat.h5", structures=one, sources=frames, columns=column(noise))
+    how, sizes = split_said(flat, tmp_path)
+    assert how.startswith("time blocks with a gap of")
+    assert sum(sizes.values()) < 120
+    ramp = small_cache.write(
+        tmp_path / "ramp.h5", structures=one, sources=frames, columns=column(noise + np.arange(120))
+    )
+    assert "interleaved" in split_said(ramp, tmp_path)[0]
+    loose = small_cache.write(tmp_path / "loose.h5", structures=one, columns=column(noise))
+    assert "no runs" in split_said(loose, tmp_path)[0]
+    seven = small_cache.write(tmp_path / "seven.h5", 42)
+    assert "grouped by formula (7 formulas)" in split_said(seven, tmp_path)[0]
+    words = [{"split": ("train", "val", "test")[k % 3]} for k in range(42)]
+    tagged = small_cache.write(tmp_path / "tagged.h5", 42, tags=words)
+    assert split_said(tagged, tmp_path) == ("column 'split'", {"train": 14, "val": 14, "test": 14})
+
+
+def test_given_caches_are_the_parts(tmp_path: Path) -> None:
+    paths = {n: small_cache.write(tmp_path / f"{n}.h5", k) for n, k in (("train", 30), ("val", 14), ("test", 7))}
+    wished = plan(paths["train"], tmp_path / "run", caches=(), split=SplitPlan())
+    wished = replace(wished, **{n: (str(p),) for n, p in paths.items()})
+    heard: list[str] = []
+    found = training.describe(wished, Listener(warn=heard.append))
+    assert found["split"]["sizes"] == {"train": 30, "val": 14, "test": 7}
+    assert any(
+        w == 'leak: 7 test structures are exact copies of train structures (e.g. test:salt "00", ClNa)' for w in heard
+    )

@@ -37,6 +37,7 @@ complete -c crystal -n '__crystal_at build-graphs' -s h -l help -d 'Show this me
 complete -c crystal -n '__crystal_at build-graphs' -a '(__crystal_ask)'
 complete -c crystal -n '__crystal_at train' -l arch -x -a '(__crystal_ask)' -d 'architecture'
 complete -c crystal -n '__crystal_at train' -l head -x -a '(__crystal_ask)' -d 'head'
+complete -c crystal -n '__crystal_at train' -l featurizer -x -a '(__crystal_ask)' -d 'what made the caches'
 complete -c crystal -n '__crystal_at train' -l target -x -a '(__crystal_ask)' -d 'label to learn; several times for several'
 complete -c crystal -n '__crystal_at train' -s o -l output -r -d 'run folder; default runs/DATE-ARCH'
 complete -c crystal -n '__crystal_at train' -l resume -r -d 'go on with the run in this folder'

@@ -99,6 +99,8 @@ def test_it_trains_predicts_and_is_missed_when_removed(installed: Environment) -
     assert "target" in installed.crystal(f"predict {model} data/cu-00.cif").stdout
     refused = installed.crystal("train --arch filter --pool max -o other", code=2)
     assert "--pool belongs to head crystal, which is not chosen here" in refused.stderr
+    refused = installed.crystal("train --arch cgcnn -o other", code=2)
+    assert refused.stderr == "error: graphs.h5: was built with featurizer 'inverse'; add --featurizer inverse\n"
 
     installed.run("-m", "pip", "uninstall", "-q", "-y", "crystal-filter")
     missed = installed.crystal(f"predict {model} data/cu-00.cif", code=2)

@@ -12,17 +12,17 @@ _crystal_children() {
 _crystal_flags() {
     case "$1" in
         '') echo '--version --no-plugins --debug -h --help' ;;
-        'build-graphs') echo '-o --output --featurizer --targets --cif-column --id-column --allow-failures -j --jobs --overwrite --dry-run --json --quiet -q -c --config --no-plugins --debug -h --help --cutoff --max-neighbors --ties' ;;
-        'train') echo '--arch --head --featurizer --target -o --output --resume --train --val --test --split --fractions --split-file --split-column --group --leave-out --folds --fold --gap --rounds --loss --optimizer --lr --momentum --weight-decay --batch-size --epochs --schedule --step-epochs --gamma --clip --ema --patience --residual-of --checkpoint-every --seed --device --threads --time-limit --overwrite --dry-run --json --quiet -q -c --config --no-plugins --debug -h --help --n-conv --width --norm --activation --outer-activation --no-outer-activation --message-scale --edge-gain --atom-features --gaussian-step --envelope --pool --pool-norm --hidden --n-hidden --dropout' ;;
-        'predict') echo '-o --output --format --labels --allow-unseen-elements --batch-size --device --threads --overwrite --dry-run --json --quiet -q -c --config --no-plugins --debug -h --help' ;;
+        'build-graphs') echo '-o --output --featurizer --targets --cif-column --id-column --allow-failures -j --jobs --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --cutoff --max-neighbors --ties' ;;
+        'train') echo '--arch --head --featurizer --target -o --output --resume --train --val --test --split --fractions --split-file --split-column --group --leave-out --folds --fold --gap --rounds --loss --optimizer --lr --momentum --weight-decay --batch-size --epochs --schedule --step-epochs --gamma --clip --ema --patience --residual-of --checkpoint-every --seed --device --threads --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --n-conv --width --norm --activation --outer-activation --no-outer-activation --message-scale --edge-gain --atom-features --gaussian-step --envelope --pool --pool-norm --hidden --n-hidden --dropout' ;;
+        'predict') echo '-o --output --format --labels --allow-unseen-elements --batch-size --device --threads --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'graphs') echo '-h --help' ;;
-        'graphs info') echo '--json --quiet -q -c --config --no-plugins --debug -h --help' ;;
-        'graphs verify') echo '--json --quiet -q -c --config --no-plugins --debug -h --help' ;;
-        'graphs merge') echo '-o --output --overwrite --json --quiet -q -c --config --no-plugins --debug -h --help' ;;
+        'graphs info') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'graphs verify') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'graphs merge') echo '-o --output --overwrite --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'plugins') echo '-h --help' ;;
-        'plugins list') echo '--family --json --quiet -q -c --config --no-plugins --debug -h --help' ;;
-        'plugins show') echo '--family --json --quiet -q -c --config --no-plugins --debug -h --help' ;;
-        'plugins check') echo '--family --json --quiet -q -c --config --no-plugins --debug -h --help' ;;
+        'plugins list') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'plugins show') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'plugins check') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
     esac
 }
 

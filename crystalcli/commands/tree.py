@@ -109,7 +109,7 @@ def _item(param: Any, context: Any) -> Item:
     choices = tuple(kind.strip("<>").split("|")) if "|" in kind else ()
     value = param.metavar or ("|".join(choices) if choices else _placeholder(kind))
     return Item(
-        (param.name,) if argument else (*param.opts, *param.secondary_opts),
+        (param.name,) if argument else (*sorted(param.opts, key=_short_first), *param.secondary_opts),
         "" if switch else value,
         _plain(param.help or ""),
         ", ".join(extra),
@@ -124,6 +124,11 @@ def _bounds(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return f"at least {low:g}" if low is not None else f"at most {high:g}" if high is not None else ""
     return f"{low:g} to {high:g}"
+
+
+def _short_first(flag: str) -> tuple[bool, str]:
+    """Order of the spellings of one option; Typer gives those of --help in any order."""
+    return flag.startswith("--"), flag
 
 
 def _placeholder(kind: str) -> str:

@@ -6,6 +6,7 @@ writes: a full disk under HDF5 ends the program with a segmentation fault, under
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -65,7 +66,8 @@ class CacheWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for spool in self._flat.values():
-            spool.file.close()
+            with contextlib.suppress(OSError):  # a full disk has been reported by then
+                spool.file.close()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -146,6 +148,8 @@ class CacheWriter:
             UsageError: a label whose name cannot be stored. EnvironmentProblem: disk full and its like.
         """
         needed = sum(s.n_bytes for s in self._flat.values())
+        needed += sum(c.values.nbytes + c.mask.nbytes for c in columns)
+        needed += 2 * sum(map(len, (*self._ids, *self._sources)))
         if shutil.disk_usage(self.path.parent).free < needed + _MARGIN:
             raise EnvironmentProblem(f"cannot write: {needed / 1e6:.0f} MB do not fit on the disk", path=self.path)
         attributes = {

@@ -39,4 +39,4 @@ class GraphArrays:
     @property
     def n_edges(self) -> int:
         """Number of directed edges."""
-        return self.edge_index.shape[1]
+        return int(self.edge_index.shape[1])

@@ -95,7 +95,8 @@ def edge_vectors(graph: CrystalGraph) -> Tensor:
     shift = graph.cell_shifts
     structure = graph.structure_index.index_select(0, centre)
     offset = (shift.unsqueeze(1) @ graph.cell.index_select(0, structure)).squeeze(1)
-    return graph.positions.index_select(0, neighbor) - graph.positions.index_select(0, centre) + offset
+    vectors: Tensor = graph.positions.index_select(0, neighbor) - graph.positions.index_select(0, centre) + offset
+    return vectors
 
 
 def edge_lengths(graph: CrystalGraph) -> Tensor:

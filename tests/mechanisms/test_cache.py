@@ -331,6 +331,26 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path, monkeypatch):
     assert digest(path) == before
 
 
+def test_a_write_that_fails_on_the_way_is_an_error_and_leaves_the_old_file(tmp_path):
+    import resource
+    import signal
+
+    path = write(tmp_path / "a.h5", some_graphs(2))
+    before = digest(path)
+    many = some_graphs(2) * 300
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(EnvironmentProblem, match=r"a\.h5: cannot write: "):
+            write(path, many)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert digest(path) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+
+
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
     path = tmp_path / "a.h5"
     with files.locked(path), pytest.raises(EnvironmentProblem, match=r"process .* is writing it"), files.locked(path):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crystalcli.contracts.modules import Baseline
 from crystalcli.nouns.graph import CrystalGraph
-from crystalcli.nouns.neighbors import neighbor_list
+from crystalcli.nouns.neighbors import pairs_within
 
 N_ELEMENTS = 119
 MAX_FEATURES = 5000
@@ -135,8 +135,8 @@ class PairsBaseline(LinearBaseline):
         return torch.as_tensor(out, device=self.weight.device)
 
     def _histogram(self, atoms: ase.Atoms) -> NDArray[np.float64]:
-        edges, _, lengths = neighbor_list(atoms, self.stop + self.step)
-        code = self._code[atoms.numbers[edges[0]], atoms.numbers[edges[1]]]
+        centre, neighbor, lengths = pairs_within(atoms, self.stop + self.step)
+        code = self._code[atoms.numbers[centre], atoms.numbers[neighbor]]
         place = (lengths - self.start) / self.step
         left = np.floor(place).astype(np.int64)
         kept = (code >= 0) & (left >= -1) & (left < self.bins)

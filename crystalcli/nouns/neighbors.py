@@ -66,6 +66,12 @@ def neighbor_list(atoms: ase.Atoms, cutoff: float) -> tuple[NDArray[np.int64], N
     return _finished(_sorted(_within(wrapped, np.arange(len(atoms)), cutoff)), wrapped)
 
 
+def pairs_within(atoms: ase.Atoms, cutoff: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Centres, neighbors (E,) and lengths (E,) Å of :func:`neighbor_list` in any order, for sums over pairs."""
+    pairs = _within(_wrap(atoms), np.arange(len(atoms)), cutoff)
+    return pairs.centre, pairs.neighbor, pairs.length
+
+
 def nearest_neighbors(
     atoms: ase.Atoms, cutoff: float, count: int, ties: Ties = "cut"
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:

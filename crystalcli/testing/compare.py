@@ -33,6 +33,7 @@ def check_gradient(function: Callable[[Tensor], Tensor], at: Tensor, what: str) 
     """
     point = at.detach().clone().requires_grad_(True)
     value = function(point)
+    assert value.requires_grad, f"{what}: cannot be differentiated"
     (gradient,) = torch.autograd.grad(value, point, allow_unused=True)
     gradient = torch.zeros_like(point) if gradient is None else gradient
     generator = torch.Generator().manual_seed(0)

@@ -245,7 +245,7 @@ def test_sizes_and_totals() -> None:
     refuse_mixed_sizes(CrystalModel(spec_of(targets=(total,), head=pools["sum"])), mixed)
     refuse_mixed_sizes(CrystalModel(spec_of(targets=(mean,), head=pools["average"])), mixed)
     refuse_mixed_sizes(CrystalModel(spec_of(targets=(total,), head=pools["average"])), equal)
-    with pytest.raises(UsageError, match="is a total and crystals have 2 to 4 atoms.*--pool sum"):
+    with pytest.raises(UsageError, match=r"is a total and crystals have 2 to 4 atoms.*--pool sum"):
         refuse_mixed_sizes(CrystalModel(spec_of(targets=(total,), head=pools["average"])), mixed)
     with pytest.raises(UsageError, match="--pool average"):
         refuse_mixed_sizes(CrystalModel(spec_of(targets=(mean,), head=pools["sum"])), mixed)

@@ -1,0 +1,267 @@
+"""Each contract class fails a plugin that breaks it: parts with one deliberate fault each."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from crystalcli.contracts.modules import Embedding, Features, Prediction
+from crystalcli.contracts.nn.basis import GaussianBasis
+from crystalcli.contracts.nn.losses import masked_error
+from crystalcli.contracts.records import Architecture, Featurizer, Head
+from crystalcli.nouns.arrays import GraphArrays
+from crystalcli.nouns.graph import edge_lengths, max_per_structure, mean_per_structure, sum_over_neighbors
+from crystalcli.nouns.neighbors import build_graph
+from crystalcli.testing import ArchitectureContract, FeaturizerContract, HeadContract
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """No options."""
+
+
+# featurizers
+
+
+class Edges(nn.Module):
+    """A sound feature module, with a switch for each fault."""
+
+    def __init__(self, fault: str = "") -> None:
+        super().__init__()
+        self.fault = fault
+        self.table = torch.linspace(-1, 1, 119, dtype=torch.float64).unsqueeze(1)
+        self.basis = GaussianBasis(0.0, 4.0, 0.5)
+        self.node_dim, self.edge_dim = 1, self.basis.dim + (fault == "dimensions")
+        self.hidden = float(torch.rand(())) if fault == "state" else 0.0
+
+    def forward(self, graph):
+        r = edge_lengths(graph)
+        if self.fault == "detached":
+            r = r.detach()
+        nodes = self.table.index_select(0, graph.atomic_numbers).to(r.dtype)
+        if self.fault == "position":
+            nodes = nodes + graph.positions[:, :1]
+        if self.fault == "batch":
+            nodes = nodes + nodes.mean()
+        edges = self.basis(r)
+        if self.fault == "direction":
+            edges = edges * graph.cell_shifts[:, :1].to(r.dtype).add(1.0)
+        if self.fault == "denormal":
+            edges = torch.exp(-(((r.unsqueeze(-1) - self.basis.centers.to(r.dtype)) / 0.2) ** 2))
+        if self.fault == "double":
+            nodes, edges = nodes.double(), edges.double()
+        if self.fault == "state":
+            nodes = nodes + self.hidden
+        if self.fault == "nan":
+            nodes = nodes / graph.row_pointers.diff().unsqueeze(1)
+        envelope = None if self.fault != "jump" else torch.ones_like(r)
+        return Features(nodes, edges, envelope)
+
+
+def build_with(fault: str):
+    def build(_options):
+        def one(atoms):
+            a = build_graph(atoms, cutoff=4.0)
+            keep = np.ones(a.n_edges, bool)
+            order = np.arange(a.n_edges)
+            if fault == "home cell only":
+                keep = ~a.cell_shifts.any(axis=1)
+            if fault == "unsorted":
+                order = order[::-1]
+            return GraphArrays(
+                a.positions, a.cell, a.pbc, a.atomic_numbers, a.edge_index[:, keep][:, order[: keep.sum()]]
+                if fault != "unsorted" else a.edge_index[:, order], a.cell_shifts[keep] if fault != "unsorted"
+                else a.cell_shifts[order],
+            )  # fmt: skip
+
+        return one
+
+    return build
+
+
+def featurizer(fault: str) -> FeaturizerContract:
+    class Broken(FeaturizerContract):
+        part = Featurizer(
+            name="broken",
+            summary="",
+            options=Nothing,
+            embed_options=Nothing,
+            build=build_with(fault),
+            embed=lambda _e, _o, _s: Edges(fault),
+            provides=frozenset({"edge-features"} | ({"smooth-cutoff"} if fault == "jump" else set())),
+        )
+
+    return Broken()
+
+
+FEATURIZER_FAULTS = {
+    "dimensions": "test_declared_dimensions",
+    "detached": "test_gradient",
+    "position": "test_translation",
+    "batch": "test_batch",
+    "direction": "test_rewrapping",
+    "denormal": "test_finite",
+    "double": "test_precision",
+    "state": "test_save_load",
+    "nan": "test_edgeless_atoms",
+    "jump": "test_smooth_cutoff",
+    "home cell only": "test_supercell",
+    "unsorted": "test_graph_arrays_are_well_formed",
+}
+
+
+@pytest.mark.parametrize("fault", FEATURIZER_FAULTS)
+def test_featurizers(fault: str) -> None:
+    with pytest.raises(AssertionError):
+        getattr(featurizer(fault), FEATURIZER_FAULTS[fault])()
+    getattr(featurizer(""), FEATURIZER_FAULTS[fault])()
+
+
+# architectures
+
+
+class Net(nn.Module):
+    """A sound architecture of one sum over neighbors, with a switch for each fault."""
+
+    def __init__(self, node_dim: int, edge_dim: int, fault: str) -> None:
+        super().__init__()
+        self.fault, self.embedding_dim = fault, 4 + (fault == "dimensions")
+        self.map, self.edges = nn.Linear(node_dim, 4), nn.Linear(edge_dim, 4)
+        self.unused = nn.Linear(2, 2) if fault == "unused" else None
+        self.order = 0.5 if fault != "unseeded" else float(np.random.default_rng().random())
+        with torch.no_grad():
+            self.map.bias.fill_(self.order)
+
+    def forward(self, graph, features):
+        messages = torch.tanh(self.edges(features.edges)) + self.map(features.nodes).index_select(
+            0, graph.edge_index[1]
+        )
+        if self.fault != "cutoff":
+            messages = messages * features.envelope.unsqueeze(-1)
+        if self.fault == "order":
+            messages = messages * torch.linspace(0, 1, len(messages)).to(messages.dtype).unsqueeze(-1)
+        if self.fault == "detached":
+            messages = messages.detach()
+        summed = sum_over_neighbors(graph, messages)
+        if self.fault == "mean":
+            summed = summed / graph.row_pointers.diff().unsqueeze(-1)
+        nodes = self.map(features.nodes) + (0.0 if self.fault == "blind" else 1.0) * summed
+        if self.fault == "position":
+            nodes = nodes + graph.positions.mean()
+        if self.fault == "first atom":
+            nodes = nodes + nodes[:1]
+        if self.fault == "double":
+            nodes = nodes.double()
+        if self.fault == "batch norm":
+            nodes = nodes - nodes.mean(0)
+        return Embedding(nodes)
+
+
+def architecture(fault: str) -> ArchitectureContract:
+    class Broken(ArchitectureContract):
+        part = Architecture(name="broken", summary="", build=lambda _o, n, e, _s: Net(n, e, fault))
+
+    return Broken()
+
+
+ARCHITECTURE_FAULTS = {
+    "dimensions": "test_declared_dimensions",
+    "unused": "test_training_step",
+    "batch norm": "test_batch",
+    "unseeded": "test_reproducible",
+    "cutoff": "test_smooth_cutoff",
+    "order": "test_order_of_edges",
+    "detached": "test_gradient",
+    "mean": "test_edgeless_atoms",
+    "blind": "test_sees_its_neighbors",
+    "position": "test_translation",
+    "first atom": "test_permutation",
+    "double": "test_precision",
+}
+
+
+@pytest.mark.parametrize("fault", ARCHITECTURE_FAULTS)
+def test_architectures(fault: str) -> None:
+    with pytest.raises(AssertionError):
+        getattr(architecture(fault), ARCHITECTURE_FAULTS[fault])()
+    getattr(architecture(""), ARCHITECTURE_FAULTS[fault])()
+
+
+# heads
+
+
+class Readout(nn.Module):
+    """A sound head, with a switch for each fault."""
+
+    def __init__(self, dim: int, targets, statistics, fault: str) -> None:
+        super().__init__()
+        self.fault, self.targets, self.extensive = fault, targets, fault == "extensive"
+        self.linear = nn.Linear(dim, len(targets))
+        self.mean = [statistics.target_mean[t.name] for t in targets]
+        self.scale = [statistics.target_scale[t.name] for t in targets]
+        self.offset = float(torch.rand(())) if fault == "state" else 0.0
+
+    def forward(self, graph, embedding):
+        nodes = embedding.nodes
+        if self.fault == "order":
+            nodes = nodes * (1 + torch.arange(len(nodes)).unsqueeze(1))
+        pooled = (max_per_structure if self.fault == "max of all" else mean_per_structure)(graph, nodes)
+        if self.fault == "batch":
+            pooled = pooled - pooled.mean(0)
+        if self.fault == "detached":
+            pooled = pooled.detach() + 0 * pooled
+        out = self.linear(pooled) + self.offset
+        names = self.targets[:1] if self.fault == "forgets" else self.targets
+        found = {}
+        for k, t in enumerate(names):
+            value = self.mean[k] + self.scale[k] * out[:, k]
+            found[t.name] = Prediction(value.float() if self.fault == "float32" else value, t)
+        return found
+
+    def loss(self, predictions, labels, graph, kind):  # noqa: ARG002
+        total = 0.0
+        for k, t in enumerate(self.targets):
+            unit = torch.tensor(1.0 if self.fault == "units" else self.scale[k])
+            value = predictions[t.name].value
+            if self.fault == "zeros for missing":
+                known = torch.nan_to_num(labels[t.name].value)
+                total = total + ((value - known) / unit).abs().mean()
+            elif self.fault == "no error" and kind == "mse":
+                total = total + (value / unit).square().mean()
+            elif self.fault == "nan without labels":
+                total = total + ((value - labels[t.name].value)[labels[t.name].mask] / unit).abs().mean()
+            else:
+                total = total + masked_error(value, labels[t.name], unit, "l1" if self.fault == "any loss" else kind)
+        return total
+
+
+def head(fault: str) -> HeadContract:
+    class Broken(HeadContract):
+        part = Head(name="broken", summary="", build=lambda _o, d, t, s: Readout(d, t, s, fault))
+
+    return Broken()
+
+
+HEAD_FAULTS = {
+    "forgets": "test_predicts_every_target",
+    "float32": "test_predicts_every_target",
+    "order": "test_permutation",
+    "batch": "test_batch",
+    "extensive": "test_supercell",
+    "detached": "test_gradient",
+    "zeros for missing": "test_missing_labels_do_not_count",
+    "nan without labels": "test_no_labels_at_all",
+    "units": "test_loss_is_in_normalised_units",
+    "no error": "test_loss_measures_the_error",
+    "any loss": "test_unknown_loss",
+    "state": "test_save_load",
+}
+
+
+@pytest.mark.parametrize("fault", HEAD_FAULTS)
+def test_heads(fault: str) -> None:
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        getattr(head(fault), HEAD_FAULTS[fault])()
+    getattr(head(""), HEAD_FAULTS[fault])()

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from crystalcli.mechanisms.dataset import GraphDataset
 from crystalcli.mechanisms.splits import Split
+from crystalcli.nouns.graph import edge_lengths
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Leak:
     """Something that two parts share.
 
     Args:
-        kind: structure, formula or run.
+        kind: structure, copy, formula or run.
         parts: the two.
         n: structures of the second part that are touched.
         example: one of them, by id.
@@ -33,6 +36,7 @@ class Leak:
         a, b = self.parts
         what = {
             "structure": f"are exact copies of {a} structures",
+            "copy": f"look like rotated, permuted or repeated copies of {a} structures",
             "formula": f"have the formula of a {a} structure",
             "run": f"come from a run that {a} structures come from too",
         }[self.kind]
@@ -49,7 +53,7 @@ def find(split: Split, ids: Sequence[str], keys: dict[str, NDArray[np.int64]]) -
     Args:
         split: the split.
         ids: names of all structures.
-        keys: for every kind (structure, formula, run) a number of every structure; equal numbers are the same thing.
+        keys: by kind (structure, copy, formula, run) a number of every structure; equal numbers are the same thing.
     """
     found = []
     for kind, key in keys.items():
@@ -58,6 +62,37 @@ def find(split: Split, ids: Sequence[str], keys: dict[str, NDArray[np.int64]]) -
             if len(shared):
                 found.append(Leak(kind, (a, b), len(shared), ids[int(shared[0])]))
     return found
+
+
+def shapes(data: GraphDataset, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for every structure, equal for crystals that differ by rotation, order of atoms or repetition only.
+
+    Compared are reduced formula, volume per atom and the first three moments of the edge lengths, to 1e-6 Å. They are
+    equal for equal crystals; that two others agree by chance is very unlikely. Structures not in ``index`` stand alone.
+
+    Args:
+        data: where the structures are, S of them.
+        index: those to look at.
+    """
+    found = np.full((len(data), 5), np.nan)
+    found[:, 0] = numbered(data.formulas())
+    for k in range(0, len(index), 512):
+        part = index[k : k + 512]
+        graph = data.batch(part, dtype=torch.float64).graph
+        owner = graph.structure_index[graph.edge_index[0]].numpy()
+        length = edge_lengths(graph).numpy()
+        count = np.maximum(np.bincount(owner, minlength=len(part)), 1)
+        volume = np.abs(torch.linalg.det(graph.cell).numpy()) ** (1 / 3)
+        atoms = graph.atom_counts.numpy() ** (1 / 3)
+        moments = [(np.bincount(owner, length**p, len(part)) / count) ** (1 / p) for p in (1, 2, 3)]
+        found[part, 1:] = np.stack([volume / atoms, *moments], axis=1)
+    rows = np.round(found / TOLERANCE) + 0.0
+    rows[np.isnan(found).any(1), 0] = -1 - np.flatnonzero(np.isnan(found).any(1))
+    return numbered(np.nan_to_num(rows).view(np.uint8))
+
+
+TOLERANCE = 1e-6
+"""Å; lengths that differ by less are equal."""
 
 
 def numbered(texts: Sequence[str] | NDArray[np.uint8]) -> NDArray[np.int64]:

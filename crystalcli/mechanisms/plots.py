@@ -114,16 +114,17 @@ def learning_curve(
             axes.axhline(mae * factor, ls=style, lw=1, color=GREY, label=f"baseline {name} (test)")
         axes.axvline(best_epoch, lw=4, color=BLUE, alpha=0.2, label=f"kept: epoch {best_epoch}")
         label = "MAE" if key == "mae" else "log loss"
-        axes.set_ylabel(f"{label} of {_words(quantity.name)}" + (f" ({unit})" if unit else ""))
+        axes.set_ylabel(f"validation {label}" + (f" ({unit})" if unit else ""))
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         _plain_log(axes)
     losses = [np.nan if r["train_loss"] is None else r["train_loss"] for r in rows]
     lower.plot(epochs, losses, "-", marker=mark, lw=1.5, color=ORANGE)
     if min(losses) > 0:
         _plain_log(lower)
-    lower.set_ylabel("training loss\n(standard deviations)")
+    lower.set_ylabel("training loss\n(std. deviations)", fontsize=9)
     lower.set_xlabel("epoch")
-    axes.set_title(title, fontsize=10)
+    lower.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_title(f"{title}; {_words(quantity.name)}", fontsize=10)
     _save(figure, path)
 
 

@@ -90,7 +90,7 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     listener.say(f"split: {sizes}; {split.how}")
     found = look_for_leaks(data, ids, split)
     for leak in found:
-        (listener.warn if leak.kind == "structure" else listener.say)(f"leak: {leak.line()}")
+        (listener.warn if leak.kind in ("structure", "copy") else listener.say)(f"leak: {leak.line()}")
     _warn_of_elements(data, split, listener)
     for q in targets:
         check_values(data, q, split, ids, listener)
@@ -169,12 +169,16 @@ def labelled(data: GraphDataset, targets: Sequence[Quantity], listener: Listener
 def look_for_leaks(data: GraphDataset, ids: Sequence[str], split: Split) -> list[leaks.Leak]:
     """Copies, formulas and runs that two parts share; runs only where frames of one file are few materials."""
     formulas = leaks.numbered(data.formulas())
-    keys = {"structure": leaks.numbered(data.structure_hashes()), "formula": formulas}
+    every = np.concatenate(list(split.parts().values()))
+    exact = leaks.numbered(data.structure_hashes())
+    keys = {"structure": exact, "copy": leaks.shapes(data, every), "formula": formulas}
     files, _ = data.runs()
     runs = leaks.numbered(files)
     if len(np.unique(formulas)) * 10 <= len(data) and len(np.unique(runs)) * 10 <= len(data):
         keys["run"] = runs
-    return leaks.find(split, ids, keys)
+    found = leaks.find(split, ids, keys)
+    exact_parts = {x.parts: x.n for x in found if x.kind == "structure"}
+    return [x for x in found if x.kind != "copy" or x.n > exact_parts.get(x.parts, 0)]
 
 
 def _values(data: GraphDataset, quantity: Quantity) -> NDArray[np.float64]:

@@ -276,3 +276,25 @@ def test_given_caches_are_the_parts(tmp_path: Path) -> None:
     assert any(
         w == 'leak: 7 test structures are exact copies of train structures (e.g. test:salt "00", ClNa)' for w in heard
     )
+
+
+def test_copies_in_other_clothes_are_found(tmp_path: Path) -> None:
+    """Rotated, permuted, repeated, shifted: the same crystal under another id in another part."""
+    originals = small_cache.crystals(20)
+    rotated = originals[0].copy()
+    rotated.rotate(37, (1, 2, 3), rotate_cell=True)
+    shifted = originals[3].copy()
+    shifted.translate((0.3, 0.1, 0.2))
+    copies = [rotated, originals[1][[1, 0]], originals[2] * (2, 1, 2), shifted]
+    strained = originals[4].copy()
+    strained.set_cell(strained.cell * 1.001, scale_atoms=True)
+    cache = small_cache.write(tmp_path / "g.h5", structures=[*originals, *copies, strained])
+    from crystalcli.mechanisms.dataset import GraphDataset
+
+    ids = list(GraphDataset.open([cache]).ids)
+    (tmp_path / "s.json").write_text(json.dumps({"train": ids[:15], "val": ids[15:20], "test": ids[20:]}))
+    found = training.describe(plan(cache, tmp_path, split=SplitPlan(file=str(tmp_path / "s.json"))), Listener())[
+        "leaks"
+    ]
+    assert [(x["n"], x["parts"]) for x in found if x["kind"] == "copy"] == [(4, ["train", "test"])]
+    assert not [x for x in found if x["kind"] == "structure"]

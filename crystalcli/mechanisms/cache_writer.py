@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -22,11 +21,11 @@ from numpy.typing import NDArray
 from crystalcli import __version__
 from crystalcli.mechanisms import files
 from crystalcli.mechanisms.cache import FAILURE_KEYS, FORMAT, VERSION, Column, GraphCache, GraphRecipe
-from crystalcli.mechanisms.cache_packing import COUNTS, SHIFTS, PackedGraph, narrow, pack
+from crystalcli.mechanisms.cache_packing import COUNTS, SHIFTS, PackedGraph, pack
+from crystalcli.mechanisms.spool import BLOCK, Spool
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UsageError
 
-_BLOCK = 1 << 24
 _MARGIN = 1 << 20
 
 
@@ -42,15 +41,15 @@ class CacheWriter:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._flat = {
-                "structures/sha256": _Spool(path.parent, (np.uint8,), (32,)),
-                "structures/graph_sha256": _Spool(path.parent, (np.uint8,), (32,)),
-                "structures/cell": _Spool(path.parent, (np.float64,), (3, 3)),
-                "structures/pbc": _Spool(path.parent, (np.uint8,), (3,)),
-                "atoms/positions": _Spool(path.parent, (np.float64,), (3,)),
-                "atoms/atomic_numbers": _Spool(path.parent, (np.uint8,), ()),
-                "atoms/degree": _Spool(path.parent, COUNTS, ()),
-                "edges/neighbor": _Spool(path.parent, COUNTS, ()),
-                "edges/shift": _Spool(path.parent, SHIFTS, (3,)),
+                "structures/sha256": Spool(path.parent, (np.uint8,), (32,)),
+                "structures/graph_sha256": Spool(path.parent, (np.uint8,), (32,)),
+                "structures/cell": Spool(path.parent, (np.float64,), (3, 3)),
+                "structures/pbc": Spool(path.parent, (np.uint8,), (3,)),
+                "atoms/positions": Spool(path.parent, (np.float64,), (3,)),
+                "atoms/atomic_numbers": Spool(path.parent, (np.uint8,), ()),
+                "atoms/degree": Spool(path.parent, COUNTS, ()),
+                "edges/neighbor": Spool(path.parent, COUNTS, ()),
+                "edges/shift": Spool(path.parent, SHIFTS, (3,)),
             }
         except OSError as problem:
             raise files.environment_problem(problem, path) from problem
@@ -116,7 +115,7 @@ class CacheWriter:
         self._append({"structures/sha256": cache.hashes, "structures/graph_sha256": cache.graph_hashes})
         self._append({"structures/cell": cache.cell, "structures/pbc": cache.pbc.astype(np.uint8)})
         for name, values in large.items():
-            step = max(1, _BLOCK // max(1, values.itemsize * int(np.prod(values.shape[1:]))))
+            step = max(1, BLOCK // max(1, values.itemsize * int(np.prod(values.shape[1:]))))
             for start in range(0, len(values), step):
                 self._append({name: values[start : start + step]})
         for name, column in cache.tags.items():
@@ -203,7 +202,7 @@ class CacheWriter:
         theirs = {n for n in parts if n.startswith("atoms/fields/")}
         if not self._ids:
             for name in sorted(theirs - mine):
-                self._flat[name] = _Spool(self.path.parent, (np.float64,), parts[name].shape[1:])
+                self._flat[name] = Spool(self.path.parent, (np.float64,), parts[name].shape[1:])
         elif mine != theirs:
             raise InputError(f"has per-site fields {sorted(theirs)}, others have {sorted(mine)}", code="fields")
 
@@ -213,53 +212,6 @@ class CacheWriter:
                 self._flat[name].append(values)
         except OSError as problem:
             raise files.environment_problem(problem, self.path) from problem
-
-
-class _Spool:
-    """Rows that grow in an unnamed file, in the narrowest type that has held them all."""
-
-    def __init__(self, folder: Path, types: Sequence[type[np.generic]], tail: tuple[int, ...]) -> None:
-        self.file = _unnamed(folder)
-        self._folder, self._types, self._tail = folder, tuple(types), tail
-        self._integers = tuple(t for t in self._types if issubclass(t, np.integer))
-        self._level = self.rows = 0
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self._types[self._level])
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.rows, *self._tail)
-
-    @property
-    def n_bytes(self) -> int:
-        return int(np.prod(self.shape)) * self.dtype.itemsize
-
-    def append(self, values: NDArray[Any]) -> None:
-        if len(self._types) > 1 and values.dtype != self.dtype:
-            level = self._types.index(narrow(values, self._integers).dtype.type)
-            if level > self._level:
-                self._widen(level)
-        self.file.write(np.ascontiguousarray(values, dtype=self.dtype).tobytes())
-        self.rows += len(values)
-
-    def _widen(self, level: int) -> None:
-        wider = _unnamed(self._folder)
-        self.file.seek(0)
-        while block := self.file.read(_BLOCK):
-            wider.write(np.frombuffer(block, self.dtype).astype(self._types[level]).tobytes())
-        self.file.close()
-        self.file, self._level = wider, level
-
-    def copy_into(self, out: IO[bytes], offset: int) -> None:
-        self.file.seek(0)
-        out.seek(offset)
-        shutil.copyfileobj(self.file, out, _BLOCK)
-
-
-def _unnamed(folder: Path) -> IO[bytes]:
-    return tempfile.TemporaryFile(dir=folder)
 
 
 def write_cache(  # noqa: PLR0917

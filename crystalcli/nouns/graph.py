@@ -95,13 +95,13 @@ def edge_vectors(graph: CrystalGraph) -> Tensor:
     shift = graph.cell_shifts
     structure = graph.structure_index.index_select(0, centre)
     offset = (shift.unsqueeze(1) @ graph.cell.index_select(0, structure)).squeeze(1)
-    vectors: Tensor = graph.positions.index_select(0, neighbor) - graph.positions.index_select(0, centre) + offset
-    return vectors
+    return graph.positions.index_select(0, neighbor) - graph.positions.index_select(0, centre) + offset
 
 
 def edge_lengths(graph: CrystalGraph) -> Tensor:
     """Length of every edge, (E,) Å."""
-    return torch.linalg.vector_norm(edge_vectors(graph), dim=-1)
+    lengths: Tensor = torch.linalg.vector_norm(edge_vectors(graph), dim=-1)
+    return lengths
 
 
 def sum_over_neighbors(graph: CrystalGraph, messages: Tensor) -> Tensor:

@@ -38,9 +38,9 @@ def _version(asked: bool) -> None:
 @app.callback()
 def crystal(  # the root's --version and --debug are read elsewhere
     ctx: typer.Context,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")
-    ] = False,  # noqa: ARG001
+    ] = False,
     no_plugins: Annotated[bool, typer.Option("--no-plugins", help="only the parts that come with crystal")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,  # noqa: ARG001
 ) -> None:

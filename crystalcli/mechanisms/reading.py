@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os.path import splitext
 from pathlib import Path
 
 from crystalcli.mechanisms.readers import claimed_by
@@ -62,7 +63,7 @@ def plan(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> ReadPlan:
         UsageError: a broken ``id_prop.csv`` (with its line), or a table with several CIF columns and none chosen.
     """
     notes = []
-    for table in dict.fromkeys(p.parent / id_prop.TABLE for p in paths):
+    for table in (folder / id_prop.TABLE for folder in dict.fromkeys(p.parent for p in paths)):
         if table.is_file():
             given = [p for p in paths if p.parent == table.parent]
             notes += id_prop.load(table).notes({stem(p) for p in given} | {p.name for p in given})
@@ -147,7 +148,7 @@ class Ids:
 
 def stem(path: Path) -> str:
     """Name of the file without its ending (and ``.gz``)."""
-    return Path(without_gz(path.name)).stem or path.name
+    return splitext(without_gz(path.name))[0]
 
 
 def _items(path: Path, options: ReadOptions) -> Iterator[Entry | InputError]:

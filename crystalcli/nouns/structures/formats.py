@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from os.path import splitext
 from pathlib import Path
 
 from crystalcli.nouns.structures.entry import Entry
@@ -51,7 +52,7 @@ def without_gz(name: str) -> str:
 def format_of(path: Path) -> str | None:
     """Name of the module that reads ``path``, or none."""
     name = without_gz(path.name).lower()
-    ending = Path(name).suffix
+    ending = splitext(name)[1]
     if ending in _BY_ENDING:
         return _BY_ENDING[ending]
     return next((f for start, f in _BY_NAME.items() if name.startswith(start)), None)

@@ -46,6 +46,9 @@ class Collected:
 
 def ahead(make: Callable[[NDArray[np.int64]], Batch], pieces: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
     """Yield ``make(piece)`` in order, each gathered by a thread while the one before is worked on."""
+    if len(pieces) < 2:
+        yield from map(make, pieces)
+        return
     with ThreadPoolExecutor(max_workers=1) as pool:
         waiting: list[Future[Batch]] = []
         try:

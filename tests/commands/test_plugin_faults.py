@@ -52,10 +52,10 @@ def test_help_works_and_is_as_fast(zoo: Path) -> None:
     times = []
     for plugins in ("", "plugins"):
         start = time.perf_counter()
-        done = crystal(zoo, "--help", plugins=plugins)
+        done = crystal(zoo, "--help", plugins=plugins, CRYSTAL_PLUGIN_TIMEOUT="20")
         times.append(time.perf_counter() - start)
         assert (done.returncode, done.stderr) == (0, "")
-    assert times[1] < times[0] + 1.0
+    assert times[1] < times[0] + 10.0, "the program's own help must not wait for the plugin that sleeps 30 s"
     done = crystal(zoo, "train", "--help")
     assert done.returncode == 2, "the default head has two owners in this zoo"
     assert "head 'crystal': both crystal-graphs" in done.stderr

@@ -89,7 +89,8 @@ def measure(arrays: list[GraphArrays], repeats: int) -> dict[str, object]:
     labels = {"target": Labels(target, torch.ones(graph.n_structures, dtype=torch.bool))}
     optimizers = [torch.optim.AdamW(m.parameters(), 1e-3) for m in (model, twin)]
     table = graph.edge_index[1].view(-1, 12)
-    u = gaussians(edge_lengths(graph)).view(len(table), 12, -1)
+    # the released code makes its Gaussians in float64 and stores them as float32: tiny ones become denormal
+    u = gaussians(edge_lengths(graph).double()).float().view(len(table), 12, -1)
     counts = graph.atom_counts.tolist()
 
     def ours() -> None:

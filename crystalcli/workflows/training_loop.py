@@ -18,6 +18,7 @@ from crystalcli.mechanisms.dataset import Batch
 from crystalcli.mechanisms.display import shown
 from crystalcli.mechanisms.ema import AveragedModel
 from crystalcli.mechanisms.model import CrystalModel
+from crystalcli.mechanisms.recalibration import recalibrate
 from crystalcli.mechanisms.run_folder import RunFolder
 from crystalcli.mechanisms.schedules import Plateau, Schedule
 from crystalcli.mechanisms.stopping import Stop
@@ -181,6 +182,7 @@ class Trainer:
         p, plan = self.progress, self.plan
         train_loss, lr = p.loss_sum / p.loss_n, self.optimizer.param_groups[0]["lr"]
         errors: dict[str, metrics.Errors | metrics.ClassErrors] = {}
+        recalibrate(self.evaluated, self.prepared.data, self.prepared.split.train)
         if len(self.prepared.split.val):
             errors = self.validation_errors()
         score = self.score(errors) if errors else train_loss

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 
 class AveragedModel:
-    """Average of a model's parameters; buffers (batch-norm statistics, tables) are copied.
+    """Average of a model's parameters and of the running statistics that go with them; other buffers are copied.
+
+    Statistics of the last weights do not fit averaged ones: with them the average is worse than either.
 
     Args:
         model: the model that is trained.
@@ -27,8 +29,16 @@ class AveragedModel:
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after optimiser step ``step`` (counted from 0)."""
         keep = min(self.decay, (1.0 + step) / (10.0 + step))
-        averages: list[Tensor] = list(self.module.parameters())
-        weights: list[Tensor] = list(model.parameters())
-        torch._foreach_lerp_(averages, weights, 1.0 - keep)
-        for ours, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
-            ours.copy_(theirs)
+        averages: list[Tensor] = [*self.module.parameters(), *_statistics(self.module)]
+        torch._foreach_lerp_(averages, [*model.parameters(), *_statistics(model)], 1.0 - keep)
+        for (name, ours), theirs in zip(self.module.named_buffers(), model.buffers(), strict=True):
+            if not _is_statistic(name):
+                ours.copy_(theirs)
+
+
+def _is_statistic(name: str) -> bool:
+    return name.endswith(("running_mean", "running_var"))
+
+
+def _statistics(model: nn.Module) -> list[Tensor]:
+    return [b for name, b in model.named_buffers() if _is_statistic(name)]

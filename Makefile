@@ -35,6 +35,10 @@ lint: $(VENV)/.develop
 
 check: lint test
 
+# Completions and man pages, from the command tree.
+pages: $(VENV)/.develop
+	$(BIN)/python -m crystalcli.commands.pages .
+
 bench: $(VENV)/.develop
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 

@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command("build-graphs", cls=plugin_command(_chosen))(build_graphs)
 
 
-def build_graphs(  # noqa: PLR0917 - one parameter per flag
+def build_graphs(
     ctx: typer.Context,
     inputs: Annotated[
         list[str],

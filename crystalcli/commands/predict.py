@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command("predict", cls=CrystalCommand)(predict)
 
 
-def predict(  # noqa: PLR0917 - one parameter per flag
+def predict(
     model: Annotated[Path, typer.Argument(help="model file, or the folder of the run that made it")],
     inputs: Annotated[list[str], typer.Argument(help="files, folders, quoted globs, lists or graph caches")],
     output: Annotated[

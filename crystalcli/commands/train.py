@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
     app.command("train", cls=plugin_command(_chosen))(train)
 
 
-def train(  # noqa: PLR0917 - one parameter per flag
+def train(
     ctx: typer.Context,
     caches: Annotated[list[Path] | None, typer.Argument(help="graph caches, read as one; default graphs.h5")] = None,
     arch: Annotated[str, typer.Option(autocompletion=names("architecture"), help="architecture")] = "cgcnn",
@@ -105,8 +105,11 @@ def train(  # noqa: PLR0917 - one parameter per flag
         int, typer.Option(help="stop after so many epochs without gain; 0: never", min=0, rich_help_panel=RECIPE)
     ] = 0,
     residual_of: Annotated[
-        Literal["none", "mean", "elements", "pairs"],
-        typer.Option(help="baseline that the model corrects", rich_help_panel=RECIPE),
+        Literal["auto", "none", "mean", "elements", "pairs"],
+        typer.Option(
+            help="baseline that the model corrects; auto: that with the least leave-one-out error",
+            rich_help_panel=RECIPE,
+        ),
     ] = "none",
     checkpoint_every: Annotated[
         float, typer.Option(help="seconds between two training states", min=0.0, rich_help_panel=RECIPE)

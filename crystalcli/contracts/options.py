@@ -14,6 +14,7 @@ Types: ``int``, ``float``, ``bool``, ``str`` and ``Literal`` of strings. Loads n
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -93,12 +94,17 @@ def _checked(spec: OptionSpec, value: Any, owner: str) -> Any:
         value = float(value)
     if not isinstance(value, spec.type) or (spec.type is not bool and isinstance(value, bool)):
         raise UsageError(f"{said} must be {spec.type.__name__}, not {value!r}")
-    if spec.type in (int, float):
-        if value != value or (spec.min is not None and value < spec.min) or (spec.max is not None and value > spec.max):
-            low = "-∞" if spec.min is None else f"{spec.min:g}"
-            high = "∞" if spec.max is None else f"{spec.max:g}"
-            raise UsageError(f"{said} is {value!r}, outside {low} … {high} {spec.unit}".rstrip())
+    if spec.type in (int, float) and not _within(spec, value):
+        low = "-∞" if spec.min is None else f"{spec.min:g}"
+        high = "∞" if spec.max is None else f"{spec.max:g}"
+        raise UsageError(f"{said} is {value!r}, outside {low} … {high} {spec.unit}".rstrip())
     return value
+
+
+def _within(spec: OptionSpec, value: float) -> bool:
+    low = -math.inf if spec.min is None else spec.min
+    high = math.inf if spec.max is None else spec.max
+    return not math.isnan(value) and low <= value <= high
 
 
 def to_dict(options: Any) -> dict[str, Any]:

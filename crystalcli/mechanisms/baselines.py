@@ -34,7 +34,11 @@ MODELS: dict[str, type[LinearBaseline]] = {c.name: c for c in (MeanBaseline, Ele
 NAMES = tuple(MODELS)
 """Names of the baselines, simplest first."""
 
-PENALTIES = {"mean": (0.0,), "elements": (1e-6,), "pairs": (1e-3, 1e-5, 1e-4, 1e-2, 1e-1)}
+PENALTIES = {
+    "mean": (0.0,),
+    "elements": (1e-6, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0),
+    "pairs": (1e-3, 1e-5, 1e-4, 1e-2, 1e-1),
+}
 """λ to choose from, on standardised features."""
 
 REACHES = (6.0, 5.0, 4.0)

@@ -214,7 +214,7 @@ class CacheWriter:
             raise files.environment_problem(problem, self.path) from problem
 
 
-def write_cache(  # noqa: PLR0917
+def write_cache(
     path: Path,
     recipe: GraphRecipe,
     ids: Sequence[str],

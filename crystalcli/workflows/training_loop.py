@@ -126,6 +126,8 @@ class Trainer:
             NumericalFailure: a loss or gradient that is not a number. Stopped: asked to stop; a state was kept.
         """
         p, recipe = self.progress, self.plan.recipe
+        if p.step == 0 and self.prepared.zeroth and len(self.prepared.split.val):
+            self._keep_untrained()
         while p.epoch < recipe.epochs and not (recipe.patience and p.waited >= recipe.patience):
             start = time.monotonic()
             self._epoch()
@@ -136,6 +138,12 @@ class Trainer:
                 self._stop_if_asked()
         self.model.load_state_dict(self.best)
         self.model.eval()
+
+    def _keep_untrained(self) -> None:
+        """Take the zeroth term alone as the first best: training is kept only where it beats it in validation."""
+        errors = self.validation_errors()
+        self.progress.best, self.best = self.score(errors), _copied(self.evaluated)
+        self.listener.say(f"zeroth term alone  {self._errors_line(errors)}")
 
     def _epoch(self) -> None:
         p = self.progress
@@ -226,13 +234,16 @@ class Trainer:
             )
         )
 
-    def _line(self, row: Mapping[str, Any], errors: Mapping[str, Any], better: bool, seconds: float) -> str:
+    def _errors_line(self, errors: Mapping[str, metrics.Errors | metrics.ClassErrors]) -> str:
         unit = {q.name: q for q in self.prepared.targets}
-        parts = [
+        return "  ".join(
             f"val {'' if len(errors) == 1 else t + ' '}"
             + (f"MAE {shown(e.mae, unit[t])}" if isinstance(e, metrics.Errors) else f"accuracy {e.accuracy:.4f}")
             for t, e in errors.items()
-        ]
+        )
+
+    def _line(self, row: Mapping[str, Any], errors: Mapping[str, Any], better: bool, seconds: float) -> str:
+        parts = [self._errors_line(errors)] if errors else []
         numbers = "  ".join([f"train loss {row['train_loss']:.4g}", *parts, f"lr {row['lr']:.2g}", f"{seconds:.1f} s"])
         return f"epoch {row['epoch']}/{self.plan.recipe.epochs}  {numbers}" + ("  best" if better and errors else "")
 

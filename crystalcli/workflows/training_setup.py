@@ -10,7 +10,7 @@ import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms import baselines, leaks
+from crystalcli.mechanisms import leaks
 from crystalcli.mechanisms.dataset import GraphDataset
 from crystalcli.mechanisms.evaluation import Zeroth
 from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
@@ -20,6 +20,7 @@ from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError, did_you
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 from crystalcli.workflows.training_split import Material, choose
+from crystalcli.workflows.training_zeroth import zeroth_terms
 
 OUTLIER = 100.0
 """A label further from the median than this many robust standard deviations is worth a warning."""
@@ -94,7 +95,7 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     _warn_of_elements(data, split, listener)
     for q in targets:
         check_values(data, q, split, ids, listener)
-    return _with_model(plan, data, ids, targets=targets, split=split, found=found, device=device)
+    return _with_model(plan, data, ids, targets=targets, split=split, found=found, device=device, listener=listener)
 
 
 def _with_model(
@@ -106,14 +107,10 @@ def _with_model(
     split: Split,
     found: list[leaks.Leak],
     device: torch.device,
+    listener: Listener,
 ) -> Prepared:
     names = [q.name for q in targets]
-    fitted, zeroth = {}, {}
-    if plan.recipe.residual_of != "none":
-        rest = np.concatenate([split.val, split.test])
-        for name in names:
-            # what the network learns must be as large as on new structures: leave-one-out values for the training part
-            fitted[name], zeroth[name] = baselines.zeroth_term(plan.recipe.residual_of, data, split.train, name, rest)
+    fitted, zeroth = zeroth_terms(plan.recipe.residual_of, data, split, names, listener)
     spec = ModelSpec(
         graph=PartChoice(data.recipe.featurizer, data.recipe.options),
         embedding=PartChoice(data.recipe.featurizer, plan.embed_options),

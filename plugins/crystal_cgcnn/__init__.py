@@ -111,7 +111,7 @@ LCGCN = Architecture(
     options=LcgcnOptions,
     build=_convolutions,
     partner_options={"crystal": {"pool": "fcmax", "pool_norm": "batch"}, "cgcnn": {"atom_features": "learned"}},
-    recipe=Recipe(loss="mse", lr=3e-3, batch_size=16, epochs=30, schedule="one-cycle", residual_of="pairs"),
+    recipe=Recipe(loss="mse", lr=3e-3, batch_size=16, epochs=30, schedule="one-cycle", residual_of="auto"),
     requires=frozenset({"edge-features"}),
     provides=frozenset({"nodes"}),
     references=(LCGCN_PAPER,),

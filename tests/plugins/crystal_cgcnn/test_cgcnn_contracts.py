@@ -1,6 +1,6 @@
 """The parts of the package keep the contracts."""
 
-# ruff: noqa: RUF012 - attributes of a test class are never changed
+
 
 from crystal_cgcnn import CGCNN, CRYSTAL, LCGCN, NEAREST, RADIUS
 

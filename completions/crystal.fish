@@ -67,7 +67,7 @@ complete -c crystal -n '__crystal_at train' -l gamma -x -a '(__crystal_ask)' -d 
 complete -c crystal -n '__crystal_at train' -l clip -x -a '(__crystal_ask)' -d 'largest gradient norm; 0: any'
 complete -c crystal -n '__crystal_at train' -l ema -x -a '(__crystal_ask)' -d 'decay of the weight average; 0: none'
 complete -c crystal -n '__crystal_at train' -l patience -x -a '(__crystal_ask)' -d 'stop after so many epochs without gain; 0: never'
-complete -c crystal -n '__crystal_at train' -l residual-of -x -a 'none mean elements pairs' -d 'baseline that the model corrects'
+complete -c crystal -n '__crystal_at train' -l residual-of -x -a 'auto none mean elements pairs' -d 'baseline that the model corrects; auto: that with the least leave-one-out error'
 complete -c crystal -n '__crystal_at train' -l checkpoint-every -x -a '(__crystal_ask)' -d 'seconds between two training states'
 complete -c crystal -n '__crystal_at train' -l seed -x -a '(__crystal_ask)' -d 'seed of everything random; same seed, same bits'
 complete -c crystal -n '__crystal_at train' -l device -x -a '(__crystal_ask)' -d 'auto, cpu, cuda, cuda:1, mps'

@@ -1,0 +1,72 @@
+"""Which zeroth term ``auto`` takes."""
+
+from pathlib import Path
+
+import ase
+import ase.build
+import numpy as np
+import pytest
+from mechanisms.some_datasets import dataset
+
+from crystalcli.mechanisms.splits import Split
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.workflows.training_plan import Listener
+from crystalcli.workflows.training_zeroth import zeroth_terms
+
+
+def halves(n: int) -> Split:
+    order = np.arange(n)
+    return Split(order[: n // 2], order[n // 2 : 3 * n // 4], order[3 * n // 4 :], "by hand")
+
+
+def shaken(n: int) -> list[ase.Atoms]:
+    rng = np.random.default_rng(0)
+    crystals = []
+    for _ in range(n):
+        atoms = ase.build.bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+        atoms.positions += rng.normal(0, 0.1, (8, 3))
+        crystals.append(atoms)
+    return crystals
+
+
+def chosen(data: object, n: int) -> tuple[set[str], list[str]]:
+    said: list[str] = []
+    fitted, _ = zeroth_terms("auto", data, halves(n), ["e"], Listener(say=said.append))  # type: ignore[arg-type]
+    return {b.name for b in fitted.values()}, said
+
+
+def test_distances_decide_and_pairs_are_taken(tmp_path: Path) -> None:
+    crystals = shaken(60)
+    energy = []
+    for atoms in crystals:
+        d = atoms.get_all_distances(mic=True)[np.triu_indices(8, 1)]
+        energy.append(np.exp(-(d[d < 3.6] - 2.0)).sum())
+    names, said = chosen(dataset(tmp_path, crystals, {"e": np.array(energy)}), 60)
+    assert names == {"pairs"}
+    assert "residual of: pairs" in said[-1]
+
+
+def test_noise_is_left_to_the_mean(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).normal(size=40)
+    names, said = chosen(dataset(tmp_path, shaken(40), {"e": noise}), 40)
+    assert names == set()
+    assert "none" in said[-1]
+
+
+def test_many_elements_are_not_for_pairs(tmp_path: Path) -> None:
+    metals = [ase.build.bulk(s, "fcc", a=4.0) for s in ("Cu", "Ag", "Au", "Ni", "Pd", "Pt", "Al", "Pb", "Ca", "Sr") * 6]
+    number = np.array([float(a.numbers[0]) for a in metals])
+    names, _ = chosen(dataset(tmp_path, metals, {"e": number}), 60)
+    assert names == {"elements"}
+
+
+def test_what_is_named_is_taken_or_refused(tmp_path: Path) -> None:
+    data = dataset(tmp_path, shaken(20), {"e": np.random.default_rng(2).normal(size=20)})
+    fitted, zeroth = zeroth_terms("mean", data, halves(20), ["e"], Listener())
+    true = data.columns["e"].values
+    assert fitted["e"].name == "mean"
+    # leave-one-out in the training part: the mean of the nine others
+    assert zeroth["e"][0] == pytest.approx(true[1:10].mean())
+    assert zeroth["e"][-1] == pytest.approx(true[:10].mean())
+    with pytest.raises(UsageError, match="no baseline 'cubes'"):
+        zeroth_terms("cubes", data, halves(20), ["e"], Listener())

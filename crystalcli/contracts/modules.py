@@ -27,7 +27,6 @@ class DistinctRows:
     counts: Tensor
 
 
-@dataclass(frozen=True)
 class Features:
     """Features of a graph.
 
@@ -36,13 +35,25 @@ class Features:
         edges: (E, K), or none.
         envelope: (E,) smooth cutoff f_c(r) in 0 … 1 that every message must be multiplied with, or none. An
             architecture that honours it gives outputs that do not jump when an edge comes or goes.
-        distinct: the same edges without repetition, where the featurizer knows; for speed only.
+        distinct: the edges without repetition, where the featurizer knows; ``edges`` is written out when asked for.
     """
 
-    nodes: Tensor
-    edges: Tensor | None = None
-    envelope: Tensor | None = None
-    distinct: DistinctRows | None = None
+    def __init__(
+        self,
+        nodes: Tensor,
+        edges: Tensor | None = None,
+        envelope: Tensor | None = None,
+        distinct: DistinctRows | None = None,
+    ) -> None:
+        self.nodes, self.envelope, self.distinct = nodes, envelope, distinct
+        self._edges = edges
+
+    @property
+    def edges(self) -> Tensor | None:
+        """Edge features (E, K), or none."""
+        if self._edges is None and self.distinct is not None:
+            self._edges = self.distinct.rows.index_select(0, self.distinct.index)
+        return self._edges
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,8 @@ class ConvolutionStack(nn.Module):
 
     def forward(self, graph: CrystalGraph, features: Features) -> Embedding:
         """Embed every atom, (N, F)."""
-        assert features.edges is not None  # the record requires edge features
         nodes = self.embed(features.nodes)
         plan = plan_for(graph, features) if self.fast else None
         for convolution in self.convolutions:
-            nodes = convolution(graph, nodes, features.edges, features.envelope, plan)
+            nodes = convolution(graph, nodes, features, plan)
         return Embedding(nodes)

@@ -25,8 +25,7 @@ class CgcnnFeatures(nn.Module):
         """Features of a batch."""
         lengths, nodes = edge_lengths(graph), self.elements(graph.atomic_numbers)
         distinct = distinct_rows(graph, lengths, self.basis)
-        edges = self.basis(lengths) if distinct is None else distinct.rows.index_select(0, distinct.index)
-        return Features(nodes, edges, distinct=distinct)
+        return Features(nodes, self.basis(lengths) if distinct is None else None, distinct=distinct)
 
 
 class RadiusFeatures(nn.Module):

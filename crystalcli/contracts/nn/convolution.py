@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from crystalcli.contracts.modules import Features
 from crystalcli.contracts.nn.edge_plan import EdgePlan
 from crystalcli.contracts.nn.gate_sum import GateSum, edge_statistics
 from crystalcli.contracts.nn.norms import BatchNorm, Norm, normalization
@@ -67,34 +68,28 @@ class GatedConvolution(nn.Module):
         """Whether a plan of the edges can be used: softplus, and batch norm or none."""
         return isinstance(self.activation, nn.Softplus) and not isinstance(self.norm_edges, nn.LayerNorm)
 
-    def forward(
-        self,
-        graph: CrystalGraph,
-        nodes: Tensor,
-        edges: Tensor,
-        envelope: Tensor | None = None,
-        plan: EdgePlan | None = None,
-    ) -> Tensor:
-        """Update (N, F) nodes from (E, K) edge features and the (E,) envelope, or along the plan of the same edges."""
+    def forward(self, graph: CrystalGraph, nodes: Tensor, features: Features, plan: EdgePlan | None = None) -> Tensor:
+        """Update (N, F) nodes from edge features and their envelope, or along the plan of the same edges."""
         if plan is not None and self.has_fast_path and nodes.dtype == torch.float32:
             summed = self._planned(nodes, plan)
         else:
-            summed = self._summed(graph, nodes, edges, envelope)
+            summed = self._summed(graph, nodes, features)
         result: Tensor = self.outer(nodes + self.norm_nodes(self.scale * summed))
         return result
 
-    def _summed(self, graph: CrystalGraph, nodes: Tensor, edges: Tensor, envelope: Tensor | None) -> Tensor:
+    def _summed(self, graph: CrystalGraph, nodes: Tensor, features: Features) -> Tensor:
         """Summed messages of every atom, (N, F)."""
+        assert features.edges is not None  # the record of an architecture with convolutions requires edge features
         f = self.node_dim
         w = self.linear.weight
         centre = nn.functional.linear(nodes, w[:, :f], self.linear.bias)
         neighbor = nn.functional.linear(nodes, w[:, f : 2 * f])
-        z = nn.functional.linear(edges, w[:, 2 * f :])
+        z = nn.functional.linear(features.edges, w[:, 2 * f :])
         z = z + centre.index_select(0, graph.edge_index[0]) + neighbor.index_select(0, graph.edge_index[1])
         p, q = self.norm_edges(z).chunk(2, dim=-1)
         messages = torch.sigmoid(p) * self.activation(q)
-        if envelope is not None:
-            messages = messages * envelope.unsqueeze(-1)
+        if features.envelope is not None:
+            messages = messages * features.envelope.unsqueeze(-1)
         return sum_over_neighbors(graph, messages)
 
     def _planned(self, nodes: Tensor, plan: EdgePlan) -> Tensor:

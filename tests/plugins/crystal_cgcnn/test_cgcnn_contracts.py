@@ -1,7 +1,5 @@
 """The parts of the package keep the contracts."""
 
-
-
 from crystal_cgcnn import CGCNN, CRYSTAL, LCGCN, NEAREST, RADIUS
 
 from crystalcli.testing import ArchitectureContract, FeaturizerContract, HeadContract

@@ -9,7 +9,7 @@ import pytest
 import torch
 from reference.cgcnn import PlainConvolution, gaussians, like, padded
 
-from crystalcli.contracts.modules import Labels
+from crystalcli.contracts.modules import Features, Labels
 from crystalcli.contracts.nn.convolution import GatedConvolution
 from crystalcli.contracts.nn.edge_plan import plan_for
 from crystalcli.contracts.records import Statistics
@@ -76,8 +76,8 @@ def test_a_convolution_by_hand() -> None:
         1.0 + math.log(1 + math.exp(1.65)) / (1 + math.exp(0.8)),
         2.0 + math.log(1 + math.exp(2.7)) / (1 + math.exp(-1.5)),
     ]
-    assert convolution(graph, nodes, edges).flatten().tolist() == pytest.approx(expected, rel=1e-12)
-    halved = convolution(graph, nodes, edges, torch.tensor([0.5, 0.0]).double()).flatten().tolist()
+    assert convolution(graph, nodes, Features(nodes, edges)).flatten().tolist() == pytest.approx(expected, rel=1e-12)
+    halved = convolution(graph, nodes, Features(nodes, edges, torch.tensor([0.5, 0.0]).double())).flatten().tolist()
     assert halved == pytest.approx([1.0 + (expected[0] - 1.0) / 2, 2.0], rel=1e-12)
 
 

@@ -100,6 +100,7 @@ CGCNN = Architecture(
     summary="crystal graph convolutions with batch norm, as released",
     options=CgcnnOptions,
     build=_convolutions,
+    recipe=Recipe(lr=5e-3, weight_decay=0.01, batch_size=128, epochs=150, ema=0.995),
     requires=frozenset({"edge-features"}),
     provides=frozenset({"nodes"}),
     references=(CGCNN_PAPER,),

@@ -76,7 +76,7 @@ def build_graphs(
         reading=ReadOptions(cif_column=cif_column, id_column=id_column),
     )
     resolved = resolve(plan)
-    for note in resolved.reading.notes:
+    for note in resolved.reading.notes if resolved.requests is not None else ():
         face.say(note)
     if dry_run:
         _show_plan(face, resolved)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from os.path import abspath
 from pathlib import Path
 
 from crystalcli.mechanisms.readers import found_in_folder
@@ -16,7 +17,7 @@ _MAGIC = frozenset("*?[")
 
 
 def expand(inputs: Sequence[str]) -> list[Path]:
-    """Return the files that ``inputs`` mean, each once, in the order typed.
+    """Return the files that ``inputs`` mean, each once however it is spelled, in the order typed.
 
     A folder means the structure files in it and below, in sorted order (hidden ones left out); a folder with an
     ``id_prop.csv`` means the files that the table lists, missing ones too, and the other structure files in it. A name
@@ -28,7 +29,10 @@ def expand(inputs: Sequence[str]) -> list[Path]:
     Raises:
         UsageError: a list that cannot be read, or a broken ``id_prop.csv``.
     """
-    return list(dict.fromkeys(_each(inputs)))
+    found: dict[str, Path] = {}
+    for path in _each(inputs):
+        found.setdefault(abspath(path), path)  # noqa: PTH100 - resolve() asks the disk, for each of 100,000 names
+    return list(found.values())
 
 
 def _each(inputs: Iterable[str]) -> Iterator[Path]:

@@ -77,14 +77,27 @@ def read_file(path: Path, name: str = "", options: ReadOptions = DEFAULTS) -> It
 
     Every entry has passed :func:`crystalcli.nouns.structures.check.check` and carries the label that an
     ``id_prop.csv`` in the same folder gives to its id or, if it is alone in its file, to the file's stem or name.
-    Ids are unique inside the file.
+    Ids are unique inside the file. What is no Unicode in names and texts is replaced by an escape.
 
     Args:
         path: the file.
         name: id of the file from :func:`plan`; its stem by default.
         options: choices for formats that need them.
     """
-    name = name or stem(path)
+    for item in _read_file(path, name or stem(path), options):
+        if isinstance(item, Failure):
+            yield replace(item, path=_storable(item.path), id=_storable(item.id))
+        else:
+            tags = {_storable(k): _storable(v) for k, v in item.tags.items()}
+            yield replace(item, source=_storable(item.source), id=_storable(item.id), tags=tags)
+
+
+def _storable(text: str) -> str:
+    """Text that every format can hold: no bytes of a file's name that are no UTF-8, no halves of a UTF-16 pair."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def _read_file(path: Path, name: str, options: ReadOptions) -> Iterator[Entry | Failure]:
     ids = Ids()
     try:
         table = path.parent / id_prop.TABLE

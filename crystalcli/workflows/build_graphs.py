@@ -19,6 +19,7 @@ from crystalcli.mechanisms.cache_writer import CacheWriter
 from crystalcli.mechanisms.inputs import expand
 from crystalcli.mechanisms.labels import Audit, Labelled
 from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.readers import found_in_folder
 from crystalcli.mechanisms.reading import Failure, Ids, ReadPlan
 from crystalcli.mechanisms.reading import plan as reading_plan
 from crystalcli.nouns.structures.formats import ReadOptions
@@ -217,7 +218,11 @@ def _look_at_output(plan: BuildPlan, recipe: GraphRecipe, digest: str) -> GraphC
     output = plan.output
     if output.is_dir():
         raise UsageError("is a folder; choose a file with -o", path=output)
-    if plan.overwrite or not output.exists():
+    if not output.exists():
+        return None
+    if output.name == TABLE or found_in_folder(output):
+        raise UsageError("holds structures or labels; choose another output with -o", path=output)
+    if plan.overwrite:
         return None
     cure = "--overwrite replaces it, -o FILE writes elsewhere"
     try:

@@ -231,3 +231,14 @@ def test_verify_names_what_is_damaged(folder):
     gone = crystal("crystal graphs verify absent.h5", folder)
     assert (gone.returncode, gone.stdout) == (4, "")
     assert gone.stderr == "error: absent.h5: no such file; crystal build-graphs makes one\n"
+
+
+def test_structures_and_labels_are_never_the_output(folder):
+    for name in ("data/cu-0.cif", "data/id_prop.csv"):
+        before = (folder / name).read_bytes()
+        done = crystal(f"crystal build-graphs data -o {name} --overwrite", folder)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"error: {name}: holds structures or labels; choose another output with -o\n"
+        assert (folder / name).read_bytes() == before
+    done = crystal("crystal build-graphs data --targets none -o new.h5", folder)
+    assert (done.returncode, done.stdout) == (0, "new.h5: 5 structures, 5 atoms, 60 edges\n5 ok, 0 warned, 0 failed\n")

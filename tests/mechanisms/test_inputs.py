@@ -181,3 +181,23 @@ def test_unreadable(folder: Path) -> None:
     (failure,) = read_file(folder / "c[1].cif")
     assert isinstance(failure, Failure)
     assert "ermission" in failure.reason
+
+
+def test_one_file_under_several_spellings_is_read_once(folder: Path) -> None:
+    (folder / "link.cif").symlink_to("b/NaCl.cif")
+    spelled = ["b/NaCl.cif", "./b/NaCl.cif", "a/../b/NaCl.cif", str(folder / "b" / "NaCl.cif"), "link.cif"]
+    assert names(spelled) == ["b/NaCl.cif", "link.cif"]
+
+
+def test_names_that_are_no_unicode_can_be_stored(tmp_path: Path) -> None:
+    good, bad = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.cif")), tmp_path / os.fsdecode(b"\xfe.cif")
+    good.write_text(NACL)
+    bad.write_text("nothing")
+    (entry,), (failure,) = read_file(good), read_file(bad)
+    assert isinstance(entry, Entry)
+    assert entry.id == r"\udcff"
+    assert entry.source == str(tmp_path / r"\udcff.cif")
+    assert isinstance(failure, Failure)
+    assert failure.id == r"\udcfe"
+    for text in (entry.id, entry.source, failure.path, failure.id):
+        text.encode()

@@ -1,13 +1,18 @@
-"""How a command ends badly: one line on stderr, the right exit code, the traceback only with ``--debug``."""
+"""How a command ends badly: one line on stderr, the right exit code, the traceback only with ``--debug``.
+
+With ``--json`` stdout still gets its one object: ``{"error": …, "exit_code": …}``.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
+from typing import TextIO
 
 import typer
 
@@ -24,13 +29,19 @@ def report(problem: BaseException, args: Sequence[str]) -> int:
     lines, code = _lines(problem)
     for line in lines:
         _print(f"error: {line}")
+    if lines and _wanted("json", args):
+        _print(json.dumps({"error": "; ".join(lines), "exit_code": int(code)}, sort_keys=True), sys.stdout)
     return code
 
 
 def debugging(args: Sequence[str]) -> bool:
     """Tracebacks are wanted."""
+    return _wanted("debug", args)
+
+
+def _wanted(switch: str, args: Sequence[str]) -> bool:
     typed = args[: args.index("--")] if "--" in args else args
-    return "--debug" in typed or os.environ.get("CRYSTAL_DEBUG", "") not in ("", "0", "false")
+    return f"--{switch}" in typed or os.environ.get(f"CRYSTAL_{switch.upper()}", "") not in ("", "0", "false")
 
 
 def _stopped(stop: SystemExit) -> int:
@@ -97,6 +108,6 @@ def _hush() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _print(line: str) -> None:
+def _print(line: str, stream: TextIO | None = None) -> None:
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr)
+        print(line, file=stream or sys.stderr, flush=True)

@@ -10,7 +10,7 @@ import typer
 from crystalcli.commands.command import CrystalCommand
 from crystalcli.commands.console import Face
 from crystalcli.commands.shared import Json, Output, Overwrite, Quiet
-from crystalcli.vocabulary.errors import Exit
+from crystalcli.vocabulary.errors import CrystalError, Exit
 
 Caches = Annotated[list[Path], typer.Argument(help="graph caches, as build-graphs writes them")]
 SHOWN = 100
@@ -47,10 +47,17 @@ def verify(caches: Caches, json: Json = False, quiet: Quiet = False) -> None:
     from crystalcli.workflows import caches as workflow
 
     face = Face(json=json, quiet=quiet)
-    results = []
+    results: list[dict[str, Any]] = []
     for path in caches:
-        with face.progress(f"verify {path}", None) as advance:
-            verdict = workflow.verify_file(path, advance)
+        try:
+            with face.progress(f"verify {path}", None) as advance:
+                verdict = workflow.verify_file(path, advance)
+        except CrystalError as problem:
+            if len(caches) == 1:
+                raise
+            face.error(str(problem))
+            results.append({"path": str(path), "structures": 0, "problems": [{"id": "", "problem": problem.reason}]})
+            continue
         for finding in verdict.findings[:SHOWN]:
             face.error(f"{path}: {finding.id + ': ' if finding.id else ''}{finding.problem}")
         if (more := len(verdict.findings) - SHOWN) > 0:

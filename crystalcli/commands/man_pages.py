@@ -59,8 +59,8 @@ def _synopsis(page: Page) -> list[str]:
     if page.children:
         words += [_italic("COMMAND"), "[" + _italic("ARGUMENTS") + "]\\&..."]
     for item in page.arguments:
-        name = _italic(item.names[0].upper())
-        words.append(name + "\\&..." if "required" in item.extra else f"[{name}\\&...]")
+        name = _italic(item.names[0].upper()) + ("\\&..." if item.many else "")
+        words.append(name if "required" in item.extra else f"[{name}]")
     return [" ".join(words)]
 
 
@@ -109,7 +109,7 @@ def _common(page: Page) -> Iterator[str]:
         yield f"the value of an option of this command, or of all commands, such as {_bold('CRYSTAL_DEBUG=1')}"
         yield ".TP"
         yield _bold("CRYSTAL_PLUGINS")
-        yield "more plugins: modules, .py files, folders of such, separated by commas"
+        yield "more plugins: modules, .py files, folders of such, separated by commas or colons"
     yield ".SH EXIT STATUS"
     for code, meaning in EXITS.items():
         yield ".TP"

@@ -194,11 +194,11 @@ def explain_unknown(word: str, chosen: Sequence[Flag], known: Sequence[str]) -> 
         names = {s.flag for m in models(part) for s in opt.specs(m)}
         if option.removeprefix("no-") in names and part_name in ("", part.name):
             owners.append(f"{part.family} {part.name}")
-    away = [o for o in owners if o not in here]
-    if away:
-        return f"{word} belongs to {' and '.join(away)}, which {'is' if len(away) == 1 else 'are'} not chosen here"
+    chosen_here = [o for o in owners if o in here]
+    if chosen_here:
+        return f"{word} belongs to {' and '.join(chosen_here)}, but is no option of this command"
     if owners:
-        return f"{word} belongs to {' and '.join(owners)}, but is no option of this command"
+        return f"{word} belongs to {' and '.join(owners)}, which {'is' if len(owners) == 1 else 'are'} not chosen here"
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"no such option: {word}; " + (f"did you mean '{near[0]}'?" if near else "see --help")
 

@@ -28,6 +28,7 @@ class Item:
         choices: words that the value can be.
         panel: heading that it stands under.
         is_path: the value is a file or folder.
+        many: an argument that takes several values.
     """
 
     names: tuple[str, ...]
@@ -37,6 +38,7 @@ class Item:
     choices: tuple[str, ...] = ()
     panel: str = "Options"
     is_path: bool = False
+    many: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def _item(param: Any, context: Any) -> Item:
         choices,
         getattr(param, "rich_help_panel", None) or "Options",
         "path" in kind.lower() or param.metavar == "FILE",
+        param.nargs == -1,
     )
 
 

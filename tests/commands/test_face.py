@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import typer
 
 from crystalcli.commands import failures
+from crystalcli.commands.main import run
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, UsageError
 
 
@@ -50,6 +52,7 @@ def test_nothing_to_do_shows_help() -> None:
         ("train --arch lcgcn --n-conv 99", "error: '--n-conv': must be less than or equal to 20"),
         ("train --n-conv three", "error: '--n-conv': must be a whole number"),
         ("train --n-conv", "error: option '--n-conv' requires an argument"),
+        ("train --cutoff 5", "error: --cutoff belongs to featurizer cgcnn, but is no option of this command"),
         ("train --poll max", "error: no such option: --poll; did you mean '--pool'?"),
     ],
 )
@@ -122,6 +125,17 @@ def test_every_bad_end(kind: str, capsys: pytest.CaptureFixture[str], monkeypatc
     problem, code, line = FAILING[kind]
     assert failures.report(problem, []) == code
     assert capsys.readouterr().err == (line + "\n" if line else "")
+
+
+def test_json_gets_one_object_even_then(capsys: pytest.CaptureFixture[str]) -> None:
+    for line in ("graphs info --json nothing.h5", "plugins show lcgnn --json", "trian --json", "train --json --poll 3"):
+        code = run(line.split())
+        out, err = capsys.readouterr()
+        said = json.loads(out)
+        assert err == f"error: {said['error']}\n"
+        assert said["exit_code"] == code != 0
+    run(["plugins", "show", "--", "--json"])
+    assert capsys.readouterr().out == ""
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="model file, or the folder of the run that made it")],
+    model: Annotated[Path, typer.Argument(help="model file, or the folder of the run that made it (runs/latest)")],
     inputs: Annotated[list[str], typer.Argument(help="files, folders, quoted globs, lists or graph caches")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="file.csv, .jsonl or .extxyz; default CSV on stdout")

@@ -132,12 +132,14 @@ class PredictionFace:
                 said = f"MAE {shown(errors.mae, c.quantity)}, RMSE {shown(errors.rmse, c.quantity)}"
                 said += f", max error {shown(errors.max_error, c.quantity)}"
             else:
-                said = f"accuracy {errors.accuracy:.4f}, log loss {errors.log_loss:.4f}"
+                area = "" if errors.roc_auc is None else f"ROC-AUC {errors.roc_auc:.4f}, "
+                said = f"accuracy {errors.accuracy:.4f}, {area}log loss {errors.log_loss:.4f}"
             self.talk.say(f"{c.quantity.name}: {said} ({errors.n} labels)")
-            if self.wish.output is not None and isinstance(errors, metrics.Errors):
-                path = self.wish.output.with_name(f"{self.wish.output.stem}-parity-{c.quantity.name}.png")
+            if self.wish.output is not None:
+                kind = "parity" if isinstance(errors, metrics.Errors) else "confusion"
+                path = self.wish.output.with_name(f"{self.wish.output.stem}-{kind}-{c.quantity.name}.png")
                 c.draw(path, f"{self.predictor.path}")
-                self.talk.say(f"parity plot -> {path}")
+                self.talk.say(f"{kind} plot -> {path}")
         return {
             "model": str(self.predictor.path),
             "output": None if self.wish.output is None else str(self.wish.output),

@@ -47,8 +47,17 @@ def train(
     featurizer: Annotated[
         str | None, typer.Option(autocompletion=names("featurizer"), help="what made the caches")
     ] = None,
-    target: Annotated[list[str] | None, typer.Option(help="label to learn; several times for several")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="run folder; default runs/DATE-ARCH")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="label (or text column) to learn; several times for several")
+    ] = None,
+    task: Annotated[
+        Literal["auto", "regression", "classification"],
+        typer.Option(help="auto: words are classes, numbers are numbers; classification: whole numbers are classes"),
+    ] = "auto",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="run folder; default runs/DATE-ARCH, which runs/latest then leads to"),
+    ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder")] = None,
     train: Annotated[list[Path] | None, typer.Option(help="caches of the training part", rich_help_panel=SPLIT)] = None,
     val: Annotated[list[Path] | None, typer.Option(help="caches of the validation part", rich_help_panel=SPLIT)] = None,
@@ -85,7 +94,12 @@ def train(
     lr: Annotated[float, typer.Option(help="peak learning rate", min=0.0, rich_help_panel=RECIPE)] = 2e-3,
     momentum: Annotated[float, typer.Option(help="of sgd", min=0.0, max=1.0, rich_help_panel=RECIPE)] = 0.9,
     weight_decay: Annotated[float, typer.Option(help="weight decay", min=0.0, rich_help_panel=RECIPE)] = 0.0,
-    batch_size: Annotated[int, typer.Option(help="structures per step", min=1, rich_help_panel=RECIPE)] = 64,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            help="structures per step; fewer by default where structures are few", min=1, rich_help_panel=RECIPE
+        ),
+    ] = 64,
     epochs: Annotated[int, typer.Option(help="epochs", min=1, rich_help_panel=RECIPE)] = 100,
     schedule: Annotated[
         Literal["constant", "plateau", "cosine", "one-cycle", "step"],
@@ -141,7 +155,9 @@ def train(
         val=_texts(val),
         test=_texts(test),
         output=str(output or default_folder(arch)),
+        latest=output is None,
         targets=tuple(target or ()),
+        task=task,
         architecture=arch,
         architecture_options=ctx.obj["architecture", arch].values,
         head=head,
@@ -173,6 +189,7 @@ def train(
             patience=patience,
             residual_of=residual_of,
         ),
+        fit_batches=not _given(ctx, "batch_size"),
         momentum=momentum,
         step_epochs=step_epochs,
         gamma=gamma,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,9 +14,17 @@ from crystalcli.commands.console import Face
 from crystalcli.mechanisms import metrics
 from crystalcli.mechanisms.display import number, unit_for
 from crystalcli.mechanisms.stopping import Stop, seconds
+from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows import training
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 from crystalcli.workflows.training_report import TargetReport
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+FEW = 12
+"""Classes whose table of confusions fits a terminal."""
 
 
 class TrainingFace:
@@ -84,10 +92,11 @@ class TrainingFace:
             return
         rows = {"model": model, **report.baselines}
         if isinstance(model, metrics.ClassErrors):
-            table = Table("", "accuracy", "log loss", "F1", title=f"test: {q.name}, {model.n} labels")
+            table = Table("", "accuracy", "ROC-AUC", "F1", "log loss", title=f"test: {q.name}, {model.n} labels")
             for name, r in rows.items():
                 if isinstance(r, metrics.ClassErrors):
-                    table.add_row(name, f"{r.accuracy:.4f}", f"{r.log_loss:.4f}", f"{r.f1:.4f}")
+                    area = "" if r.roc_auc is None else f"{r.roc_auc:.4f}"
+                    table.add_row(name, f"{r.accuracy:.4f}", area, f"{r.f1:.4f}", f"{r.log_loss:.4f}")
         else:
             factor, unit = unit_for(model.mae, q)
             title = f"test: {q.name}" + (f" ({unit})" if unit else "") + f", {model.n} labels"
@@ -97,6 +106,21 @@ class TrainingFace:
                     cells = [number(v * factor) for v in (r.mae, r.rmse, r.max_error)]
                     table.add_row(name, cells[0], cells[1], "" if r.r2 is None else f"{r.r2:.4f}", cells[2])
         self.face.console().print(table)
+        if isinstance(model, metrics.ClassErrors) and q.classes <= FEW:
+            self.face.console().print(_confusion(q, model))
         for name, r in rows.items():
             if isinstance(r, str):
                 self.face.say(f"baseline {name}: skipped, {r}")
+        for name, n in report.strange.items():
+            self.face.warn(f"baseline {name}: {n} test structures have distances that training never has; they count 0")
+
+
+def _confusion(quantity: Quantity, errors: metrics.ClassErrors) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    words = [escape(w) for w in quantity.words]
+    table = Table("true \\ predicted", *words, title=f"test: {escape(quantity.name)}, structures")
+    for w, row in zip(words, errors.confusion, strict=True):
+        table.add_row(w, *(str(n) for n in row))
+    return table

@@ -16,6 +16,8 @@ from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.neighbors import pairs_within
 
 N_ELEMENTS = 119
+STRANGE = 1e-9
+"""Pairs per atom in a bin; less is rounding."""
 MAX_FEATURES = 5000
 """Longest histogram: its normal equations take 200 MB."""
 
@@ -45,8 +47,16 @@ class LinearBaseline(Baseline):
 
     def forward(self, graph: CrystalGraph) -> Tensor:
         """Values (S,) float64 in the target's unit."""
-        value = self.intercept + self.describe(graph) @ self.weight
+        return self.value(graph, self.describe(graph))
+
+    def value(self, graph: CrystalGraph, features: Tensor) -> Tensor:
+        """Values (S,) of crystals whose ``features`` (S, dim) are known."""
+        value = self.intercept + features @ self.weight
         return value * graph.atom_counts if self.extensive else value
+
+    def strange(self, features: Tensor) -> Tensor:
+        """Whether a crystal has features that the fit never met, so that they count as nothing, (S,) bool."""
+        return features.new_zeros(len(features), dtype=torch.bool)
 
 
 class MeanBaseline(LinearBaseline):
@@ -133,6 +143,11 @@ class PairsBaseline(LinearBaseline):
         for s, (a, b) in enumerate(zip([0, *stops[:-1]], stops, strict=True)):
             out[s] = self._histogram(ase.Atoms(numbers[a:b], positions[a:b], cell=cells[s], pbc=pbc[s]))
         return torch.as_tensor(out, device=self.weight.device)
+
+    def strange(self, features: Tensor) -> Tensor:
+        """Whether a crystal has distances where training had none: there the weights are exactly zero."""
+        met: Tensor = ((features > STRANGE) & (self.weight == 0.0)).any(dim=1)
+        return met
 
     def _histogram(self, atoms: ase.Atoms) -> NDArray[np.float64]:
         centre, neighbor, lengths = pairs_within(atoms, self.stop + self.step)

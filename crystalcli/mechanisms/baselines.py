@@ -127,9 +127,20 @@ def blank(name: str, options: Mapping[str, Any]) -> LinearBaseline:
 
 def evaluate(baseline: Baseline, dataset: GraphDataset, index: Index) -> Floats:
     """Values of ``baseline`` for structures ``index``, (len(index),) float64 in the target's unit."""
+    return evaluate_counting(baseline, dataset, index)[0]
+
+
+def evaluate_counting(baseline: Baseline, dataset: GraphDataset, index: Index) -> tuple[Floats, int]:
+    """As :func:`evaluate`, with the number of structures that have features which the fit never met."""
+    values, strange = [np.zeros(0)], 0
     with torch.no_grad():
-        pieces = [baseline(dataset.batch(part, (), torch.float64).graph).numpy() for part in _parts(dataset, index)]
-    return np.concatenate(pieces) if pieces else np.zeros(0)
+        for part in _parts(dataset, index):
+            graph = dataset.batch(part, (), torch.float64).graph
+            assert isinstance(baseline, LinearBaseline)
+            features = baseline.describe(graph)
+            values.append(baseline.value(graph, features).numpy())
+            strange += int(baseline.strange(features).sum())
+    return np.concatenate(values), strange
 
 
 def _best(model: LinearBaseline, features: Floats, values: Floats) -> tuple[LinearBaseline, Ridge]:

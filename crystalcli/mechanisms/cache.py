@@ -25,7 +25,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
 FORMAT, VERSION = "crystal-graphs", 1
@@ -81,7 +81,7 @@ class GraphCache:
         except InputError:
             raise
         except FileNotFoundError as problem:
-            raise InputError("no such file; crystal build-graphs makes one", path=path) from problem
+            raise UsageError("no such file; crystal build-graphs makes one", path=path) from problem
         except PermissionError as problem:
             raise InputError("no permission to read it", path=path) from problem
         except (OSError, KeyError, ValueError, TypeError, RuntimeError) as problem:
@@ -189,7 +189,7 @@ def _mapped(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:
 
 
 def _column(group: h5py.Group) -> Column:
-    quantity = Quantity(**{k: (v.item() if hasattr(v, "item") else v) for k, v in group.attrs.items()})
+    quantity = Quantity.from_json({k: (v.tolist() if hasattr(v, "tolist") else v) for k, v in group.attrs.items()})
     return Column(quantity, group["values"][()].astype(np.float64), group["mask"][()].astype(bool))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,16 +38,28 @@ class Errors:
 
 @dataclass(frozen=True)
 class ClassErrors:
-    """Errors of predicted class probabilities: share of right answers, mean negative log-likelihood, macro F1."""
+    """Errors of predicted class probabilities.
+
+    Args:
+        n: number of labels that count.
+        accuracy: share of right answers.
+        log_loss: mean negative log-likelihood.
+        f1: mean over the classes that occur.
+        roc_auc: chance that a structure of a class gets a higher probability of it than one of another class; mean
+            over the classes that occur (both give the same for two classes); None where only one occurs.
+        confusion: numbers of structures, one row for each true class, one column for each predicted class.
+    """
 
     n: int
     accuracy: float
     log_loss: float
     f1: float
+    roc_auc: float | None
+    confusion: tuple[tuple[int, ...], ...]
 
-    def to_json(self) -> dict[str, float | int | None]:
+    def to_json(self) -> dict[str, Any]:
         """Plain dictionary."""
-        return asdict(self)
+        return {**asdict(self), "confusion": [list(row) for row in self.confusion]}
 
 
 def regression(predicted: NDArray[np.float64], true: NDArray[np.float64]) -> Errors:
@@ -90,4 +103,20 @@ def classification(probabilities: NDArray[np.float64], true: NDArray[np.float64]
         accuracy=float(np.mean(chosen == classes)),
         log_loss=float(-np.mean(np.log(np.maximum(right, 1e-300)))),
         f1=float(np.mean(f1)),
+        roc_auc=_roc_auc(probabilities, classes),
+        confusion=tuple(tuple(int(n) for n in row) for row in table),
     )
+
+
+def _roc_auc(probabilities: NDArray[np.float64], classes: NDArray[np.int64]) -> float | None:
+    """One class against the rest by the rank sum of Mann and Whitney; ties count half."""
+    found = []
+    for k in np.unique(classes):
+        mine, values = classes == k, probabilities[:, k]
+        n, rest = int(mine.sum()), int((~mine).sum())
+        if rest == 0:
+            return None
+        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+        found.append((ranks[mine].sum() - n * (n + 1) / 2) / (n * rest))
+    return float(np.mean(found))

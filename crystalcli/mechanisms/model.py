@@ -61,7 +61,7 @@ class ModelSpec:
         statistics = Statistics(**{**data["statistics"], **lists})
         return cls(
             **parts,
-            targets=tuple(Quantity(**q) for q in data["targets"]),
+            targets=tuple(Quantity.from_json(q) for q in data["targets"]),
             statistics=statistics,
             baselines={t: PartChoice(**choice) for t, choice in data["baselines"].items()},
         )

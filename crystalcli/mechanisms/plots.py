@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms import files
+from crystalcli.mechanisms import files, metrics
 from crystalcli.mechanisms.display import number, unit_for
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -82,6 +82,36 @@ def parity(
     _save(figure, path)
 
 
+def confusion(path: Path, quantity: Quantity, errors: metrics.ClassErrors, *, title: str) -> None:
+    """Draw how many structures of each true class were given each class.
+
+    Args:
+        path: PNG to write.
+        quantity: name and class names.
+        errors: with the table of numbers.
+        title: what was trained or evaluated.
+    """
+    table = np.array(errors.confusion)
+    n = len(table)
+    side = min(4.0 + 0.25 * n, 14.0)
+    figure, axes = _figure(side + 0.6, side)
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    drawn = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    figure.colorbar(drawn, ax=axes, label="share of the true class", shrink=0.75)
+    if n <= 20:
+        for i, j in np.ndindex(n, n):
+            axes.text(
+                j, i, str(table[i, j]), ha="center", va="center", color="white" if shares[i, j] > 0.6 else "black"
+            )
+        axes.set_xticks(range(n), quantity.words, rotation=0 if n < 5 else 90)
+        axes.set_yticks(range(n), quantity.words)
+    axes.set_xlabel(f"{_words(quantity.name)}, predicted")
+    axes.set_ylabel(f"{_words(quantity.name)}, true")
+    area = "" if errors.roc_auc is None else f"   ROC-AUC {errors.roc_auc:.3f}"
+    axes.set_title(f"{title}\naccuracy {errors.accuracy:.3f}{area}   n = {errors.n}", fontsize=10)
+    _save(figure, path)
+
+
 def learning_curve(
     path: Path,
     rows: Sequence[Mapping[str, Any]],
@@ -121,7 +151,7 @@ def learning_curve(
     lower.plot(epochs, losses, "-", marker=mark, lw=1.5, color=ORANGE)
     if min(losses) > 0:
         _plain_log(lower)
-    lower.set_ylabel("training loss\n(std. deviations)", fontsize=9)
+    lower.set_ylabel("training loss" + ("" if quantity.classes else "\n(std. deviations)"), fontsize=9)
     lower.set_xlabel("epoch")
     lower.xaxis.get_major_locator().set_params(integer=True)
     axes.set_title(f"{title}; {_words(quantity.name)}", fontsize=10)
@@ -129,7 +159,10 @@ def learning_curve(
 
 
 def _plain_log(axes: Any) -> None:
-    """Logarithmic axis with numbers that people read."""
+    """Logarithmic axis with numbers that people read; a narrow range stays linear, where it has more of them."""
+    low, high = axes.get_ylim()
+    if low > 0 and high / low < 4:
+        return
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_yscale("log")

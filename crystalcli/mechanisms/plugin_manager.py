@@ -95,13 +95,19 @@ class Registry:
             name: of the part.
 
         Raises:
-            UsageError: ``needs plugin X >= 1.2 (pip install X)``, or as :meth:`get`.
+            UsageError: ``needs plugin X >= 1.2 (pip install X)`` where it is missing or older, or as :meth:`get`.
         """
         wanted = plugins.get(f"{family} {name}", "")
-        if (family, name) in self.parts or (family, name) in self.refused or not wanted:
-            return self.get(family, name)
-        distribution, _, version = wanted.partition(" ")
+        distribution, _, version = (wanted, "", "") if "/" in wanted else wanted.partition(" ")
         at_least = f" >= {version}" if version else ""
+        if (family, name) in self.parts or (family, name) in self.refused or not wanted:
+            part, here = self.get(family, name), self.parts[family, name].origin
+            if here.distribution == distribution and _older(here.version, version):
+                raise UsageError(
+                    f"needs plugin {distribution}{at_least} for {family} '{name}', version {here.version} is installed "
+                    f"(pip install '{distribution}{at_least.replace(' ', '')}')"
+                )
+            return part
         cure = f"put {distribution} into CRYSTAL_PLUGINS" if "/" in distribution else f"pip install {distribution}"
         raise UsageError(f"needs plugin {distribution}{at_least} for {family} '{name}' ({cure}){self._broken_hint()}")
 
@@ -113,6 +119,16 @@ class Registry:
         if not self.broken:
             return ""
         return "; broken: " + "; ".join(f"{k}: {v}" for k, v in sorted(self.broken.items()))
+
+
+def _older(version: str, wanted: str) -> bool:
+    """Whether ``version`` comes before ``wanted``; what is no version is not older."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(version) < Version(wanted)
+    except InvalidVersion:
+        return False
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 import time
@@ -20,7 +21,7 @@ from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
 
 PACKAGES = ("torch", "numpy", "h5py", "ase", "pymatgen", "safetensors")
-RECORD = "run.json"
+RECORD, LATEST = "run.json", "latest"
 
 
 def default_folder(word: str, root: Path = Path("runs")) -> Path:
@@ -30,6 +31,26 @@ def default_folder(word: str, root: Path = Path("runs")) -> Path:
     while path.exists():
         path, k = root / f"{name}-{k}", k + 1
     return path
+
+
+def point_latest(folder: Path) -> Path | None:
+    """Let ``latest`` beside ``folder`` lead to it, in one step; a real file or folder of that name is left alone.
+
+    Returns:
+        The link, or none where it could not be made (no links on this file system, no permission).
+    """
+    link = folder.parent / LATEST
+    if link.exists() and not link.is_symlink():
+        return None
+    temporary = folder.parent / f".{LATEST}-{os.getpid()}"
+    try:
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(folder.name, target_is_directory=True)
+        temporary.replace(link)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        return None
+    return link
 
 
 def sha256(path: Path) -> str:
@@ -84,7 +105,9 @@ class RunFolder:
             if not (path / RECORD).exists():
                 raise UsageError("holds other files and no run; choose another folder", path=path)
             for old in sorted(path.iterdir()):
-                if old.is_file() and (old.name in OWNED or old.name.startswith(("state-", "predictions", "parity"))):
+                if old.is_file() and (
+                    old.name in OWNED or old.name.startswith(("state-", "predictions", "parity", "confusion"))
+                ):
                     old.unlink()
         try:
             path.mkdir(parents=True, exist_ok=True)

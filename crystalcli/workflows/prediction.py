@@ -13,29 +13,25 @@ import h5py
 import numpy as np
 import torch
 from ase.data import chemical_symbols
-from numpy.typing import NDArray
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.modules import Prediction
 from crystalcli.contracts.records import Featurizer
-from crystalcli.mechanisms import model_file, reading
+from crystalcli.mechanisms import classes, model_file, reading
+from crystalcli.mechanisms.baseline_models import LinearBaseline
 from crystalcli.mechanisms.cache import FORMAT, GraphCache, GraphRecipe
 from crystalcli.mechanisms.dataset import GraphDataset
 from crystalcli.mechanisms.inputs import expand
 from crystalcli.mechanisms.label_requests import LabelRequest
-from crystalcli.mechanisms.model import CrystalModel
 from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.mechanisms.reading import Failure
-from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError, one_line
+from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.prediction_batches import Known, batches, from_cache, pieces
 
 BLOCK = 1024
 """Structures looked at together: their elements are named before any of them is predicted."""
-MOST_EDGES = 400_000
-"""A batch is closed when its graphs have this many edges, however few they are."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +52,6 @@ class Row:
     values: Mapping[str, Any]
     sigmas: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Known:
-    """One structure ready for the model."""
-
-    id: str
-    source: str
-    atoms: ase.Atoms
-    graph: GraphArrays
-    labels: Mapping[str, Any]
 
 
 class Predictor:
@@ -103,6 +88,8 @@ class Predictor:
         self.requests, self.warn = labels, warn
         self.seen = frozenset(self.model.spec.statistics.elements)
         self.named: set[int] = set()
+        self.strangers: set[tuple[str, str]] = set()
+        self.strange = 0
         _check_requests(labels, self.quantities)
 
     @property
@@ -133,6 +120,7 @@ class Predictor:
             else:
                 items = reading.read_file(path, names[path])
                 yield from self.of_entries(ids.keep_apart(i) if isinstance(i, Entry) else i for i in items)
+        self.say_strange()
 
     def of_entries(self, items: Iterable[Entry | Failure]) -> Iterator[Row | Failure]:
         """Predict structures as read."""
@@ -142,19 +130,23 @@ class Predictor:
         )
         build = featurizer.build(options)
 
-        def ready(item: Entry | Failure) -> _Known | Failure:
+        def ready(item: Entry | Failure) -> Known | Failure:
             if isinstance(item, Failure):
                 return item
             try:
                 graph = build(item.atoms)
             except CrystalError as problem:
                 return Failure(item.source, item.id, "graph", problem.code or "graph", one_line(problem.reason))
-            return _Known(item.id, item.source, item.atoms, graph, self._labels(item))
+            return Known(item.id, item.source, item.atoms, graph, self._labels(item))
 
         yield from self._blocks(ready(i) for i in items)
 
     def _of_cache(self, path: Path) -> Iterator[Row | Failure]:
         data = GraphDataset.open([path])
+        for q in self.quantities:
+            if q.classes and (q.name in data.columns or q.name in data.tags):
+                self._warn_of_strangers(q, classes.strangers(data, q))
+                data.columns[q.name] = classes.as_classes(data, q)
         columns = {q.name: data.columns[q.name] for q in self.quantities if q.name in data.columns}
         for q in self.quantities:
             if q.name in columns and columns[q.name].quantity.unit != q.unit:
@@ -165,13 +157,13 @@ class Predictor:
         yield from self._blocks(
             item
             for start in range(0, len(data), BLOCK)
-            for item in _from_cache(data, np.arange(start, min(start + BLOCK, len(data))), list(columns))
+            for item in from_cache(data, np.arange(start, min(start + BLOCK, len(data))), list(columns))
         )
 
-    def _blocks(self, items: Iterator[_Known | Failure]) -> Iterator[Row | Failure]:
+    def _blocks(self, items: Iterator[Known | Failure]) -> Iterator[Row | Failure]:
         while block := list(islice(items, BLOCK)):
-            self._name_unseen([i for i in block if isinstance(i, _Known)])
-            done = self._predicted([i for i in block if isinstance(i, _Known) and not self._unseen(i)])
+            self._name_unseen([i for i in block if isinstance(i, Known)])
+            done = self._predicted([i for i in block if isinstance(i, Known) and not self._unseen(i)])
             for item in block:
                 if isinstance(item, Failure):
                     yield item
@@ -182,13 +174,13 @@ class Predictor:
                 else:
                     yield next(done)
 
-    def _unseen(self, item: _Known) -> list[int]:
+    def _unseen(self, item: Known) -> list[int]:
         return [] if self.allow_unseen else self._new_elements(item)
 
-    def _new_elements(self, item: _Known) -> list[int]:
+    def _new_elements(self, item: Known) -> list[int]:
         return [int(z) for z in np.unique(item.graph.atomic_numbers) if int(z) not in self.seen] if self.seen else []
 
-    def _name_unseen(self, items: Sequence[_Known]) -> None:
+    def _name_unseen(self, items: Sequence[Known]) -> None:
         new = {z for i in items for z in self._new_elements(i)} - self.named
         if new:
             self.named |= new
@@ -196,14 +188,14 @@ class Predictor:
             symbols = ", ".join(chemical_symbols[z] for z in sorted(new))
             self.warn(f"elements that the model has never seen: {symbols}; structures with them are {what}")
 
-    def _predicted(self, items: Sequence[_Known]) -> Iterator[Row | Failure]:
-        for batch in _batches(items, self.batch_size):
+    def _predicted(self, items: Sequence[Known]) -> Iterator[Row | Failure]:
+        for batch in batches(items, self.batch_size):
             yield from self._batch(batch)
 
     @torch.no_grad()
-    def _batch(self, items: Sequence[_Known]) -> Iterator[Row | Failure]:
+    def _batch(self, items: Sequence[Known]) -> Iterator[Row | Failure]:
         graph: CrystalGraph = collate([i.graph for i in items]).to(self.device)
-        predictions = {n: _pieces(p, graph) for n, p in self.model(graph).items()}
+        predictions = {n: pieces(p, graph) for n, p in self.model(graph, self._zeroth(graph)).items()}
         for k, item in enumerate(items):
             values = {n: v[k] for n, (v, _) in predictions.items()}
             bad = [n for n, v in values.items() if not np.isfinite(v).all()]
@@ -213,10 +205,34 @@ class Predictor:
                 sigmas = {n: s[k] for n, (_, s) in predictions.items() if s is not None}
                 yield Row(item.id, item.source, item.atoms, values, sigmas, item.labels)
 
+    def _zeroth(self, graph: CrystalGraph) -> dict[str, torch.Tensor]:
+        """Values of the baselines; counts the structures with distances that training never had."""
+        found: dict[str, torch.Tensor] = {}
+        strange = torch.zeros(graph.n_structures, dtype=torch.bool, device=self.device)
+        for name, baseline in zip(self.model.baseline_targets, self.model.baselines, strict=True):
+            known = cast(LinearBaseline, baseline)
+            features = known.describe(graph)
+            found[name] = known.value(graph, features)
+            strange |= known.strange(features)
+        self.strange += int(strange.sum())
+        return found
+
+    def say_strange(self) -> None:
+        """Warn, once for all that was predicted, of distances that the zeroth term knows nothing of."""
+        if self.strange:
+            self.warn(
+                f"{self.strange} structures have distances between atoms that training never has; "
+                "the zeroth term counts them as nothing"
+            )
+        self.strange = 0
+
     def _labels(self, entry: Entry) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for q in self.quantities:
             for key, scaling in _places(q.name, self.requests):
+                if q.classes:
+                    found |= self._class(q, key, entry)
+                    continue
                 if key in entry.labels and q.level == "structure" and np.ndim(entry.labels[key]) == 0:
                     value = float(entry.labels[key])
                     n = len(entry.atoms)
@@ -230,6 +246,26 @@ class Predictor:
                     found[q.name] = np.asarray(entry.labels[key], dtype=np.float64)
                     break
         return found
+
+    def _class(self, quantity: Quantity, key: str, entry: Entry) -> dict[str, float]:
+        """The class number that ``entry`` has under ``key``, if it is a class that the model knows."""
+        said = entry.tags.get(key, entry.labels.get(key))
+        if said is None or np.ndim(said):
+            return {}
+        name = classes.word(said if isinstance(said, str) else float(said))
+        if name in quantity.words:
+            return {quantity.name: float(quantity.words.index(name))}
+        self._warn_of_strangers(quantity, [name])
+        return {}
+
+    def _warn_of_strangers(self, quantity: Quantity, names: Sequence[str]) -> None:
+        """Say once of every word that it is no class of the model."""
+        new = [n for n in names if (quantity.name, n) not in self.strangers]
+        self.strangers |= {(quantity.name, n) for n in new}
+        if new:
+            known = ", ".join(quantity.words)
+            said = ", ".join(f"'{n}'" for n in new[:5]) + (" …" if len(new) > 5 else "")
+            self.warn(f"labels {said} of '{quantity.name}' are no class of the model ({known}); not compared")
 
     def _refuse_other_recipe(self, path: Path) -> None:
         other = GraphCache(path).recipe
@@ -270,83 +306,4 @@ def _places(name: str, requests: Sequence[LabelRequest]) -> list[tuple[str, str]
         found.append((name.removesuffix("_per_atom"), "/atom"))
     if name.endswith("_total"):
         found.append((name.removesuffix("_total"), "*atoms"))
-    return found
-
-
-def _from_cache(data: GraphDataset, index: NDArray[np.int64], columns: Sequence[str]) -> Iterator[_Known]:
-    """Structures of a cache as they would come from files."""
-    batch = data.batch(index, columns, dtype=torch.float64)
-    g = batch.graph
-    atoms = np.concatenate([[0], np.cumsum(g.atom_counts.numpy())])
-    edges = g.row_pointers.numpy()[atoms]
-    sources = data.sources
-    for k, i in enumerate(index.tolist()):
-        a, b, e, f = atoms[k], atoms[k + 1], edges[k], edges[k + 1]
-        graph = GraphArrays(
-            positions=g.positions.numpy()[a:b],
-            cell=g.cell.numpy()[k],
-            pbc=g.pbc.numpy()[k],
-            atomic_numbers=g.atomic_numbers.numpy()[a:b],
-            edge_index=g.edge_index.numpy()[:, e:f] - a,
-            cell_shifts=g.cell_shifts.numpy()[e:f].astype(np.int64),
-        )
-        made = ase.Atoms(graph.atomic_numbers, graph.positions, cell=graph.cell, pbc=graph.pbc)
-        labels = {}
-        for name in columns:
-            label = batch.labels[name]
-            span = slice(a, b) if data.columns[name].quantity.level == "site" else slice(k, k + 1)
-            if bool(label.mask[span].all()):
-                value = label.value[span].numpy()
-                labels[name] = value if data.columns[name].quantity.level == "site" else float(value[0])
-        yield _Known(data.ids[i], sources[i], made, graph, labels)
-
-
-def _batches(items: Sequence[_Known], size: int) -> Iterator[list[_Known]]:
-    """Cut into batches of at most ``size`` structures and about :data:`MOST_EDGES` edges."""
-    batch: list[_Known] = []
-    edges = 0
-    for item in items:
-        if batch and (len(batch) == size or edges + item.graph.n_edges > MOST_EDGES):
-            yield batch
-            batch, edges = [], 0
-        batch.append(item)
-        edges += item.graph.n_edges
-    if batch:
-        yield batch
-
-
-def _pieces(prediction: Prediction, graph: CrystalGraph) -> tuple[list[Any], list[Any] | None]:
-    """Values (and sigmas) of every structure."""
-
-    def cut(t: torch.Tensor) -> list[Any]:
-        array = t.cpu().numpy().astype(np.float64)
-        if prediction.quantity.level == "site":
-            return np.split(array, np.cumsum(graph.atom_counts.cpu().numpy())[:-1])
-        return list(array)
-
-    return cut(prediction.value), None if prediction.sigma is None else cut(prediction.sigma)
-
-
-def load_model(path: str | Path) -> CrystalModel:
-    """The model of a file or run folder, in evaluation mode.
-
-    Raises:
-        InputError: no crystal model there.
-    """
-    where = Path(path)
-    return model_file.load(where / "model.safetensors" if where.is_dir() else where)[0]
-
-
-def predict_atoms(path: str | Path, structures: Iterable[ase.Atoms]) -> list[dict[str, Any]]:
-    """Predict structures that are in memory: for each the values by target.
-
-    Raises:
-        InputError: a structure that cannot be predicted.
-    """
-    predictor = Predictor(Path(path))
-    found = []
-    for item in predictor.of_entries(Entry(str(k), atoms, str(k)) for k, atoms in enumerate(structures)):
-        if isinstance(item, Failure):
-            raise InputError(f"structure {item.id}: {item.reason}")
-        found.append(dict(item.values))
     return found

@@ -67,7 +67,7 @@ class Writer:
         cells = ["id"] + (["site", "element"] if self.sites else [])
         for q in self.quantities:
             unit = f" [{q.unit}]" if q.unit else ""
-            cells += [f"{q.name} P({k})" for k in range(q.classes)] if q.classes else [q.name + unit]
+            cells += [q.name + unit] + [f"{q.name} P({w})" for w in (q.words if q.classes else ())]
             cells += [f"{q.name} sigma{unit}"] if self.sigma else []
         return cells
 
@@ -76,6 +76,7 @@ class Writer:
             cells: list[Any] = [row.id] + ([k, row.atoms.symbols[k]] if self.sites else [])
             for q in self.quantities:
                 value = row.values[q.name][k] if q.level == "site" else row.values[q.name]
+                cells += [q.words[int(np.argmax(value))]] if q.classes else []
                 cells += [repr(float(v)) for v in np.atleast_1d(value)]
                 if self.sigma:
                     sigma = row.sigmas.get(q.name)
@@ -86,11 +87,16 @@ class Writer:
         """One structure as a JSON object."""
         found: dict[str, Any] = {"id": row.id, "source": row.source, "predictions": {}}
         for q in self.quantities:
-            entry: dict[str, Any] = {"value": np.asarray(row.values[q.name]).tolist(), "unit": q.unit, "level": q.level}
+            value = np.asarray(row.values[q.name])
+            entry: dict[str, Any] = {"value": value.tolist(), "unit": q.unit, "level": q.level}
+            if q.classes:
+                entry["probabilities"] = dict(zip(q.words, entry["value"], strict=True))
+                entry["value"] = q.words[int(value.argmax())]
             if q.name in row.sigmas:
                 entry["sigma"] = np.asarray(row.sigmas[q.name]).tolist()
             if q.name in row.labels:
-                entry["label"] = np.asarray(row.labels[q.name]).tolist()
+                known = row.labels[q.name]
+                entry["label"] = q.words[int(known)] if q.classes else np.asarray(known).tolist()
             found["predictions"][q.name] = entry
         return found
 
@@ -103,6 +109,9 @@ class Writer:
             name, unit = f"predicted_{q.name}", f"predicted_{q.name}_unit"
             if q.level == "site":
                 atoms.set_array(name, np.asarray(row.values[q.name]))
+            elif q.classes:
+                atoms.info[name] = q.words[int(np.argmax(row.values[q.name]))]
+                atoms.info[f"{name}_probabilities"] = row.values[q.name]
             else:
                 atoms.info[name] = row.values[q.name]
             if q.unit:
@@ -160,9 +169,11 @@ class Compared:
         return compare(np.asarray(self.value, dtype=np.float64), np.asarray(self.true, dtype=np.float64))
 
     def draw(self, path: Path, title: str) -> None:
-        """Draw predicted against true values; the baseline is the mean of these labels."""
+        """Draw predicted against true values, or the table of true and predicted classes."""
         found = self.errors()
-        if isinstance(found, metrics.Errors):
+        if isinstance(found, metrics.ClassErrors):
+            plots.confusion(path, self.quantity, found, title=title)
+        elif found is not None:
             true = np.asarray(self.true)
             value = np.asarray(self.value, dtype=np.float64)
             plots.parity(path, self.quantity, true, value, mae=found.mae, title=title)

@@ -12,7 +12,7 @@ import torch
 
 from crystalcli.mechanisms import metrics, model_file, plots
 from crystalcli.mechanisms.evaluation import Collected
-from crystalcli.mechanisms.run_folder import RunFolder, plugin_versions, sha256
+from crystalcli.mechanisms.run_folder import RunFolder, plugin_versions, point_latest, sha256
 from crystalcli.mechanisms.stopping import Stop
 from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
 from crystalcli.workflows.training_loop import Trainer, make_optimizer
@@ -40,6 +40,7 @@ class TrainingReport:
 def describe(plan: TrainingPlan, listener: Listener) -> dict[str, Any]:
     """The resolved plan (``--dry-run``): parts, sizes of the split, parameters, recipe. Writes nothing."""
     prepared = prepare(plan, listener)
+    plan = plan.fitted_to(len(prepared.split.train), listener)
     make_optimizer(prepared.model, plan)
     spec = prepared.model.spec
     return {
@@ -73,7 +74,9 @@ def run(plan: TrainingPlan, listener: Listener | None = None, stop: Stop | None 
     if plan.threads:
         torch.set_num_threads(plan.threads)
     said: list[str] = []
-    prepared = prepare(plan, _heard(listener, said.append))
+    heard = _heard(listener, said.append)
+    prepared = prepare(plan, heard)
+    plan = plan.fitted_to(len(prepared.split.train), heard)
     make_optimizer(prepared.model, plan)
     folder = RunFolder.create(
         Path(plan.output), overwrite=plan.overwrite, facts=_facts(plan, prepared), config=plan.config
@@ -126,6 +129,8 @@ def _train(
         folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else Exit.BUG, _outputs(folder))
         raise
     folder.finish(Exit.OK, _outputs(folder))
+    if plan.latest:
+        point_latest(folder.path)
     return report
 
 
@@ -223,6 +228,9 @@ def _draw(
     )
     for t in targets:
         c = found[t.quantity.name]
+        if isinstance(t.model, metrics.ClassErrors):
+            name = "confusion.png" if len(targets) == 1 else f"confusion-{t.quantity.name}.png"
+            plots.confusion(folder.path / name, t.quantity, t.model, title=f"{title}; test")
         if not isinstance(t.model, metrics.Errors):
             continue
         mean = t.baselines.get("mean")

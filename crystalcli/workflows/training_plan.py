@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.records import Recipe
+
+STEPS, SMALLEST_BATCH = 4, 4
+"""Steps that an epoch should have; a batch is not made smaller than that for it."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,12 @@ class TrainingPlan:
         caches: graph caches, read as one; the split decides.
         train, val, test: caches of the three parts, in place of ``caches``.
         output: run folder.
+        latest: let the link ``latest`` beside the run folder lead to it when the run is finished.
         targets: labels to learn; empty takes the only one there is.
+        task: auto (words are classes, numbers are numbers), regression, classification (whole numbers are classes).
         featurizer: what the caches must be made with; empty takes any.
         recipe: loss, optimiser, schedule, ….
+        fit_batches: make the batches smaller where few structures would give fewer than four steps per epoch.
         momentum: of sgd.
         step_epochs, gamma: of the schedules step and plateau.
         checkpoint_every: seconds between two training states, taken at the end of an epoch.
@@ -63,12 +69,15 @@ class TrainingPlan:
     val: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    task: str = "auto"
     architecture_options: Mapping[str, Any] = field(default_factory=dict)
     head_options: Mapping[str, Any] = field(default_factory=dict)
     featurizer: str = ""
     embed_options: Mapping[str, Any] = field(default_factory=dict)
     split: SplitPlan = field(default_factory=SplitPlan)
     recipe: Recipe = field(default_factory=Recipe)
+    fit_batches: bool = False
+    latest: bool = False
     momentum: float = 0.9
     step_epochs: int = 10
     gamma: float = 0.5
@@ -83,6 +92,20 @@ class TrainingPlan:
     def paths(self) -> list[Path]:
         """All caches, in the order in which they are read as one."""
         return [Path(p) for p in (*self.train, *self.val, *self.test, *self.caches)]
+
+    def fitted_to(self, structures: int, listener: Listener) -> TrainingPlan:
+        """The plan with batches that suit so many training structures; says so if they change."""
+        wished = self.recipe.batch_size
+        size = min(wished, max(SMALLEST_BATCH, structures // STEPS))
+        if not self.fit_batches or size == wished:
+            return self
+        listener.say(
+            f"batch size: {size} instead of {wished}, for {structures} training structures; --batch-size decides"
+        )
+        table = dict(self.config)
+        if "train" in table:
+            table["train"] = {**table["train"], "batch_size": size}
+        return replace(self, recipe=replace(self.recipe, batch_size=size), fit_batches=False, config=table)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary, the inverse of :meth:`from_json`."""

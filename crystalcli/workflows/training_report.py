@@ -22,12 +22,16 @@ from crystalcli.workflows.training_setup import Prepared
 
 @dataclass(frozen=True)
 class TargetReport:
-    """Test errors of one target: of the model, and of every baseline or why there is none."""
+    """Test errors of one target: of the model, and of every baseline or why there is none.
+
+    ``strange`` counts the test structures that have what a baseline's fit never met (distances, for pairs).
+    """
 
     quantity: Quantity
     model: metrics.Errors | metrics.ClassErrors | None
     baselines: dict[str, metrics.Errors | metrics.ClassErrors | str] = field(default_factory=dict)
     by_element: dict[str, dict[str, float | int]] = field(default_factory=dict)
+    strange: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary."""
@@ -37,6 +41,7 @@ class TargetReport:
             "model": self.model.to_json() if self.model else None,
             "baselines": rows,
             "by_element": self.by_element,
+            "strange": self.strange,
         }
 
 
@@ -50,21 +55,26 @@ def _report(prepared: Prepared, found: Collected) -> TargetReport:
     if not found.mask.any():
         return TargetReport(q, None)
     rows: dict[str, metrics.Errors | metrics.ClassErrors | str] = {}
+    strange: dict[str, int] = {}
     for name in baselines.NAMES:
-        rows[name] = _baseline(name, prepared, found)
+        rows[name] = _baseline(name, prepared, found, strange)
     by_element = _by_element(prepared, found) if q.level == "structure" and not q.classes else {}
-    return TargetReport(q, found.errors(), rows, by_element)
+    return TargetReport(q, found.errors(), rows, by_element, strange)
 
 
-def _baseline(name: str, prepared: Prepared, found: Collected) -> metrics.Errors | metrics.ClassErrors | str:
+def _baseline(
+    name: str, prepared: Prepared, found: Collected, strange: dict[str, int]
+) -> metrics.Errors | metrics.ClassErrors | str:
     q = found.quantity
     if q.level != "structure" or q.classes:
         return _constant(prepared, found) if name == "mean" else "for one number per structure only"
     try:
         fitted = baselines.fit(name, prepared.data, prepared.split.train, q.name)
-        value = baselines.evaluate(fitted, prepared.data, prepared.split.test)
+        value, n = baselines.evaluate_counting(fitted, prepared.data, prepared.split.test)
     except CrystalError as problem:
         return problem.reason
+    if n:
+        strange[name] = n
     return metrics.regression(value[found.mask], found.true[found.mask])
 
 
@@ -112,10 +122,17 @@ def write_predictions(
         header, columns = [*header, "site"], [*columns, [str(s) for s in sites]]
     for q, c in ((c.quantity, c) for c in found.values()):
         unit = f" [{q.unit}]" if q.unit else ""
-        value = c.value.argmax(axis=1) if q.classes else c.value
-        true = [repr(float(v)) if m else "" for v, m in zip(c.true, c.mask, strict=True)]
         header += [f"{q.name} true{unit}", f"{q.name} predicted{unit}"]
-        columns += [true, [repr(float(v)) for v in value]]
+        if q.classes:
+            header += [f"{q.name} P({w})" for w in q.words]
+            columns += [
+                [q.words[int(v)] if m else "" for v, m in zip(c.true, c.mask, strict=True)],
+                [q.words[k] for k in c.value.argmax(axis=1)],
+                *([repr(float(v)) for v in p] for p in c.value.T),
+            ]
+            continue
+        true = [repr(float(v)) if m else "" for v, m in zip(c.true, c.mask, strict=True)]
+        columns += [true, [repr(float(v)) for v in c.value]]
         if c.sigma is not None:
             header.append(f"{q.name} sigma{unit}")
             columns.append([repr(float(v)) for v in c.sigma])

@@ -10,7 +10,7 @@ import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms import leaks
+from crystalcli.mechanisms import classes, leaks
 from crystalcli.mechanisms.dataset import GraphDataset
 from crystalcli.mechanisms.evaluation import Zeroth
 from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
@@ -22,6 +22,7 @@ from crystalcli.workflows.training_plan import Listener, TrainingPlan
 from crystalcli.workflows.training_split import Material, choose
 from crystalcli.workflows.training_zeroth import zeroth_terms
 
+TASKS = ("auto", "regression", "classification")
 OUTLIER = 100.0
 """A label further from the median than this many robust standard deviations is worth a warning."""
 
@@ -83,7 +84,7 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     made_by = data.recipe.featurizer
     if plan.featurizer not in ("", made_by):
         raise UsageError(f"was built with featurizer '{made_by}'; add --featurizer {made_by}", path=plan.paths[0])
-    targets = choose_targets(data, plan.targets, plan.paths[0])
+    targets = choose_targets(data, plan.targets, plan.task, plan.paths[0], listener)
     usable = labelled(data, targets, listener)
     ids = data.ids
     split = choose(Material(data, usable, _values(data, targets[0]), ids), plan)
@@ -125,20 +126,46 @@ def _with_model(
     return Prepared(data, ids, targets, split, tuple(found), zeroth, model.to(device), device)
 
 
-def choose_targets(data: GraphDataset, wished: Sequence[str], path: object) -> tuple[Quantity, ...]:
+def choose_targets(
+    data: GraphDataset, wished: Sequence[str], task: str, path: object, listener: Listener
+) -> tuple[Quantity, ...]:
     """Quantities to learn: those wished for, or the only one there is.
 
+    Words are classes; whole numbers are where ``task`` says ``classification``. Columns that are classes are replaced
+    in ``data`` by their class numbers.
+
     Raises:
-        UsageError: none, an unknown one, or several and none named.
+        UsageError: none, an unknown one, several and none named, or labels that do not suit the task.
     """
-    if not data.columns:
-        raise UsageError("has no labels; build it with --targets or beside an id_prop.csv", path=str(path))
+    texts = list(data.tags)
+    if not data.columns and not wished:
+        cure = f"learn classes from a text column with --target: {', '.join(texts)}; or " if texts else ""
+        raise UsageError(f"has no labels; {cure}build it with --targets or beside an id_prop.csv", path=str(path))
     for name in wished:
-        if name not in data.columns:
-            raise UsageError(f"no label '{name}' in the caches; {did_you_mean(name, list(data.columns))}")
+        if name not in data.columns and name not in texts:
+            raise UsageError(f"no label '{name}' in the caches; {did_you_mean(name, [*data.columns, *texts])}")
     if not wished and len(data.columns) > 1:
         raise UsageError(f"there are several labels; choose with --target: {', '.join(sorted(data.columns))}")
-    return tuple(data.columns[name].quantity for name in dict.fromkeys(wished or data.columns))
+    return tuple(_target(data, name, task, listener) for name in dict.fromkeys(wished or data.columns))
+
+
+def _target(data: GraphDataset, name: str, task: str, listener: Listener) -> Quantity:
+    is_text = name not in data.columns
+    if task not in TASKS:
+        raise UsageError(f"no task '{task}'; {did_you_mean(task, TASKS)}")
+    if is_text and task == "regression":
+        raise UsageError(f"'{name}' is a text column, which is no number; use --task classification")
+    if is_text or task == "classification":
+        column = data.columns[name] = classes.column(data, name)
+        counts = np.bincount(column.values[column.mask].astype(np.int64), minlength=column.quantity.classes)
+        shares = ", ".join(f"{w} ({n})" for w, n in zip(column.quantity.words, counts, strict=True))
+        listener.say(f"classes of '{name}': {shares}")
+        return column.quantity
+    column = data.columns[name]
+    values = np.unique(column.values[column.mask])
+    if task == "auto" and column.quantity.level == "structure" and np.array_equal(values, [0.0, 1.0]):
+        listener.say(f"label '{name}' is 0 or 1 and is learned as a number; --task classification learns classes")
+    return column.quantity
 
 
 def labelled(data: GraphDataset, targets: Sequence[Quantity], listener: Listener) -> NDArray[np.int64]:
@@ -206,8 +233,12 @@ def check_values(data: GraphDataset, quantity: Quantity, split: Split, ids: Sequ
     if len(values) == 0:
         raise UsageError(f"no structure of the training part has a label '{quantity.name}'")
     if np.ptp(values) == 0.0:
-        raise UsageError(f"label '{quantity.name}' is {values[0]:g} for all training structures; nothing to learn")
+        shown = quantity.words[int(values[0])] if quantity.classes else f"{values[0]:g}"
+        raise UsageError(f"label '{quantity.name}' is {shown} for all training structures; nothing to learn")
     if quantity.classes:
+        never = [w for k, w in enumerate(quantity.words) if k not in values]
+        if never:
+            listener.warn(f"classes of '{quantity.name}' that training never sees: {', '.join(never)}")
         return
     middle = np.median(values)
     spread = 1.4826 * float(np.median(np.abs(values - middle)))

@@ -79,6 +79,9 @@ def _by_rule(material: Material, wish: SplitPlan, seed: int) -> Split:
         groups = leaks.numbered(material.data.formulas())[usable]
         how = f"random, grouped by formula ({len(np.unique(groups))} formulas)"
     elif kind == "group":
+        if not wish.group:
+            known = ", ".join(material.data.tags) or "the caches have none"
+            raise UsageError(f"split 'group' needs a text column: --group NAME ({known})")
         groups = leaks.numbered(_tag(material.data.tags, wish.group))[usable]
         how = f"random, grouped by '{wish.group}' ({len(np.unique(groups))} groups)"
     if wish.folds:
@@ -142,6 +145,8 @@ def memory(series: NDArray[np.float64]) -> int:
 
 
 def _without_element(material: Material, wish: SplitPlan, seed: int) -> Split:
+    if not wish.element:
+        raise UsageError("split 'element' needs the element: --leave-out O")
     if wish.element not in number_of:
         raise UsageError(f"'{wish.element}' is no element; --leave-out takes a symbol such as O")
     data, usable = material.data, material.usable
@@ -188,7 +193,9 @@ def _by_cache(material: Material, plan: TrainingPlan) -> Split:
 def _by_file(material: Material, path: Path) -> Split:
     try:
         named = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+    except OSError as problem:
+        raise UsageError(f"cannot be read as a split: {problem.strerror}", path=path) from problem
+    except ValueError as problem:
         raise UsageError(f"cannot be read as a split: {problem}", path=path) from problem
     good = isinstance(named, dict) and all(
         isinstance(named.get(n, []), list) and all(isinstance(i, str) for i in named.get(n, [])) for n in splits.NAMES

@@ -23,9 +23,16 @@ Terms = tuple[dict[str, Any], dict[str, NDArray[np.float64]]]
 def zeroth_terms(word: str, data: GraphDataset, split: Split, names: Sequence[str], listener: Listener) -> Terms:
     """Baselines fitted to the training part and their values for all structures, by target; empty for ``none``.
 
+    Classes have no zeroth term.
+
     Raises:
-        UsageError: the baseline that was asked for by name cannot be fitted.
+        UsageError: the baseline that was asked for by name cannot be fitted, or there are only classes.
     """
+    wished, names = names, [n for n in names if not data.columns[n].quantity.classes]
+    if not names:
+        if word not in ("auto", "none"):
+            raise UsageError(f"classes have no baseline to correct ('{wished[0]}'); use --residual-of none")
+        return {}, {}
     if word != "auto":
         return _fitted(word, data, split, names)
     found: dict[str, Terms] = {}

@@ -229,8 +229,11 @@ def test_verify_names_what_is_damaged(folder):
     assert done.returncode == 3
     assert done.stderr.splitlines()[0] == "error: graphs.h5: cu-0: the edges are not those that were written (sha256)"
     gone = crystal("crystal graphs verify absent.h5", folder)
-    assert (gone.returncode, gone.stdout) == (4, "")
+    assert (gone.returncode, gone.stdout) == (2, "")
     assert gone.stderr == "error: absent.h5: no such file; crystal build-graphs makes one\n"
+    both = crystal("crystal graphs verify absent.h5 graphs.h5 --json", folder)
+    assert both.returncode == 3
+    assert [bool(c["problems"]) for c in json.loads(both.stdout)["caches"]] == [True, True]
 
 
 def test_structures_and_labels_are_never_the_output(folder):

@@ -107,7 +107,8 @@ def test_time_limit(folder: Path) -> None:
 
 
 def test_wishes_that_cannot_be_granted(folder: Path, tmp_path: Path) -> None:
-    assert "graphs.h5" in crystal("train", cwd=tmp_path, code=4).stderr
+    gone = crystal("train", cwd=tmp_path, code=2).stderr
+    assert gone == "error: graphs.h5: no such file; crystal build-graphs makes one\n"
     assert "energy_per_atom" in crystal("train", "--target", "energy", cwd=folder, code=2).stderr
     assert "cuda:97" in crystal("train", "--device", "cuda:97", "-o", "x", *SMALL, cwd=folder, code=5).stderr
     assert "no such model" in crystal("predict", "nowhere.safetensors", "new", cwd=folder, code=2).stderr
@@ -133,6 +134,35 @@ def test_errors_and_a_picture_where_labels_exist(folder: Path) -> None:
     assert report["errors"]["energy_per_atom"]["n"] == report["n"] == 42
     assert (folder / "p-parity-energy_per_atom.png").exists()
     assert "energy_per_atom: MAE" in done.stderr
+
+
+def test_the_newest_default_run_is_found_and_few_structures_make_small_batches(folder: Path) -> None:
+    assert not (folder / "runs").exists()  # runs with -o leave it alone
+    at = SMALL.index("--batch-size")
+    few = SMALL[:at] + SMALL[at + 2 :]
+    done = crystal("train", "--epochs", "1", *few, cwd=folder)
+    (first,) = [p for p in (folder / "runs").iterdir() if not p.is_symlink()]
+    assert (folder / "runs" / "latest").readlink() == Path(first.name)
+    assert "batch size: 8 instead of" in done.stdout
+    assert "batch_size = 8" in (first / "config.toml").read_text()
+    assert json.loads((first / "run.json").read_text())["plan"]["recipe"]["batch_size"] == 8
+    crystal("train", "-c", str(first / "config.toml"), "--width", "4", cwd=folder)
+    second = (folder / "runs" / "latest").resolve()
+    assert second != first.resolve()
+    assert "energy_per_atom" in crystal("predict", "runs/latest", "new/c0.cif", cwd=folder).stdout
+
+
+def test_classes_from_the_command_line(tmp_path: Path) -> None:
+    tags = [{"kind": "salt" if k % 2 else "oxide"} for k in range(42)]
+    small_cache.write(tmp_path / "graphs.h5", tags=tags)
+    done = crystal("train", "--target", "kind", "--epochs", "2", "-o", "run", *SMALL, cwd=tmp_path)
+    assert "classes of 'kind': oxide (21), salt (21)" in done.stdout
+    assert "ROC-AUC" in done.stdout
+    assert "true \\ predicted" in done.stdout
+    said = crystal("predict", "run", "graphs.h5", "-o", "out.csv", cwd=tmp_path)
+    assert "kind: accuracy" in said.stdout
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "id,kind,kind P(oxide),kind P(salt)"
+    assert (tmp_path / "out-confusion-kind.png").exists()
 
 
 def test_nothing_usable_and_outputs_that_exist(folder: Path) -> None:

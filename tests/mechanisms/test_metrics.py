@@ -34,6 +34,7 @@ def test_classification_equals_its_naive_twin(classes: int, n: int, seed: int) -
     ours = metrics.classification(probabilities, true.astype(float)).to_json()
     twin = error_measures.class_errors(probabilities.tolist(), true.tolist())
     assert ours.pop("n") == n
+    assert ours.pop("confusion") == twin.pop("confusion")
     assert ours == pytest.approx(twin)
 
 
@@ -42,3 +43,10 @@ def test_nothing_to_compare_is_an_error() -> None:
         metrics.regression(np.zeros(0), np.zeros(0))
     with pytest.raises(UsageError):
         metrics.classification(np.zeros((0, 2)), np.zeros(0))
+
+
+def test_the_area_under_the_curve_counts_ties_as_half_and_needs_two_classes() -> None:
+    p = np.array([0.9, 0.5, 0.5, 0.1])
+    found = metrics.classification(np.stack([1 - p, p], axis=1), np.array([1.0, 1.0, 0.0, 0.0]))
+    assert found.roc_auc == 0.875
+    assert metrics.classification(np.array([[0.2, 0.8]]), np.array([1.0])).roc_auc is None

@@ -75,6 +75,11 @@ def test_files_name_the_plugin_they_need() -> None:
     assert without.needed(needs, "head", "a").name == "a"
     with pytest.raises(UsageError, match=r"needs plugin two >= 1.2 for head 'b' \(pip install two\)"):
         without.needed(needs, "head", "b")
+    newer = {"head a": "one 1.10"}
+    with pytest.raises(UsageError, match=r"needs plugin one >= 1.10 .*version 1.2 is installed .*'one>=1.10'"):
+        without.needed(newer, "head", "a")
+    for fine in ("one 1.2", "one 0.9", "one", "other 9.9", "/some folder/file.py"):
+        assert without.needed({"head a": fine}, "head", "a").name == "a"
 
 
 def test_built_ins_come_first_and_alone_without_plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

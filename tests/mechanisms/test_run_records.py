@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from crystalcli.mechanisms import leaks, plots, tables
 from crystalcli.mechanisms.display import shown
-from crystalcli.mechanisms.run_folder import RunFolder, default_folder
+from crystalcli.mechanisms.run_folder import RunFolder, default_folder, point_latest
 from crystalcli.mechanisms.splits import made
 from crystalcli.mechanisms.stopping import Stop, seconds
 from crystalcli.vocabulary.errors import UsageError
@@ -146,3 +146,16 @@ def test_pictures_are_drawn_the_same_twice(tmp_path: Path, n: int) -> None:
         first = (tmp_path / f"{kind}a.png").read_bytes()
         assert first.startswith(b"\x89PNG")
         assert first == (tmp_path / f"{kind}b.png").read_bytes()
+
+
+def test_latest_leads_to_the_newest_run_and_never_replaces_what_is_no_link(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        assert point_latest(tmp_path / name) == tmp_path / "latest"
+        assert (tmp_path / "latest").resolve() == tmp_path / name
+    (tmp_path / "latest").unlink()
+    (tmp_path / "latest").mkdir()
+    (tmp_path / "latest" / "mine").touch()
+    assert point_latest(tmp_path / "a") is None
+    assert (tmp_path / "latest" / "mine").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "latest"]

@@ -1,6 +1,7 @@
 """Naive twins: error measures as one writes them on paper, a number at a time."""
 
 import math
+from typing import Any
 
 
 def errors(predicted: list[float], true: list[float]) -> dict[str, float | None]:
@@ -17,7 +18,7 @@ def errors(predicted: list[float], true: list[float]) -> dict[str, float | None]
     }
 
 
-def class_errors(probabilities: list[list[float]], true: list[int]) -> dict[str, float]:
+def class_errors(probabilities: list[list[float]], true: list[int]) -> dict[str, Any]:
     chosen = [max(range(len(row)), key=lambda c: (row[c], -c)) for row in probabilities]
     scores = []
     for c in sorted(set(true) | set(chosen)):
@@ -29,4 +30,20 @@ def class_errors(probabilities: list[list[float]], true: list[int]) -> dict[str,
         "accuracy": sum(a == b for a, b in zip(chosen, true, strict=True)) / len(true),
         "log_loss": -math.fsum(math.log(row[t]) for row, t in zip(probabilities, true, strict=True)) / len(true),
         "f1": sum(scores) / len(scores),
+        "roc_auc": _area(probabilities, true),
+        "confusion": [
+            [sum(t == a and p == b for t, p in zip(true, chosen, strict=True)) for b in range(len(probabilities[0]))]
+            for a in range(len(probabilities[0]))
+        ],
     }
+
+
+def _area(probabilities: list[list[float]], true: list[int]) -> float | None:
+    areas = []
+    for c in sorted(set(true)):
+        mine = [row[c] for row, t in zip(probabilities, true, strict=True) if t == c]
+        others = [row[c] for row, t in zip(probabilities, true, strict=True) if t != c]
+        if not others:
+            return None
+        areas.append(sum((a > b) + 0.5 * (a == b) for a in mine for b in others) / (len(mine) * len(others)))
+    return sum(areas) / len(areas)

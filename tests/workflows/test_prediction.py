@@ -19,7 +19,7 @@ from crystalcli.mechanisms.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows import training
-from crystalcli.workflows.prediction import Predictor, Row, predict_atoms
+from crystalcli.workflows.prediction import Predictor, Row
 from crystalcli.workflows.prediction_output import Compared, Writer
 from crystalcli.workflows.training_plan import SplitPlan, TrainingPlan
 
@@ -124,12 +124,6 @@ def test_a_cache_made_otherwise_is_refused_before_anything(run: Path, tmp_path: 
 def test_no_model_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such model"):
         Predictor(tmp_path)
-
-
-def test_structures_in_memory(run: Path) -> None:
-    structures = small_cache.crystals(3)
-    found = predict_atoms(run, structures)
-    assert [d[ENERGY] for d in found] == values(rows(Predictor(run), structures)).tolist()
 
 
 NASTY = ["a,b", 'say "hi"', "two\nlines", "=1+1", "<b>", "Å μ", " space ", "'"]

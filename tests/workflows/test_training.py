@@ -298,3 +298,14 @@ def test_copies_in_other_clothes_are_found(tmp_path: Path) -> None:
     ]
     assert [(x["n"], x["parts"]) for x in found if x["kind"] == "copy"] == [(4, ["train", "test"])]
     assert not [x for x in found if x["kind"] == "structure"]
+
+
+@pytest.mark.parametrize(("structures", "size"), [(6, 4), (17, 4), (32, 8), (255, 63), (256, 64), (10_000, 64)])
+def test_few_structures_make_small_batches_unless_the_size_was_said(cache: Path, structures: int, size: int) -> None:
+    said: list[str] = []
+    recipe = Recipe(batch_size=64)
+    wished = plan(cache, Path("x"), recipe=recipe, fit_batches=True, config={"train": {"batch_size": 64}})
+    fitted = wished.fitted_to(structures, Listener(say=said.append))
+    assert fitted.recipe.batch_size == fitted.config["train"]["batch_size"] == size
+    assert [s.split(",")[0] for s in said] == ([f"batch size: {size} instead of 64"] if size < 64 else [])
+    assert replace(wished, fit_batches=False).fitted_to(structures, Listener()).recipe == recipe

@@ -1,0 +1,85 @@
+"""Structures on their way to the model: out of caches, into batches, and predictions cut apart again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ase
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crystalcli.contracts.modules import Prediction
+from crystalcli.mechanisms.dataset import GraphDataset
+from crystalcli.nouns.arrays import GraphArrays
+from crystalcli.nouns.graph import CrystalGraph
+
+MOST_EDGES = 400_000
+"""A batch is closed when its graphs have this many edges, however few they are."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """One structure ready for the model."""
+
+    id: str
+    source: str
+    atoms: ase.Atoms
+    graph: GraphArrays
+    labels: Mapping[str, Any]
+
+
+def from_cache(data: GraphDataset, index: NDArray[np.int64], columns: Sequence[str]) -> Iterator[Known]:
+    """Structures of a cache as they would come from files."""
+    batch = data.batch(index, columns, dtype=torch.float64)
+    g = batch.graph
+    atoms = np.concatenate([[0], np.cumsum(g.atom_counts.numpy())])
+    edges = g.row_pointers.numpy()[atoms]
+    sources = data.sources
+    for k, i in enumerate(index.tolist()):
+        a, b, e, f = atoms[k], atoms[k + 1], edges[k], edges[k + 1]
+        graph = GraphArrays(
+            positions=g.positions.numpy()[a:b],
+            cell=g.cell.numpy()[k],
+            pbc=g.pbc.numpy()[k],
+            atomic_numbers=g.atomic_numbers.numpy()[a:b],
+            edge_index=g.edge_index.numpy()[:, e:f] - a,
+            cell_shifts=g.cell_shifts.numpy()[e:f].astype(np.int64),
+        )
+        made = ase.Atoms(graph.atomic_numbers, graph.positions, cell=graph.cell, pbc=graph.pbc)
+        labels = {}
+        for name in columns:
+            label = batch.labels[name]
+            span = slice(a, b) if data.columns[name].quantity.level == "site" else slice(k, k + 1)
+            if bool(label.mask[span].all()):
+                value = label.value[span].numpy()
+                labels[name] = value if data.columns[name].quantity.level == "site" else float(value[0])
+        yield Known(data.ids[i], sources[i], made, graph, labels)
+
+
+def batches(items: Sequence[Known], size: int) -> Iterator[list[Known]]:
+    """Cut into batches of at most ``size`` structures and about :data:`MOST_EDGES` edges."""
+    batch: list[Known] = []
+    edges = 0
+    for item in items:
+        if batch and (len(batch) == size or edges + item.graph.n_edges > MOST_EDGES):
+            yield batch
+            batch, edges = [], 0
+        batch.append(item)
+        edges += item.graph.n_edges
+    if batch:
+        yield batch
+
+
+def pieces(prediction: Prediction, graph: CrystalGraph) -> tuple[list[Any], list[Any] | None]:
+    """Values (and sigmas) of every structure."""
+
+    def cut(t: torch.Tensor) -> list[Any]:
+        array = t.cpu().numpy().astype(np.float64)
+        if prediction.quantity.level == "site":
+            return np.split(array, np.cumsum(graph.atom_counts.cpu().numpy())[:-1])
+        return list(array)
+
+    return cut(prediction.value), None if prediction.sigma is None else cut(prediction.sigma)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from os.path import abspath
+from os.path import abspath, realpath
 from pathlib import Path
 
 from crystalcli.mechanisms.readers import found_in_folder
@@ -27,7 +27,7 @@ def expand(inputs: Sequence[str]) -> list[Path]:
     reading it reports the failure.
 
     Raises:
-        UsageError: a list that cannot be read, or a broken ``id_prop.csv``.
+        UsageError: a list that cannot be read or leads back to itself, a name that is none, a broken ``id_prop.csv``.
     """
     found: dict[str, Path] = {}
     for path in _each(inputs):
@@ -35,17 +35,21 @@ def expand(inputs: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
-def _each(inputs: Iterable[str]) -> Iterator[Path]:
+def _each(inputs: Iterable[str], lists: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Files meant by ``inputs``, which stand in ``lists``, the outermost first."""
     for text in inputs:
+        if not text or "\0" in text:
+            cause = "is empty; . is this folder" if not text else "holds a NUL character"
+            raise UsageError(f"the name of an input {cause}", path=lists[-1] if lists else None)
         path = Path(text)
         if text == "-":
-            yield from _each(_lines(sys.stdin.read(), Path()))
+            yield from _each(_lines(sys.stdin.read(), Path()), (*lists, text))
         elif text.startswith("@") and not path.exists():
-            yield from _listed(Path(text[1:]))
+            yield from _listed(Path(text[1:]), lists)
         elif path.is_dir():
             yield from _folder(path)
         elif path.name.lower().endswith(LIST_ENDINGS) and path.is_file():
-            yield from _listed(path)
+            yield from _listed(path, lists)
         elif path.name == TABLE and path.is_file():
             yield from _folder(path.parent)
         elif _MAGIC & set(text) and not path.exists():
@@ -75,12 +79,15 @@ def _hidden(path: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
-def _listed(path: Path) -> Iterator[Path]:
+def _listed(path: Path, lists: tuple[str, ...]) -> Iterator[Path]:
+    here = realpath(path)  # unlike resolve, survives link loops
+    if here in lists:
+        raise UsageError("this list of files leads back to itself", path=path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
         raise UsageError(f"cannot read this list of files: {problem}", path=path) from problem
-    yield from _each(_lines(text, path.parent))
+    yield from _each(_lines(text, path.parent), (*lists, here))
 
 
 def _lines(text: str, base: Path) -> Iterator[str]:

@@ -201,3 +201,16 @@ def test_names_that_are_no_unicode_can_be_stored(tmp_path: Path) -> None:
     assert failure.id == r"\udcfe"
     for text in (entry.id, entry.source, failure.path, failure.id):
         text.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("", "is empty; . is this folder"), ("a\0b.cif", "NUL"), ("@self.txt", "back to itself")]
+)
+def test_names_that_are_none(folder: Path, text: str, reason: str) -> None:
+    (folder / "self.txt").write_text("b/NaCl.cif\n@other.txt\n")
+    (folder / "other.txt").write_text("self.txt\n")
+    (folder / "nul.txt").write_text("a\0b.cif\n")
+    with pytest.raises(UsageError, match=reason):
+        expand([text])
+    with pytest.raises(UsageError, match=r"nul\.txt: the name of an input holds a NUL"):
+        expand(["@nul.txt"])

@@ -87,8 +87,8 @@ def test_it_trains_predicts_and_is_missed_when_removed(installed: Environment) -
     data = installed.folder / "data"
     data.mkdir()
     rows = []
-    for k in range(40):
-        a = 3.5 + 0.02 * k
+    for k in range(20):
+        a = 3.5 + 0.04 * k
         ase.io.write(data / f"cu-{k:02d}.cif", ase.build.bulk("Cu", "fcc", a=a))
         rows.append(f"cu-{k:02d},{(a - 3.9) ** 2:.6f}")
     (data / "id_prop.csv").write_text("\n".join(rows) + "\n")

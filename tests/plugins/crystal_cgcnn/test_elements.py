@@ -52,6 +52,7 @@ def test_shape_and_twins() -> None:
     assert len(torch.unique(table[1:101], dim=0)) == 100 - len(twins)
 
 
+@pytest.mark.slow
 def test_the_generator_makes_the_table() -> None:
     pytest.importorskip("mendeleev", reason="the element data are needed to make the table again")
     path = Path(str(files("crystal_cgcnn"))) / "make_element_table.py"

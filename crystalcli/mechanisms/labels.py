@@ -72,10 +72,27 @@ def columns(entries: Sequence[Labelled], requests: Sequence[LabelRequest] | None
         UsageError: no choice possible (see :func:`choose`), texts where numbers should be, units that differ between
             files, values that contradict "per atom", or a site label that does not fit its structure.
     """
+    words, requests = _words_asked_for(entries, requests)
     chosen = choose(candidates(entries), requests)
     made = [_column(entries, request) for request in chosen]
-    lines = tuple(line for _, audit in made for line in audit.lines)
+    lines = (*words, *(line for _, audit in made for line in audit.lines))
     return [c for c, _ in made], Audit(lines, tuple(w for _, audit in made for w in audit.warnings))
+
+
+def _words_asked_for(
+    entries: Sequence[Labelled], requests: Sequence[LabelRequest] | None
+) -> tuple[list[str], Sequence[LabelRequest] | None]:
+    """Texts are kept with every structure anyway: say so, and how to learn them. The rest of the requests remains."""
+    tags, keys = Counter(k for e in entries for k in e.tags), {k for e in entries for k in e.labels}
+    asked = [r for r in requests or () if r.text in tags and r.text not in keys]
+    if not asked:
+        return [], requests
+    lines = [
+        f"'{r.text}' is text: {tags[r.text]} of {len(entries)} structures; "
+        f"crystal train --target {r.text} learns classes"
+        for r in asked
+    ]
+    return lines, [r for r in requests or () if r not in asked] or None
 
 
 def _column(entries: Sequence[Labelled], request: LabelRequest) -> tuple[Column, Audit]:

@@ -127,6 +127,19 @@ class RunFolder:
         folder.write_record()
         return folder
 
+    @staticmethod
+    def read(path: Path) -> dict[str, Any]:
+        """What run.json of an earlier run says; changes nothing.
+
+        Raises:
+            UsageError: no run there.
+        """
+        try:
+            record: dict[str, Any] = json.loads((path / RECORD).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as problem:
+            raise UsageError("is not a run folder: run.json is missing or broken", path=path) from problem
+        return record
+
     @classmethod
     def reopen(cls, path: Path) -> RunFolder:
         """Go on in the folder of an earlier run.
@@ -134,11 +147,7 @@ class RunFolder:
         Raises:
             UsageError: no run there.
         """
-        try:
-            record = json.loads((path / RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as problem:
-            raise UsageError("is not a run folder: run.json is missing or broken", path=path) from problem
-        folder = cls(path, record)
+        folder = cls(path, cls.read(path))
         folder.record.setdefault("resumed", []).append(datetime.now(UTC).isoformat(timespec="seconds"))
         folder.record["exit_code"] = None
         folder.write_record()

@@ -129,8 +129,31 @@ def grouped(usable: Index, groups: NDArray[np.int64], fractions: Fractions, seed
     place = np.full(len(names), 3)
     for k, (a, b) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
         place[order[a:b]] = k
+    taken = np.bincount(place, weights=sizes, minlength=3)[:2]
+    wished = np.array([fractions.test, fractions.val]) * len(usable)
+    if (taken > 1.5 * wished + 1).any():  # a few large groups: they belong where most structures are
+        place = _fitted(order, sizes, wished)
     part = place[inverse]
     return made(usable[part == 2], usable[part == 1], usable[part == 0], how)
+
+
+def _fitted(order: NDArray[np.int64], sizes: NDArray[np.int64], wished: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Part of each group (0 test, 1 validation, 2 training): in ``order``, those that fit into the first two parts.
+
+    A part that nothing fits into gets the smallest group that is left.
+    """
+    place = np.full(len(sizes), 2)
+    for k, wish in enumerate(wished):
+        if wish <= 0:
+            continue
+        filled = 0
+        for g in order[place[order] == 2]:
+            if filled + sizes[g] <= 1.1 * wish:
+                place[g], filled = k, filled + int(sizes[g])
+        left = order[place[order] == 2]
+        if not filled and len(left) > 1:
+            place[left[np.argmin(sizes[left])]] = k
+    return place
 
 
 def kfold(usable: Index, groups: NDArray[np.int64], *, folds: int, fold: int, fractions: Fractions, seed: int) -> Split:

@@ -93,17 +93,19 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
     Raises:
         UsageError: no run there, it is finished, or its input changed.
     """
-    folder = RunFolder.reopen(path)
-    record = folder.record
+    record = RunFolder.read(path)
     if "plan" not in record:
         raise UsageError("is no training run", path=path)
+    if record["exit_code"] == Exit.OK:
+        raise UsageError(f"is finished: its model is {path / MODEL}; start a new run to train on", path=path)
     plan = TrainingPlan.from_json({**record["plan"], **changes, "output": str(path)})
     for name, digest in record["inputs"].items():
         if not Path(name).exists() or sha256(Path(name)) != digest:
             raise UsageError("is not the file that this run was started with", path=name)
     if plan.threads:
         torch.set_num_threads(plan.threads)
-    return _train(plan, prepare(plan, listener), folder, listener, stop, resumed=True)
+    prepared, folder = prepare(plan, listener), RunFolder.reopen(path)
+    return _train(plan, prepared, folder, listener, stop, resumed=True)
 
 
 def _train(

@@ -186,3 +186,11 @@ def test_the_same_crystal_twice() -> None:
 
 def test_candidates_are_counted() -> None:
     assert candidates(labelled([{"a": 1.0, "b": 2.0}, {"a": 1.0}])) == {"a": 2, "b": 1}
+
+
+def test_a_text_that_is_asked_for_is_kept_and_said() -> None:
+    rows = [Labelled(f"s{k}", f"f.csv:{k}", 2, {"gap": 0.5 * k}, {"metal": "yes"} if k else {}) for k in range(3)]
+    made, audit = columns(rows, parse(["metal,gap:eV"]))
+    assert [c.quantity.name for c in made] == ["gap"]
+    assert audit.lines[0] == "'metal' is text: 2 of 3 structures; crystal train --target metal learns classes"
+    assert columns(rows, parse(["metal"]))[0] == []

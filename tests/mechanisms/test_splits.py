@@ -125,3 +125,14 @@ def test_seed_zero_is_a_seed() -> None:
     usable = np.arange(100)
     made = [splits.grouped(usable, usable, HALVES, seed, "random").test.tolist() for seed in (0, 0, 1)]
     assert made[0] == made[1] != made[2]
+
+
+@given(st.permutations([9, 8, 6, 6, 5, 3, 2, 2, 2, 1, 1]), st.integers(0, 1000))
+def test_a_few_large_groups_do_not_fill_the_small_parts(sizes: list[int], seed: int) -> None:
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    split = splits.grouped(np.arange(45), groups, Fractions.parse("0.8,0.1,0.1"), seed, "")
+    check(split, np.arange(45), complete=True)
+    assert 1 <= len(split.test) <= 7
+    assert 1 <= len(split.val) <= 7
+    parts = [set(groups[p]) for p in split.parts().values()]
+    assert sum(len(p) for p in parts) == len(sizes)

@@ -85,6 +85,9 @@ def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
 
     assert numbers(resumed.folder) == numbers(whole.folder)
     assert json.loads((resumed.folder / "run.json").read_text())["exit_code"] == 0
+    with pytest.raises(UsageError, match="is finished: its model is"):
+        training.resume(tmp_path / "cut", {}, Listener(), Stop())
+    assert json.loads((resumed.folder / "run.json").read_text())["exit_code"] == 0
 
 
 def test_resume_refuses_changed_input(tmp_path: Path) -> None:

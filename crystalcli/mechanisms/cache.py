@@ -85,7 +85,8 @@ class GraphCache:
         except PermissionError as problem:
             raise InputError("no permission to read it", path=path) from problem
         except (OSError, KeyError, ValueError, TypeError, RuntimeError) as problem:
-            raise InputError(f"not a graph cache, or damaged: {problem}", path=path) from problem
+            said = "it is no HDF5 file" if "signature not found" in str(problem) else problem
+            raise InputError(f"not a graph cache, or damaged: {said}", path=path) from problem
 
     def _read(self, h: h5py.File) -> None:
         if h.attrs.get("format") != FORMAT:

@@ -125,7 +125,7 @@ def _read_file(path: Path, name: str, options: ReadOptions) -> Iterator[Entry | 
         yield Failure(str(path), name, "read", "too-deep", "nested too deeply")
     except MemoryError:
         yield Failure(str(path), name, "read", "memory", "does not fit into memory")
-    except Exception as problem:  # a reader's bug costs its file, not the batch
+    except (Exception, SystemExit) as problem:  # a reader's bug costs its file, not the batch
         yield Failure(str(path), name, "read", "reader-error", one_line(f"{type(problem).__name__}: {problem}"))
 
 

@@ -89,7 +89,7 @@ def build_file(work: Work, make: Callable[[ase.Atoms], GraphArrays], path: Path,
             graph = pack(make(item.atoms))
         except CrystalError as problem:
             yield Failure(item.source, item.id, "graph", problem.code or "bad-graph", one_line(problem.reason))
-        except Exception as problem:  # a featurizer's bug costs the structure, not the batch
+        except (Exception, SystemExit) as problem:  # a featurizer's bug costs the structure, not the batch
             reason = one_line(f"featurizer {work.featurizer}: {type(problem).__name__}: {problem}")
             yield Failure(item.source, item.id, "graph", "featurizer-error", reason)
         else:

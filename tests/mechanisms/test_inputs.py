@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -214,3 +215,16 @@ def test_names_that_are_none(folder: Path, text: str, reason: str) -> None:
         expand([text])
     with pytest.raises(UsageError, match=r"nul\.txt: the name of an input holds a NUL"):
         expand(["@nul.txt"])
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("fault", [RuntimeError("boom\nline"), SystemExit(9), MemoryError(), OSError(5, "I/O")])
+def test_whatever_a_reader_does_costs_its_file_only(monkeypatch: pytest.MonkeyPatch, fault: BaseException) -> None:
+    def read(_: Path) -> Iterator[Entry]:
+        raise fault
+
+    reader = Reader(name="mine", summary="", suffixes=(".vasp",), sniff=lambda _: True, read=read)
+    monkeypatch.setattr("crystalcli.mechanisms.readers.registry", lambda: Offering(reader))
+    found = list(read_inputs([Path("a/NaCl.vasp"), Path("a/NaCl.cif")]))
+    assert [type(f) for f in found] == [Failure, Entry]
+    assert "\n" not in str(found[0])

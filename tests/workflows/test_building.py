@@ -90,11 +90,14 @@ def test_a_killed_build_leaves_the_old_cache_and_the_next_one_cleans_up(tmp_path
     deadline = time.time() + 60
     while not (tmp_path / ".a.h5.lock").exists() and running.poll() is None and time.time() < deadline:
         time.sleep(0.02)
-    second = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert second.returncode == 5
+    running.send_signal(signal.SIGSTOP)  # it is at work for as long as the second one takes to start
+    try:
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    assert second.returncode == 5, second.stderr
     assert f"process {running.pid} on " in second.stderr
-    running.send_signal(signal.SIGKILL)
-    running.wait()
     assert (tmp_path / "a.h5").read_bytes() == before
     assert (tmp_path / ".a.h5.lock").exists()
     done = subprocess.run(command, capture_output=True, text=True, check=False)

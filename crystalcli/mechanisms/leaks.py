@@ -47,6 +47,13 @@ class Leak:
         return {"kind": self.kind, "parts": list(self.parts), "n": self.n, "example": self.example}
 
 
+def shared_by_all(found: Sequence[Leak], split: Split) -> list[str]:
+    """Kinds, formula or run, that all structures of every two parts share: no surprise, but worth one line."""
+    sizes = {name: len(part) for name, part in split.parts().items()}
+    pairs = sum(1 for _ in combinations([n for n, size in sizes.items() if size], 2))
+    return [k for k in ("formula", "run") if pairs == sum(x.kind == k and x.n == sizes[x.parts[1]] for x in found)]
+
+
 def find(split: Split, ids: Sequence[str], keys: dict[str, NDArray[np.int64]]) -> list[Leak]:
     """Leaks of every kind between every two parts.
 

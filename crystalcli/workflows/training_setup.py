@@ -91,8 +91,7 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     sizes = ", ".join(f"{len(p)} {n}" for n, p in split.parts().items())
     listener.say(f"split: {sizes}; {split.how}")
     found = look_for_leaks(data, ids, split)
-    for leak in found:
-        (listener.warn if leak.kind in ("structure", "copy") else listener.say)(f"leak: {leak.line()}")
+    _say_leaks(found, split, listener)
     _warn_of_elements(data, split, listener)
     for q in targets:
         check_values(data, q, split, ids, listener)
@@ -187,6 +186,16 @@ def labelled(data: GraphDataset, targets: Sequence[Quantity], listener: Listener
     if have.sum() < 3:
         raise UsageError(f"{int(have.sum())} structures with a label are too few to train, validate and test")
     return np.flatnonzero(have)
+
+
+def _say_leaks(found: Sequence[leaks.Leak], split: Split, listener: Listener) -> None:
+    common = leaks.shared_by_all(found, split)
+    if common:
+        words = " and ".join({"formula": "formulas", "run": "runs"}[k] for k in common)
+        listener.say(f"leak: all parts share their {words}; the test error tells nothing of others")
+    for leak in found:
+        if leak.kind not in common:
+            (listener.warn if leak.kind in ("structure", "copy") else listener.say)(f"leak: {leak.line()}")
 
 
 def look_for_leaks(data: GraphDataset, ids: Sequence[str], split: Split) -> list[leaks.Leak]:

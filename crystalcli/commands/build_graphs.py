@@ -60,7 +60,7 @@ def build_graphs(
     Labels come from an id_prop.csv beside the files, from columns of a table, or from the files themselves.
     A file that cannot be read is reported and listed in OUTPUT.failures.jsonl; the others go on.
     """
-    from crystalcli.nouns.structures.formats import ReadOptions
+    from crystalcli.nouns.structures.read_options import ReadOptions
     from crystalcli.workflows.build_graphs import BuildPlan, resolve, run
 
     face = Face(json=json, quiet=quiet)

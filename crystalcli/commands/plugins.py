@@ -101,7 +101,7 @@ def _named(found: Registry, name: str, family: str | None) -> list[Offered]:
     return named
 
 
-def check(name: Name, family: Family = None, json: Json = False, quiet: Quiet = False) -> None:
+def check(ctx: typer.Context, name: Name, family: Family = None, json: Json = False, quiet: Quiet = False) -> None:
     """Check a part, all parts of a plugin, or a one-file plugin: record, flags, partners, contract tests."""
     from crystalcli.mechanisms import plugin_check
 
@@ -110,7 +110,7 @@ def check(name: Name, family: Family = None, json: Json = False, quiet: Quiet = 
     offered = _named(found, str(Path(name).absolute()) if name.endswith(".py") else name, family)
     findings = []
     for o in offered:
-        for finding in plugin_check.check(o.part, found, command_flags()):
+        for finding in plugin_check.check(o.part, found, command_flags(ctx.find_root().command)):
             face.say(f"{finding.status:<8} {finding.part:<26} {finding.check:<9} {finding.text}".rstrip())
             findings.append(finding)
     failed = sum(f.status == "failed" for f in findings)
@@ -130,11 +130,8 @@ def _with_file(path: Path) -> Registry:
     return assemble([*others, loaded])
 
 
-def command_flags() -> dict[str, str]:
-    """Flags of the commands that take parts → the command."""
-    from crystalcli.commands.main import app
-
-    program: Any = typer.main.get_command(app)
+def command_flags(program: Any) -> dict[str, str]:
+    """Flags of the commands of ``program`` that take parts → the command."""
     found: dict[str, str] = {}
     for command in program.commands.values():
         if getattr(type(command), "chooser", None) is not None:

@@ -13,7 +13,7 @@ from crystalcli.vocabulary.quantities import Quantity
 
 if TYPE_CHECKING:
     from crystalcli.mechanisms.label_requests import LabelRequest
-    from crystalcli.mechanisms.labels import Labelled
+    from crystalcli.mechanisms.labelled import Labelled
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -5,11 +5,9 @@ How to ask for labels is in :mod:`crystalcli.mechanisms.label_requests`.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,37 +15,11 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms.cache import Column
 from crystalcli.mechanisms.label_audit import audit_site, audit_structure, growth
 from crystalcli.mechanisms.label_requests import LabelRequest, choose, parse
-from crystalcli.nouns.structures.entry import Entry
+from crystalcli.mechanisms.labelled import Labelled
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
 __all__ = ["Audit", "LabelRequest", "Labelled", "candidates", "choose", "columns", "parse"]
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """What is kept of an entry for its labels, once the structure itself is gone.
-
-    Args:
-        id, source, n_atoms, labels, tags, quantities: of the entry.
-        crystal: digest of cell, species and positions, so that the same crystal twice is noticed.
-    """
-
-    id: str
-    source: str
-    n_atoms: int
-    labels: Mapping[str, Any]
-    tags: Mapping[str, str] = field(default_factory=dict)
-    quantities: Mapping[str, Quantity] = field(default_factory=dict)
-    crystal: bytes = b""
-
-    @classmethod
-    def of(cls, entry: Entry) -> Labelled:
-        """The labels of ``entry``."""
-        atoms = entry.atoms
-        parts = (atoms.numbers, np.round(atoms.cell.array, 6) + 0.0, np.round(atoms.positions, 6) + 0.0)
-        digest = hashlib.sha256(b"".join(a.tobytes() for a in parts)).digest()[:16]
-        return cls(entry.id, entry.source, len(atoms), entry.labels, entry.tags, entry.quantities, digest)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from crystalcli.mechanisms.readers import claimed_by
 from crystalcli.nouns.structures import formats, id_prop
 from crystalcli.nouns.structures.check import check
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions, without_gz
+from crystalcli.nouns.structures.formats import without_gz
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.vocabulary.errors import CrystalError, InputError, UnsafeInput, UsageError, one_line
 
 ID_IN_FILE = "id_in_file"

@@ -17,13 +17,14 @@ from crystalcli.mechanisms import files, label_requests, labels
 from crystalcli.mechanisms.cache import GraphCache, GraphRecipe
 from crystalcli.mechanisms.cache_writer import CacheWriter
 from crystalcli.mechanisms.inputs import expand
-from crystalcli.mechanisms.labels import Audit, Labelled
+from crystalcli.mechanisms.labelled import Labelled
+from crystalcli.mechanisms.labels import Audit
 from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.mechanisms.readers import found_in_folder
 from crystalcli.mechanisms.reading import Failure, Ids, ReadPlan
 from crystalcli.mechanisms.reading import plan as reading_plan
-from crystalcli.nouns.structures.formats import ReadOptions
 from crystalcli.nouns.structures.id_prop import TABLE
+from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.vocabulary.errors import Exit, InputError, UsageError
 from crystalcli.workflows.build_graphs_work import Built, Outcome, Work, outcomes
 

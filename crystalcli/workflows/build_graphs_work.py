@@ -21,7 +21,7 @@ from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.mechanisms.reading import Failure, read_file
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.formats import ReadOptions
+from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.vocabulary.errors import CrystalError, one_line
 
 FILES_PER_TASK = 16

@@ -13,7 +13,7 @@ from crystalcli.contracts.records import Reader
 from crystalcli.mechanisms.inputs import expand
 from crystalcli.mechanisms.reading import ID_IN_FILE, Failure, plan, read_file, read_inputs
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.formats import ReadOptions
+from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.vocabulary.errors import Exit, UsageError
 
 

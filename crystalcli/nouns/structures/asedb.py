@@ -10,7 +10,7 @@ from typing import Any
 
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.extxyz import entry_of
-from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import regular, where
 from crystalcli.vocabulary.errors import InputError
 

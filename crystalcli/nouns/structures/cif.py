@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crystalcli.nouns.structures.cif_sites import Sites, read_sites
 from crystalcli.nouns.structures.cif_symmetry import DoubtfulError, expand, operations
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text, where
 from crystalcli.vocabulary.errors import CrystalError, InputError
 

@@ -14,8 +14,8 @@ import ase
 from ase.io.extxyz import read_xyz
 
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.numbers import ASE_QUANTITIES, sort_arrays, sort_info
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import text_lines, where
 from crystalcli.vocabulary.errors import InputError
 from crystalcli.vocabulary.quantities import Quantity

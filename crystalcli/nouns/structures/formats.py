@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from os.path import splitext
 from pathlib import Path
 
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import open_bytes, regular
 from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError, did_you_mean
 
-__all__ = ["DEFAULTS", "ReadOptions", "check_choices", "looks_readable", "read", "regular", "without_gz"]
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """Choices that some formats need.
-
-    Args:
-        cif_column: column of a table that holds the CIF text; needed only if there are several.
-        id_column: column of a table that names the rows; found by itself if it has a usual name.
-    """
-
-    cif_column: str = ""
-    id_column: str = ""
-
-
-DEFAULTS = ReadOptions()
+__all__ = ["check_choices", "looks_readable", "read", "regular", "without_gz"]
 
 _BY_ENDING = {
     ".cif": "cif",

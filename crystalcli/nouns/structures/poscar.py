@@ -17,7 +17,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text
 from crystalcli.vocabulary.errors import InputError
 

@@ -12,8 +12,8 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.numbers import sort_arrays, sort_info
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text, where
 from crystalcli.vocabulary.errors import InputError, UnsafeInput
 from crystalcli.vocabulary.quantities import Quantity

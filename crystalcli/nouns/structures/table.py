@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.formats import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.numbers import MAX_TAG, is_nothing, number_in
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import text_lines, where
 from crystalcli.vocabulary.errors import InputError, UsageError, did_you_mean
 

@@ -1,0 +1,39 @@
+"""What the labels of a structure need to know of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.vocabulary.quantities import Quantity
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What is kept of an entry for its labels, once the structure itself is gone.
+
+    Args:
+        id, source, n_atoms, labels, tags, quantities: of the entry.
+        crystal: digest of cell, species and positions, so that the same crystal twice is noticed.
+    """
+
+    id: str
+    source: str
+    n_atoms: int
+    labels: Mapping[str, Any]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
+    crystal: bytes = b""
+
+    @classmethod
+    def of(cls, entry: Entry) -> Labelled:
+        """The labels of ``entry``."""
+        atoms = entry.atoms
+        parts = (atoms.numbers, np.round(atoms.cell.array, 6) + 0.0, np.round(atoms.positions, 6) + 0.0)
+        digest = hashlib.sha256(b"".join(a.tobytes() for a in parts)).digest()[:16]
+        return cls(entry.id, entry.source, len(atoms), entry.labels, entry.tags, entry.quantities, digest)

@@ -12,10 +12,11 @@ import torch
 
 from crystalcli.mechanisms import metrics, model_file, plots
 from crystalcli.mechanisms.evaluation import Collected
+from crystalcli.mechanisms.optimizers import make_optimizer
 from crystalcli.mechanisms.run_folder import RunFolder, plugin_versions, point_latest, sha256
 from crystalcli.mechanisms.stopping import Stop
 from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
-from crystalcli.workflows.training_loop import Trainer, make_optimizer
+from crystalcli.workflows.training_loop import Trainer
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 from crystalcli.workflows.training_report import TargetReport, predict_test, report_targets, write_predictions
 from crystalcli.workflows.training_setup import Prepared, prepare
@@ -41,7 +42,7 @@ def describe(plan: TrainingPlan, listener: Listener) -> dict[str, Any]:
     """The resolved plan (``--dry-run``): parts, sizes of the split, parameters, recipe. Writes nothing."""
     prepared = prepare(plan, listener)
     plan = plan.fitted_to(len(prepared.split.train), listener)
-    make_optimizer(prepared.model, plan)
+    make_optimizer(prepared.model, plan.recipe, plan.momentum)
     spec = prepared.model.spec
     return {
         "targets": [q.to_json() for q in prepared.targets],
@@ -77,7 +78,7 @@ def run(plan: TrainingPlan, listener: Listener | None = None, stop: Stop | None 
     heard = _heard(listener, said.append)
     prepared = prepare(plan, heard)
     plan = plan.fitted_to(len(prepared.split.train), heard)
-    make_optimizer(prepared.model, plan)
+    make_optimizer(prepared.model, plan.recipe, plan.momentum)
     folder = RunFolder.create(
         Path(plan.output), overwrite=plan.overwrite, facts=_facts(plan, prepared), config=plan.config
     )

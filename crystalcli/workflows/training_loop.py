@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,69 +17,15 @@ from crystalcli.mechanisms.dataset import Batch
 from crystalcli.mechanisms.display import shown
 from crystalcli.mechanisms.ema import AveragedModel
 from crystalcli.mechanisms.model import CrystalModel
+from crystalcli.mechanisms.optimizers import make_optimizer
 from crystalcli.mechanisms.recalibration import recalibrate
 from crystalcli.mechanisms.run_folder import RunFolder
-from crystalcli.mechanisms.schedules import Plateau, Schedule
+from crystalcli.mechanisms.schedules import Schedule
 from crystalcli.mechanisms.stopping import Stop
-from crystalcli.vocabulary.errors import NumericalFailure, Stopped, UsageError, did_you_mean
+from crystalcli.vocabulary.errors import NumericalFailure, Stopped
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
+from crystalcli.workflows.training_progress import Progress
 from crystalcli.workflows.training_setup import Prepared
-
-OPTIMIZERS = ("adam", "adamw", "sgd")
-LOSSES = ("l1", "mse", "huber")
-
-
-def make_optimizer(model: CrystalModel, plan: TrainingPlan) -> torch.optim.Optimizer:
-    """Optimiser of the recipe.
-
-    Raises:
-        UsageError: no such optimiser or loss.
-    """
-    r = plan.recipe
-    if r.optimizer not in OPTIMIZERS:
-        raise UsageError(f"no optimizer '{r.optimizer}'; {did_you_mean(r.optimizer, OPTIMIZERS)}")
-    if r.loss not in LOSSES:
-        raise UsageError(f"no loss '{r.loss}'; {did_you_mean(r.loss, LOSSES)}")
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if r.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=r.lr, momentum=plan.momentum, weight_decay=r.weight_decay)
-    kind = torch.optim.AdamW if r.optimizer == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=r.lr, weight_decay=r.weight_decay)
-
-
-@dataclass
-class Progress:
-    """Where a run stands; plain numbers, kept in every checkpoint.
-
-    Args:
-        epoch: epochs that are complete. batch: batches done in the one after. step: optimiser steps in all.
-        loss_sum, loss_n: sum of batch loss × structures, structures, of the epoch under way.
-        best, best_epoch: best validation score and its epoch (counted from 1). waited: epochs since.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    loss_n: int = 0
-    best: float = float("inf")
-    best_epoch: int = 0
-    waited: int = 0
-    plateau: Plateau = field(default_factory=Plateau)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain dictionary; scores that are still infinite become null."""
-        data = asdict(self)
-        for table in (data, data["plateau"]):
-            table["best"] = table["best"] if np.isfinite(table["best"]) else None
-        return data
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Progress:
-        """Inverse of :meth:`to_json`."""
-        never = float("inf")
-        top, plateau = ({**t, "best": never if t["best"] is None else t["best"]} for t in (data, data["plateau"]))
-        return cls(**{**top, "plateau": Plateau(**plateau)})
 
 
 def _copied(model: CrystalModel) -> dict[str, Tensor]:
@@ -95,7 +40,7 @@ class Trainer:
     ) -> None:
         self.plan, self.prepared, self.folder, self.listener, self.stop = plan, prepared, folder, listener, stop
         self.model = prepared.model
-        self.optimizer = make_optimizer(self.model, plan)
+        self.optimizer = make_optimizer(self.model, plan.recipe, plan.momentum)
         self.ema = AveragedModel(self.model, plan.recipe.ema) if plan.recipe.ema > 0 else None
         per_epoch = len(self._pieces(0))
         self.schedule = Schedule(

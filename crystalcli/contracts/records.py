@@ -16,7 +16,9 @@ from crystalcli.vocabulary.quantities import Quantity
 
 if TYPE_CHECKING:
     import ase
+    from ase.calculators.calculator import BaseCalculator
 
+    from crystalcli.contracts.dynamics import RelaxerModule, SamplerModule
     from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule
     from crystalcli.nouns.arrays import GraphArrays
 
@@ -150,10 +152,51 @@ class Reader(Part):
     read: Callable[[Path], Iterator[Any]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Calculator(Part):
+    """A potential by name (``--potential NAME``): any ASE calculator.
+
+    Args:
+        build: ``build(options) -> calculator``; a new one for every call.
+        elements: atomic numbers it knows; empty: it says so itself, by an error.
+    """
+
+    family: ClassVar[str] = "calculator"
+    build: Callable[[Any], BaseCalculator]
+    elements: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relaxer(Part):
+    """Batched minimiser.
+
+    Args:
+        build: ``build(options) -> RelaxerModule``.
+    """
+
+    family: ClassVar[str] = "relaxer"
+    build: Callable[[Any], RelaxerModule]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler(Part):
+    """Batched dynamics.
+
+    Args:
+        build: ``build(options) -> SamplerModule``.
+    """
+
+    family: ClassVar[str] = "sampler"
+    build: Callable[[Any], SamplerModule]
+
+
 FAMILIES: dict[str, type[Part]] = {
     "featurizer": Featurizer,
     "architecture": Architecture,
     "head": Head,
     "reader": Reader,
+    "calculator": Calculator,
+    "relaxer": Relaxer,
+    "sampler": Sampler,
 }
 """Families of parts, by the word used in ``crystal plugins list``."""

@@ -9,7 +9,19 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import API_VERSION, FAMILIES, Architecture, Featurizer, Head, Part, Reader, Recipe
+from crystalcli.contracts.records import (
+    API_VERSION,
+    FAMILIES,
+    Architecture,
+    Calculator,
+    Featurizer,
+    Head,
+    Part,
+    Reader,
+    Recipe,
+    Relaxer,
+    Sampler,
+)
 from crystalcli.vocabulary.errors import UsageError
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -21,6 +33,9 @@ _CALLS: dict[type[Part], dict[str, int]] = {
     Architecture: {"build": 4},
     Head: {"build": 4},
     Reader: {"sniff": 1, "read": 1},
+    Calculator: {"build": 1},
+    Relaxer: {"build": 1},
+    Sampler: {"build": 1},
 }
 """Family → its callables and how many positional arguments the host gives them."""
 

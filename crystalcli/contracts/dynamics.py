@@ -1,0 +1,138 @@
+"""What moves structures: potentials, relaxers, samplers, all on batches. Imports torch: records must not import it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from crystalcli.nouns.systems import Systems
+
+State = dict[str, Tensor]
+"""What a sampler remembers from step to step: named tensors, saved and restored bit by bit."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a potential says of a batch; all float64.
+
+    Args:
+        energy: (S,) eV, totals.
+        forces: (N, 3) eV/Å.
+        stress: (S, 3, 3) eV/Å³, ASE sign (tensile positive), or none if not asked for.
+        energies: (N,) eV, per atom, if the potential has them.
+        sigma: (S,) eV, spread of an ensemble's energies, or none.
+    """
+
+    energy: Tensor
+    forces: Tensor
+    stress: Tensor | None = None
+    energies: Tensor | None = None
+    sigma: Tensor | None = None
+
+
+class Potential(Protocol):
+    """Energies and forces of batches. May keep neighbor lists between calls; results never depend on that.
+
+    Attributes:
+        name: what users call it.
+        provides: words among ``energy``, ``forces``, ``stress``, ``energies``, ``sigma``.
+        device: where the tensors must lie.
+    """
+
+    name: str
+    provides: frozenset[str]
+    device: torch.device
+
+    def evaluate(self, systems: Systems, *, stress: bool = False) -> Evaluated:
+        """Evaluate all structures; forces of fixed atoms included.
+
+        Raises:
+            InputError: a structure that the potential cannot evaluate (an unknown element); says which and why.
+        """
+        ...
+
+
+class RelaxerModule(Protocol):
+    """Minimises many structures at once, over coordinates that the core has laid out.
+
+    A structure owns rows of ``x``: its atoms, then, if the cell is free, three rows of a generalised cell. The core
+    takes care of cells, fixed atoms, stopping and guards; a relaxer sees rows and forces only.
+    """
+
+    def init(self, x: Tensor, index: Tensor, n_structures: int) -> Any:
+        """Return the state before the first step.
+
+        Args:
+            x: (M, 3) float64, Å.
+            index: (M,) int64, structure of each row; ascending.
+            n_structures: S.
+        """
+        ...
+
+    def step(self, state: Any, x: Tensor, energy: Tensor, forces: Tensor, active: Tensor) -> tuple[Tensor, Any]:
+        """Take one step.
+
+        Args:
+            state: as returned by :meth:`init` or by the step before.
+            x: (M, 3), where energy and forces were evaluated.
+            energy: (S,) eV (enthalpy where a pressure acts).
+            forces: (M, 3) eV/Å, −∂E/∂x; zero for rows that are fixed.
+            active: (S,) bool; rows of other structures must come back unchanged.
+
+        Returns:
+            New x and state.
+        """
+        ...
+
+
+Force = Callable[[Systems], Evaluated]
+"""Evaluates what the sampler has moved; stress included if the sampler asks for it."""
+
+
+class SamplerModule(Protocol):
+    """Moves many structures in time. Everything it remembers is in its state, so that a restart is exact.
+
+    Attributes:
+        needs_stress: whether :data:`Force` must give the stress.
+    """
+
+    needs_stress: bool
+
+    def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:
+        """Return the state before the first step; ``temperature`` (S,) K is the target at that time."""
+        ...
+
+    def step(
+        self,
+        systems: Systems,
+        evaluated: Evaluated,
+        state: State,
+        force: Force,
+        *,
+        dt: float,
+        temperature: Tensor,
+        generator: torch.Generator,
+    ) -> tuple[Systems, Evaluated, State]:
+        """Advance by ``dt`` fs.
+
+        Args:
+            systems: positions and velocities at time t.
+            evaluated: energy and forces there.
+            state: of the step before; not changed in place.
+            force: evaluates new positions; call it once a step.
+            dt: fs.
+            temperature: (S,) K, target at t + dt.
+            generator: for noise; seeded by run seed and step number, so nothing of it needs saving.
+
+        Returns:
+            The same at t + dt. Fixed atoms keep position and zero velocity.
+        """
+        ...
+
+    def conserved(self, systems: Systems, evaluated: Evaluated, state: Mapping[str, Tensor]) -> Tensor:
+        """(S,) eV: what exact dynamics would keep constant (E_pot + E_kin + thermostat …)."""
+        ...

@@ -1,0 +1,162 @@
+"""A batch of structures that move: what relaxers and samplers step, and the verbs that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import ase
+import numpy as np
+import torch
+from ase.constraints import FixAtoms
+from torch import Tensor
+
+from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.units import ACCELERATION, KB
+
+
+@dataclass(frozen=True)
+class Systems:
+    """S structures with N atoms in all; float tensors are float64.
+
+    Args:
+        positions: (N, 3) Å, not wrapped: they change continuously along a run.
+        velocities: (N, 3) Å/fs.
+        cell: (S, 3, 3) lattice vectors as rows, Å.
+        pbc: (S, 3) bool.
+        atomic_numbers: (N,) int64.
+        masses: (N,) amu.
+        fixed: (N,) bool, atoms that never move.
+        structure_index: (N,) int64, the structure each atom belongs to; ascending.
+        atom_counts: (S,) int64.
+    """
+
+    positions: Tensor
+    velocities: Tensor
+    cell: Tensor
+    pbc: Tensor
+    atomic_numbers: Tensor
+    masses: Tensor
+    fixed: Tensor
+    structure_index: Tensor
+    atom_counts: Tensor
+
+    @classmethod
+    def of(cls, structures: Sequence[ase.Atoms], device: torch.device | str = "cpu") -> Systems:
+        """Join ``structures``; velocities from their momenta, fixed atoms from ``FixAtoms``.
+
+        Raises:
+            InputError: a constraint of another kind; says which structure.
+        """
+        counts = [len(a) for a in structures]
+
+        def joined(parts: list[np.ndarray], dtype: torch.dtype) -> Tensor:
+            return torch.as_tensor(np.concatenate(parts), dtype=dtype, device=device)
+
+        masses = joined([a.get_masses() for a in structures], torch.float64)
+        # ASE's momenta are amu·Å over its unit of time, Å·sqrt(amu/eV)
+        momenta = joined([a.get_momenta() for a in structures], torch.float64)
+        return cls(
+            positions=joined([a.positions for a in structures], torch.float64),
+            velocities=momenta / masses.unsqueeze(1) * ACCELERATION**0.5,
+            cell=torch.as_tensor(np.stack([a.cell.array for a in structures]), dtype=torch.float64, device=device),
+            pbc=torch.as_tensor(np.stack([a.pbc for a in structures]), device=device),
+            atomic_numbers=joined([a.numbers for a in structures], torch.int64),
+            masses=masses,
+            fixed=joined([_fixed(a, k) for k, a in enumerate(structures)], torch.bool),
+            structure_index=joined([np.full(n, k) for k, n in enumerate(counts)], torch.int64),
+            atom_counts=torch.as_tensor(counts, device=device),
+        )
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures S."""
+        return self.cell.shape[0]
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms N."""
+        return self.positions.shape[0]
+
+    def moved(
+        self, *, positions: Tensor | None = None, velocities: Tensor | None = None, cell: Tensor | None = None
+    ) -> Systems:
+        """The same structures with other coordinates; what is not given stays."""
+        return replace(
+            self,
+            positions=self.positions if positions is None else positions,
+            velocities=self.velocities if velocities is None else velocities,
+            cell=self.cell if cell is None else cell,
+        )
+
+    def take(self, structures: Tensor) -> Systems:
+        """Only ``structures``, (s,) int64 ascending."""
+        kept = torch.isin(self.structure_index, structures)
+        counts = self.atom_counts.index_select(0, structures)
+        atoms = {k: getattr(self, k)[kept] for k in ("positions", "velocities", "atomic_numbers", "masses", "fixed")}
+        return Systems(
+            **atoms,
+            cell=self.cell.index_select(0, structures),
+            pbc=self.pbc.index_select(0, structures),
+            structure_index=torch.arange(len(structures), device=counts.device).repeat_interleave(counts),
+            atom_counts=counts,
+        )
+
+    def to_atoms(self) -> list[ase.Atoms]:
+        """The structures as ASE knows them, with momenta (if any atom moves) and fixed atoms."""
+        made = []
+        stops = np.cumsum(self.atom_counts.cpu().numpy())
+        host = {k: v.detach().cpu().numpy() for k, v in self.__dict__.items()}
+        for k, stop in enumerate(stops):
+            span = slice(stop - int(self.atom_counts[k]), stop)
+            atoms = ase.Atoms(
+                host["atomic_numbers"][span], host["positions"][span], cell=host["cell"][k], pbc=host["pbc"][k]
+            )
+            atoms.set_masses(host["masses"][span])
+            if host["velocities"][span].any():
+                atoms.set_velocities(host["velocities"][span] / ACCELERATION**0.5)
+            if host["fixed"][span].any():
+                atoms.set_constraint(FixAtoms(mask=host["fixed"][span]))
+            made.append(atoms)
+        return made
+
+
+def per_structure(systems: Systems, values: Tensor) -> Tensor:
+    """Sum (N, …) values of atoms into their structures, (S, …)."""
+    out = values.new_zeros(systems.n_structures, *values.shape[1:])
+    return out.index_add(0, systems.structure_index, values)
+
+
+def kinetic_energy(systems: Systems) -> Tensor:
+    """½ Σ m v² of every structure, (S,) eV."""
+    twice = systems.masses * systems.velocities.square().sum(1)
+    return per_structure(systems, twice) * (0.5 / ACCELERATION)
+
+
+def degrees_of_freedom(systems: Systems) -> Tensor:
+    """3 for every free atom, less 3 for the centre of mass where no atom is fixed; (S,) float64, at least 1."""
+    free = per_structure(systems, (~systems.fixed).double())
+    whole = free == systems.atom_counts
+    return (3.0 * free - 3.0 * whole.double()).clamp_min(1.0)
+
+
+def temperature(systems: Systems) -> Tensor:
+    """2 E_kin / (f k_B) of every structure, (S,) K."""
+    return 2.0 * kinetic_energy(systems) / (degrees_of_freedom(systems) * KB)
+
+
+def volume(systems: Systems) -> Tensor:
+    """|det cell| of every structure, (S,) Å³."""
+    found: Tensor = torch.linalg.det(systems.cell).abs()
+    return found
+
+
+def _fixed(atoms: ase.Atoms, k: int) -> np.ndarray:
+    fixed = np.zeros(len(atoms), dtype=bool)
+    for constraint in atoms.constraints:
+        if not isinstance(constraint, FixAtoms):
+            raise InputError(
+                f"structure {k}: constraint {type(constraint).__name__} is not known; only fixed atoms are"
+            )
+        fixed[constraint.index] = True
+    return fixed

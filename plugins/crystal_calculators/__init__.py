@@ -1,0 +1,14 @@
+"""Potentials by name: ASE's own, and what other programs bring; loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.records import Part
+
+
+@hookimpl
+def crystal_parts() -> Sequence[Part]:
+    """Offer the parts of this package."""
+    return []

@@ -11,6 +11,7 @@ import torch
 
 from crystalcli.commands.console import Face
 from crystalcli.mechanisms import files, metrics
+from crystalcli.mechanisms.devices import choose_device
 from crystalcli.mechanisms.display import shown
 from crystalcli.mechanisms.inputs import expand
 from crystalcli.mechanisms.label_requests import parse
@@ -18,7 +19,6 @@ from crystalcli.mechanisms.reading import Failure
 from crystalcli.vocabulary.errors import Exit, NothingUsable
 from crystalcli.workflows.prediction import Predictor, Row
 from crystalcli.workflows.prediction_output import Compared, Writer, failure_line, format_of, opened
-from crystalcli.workflows.training_setup import choose_device
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from crystalcli.mechanisms import classes, leaks
 from crystalcli.mechanisms.dataset import GraphDataset
+from crystalcli.mechanisms.devices import choose_device
 from crystalcli.mechanisms.evaluation import Zeroth
 from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
 from crystalcli.mechanisms.normalisers import target_statistics
 from crystalcli.mechanisms.splits import Split
-from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError, did_you_mean
+from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 from crystalcli.workflows.training_split import Material, choose
@@ -53,24 +54,6 @@ class Prepared:
     def n_parameters(self) -> int:
         """Trainable numbers."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-
-
-def choose_device(wish: str) -> torch.device:
-    """Device for ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-
-    Raises:
-        EnvironmentProblem: it is not there. UsageError: no such word.
-    """
-    if wish == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind = wish.split(":", maxsplit=1)[0]
-    if kind not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"no device '{wish}'; {did_you_mean(wish, ('auto', 'cpu', 'cuda', 'mps'))}")
-    try:
-        torch.zeros(1, device=wish)
-    except (RuntimeError, AssertionError) as problem:
-        raise EnvironmentProblem(f"device '{wish}' is not available here; use --device cpu") from problem
-    return torch.device(wish)
 
 
 def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:

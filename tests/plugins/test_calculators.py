@@ -1,0 +1,89 @@
+"""The calculators: forces and stress are the derivatives of the energy, and nothing depends on what came before."""
+
+import ase
+import ase.build
+import numpy as np
+import pytest
+import torch
+
+from crystalcli.mechanisms.potentials import named
+from crystalcli.nouns.systems import Systems
+from crystalcli.vocabulary.errors import InputError, UsageError
+
+CASES = {"emt": ("Cu", 3.6, {}), "lj": ("Ar", 5.3, {}), "morse": ("Cu", 3.7, {"rc": 6.0})}
+
+
+def rattled(symbol: str, a: float, seed: int = 0) -> ase.Atoms:
+    atoms = ase.build.bulk(symbol, "fcc", a=a, cubic=True)
+    rng = np.random.default_rng(seed)
+    atoms.set_cell(atoms.cell.array + rng.normal(0, 0.1, (3, 3)), scale_atoms=True)
+    atoms.positions += rng.normal(0, 0.1, (4, 3))
+    return atoms
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_forces_and_stress_are_derivatives(name: str) -> None:
+    symbol, a, options = CASES[name]
+    potential = named(name, options=options)
+    systems = Systems.of([rattled(symbol, a)])
+    found = potential.evaluate(systems, stress=True)
+    rng, step = np.random.default_rng(1), 1e-4
+
+    def energy(positions: torch.Tensor, cell: torch.Tensor) -> float:
+        return float(potential.evaluate(systems.moved(positions=positions, cell=cell)).energy)
+
+    direction = torch.as_tensor(rng.normal(size=(4, 3)))
+    plus, minus = (energy(systems.positions + s * step * direction, systems.cell) for s in (1, -1))
+    assert (minus - plus) / (2 * step) == pytest.approx(float((found.forces * direction).sum()), abs=2e-6)
+    strain = torch.as_tensor(rng.normal(size=(3, 3)))
+    strain = 0.5 * (strain + strain.T)
+    eye = torch.eye(3, dtype=torch.float64)
+    deformed = [eye + s * step * strain for s in (1, -1)]
+    plus, minus = (energy(systems.positions @ f, systems.cell @ f) for f in deformed)
+    volume = float(torch.linalg.det(systems.cell[0]))
+    assert found.stress is not None
+    assert (plus - minus) / (2 * step * volume) == pytest.approx(float((found.stress[0] * strain).sum()), abs=1e-6)
+    assert found.energies is not None
+    assert float(found.energies.sum()) == pytest.approx(float(found.energy[0]), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_history_leaves_no_trace(name: str) -> None:
+    symbol, a, options = CASES[name]
+    potential = named(name, options=options)
+    structures = [rattled(symbol, a, seed) for seed in range(3)]
+    together = potential.evaluate(Systems.of(structures))
+    drifting = Systems.of(structures[:1])
+    for _ in range(3):  # less than a neighbor list's skin: an old list would still do
+        potential.evaluate(drifting)
+        drifting = drifting.moved(positions=drifting.positions + 0.01)
+    for k, atoms in enumerate(structures):
+        alone = named(name, options=options).evaluate(Systems.of([atoms]))
+        assert torch.equal(alone.energy[0], together.energy[k])
+        assert torch.equal(alone.forces, together.forces[4 * k : 4 * k + 4])
+        again = potential.evaluate(Systems.of([atoms]))
+        assert torch.equal(alone.forces, again.forces)
+
+
+def test_what_cannot_be_evaluated_is_named() -> None:
+    systems = Systems.of([ase.build.bulk("Cu"), ase.build.bulk("Na")])
+    with pytest.raises(InputError, match="structure 1: emt does not know Na"):
+        named("emt").evaluate(systems)
+    molecule = ase.Atoms("Ar2", [[0, 0, 0], [0, 0, 3.8]])
+    with pytest.raises(InputError, match="lj gives no stress; its cell has fewer than three vectors"):
+        named("lj").evaluate(Systems.of([molecule]), stress=True)
+    assert named("lj").evaluate(Systems.of([molecule])).stress is None
+
+
+def test_atoms_at_one_place_are_no_crash() -> None:
+    found = named("lj").evaluate(Systems.of([ase.Atoms("Ar2", [[0, 0, 0], [0, 0, 0]])]))
+    assert not torch.isfinite(found.energy).all()
+
+
+def test_names_that_mean_nothing(tmp_path) -> None:
+    with pytest.raises(UsageError, match=r"no potential 'emmt': no model file .*no calculator; did you mean 'emt'"):
+        named("emmt")
+    with pytest.raises(UsageError, match="folder without a model"):
+        named(str(tmp_path))
+    with pytest.raises(UsageError, match=r"calculator lj has no option 'sigmo'; did you mean 'sigma'"):
+        named("lj", options={"sigmo": 1.0})

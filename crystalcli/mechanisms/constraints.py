@@ -1,0 +1,63 @@
+"""Which atoms may move, and along what: constraints of the files as projections.
+
+Whole fixed atoms (``FixAtoms``), atoms fixed along lattice vectors (``FixScaled``, from selective dynamics) and along
+axes (``FixCartesian``, from a move mask of extended XYZ) are known; other constraints are refused by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ase
+import numpy as np
+from ase.constraints import FixAtoms, FixCartesian, FixScaled
+from numpy.typing import NDArray
+
+from crystalcli.vocabulary.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+def projections(atoms: ase.Atoms) -> Floats:
+    """(N, 3, 3): what of a displacement, or of a force, each atom may follow; identity for free atoms, 0 for fixed.
+
+    Raises:
+        InputError: a constraint of another kind.
+    """
+    allowed = np.broadcast_to(np.eye(3), (len(atoms), 3, 3)).copy()
+    for constraint in atoms.constraints:
+        if isinstance(constraint, FixAtoms):
+            allowed[constraint.index] = 0.0
+        elif isinstance(constraint, FixCartesian):
+            _meet(allowed, constraint, np.diag(1.0 - np.asarray(constraint.mask, dtype=np.float64)))
+        elif isinstance(constraint, FixScaled):
+            free = ~np.asarray(constraint.mask, dtype=bool)
+            _meet(allowed, constraint, _onto(atoms.cell.array[free]))
+        else:
+            kind = type(constraint).__name__
+            raise InputError(f"constraint {kind} is not known; only fixed atoms and axes are", code="constraint")
+    return allowed
+
+
+def without_constraints(atoms: ase.Atoms) -> ase.Atoms:
+    """A copy that is free."""
+    free = atoms.copy()
+    free.set_constraint()
+    return free
+
+
+def _meet(allowed: Floats, constraint: Any, projection: Floats) -> None:
+    """Let the constraint's atoms follow only what ``projection`` and what was said before both allow."""
+    for k in np.atleast_1d(constraint.index):
+        if np.allclose(allowed[k], np.eye(3)):
+            allowed[k] = projection
+        elif allowed[k].any():
+            raise InputError(f"atom {int(k)} has two constraints; one at most", code="constraint")
+
+
+def _onto(vectors: Floats) -> Floats:
+    """Orthogonal projection onto the span of the rows of ``vectors``."""
+    if not len(vectors):
+        return np.zeros((3, 3))
+    found: Floats = np.linalg.pinv(vectors) @ vectors
+    return found

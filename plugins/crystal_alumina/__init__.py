@@ -1,13 +1,32 @@
-"""Reader of the alumina molecular-dynamics files: an example of the ``reader`` hook, with a format nobody else has."""
+"""Alumina: a reader of its molecular-dynamics files (a format nobody else has) and a rigid-ion potential.
+
+Loads no ASE and no h5py: they come with the first file or energy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crystalcli.contracts.hookspecs import hookimpl
-from crystalcli.contracts.records import Part, Reader
+from crystalcli.contracts.options import option
+from crystalcli.contracts.records import Calculator, Part, Reader
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import BaseCalculator
+
+
+@dataclass(frozen=True)
+class MatsuiOptions:
+    """Calculator ``matsui``."""
+
+    cutoff: float = option(10.0, "distance at which the pair terms end; Coulomb goes on", unit="Å", min=4.0, max=30.0)
+    switch: float = option(0.5, "width over which they fade; 0: cut off sharply", unit="Å", min=0.0, max=4.0)
+    splitting: float = option(
+        0.0, "Ewald's α; results do not depend on it; 0: what suits the cutoff", unit="1/Å", min=0.0, max=3.0
+    )
 
 
 def _sniff(path: Path) -> bool:
@@ -22,9 +41,15 @@ def _read(path: Path) -> Iterator[Any]:
     return read(path)
 
 
+def _matsui(options: MatsuiOptions) -> BaseCalculator:
+    from crystal_alumina.matsui import Matsui
+
+    return Matsui(options)
+
+
 @hookimpl
 def crystal_parts() -> Sequence[Part]:
-    """Offer the reader."""
+    """Offer the reader and the potential."""
     return [
         Reader(
             name="alumina",
@@ -33,5 +58,13 @@ def crystal_parts() -> Sequence[Part]:
             sniff=_sniff,
             read=_read,
             references=("LAMMPS, SMTB-Q potential of Salles et al., Comput. Mater. Sci. 111 (2016) 181",),
-        )
+        ),
+        Calculator(
+            name="matsui",
+            summary="rigid ions of alumina: Coulomb, dispersion and repulsion; for Al₂O₃ in periodic cells",
+            options=MatsuiOptions,
+            build=_matsui,
+            elements=frozenset({8, 13}),
+            references=("M. Matsui, Geophys. Res. Lett. 23, 395 (1996), doi:10.1029/96GL00260",),
+        ),
     ]

@@ -127,10 +127,12 @@ class PredictionFace:
             errors = c.errors()
             if errors is None:
                 continue
-            found[c.quantity.name] = {"unit": c.quantity.unit, **errors.to_json()}
+            q = c.shown_as
+            found[q.name] = {"unit": q.unit, **errors.to_json()}
             if isinstance(errors, metrics.Errors):
-                said = f"MAE {shown(errors.mae, c.quantity)}, RMSE {shown(errors.rmse, c.quantity)}"
-                said += f", max error {shown(errors.max_error, c.quantity)}"
+                said = (
+                    f"MAE {shown(errors.mae, q)}, RMSE {shown(errors.rmse, q)}, max error {shown(errors.max_error, q)}"
+                )
             else:
                 area = "" if errors.roc_auc is None else f"ROC-AUC {errors.roc_auc:.4f}, "
                 said = f"accuracy {errors.accuracy:.4f}, {area}log loss {errors.log_loss:.4f}"

@@ -69,7 +69,7 @@ class Prediction:
     """Predicted values of one quantity.
 
     Args:
-        value: (S,) or (N,) float64 in the quantity's unit; for classes (S, C) probabilities.
+        value: (S, …) or (N, …) float64 in the quantity's unit and shape; for classes (S, C) probabilities.
         quantity: name, unit and level.
         sigma: standard deviation in the same unit, or none.
         logits: (S, C) unnormalised log-probabilities of a classification, else none.
@@ -83,7 +83,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of one quantity for a batch: values (S,) or (N,) float64 and a mask, True where a label exists."""
+    """Labels of one quantity for a batch: values (S, …) or (N, …) float64; mask (S,) or (N,), True where known."""
 
     value: Tensor
     mask: Tensor

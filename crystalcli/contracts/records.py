@@ -36,6 +36,8 @@ class Statistics:
         target_mean: mean of each target over the training split, in the target's unit.
         target_scale: standard deviation of each target, never zero.
         residual: targets learned as the residual of a baseline; mean and scale are those of the residual.
+        references: energy of an atom of each of ``elements``, eV, fitted to the training split; empty without a head
+            that sums energies of atoms. The scale of ``energy`` is then that of what is left, per atom.
     """
 
     mean_neighbors: float = 12.0
@@ -43,6 +45,7 @@ class Statistics:
     target_mean: Mapping[str, float] = field(default_factory=dict)
     target_scale: Mapping[str, float] = field(default_factory=dict)
     residual: tuple[str, ...] = ()
+    references: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +132,16 @@ class Head(Part):
     Args:
         build: ``build(options, embedding_dim, targets, statistics) -> HeadModule``.
         level: level of the labels it learns.
+        learns: the only labels it learns, where their names have a meaning; ``level`` counts for none of them.
+
+    A head that provides ``"energy"`` predicts ``energy`` (S,) and ``energies`` (N,), both in eV, whatever its targets
+    are; forces and stress are derived from that energy by the program and come to its loss with the rest.
     """
 
     family: ClassVar[str] = "head"
     build: Callable[[Any, int, tuple[Quantity, ...], Statistics], HeadModule]
     level: str = "structure"
+    learns: tuple[Quantity, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

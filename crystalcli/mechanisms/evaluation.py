@@ -14,6 +14,7 @@ from torch import Tensor
 from crystalcli.mechanisms import metrics
 from crystalcli.mechanisms.dataset import Batch, GraphDataset
 from crystalcli.mechanisms.model import CrystalModel
+from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.quantities import Quantity
 
 Zeroth = Mapping[str, NDArray[np.float64]]
@@ -22,13 +23,13 @@ Zeroth = Mapping[str, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Collected:
-    """Predictions and labels of one target for some structures (or their sites), in order.
+    """Predictions and labels of one target for some structures (or their sites), in order; totals per atom.
 
     Args:
         quantity: name, unit, level.
-        value: (n,) in the target's unit, or (n, C) probabilities.
+        value: (n, …) in the target's unit, or (n, C) probabilities.
         sigma: (n,) or none.
-        true, mask: (n,) labels, and where they exist.
+        true, mask: (n, …) labels, and where they exist, (n,).
     """
 
     quantity: Quantity
@@ -41,7 +42,7 @@ class Collected:
         """Errors over the labels that exist."""
         if self.quantity.classes:
             return metrics.classification(self.value[self.mask], self.true[self.mask])
-        return metrics.regression(self.value[self.mask], self.true[self.mask])
+        return metrics.regression(self.value[self.mask].ravel(), self.true[self.mask].ravel())
 
 
 def ahead(make: Callable[[NDArray[np.int64]], Batch], pieces: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
@@ -81,7 +82,10 @@ def collect(
     batch_size: int,
     zeroth: Zeroth | None = None,
 ) -> dict[str, Collected]:
-    """Predict structures ``index``; the model must be in evaluation mode."""
+    """Predict structures ``index``; the model must be in evaluation mode.
+
+    Totals come back per atom: errors of crystals of different sizes are compared that way (MAE/atom).
+    """
     targets = [q.name for q in model.spec.targets]
     labelled = [t for t in targets if t in data.columns]
     device = next(model.parameters()).device
@@ -89,24 +93,36 @@ def collect(
     sigmas: dict[str, list[Tensor]] = {t: [] for t in targets}
     labels: dict[str, list[tuple[Tensor, Tensor]]] = {t: [] for t in labelled}
     for batch in ahead(lambda i: data.batch(i, labelled), pieces_of(index, batch_size)):
-        for name, p in model(batch.graph.to(device), zeroth_of(batch, zeroth, device)).items():
-            values[name].append(p.value.cpu())
+        graph = batch.graph.to(device)
+        predictions = model(graph, zeroth_of(batch, zeroth, device))
+        for q in model.spec.targets:
+            p, share = predictions[q.name], _share(q, graph)
+            values[q.name].append((p.value * share).cpu())
             if p.sigma is not None:
-                sigmas[name].append(p.sigma.cpu())
-        for name, label in batch.labels.items():
-            labels[name].append((label.value, label.mask))
+                sigmas[q.name].append((p.sigma * share).cpu())
+            if q.name in batch.labels:
+                label = batch.labels[q.name]
+                labels[q.name].append((label.value * share.cpu(), label.mask))
     return {
         q.name: _joined(q, values[q.name], sigmas[q.name], labels.get(q.name)) for q in model.spec.targets if index.size
     }
 
 
+def _share(quantity: Quantity, graph: CrystalGraph) -> Tensor:
+    """What turns values of ``quantity`` into what is compared: 1/N for totals, (S,), else 1."""
+    if quantity.extensive and quantity.level == "structure":
+        return 1.0 / graph.atom_counts.double()
+    return torch.ones((), dtype=torch.float64, device=graph.positions.device)
+
+
 def _joined(
     quantity: Quantity, values: list[Tensor], sigmas: list[Tensor], labels: list[tuple[Tensor, Tensor]] | None
 ) -> Collected:
+    quantity = quantity.per_atom()
     value = torch.cat(values).numpy().astype(np.float64)
     sigma = torch.cat(sigmas).numpy().astype(np.float64) if sigmas else None
     if labels is None:
-        return Collected(quantity, value, sigma, np.full(len(value), np.nan), np.zeros(len(value), dtype=bool))
+        return Collected(quantity, value, sigma, np.full(value.shape, np.nan), np.zeros(len(value), dtype=bool))
     true = torch.cat([v for v, _ in labels]).numpy()
     mask = torch.cat([m for _, m in labels]).numpy()
     return Collected(quantity, value, sigma, true, mask)

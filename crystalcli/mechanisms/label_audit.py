@@ -55,6 +55,16 @@ def audit_site(entries: Sequence[Labelled], quantity: Quantity, key: str, values
     return (line,), tuple(warnings)
 
 
+def audit_tensor(entries: Sequence[Labelled], quantity: Quantity, key: str, values: Floats, mask: Mask) -> Shown:
+    """Look at one tensor per structure.
+
+    Raises:
+        UsageError: not one finite value.
+    """
+    line = _summary(f"label '{key}' as '{quantity.name}'", values[mask], mask, quantity.unit, "structures")
+    return (line,), tuple(_missing(entries, key, mask))
+
+
 def _summary(said: str, have: Floats, mask: Mask, unit: str, of: str) -> str:
     if not have.size:
         return f"{said}: none of {len(mask)} {of} has a usable value"
@@ -130,7 +140,7 @@ def growth(
             f"{request.key}:UNIT to keep it",
             code="label",
         )
-    if grows and not request.scaling:
+    if grows and not request.scaling and not known.extensive:
         return [f"{said}: looks like a total; '{request.key}/atom' would take it per atom"]
     flat = have.std() < 0.05 * abs(have.mean()) and counts.std() > 0.2 * counts.mean()
     total_wanted = request.scaling == "/atom" or known.extensive

@@ -6,6 +6,7 @@ What users type after ``--targets`` (comma-separated, see :meth:`LabelRequest.pa
     energy/atom                  divided by the number of atoms; called energy_per_atom
     formation_energy*atoms       times the number of atoms
     gap:eV                       with the unit said (a file seldom says it)
+    stress:vasp                  how a stress is written: ase, GPa, kbar, vasp, -GPa (compression positive), …
     e=energy/atom:eV             under another name; the unit is that of the number in the file
     none                         no labels at all
 """

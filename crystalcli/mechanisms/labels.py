@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.mechanisms.cache import Column
-from crystalcli.mechanisms.label_audit import audit_site, audit_structure, growth
+from crystalcli.mechanisms.label_audit import audit_site, audit_structure, audit_tensor, growth
 from crystalcli.mechanisms.label_requests import LabelRequest, choose, parse
+from crystalcli.mechanisms.label_tensors import STRESS, UNIT, as_stress, six
 from crystalcli.mechanisms.labelled import Labelled
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
@@ -71,6 +72,8 @@ def _column(entries: Sequence[Labelled], request: LabelRequest) -> tuple[Column,
     _no_text(entries, request)
     known = _known(entries, request)
     quantity = _quantity(known, request)
+    if known.shape and known.level == "structure":
+        return _tensor_column(entries, request, quantity)
     said: list[str] = []
     if request.unit and known.unit and request.unit != known.unit:
         said.append(f"label '{request.key}' is in {known.unit} by its format; taken as {request.unit}, as asked")
@@ -82,7 +85,23 @@ def _column(entries: Sequence[Labelled], request: LabelRequest) -> tuple[Column,
         said += growth(entries, request, values, mask, known)
         values = _scaled(values, entries, request)
         lines, warnings = audit_structure(entries, quantity, request.key, values, mask)
+    quantity = replace(quantity, shape=values.shape[1:])
     return Column(quantity, values, mask), Audit(lines, (*said, *warnings))
+
+
+def _tensor_column(entries: Sequence[Labelled], request: LabelRequest, quantity: Quantity) -> tuple[Column, Audit]:
+    """A symmetric tensor per structure, (S, 6); stress in the program's unit, sign and order."""
+    if request.scaling:
+        raise UsageError(f"label '{request.key}' is a tensor: '{request.scaling}' has no meaning", code="label")
+    nothing = np.full(6, np.nan)
+    rows = [six(e.labels[request.key], e.source, request.key) if request.key in e.labels else nothing for e in entries]
+    values = np.array(rows, dtype=np.float64).reshape(-1, 6)
+    if request.name == STRESS:
+        values = as_stress(values, quantity.unit or UNIT)
+        quantity = replace(quantity, unit=UNIT)
+    mask = np.asarray(np.isfinite(values).all(1), dtype=np.bool_)
+    lines, warnings = audit_tensor(entries, quantity, request.key, values, mask)
+    return Column(replace(quantity, shape=(6,)), values, mask), Audit(lines, warnings)
 
 
 def _no_text(entries: Sequence[Labelled], request: LabelRequest) -> None:
@@ -100,7 +119,9 @@ def _known(entries: Sequence[Labelled], request: LabelRequest) -> Quantity:
         if request.key in e.labels:
             array = np.ndim(e.labels[request.key]) > 0
             level = Quantity(request.key, level="site" if array else "structure")
-            said.setdefault(e.quantities.get(request.key, level), e.source)
+            found = e.quantities.get(request.key, level)
+            # the shape of a site label follows from its values
+            said.setdefault(replace(found, shape=()) if found.level == "site" else found, e.source)
     if len(said) > 1:
         (a, where_a), (b, where_b) = list(said.items())[:2]
         raise UsageError(

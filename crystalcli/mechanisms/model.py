@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.modules import Baseline, Labels, Prediction
 from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Statistics
 from crystalcli.mechanisms import baselines as closed_forms
+from crystalcli.mechanisms.derivatives import DERIVED, Strained, to_voigt
 from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
@@ -57,7 +59,7 @@ class ModelSpec:
     def from_json(cls, data: Mapping[str, Any]) -> ModelSpec:
         """Build from the dictionary of :meth:`to_json`."""
         parts = {k: PartChoice(**data[k]) for k in ("graph", "embedding", "architecture", "head")}
-        lists = {k: tuple(data["statistics"][k]) for k in ("elements", "residual")}
+        lists = {k: tuple(data["statistics"].get(k, ())) for k in ("elements", "residual", "references")}
         statistics = Statistics(**{**data["statistics"], **lists})
         return cls(
             **parts,
@@ -91,6 +93,7 @@ class CrystalModel(nn.Module):
         self.spec = spec
         featurizer, architecture, head = parts(spec)
         refuse_misfits(featurizer, architecture, head, spec.targets)
+        self.differentiable = "energy" in head.provides
         graph_options = _options(featurizer, featurizer.options, spec.graph)
         self.features = featurizer.embed(
             _options(featurizer, featurizer.embed_options, spec.embedding), graph_options, spec.statistics
@@ -117,13 +120,32 @@ class CrystalModel(nn.Module):
             zeroth: (S,) float64 values of the baselines by target, if computed before (training does this once);
                 without it they are computed from the graph.
         """
-        predictions = self.head(graph, self.architecture(graph, self.features(graph)))
+        predictions = self._derived(graph) if self.differentiable else self._direct(graph)
         if not self.baseline_targets:
             return predictions
         zeroth = self.zeroth(graph) if zeroth is None else zeroth
         return {
             name: replace(p, value=p.value + zeroth[name]) if name in zeroth else p for name, p in predictions.items()
         }
+
+    def _direct(self, graph: CrystalGraph) -> dict[str, Prediction]:
+        return self.head(graph, self.architecture(graph, self.features(graph)))
+
+    def _derived(self, graph: CrystalGraph) -> dict[str, Prediction]:
+        """What the head predicts, and forces and stress if they are targets."""
+        wanted = {t.name: t for t in self.spec.targets if t.name in DERIVED}
+        if not wanted:
+            return self._direct(graph)
+        with torch.enable_grad():
+            strained = Strained.of(graph, "stress" in wanted)
+            predictions = self._direct(strained.graph)
+            found = strained.derive(predictions["energy"].value, keep=self.training)
+        if "stress" in wanted:
+            found["stress"] = to_voigt(found["stress"])
+        predictions |= {name: Prediction(found[name], quantity) for name, quantity in wanted.items()}
+        if not self.training:
+            predictions = {n: replace(p, value=p.value.detach()) for n, p in predictions.items()}
+        return predictions
 
     def zeroth(self, graph: CrystalGraph) -> dict[str, Tensor]:
         """Values of the baselines, (S,) float64 by target; empty without baselines."""
@@ -183,8 +205,29 @@ def refuse_misfits(
     if not targets:
         raise UsageError("the model has no target; name one with --targets")
     for t in targets:
-        if t.level != head.level:
+        if head.learns:
+            _refuse_unknown_label(t, head)
+        elif t.shape:
+            raise UsageError(
+                f"head '{head.name}' learns one number per {head.level}; '{t.name}' has {len(t.components)}"
+            )
+        elif t.level != head.level:
             raise UsageError(f"head '{head.name}' learns {head.level} labels; '{t.name}' is one per {t.level}")
+
+
+def _refuse_unknown_label(target: Quantity, head: Head) -> None:
+    known = {q.name: q for q in head.learns}
+    if target.name not in known:
+        raise UsageError(
+            f"head '{head.name}' learns {', '.join(known)}, not '{target.name}'; name labels when building the graphs, "
+            f"as in --targets {next(iter(known))}={target.name}"
+        )
+    wanted = known[target.name]
+    if (target.level, target.shape, target.extensive) != (wanted.level, wanted.shape, wanted.extensive):
+        kind = "a total" if wanted.extensive else f"one value of {len(wanted.components)} numbers"
+        raise UsageError(
+            f"head '{head.name}' learns '{target.name}' as {kind} per {wanted.level}, which this label is not"
+        )
 
 
 def refuse_mixed_sizes(model: CrystalModel, atom_counts: NDArray[np.int64]) -> None:
@@ -194,7 +237,7 @@ def refuse_mixed_sizes(model: CrystalModel, atom_counts: NDArray[np.int64]) -> N
         UsageError: with the cure.
     """
     extensive = getattr(model.head, "extensive", None)
-    if extensive is None or len(np.unique(atom_counts)) < 2:
+    if extensive is None or model.differentiable or len(np.unique(atom_counts)) < 2:
         return
     low, high = int(atom_counts.min()), int(atom_counts.max())
     for t in model.spec.targets:

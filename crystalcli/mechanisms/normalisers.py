@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ def target_statistics(
 ) -> Statistics:
     """Statistics of structures ``train_index``; of the residual for targets with a baseline.
 
-    Means and scales of a total are per atom: a head with extensive values multiplies with the number of atoms.
+    Means and scales of a total are per atom: a head with extensive values multiplies with the number of atoms. Vectors
+    and tensors have mean 0 and the root mean square of a component as scale.
 
     Args:
         dataset: where the structures and labels are.
@@ -49,6 +51,7 @@ def _mean_and_scale(
     column = dataset.columns[name]
     if column.quantity.classes:
         return 0.0, 1.0
+    vector = column.quantity.shape != ()
     if column.quantity.level == "site":
         pointers = np.concatenate([[0], np.cumsum(dataset.atom_counts())])
         index = np.concatenate([np.arange(pointers[i], pointers[i + 1]) for i in index])
@@ -60,5 +63,35 @@ def _mean_and_scale(
         values = values / dataset.atom_counts()[index]
     if len(values) == 0:
         return 0.0, 1.0
-    mean, scale = float(values.mean()), float(values.std())
+    # a vector has no preferred direction: its mean is zero, its scale the root mean square of a component
+    mean = 0.0 if vector else float(values.mean())
+    scale = float(np.sqrt(np.mean(np.square(values)))) if vector else float(values.std())
     return mean, scale if scale > ALMOST_CONSTANT * max(1.0, abs(mean)) else 1.0
+
+
+def with_references(statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64]) -> Statistics:
+    """Add energies of atoms to ``statistics``: least squares of ``energy`` on the counts of elements.
+
+    Every structure counts per atom; where compositions do not fix the answer (always Al₂O₃) the smallest one is taken.
+    Mean and scale of ``energy`` become those of what is left. Without labels ``energy`` all references are zero.
+    """
+    elements = list(statistics.elements)
+    column = dataset.columns.get("energy")
+    here = train_index if column is None else train_index[column.mask[train_index]]
+    if column is None or "energy" not in statistics.target_mean or not len(here):
+        return replace(statistics, references=(0.0,) * len(elements))
+    atoms = dataset.atom_counts()
+    owner = np.repeat(np.arange(len(dataset)), atoms)
+    counts = np.zeros((len(dataset), 120))
+    np.add.at(counts, (owner, dataset.atomic_numbers()), 1.0)
+    shares = counts[here][:, elements] / atoms[here, None]
+    per_atom = column.values[here] / atoms[here]
+    found = np.linalg.lstsq(shares, per_atom, rcond=1e-8)[0]
+    left = per_atom - shares @ found
+    scale = float(left.std())
+    return replace(
+        statistics,
+        references=tuple(float(v) for v in found),
+        target_mean={**statistics.target_mean, "energy": float(left.mean())},
+        target_scale={**statistics.target_scale, "energy": scale if scale > ALMOST_CONSTANT else 1.0},
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,7 +66,8 @@ class Writer:
         cells = ["id"] + (["site", "element"] if self.sites else [])
         for q in self.quantities:
             unit = f" [{q.unit}]" if q.unit else ""
-            cells += [q.name + unit] + [f"{q.name} P({w})" for w in (q.words if q.classes else ())]
+            cells += [q.name + part + unit for part in q.components]
+            cells += [f"{q.name} P({w})" for w in (q.words if q.classes else ())]
             cells += [f"{q.name} sigma{unit}"] if self.sigma else []
         return cells
 
@@ -143,7 +143,11 @@ def opened(output: Path | None, stdout: IO[str], *, overwrite: bool) -> Iterator
 
 @dataclass
 class Compared:
-    """Predictions beside labels, collected while rows go by; numbers only, no structures."""
+    """Predictions beside labels, collected while rows go by; numbers only, no structures. Totals are compared per atom.
+
+    Args:
+        quantity: as predicted.
+    """
 
     quantity: Quantity
     value: list[Any] = field(default_factory=list)
@@ -154,12 +158,20 @@ class Compared:
         name = self.quantity.name
         if name not in row.labels:
             return
-        if self.quantity.level == "site":
-            self.value.extend(row.values[name])
-            self.true.extend(row.labels[name])
-        elif math.isfinite(row.labels[name]):
-            self.value.append(row.values[name])
-            self.true.append(row.labels[name])
+        true, value = np.asarray(row.labels[name], dtype=np.float64), np.asarray(row.values[name], dtype=np.float64)
+        if self.quantity.classes:
+            self.value.append(value)
+            self.true.append(float(true))
+            return
+        size = len(row.atoms) if self.quantity.extensive and self.quantity.level == "structure" else 1
+        known = np.isfinite(true)
+        self.value.extend(value[known] / size)
+        self.true.extend(true[known] / size)
+
+    @property
+    def shown_as(self) -> Quantity:
+        """What the numbers are."""
+        return self.quantity.per_atom()
 
     def errors(self) -> metrics.Errors | metrics.ClassErrors | None:
         """Errors, or none without labels."""
@@ -176,7 +188,7 @@ class Compared:
         elif found is not None:
             true = np.asarray(self.true)
             value = np.asarray(self.value, dtype=np.float64)
-            plots.parity(path, self.quantity, true, value, mae=found.mae, title=title)
+            plots.parity(path, self.shown_as, true, value, mae=found.mae, title=title)
 
 
 def failure_line(failure: Failure) -> str:

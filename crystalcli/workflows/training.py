@@ -241,9 +241,9 @@ def _draw(
         baseline = mean.mae if isinstance(mean, metrics.Errors) else None
         plots.parity(
             folder.path / name,
-            t.quantity,
-            c.true[c.mask],
-            c.value[c.mask],
+            c.quantity,
+            c.true[c.mask].ravel(),
+            c.value[c.mask].ravel(),
             mae=t.model.mae,
             title=f"{title}; test",
             baseline=baseline,

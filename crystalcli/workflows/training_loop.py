@@ -180,7 +180,7 @@ class Trainer:
         )
 
     def _errors_line(self, errors: Mapping[str, metrics.Errors | metrics.ClassErrors]) -> str:
-        unit = {q.name: q for q in self.prepared.targets}
+        unit = {q.name: q.per_atom() for q in self.prepared.targets}
         return "  ".join(
             f"val {'' if len(errors) == 1 else t + ' '}"
             + (f"MAE {shown(e.mae, unit[t])}" if isinstance(e, metrics.Errors) else f"accuracy {e.accuracy:.4f}")

@@ -51,14 +51,14 @@ def report_targets(prepared: Prepared, found: dict[str, Collected]) -> list[Targ
 
 
 def _report(prepared: Prepared, found: Collected) -> TargetReport:
-    q = found.quantity
+    q = found.quantity  # a total comes per atom
     if not found.mask.any():
         return TargetReport(q, None)
     rows: dict[str, metrics.Errors | metrics.ClassErrors | str] = {}
     strange: dict[str, int] = {}
     for name in baselines.NAMES:
         rows[name] = _baseline(name, prepared, found, strange)
-    by_element = _by_element(prepared, found) if q.level == "structure" and not q.classes else {}
+    by_element = _by_element(prepared, found) if q.level == "structure" and not q.classes and not q.shape else {}
     return TargetReport(q, found.errors(), rows, by_element, strange)
 
 
@@ -66,7 +66,7 @@ def _baseline(
     name: str, prepared: Prepared, found: Collected, strange: dict[str, int]
 ) -> metrics.Errors | metrics.ClassErrors | str:
     q = found.quantity
-    if q.level != "structure" or q.classes:
+    if q.level != "structure" or q.classes or q.shape:
         return _constant(prepared, found) if name == "mean" else "for one number per structure only"
     try:
         fitted = baselines.fit(name, prepared.data, prepared.split.train, q.name)
@@ -75,6 +75,8 @@ def _baseline(
         return problem.reason
     if n:
         strange[name] = n
+    if prepared.data.columns[q.name].quantity.extensive:
+        value = value / prepared.data.atom_counts()[prepared.split.test]
     return metrics.regression(value[found.mask], found.true[found.mask])
 
 
@@ -83,7 +85,7 @@ def _constant(prepared: Prepared, found: Collected) -> metrics.Errors | metrics.
     q = found.quantity
     labels = prepared.data.batch(prepared.split.train, [q.name]).labels[q.name]
     known = labels.value[labels.mask].numpy()
-    true = found.true[found.mask]
+    true = found.true[found.mask].ravel()
     if q.classes:
         shares = np.bincount(known.astype(np.int64), minlength=q.classes) / len(known)
         return metrics.classification(np.tile(shares, (len(true), 1)), true)
@@ -122,8 +124,8 @@ def write_predictions(
         header, columns = [*header, "site"], [*columns, [str(s) for s in sites]]
     for q, c in ((c.quantity, c) for c in found.values()):
         unit = f" [{q.unit}]" if q.unit else ""
-        header += [f"{q.name} true{unit}", f"{q.name} predicted{unit}"]
         if q.classes:
+            header += [f"{q.name} true", f"{q.name} predicted"]
             header += [f"{q.name} P({w})" for w in q.words]
             columns += [
                 [q.words[int(v)] if m else "" for v, m in zip(c.true, c.mask, strict=True)],
@@ -131,8 +133,11 @@ def write_predictions(
                 *([repr(float(v)) for v in p] for p in c.value.T),
             ]
             continue
-        true = [repr(float(v)) if m else "" for v, m in zip(c.true, c.mask, strict=True)]
-        columns += [true, [repr(float(v)) for v in c.value]]
+        shape = (len(c.mask), -1)
+        for part, value, true in zip(q.components, c.value.reshape(shape).T, c.true.reshape(shape).T, strict=True):
+            header += [f"{q.name}{part} true{unit}", f"{q.name}{part} predicted{unit}"]
+            known = [repr(float(v)) if m else "" for v, m in zip(true, c.mask, strict=True)]
+            columns += [known, [repr(float(v)) for v in value]]
         if c.sigma is not None:
             header.append(f"{q.name} sigma{unit}")
             columns.append([repr(float(v)) for v in c.sigma])

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from crystalcli.contracts.records import Head
 from crystalcli.mechanisms import classes, leaks
 from crystalcli.mechanisms.dataset import GraphDataset
 from crystalcli.mechanisms.devices import choose_device
 from crystalcli.mechanisms.evaluation import Zeroth
 from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
-from crystalcli.mechanisms.normalisers import target_statistics
+from crystalcli.mechanisms.normalisers import target_statistics, with_references
+from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.mechanisms.splits import Split
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
@@ -67,7 +70,8 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     made_by = data.recipe.featurizer
     if plan.featurizer not in ("", made_by):
         raise UsageError(f"was built with featurizer '{made_by}'; add --featurizer {made_by}", path=plan.paths[0])
-    targets = choose_targets(data, plan.targets, plan.task, plan.paths[0], listener)
+    head = cast(Head, registry().get("head", plan.head))
+    targets = choose_targets(data, plan.targets, plan.task, head, plan.paths[0], listener)
     usable = labelled(data, targets, listener)
     ids = data.ids
     split = choose(Material(data, usable, _values(data, targets[0]), ids), plan)
@@ -93,14 +97,19 @@ def _with_model(
     listener: Listener,
 ) -> Prepared:
     names = [q.name for q in targets]
-    fitted, zeroth = zeroth_terms(plan.recipe.residual_of, data, split, names, listener)
+    head = cast(Head, registry().get("head", plan.head))
+    differentiable = "energy" in head.provides
+    if differentiable and plan.recipe.residual_of not in ("none", "auto"):
+        raise UsageError(f"head '{head.name}' has its own references; it cannot be the residual of a baseline")
+    fitted, zeroth = zeroth_terms("none" if differentiable else plan.recipe.residual_of, data, split, names, listener)
+    statistics = target_statistics(data, names, split.train, zeroth)
     spec = ModelSpec(
         graph=PartChoice(data.recipe.featurizer, data.recipe.options),
         embedding=PartChoice(data.recipe.featurizer, plan.embed_options),
         architecture=PartChoice(plan.architecture, plan.architecture_options),
         head=PartChoice(plan.head, plan.head_options),
         targets=targets,
-        statistics=target_statistics(data, names, split.train, zeroth),
+        statistics=with_references(statistics, data, split.train) if differentiable else statistics,
     ).with_baselines(fitted)
     torch.manual_seed(plan.seed)
     model = CrystalModel(spec, fitted)
@@ -109,9 +118,9 @@ def _with_model(
 
 
 def choose_targets(
-    data: GraphDataset, wished: Sequence[str], task: str, path: object, listener: Listener
+    data: GraphDataset, wished: Sequence[str], task: str, head: Head, path: object, listener: Listener
 ) -> tuple[Quantity, ...]:
-    """Quantities to learn: those wished for, or the only one there is.
+    """Quantities to learn: those wished for, those that the head knows by name, or the only one there is.
 
     Words are classes; whole numbers are where ``task`` says ``classification``. Columns that are classes are replaced
     in ``data`` by their class numbers.
@@ -126,6 +135,14 @@ def choose_targets(
     for name in wished:
         if name not in data.columns and name not in texts:
             raise UsageError(f"no label '{name}' in the caches; {did_you_mean(name, [*data.columns, *texts])}")
+    if not wished and head.learns:
+        wished = [q.name for q in head.learns if q.name in data.columns]
+        if not wished:
+            raise UsageError(
+                f"no label that head '{head.name}' learns ({', '.join(q.name for q in head.learns)}); "
+                f"the caches have {', '.join(data.columns) or 'none'}"
+            )
+        listener.say(f"targets: {', '.join(wished)}")
     if not wished and len(data.columns) > 1:
         raise UsageError(f"there are several labels; choose with --target: {', '.join(sorted(data.columns))}")
     return tuple(_target(data, name, task, listener) for name in dict.fromkeys(wished or data.columns))
@@ -159,7 +176,8 @@ def labelled(data: GraphDataset, targets: Sequence[Quantity], listener: Listener
     have = np.zeros(len(data), dtype=bool)
     counts = data.atom_counts()
     for q in targets:
-        mask = data.columns[q.name].mask & np.isfinite(data.columns[q.name].values)
+        column = data.columns[q.name]
+        mask = column.mask & np.isfinite(column.values.reshape(len(column.mask), -1)).all(1)
         if q.level == "site":
             owner = np.repeat(np.arange(len(data)), counts)
             mask = np.bincount(owner[mask], minlength=len(data)) > 0
@@ -197,7 +215,7 @@ def look_for_leaks(data: GraphDataset, ids: Sequence[str], split: Split) -> list
 
 
 def _values(data: GraphDataset, quantity: Quantity) -> NDArray[np.float64]:
-    if quantity.level != "structure":
+    if quantity.level != "structure" or quantity.shape:
         return np.full(len(data), np.nan)
     column = data.columns[quantity.name]
     return np.where(column.mask, column.values, np.nan)
@@ -218,7 +236,7 @@ def check_values(data: GraphDataset, quantity: Quantity, split: Split, ids: Sequ
     Raises:
         UsageError: every label of the training part is the same.
     """
-    if quantity.level != "structure":
+    if quantity.level != "structure" or quantity.shape:
         return
     column = data.columns[quantity.name]
     values = column.values[split.train][column.mask[split.train]]

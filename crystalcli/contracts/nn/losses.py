@@ -20,11 +20,11 @@ ELEMENTWISE: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def masked_error(value: Tensor, labels: Labels, unit: Tensor, kind: str) -> Tensor:
-    """Mean over existing labels of the loss of ``(value − label)/unit``; 0 without labels.
+    """Mean over existing labels, and over the components of each, of the loss of ``(value − label)/unit``; else 0.
 
     Args:
-        value: (n,) predictions.
-        labels: (n,) labels and mask.
+        value: (n, …) predictions.
+        labels: (n, …) labels and (n,) mask.
         unit: what counts as an error of 1; a number or (n,).
         kind: ``l1``, ``mse`` or ``huber`` (quadratic below an error of 1).
 
@@ -33,9 +33,13 @@ def masked_error(value: Tensor, labels: Labels, unit: Tensor, kind: str) -> Tens
     """
     if kind not in ELEMENTWISE:
         raise UsageError(f"no loss '{kind}'; {did_you_mean(kind, list(ELEMENTWISE))}")
-    expected = torch.where(labels.mask, labels.value, torch.zeros_like(labels.value))
-    loss = ELEMENTWISE[kind](torch.where(labels.mask, (value - expected) / unit, torch.zeros_like(value)))
-    return loss.sum() / labels.mask.sum().clamp_min(1)
+    n = len(labels.mask)
+    known = labels.mask.view(n, 1)
+    value, truth = value.reshape(n, -1), labels.value.reshape(n, -1)
+    unit = unit.view(-1, 1) if unit.ndim else unit
+    expected = torch.where(known, truth, torch.zeros_like(truth))
+    loss = ELEMENTWISE[kind](torch.where(known, (value - expected) / unit, torch.zeros_like(value)))
+    return loss.sum() / (labels.mask.sum() * value.shape[1]).clamp_min(1)
 
 
 def masked_likelihood(logits: Tensor, labels: Labels) -> Tensor:

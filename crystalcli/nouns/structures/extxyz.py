@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import ase
+import numpy as np
 from ase.io.extxyz import read_xyz
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.numbers import ASE_QUANTITIES, sort_arrays, sort_info
@@ -115,11 +117,25 @@ def entry_of(atoms: ase.Atoms, path: Path, index: int) -> Entry:
             continue
         if known_as.level == "site":
             sites |= sort_arrays({key: value})
+        elif known_as.shape:
+            labels[key] = np.asarray(value, dtype=np.float64)
         else:
             labels |= sort_info({key: value})[0]
+    labels |= _stress_of_virial(atoms)
     for key in [*labels, *sites]:
         if key in ASE_QUANTITIES:
             known[key] = ASE_QUANTITIES[key]
     known |= {k: Quantity(k, level="site") for k in sites if k not in known}
+    if "stress_from_virial" in labels:
+        known["stress_from_virial"] = Quantity("stress_from_virial", "eV/Å³", shape=(6,))
     name = next((str(atoms.info[k]) for k in _IDS if str(atoms.info.get(k, "")).strip()), f":{index}")
     return Entry(name, atoms, where(path, index), {**labels, **sites}, tags, known)
+
+
+def _stress_of_virial(atoms: ase.Atoms) -> dict[str, Any]:
+    """A virial (3, 3), eV, as the stress that it stands for: −virial/V, eV/Å³."""
+    for key in ("virial", "virials"):
+        virial = np.asarray(atoms.info.get(key, ()))
+        if virial.size == 9 and virial.dtype.kind == "f" and atoms.cell.rank == 3:
+            return {"stress_from_virial": -full_3x3_to_voigt_6_stress(virial.reshape(3, 3)) / atoms.get_volume()}
+    return {}

@@ -19,6 +19,7 @@ ASE_QUANTITIES: dict[str, Quantity] = {
     "magmoms": Quantity("magmoms", "µB", "site"),
     "magmom": Quantity("magmom", "µB", extensive=True),
     "energies": Quantity("energies", "eV", "site"),
+    "stress": Quantity("stress", "eV/Å³", shape=(6,)),
 }
 """Results that ASE stores under a fixed name and unit."""
 _NOT_LABELS = {"numbers", "positions", "tags", "momenta", "masses", "initial_magmoms", "initial_charges"}

@@ -39,7 +39,9 @@ def assert_offered(entry: Entry) -> None:
     assert entry.labels["gap"] == 1.25
     assert entry.labels["step"] == 7
     assert entry.tags["group"] == "md-1"
-    assert not {"stress", "tensor", "tags", "label", "positions", "numbers", "converged"} & set(entry.labels)
+    np.testing.assert_allclose(entry.labels["stress"], np.arange(6) * 1e-3, atol=1e-12)
+    assert (entry.quantities["stress"].shape, entry.quantities["stress"].unit) == ((6,), "eV/Å³")
+    assert not {"tensor", "tags", "label", "positions", "numbers", "converged"} & set(entry.labels)
 
 
 def test_extxyz(tmp_path: Path) -> None:

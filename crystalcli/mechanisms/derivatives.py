@@ -1,0 +1,66 @@
+"""Forces and stress from an energy: the only place that differentiates one.
+
+``F_i = −∂E/∂r_i``; ``σ = (1/V) ∂E/∂ε`` with a symmetric strain ε that acts on cell and positions, V = |det cell|
+(D. P. Knuth et al., Comput. Phys. Commun. 190, 33 (2015), doi:10.1016/j.cpc.2015.01.003, Eq. 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from crystalcli.nouns.graph import CrystalGraph
+
+DERIVED = ("forces", "stress")
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+"""xx, yy, zz, yz, xz, xy, as in ASE."""
+
+
+@dataclass(frozen=True)
+class Strained:
+    """A graph whose energy can be differentiated.
+
+    Args:
+        graph: with positions and cell that depend on the two leaves.
+        positions: (N, 3) leaf.
+        strain: (S, 3, 3) leaf of zeros, or none.
+    """
+
+    graph: CrystalGraph
+    positions: Tensor
+    strain: Tensor | None
+
+    @classmethod
+    def of(cls, graph: CrystalGraph, stress: bool) -> Strained:
+        """Make the positions of ``graph``, and a strain if ``stress``, leaves of a computation."""
+        positions = graph.positions.detach().requires_grad_()
+        if not stress:
+            return cls(replace(graph, positions=positions), positions, None)
+        strain = torch.zeros_like(graph.cell).requires_grad_()
+        symmetric = 0.5 * (strain + strain.mT)
+        of_atoms = symmetric.index_select(0, graph.structure_index)
+        moved = positions + (positions.unsqueeze(1) @ of_atoms).squeeze(1)
+        return cls(replace(graph, positions=moved, cell=graph.cell + graph.cell @ symmetric), positions, strain)
+
+    def derive(self, energy: Tensor, *, keep: bool) -> dict[str, Tensor]:
+        """Forces (N, 3) eV/Å and, if asked for, stress (S, 3, 3) eV/Å³ (tensile positive; NaN without a volume).
+
+        Args:
+            energy: (S,) eV, of :attr:`graph`.
+            keep: the result is to be differentiated itself, in training.
+        """
+        leaves = [self.positions] if self.strain is None else [self.positions, self.strain]
+        found = torch.autograd.grad(energy.sum(), leaves, create_graph=keep, allow_unused=True, materialize_grads=True)
+        derived = {"forces": -found[0].double()}
+        if self.strain is not None:
+            volume = torch.linalg.det(self.graph.cell.detach().double()).abs()
+            volume = torch.where(volume > 0.0, volume, torch.full_like(volume, torch.nan))
+            derived["stress"] = found[1].double() / volume.view(-1, 1, 1)
+        return derived
+
+
+def to_voigt(tensor: Tensor) -> Tensor:
+    """(…, 3, 3) symmetric → (…, 6)."""
+    return torch.stack([tensor[..., a, b] for a, b in VOIGT], -1)

@@ -1,0 +1,19 @@
+"""Options of the head ``energy``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crystalcli.contracts.options import option
+
+
+@dataclass(frozen=True)
+class EnergyOptions:
+    """Head ``energy``."""
+
+    hidden: int = option(64, "width of the fully connected layers on every atom; 0: a linear map only", min=0, max=4096)
+    n_hidden: int = option(1, "fully connected layers", min=1, max=20)
+    energy_weight: float = option(1.0, "weight of the error of the energy per atom in the loss", min=0.0, max=1e6)
+    forces_weight: float = option(1.0, "weight of the error of the forces in the loss", min=0.0, max=1e6)
+    stress_weight: float = option(0.1, "weight of the error of the stress in the loss", min=0.0, max=1e6)
+    zbl: bool = option(False, "add the screened nuclear repulsion of Ziegler, Biersack and Littmark at short distances")

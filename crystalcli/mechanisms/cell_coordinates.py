@@ -150,4 +150,5 @@ def _inverse(matrices: Tensor) -> Tensor:
     """Of (S, 3, 3) matrices, by cofactors."""
     a, b, c = matrices.unbind(1)
     columns = [torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)]
-    return torch.stack(columns, 2) / (a * columns[0]).sum(1).view(-1, 1, 1)
+    found: Tensor = torch.stack(columns, 2) / (a * columns[0]).sum(1).view(-1, 1, 1)
+    return found

@@ -11,5 +11,7 @@ Needs pytest. Crystals, tolerances and assertions for further tests of one's own
 from crystalcli.testing.architecture import ArchitectureContract
 from crystalcli.testing.featurizer import FeaturizerContract
 from crystalcli.testing.head import HeadContract
+from crystalcli.testing.relaxer import RelaxerContract
+from crystalcli.testing.sampler import SamplerContract
 
-__all__ = ["ArchitectureContract", "FeaturizerContract", "HeadContract"]
+__all__ = ["ArchitectureContract", "FeaturizerContract", "HeadContract", "RelaxerContract", "SamplerContract"]

@@ -136,16 +136,23 @@ class CrystalModel(nn.Module):
         wanted = {t.name: t for t in self.spec.targets if t.name in DERIVED}
         if not wanted:
             return self._direct(graph)
-        with torch.enable_grad():
-            strained = Strained.of(graph, "stress" in wanted)
-            predictions = self._direct(strained.graph)
-            found = strained.derive(predictions["energy"].value, keep=self.training)
+        predictions, found = self.differentiate(graph, stress="stress" in wanted)
         if "stress" in wanted:
             found["stress"] = to_voigt(found["stress"])
-        predictions |= {name: Prediction(found[name], quantity) for name, quantity in wanted.items()}
+        return predictions | {name: Prediction(found[name], quantity) for name, quantity in wanted.items()}
+
+    def differentiate(self, graph: CrystalGraph, *, stress: bool) -> tuple[dict[str, Prediction], dict[str, Tensor]]:
+        """Predictions of a head with energies, and ``forces`` (N, 3) eV/Å and ``stress`` (S, 3, 3) eV/Å³ from them.
+
+        In training the derivatives can be differentiated; else everything comes detached.
+        """
+        with torch.enable_grad():
+            strained = Strained.of(graph, stress)
+            predictions = self._direct(strained.graph)
+            found = strained.derive(predictions["energy"].value, keep=self.training)
         if not self.training:
             predictions = {n: replace(p, value=p.value.detach()) for n, p in predictions.items()}
-        return predictions
+        return predictions, found
 
     def zeroth(self, graph: CrystalGraph) -> dict[str, Tensor]:
         """Values of the baselines, (S,) float64 by target; empty without baselines."""

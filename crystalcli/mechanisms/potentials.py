@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import ase
@@ -46,10 +47,9 @@ def named(
     record = potential_names.calculator(text)
     if record is not None:
         return CalculatorPotential(record, options or {})
-    from crystalcli.mechanisms.model_potential import ModelPotential  # type: ignore[import-untyped, unused-ignore]
+    from crystalcli.mechanisms.model_potential import ModelPotential
 
-    path = potential_names.model_file(text)
-    loaded: Potential = ModelPotential.load(path, device=choose_device(device), dtype=getattr(torch, dtype))
+    loaded: Potential = ModelPotential.load(Path(text), device=choose_device(device), dtype=getattr(torch, dtype))
     return loaded
 
 

@@ -5,36 +5,16 @@ import ase.build
 import numpy as np
 import pytest
 import torch
+from reference.some_potentials import ALL, CUTOFF, model_of
 
 from crystalcli.contracts.modules import Labels
-from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.derivatives import to_voigt
-from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.model import CrystalModel
 from crystalcli.nouns.graph import collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
-
-CUTOFF = 4.5
-ENERGY = Quantity("energy", "eV", extensive=True)
-FORCES = Quantity("forces", "eV/Å", "site", shape=(3,))
-STRESS = Quantity("stress", "eV/Å³", shape=(6,))
-ALL = (ENERGY, FORCES, STRESS)
-
-
-def model_of(targets: tuple[Quantity, ...] = ALL, **options: object) -> CrystalModel:
-    torch.manual_seed(2)
-    statistics = Statistics(40.0, (8, 22, 38), {"energy": 0.1}, {"energy": 0.2, "forces": 0.7}, (), (-3.0, -5.0, -7.0))
-    spec = ModelSpec(
-        PartChoice("radius", {"cutoff": CUTOFF}),
-        PartChoice("radius"),
-        PartChoice("lcgcn", {"n_conv": 2, "width": 16, "message_scale": "neighbors"}),
-        PartChoice("energy", options),
-        targets,
-        statistics,
-    )
-    return CrystalModel(spec).double().eval()
 
 
 def graph_of(*atoms: ase.Atoms):

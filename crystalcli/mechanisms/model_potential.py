@@ -1,0 +1,114 @@
+"""A trained model as a potential: energies, forces and stress of batches of moving structures."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from ase.data import chemical_symbols
+
+from crystalcli.contracts import options as opt
+from crystalcli.contracts.dynamics import Evaluated
+from crystalcli.contracts.records import Featurizer
+from crystalcli.mechanisms import model_file
+from crystalcli.mechanisms.model import CrystalModel, parts
+from crystalcli.mechanisms.moving_graph import MovingGraph
+from crystalcli.nouns.systems import Systems
+from crystalcli.vocabulary.errors import InputError, UsageError
+
+SKIN = 0.6
+"""Å: an atom may move by half of it before neighbors are looked for again."""
+
+
+class ModelPotential:
+    """A model with a head that gives energies, see :class:`crystalcli.contracts.dynamics.Potential`.
+
+    Args:
+        model: in evaluation mode; its weights are frozen.
+        name: what users call it.
+        device, dtype: where and how it computes; energies, forces and stress come out in float64.
+        skin: Å, of the neighbor list; 0 looks for neighbors at every call.
+
+    Attributes:
+        smooth: whether energies are a smooth function of positions; a model on nearest neighbors is not.
+
+    Raises:
+        UsageError: a model without energies of atoms.
+    """
+
+    def __init__(
+        self,
+        model: CrystalModel,
+        name: str,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
+        skin: float = SKIN,
+    ) -> None:
+        featurizer, _, head = parts(model.spec)
+        if not model.differentiable:
+            raise UsageError(
+                f"head '{head.name}' gives no energy to differentiate; train with --head energy (--arch lcgcn-ff)",
+                path=name,
+            )
+        self.model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        self.name, self.device, self.dtype = name, torch.device(device), dtype
+        self.provides = frozenset({"energy", "forces", "stress", "energies"})
+        self.elements = frozenset(model.spec.statistics.elements)
+        self.smooth = "smooth-cutoff" in featurizer.provides
+        self._known = torch.zeros(120, dtype=torch.bool)
+        self._known[list(self.elements)] = True
+        self._known = self._known.to(self.device)
+        self.moving = _moving(featurizer, model, dtype, skin)
+
+    @classmethod
+    def load(
+        cls, path: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64, skin: float = SKIN
+    ) -> ModelPotential:
+        """Load the model of a file or run folder.
+
+        Raises:
+            UsageError: no model there, or one without energies. InputError: damaged. UnsafeInput: a pickle.
+        """
+        file = path / "model.safetensors" if path.is_dir() else path
+        return cls(model_file.load(file)[0], str(path), device=device, dtype=dtype, skin=skin)
+
+    def evaluate(self, systems: Systems, *, stress: bool = False) -> Evaluated:
+        """Evaluate all structures.
+
+        Raises:
+            InputError: elements that training never saw, a cell without volume where stress is wanted, or a structure
+                whose neighbors cannot be found.
+        """
+        self._refuse_strangers(systems)
+        if stress and bool((torch.linalg.det(systems.cell).abs() < 1e-9).any()):
+            raise InputError("a structure without volume has no stress; use --cell none", code="cell")
+        predictions, found = self.model.differentiate(self.moving.of(systems), stress=stress)
+        return Evaluated(
+            energy=predictions["energy"].value.double(),
+            forces=found["forces"],
+            stress=found.get("stress"),
+            energies=predictions["energies"].value.double(),
+        )
+
+    def _refuse_strangers(self, systems: Systems) -> None:
+        strange = ~self._known.index_select(0, systems.atomic_numbers)
+        if self.elements and bool(strange.any()):
+            first = int(strange.nonzero()[0])
+            k = int(systems.structure_index[first])
+            symbols = {chemical_symbols[int(z)] for z in systems.atomic_numbers[strange].tolist()}
+            raise InputError(
+                f"structure {k}: {', '.join(sorted(symbols))} not in the training of {self.name}", code="element"
+            )
+
+
+def _moving(featurizer: Featurizer, model: CrystalModel, dtype: torch.dtype, skin: float) -> MovingGraph:
+    """Edges as in training; those of a smooth cutoff come from a list with a skin."""
+    chosen: Any = opt.make(featurizer.options, model.spec.graph.options, owner=f"featurizer {featurizer.name}")
+    cutoff = getattr(chosen, "cutoff", 0.0) if "smooth-cutoff" in featurizer.provides else 0.0
+    if not cutoff or not skin:
+        return MovingGraph(featurizer.build(chosen), dtype)
+    wider = dataclasses.replace(cast(Any, chosen), cutoff=cutoff + skin)
+    return MovingGraph(featurizer.build(wider), dtype, cutoff, skin)

@@ -46,6 +46,9 @@ def build_graphs(
     targets: Annotated[
         str, typer.Option(help="labels to take, comma-separated: [NAME=]KEY[/atom|*atoms][:UNIT]; none for none")
     ] = "",
+    require_labels: Annotated[
+        bool, typer.Option("--require-labels", help="leave out structures that lack one of the targets")
+    ] = False,
     cif_column: Annotated[str, typer.Option(help="column of a CSV that holds the CIF text")] = "",
     id_column: Annotated[str, typer.Option(help="column of a CSV that names the rows")] = "",
     allow_failures: Annotated[str, typer.Option(metavar="N|P%", help="exit 0 with up to so many failed inputs")] = "0",
@@ -74,6 +77,7 @@ def build_graphs(
         overwrite=overwrite,
         jobs=jobs or _cores(),
         reading=ReadOptions(cif_column=cif_column, id_column=id_column),
+        require_labels=require_labels,
     )
     resolved = resolve(plan)
     for note in resolved.reading.notes if resolved.requests is not None else ():
@@ -121,6 +125,8 @@ def _show(face: Face, report: BuildReport) -> None:
         face.error(f"{failure.path}: {failure.reason}")
     if (more := len(report.failures) - SHOWN) > 0:
         face.error(f"{more} more inputs failed; see {report.failures_file}")
+    for label, n in report.left_out.items():
+        face.say(f"{n} structures without a label '{label}' are left out")
     size = f"{report.n_structures} structures, {report.n_atoms} atoms, {report.n_edges} edges"
     if report.up_to_date:
         face.say(f"{report.output} is up to date: {size}")
@@ -154,6 +160,7 @@ def _as_json(report: BuildReport) -> dict[str, Any]:
         ],
         "warnings": [{"source": s, "text": one_line(t)} for s, t in report.warnings],
         "label_warnings": list(report.audit.warnings),
+        "left_out": dict(report.left_out),
         "up_to_date": report.up_to_date,
     }
 

@@ -26,7 +26,7 @@ from crystalcli.mechanisms.reading import plan as reading_plan
 from crystalcli.nouns.structures.id_prop import TABLE
 from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.vocabulary.errors import Exit, InputError, UsageError
-from crystalcli.workflows.build_graphs_work import Built, Outcome, Work, outcomes
+from crystalcli.workflows.build_graphs_work import Built, LeftOut, Outcome, Work, outcomes
 
 PEEK = 200
 """After so many structures a choice of labels that cannot be made stops the work, rather than at its end."""
@@ -47,6 +47,7 @@ class BuildPlan:
         overwrite: replace ``output``, whatever it is.
         jobs: worker processes; the result does not depend on it.
         reading: choices for formats that need them.
+        require_labels: leave out structures that lack one of ``targets``.
     """
 
     inputs: tuple[str, ...]
@@ -57,6 +58,7 @@ class BuildPlan:
     overwrite: bool = False
     jobs: int = 1
     reading: ReadOptions = field(default_factory=ReadOptions)
+    require_labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class BuildReport:
         audit: what the labels look like.
         labels: names of the labels taken.
         up_to_date: nothing was done: ``output`` was already built from the same.
+        left_out: structures that lack a required label, by the label.
     """
 
     output: Path
@@ -82,6 +85,7 @@ class BuildReport:
     audit: Audit = field(default_factory=Audit)
     labels: tuple[str, ...] = ()
     up_to_date: bool = False
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> Exit:
@@ -138,8 +142,11 @@ def resolve(plan: BuildPlan) -> Resolved:
     """
     part = registry().get("featurizer", plan.featurizer)
     options = opt.to_dict(opt.make(part.options, plan.options, owner=f"featurizer {part.name}"))
-    work = Work(part.name, options, plan.reading)
     requests = label_requests.parse(plan.targets)
+    if plan.require_labels and not requests:
+        raise UsageError("--require-labels needs to know which: name them with --targets")
+    required = tuple((r.key, r.text) for r in requests or ()) if plan.require_labels else ()
+    work = Work(part.name, options, plan.reading, required)
     own = {realpath(plan.output), realpath(failures_file(plan.output))}
     paths = tuple(p for p in expand(plan.inputs) if realpath(p) not in own)  # unlike resolve, survives link loops
     if not paths:
@@ -185,6 +192,7 @@ def run(resolved: Resolved, listen: Listener = lambda _n, _text: None) -> BuildR
             tuple(collected.warnings),
             audit,
             tuple(c.quantity.name for c in columns),
+            left_out=dict(collected.left_out),
         )
 
 
@@ -196,9 +204,13 @@ class _Collected:
         self.entries: list[Labelled] = []
         self.failures: list[Failure] = []
         self.warnings: list[tuple[str, str]] = []
+        self.left_out: Counter[str] = Counter()
         self._ids = Ids()
 
     def take(self, outcome: Outcome) -> None:
+        if isinstance(outcome, LeftOut):
+            self.left_out[outcome.label] += 1
+            return
         if not isinstance(outcome, Built):
             self.failures.append(outcome)
             return
@@ -253,7 +265,8 @@ def _digest(work: Work, plan: BuildPlan, paths: Iterable[Path]) -> str:
     """sha256 of recipe, versions, wishes, and names and contents of all files that are read."""
     part = registry().origin("featurizer", work.featurizer)
     recipe = GraphRecipe(work.featurizer, work.options)
-    head = [recipe.fingerprint, part.distribution, part.version, list(plan.targets), asdict(plan.reading)]
+    head: list[Any] = [recipe.fingerprint, part.distribution, part.version, list(plan.targets), asdict(plan.reading)]
+    head += [plan.require_labels] if plan.require_labels else []
     whole = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     paths = list(paths)
     for path in (*paths, *dict.fromkeys(p.parent / TABLE for p in paths)):

@@ -30,11 +30,18 @@ FILES_PER_TASK = 16
 
 @dataclass(frozen=True)
 class Work:
-    """What every file is to be put through."""
+    """What every file is to be put through.
+
+    Args:
+        featurizer, options: what makes the graphs.
+        reading: choices for formats that need them.
+        required: labels without which a structure is left out; each by any of its keys.
+    """
 
     featurizer: str
     options: Mapping[str, Any] = field(default_factory=dict)
     reading: ReadOptions = field(default_factory=ReadOptions)
+    required: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,16 @@ class Built:
     graph: PackedGraph
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A structure without a label that was required."""
+
+    label: str
+
+
 Named = tuple[Path, str]
 """A file and the id it gives."""
-Outcome = Built | Failure
+Outcome = Built | Failure | LeftOut
 
 
 def outcomes(work: Work, files: Sequence[Named], jobs: int) -> Iterator[Outcome]:
@@ -84,6 +98,10 @@ def build_file(work: Work, make: Callable[[ase.Atoms], GraphArrays], path: Path,
     for item in read_file(path, name, work.reading):
         if isinstance(item, Failure):
             yield item
+            continue
+        lacks = next((keys[0] for keys in work.required if not any(k in item.labels for k in keys)), None)
+        if lacks is not None:
+            yield LeftOut(lacks)
             continue
         try:
             graph = pack(make(item.atoms))

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import ase.build
 import ase.io
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from reference import neighbors as twin
 
 from crystalcli.mechanisms.cache import GraphCache
@@ -147,3 +149,18 @@ def test_real_crystals_equal_brute_force(tmp_path):
         shifts = graph.cell_shifts.long().T.tolist()
         found = set(zip(*graph.edge_index.tolist(), *shifts, strict=True))
         assert found == set().union(*wanted)
+
+
+def test_structures_without_a_required_label_are_left_out_and_counted(tmp_path: Path) -> None:
+    frames = [ase.build.bulk("Cu", a=3.6 + 0.01 * k) for k in range(4)]
+    for atoms in frames[1:3]:
+        atoms.calc = SinglePointCalculator(atoms, energy=-3.0, forces=np.zeros((1, 3)))
+    ase.io.write(tmp_path / "a.extxyz", frames, format="extxyz")
+    plan = BuildPlan((str(tmp_path / "a.extxyz"),), tmp_path / "g.h5", "cgcnn", targets=("e=energy", "forces"))
+    everything = build(plan)
+    assert (everything.n_structures, dict(everything.left_out)) == (4, {})
+    report = build(replace(plan, output=tmp_path / "h.h5", require_labels=True))
+    assert (report.n_structures, dict(report.left_out), report.exit_code) == (2, {"energy": 2}, Exit.OK)
+    assert GraphCache(tmp_path / "h.h5").ids == GraphCache(tmp_path / "g.h5").ids[1:3]
+    with pytest.raises(UsageError, match="name them with --targets"):
+        build(replace(plan, output=tmp_path / "i.h5", require_labels=True, targets=()))

@@ -1,0 +1,56 @@
+"""``nvt``: Nosé–Hoover chain around velocity Verlet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from crystal_samplers import chain
+from crystal_samplers.motion import mobility, of_atoms
+from crystal_samplers.options import NoseHooverOptions
+from crystal_samplers.verlet import verlet
+from crystalcli.contracts.dynamics import Evaluated, Force, State
+from crystalcli.nouns.systems import Systems, degrees_of_freedom, kinetic_energy
+
+
+class NoseHoover:
+    """Martyna, Tuckerman, Tobias, Klein, Mol. Phys. 87, 1117 (1996): reversible, canonical where ergodic."""
+
+    needs_stress = False
+
+    def __init__(self, options: NoseHooverOptions) -> None:
+        self.options = options
+
+    def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:  # noqa: ARG002
+        """A chain at rest for every structure."""
+        degrees = degrees_of_freedom(systems)
+        made = chain.start("chain", degrees, temperature, self.options.damping, self.options.chain)
+        return {"mobility": mobility(systems), "degrees": degrees, **made}
+
+    def step(
+        self,
+        systems: Systems,
+        evaluated: Evaluated,
+        state: State,
+        force: Force,
+        *,
+        dt: float,
+        temperature: Tensor,
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> tuple[Systems, Evaluated, State]:
+        """Half a step of the chain, a step of Verlet, half a step of the chain."""
+        velocities, state = self._chain(systems, state, temperature, dt)
+        systems, evaluated = verlet(systems, evaluated, state, force, dt, velocities)
+        velocities, state = self._chain(systems, state, temperature, dt)
+        return systems.moved(velocities=velocities), evaluated, state
+
+    def _chain(self, systems: Systems, state: State, temperature: Tensor, dt: float) -> tuple[Tensor, State]:
+        twice = 2.0 * kinetic_energy(systems)
+        factor, state = chain.half_step("chain", state, twice, state["degrees"], temperature, dt)
+        return systems.velocities * of_atoms(systems, factor).unsqueeze(1), state
+
+    def conserved(self, systems: Systems, evaluated: Evaluated, state: Mapping[str, Tensor]) -> Tensor:
+        """E_pot + E_kin + energy of the chain."""
+        return evaluated.energy + kinetic_energy(systems) + chain.energy("chain", state)

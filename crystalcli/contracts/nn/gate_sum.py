@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -32,7 +33,7 @@ MAX_SPARE = 6
 class GateSum(torch.autograd.Function):
     """``m_i = Σ_e σ(p_e) softplus(−r_e)`` with ``p_e = ap_i + bp_j + cp_u`` and ``r_e = ar_i + br_j + cr_u``.
 
-    ``ab`` holds (N, 4F) rows [ap, bp, ar, br], ``c`` (D, 2F) rows [cp, cr]; r is the negated core, r = −q. Keeps 12
+    ``ab`` holds (N, 4F) rows [ap, bp, ar, br], ``c`` (D, 2F) rows [cp, cr]; r is the negated core, r = −q. Keeps 8
     bytes per edge and feature for the backward pass, which can run once.
     """
 
@@ -41,24 +42,23 @@ class GateSum(torch.autograd.Function):
         """Messages summed for every atom, (N, F)."""
         f = c.shape[1] // 2
         ab_rows, c_rows = ab.view(-1, f), c.view(-1, f)
-        largest = 2.0 * float(ab.abs().amax()) + float(c.abs().amax())
+        largest = 2.0 * _largest(ab) + _largest(c)
         clamp = not largest < -R_MIN
         out = ab.new_zeros(ab.shape[0], f)
         longest = max(len(b.centre) for b in plan.blocks) * f
-        kept = _take(3 * plan.n_edges * f, ab) if any(ctx.needs_input_grad) else None
+        kept = _take(2 * plan.n_edges * f, ab) if any(ctx.needs_input_grad) else None
 
         def work(queue: Iterator[Block]) -> None:
-            scratch = ab.new_empty(3 * longest)
+            scratch = ab.new_empty(2 * longest) if kept is None else kept
             for b in queue:
                 e = len(b.centre)
-                gates, log_t = _parts(scratch if kept is None else kept[3 * b.first_edge * f :], e, f)
+                gates = (scratch if kept is None else kept[2 * b.first_edge * f :])[: 2 * e * f].view(2 * e, f)
                 raw = bag_sum(torch.cat([ab_rows[b.atom_rows], c_rows[b.distance_rows]]), b.rows, b.rows_start)
                 if clamp:
                     raw[e:].clamp_(min=R_MIN)
                 torch.sigmoid(raw, out=gates)
-                torch.log(gates[e:], out=log_t)
-                torch.mul(gates[:e], log_t, out=raw[:e])
-                out[b.atoms] = bag_sum(raw[:e], b.order, b.order_start)
+                messages = _log(gates[e:], out=raw[e:]).mul_(gates[:e])
+                out[b.atoms] = bag_sum(messages, b.order, b.order_start)
 
         _each_block(plan.blocks, work)
         ctx.plan, ctx.kept, ctx.longest, ctx.shapes = plan, kept, longest, (ab.shape, c.shape)
@@ -80,14 +80,14 @@ class GateSum(torch.autograd.Function):
             scratch = dm.new_empty(2 * ctx.longest)
             for b in queue:
                 e = len(b.centre)
-                gates, log_t = _parts(kept[3 * b.first_edge * f :], e, f)
+                gates = kept[2 * b.first_edge * f :][: 2 * e * f].view(2 * e, f)
                 s, t = gates[:e], gates[e:]
                 both = scratch[: 2 * e * f].view(2 * e, f)
                 dp, dr = both[:e], both[e:]
                 # with h = −dm·s: d/dp = h·log(t)·(1 − s), d/dr = h·(1 − t)
                 torch.index_select(negative[b.atoms], 0, b.centre, out=dr)
                 dr.mul_(s)
-                torch.mul(dr, log_t, out=dp)
+                _log(t, out=dp).mul_(dr)
                 torch.addcmul(dp, dp, s, value=-1, out=dp)
                 torch.addcmul(dr, dr, t, value=-1, out=dr)
                 rows = bag_sum(both, b.back, b.back_start)
@@ -169,9 +169,18 @@ def _give_back(space: Tensor) -> None:
     del _spare[:-MAX_SPARE]
 
 
-def _parts(flat: Tensor, e: int, f: int) -> tuple[Tensor, Tensor]:
-    """Both sigmoids (2e, F) and the logarithm (e, F) of a block in one stretch of memory."""
-    return flat[: 2 * e * f].view(2 * e, f), flat[2 * e * f : 3 * e * f].view(e, f)
+def _largest(x: Tensor) -> float:
+    """Largest magnitude; NaN if there is one."""
+    low, high = torch.aminmax(x)
+    return float(torch.maximum(high, -low))
+
+
+def _log(x: Tensor, out: Tensor) -> Tensor:
+    """Natural logarithm of contiguous float32 numbers on the CPU; with AVX, NumPy takes a third of the time of torch."""
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        return torch.log(x, out=out)
+    np.log(x.numpy(), out=out.numpy())
+    return out
 
 
 def _each_block(blocks: Sequence[Block], work: Callable[[Iterator[Block]], None]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
 from crystalcli.contracts.records import Head, Statistics
-from crystalcli.nouns.graph import CrystalGraph, collate
+from crystalcli.nouns.graph import CrystalGraph, collate, sum_per_structure
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals
 from crystalcli.testing.compare import check_gradient, check_save_load, same
@@ -32,6 +32,13 @@ class HeadContract:
     targets: ClassVar[tuple[Quantity, ...]] = (Quantity("energy", "eV"), Quantity("gap", "eV"))
     means: ClassVar[tuple[float, ...]] = (3.0, -1.0)
     scales: ClassVar[tuple[float, ...]] = (0.5, 2.0)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        learns = getattr(cls, "part", None) and cls.part.learns
+        if learns and "targets" not in vars(cls):  # what is derived from an energy is not the head's to predict
+            cls.targets = tuple(q for q in learns if not q.shape)
+            cls.means, cls.scales = cls.means[: len(cls.targets)], cls.scales[: len(cls.targets)]
 
     def statistics(self, factor: float = 1.0) -> Statistics:
         """Statistics of the training split, in a unit ``factor`` times smaller."""
@@ -79,14 +86,19 @@ class HeadContract:
         return torch.cat([predictions[t.name].value.reshape(graph.n_structures, -1) for t in self.targets], 1).detach()
 
     def test_predicts_every_target(self) -> None:
-        """One prediction for each target: float64, in its shape, finite."""
+        """One prediction for each target: float64, in its shape, finite; ``energy`` has its parts, ``energies``."""
         graph, embedding = self.batch()
         predictions: Mapping[str, Prediction] = self.module()(graph, embedding)
-        assert set(predictions) == {t.name for t in self.targets}, "predicts other quantities than the targets"
+        expected = {t.name for t in self.targets}
+        if "energy" in self.part.provides:
+            expected |= {"energy", "energies"}
+            parts = sum_per_structure(graph, predictions["energies"].value)
+            same(parts, predictions["energy"].value, "sum of the energies of the atoms")
+        assert set(predictions) == expected, "predicts other quantities than the targets"
         for t in self.targets:
             value = predictions[t.name].value
-            expected = (graph.n_structures, t.classes) if t.classes else (graph.n_structures,)
-            assert value.shape == expected, f"'{t.name}' is {tuple(value.shape)}, expected {expected}"
+            shape = (graph.n_structures, t.classes) if t.classes else (graph.n_structures,)
+            assert value.shape == shape, f"'{t.name}' is {tuple(value.shape)}, expected {shape}"
             assert value.dtype == torch.float64, f"'{t.name}' is {value.dtype}, not float64"
             assert torch.isfinite(value).all(), f"'{t.name}' is not finite"
             assert predictions[t.name].quantity == t, f"'{t.name}' has lost its unit or level"

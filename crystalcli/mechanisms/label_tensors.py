@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.units import GPA
 
-STRESS = "stress"
 UNIT = "eV/Å³"
 
 

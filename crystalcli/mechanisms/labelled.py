@@ -12,6 +12,8 @@ import numpy as np
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.quantities import Quantity
 
+STRESS = "stress"
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -20,6 +22,7 @@ class Labelled:
     Args:
         id, source, n_atoms, labels, tags, quantities: of the entry.
         crystal: digest of cell, species and positions, so that the same crystal twice is noticed.
+        sites, lattice: digest of species and fractional positions, and the cell; of structures with a stress only.
     """
 
     id: str
@@ -29,6 +32,8 @@ class Labelled:
     tags: Mapping[str, str] = field(default_factory=dict)
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
     crystal: bytes = b""
+    sites: bytes = b""
+    lattice: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def of(cls, entry: Entry) -> Labelled:
@@ -36,4 +41,11 @@ class Labelled:
         atoms = entry.atoms
         parts = (atoms.numbers, np.round(atoms.cell.array, 6) + 0.0, np.round(atoms.positions, 6) + 0.0)
         digest = hashlib.sha256(b"".join(a.tobytes() for a in parts)).digest()[:16]
-        return cls(entry.id, entry.source, len(atoms), entry.labels, entry.tags, entry.quantities, digest)
+        sites, lattice = b"", ()
+        if any(q.name == STRESS for q in entry.quantities.values()) or STRESS in entry.labels:
+            fractional = np.round(atoms.get_scaled_positions(), 3) % 1.0
+            sites = hashlib.sha256(atoms.numbers.tobytes() + (fractional + 0.0).tobytes()).digest()[:16]
+            lattice = tuple(tuple(float(v) for v in row) for row in atoms.cell.array)
+        return cls(
+            entry.id, entry.source, len(atoms), entry.labels, entry.tags, entry.quantities, digest, sites, lattice
+        )

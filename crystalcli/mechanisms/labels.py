@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalcli.mechanisms import stress_check
 from crystalcli.mechanisms.cache import Column
 from crystalcli.mechanisms.label_audit import audit_site, audit_structure, audit_tensor, growth
 from crystalcli.mechanisms.label_requests import LabelRequest, choose, parse
-from crystalcli.mechanisms.label_tensors import STRESS, UNIT, as_stress, six
-from crystalcli.mechanisms.labelled import Labelled
+from crystalcli.mechanisms.label_tensors import CONVENTIONS, UNIT, as_stress, six
+from crystalcli.mechanisms.labelled import STRESS, Labelled
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -96,12 +98,30 @@ def _tensor_column(entries: Sequence[Labelled], request: LabelRequest, quantity:
     nothing = np.full(6, np.nan)
     rows = [six(e.labels[request.key], e.source, request.key) if request.key in e.labels else nothing for e in entries]
     values = np.array(rows, dtype=np.float64).reshape(-1, 6)
+    said: list[str] = []
     if request.name == STRESS:
-        values = as_stress(values, quantity.unit or UNIT)
+        said, values = _stress(entries, request, values, quantity.unit or UNIT)
         quantity = replace(quantity, unit=UNIT)
     mask = np.asarray(np.isfinite(values).all(1), dtype=np.bool_)
     lines, warnings = audit_tensor(entries, quantity, request.key, values, mask)
-    return Column(replace(quantity, shape=(6,)), values, mask), Audit(lines, warnings)
+    return Column(replace(quantity, shape=(6,)), values, mask), Audit((*lines, *said), warnings)
+
+
+def _stress(
+    entries: Sequence[Labelled], request: LabelRequest, written: NDArray[np.float64], unit: str
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Stress in eV/Å³, and what strained pairs of structures say of the convention."""
+    values = as_stress(written, unit)
+    verdict = stress_check.check(entries, written, unit, {n: partial(as_stress, unit=n) for n in CONVENTIONS})
+    if verdict is None:
+        return [], values
+    agreement = f"{verdict.pairs} pairs of strained crystals; it leaves {verdict.left:.0%} of their energy differences"
+    if not verdict.wrong:
+        return [f"label '{request.key}' agrees with the energies of {agreement}"], values
+    said = f"label '{request.key}' as {unit} contradicts the energies of {agreement}"
+    if verdict.better:
+        raise UsageError(f"{said}; --targets {request.key}:{verdict.better} does not", code="label")
+    return [f"{said}; no known convention does better"], values
 
 
 def _no_text(entries: Sequence[Labelled], request: LabelRequest) -> None:

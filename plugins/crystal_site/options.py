@@ -1,0 +1,32 @@
+"""Options of the parts of this package, with units, defaults and bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from crystalcli.contracts.options import option
+
+
+@dataclass(frozen=True)
+class SiteOptions:
+    """Head ``site``."""
+
+    hidden: int = option(128, "width of the fully connected layers", min=1, max=4096)
+    n_hidden: int = option(2, "fully connected layers", min=1, max=20)
+    positive: bool = option(False, "values that cannot be negative (moments, frequencies, electrons): softplus output")
+    conserve: str = option("", "target whose values are shifted so that every crystal sums to --total, as charges do")
+    total: float = option(0.0, "what the values of --conserve sum to in every crystal, in the target's unit")
+    weigh: Literal["sites", "crystals"] = option(
+        "sites", "in the loss every labelled site counts the same, or every crystal"
+    )
+    target_weights: str = option("", "weights of the targets in the loss, as in charge=1,moment=0.5; default 1 each")
+
+
+@dataclass(frozen=True)
+class NeighborhoodOptions:
+    """Architecture ``neighborhood-mlp``."""
+
+    neighbors: int = option(12, "nearest neighbors that the vector of a site lists", min=1, max=200)
+    width: int = option(256, "width of the fully connected layers", min=1, max=4096)
+    n_layers: int = option(2, "fully connected layers before those of the head", min=1, max=20)

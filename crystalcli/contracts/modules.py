@@ -36,6 +36,7 @@ class Features:
         envelope: (E,) smooth cutoff f_c(r) in 0 … 1 that every message must be multiplied with, or none. An
             architecture that honours it gives outputs that do not jump when an edge comes or goes.
         distinct: the edges without repetition, where the featurizer knows; ``edges`` is written out when asked for.
+        kinds: (N,) int64, where the featurizer knows: atoms with one number have the same row in ``nodes``.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class Features:
         edges: Tensor | None = None,
         envelope: Tensor | None = None,
         distinct: DistinctRows | None = None,
+        kinds: Tensor | None = None,
     ) -> None:
-        self.nodes, self.envelope, self.distinct = nodes, envelope, distinct
+        self.nodes, self.envelope, self.distinct, self.kinds = nodes, envelope, distinct, kinds
         self._edges = edges
 
     @property

@@ -40,8 +40,15 @@ class ConvolutionStack(nn.Module):
 
     def forward(self, graph: CrystalGraph, features: Features) -> Embedding:
         """Embed every atom, (N, F)."""
-        nodes = self.embed(features.nodes)
         plan = plan_for(graph, features) if self.fast else None
-        for convolution in self.convolutions:
-            nodes = convolution(graph, nodes, features, plan)
+        if plan is None or plan.first is None:
+            nodes = self.embed(features.nodes)
+            for convolution in self.convolutions:
+                nodes = convolution(graph, nodes, features, plan)
+            return Embedding(nodes)
+        kinds = self.embed(features.nodes.index_select(0, plan.first.example))
+        nodes = kinds.index_select(0, plan.first.kind)
+        for k, convolution in enumerate(self.convolutions):
+            rows = (plan.first.plan, kinds) if k == 0 else (plan,)
+            nodes = convolution(graph, nodes, features, *rows)
         return Embedding(nodes)

@@ -25,7 +25,8 @@ class CgcnnFeatures(nn.Module):
         """Features of a batch."""
         lengths, nodes = edge_lengths(graph), self.elements(graph.atomic_numbers)
         distinct = distinct_rows(graph, lengths, self.basis)
-        return Features(nodes, self.basis(lengths) if distinct is None else None, distinct=distinct)
+        edges = self.basis(lengths) if distinct is None else None
+        return Features(nodes, edges, distinct=distinct, kinds=graph.atomic_numbers)
 
 
 class RadiusFeatures(nn.Module):

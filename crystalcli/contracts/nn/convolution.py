@@ -68,10 +68,20 @@ class GatedConvolution(nn.Module):
         """Whether a plan of the edges can be used: softplus, and batch norm or none."""
         return isinstance(self.activation, nn.Softplus) and not isinstance(self.norm_edges, nn.LayerNorm)
 
-    def forward(self, graph: CrystalGraph, nodes: Tensor, features: Features, plan: EdgePlan | None = None) -> Tensor:
-        """Update (N, F) nodes from edge features and their envelope, or along the plan of the same edges."""
+    def forward(
+        self,
+        graph: CrystalGraph,
+        nodes: Tensor,
+        features: Features,
+        plan: EdgePlan | None = None,
+        kinds: Tensor | None = None,
+    ) -> Tensor:
+        """Update (N, F) nodes from edge features and their envelope, or along the plan of the same edges.
+
+        Where the rows of the plan are kinds of atoms, ``kinds`` are the nodes of each, (R, F).
+        """
         if plan is not None and self.has_fast_path and nodes.dtype == torch.float32:
-            summed = self._planned(nodes, plan)
+            summed = self._planned(nodes if kinds is None else kinds, plan)
         else:
             summed = self._summed(graph, nodes, features)
         result: Tensor = self.outer(nodes + self.norm_nodes(self.scale * summed))
@@ -117,5 +127,7 @@ class GatedConvolution(nn.Module):
             nodes,
             torch.cat([w1[:, :f], w2[:, :f], w1[:, f:], w2[:, f:]], 1),
         )
+        if plan.spread is not None:
+            ab = ab.index_select(0, plan.spread)
         summed: Tensor = GateSum.apply(ab, torch.mm(plan.basis, w3), plan)  # type: ignore[no-untyped-call]
         return summed

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from crystalcli.contracts.nn.edge_plan import Block, EdgePlan, bag_sum
+from crystalcli.contracts.nn.edge_blocks import Block, bag_sum
+from crystalcli.contracts.nn.edge_plan import EdgePlan
 
 R_MIN = -87.0
 """σ(−87) is about the smallest normal float32; below, its logarithm would become infinite."""
@@ -33,8 +34,8 @@ MAX_SPARE = 6
 class GateSum(torch.autograd.Function):
     """``m_i = Σ_e σ(p_e) softplus(−r_e)`` with ``p_e = ap_i + bp_j + cp_u`` and ``r_e = ar_i + br_j + cr_u``.
 
-    ``ab`` holds (N, 4F) rows [ap, bp, ar, br], ``c`` (D, 2F) rows [cp, cr]; r is the negated core, r = −q. Keeps 8
-    bytes per edge and feature for the backward pass, which can run once.
+    ``ab`` holds (R, 4F) rows [ap, bp, ar, br], ``c`` (D, 2F) rows [cp, cr]; r is the negated core, r = −q. Keeps 8
+    bytes per gate and feature for the backward pass, which can run once.
     """
 
     @staticmethod
@@ -44,21 +45,21 @@ class GateSum(torch.autograd.Function):
         ab_rows, c_rows = ab.view(-1, f), c.view(-1, f)
         largest = 2.0 * _largest(ab) + _largest(c)
         clamp = not largest < -R_MIN
-        out = ab.new_zeros(ab.shape[0], f)
-        longest = max(len(b.centre) for b in plan.blocks) * f
-        kept = _take(2 * plan.n_edges * f, ab) if any(ctx.needs_input_grad) else None
+        out = ab.new_empty(plan.n_atoms, f)
+        longest = max(len(b.rows_start) for b in plan.blocks) * f
+        kept = _take(2 * plan.n_gates * f, ab) if any(ctx.needs_input_grad) else None
 
         def work(queue: Iterator[Block]) -> None:
-            scratch = ab.new_empty(2 * longest) if kept is None else kept
+            scratch = ab.new_empty(longest) if kept is None else kept
             for b in queue:
-                e = len(b.centre)
-                gates = (scratch if kept is None else kept[2 * b.first_edge * f :])[: 2 * e * f].view(2 * e, f)
+                g = len(b.rows_start) // 2
+                gates = _part(scratch, 0 if kept is None else b.first_gate, g, f)
                 raw = bag_sum(torch.cat([ab_rows[b.atom_rows], c_rows[b.distance_rows]]), b.rows, b.rows_start)
                 if clamp:
-                    raw[e:].clamp_(min=R_MIN)
+                    raw[g:].clamp_(min=R_MIN)
                 torch.sigmoid(raw, out=gates)
-                messages = _log(gates[e:], out=raw[e:]).mul_(gates[:e])
-                out[b.atoms] = bag_sum(messages, b.order, b.order_start)
+                messages = _log(gates[g:], out=raw[g:]).mul_(gates[:g])
+                out[b.atoms] = bag_sum(messages, b.gate, b.gate_start)
 
         _each_block(plan.blocks, work)
         ctx.plan, ctx.kept, ctx.longest, ctx.shapes = plan, kept, longest, (ab.shape, c.shape)
@@ -77,16 +78,18 @@ class GateSum(torch.autograd.Function):
         ab_rows, c_rows, negative = d_ab.view(-1, f), d_c.view(-1, f), -dm
 
         def work(queue: Iterator[Block]) -> None:
-            scratch = dm.new_empty(2 * ctx.longest)
+            scratch = dm.new_empty(ctx.longest)
             for b in queue:
-                e = len(b.centre)
-                gates = kept[2 * b.first_edge * f :][: 2 * e * f].view(2 * e, f)
-                s, t = gates[:e], gates[e:]
-                both = scratch[: 2 * e * f].view(2 * e, f)
-                dp, dr = both[:e], both[e:]
+                g = len(b.rows_start) // 2
+                s, t = _part(kept, b.first_gate, g, f).split(g)
+                both = _part(scratch, 0, g, f)
+                dp, dr = both.split(g)
                 # with h = −dm·s: d/dp = h·log(t)·(1 − s), d/dr = h·(1 − t)
-                torch.index_select(negative[b.atoms], 0, b.centre, out=dr)
-                dr.mul_(s)
+                if b.centre_start is None:
+                    torch.index_select(negative[b.atoms], 0, b.centre, out=dr)
+                    dr.mul_(s)
+                else:
+                    torch.mul(bag_sum(negative[b.atoms], b.centre, b.centre_start), s, out=dr)
                 _log(t, out=dp).mul_(dr)
                 torch.addcmul(dp, dp, s, value=-1, out=dp)
                 torch.addcmul(dr, dr, t, value=-1, out=dr)
@@ -111,7 +114,7 @@ class Moments(torch.autograd.Function):
     def forward(ctx: Any, v: Tensor, plan: EdgePlan) -> tuple[Tensor, Tensor]:
         """The sums."""
         f = v.shape[1]
-        neighbors = bag_sum(v, plan.neighbor, plan.centre_start)
+        neighbors = plan.adjacency.neighbors(v)
         parts = [v * plan.degree, neighbors, v * plan.sent, plan.basis_by_centre, plan.basis_by_neighbor]
         right = torch.cat(parts, 1)
         ctx.plan = plan
@@ -129,7 +132,7 @@ class Moments(torch.autograd.Function):
         d12 = d[:, f : 2 * f].clone()
         for own in (slice(0, f), slice(2 * f, 3 * f)):  # v stands on both sides of these two
             d[:, own] += d_products[:, own].t()
-        back = bag_sum(torch.addmm(d_sums[1], v, d12), plan.centre_by_neighbor, plan.neighbor_start)
+        back = plan.adjacency.centres(torch.addmm(d_sums[1], v, d12))
         return back.addmm_(right, d.t()).addcmul_(plan.degree, d_sums[0]), None
 
 
@@ -137,7 +140,7 @@ def edge_statistics(v: Tensor, weight: Tensor, plan: EdgePlan) -> tuple[Tensor, 
     """Mean and biased variance over all edges of ``(v_i ⊕ v_j ⊕ u) W``, (2F,) each, without a product over edges.
 
     Args:
-        v: node features, (N, F).
+        v: node features, (R, F).
         weight: W, (2F + K, 2F).
         plan: of the batch.
     """
@@ -169,6 +172,11 @@ def _give_back(space: Tensor) -> None:
     del _spare[:-MAX_SPARE]
 
 
+def _part(flat: Tensor, first: int, gates: int, f: int) -> Tensor:
+    """Filters of some gates, then their cores, (2g, F), in one stretch of memory."""
+    return flat[2 * first * f : 2 * (first + gates) * f].view(2 * gates, f)
+
+
 def _largest(x: Tensor) -> float:
     """Largest magnitude; NaN if there is one."""
     low, high = torch.aminmax(x)
@@ -176,7 +184,7 @@ def _largest(x: Tensor) -> float:
 
 
 def _log(x: Tensor, out: Tensor) -> Tensor:
-    """Natural logarithm of contiguous float32 numbers on the CPU; with AVX, NumPy takes a third of the time of torch."""
+    """Natural logarithm of contiguous float32 numbers on the CPU; NumPy with AVX takes a third of the time of torch."""
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
         return torch.log(x, out=out)
     np.log(x.numpy(), out=out.numpy())

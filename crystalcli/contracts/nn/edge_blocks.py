@@ -1,0 +1,133 @@
+"""Blocks of whole crystals whose gates fit the cache: the integers by which the fast convolution gathers and adds.
+
+Made once per batch on the CPU, with NumPy's stable sort (radix for 16-bit numbers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+BLOCK_GATES = 2048
+"""Gates per block: two planes of 64 float32 features take 1 MB, about the second-level cache of a core."""
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Gates:
+    """All gates of a batch, structure by structure. A gate adds up the addends of a centre, a neighbor and a distance.
+
+    Args:
+        centre, neighbor, distance: (G,) rows of the addends.
+        gate: (E,) gate of each edge, or none where edge e has gate e and rows are atoms.
+        pointers: (N + 1,) first edge of each atom.
+        ends: (S, 5) after each structure, the number of: atoms, rows of atoms, rows of distances, gates, edges.
+    """
+
+    centre: Ints
+    neighbor: Ints
+    distance: Ints
+    gate: Ints | None
+    pointers: Ints
+    ends: Ints
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some crystals: n atoms, e edges, g gates, r rows of atoms, d rows of distances.
+
+    The block's table of addends has four rows per row of atoms (filter as centre, filter as neighbor, core as centre,
+    core as neighbor) and two per distance (filter, core).
+
+    Args:
+        atoms: their slice. first_gate: number of the first gate.
+        atom_rows, distance_rows: slices of the (4R, F) and (2D, F) addends.
+        rows: (6g,) the three rows to add up for the filter of each gate, then for its core; rows_start: (2g,).
+        back: (6g,) filters and cores (g + gate) to add up for each row of the table; back_start: (4r + 2d,).
+        gate: (e,) gate of each edge, edges sorted by centre; gate_start: (n,) first edge of each centre.
+        centre: (e,) centre of each edge, edges sorted by gate, from the block's first atom.
+        centre_start: (g,) first edge of each gate, or none where edge e has gate e.
+    """
+
+    atoms: slice
+    first_gate: int
+    atom_rows: slice
+    distance_rows: slice
+    rows: Tensor
+    rows_start: Tensor
+    back: Tensor
+    back_start: Tensor
+    gate: Tensor
+    gate_start: Tensor
+    centre: Tensor
+    centre_start: Tensor | None
+
+
+def make_blocks(gates: Gates) -> Iterator[Block]:
+    """Cut a batch into blocks of whole structures, in order."""
+    first, start = 0, np.zeros(5, dtype=np.int64)
+    while first < len(gates.ends):
+        last = max(first, int(np.searchsorted(gates.ends[:, 3], start[3] + BLOCK_GATES, side="right")) - 1)
+        stop = gates.ends[last]
+        yield _block(gates, *(slice(a, b) for a, b in zip(start.tolist(), stop.tolist(), strict=True)))
+        first, start = last + 1, stop
+
+
+def _block(gates: Gates, atoms: slice, sources: slice, distances: slice, part: slice, edges: slice) -> Block:
+    r, d, g = (s.stop - s.start for s in (sources, distances, part))
+    i, j, u = gates.centre[part] - sources.start, gates.neighbor[part] - sources.start, gates.distance[part]
+    size = 4 * r + 2 * d
+    table = np.empty((2, g, 3), dtype=np.uint16 if size < 1 << 16 else np.int64)
+    table[0, :, 0], table[0, :, 1], table[0, :, 2] = 4 * i, 4 * j + 1, 4 * r + 2 * (u - distances.start)
+    table[1] = table[0] + np.array([2, 2, 1], dtype=table.dtype)
+    flat = table.reshape(-1)
+    pointers = gates.pointers[atoms.start : atoms.stop + 1] - edges.start
+    gate, centre, centre_start = np.arange(g), i, None
+    if gates.gate is not None:
+        gate = gates.gate[edges] - part.start
+        centre = np.repeat(np.arange(len(pointers) - 1), np.diff(pointers))[stable_order(gate, g)]
+        centre_start = int32(starts_of(gate, g))
+    return Block(
+        atoms=atoms,
+        first_gate=part.start,
+        atom_rows=slice(4 * sources.start, 4 * sources.stop),
+        distance_rows=slice(2 * distances.start, 2 * distances.stop),
+        rows=int32(flat),
+        rows_start=torch.arange(0, 6 * g, 3, dtype=torch.int32),
+        back=int32(np.argsort(flat, kind="stable") // 3),
+        back_start=int32(starts_of(flat, size)),
+        gate=int32(gate),
+        gate_start=int32(pointers[:-1]),
+        centre=int32(centre),
+        centre_start=centre_start,
+    )
+
+
+def starts_of(values: NDArray[Any], bound: int) -> Ints:
+    """Where each of 0, 1, … bound − 1 begins among the sorted values."""
+    used = np.bincount(values, minlength=bound)
+    starts: Ints = np.cumsum(used) - used
+    return starts
+
+
+def stable_order(values: Ints, bound: int) -> Ints:
+    """Stable order of values below ``bound``."""
+    return np.argsort(values.astype(np.uint16) if bound < 1 << 16 else values, kind="stable")
+
+
+def int32(values: NDArray[Any]) -> Tensor:
+    """The same numbers as a tensor of int32."""
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int32))
+
+
+def bag_sum(x: Tensor, index: Tensor, start: Tensor) -> Tensor:
+    """Sums of the rows ``x[index]`` over consecutive ranges that begin at ``start``; deterministic, unlike scatters."""
+    result: Tensor = torch.embedding_bag(x, index, start, False, 0)[0]
+    return result

@@ -105,8 +105,9 @@ class EdgePlan:
 
 @dataclass(frozen=True)
 class FirstPlan:
-    """Plan of the first convolution, where atoms of one kind are still equal: edges between the same kinds, of the same
-    length and in the same crystal share a gate.
+    """Plan of the first convolution, where atoms of one kind are still equal.
+
+    Edges between the same kinds, of the same length and in the same crystal share a gate.
 
     Args:
         plan: its rows are kinds.

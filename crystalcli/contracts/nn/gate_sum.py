@@ -81,9 +81,9 @@ class GateSum(torch.autograd.Function):
             scratch = dm.new_empty(ctx.longest)
             for b in queue:
                 g = len(b.rows_start) // 2
-                s, t = _part(kept, b.first_gate, g, f).split(g)
+                s, t = _part(kept, b.first_gate, g, f).chunk(2)
                 both = _part(scratch, 0, g, f)
-                dp, dr = both.split(g)
+                dp, dr = both.chunk(2)
                 # with h = −dm·s: d/dp = h·log(t)·(1 − s), d/dr = h·(1 − t)
                 if b.centre_start is None:
                     torch.index_select(negative[b.atoms], 0, b.centre, out=dr)

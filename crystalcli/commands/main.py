@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crystalcli.commands import build_graphs, graphs, plugins, predict, train
+from crystalcli.commands import build_graphs, graphs, plugins, predict, relax, train
 from crystalcli.commands.console import open_streams
 from crystalcli.commands.failures import report
 from crystalcli.mechanisms.plugin_manager import use_only_builtins
@@ -24,6 +24,7 @@ build_graphs.register(app)
 graphs.register(app)
 train.register(app)
 predict.register(app)
+relax.register(app)
 plugins.register(app)
 
 

@@ -1,0 +1,167 @@
+"""``crystal relax``: structures + potential → relaxed structures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from crystalcli.commands.command import plugin_command, resolved
+from crystalcli.commands.console import Face
+from crystalcli.commands.plugin_flags import Source, names
+from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Threads, TimeLimit
+from crystalcli.mechanisms import potential_names
+from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.vocabulary.errors import UsageError
+
+GOAL, HELD = "When a structure is done", "Atoms that are held (beside those that the file holds)"
+
+
+def _chosen(word: Callable[[str, str | None], str | None]) -> list[Source]:
+    relaxer = registry().get("relaxer", word("--relaxer", "fire") or "fire")
+    sources = [Source(relaxer, relaxer.options)]
+    potential = word("--potential", None)
+    calculator = potential_names.calculator(potential) if potential else None
+    return sources + ([Source(calculator, calculator.options)] if calculator else [])
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("relax", cls=plugin_command(_chosen))(relax)
+
+
+def relax(
+    ctx: typer.Context,
+    structures: Annotated[
+        list[str] | None,
+        typer.Argument(help="files, folders, quoted globs, lists (@list.txt), or - for a list on stdin"),
+    ] = None,
+    potential: Annotated[
+        str,
+        typer.Option(
+            autocompletion=names("calculator"), help="model file, run folder, or a calculator by name (emt, lj, …)"
+        ),
+    ] = "",
+    relaxer: Annotated[str, typer.Option(autocompletion=names("relaxer"), help="what moves the atoms")] = "fire",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="run folder; default runs/DATE-relax, which runs/latest then leads to"),
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder")] = None,
+    cif: Annotated[bool, typer.Option("--cif", help="write a CIF of every relaxed crystal, too")] = False,
+    symprec: Annotated[
+        float, typer.Option(help="tolerance of the space groups before and after, Å", min=1e-6, max=1.0)
+    ] = 0.01,
+    cell: Annotated[
+        Literal["none", "isotropic", "full"], typer.Option(help="what of the cell is free", rich_help_panel=GOAL)
+    ] = "none",
+    pressure: Annotated[float, typer.Option(help="of the surroundings, GPa", rich_help_panel=GOAL)] = 0.0,
+    fmax: Annotated[
+        float, typer.Option(help="every force is below, eV/Å; 0 is never reached", rich_help_panel=GOAL)
+    ] = (0.02),
+    smax: Annotated[
+        float,
+        typer.Option(
+            help="every stress component, less the pressure, is below, GPa (free cells)", rich_help_panel=GOAL
+        ),
+    ] = 0.05,
+    steps: Annotated[int, typer.Option(help="moves at most; 0 evaluates only", rich_help_panel=GOAL)] = 500,
+    max_seconds_per_structure: Annotated[
+        float,
+        typer.Option(help="time for one structure; a batch's time is shared by atoms; 0: any", rich_help_panel=GOAL),
+    ] = 0.0,
+    fix_elements: Annotated[str, typer.Option(help="hold all atoms of these: Al,O", rich_help_panel=HELD)] = "",
+    fix_below: Annotated[
+        float | None, typer.Option(help="hold atoms with a lower z, Å (a slab's bottom)", rich_help_panel=HELD)
+    ] = None,
+    fix_indices: Annotated[
+        str, typer.Option(help="hold these atoms, counted from 0: 0,3-5", rich_help_panel=HELD)
+    ] = "",
+    batch_size: Annotated[int, typer.Option(help="structures relaxed, and kept, together", min=1)] = 16,
+    device: Device = "auto",
+    dtype: Annotated[Literal["float64", "float32"], typer.Option(help="precision in which a model works")] = "float64",
+    threads: Threads = 0,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="worker processes", min=1, rich_help_panel="Run")] = 1,
+    time_limit: TimeLimit = "",
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Relax structures: move atoms, and cells if wanted, until the forces vanish.
+
+    Writes relaxed.extxyz (energy, forces, stress; full precision) and relaxation.csv into the run folder.
+    A structure that does not converge, fails or trips a guard keeps its last sane geometry and is reported with
+    converged: false and its reason; the others go on and the exit code is 3.
+    The same command again, or --resume RUN, goes on after a stop or a kill.
+    """
+    from crystalcli.commands.relaxation_face import RelaxationFace
+    from crystalcli.mechanisms.inputs import expand
+    from crystalcli.mechanisms.run_folder import default_folder
+    from crystalcli.workflows.relaxation_plan import RelaxationPlan
+
+    face = RelaxationFace(Face(json=json, quiet=quiet), time_limit)
+    if resume is not None:
+        _refuse_changes(ctx)
+        raise typer.Exit(
+            face.resume(resume, {k: v for k, v in (("threads", threads), ("jobs", jobs)) if _given(ctx, k)})
+        )
+    if not structures:
+        raise UsageError("no structures; name files, folders or a quoted glob")
+    if not potential:
+        known = ", ".join(registry().names("calculator"))
+        raise UsageError(f"which potential? give --potential MODEL or --potential NAME ({known})")
+    calculator = potential_names.calculator(potential)
+    plan = RelaxationPlan(
+        inputs=tuple(str(p) for p in expand(structures)),
+        potential=potential,
+        potential_options=ctx.obj["calculator", calculator.name].values if calculator else {},
+        relaxer=relaxer,
+        relaxer_options=ctx.obj["relaxer", relaxer].values,
+        output=str(output or default_folder("relax")),
+        latest=output is None,
+        cell=cell,
+        pressure=pressure,
+        fmax=fmax,
+        smax=smax,
+        steps=steps,
+        max_seconds=max_seconds_per_structure,
+        fix_elements=fix_elements,
+        fix_below=fix_below,
+        fix_indices=fix_indices,
+        symprec=symprec,
+        batch_size=batch_size,
+        cif=cif,
+        device=device,
+        dtype=dtype,
+        threads=threads,
+        jobs=jobs,
+        overwrite=overwrite,
+        config=_config(ctx, structures),
+    )
+    raise typer.Exit(face.describe(plan) if dry_run else face.run(plan))
+
+
+def _config(ctx: typer.Context, structures: list[str]) -> dict[str, Any]:
+    """What a second run needs: all but the folder, which must be a new one, and the time limit."""
+    table = resolved(ctx)["relax"] | {"structures": list(structures)}
+    return {"relax": {k: v for k, v in table.items() if k not in ("output", "time_limit")}}
+
+
+def _given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+FREE = frozenset({"resume", "threads", "jobs", "time_limit", "json", "quiet"})
+"""Options that may go with ``--resume``; all others are those of the run's beginning."""
+
+
+def _refuse_changes(ctx: typer.Context) -> None:
+    changed = [n for n in ctx.params if n not in FREE and ctx.get_parameter_source(n).name == "COMMANDLINE"]  # type: ignore[union-attr]
+    changed += [n for given in ctx.obj.values() for n in given.explicit]
+    if changed:
+        flags = ", ".join("--" + n.replace("_", "-") if n != "structures" else "STRUCTURES" for n in changed)
+        raise UsageError(f"{flags} cannot change a run that is under way; start a new run, or leave it out")

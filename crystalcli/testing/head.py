@@ -1,4 +1,4 @@
-"""What every head of structure quantities must do."""
+"""What every head must do, whether it predicts values of structures or of sites."""
 
 from __future__ import annotations
 
@@ -39,6 +39,18 @@ class HeadContract:
         if learns and "targets" not in vars(cls):  # what is derived from an energy is not the head's to predict
             cls.targets = tuple(q for q in learns if not q.shape)
             cls.means, cls.scales = cls.means[: len(cls.targets)], cls.scales[: len(cls.targets)]
+        elif getattr(cls, "part", None) and cls.part.level == "site" and "targets" not in vars(cls):
+            cls.targets = tuple(replace(t, level="site") for t in cls.targets)
+
+    @staticmethod
+    def rows(quantity: Quantity, graph: CrystalGraph) -> int:
+        """How many values of ``quantity`` a batch has: one per structure, or per site."""
+        return graph.n_atoms if quantity.level == "site" else graph.n_structures
+
+    @property
+    def of_sites(self) -> bool:
+        """Whether the head predicts values of sites."""
+        return self.targets[0].level == "site"
 
     def statistics(self, factor: float = 1.0) -> Statistics:
         """Statistics of the training split, in a unit ``factor`` times smaller."""
@@ -69,7 +81,7 @@ class HeadContract:
         generator = torch.Generator().manual_seed(6)
         made = {}
         for t in self.targets:
-            n = graph.n_structures
+            n = self.rows(t, graph)
             if t.classes:
                 values = torch.randint(t.classes, (n,), generator=generator).double()
             else:
@@ -81,9 +93,10 @@ class HeadContract:
         return made
 
     def values(self, graph: CrystalGraph, embedding: Embedding) -> Tensor:
-        """Predicted values of all targets side by side, (S, …)."""
+        """Predicted values of all targets side by side, (S, …) or (N, …)."""
         predictions = self.module()(graph, embedding)
-        return torch.cat([predictions[t.name].value.reshape(graph.n_structures, -1) for t in self.targets], 1).detach()
+        columns = [predictions[t.name].value.reshape(self.rows(t, graph), -1) for t in self.targets]
+        return torch.cat(columns, 1).detach()
 
     def test_predicts_every_target(self) -> None:
         """One prediction for each target: float64, in its shape, finite; ``energy`` has its parts, ``energies``."""
@@ -97,22 +110,24 @@ class HeadContract:
         assert set(predictions) == expected, "predicts other quantities than the targets"
         for t in self.targets:
             value = predictions[t.name].value
-            shape = (graph.n_structures, t.classes) if t.classes else (graph.n_structures,)
+            n = self.rows(t, graph)
+            shape = (n, t.classes) if t.classes else (n,)
             assert value.shape == shape, f"'{t.name}' is {tuple(value.shape)}, expected {shape}"
             assert value.dtype == torch.float64, f"'{t.name}' is {value.dtype}, not float64"
             assert torch.isfinite(value).all(), f"'{t.name}' is not finite"
             assert predictions[t.name].quantity == t, f"'{t.name}' has lost its unit or level"
             if t.classes:
-                same(value.sum(1), torch.ones(graph.n_structures), f"probabilities of '{t.name}'")
+                same(value.sum(1), torch.ones(n), f"probabilities of '{t.name}'")
 
     def test_permutation(self) -> None:
-        """The atoms of a crystal have no order."""
+        """The atoms of a crystal have no order: values of structures stay, values of sites go with their sites."""
         atoms = crystals.rattled()
         graph = collate([build_graph(atoms, cutoff=3.0)], torch.float64)
         nodes = torch.randn(5, DIM, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
         order = torch.tensor([3, 0, 4, 1, 2])
         moved = replace(graph, atomic_numbers=graph.atomic_numbers[order], positions=graph.positions[order])
-        same(self.values(moved, Embedding(nodes[order])), self.values(graph, Embedding(nodes)), "permutation")
+        before = self.values(graph, Embedding(nodes))
+        same(self.values(moved, Embedding(nodes[order])), before[order] if self.of_sites else before, "permutation")
 
     def test_batch(self) -> None:
         """In evaluation mode a batch of k is k batches of one."""
@@ -121,17 +136,19 @@ class HeadContract:
         for k, atoms in enumerate(crystals.all_crystals()):
             alone = collate([build_graph(atoms, cutoff=3.0)], torch.float64)
             nodes = embedding.nodes[start : start + len(atoms)]
-            same(together[k : k + 1], self.values(alone, Embedding(nodes)), "batch")
+            mine = slice(start, start + len(atoms)) if self.of_sites else slice(k, k + 1)
+            same(together[mine], self.values(alone, Embedding(nodes)), "batch")
             start += len(atoms)
 
     def test_supercell(self) -> None:
-        """A supercell has the same value, or n times the value where the head says ``extensive``."""
+        """A supercell has the same value, n times the value where the head says ``extensive``, or copies of its sites."""
         atoms = crystals.rattled()
         nodes = torch.randn(5, DIM, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
         one = self.values(collate([build_graph(atoms, cutoff=3.0)], torch.float64), Embedding(nodes))
         larger = collate([build_graph(atoms.repeat((3, 1, 1)), cutoff=3.0)], torch.float64)
         factor = 3.0 if getattr(self.module(), "extensive", False) else 1.0
-        same(self.values(larger, Embedding(nodes.repeat(3, 1))), factor * one, "supercell")
+        expected = one.repeat(3, 1) if self.of_sites else factor * one
+        same(self.values(larger, Embedding(nodes.repeat(3, 1))), expected, "supercell")
 
     def test_gradient(self) -> None:
         """The loss can be differentiated with respect to the embedding."""
@@ -192,7 +209,7 @@ class HeadContract:
             if t.classes:
                 return
         perfect = {
-            t.name: Labels(predictions[t.name].value.detach(), torch.ones(graph.n_structures, dtype=torch.bool))
+            t.name: Labels(predictions[t.name].value.detach(), torch.ones(self.rows(t, graph), dtype=torch.bool))
             for t in self.targets
         }
         for kind in LOSSES:

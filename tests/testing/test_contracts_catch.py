@@ -265,3 +265,43 @@ def test_heads(fault: str) -> None:
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         getattr(head(fault), HEAD_FAULTS[fault])()
     getattr(head(""), HEAD_FAULTS[fault])()
+
+
+class SiteReadout(Readout):
+    """The same for sites."""
+
+    def forward(self, graph, embedding):
+        nodes = embedding.nodes
+        if self.fault == "order":
+            nodes = nodes * (1 + torch.arange(len(nodes)).unsqueeze(1))
+        if self.fault == "batch":
+            nodes = nodes - nodes.mean(0)
+        if self.fault == "supercell":
+            nodes = nodes * graph.atom_counts[graph.structure_index].unsqueeze(1)
+        out = self.linear(nodes)
+        if self.fault == "pooled":
+            out = mean_per_structure(graph, out)
+        return {t.name: Prediction(self.mean[k] + self.scale[k] * out[:, k], t) for k, t in enumerate(self.targets)}
+
+
+SITE_FAULTS = {
+    "pooled": "test_predicts_every_target",
+    "order": "test_permutation",
+    "batch": "test_batch",
+    "supercell": "test_supercell",
+    "zeros for missing": "test_missing_labels_do_not_count",
+}
+
+
+def site_head(fault: str) -> HeadContract:
+    class Broken(HeadContract):
+        part = Head(name="broken", summary="", level="site", build=lambda _o, d, t, s: SiteReadout(d, t, s, fault))
+
+    return Broken()
+
+
+@pytest.mark.parametrize("fault", SITE_FAULTS)
+def test_heads_of_sites(fault: str) -> None:
+    with pytest.raises(AssertionError):
+        getattr(site_head(fault), SITE_FAULTS[fault])()
+    getattr(site_head(""), SITE_FAULTS[fault])()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Architecture, Featurizer, Head, Part
+from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Relaxer, Sampler
 from crystalcli.contracts.validation import part_problems
 from crystalcli.mechanisms.plugin_manager import Registry
 from crystalcli.vocabulary.errors import CrystalError
@@ -24,6 +24,8 @@ CONTRACTS: Mapping[type[Part], str] = {
     Featurizer: "FeaturizerContract",
     Architecture: "ArchitectureContract",
     Head: "HeadContract",
+    Relaxer: "RelaxerContract",
+    Sampler: "SamplerContract",
 }
 
 

@@ -95,6 +95,19 @@ class SamplerContract:
             point = module.step(*point, force, dt=self.dt, temperature=target, generator=generator)
         return point
 
+    def draws(self) -> bool:
+        """Whether a step takes random numbers."""
+        potential, systems = self.begin(self.structures())
+        (at, evaluated, state), generator = self.walk(potential, systems, 0), torch.Generator().manual_seed(SEED)
+        module, target = self.build(), torch.full((at.n_structures,), self.temperature, dtype=torch.float64)
+        before = generator.get_state()
+
+        def force(moved: Systems) -> Evaluated:
+            return potential.evaluate(moved, stress=module.needs_stress)
+
+        module.step(at, evaluated, state, force, dt=self.dt, temperature=target, generator=generator)
+        return not torch.equal(before, generator.get_state())
+
     def energy(self, point: Point) -> Tensor:
         """(S,) eV, what the sampler says is conserved."""
         return self.build().conserved(*point)
@@ -144,7 +157,7 @@ class SamplerContract:
 
     def test_batch(self) -> None:
         """Structures do not see each other."""
-        if self.stochastic:
+        if self.stochastic or self.draws():
             pytest.skip("noise is drawn for the batch")
         structures = self.structures()
         potential, systems = self.begin(structures)

@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""The alumina study of the LCGCN paper: every table and figure, at a chosen scale, with one command.
+
+    python examples/lcgcn/study.py --scale small --data $CRYSTAL_DATA/alumina --output runs/lcgcn-small
+
+Each training is one cell of a journal in the output folder: the same command goes on where an earlier one stopped,
+however it stopped. The tables are written into docs/results.md, between markers of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from alumina_study.cells import Bench
+from alumina_study.journal import Journal
+from alumina_study.plan import Cell, Method, Study, load
+from alumina_study.program import CommandFailed
+from alumina_study.systems import Systems, graphs_of
+from alumina_study.tables import put, render
+
+from crystalcli.mechanisms import files
+from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.vocabulary.errors import CrystalError
+
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", default="small", help="mini, small or full; see scales.toml")
+    parser.add_argument("--data", type=Path, help="folder with the alumina runs; default $CRYSTAL_DATA/alumina")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the journal, caches and models")
+    parser.add_argument("--only", action="append", default=[], help="a table, e.g. table-vi; several times for several")
+    parser.add_argument("--method", action="append", default=[], help="a method of methods.toml; several times")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="document that the tables are written into")
+    parser.add_argument("--jobs", type=int, default=1, help="cells computed at a time")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    parser.add_argument("--render-only", action="store_true", help="compute nothing, write the tables of what is done")
+    parser.add_argument("--list", action="store_true", help="show the cells and stop")
+    return parser.parse_args(words)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the study; 0 when all cells are done, 3 when some failed."""
+    wish = arguments(words)
+    try:
+        study = load(wish.scale, tables=wish.only, methods=wish.method)
+        study = Study(study.scale, available(study.methods), study.tables)
+    except ValueError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    journal, cells = Journal(wish.output), study.cells()
+    if wish.list:
+        print("\n".join(f"{'done' if journal.done(c) else 'open'}  {c.key}  -> {', '.join(c.tests)}" for c in cells))
+        return 0
+    failed = 0
+    if not wish.render_only:
+        wish.output.mkdir(parents=True, exist_ok=True)
+        with files.locked(wish.output / "study"):
+            failed = compute(study, cells, wish)
+    write(study, journal, wish)
+    return 3 if failed else 0
+
+
+def available(methods: tuple[Method, ...]) -> tuple[Method, ...]:
+    """Methods whose architecture is installed."""
+    known = set(registry().names("architecture"))
+    for m in methods:
+        if m.arch and m.arch not in known:
+            print(f"left out: {m.name}, there is no architecture {m.arch}", file=sys.stderr)
+    return tuple(m for m in methods if not m.arch or m.arch in known)
+
+
+def compute(study: Study, cells: list[Cell], wish: argparse.Namespace) -> int:
+    """Compute all cells that are not done; returns how many failed."""
+    data = wish.data or Path(os.environ.get("CRYSTAL_DATA", "")) / "alumina"
+    systems = Systems(data, wish.output, study.scale)
+    bench = Bench(systems, Journal(wish.output), wish.device, wish.threads)
+    methods = {m.name: m for m in study.methods}
+    todo = [c for c in cells if not bench.journal.done(c)]
+    print(f"{len(cells)} cells, {len(todo)} to do", file=sys.stderr)
+    prepare(systems, todo, methods, wish.jobs * wish.threads)
+    failed, began = 0, time.perf_counter()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=wish.jobs, mp_context=context) as workers:
+        waiting = {workers.submit(work, bench, c, methods[c.method]): c for c in todo}
+        for k, future in enumerate(as_completed(waiting), 1):
+            problem = future.result()
+            failed += bool(problem)
+            spent = f"{(time.perf_counter() - began) / 60:.1f} min"
+            print(f"[{k}/{len(todo)}, {spent}] {waiting[future].key} {problem or 'done'}", file=sys.stderr, flush=True)
+    return failed
+
+
+def prepare(systems: Systems, cells: list[Cell], methods: dict[str, Method], jobs: int) -> None:
+    """Build the graph caches that ``cells`` need, each file once per featurizer."""
+    needed: dict[tuple[str, str], tuple[Path, Method]] = {}
+    for cell in cells:
+        method = methods[cell.method]
+        tests = [systems.tested(t) for t in cell.tests if t != "time"]
+        for path in [*(systems.pool(run) for run, _, _ in cell.parts), *tests]:
+            needed.setdefault((str(path), graphs_of(method)[0]), (path, method))
+    for path, method in needed.values():
+        systems.build(path, method, jobs)
+
+
+def work(bench: Bench, cell: Cell, method: Method) -> str:
+    """Compute one cell; returns what went wrong, if anything."""
+    warnings.simplefilter("ignore")
+    try:
+        bench.compute(cell, method)
+    except (CommandFailed, CrystalError, OSError) as problem:
+        return f"failed: {problem}"
+    return ""
+
+
+def write(study: Study, journal: Journal, wish: argparse.Namespace) -> None:
+    """Put the tables into the document, each between its markers."""
+    document = wish.results.read_text(encoding="utf-8") if wish.results.exists() else "# Results\n"
+    command = f"python examples/lcgcn/study.py --scale {study.scale.name} --output DIR"
+    for table in study.tables:
+        text = render(study, table, journal, f"{command} --only {table.name}")
+        if text:
+            document = put(document, f"lcgcn-study {study.scale.name} {table.name}", text)
+    files.write_text(wish.results, document)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

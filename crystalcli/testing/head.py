@@ -141,7 +141,7 @@ class HeadContract:
             start += len(atoms)
 
     def test_supercell(self) -> None:
-        """A supercell has the same value, n times the value where the head says ``extensive``, or copies of its sites."""
+        """A supercell has the same value, n times it where the head says ``extensive``, or copies of its sites."""
         atoms = crystals.rattled()
         nodes = torch.randn(5, DIM, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
         one = self.values(collate([build_graph(atoms, cutoff=3.0)], torch.float64), Embedding(nodes))

@@ -129,5 +129,5 @@ class GatedConvolution(nn.Module):
         )
         if plan.spread is not None:
             ab = ab.index_select(0, plan.spread)
-        summed: Tensor = GateSum.apply(ab, torch.mm(plan.basis, w3), plan)  # type: ignore[no-untyped-call]
+        summed: Tensor = GateSum.apply(ab, w3.contiguous(), plan)  # type: ignore[no-untyped-call]
         return summed

@@ -48,7 +48,7 @@ class Block:
 
     Args:
         atoms: their slice. first_gate: number of the first gate.
-        atom_rows, distance_rows: slices of the (4R, F) and (2D, F) addends.
+        atom_rows: slice of the (4R, F) addends. distances: slice of the distances.
         rows: (6g,) the three rows to add up for the filter of each gate, then for its core; rows_start: (2g,).
         back: (6g,) filters and cores (g + gate) to add up for each row of the table; back_start: (4r + 2d,).
         gate: (e,) gate of each edge, edges sorted by centre; gate_start: (n,) first edge of each centre.
@@ -59,7 +59,7 @@ class Block:
     atoms: slice
     first_gate: int
     atom_rows: slice
-    distance_rows: slice
+    distances: slice
     rows: Tensor
     rows_start: Tensor
     back: Tensor
@@ -98,7 +98,7 @@ def _block(gates: Gates, atoms: slice, sources: slice, distances: slice, part: s
         atoms=atoms,
         first_gate=part.start,
         atom_rows=slice(4 * sources.start, 4 * sources.stop),
-        distance_rows=slice(2 * distances.start, 2 * distances.stop),
+        distances=distances,
         rows=int32(flat),
         rows_start=torch.arange(0, 6 * g, 3, dtype=torch.int32),
         back=int32(np.argsort(flat, kind="stable") // 3),

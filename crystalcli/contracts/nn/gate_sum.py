@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from torch.autograd.function import once_differentiable
 
 from crystalcli.contracts.nn.edge_blocks import Block, bag_sum
 from crystalcli.contracts.nn.edge_plan import EdgePlan
+
+T = TypeVar("T")
 
 R_MIN = -87.0
 """σ(−87) is about the smallest normal float32; below, its logarithm would become infinite."""
@@ -34,17 +36,16 @@ MAX_SPARE = 6
 class GateSum(torch.autograd.Function):
     """``m_i = Σ_e σ(p_e) softplus(−r_e)`` with ``p_e = ap_i + bp_j + cp_u`` and ``r_e = ar_i + br_j + cr_u``.
 
-    ``ab`` holds (R, 4F) rows [ap, bp, ar, br], ``c`` (D, 2F) rows [cp, cr]; r is the negated core, r = −q. Keeps 8
-    bytes per gate and feature for the backward pass, which can run once.
+    ``ab`` holds (R, 4F) rows [ap, bp, ar, br]; rows [cp, cr] are the products of the plan's basis and ``w``, (K, 2F),
+    made block by block. r is the negated core, r = −q. Keeps 8 bytes per gate and feature for the backward pass, which
+    can run once.
     """
 
     @staticmethod
-    def forward(ctx: Any, ab: Tensor, c: Tensor, plan: EdgePlan) -> Tensor:
+    def forward(ctx: Any, ab: Tensor, w: Tensor, plan: EdgePlan) -> Tensor:
         """Messages summed for every atom, (N, F)."""
-        f = c.shape[1] // 2
-        ab_rows, c_rows = ab.view(-1, f), c.view(-1, f)
-        largest = 2.0 * _largest(ab) + _largest(c)
-        clamp = not largest < -R_MIN
+        f = w.shape[1] // 2
+        ab_rows = ab.view(-1, f)
         out = ab.new_empty(plan.n_atoms, f)
         longest = max(len(b.rows_start) for b in plan.blocks) * f
         kept = _take(2 * plan.n_gates * f, ab) if any(ctx.needs_input_grad) else None
@@ -54,15 +55,18 @@ class GateSum(torch.autograd.Function):
             for b in queue:
                 g = len(b.rows_start) // 2
                 gates = _part(scratch, 0 if kept is None else b.first_gate, g, f)
-                raw = bag_sum(torch.cat([ab_rows[b.atom_rows], c_rows[b.distance_rows]]), b.rows, b.rows_start)
-                if clamp:
-                    raw[g:].clamp_(min=R_MIN)
+                table = ab.new_empty(len(b.back_start), f)
+                atoms = b.atom_rows.stop - b.atom_rows.start
+                table[:atoms] = ab_rows[b.atom_rows]
+                torch.mm(plan.basis[b.distances], w, out=table[atoms:].view(-1, 2 * f))
+                raw = bag_sum(table, b.rows, b.rows_start)
+                raw[g:].clamp_(min=R_MIN)
                 torch.sigmoid(raw, out=gates)
                 messages = _log(gates[g:], out=raw[g:]).mul_(gates[:g])
                 out[b.atoms] = bag_sum(messages, b.gate, b.gate_start)
 
         _each_block(plan.blocks, work)
-        ctx.plan, ctx.kept, ctx.longest, ctx.shapes = plan, kept, longest, (ab.shape, c.shape)
+        ctx.plan, ctx.kept, ctx.longest, ctx.shapes = plan, kept, longest, (ab.shape, w.shape)
         return out.neg_()
 
     @staticmethod
@@ -73,13 +77,14 @@ class GateSum(torch.autograd.Function):
         if kept is None:
             raise RuntimeError("the saved gates were released: backward runs once per forward")
         ctx.kept = None
-        d_ab, d_c = dm.new_empty(ctx.shapes[0]), dm.new_empty(ctx.shapes[1])
+        plan: EdgePlan = ctx.plan
+        d_ab, d_w = dm.new_empty(ctx.shapes[0]), dm.new_empty(len(plan.blocks), *ctx.shapes[1])
         f = dm.shape[1]
-        ab_rows, c_rows, negative = d_ab.view(-1, f), d_c.view(-1, f), -dm
+        ab_rows, negative = d_ab.view(-1, f), -dm
 
-        def work(queue: Iterator[Block]) -> None:
+        def work(queue: Iterator[tuple[int, Block]]) -> None:
             scratch = dm.new_empty(ctx.longest)
-            for b in queue:
+            for k, b in queue:
                 g = len(b.rows_start) // 2
                 s, t = _part(kept, b.first_gate, g, f).chunk(2)
                 both = _part(scratch, 0, g, f)
@@ -96,11 +101,11 @@ class GateSum(torch.autograd.Function):
                 rows = bag_sum(both, b.back, b.back_start)
                 atoms = b.atom_rows.stop - b.atom_rows.start
                 ab_rows[b.atom_rows] = rows[:atoms]
-                c_rows[b.distance_rows] = rows[atoms:]
+                torch.mm(plan.basis[b.distances].t(), rows[atoms:].view(-1, 2 * f), out=d_w[k])
 
-        _each_block(ctx.plan.blocks, work)
+        _each_block(list(enumerate(plan.blocks)), work)
         _give_back(kept)
-        return d_ab, d_c, None
+        return d_ab, d_w.sum(0), None
 
 
 class Moments(torch.autograd.Function):
@@ -177,12 +182,6 @@ def _part(flat: Tensor, first: int, gates: int, f: int) -> Tensor:
     return flat[2 * first * f : 2 * (first + gates) * f].view(2 * gates, f)
 
 
-def _largest(x: Tensor) -> float:
-    """Largest magnitude; NaN if there is one."""
-    low, high = torch.aminmax(x)
-    return float(torch.maximum(high, -low))
-
-
 def _log(x: Tensor, out: Tensor) -> Tensor:
     """Natural logarithm of contiguous float32 numbers on the CPU; NumPy with AVX takes a third of the time of torch."""
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
@@ -191,7 +190,7 @@ def _log(x: Tensor, out: Tensor) -> Tensor:
     return out
 
 
-def _each_block(blocks: Sequence[Block], work: Callable[[Iterator[Block]], None]) -> None:
+def _each_block(blocks: Sequence[T], work: Callable[[Iterator[T]], None]) -> None:
     """Run ``work`` over the blocks in as many threads as torch may use, each operation single-threaded.
 
     torch releases the interpreter lock inside operations, and there is no barrier after each. Results do not depend on

@@ -3,7 +3,7 @@
 
 _crystal_children() {
     case "$1" in
-        '') echo 'build-graphs train predict relax graphs plugins' ;;
+        '') echo 'build-graphs train predict relax md graphs plugins' ;;
         'graphs') echo 'info verify merge' ;;
         'plugins') echo 'list show check' ;;
     esac
@@ -16,6 +16,7 @@ _crystal_flags() {
         'train') echo '--arch --head --featurizer --target --task -o --output --resume --train --val --test --split --fractions --split-file --split-column --group --leave-out --folds --fold --gap --rounds --loss --optimizer --lr --momentum --weight-decay --batch-size --epochs --schedule --step-epochs --gamma --clip --ema --patience --residual-of --checkpoint-every --seed --device --threads --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --n-conv --width --norm --activation --outer-activation --no-outer-activation --message-scale --edge-gain --neighbors --n-layers --atom-features --gaussian-step --envelope --pool --pool-norm --hidden --n-hidden --dropout --energy-weight --forces-weight --stress-weight --zbl --no-zbl --positive --no-positive --conserve --total --weigh --target-weights' ;;
         'predict') echo '-o --output --format --labels --allow-unseen-elements --batch-size --device --threads --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'relax') echo '--potential --relaxer -o --output --resume --cif --symprec --cell --pressure --fmax --smax --steps --max-seconds-per-structure --fix-elements --fix-below --fix-indices --batch-size --device --dtype --threads -j --jobs --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --epsilon --sigma --rc --smooth --no-smooth --cutoff --switch --splitting --depth --r0 --alpha --max-step --dt --dt-max --memory' ;;
+        'md') echo '--potential --sampler --temperature --steps --time --dt --velocities --precision -o --output --resume --log-every --frame-every --analysis --no-analysis --analysis-from --checkpoint-every --drift-every --max-drift --max-sigma --stop-on-sigma --seed --device --threads --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --epsilon --sigma --rc --smooth --no-smooth --cutoff --switch --splitting --depth --r0 --alpha --friction --pressure --mode --damping --cell-damping --chain' ;;
         'graphs') echo '-h --help' ;;
         'graphs info') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'graphs verify') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crystalcli.commands import build_graphs, graphs, plugins, predict, relax, train
+from crystalcli.commands import build_graphs, graphs, md, plugins, predict, relax, train
 from crystalcli.commands.console import open_streams
 from crystalcli.commands.failures import report
 from crystalcli.mechanisms.plugin_manager import use_only_builtins
@@ -25,6 +25,7 @@ graphs.register(app)
 train.register(app)
 predict.register(app)
 relax.register(app)
+md.register(app)
 plugins.register(app)
 
 

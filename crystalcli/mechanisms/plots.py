@@ -20,7 +20,8 @@ MANY = 2000
 """More points than this are drawn as densities."""
 
 
-def _figure(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
+def canvas(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
+    """An empty picture, inches, and its axes; with two rows, the upper and the lower ones."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -31,7 +32,8 @@ def _figure(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
     return figure, figure.subplots(rows, 1, sharex=True, height_ratios=[2, 1])
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Write ``figure`` as PNG; equal pictures are equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     files.write_bytes(path, buffer.getvalue())
@@ -58,7 +60,7 @@ def parity(
         baseline: that of always answering the mean.
         title: what was trained or evaluated.
     """
-    figure, axes = _figure(5.0, 5.0)
+    figure, axes = canvas(5.0, 5.0)
     low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
     margin = 0.04 * ((high - low) or 1.0)
     ends = (low - margin, high + margin)
@@ -79,7 +81,7 @@ def parity(
     if baseline is not None:
         text += f"   (mean predictor {number(baseline * factor)})"
     axes.set_title(f"{title}\n{text}   n = {len(true)}", fontsize=10)
-    _save(figure, path)
+    save(figure, path)
 
 
 def confusion(path: Path, quantity: Quantity, errors: metrics.ClassErrors, *, title: str) -> None:
@@ -94,7 +96,7 @@ def confusion(path: Path, quantity: Quantity, errors: metrics.ClassErrors, *, ti
     table = np.array(errors.confusion)
     n = len(table)
     side = min(4.0 + 0.25 * n, 14.0)
-    figure, axes = _figure(side + 0.6, side)
+    figure, axes = canvas(side + 0.6, side)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     drawn = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
     figure.colorbar(drawn, ax=axes, label="share of the true class", shrink=0.75)
@@ -109,7 +111,7 @@ def confusion(path: Path, quantity: Quantity, errors: metrics.ClassErrors, *, ti
     axes.set_ylabel(f"{_words(quantity.name)}, true")
     area = "" if errors.roc_auc is None else f"   ROC-AUC {errors.roc_auc:.3f}"
     axes.set_title(f"{title}\naccuracy {errors.accuracy:.3f}{area}   n = {errors.n}", fontsize=10)
-    _save(figure, path)
+    save(figure, path)
 
 
 def learning_curve(
@@ -131,7 +133,7 @@ def learning_curve(
         title: what was trained.
         best_epoch: epoch whose weights were kept.
     """
-    figure, (axes, lower) = _figure(6.4, 5.2, rows=2)
+    figure, (axes, lower) = canvas(6.4, 5.2, rows=2)
     epochs = [r["epoch"] for r in rows]
     key = "log_loss" if quantity.classes else "mae"
     values = np.array([(r["val"].get(quantity.name) or {}).get(key, np.nan) for r in rows], dtype=np.float64)
@@ -155,7 +157,7 @@ def learning_curve(
     lower.set_xlabel("epoch")
     lower.xaxis.get_major_locator().set_params(integer=True)
     axes.set_title(f"{title}; {_words(quantity.name)}", fontsize=10)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _plain_log(axes: Any) -> None:

@@ -1,0 +1,187 @@
+"""``crystal md``: structures + potential → molecular dynamics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from crystalcli.commands.command import plugin_command, resolved
+from crystalcli.commands.console import Face
+from crystalcli.commands.plugin_flags import Source, names
+from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
+from crystalcli.mechanisms import potential_names
+from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.vocabulary.errors import UsageError
+
+OUT, GUARDS = "Output", "Guards"
+FREE = frozenset({"resume", "threads", "device", "time_limit", "json", "quiet", "dry_run"})
+"""Options that may go with ``--resume`` as one likes; all others must be those of the run's beginning."""
+
+
+def _chosen(word: Callable[[str, str | None], str | None]) -> list[Source]:
+    sampler = registry().get("sampler", word("--sampler", "nve") or "nve")
+    found = [Source(sampler, sampler.options)]
+    named = word("--potential", None)
+    if named and potential_names.model_file(named) is None and ("calculator", named) in registry().parts:
+        calculator = registry().get("calculator", named)
+        found.append(Source(calculator, calculator.options))
+    return found
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("md", cls=plugin_command(_chosen))(md)
+
+
+def md(
+    ctx: typer.Context,
+    structures: Annotated[list[str] | None, typer.Argument(help="files, folders, quoted globs or lists")] = None,
+    potential: Annotated[
+        str | None,
+        typer.Option(autocompletion=names("calculator"), help="model file, run folder, or name of a calculator"),
+    ] = None,
+    sampler: Annotated[str, typer.Option(autocompletion=names("sampler"), help="nve, nvt, langevin, npt, …")] = "nve",
+    temperature: Annotated[
+        str,
+        typer.Option(help="K; ramps and stages as 300:600 or 300@1ps,300:600@2ps,600, or FILE.toml with [[stage]]"),
+    ] = "300",
+    steps: Annotated[int | None, typer.Option(help="steps in all, of a resumed run too", min=0)] = None,
+    time: Annotated[float | None, typer.Option(help="the same as a time (ps)", min=0.0)] = None,
+    dt: Annotated[float, typer.Option(help="length of a step (fs)", min=1e-4, max=1000.0)] = 1.0,
+    velocities: Annotated[
+        Literal["auto", "random", "file"],
+        typer.Option(help="of the beginning; auto: those in the file, else random at exactly the first temperature"),
+    ] = "auto",
+    precision: Annotated[
+        Literal["float64", "float32"], typer.Option(help="in which a model evaluates; motion is float64")
+    ] = "float64",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="run folder; default runs/DATE-SAMPLER, which runs/latest then leads to",
+            rich_help_panel=OUT,
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder", rich_help_panel=OUT)
+    ] = None,
+    log_every: Annotated[
+        int, typer.Option(help="steps between two rows of thermo.csv", min=1, rich_help_panel=OUT)
+    ] = 10,
+    frame_every: Annotated[
+        int, typer.Option(help="steps between two frames of trajectory.extxyz", min=1, rich_help_panel=OUT)
+    ] = 100,
+    analysis: Annotated[
+        bool, typer.Option("--analysis/--no-analysis", help="g(r), bonds, … at the end", rich_help_panel=OUT)
+    ] = True,
+    analysis_from: Annotated[
+        float, typer.Option(help="ps from which on they are taken; -1: the second half", min=-1.0, rich_help_panel=OUT)
+    ] = -1.0,
+    checkpoint_every: Annotated[
+        float, typer.Option(help="seconds between two restart records", min=0.0, rich_help_panel=OUT)
+    ] = 20.0,
+    drift_every: Annotated[
+        float,
+        typer.Option(help="ps over which the drift of the conserved energy is taken", min=0.0, rich_help_panel=GUARDS),
+    ] = 1.0,
+    max_drift: Annotated[
+        float, typer.Option(help="stop beyond this drift (meV/atom/ps); 0: only warn", min=0.0, rich_help_panel=GUARDS)
+    ] = 0.0,
+    max_sigma: Annotated[
+        float, typer.Option(help="an ensemble's spread to warn of (meV/atom); 0: none", min=0.0, rich_help_panel=GUARDS)
+    ] = 0.0,
+    stop_on_sigma: Annotated[
+        int, typer.Option(help="rows in a row beyond --max-sigma to stop at; 0: never", min=0, rich_help_panel=GUARDS)
+    ] = 0,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
+    time_limit: TimeLimit = "",
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run molecular dynamics of structures, side by side; a run that was stopped goes on with the same bits."""
+    from crystalcli.commands.md_face import DynamicsFace
+    from crystalcli.mechanisms import temperature_program
+    from crystalcli.mechanisms.run_folder import default_folder
+    from crystalcli.workflows.sampling_plan import SamplingPlan
+
+    face = DynamicsFace(Face(json=json, quiet=quiet), time_limit)
+    if resume is not None:
+        changes = {k: v for k, v in (("threads", threads), ("device", device)) if _given(ctx, k)}
+        raise typer.Exit(face.resume(resume, changes, _asked(ctx)))
+    if not structures:
+        raise UsageError("no structures; give files, folders or quoted globs")
+    if potential is None:
+        known = ", ".join(registry().names("calculator"))
+        raise UsageError(f"no potential; give --potential a model file, a run folder or one of {known}")
+    program = temperature_program.parse(temperature, dt=dt, steps=_steps(steps, time, dt))
+    calculator = ctx.obj.get(("calculator", potential))
+    plan = SamplingPlan(
+        structures=tuple(structures),
+        potential=potential,
+        potential_options=calculator.values if calculator else {},
+        dtype=precision,
+        sampler=sampler,
+        sampler_options=ctx.obj["sampler", sampler].values,
+        temperature=program.text(),
+        steps=program.steps if steps is None and time is None else _steps(steps, time, dt) or 0,
+        dt=dt,
+        velocities=velocities,
+        log_every=log_every,
+        frame_every=frame_every,
+        drift_every=max(1, round(drift_every * 1e3 / dt)),
+        max_drift=max_drift,
+        max_sigma=max_sigma,
+        stop_on_sigma=stop_on_sigma,
+        analysis=analysis,
+        analysis_from=analysis_from,
+        checkpoint_every=checkpoint_every,
+        seed=seed,
+        device=device,
+        threads=threads,
+        output=str(output or default_folder(sampler)),
+        latest=output is None,
+        overwrite=overwrite,
+    )
+    plan = replace(plan, config=_config(ctx, plan.temperature))
+    raise typer.Exit(face.describe(plan) if dry_run else face.run(plan))
+
+
+def _steps(steps: int | None, time: float | None, dt: float) -> int | None:
+    if time is None:
+        return steps
+    if steps is not None:
+        raise UsageError("--steps and --time say the same; give one of them")
+    return round(time * 1e3 / dt)
+
+
+def _config(ctx: typer.Context, temperature: str) -> dict[str, Any]:
+    """What a second run needs: all but the folder, which must be a new one, and the time limit."""
+    table = resolved(ctx)["md"] | {"temperature": temperature}
+    return {"md": {k: v for k, v in table.items() if k not in ("output", "time_limit")}}
+
+
+def _given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _asked(ctx: typer.Context) -> dict[str, Any]:
+    """What was typed beside ``--resume`` and must agree with the run: names as in its config.toml."""
+    found = {
+        n: v
+        for n, v in ctx.params.items()
+        if n not in FREE and ctx.get_parameter_source(n).name == "COMMANDLINE" and v is not None  # type: ignore[union-attr]
+    }
+    for (_, part), given in ctx.obj.items():
+        found |= {f"{part}.{n}": v for n, v in given.explicit.items()}
+    return found

@@ -1,0 +1,181 @@
+"""What a run leaves behind while it goes on: rows of the log and frames, first in memory, then in sealed chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystalcli.contracts.dynamics import Evaluated
+from crystalcli.mechanisms.tables import csv_line
+from crystalcli.mechanisms.trajectory import Cast, Chunks, Frame, FrameWriter, chained
+from crystalcli.nouns.systems import Systems, kinetic_energy, temperature, volume
+from crystalcli.vocabulary.units import GPA
+
+COLUMNS = (
+    "step", "time_ps", "target_K", "temperature_K", "potential_eV", "kinetic_eV", "total_eV", "conserved_eV",
+    "pressure_GPa", "volume_A3",
+)  # fmt: skip
+SIGMA = "sigma_eV"
+_FRAME = ("positions", "velocities", "forces", "cell", "energy", "temperature", "stress", "sigma", "alive")
+CHUNKS = "chunks"
+
+
+def row(systems: Systems, evaluated: Evaluated, conserved: Tensor, step: int, dt: float, target: float) -> Tensor:
+    """One row of the log for every structure, (S, C) float64; NaN where there is no such number."""
+    size, kinetic = volume(systems), kinetic_energy(systems)
+    none = torch.full_like(kinetic, torch.nan)
+    pressure = none
+    if evaluated.stress is not None:
+        trace = evaluated.stress.diagonal(dim1=1, dim2=2).sum(1)
+        pressure = torch.where(systems.pbc.all(1), (2.0 * kinetic / size - trace) / (3.0 * GPA), none)
+    cells = [
+        torch.full_like(kinetic, step), torch.full_like(kinetic, step * dt * 1e-3), torch.full_like(kinetic, target),
+        temperature(systems), evaluated.energy, kinetic, evaluated.energy + kinetic, conserved,
+        pressure, torch.where(systems.pbc.all(1), size, none),
+    ]  # fmt: skip
+    if evaluated.sigma is not None:
+        cells.append(evaluated.sigma)
+    return torch.stack(cells, 1)
+
+
+@dataclass
+class Recorder:
+    """Collects rows and frames; seals them into chunks of fixed length.
+
+    Args:
+        homes: a folder for every structure.
+        systems: as they start.
+        dt: fs.
+        sigma: whether rows have an ensemble's spread.
+    """
+
+    homes: Sequence[Path]
+    systems: Systems
+    dt: float
+    sigma: bool = False
+    rows: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    frames: list[dict[str, Tensor]] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    sealed: int = 0
+    chains: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        counts = self.systems.atom_counts.tolist()
+        self.stops = np.cumsum(counts)
+        host = {k: getattr(self.systems, k).cpu().numpy() for k in ("atomic_numbers", "masses", "fixed", "pbc")}
+        self.spans = [slice(int(s) - n, int(s)) for s, n in zip(self.stops, counts, strict=True)]
+        self.writers = [
+            FrameWriter(Cast(host["atomic_numbers"][s], host["masses"][s], host["pbc"][k], host["fixed"][s]))
+            for k, s in enumerate(self.spans)
+        ]
+        self.thermo = [Chunks(h / CHUNKS, ".csv") for h in self.homes]
+        self.movies = [Chunks(h / CHUNKS, ".extxyz") for h in self.homes]
+        if not self.chains:
+            self.chains = {"thermo": [""] * len(counts), "movies": [""] * len(counts)}
+
+    @property
+    def header(self) -> str:
+        """First line of the log."""
+        return csv_line([*COLUMNS, SIGMA] if self.sigma else COLUMNS)
+
+    def log(self, values: Tensor, alive: Tensor) -> None:
+        """Keep one row of every living structure."""
+        self.rows.append((values, alive))
+
+    def frame(self, step: int, systems: Systems, evaluated: Evaluated, alive: Tensor) -> None:
+        """Keep one frame of every living structure."""
+        found = {
+            "positions": systems.positions, "velocities": systems.velocities, "cell": systems.cell,
+            "forces": evaluated.forces, "energy": evaluated.energy, "temperature": temperature(systems),
+            "alive": alive,
+        }  # fmt: skip
+        if evaluated.stress is not None:
+            found["stress"] = evaluated.stress
+        if evaluated.sigma is not None:
+            found["sigma"] = evaluated.sigma
+        self.steps.append(step)
+        self.frames.append(found)
+
+    def seal(self) -> None:
+        """Write what is kept as the next chunk of every structure; forget it."""
+        rows = [(v.cpu().tolist(), a.tolist()) for v, a in self.rows]
+        frames = [{k: v.cpu().numpy() for k, v in f.items()} for f in self.frames]
+        for k in range(len(self.homes)):
+            lines = [csv_line(_cells(values[k])) for values, alive in rows if alive[k]]
+            texts = [
+                self.writers[k].text(self._frame(s, f, k))
+                for s, f in zip(self.steps, frames, strict=True)
+                if f["alive"][k]
+            ]
+            for kind, chunks, text in (
+                ("thermo", self.thermo[k], "".join(lines)),
+                ("movies", self.movies[k], "".join(texts)),
+            ):
+                digest = chunks.seal(self.sealed, text)
+                self.chains[kind][k] = chained(self.chains[kind][k], digest)
+        self.sealed += 1
+        self.rows, self.frames, self.steps = [], [], []
+
+    def _frame(self, step: int, found: Mapping[str, Any], k: int) -> Frame:
+        span = self.spans[k]
+        return Frame(
+            step=step,
+            time=step * self.dt,
+            positions=found["positions"][span],
+            velocities=found["velocities"][span],
+            forces=found["forces"][span],
+            cell=found["cell"][k],
+            energy=float(found["energy"][k]),
+            temperature=float(found["temperature"][k]),
+            stress=found["stress"][k] if "stress" in found else None,
+            sigma=float(found["sigma"][k]) if "sigma" in found else None,
+        )
+
+    def check(self) -> None:
+        """Make sure that the sealed chunks are those that were written.
+
+        Raises:
+            UsageError: one is missing or damaged.
+        """
+        for k in range(len(self.homes)):
+            self.thermo[k].check(self.sealed, self.chains["thermo"][k])
+            self.movies[k].check(self.sealed, self.chains["movies"][k])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is kept and not sealed, for the restart record."""
+        found = {"rows": torch.stack([v for v, _ in self.rows])} if self.rows else {}
+        if self.rows:
+            found["rows_alive"] = torch.stack([a for _, a in self.rows])
+        for n, frame in enumerate(self.frames):
+            found |= {f"frame.{n}.{k}": v for k, v in frame.items()}
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """The plain part of the same."""
+        return {
+            "sealed": self.sealed,
+            "chains": {k: list(v) for k, v in self.chains.items()},
+            "steps": list(self.steps),
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`tensors` and :meth:`facts`."""
+        self.sealed, self.steps = facts["sealed"], list(facts["steps"])
+        self.chains = {k: list(v) for k, v in facts["chains"].items()}
+        if "rows" in tensors:
+            self.rows = list(zip(tensors["rows"].unbind(0), tensors["rows_alive"].unbind(0), strict=True))
+        self.frames = [
+            {k: tensors[f"frame.{n}.{k}"] for k in _FRAME if f"frame.{n}.{k}" in tensors}
+            for n in range(len(self.steps))
+        ]
+
+
+def _cells(values: Sequence[float]) -> list[str]:
+    """A row as text: the step whole, nothing for what is not there."""
+    return [str(int(values[0])), *("" if v != v else repr(v) for v in values[1:])]  # noqa: PLR0124 - NaN

@@ -75,12 +75,15 @@ class Prediction:
         quantity: name, unit and level.
         sigma: standard deviation in the same unit, or none.
         logits: (S, C) unnormalised log-probabilities of a classification, else none.
+        aleatoric, epistemic: what sigma is made of (noise of the data, spread of an ensemble), or none.
     """
 
     value: Tensor
     quantity: Quantity
     sigma: Tensor | None = None
     logits: Tensor | None = None
+    aleatoric: Tensor | None = None
+    epistemic: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from crystalcli.mechanisms import metrics
 from crystalcli.mechanisms.dataset import Batch, GraphDataset
+from crystalcli.mechanisms.ensemble import Ensemble
 from crystalcli.mechanisms.model import CrystalModel
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.quantities import Quantity
@@ -76,7 +77,7 @@ def zeroth_of(batch: Batch, zeroth: Zeroth | None, device: torch.device) -> dict
 
 @torch.no_grad()
 def collect(
-    model: CrystalModel,
+    model: CrystalModel | Ensemble,
     data: GraphDataset,
     index: NDArray[np.int64],
     batch_size: int,

@@ -1,4 +1,4 @@
-"""One model, one file: safetensors with all metadata as canonical JSON under one key. No pickle anywhere.
+"""One model or ensemble, one file: safetensors with all metadata as canonical JSON under one key. No pickle anywhere.
 
 Tensors hold weights, element tables, normalisers and baselines; the metadata holds what to build (parts with their
 options, targets with their units, statistics), which plugins are needed, and provenance. Reading a file runs nothing
@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from crystalcli.mechanisms import files
+from crystalcli.mechanisms.ensemble import Ensemble
 from crystalcli.mechanisms.model import CrystalModel, ModelSpec, part_names
 from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.vocabulary.errors import CrystalError, InputError, UnsafeInput, UsageError
@@ -31,12 +32,15 @@ _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b
 """First bytes of what torch, pickle, joblib and their compressed forms write."""
 
 
-def save(path: Path, model: CrystalModel, provenance: Mapping[str, Any]) -> None:
+AnyModel = CrystalModel | Ensemble
+
+
+def save(path: Path, model: AnyModel, provenance: Mapping[str, Any]) -> None:
     """Write ``model``; equal models and provenance give equal bytes."""
     files.write_bytes(path, to_bytes(model, provenance))
 
 
-def to_bytes(model: CrystalModel, provenance: Mapping[str, Any]) -> bytes:
+def to_bytes(model: AnyModel, provenance: Mapping[str, Any]) -> bytes:
     """The file of ``model``."""
     head = {
         "format": FORMAT,
@@ -45,6 +49,8 @@ def to_bytes(model: CrystalModel, provenance: Mapping[str, Any]) -> bytes:
         "plugins": registry().requirements(part_names(model.spec)),
         "provenance": dict(provenance),
     }
+    if isinstance(model, Ensemble):
+        head |= {"members": [m.spec.to_json() for m in model.models], "aleatoric": model.aleatoric}
     text = json.dumps(_plain(head), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in sorted(model.state_dict().items())}
     return safetensors.torch.save(tensors, {KEY: text})
@@ -88,8 +94,8 @@ def read_head(path: Path) -> dict[str, Any]:
     return head
 
 
-def load(path: Path) -> tuple[CrystalModel, dict[str, Any]]:
-    """Build the model of ``path`` and load its weights; returns it in evaluation mode with its provenance.
+def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
+    """Build the model or ensemble of ``path`` and load its weights; returns it in evaluation mode with its provenance.
 
     Raises:
         UsageError, InputError, UnsafeInput: as :func:`read_head`, or a plugin is missing, or the weights are damaged.
@@ -97,19 +103,30 @@ def load(path: Path) -> tuple[CrystalModel, dict[str, Any]]:
     head = read_head(path)
     tensors = _tensors(path)
     try:
-        spec = ModelSpec.from_json(head["spec"])
-        for family, name in part_names(spec):
+        specs = [ModelSpec.from_json(s) for s in head.get("members", [head["spec"]])]
+        for family, name in {n for s in specs for n in part_names(s)}:
             registry().needed(head["plugins"], family, name)
         with torch.random.fork_rng(devices=[]):
-            model = CrystalModel(spec)
+            members = [CrystalModel(s) for s in specs]
     except CrystalError as problem:
         raise type(problem)(problem.reason, path=path) from problem
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
-    _check(tensors, model.state_dict(), path)
-    model.load_state_dict(tensors, strict=True)
-    model.eval()
-    return model, dict(head["provenance"])
+    whole: torch.nn.Module = torch.nn.ModuleDict({"members": torch.nn.ModuleList(members)})
+    if "members" not in head:
+        whole = members[0]
+    _check(tensors, whole.state_dict(), path)
+    whole.load_state_dict(tensors, strict=True)
+    whole.eval()
+    if "members" not in head:
+        return members[0], dict(head["provenance"])
+    try:
+        aleatoric = {str(k): float(v) for k, v in head["aleatoric"].items()}
+        return Ensemble(members, aleatoric).eval(), dict(head["provenance"])
+    except CrystalError as problem:
+        raise type(problem)(problem.reason, path=path) from problem
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
 
 
 def _metadata(header: bytes) -> dict[str, Any]:

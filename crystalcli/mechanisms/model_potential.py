@@ -8,13 +8,16 @@ from typing import Any, cast
 
 import torch
 from ase.data import chemical_symbols
+from torch import Tensor
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.contracts.records import Featurizer
 from crystalcli.mechanisms import model_file
+from crystalcli.mechanisms.ensemble import Ensemble, mean_and_spread
 from crystalcli.mechanisms.model import CrystalModel, parts
 from crystalcli.mechanisms.moving_graph import MovingGraph
+from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, UsageError
 
@@ -25,8 +28,10 @@ SKIN = 0.6
 class ModelPotential:
     """A model with a head that gives energies, see :class:`crystalcli.contracts.dynamics.Potential`.
 
+    Of an ensemble, energies, forces and stress are the means of the members, and ``sigma`` the spread of the energies.
+
     Args:
-        model: in evaluation mode; its weights are frozen.
+        model: model or ensemble; its weights are frozen.
         name: what users call it.
         device, dtype: where and how it computes; energies, forces and stress come out in float64.
         skin: Å, of the neighbor list; 0 looks for neighbors at every call.
@@ -40,7 +45,7 @@ class ModelPotential:
 
     def __init__(
         self,
-        model: CrystalModel,
+        model: CrystalModel | Ensemble,
         name: str,
         *,
         device: torch.device | str = "cpu",
@@ -53,9 +58,11 @@ class ModelPotential:
                 f"head '{head.name}' gives no energy to differentiate; train with --head energy (--arch lcgcn-ff)",
                 path=name,
             )
-        self.model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        self.members = model.models if isinstance(model, Ensemble) else [model]
         self.name, self.device, self.dtype = name, torch.device(device), dtype
-        self.provides = frozenset({"energy", "forces", "stress", "energies"})
+        words = {"energy", "forces", "stress", "energies"}
+        self.provides = frozenset(words | {"sigma"} if len(self.members) > 1 else words)
         self.elements = frozenset(model.spec.statistics.elements)
         self.smooth = "smooth-cutoff" in featurizer.provides
         self._known = torch.zeros(120, dtype=torch.bool)
@@ -85,12 +92,17 @@ class ModelPotential:
         self._refuse_strangers(systems)
         if stress and bool((torch.linalg.det(systems.cell).abs() < 1e-9).any()):
             raise InputError("a structure without volume has no stress; use --cell none", code="cell")
-        predictions, found = self.model.differentiate(self.moving.of(systems), stress=stress)
+        graph = self.moving.of(systems)
+        found = [_evaluated(m, graph, stress=stress) for m in self.members]
+        if len(found) == 1:
+            return found[0]
+        energy, sigma = mean_and_spread([f.energy for f in found])
         return Evaluated(
-            energy=predictions["energy"].value.double(),
-            forces=found["forces"],
-            stress=found.get("stress"),
-            energies=predictions["energies"].value.double(),
+            energy=energy,
+            forces=torch.stack([f.forces for f in found]).mean(0),
+            stress=torch.stack([cast(Tensor, f.stress) for f in found]).mean(0) if stress else None,
+            energies=torch.stack([cast(Tensor, f.energies) for f in found]).mean(0),
+            sigma=sigma,
         )
 
     def _refuse_strangers(self, systems: Systems) -> None:
@@ -104,7 +116,13 @@ class ModelPotential:
             )
 
 
-def _moving(featurizer: Featurizer, model: CrystalModel, dtype: torch.dtype, skin: float) -> MovingGraph:
+def _evaluated(model: CrystalModel, graph: CrystalGraph, *, stress: bool) -> Evaluated:
+    predictions, found = model.differentiate(graph, stress=stress)
+    energy, energies = (predictions[name].value.double() for name in ("energy", "energies"))
+    return Evaluated(energy, found["forces"], found.get("stress"), energies)
+
+
+def _moving(featurizer: Featurizer, model: CrystalModel | Ensemble, dtype: torch.dtype, skin: float) -> MovingGraph:
     """Edges as in training; those of a smooth cutoff come from a list with a skin."""
     chosen: Any = opt.make(featurizer.options, model.spec.graph.options, owner=f"featurizer {featurizer.name}")
     cutoff = getattr(chosen, "cutoff", 0.0) if "smooth-cutoff" in featurizer.provides else 0.0

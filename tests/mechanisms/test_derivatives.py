@@ -5,20 +5,14 @@ import ase.build
 import numpy as np
 import pytest
 import torch
-from reference.some_potentials import ALL, CUTOFF, model_of
+from reference.some_potentials import ALL, graph_of, model_of
 
 from crystalcli.contracts.modules import Labels
 from crystalcli.mechanisms.derivatives import to_voigt
 from crystalcli.mechanisms.model import CrystalModel
-from crystalcli.nouns.graph import collate
-from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
-
-
-def graph_of(*atoms: ase.Atoms):
-    return collate([build_graph(a, cutoff=CUTOFF) for a in atoms], torch.float64)
 
 
 def energy(model: CrystalModel, atoms: ase.Atoms) -> float:

@@ -1,9 +1,12 @@
 """Untrained potentials that are smooth and not trivial, for tests of what uses potentials."""
 
+import ase
 import torch
 
 from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.nouns.graph import CrystalGraph, collate
+from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.quantities import Quantity
 
 CUTOFF = 4.5
@@ -25,3 +28,7 @@ def model_of(targets: tuple[Quantity, ...] = ALL, **options: object) -> CrystalM
         statistics,
     )
     return CrystalModel(spec).double().eval()
+
+
+def graph_of(*atoms: ase.Atoms) -> CrystalGraph:
+    return collate([build_graph(a, cutoff=CUTOFF) for a in atoms], torch.float64)

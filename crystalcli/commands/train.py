@@ -129,6 +129,16 @@ def train(
         float, typer.Option(help="seconds between two training states", min=0.0, rich_help_panel=RECIPE)
     ] = 20.0,
     seed: Seed = 0,
+    seeds: Annotated[
+        int, typer.Option(help="train so many times, from --seed upwards, on one split; mean and spread", min=1)
+    ] = 1,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            autocompletion=names("architecture"),
+            help="train this architecture, too, with the same recipe, split and seeds; several times for several",
+        ),
+    ] = None,
     device: Device = "auto",
     threads: Threads = 0,
     time_limit: TimeLimit = "",
@@ -141,6 +151,7 @@ def train(
     from crystalcli.commands.training_face import TrainingFace
     from crystalcli.mechanisms.run_folder import default_folder
     from crystalcli.workflows.training_plan import SplitPlan, TrainingPlan
+    from crystalcli.workflows.training_series import Series
 
     face = TrainingFace(Face(json=json, quiet=quiet), time_limit)
     if resume is not None:
@@ -200,10 +211,11 @@ def train(
         overwrite=overwrite,
     )
     plan = replace(plan, config=_config(ctx, plan.caches))
+    series = Series(seeds, tuple(dict.fromkeys(compare or ())))
     if dry_run:
-        face.describe(plan)
+        face.describe(plan, series)
     else:
-        face.run(plan)
+        face.run(plan, series)
 
 
 def _texts(paths: list[Path] | None) -> tuple[str, ...]:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from crystalcli.commands.console import Face
+from crystalcli.commands.training_tables import series_table
 from crystalcli.mechanisms import metrics
 from crystalcli.mechanisms.display import number, unit_for
 from crystalcli.mechanisms.stopping import Stop, seconds
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows import training
+from crystalcli.workflows import training, training_series
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 from crystalcli.workflows.training_report import TargetReport
+from crystalcli.workflows.training_series import Series, SeriesReport
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,22 +37,31 @@ class TrainingFace:
         self.limit = seconds(time_limit)
         torch.set_flush_denormal(True)
 
-    def run(self, plan: TrainingPlan) -> None:
-        """Start a run."""
-        self._train(lambda listener, stop: training.run(plan, listener, stop))
+    def run(self, plan: TrainingPlan, series: Series) -> None:
+        """Start a run, or a series of runs."""
+        if series.is_one:
+            self._train(lambda listener, stop: training.run(plan, listener, stop))
+        else:
+            self._train_all(lambda listener, stop: training_series.run(plan, series, listener, stop))
 
     def resume(self, path: Path, changes: Mapping[str, Any]) -> None:
-        """Go on with a run."""
-        self._train(lambda listener, stop: training.resume(path, changes, listener, stop))
+        """Go on with a run or a series."""
+        if training_series.is_series(path):
+            self._train_all(lambda listener, stop: training_series.resume(path, changes, listener, stop))
+        else:
+            self._train(lambda listener, stop: training.resume(path, changes, listener, stop))
 
-    def describe(self, plan: TrainingPlan) -> None:
+    def describe(self, plan: TrainingPlan, series: Series) -> None:
         """Show the resolved plan."""
+        runs = training_series.members(plan, series)
         found = training.describe(plan, Listener(self.face.say, self.face.warn))
         for name, part in found["parts"].items():
             options = ", ".join(f"{k}={v}" for k, v in part["options"].items())
             self.face.say(f"{name}: {part['name']} ({options})")
         self.face.say(f"parameters: {found['parameters']}")
         self.face.say("recipe: " + ", ".join(f"{k}={v}" for k, v in found["recipe"].items()))
+        if not series.is_one:
+            self.face.say(f"runs: {', '.join(Path(one.output).name for one in runs)}")
         self.face.say(f"device: {found['device']}; output: {found['output']}; nothing was written")
         self.face.result(found)
 
@@ -60,6 +71,17 @@ class TrainingFace:
         for target in report.targets:
             self._table(target)
         self.face.say(f"model -> {report.model}")
+        self.face.result(report.data)
+
+    def _train_all(self, start: Callable[[Listener, Stop], SeriesReport]) -> None:
+        with Stop(self.limit).listening() as stop, self._listener() as listener:
+            report = start(listener, stop)
+        for name, found in report.data["test"].items():
+            if found["model"] is None:
+                self.face.warn(f"the test part has no labels '{name}'")
+            else:
+                self.face.console().print(series_table(name, found, report.data["architecture"]))
+        self.face.say(f"runs -> {report.folder}")
         self.face.result(report.data)
 
     @contextmanager

@@ -21,7 +21,7 @@ from crystalcli.workflows.training_plan import Listener, TrainingPlan
 from crystalcli.workflows.training_report import TargetReport, predict_test, report_targets, write_predictions
 from crystalcli.workflows.training_setup import Prepared, prepare
 
-MODEL = "model.safetensors"
+MODEL, REPORT = "model.safetensors", "report.json"
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _finish(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, trainer: 
         "seed": plan.seed,
         "exit_code": 0,
     }
-    folder.write_json("report.json", data)
+    folder.write_json(REPORT, data)
     for t in targets:
         folder.log(f"test {t.quantity.name}: {json.dumps(t.to_json()['model'])}")
     return TrainingReport(tuple(targets), path, folder.path, data)

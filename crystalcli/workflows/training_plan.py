@@ -57,6 +57,7 @@ class TrainingPlan:
         fit_batches: make the batches smaller where few structures would give fewer than four steps per epoch.
         momentum: of sgd.
         step_epochs, gamma: of the schedules step and plateau.
+        split_seed: of the split; none: ``seed``. Runs of a series share it: only their beginnings differ.
         checkpoint_every: seconds between two training states, taken at the end of an epoch.
         config: table for the folder's config.toml.
     """
@@ -82,6 +83,7 @@ class TrainingPlan:
     step_epochs: int = 10
     gamma: float = 0.5
     seed: int = 0
+    split_seed: int | None = None
     device: str = "auto"
     threads: int = 0
     checkpoint_every: float = 20.0
@@ -92,6 +94,11 @@ class TrainingPlan:
     def paths(self) -> list[Path]:
         """All caches, in the order in which they are read as one."""
         return [Path(p) for p in (*self.train, *self.val, *self.test, *self.caches)]
+
+    @property
+    def seed_of_split(self) -> int:
+        """Seed from which the split is drawn."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     def fitted_to(self, structures: int, listener: Listener) -> TrainingPlan:
         """The plan with batches that suit so many training structures; says so if they change."""

@@ -53,7 +53,7 @@ def choose(material: Material, plan: TrainingPlan) -> Split:
     if wish.column or (wish.kind == "auto" and not wish.folds and _is_split_column(tags.get("split", ()))):
         column = wish.column or "split"
         return splits.by_column(material.usable, _tag(tags, column), column)
-    return _by_rule(material, wish, plan.seed)
+    return _by_rule(material, wish, plan.seed_of_split)
 
 
 def _is_split_column(words: Sequence[str]) -> bool:
@@ -185,7 +185,7 @@ def _by_cache(material: Material, plan: TrainingPlan) -> Split:
     test = usable[(usable >= second) & (usable < third)]
     how = "given caches"
     if not plan.val:
-        val, train = _validation(material, train, Fractions.parse(plan.split.fractions), plan.seed)
+        val, train = _validation(material, train, Fractions.parse(plan.split.fractions), plan.seed_of_split)
         how += "; validation drawn from the training cache, grouped by formula"
     return splits.made(train, val, test, how)
 

@@ -180,3 +180,18 @@ def test_a_reader_that_goes_away_is_no_failure(folder: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "id,energy_per_atom [eV/atom]\n"
+
+
+def test_seeds_and_another_architecture_in_one_line(folder: Path) -> None:
+    """Mean and spread on the screen and in the report; a member's config.toml trains it again."""
+    line = ("train", "--epochs", "2", "-o", "many", "--seeds", "2", "--compare", "lcgcn", *SMALL)
+    done = crystal(*line, cwd=folder)
+    assert "run 4 of 4: lcgcn, seed 1 -> many/lcgcn-seed-1" in done.stdout
+    assert "±" in done.stdout
+    report = json.loads((folder / "many" / "report.json").read_text())
+    assert [r["folder"] for r in report["runs"]][:2] == ["many/seed-0", "many/seed-1"]
+    crystal("train", "-c", "many/lcgcn-seed-1/config.toml", "-o", "again", cwd=folder)
+    again, before = (json.loads((folder / f / "report.json").read_text()) for f in ("again", "many/lcgcn-seed-1"))
+    assert again["test"] == before["test"]
+    shown = crystal("train", "--seeds", "3", "--dry-run", "-o", "none", *SMALL, cwd=folder)
+    assert "runs: seed-0, seed-1, seed-2" in shown.stdout

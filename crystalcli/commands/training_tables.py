@@ -1,0 +1,44 @@
+"""Tables at the end of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from crystalcli.mechanisms.display import number, unit_for
+from crystalcli.vocabulary.quantities import Quantity
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NUMBERS = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "macro_mae": "MAE, mean over crystals"}
+CLASSES = {"accuracy": "accuracy", "roc_auc": "ROC-AUC", "f1": "F1", "log_loss": "log loss"}
+IN_UNITS = ("mae", "rmse", "macro_mae")
+
+
+def series_table(name: str, found: Mapping[str, Any], architecture: str) -> Table:
+    """Mean ± spread over the runs of every architecture, and the baselines beside them."""
+    from rich.table import Table
+
+    model = found["model"]
+    headings = NUMBERS if "mae" in model else CLASSES
+    factor, unit = 1.0, ""
+    if "mae" in model:
+        factor, unit = unit_for(model["mae"]["mean"], Quantity(name, found["unit"]))
+    keys = [k for k in headings if k in model]
+    title = f"test: {name}" + (f" ({unit})" if unit else "") + f", {model['n']} labels, {model['runs']} runs"
+    table = Table("", *(headings[k] for k in keys), title=title)
+    rows = {architecture: model, **found["compared"], **found["baselines"]}
+    for label, row in rows.items():
+        if row is not None and "skipped" not in row:
+            table.add_row(label, *(_cell(row.get(k), factor if k in IN_UNITS else 1.0) for k in keys))
+    return table
+
+
+def _cell(value: Any, factor: float) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, Mapping):
+        return number(value * factor)
+    said = number(value["mean"] * factor)
+    return said if value["std"] is None else f"{said} ± {value['std'] * factor:.2g}"

@@ -1,0 +1,222 @@
+"""Several trainings in one command: the same split, other beginnings or other architectures, one report.
+
+Every member is a whole run in a folder of its own; the folder of the series holds what they say together.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from crystalcli.contracts.records import Architecture
+from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.run_folder import RECORD, RunFolder, point_latest, sha256
+from crystalcli.mechanisms.stopping import Stop
+from crystalcli.vocabulary.errors import CrystalError, Exit, Stopped, UsageError
+from crystalcli.workflows import training
+from crystalcli.workflows.training_plan import Listener, TrainingPlan
+
+
+@dataclass(frozen=True)
+class Series:
+    """Which trainings belong together.
+
+    Args:
+        seeds: how many, from the plan's seed upwards.
+        compare: further architectures, trained with the same recipe, split and seeds.
+    """
+
+    seeds: int = 1
+    compare: tuple[str, ...] = ()
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is an ordinary single training."""
+        return self.seeds == 1 and not self.compare
+
+
+@dataclass(frozen=True)
+class SeriesReport:
+    """What came out.
+
+    Args:
+        folder: of the series. data: what its report.json holds.
+    """
+
+    folder: Path
+    data: Mapping[str, Any]
+
+
+def members(plan: TrainingPlan, series: Series) -> list[TrainingPlan]:
+    """The plans of the single trainings, in order.
+
+    Raises:
+        UsageError: an architecture that is not there, or the plan's own.
+    """
+    found = []
+    for architecture in (plan.architecture, *series.compare):
+        if architecture == plan.architecture:
+            one = plan
+        else:
+            part = cast(Architecture, registry().get("architecture", architecture))
+            wanted = dict(part.partner_options.get(plan.head, {}))
+            one = replace(
+                plan,
+                architecture=architecture,
+                architecture_options={},
+                head_options={**plan.head_options, **wanted},
+            )
+        prefix = "" if architecture == plan.architecture else f"{architecture}-"
+        for seed in range(plan.seed, plan.seed + series.seeds):
+            folder = str(Path(plan.output) / f"{prefix}seed-{seed}")
+            alone = replace(one, seed=seed, split_seed=plan.seed_of_split, output=folder, latest=False)
+            found.append(replace(alone, config=_config(plan, alone)))
+    if plan.architecture in series.compare:
+        raise UsageError(f"--compare {plan.architecture} is the architecture itself")
+    return found
+
+
+def _config(plan: TrainingPlan, one: TrainingPlan) -> dict[str, Any]:
+    """What trains member ``one`` again by itself, on the split of the series."""
+    if "train" not in plan.config:
+        return {}
+    table = {k: v for k, v in plan.config["train"].items() if k not in ("seeds", "compare")}
+    table |= {"arch": one.architecture, "head": one.head, "seed": one.seed}
+    if one.architecture != plan.architecture:
+        table = {k: v for k, v in table.items() if k != plan.architecture}
+        table |= {one.head: dict(one.head_options), one.featurizer: dict(one.embed_options)}
+    if not plan.train:
+        table["split_file"] = str(Path(one.output) / "splits.json")
+    return {"train": table}
+
+
+def run(plan: TrainingPlan, series: Series, listener: Listener | None = None, stop: Stop | None = None) -> SeriesReport:
+    """Train all members one after another and report them together.
+
+    Raises:
+        UsageError, EnvironmentProblem: before anything is written. Stopped, NumericalFailure: of the member under way;
+            what was reached is kept.
+    """
+    listener, stop = listener or Listener(), stop or Stop()
+    plans = members(plan, series)
+    facts = {
+        "command": "train",
+        "plan": plan.to_json(),
+        "series": {"seeds": series.seeds, "compare": list(series.compare)},
+        "inputs": {str(p): sha256(p) for p in plan.paths},
+    }
+    folder = RunFolder.create(Path(plan.output), overwrite=plan.overwrite, facts=facts, config=plan.config)
+    return _train(plan, plans, folder, listener, lambda one: training.run(one, listener, stop).data)
+
+
+def is_series(path: Path) -> bool:
+    """Whether the run in folder ``path`` is a series."""
+    return "series" in RunFolder.read(path)
+
+
+def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> SeriesReport:
+    """Go on with the series in folder ``path``: members that are finished stay, one under way goes on.
+
+    Raises:
+        UsageError: it is finished, or its input changed.
+    """
+    record = RunFolder.read(path)
+    if record["exit_code"] == Exit.OK:
+        raise UsageError("is finished: all its runs are trained; start a new run", path=path)
+    plan = TrainingPlan.from_json({**record["plan"], **changes, "output": str(path)})
+    said = record["series"]
+    plans = members(plan, Series(said["seeds"], tuple(said["compare"])))
+
+    def go_on(one: TrainingPlan) -> Mapping[str, Any]:
+        there = Path(one.output)
+        if not (there / RECORD).exists():
+            return training.run(replace(one, overwrite=True), listener, stop).data
+        if RunFolder.read(there)["exit_code"] == Exit.OK:
+            found: dict[str, Any] = json.loads((there / training.REPORT).read_text(encoding="utf-8"))
+            return found
+        return training.resume(there, changes, listener, stop).data
+
+    return _train(plan, plans, RunFolder.reopen(path), listener, go_on)
+
+
+def _train(
+    plan: TrainingPlan,
+    plans: Sequence[TrainingPlan],
+    folder: RunFolder,
+    listener: Listener,
+    train: Callable[[TrainingPlan], Mapping[str, Any]],
+) -> SeriesReport:
+    reports = []
+    try:
+        for k, one in enumerate(plans):
+            listener.say(f"run {k + 1} of {len(plans)}: {one.architecture}, seed {one.seed} -> {one.output}")
+            reports.append(train(one))
+    except Stopped as problem:
+        folder.finish(problem.exit_code, _outputs(folder))
+        done = f"{len(reports)} of {len(plans)} runs are finished"
+        raise Stopped(
+            f"{problem.reason.split(';')[0]}; {done}; go on with: crystal train --resume {folder.path}"
+        ) from None
+    except BaseException as problem:
+        code = problem.exit_code if isinstance(problem, CrystalError) else Exit.BUG
+        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else code, _outputs(folder))
+        raise
+    data = summary(plan, reports) | {"folder": str(folder.path)}
+    folder.write_json(training.REPORT, data)
+    for name, row in data["test"].items():
+        folder.log(f"test {name}: {json.dumps(row['model'])}")
+    folder.finish(Exit.OK, _outputs(folder))
+    if plan.latest:
+        point_latest(folder.path)
+    return SeriesReport(folder.path, data)
+
+
+def summary(plan: TrainingPlan, reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What members say together: mean and spread of every test error, by target and architecture."""
+    by_architecture: dict[str, list[Mapping[str, Any]]] = {}
+    for report in reports:
+        by_architecture.setdefault(report["architecture"], []).append(report)
+    own = by_architecture.pop(plan.architecture)
+    test = {}
+    for name, first in own[0]["test"].items():
+        test[name] = {
+            "unit": first["unit"],
+            "model": spread([r["test"][name]["model"] for r in own]),
+            "compared": {a: spread([r["test"][name]["model"] for r in rs]) for a, rs in by_architecture.items()},
+            "baselines": first["baselines"],
+        }
+    return {
+        "architecture": plan.architecture,
+        "test": test,
+        "runs": [{k: r[k] for k in ("architecture", "seed", "folder", "model", "best_epoch")} for r in reports],
+        "split": own[0]["split"],
+        "leaks": own[0]["leaks"],
+        "exit_code": 0,
+    }
+
+
+def spread(rows: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """Mean and sample standard deviation (over n − 1; none of one run) of every number that all ``rows`` have."""
+    if any(row is None for row in rows):
+        return None
+    known = [row for row in rows if row is not None]
+    found: dict[str, Any] = {"runs": len(known)}
+    for key, first in known[0].items():
+        values = [row.get(key) for row in known]
+        if key == "n":
+            found[key] = first
+        elif all(isinstance(v, (int, float)) for v in values):
+            numbers = cast("list[float]", values)
+            found[key] = {
+                "mean": statistics.fmean(numbers),
+                "std": statistics.stdev(numbers) if len(numbers) > 1 else None,
+            }
+    return found
+
+
+def _outputs(folder: RunFolder) -> list[str]:
+    return [str(p.relative_to(folder.path)) for p in sorted(folder.path.glob("*")) if p.is_file()]

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from crystalcli.mechanisms import checkpoint, potential_names
+from crystalcli.mechanisms import checkpoint, files, potential_names
 from crystalcli.mechanisms.reading import Failure
 from crystalcli.mechanisms.run_folder import RunFolder, plugin_versions, point_latest, sha256
 from crystalcli.mechanisms.stopping import Stop
@@ -168,9 +168,10 @@ def _guarded(
     plan: SamplingPlan, folder: RunFolder, dynamics: Dynamics, listener: Listener, *, start: Any
 ) -> SamplingReport:
     try:
-        start()
-        dynamics.run()
-        report = _finish(plan, folder, dynamics, listener)
+        with files.locked(folder.path / "run"):
+            start()
+            dynamics.run()
+            report = _finish(plan, folder, dynamics, listener)
     except CrystalError as problem:
         folder.log(f"{type(problem).__name__}: {problem}")
         folder.finish(problem.exit_code, _outputs(folder))
@@ -198,18 +199,18 @@ def _finish(plan: SamplingPlan, folder: RunFolder, dynamics: Dynamics, listener:
         if plan.analysis:
             told[name] |= sampling_report.write(home, home / TRAJECTORY, home / THERMO, name, plan, listener.warn)
     record = folder.record["failed"]
-    halted = found["stopped"]
-    code = Exit.OK
-    if halted:
-        drifted_all = len(halted) == len(dynamics.ids)
-        code = Exit.NUMERICAL if drifted_all and not record else Exit.SOME_FAILED
-        if any(h["code"] == "sigma" for h in halted.values()) and all(h["code"] == "sigma" for h in halted.values()):
-            code = Exit.SOME_FAILED
-    elif record:
-        code = Exit.SOME_FAILED
+    code = _exit_code(found["stopped"], len(dynamics.ids), bool(record))
     data = {"folder": str(folder.path), "structures": told, **found, "failed": record, "exit_code": int(code)}
     folder.write_json("report.json", data)
     return SamplingReport(folder.path, data)
+
+
+def _exit_code(stopped: Mapping[str, Any], structures: int, failed: bool) -> Exit:
+    """7 where nothing else was left, 3 where some structures went on or an ensemble asked to stop."""
+    if not stopped:
+        return Exit.SOME_FAILED if failed else Exit.OK
+    unsure = all(h["code"] == "sigma" for h in stopped.values())
+    return Exit.SOME_FAILED if failed or unsure or len(stopped) < structures else Exit.NUMERICAL
 
 
 def _parts(plan: SamplingPlan) -> list[tuple[str, str]]:

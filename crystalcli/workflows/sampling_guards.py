@@ -12,6 +12,7 @@ from torch import Tensor
 from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.nouns.structures.check import closest
 from crystalcli.nouns.systems import Systems, degrees_of_freedom, per_structure, temperature, volume
+from crystalcli.vocabulary.units import ACCELERATION, KB
 
 NEAREST = 0.5
 """Å. No two atoms of anything solid or liquid come this near."""
@@ -47,6 +48,9 @@ class Guards:
         self.first = systems
         degrees = degrees_of_freedom(systems)
         self.margin = HOTTER * (1.0 + 5.0 * (2.0 / degrees).sqrt())
+        self.thermal = 0.5 * KB * degrees * self.margin
+        self.weights = systems.masses / (2.0 * ACCELERATION)
+        self._hottest: tuple[float, Tensor] = (-1.0, self.thermal)
         self.shape = _shape(systems)
         self.size = volume(systems)
         self.solid = self.size > 0
@@ -58,10 +62,23 @@ class Guards:
         self.nearest = torch.full((systems.n_structures,), math.inf, dtype=torch.float64, device=systems.cell.device)
         for k in range(systems.n_structures):
             self._measure(systems, k)
+        self.least = float(self.nearest.min())
 
     def fast(self, systems: Systems, dt: float) -> bool:
         """Whether no atom moves nonsensically far in a step; false for what is no number."""
-        return float(torch.linalg.vector_norm(systems.velocities, math.inf)) * dt < FASTEST
+        return float(systems.velocities.abs().max()) * dt < FASTEST
+
+    def fine(self, systems: Systems, evaluated: Evaluated, target: float) -> bool:
+        """Whether a glance tells that nothing is wrong anywhere; if not, :meth:`look` finds out."""
+        if systems.cell is not self.reference.cell:
+            return False
+        if target != self._hottest[0]:
+            self._hottest = target, self.thermal * max(target, COLD)
+        kinetic = per_structure(systems, systems.velocities.square().sum(1) * self.weights)
+        if not bool((kinetic + evaluated.energy * 0.0 <= self._hottest[1]).all()):
+            return False
+        moved = float((systems.positions - self.reference.positions).abs().max())
+        return self.least - 2.0 * math.sqrt(3.0) * moved > NEAREST
 
     def look(
         self, systems: Systems, evaluated: Evaluated, target: float, dt: float, alive: Tensor
@@ -140,6 +157,7 @@ class Guards:
         i, j, distance = closest(systems.positions[mine].cpu().numpy(), cell, pbc, 2.5)
         self.nearest = self.nearest.clone()
         self.nearest[k] = min(distance, 2.5)
+        self.least = float(self.nearest.min())
         rows = mine.unsqueeze(1)
         cells = self.reference.cell.clone()
         cells[k] = systems.cell[k]

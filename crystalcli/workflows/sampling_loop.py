@@ -22,7 +22,7 @@ from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, Stopped
 from crystalcli.workflows.sampling_guards import Guards, Verdict
 from crystalcli.workflows.sampling_plan import GUARD_EVERY, SamplingPlan
-from crystalcli.workflows.sampling_records import Recorder, row
+from crystalcli.workflows.sampling_records import Recorder, Row
 from crystalcli.workflows.sampling_watch import Watch
 from crystalcli.workflows.training_plan import Listener
 
@@ -87,9 +87,11 @@ class Dynamics:
         self.watch = Watch(plan, ids, systems.atom_counts, listener)
         self.stress_now = self._stress_possible = "stress" in self.potential.provides and bool(systems.pbc.all())
         self.saved = time.monotonic()
+        self.rhythms = (GUARD_EVERY, plan.log_every, plan.frame_every, plan.chunk_steps(systems.n_atoms))
         self._target: tuple[float, Tensor] = (-1.0, torch.empty(0))
         self._offset = seed_of("noise", plan.seed) & 0xFFFFFFFF
         self.generator = torch.Generator(self.device)
+        self.noisy: bool = getattr(self.sampler, "noisy", True)
         self.evaluated: Evaluated
         self.state: State
 
@@ -164,14 +166,9 @@ class Dynamics:
             Stopped: asked to; a restart record is written.
         """
         plan, chunk = self.plan, self.plan.chunk_steps(self.systems.n_atoms)
-        rhythms = (GUARD_EVERY, plan.log_every, plan.frame_every, chunk)
-        while self.progress.step < plan.steps and bool(self.alive.any()):
-            step = self.progress.step
-            self._walk(min(plan.steps, *(step - step % r + r for r in rhythms)))
-            step = self.progress.step
-            self._guard(step)
-            self._record(step)
-            if step % chunk == 0 or step == plan.steps or not bool(self.alive.any()):
+        while self.progress.step < plan.steps and len(self.progress.halted) < len(self.ids):
+            step = self.advance()
+            if step % chunk == 0:
                 self.recorder.seal()
             reason = self.stop.reason()
             if step < plan.steps and (reason or time.monotonic() - self.saved >= plan.checkpoint_every):
@@ -180,7 +177,18 @@ class Dynamics:
                 raise Stopped(
                     f"stopped by {reason} at step {step} of {plan.steps}; go on with: crystal md --resume {self.folder}"
                 )
+        if self.recorder.open:
+            self.recorder.seal()
         self.save()
+
+    def advance(self) -> int:
+        """Go to the next step at which something is looked at or kept; returns it."""
+        plan, step = self.plan, self.progress.step
+        self._walk(min(plan.steps, *(step - step % r + r for r in self.rhythms)))
+        step = self.progress.step
+        self._guard(step)
+        self._record(step)
+        return step
 
     def _walk(self, until: int) -> None:
         """Steps up to ``until``, or to the first that needs a look."""
@@ -188,7 +196,8 @@ class Dynamics:
         while progress.step < until:
             n = progress.step + 1
             self.stress_now = self._stress_possible and (n % plan.log_every == 0 or n % plan.frame_every == 0)
-            kelvins, generator = self._kelvins(n), self._noise(n)
+            kelvins = self._kelvins(n)
+            generator = self._noise(n) if self.noisy else self.generator
             try:
                 point = step(
                     self.systems, self.evaluated, self.state, self._force,
@@ -229,9 +238,11 @@ class Dynamics:
     # structures that are stopped
 
     def _guard(self, step: int) -> None:
-        found = self.guards.look(self.systems, self.evaluated, self.program.at(step), self.plan.dt, self.alive)
-        if found:
-            self._halt(step, found)
+        target = self.program.at(step)
+        if not self.guards.fine(self.systems, self.evaluated, target):
+            found = self.guards.look(self.systems, self.evaluated, target, self.plan.dt, self.alive)
+            if found:
+                self._halt(step, found)
         self.good = self.systems
 
     def _halt(self, step: int, found: Mapping[int, Verdict]) -> None:
@@ -296,9 +307,9 @@ class Dynamics:
         plan = self.plan
         if step % plan.log_every == 0:
             kept = self.sampler.conserved(self.systems, self.evaluated, self.state)
-            values = row(self.systems, self.evaluated, kept, step, plan.dt, self.program.at(step))
-            self.recorder.log(values, self.alive)
-            self.watch.line(step, values, self.alive)
+            row = Row(step, self.program.at(step), self.systems, self.evaluated, kept, self.alive)
+            self.recorder.log(row)
+            self.watch.line(row)
             found = self.watch.drift(step, kept, self.alive)
             found |= self.watch.sigma(step, self.evaluated.sigma, self.alive)
             if found:

@@ -24,20 +24,40 @@ COLUMNS = (
 SIGMA = "sigma_eV"
 _FRAME = ("positions", "velocities", "forces", "cell", "energy", "temperature", "stress", "sigma", "alive")
 CHUNKS = "chunks"
+HELD = 1_000_000
+"""Rows are made numbers when they hold so many atoms together: before that it costs time, later memory."""
 
 
-def row(systems: Systems, evaluated: Evaluated, conserved: Tensor, step: int, dt: float, target: float) -> Tensor:
-    """One row of the log for every structure, (S, C) float64; NaN where there is no such number."""
+@dataclass(frozen=True)
+class Row:
+    """One row of the log of every structure as it comes; (S,) or (S, 3, 3) tensors."""
+
+    step: int
+    target: float
+    systems: Systems
+    evaluated: Evaluated
+    conserved: Tensor
+    alive: Tensor
+
+
+def table(rows: Sequence[Row], dt: float) -> Tensor:
+    """Rows as numbers, (R, S, C) float64; NaN where there is no such number."""
+    return torch.stack([_numbers(r, dt) for r in rows])
+
+
+def _numbers(row: Row, dt: float) -> Tensor:
+    systems, evaluated = row.systems, row.evaluated
     size, kinetic = volume(systems), kinetic_energy(systems)
     none = torch.full_like(kinetic, torch.nan)
+    solid = systems.pbc.all(1)
     pressure = none
     if evaluated.stress is not None:
         trace = evaluated.stress.diagonal(dim1=1, dim2=2).sum(1)
-        pressure = torch.where(systems.pbc.all(1), (2.0 * kinetic / size - trace) / (3.0 * GPA), none)
+        pressure = torch.where(solid, (2.0 * kinetic / size - trace) / (3.0 * GPA), none)
     cells = [
-        torch.full_like(kinetic, step), torch.full_like(kinetic, step * dt * 1e-3), torch.full_like(kinetic, target),
-        temperature(systems), evaluated.energy, kinetic, evaluated.energy + kinetic, conserved,
-        pressure, torch.where(systems.pbc.all(1), size, none),
+        torch.full_like(kinetic, row.step), torch.full_like(kinetic, row.step * dt * 1e-3),
+        torch.full_like(kinetic, row.target), temperature(systems), evaluated.energy, kinetic,
+        evaluated.energy + kinetic, row.conserved, pressure, torch.where(solid, size, none),
     ]  # fmt: skip
     if evaluated.sigma is not None:
         cells.append(evaluated.sigma)
@@ -53,13 +73,17 @@ class Recorder:
         systems: as they start.
         dt: fs.
         sigma: whether rows have an ensemble's spread.
+        early: rows of the open chunk from before a restart, (R, S, C) numbers and (R, S) who lived.
+        rows, frames, steps: what came since; the steps are those of the frames.
+        sealed: chunks written. chains: their hashes.
     """
 
     homes: Sequence[Path]
     systems: Systems
     dt: float
     sigma: bool = False
-    rows: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    early: tuple[Tensor, Tensor] | None = None
+    rows: list[Row] = field(default_factory=list)
     frames: list[dict[str, Tensor]] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
     sealed: int = 0
@@ -84,9 +108,22 @@ class Recorder:
         """First line of the log."""
         return csv_line([*COLUMNS, SIGMA] if self.sigma else COLUMNS)
 
-    def log(self, values: Tensor, alive: Tensor) -> None:
+    def log(self, row: Row) -> None:
         """Keep one row of every living structure."""
-        self.rows.append((values, alive))
+        self.rows.append(row)
+        if len(self.rows) * self.systems.n_atoms >= HELD:
+            self.early, self.rows = self._rows(), []
+
+    @property
+    def open(self) -> bool:
+        """Whether something is kept that is not sealed."""
+        return bool(self.rows or self.frames or self.early is not None)
+
+    def _rows(self) -> tuple[Tensor, Tensor] | None:
+        parts = [] if self.early is None else [self.early]
+        if self.rows:
+            parts.append((table(self.rows, self.dt), torch.stack([r.alive for r in self.rows])))
+        return (torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])) if parts else None
 
     def frame(self, step: int, systems: Systems, evaluated: Evaluated, alive: Tensor) -> None:
         """Keep one frame of every living structure."""
@@ -104,7 +141,8 @@ class Recorder:
 
     def seal(self) -> None:
         """Write what is kept as the next chunk of every structure; forget it."""
-        rows = [(v.cpu().tolist(), a.tolist()) for v, a in self.rows]
+        kept = self._rows()
+        rows = [] if kept is None else list(zip(kept[0].tolist(), kept[1].tolist(), strict=True))
         frames = [{k: v.cpu().numpy() for k, v in f.items()} for f in self.frames]
         for k in range(len(self.homes)):
             lines = [csv_line(_cells(values[k])) for values, alive in rows if alive[k]]
@@ -120,7 +158,7 @@ class Recorder:
                 digest = chunks.seal(self.sealed, text)
                 self.chains[kind][k] = chained(self.chains[kind][k], digest)
         self.sealed += 1
-        self.rows, self.frames, self.steps = [], [], []
+        self.early, self.rows, self.frames, self.steps = None, [], [], []
 
     def _frame(self, step: int, found: Mapping[str, Any], k: int) -> Frame:
         span = self.spans[k]
@@ -149,9 +187,8 @@ class Recorder:
 
     def tensors(self) -> dict[str, Tensor]:
         """What is kept and not sealed, for the restart record."""
-        found = {"rows": torch.stack([v for v, _ in self.rows])} if self.rows else {}
-        if self.rows:
-            found["rows_alive"] = torch.stack([a for _, a in self.rows])
+        rows = self._rows()
+        found = {} if rows is None else {"rows": rows[0], "rows_alive": rows[1]}
         for n, frame in enumerate(self.frames):
             found |= {f"frame.{n}.{k}": v for k, v in frame.items()}
         return found
@@ -169,7 +206,7 @@ class Recorder:
         self.sealed, self.steps = facts["sealed"], list(facts["steps"])
         self.chains = {k: list(v) for k, v in facts["chains"].items()}
         if "rows" in tensors:
-            self.rows = list(zip(tensors["rows"].unbind(0), tensors["rows_alive"].unbind(0), strict=True))
+            self.early = tensors["rows"], tensors["rows_alive"]
         self.frames = [
             {k: tensors[f"frame.{n}.{k}"] for k in _FRAME if f"frame.{n}.{k}" in tensors}
             for n in range(len(self.steps))

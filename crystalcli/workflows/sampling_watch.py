@@ -10,6 +10,7 @@ from torch import Tensor
 
 from crystalcli.workflows.sampling_guards import Verdict
 from crystalcli.workflows.sampling_plan import SamplingPlan
+from crystalcli.workflows.sampling_records import Row, table
 from crystalcli.workflows.training_plan import Listener
 
 DRIFT = 2.0
@@ -72,17 +73,17 @@ class Watch:
                 found[k] = Verdict("sigma", f"{said}, in {self.beyond[k]} rows of the log")
         return found
 
-    def line(self, step: int, row: Tensor, alive: Tensor) -> None:
+    def line(self, row: Row) -> None:
         """Tell how far the run is and, on average, how the living structures are."""
-        steps, every = self.plan.steps, self.plan.log_every
+        step, steps, every = row.step, self.plan.steps, self.plan.log_every
         self.listener.step(step, step, steps)
         if step != steps and step % max(every, steps // LINES // every * every):
             return
-        living = alive if bool(alive.any()) else torch.ones_like(alive)
-        some = row[living]
+        living = row.alive if bool(row.alive.any()) else torch.ones_like(row.alive)
+        some = table([row], self.plan.dt)[0][living]
         each, pressure = float((some[:, 4] / self.counts[living]).mean()), float(some[:, 8].mean())
         said = f"step {step}/{steps}  {step * self.plan.dt * 1e-3:.3f} ps  T {float(some[:, 3].mean()):.1f} K"
-        said += f" (target {float(some[0, 2]):g})  E_pot {each:.5f} eV/atom"
+        said += f" (target {row.target:g})  E_pot {each:.5f} eV/atom"
         self.listener.say(said if pressure != pressure else f"{said}  P {pressure:.3f} GPa")  # noqa: PLR0124 - NaN
 
     def tensors(self) -> dict[str, Tensor]:

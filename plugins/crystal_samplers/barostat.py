@@ -26,6 +26,7 @@ class ConstantPressure:
     """
 
     needs_stress = True
+    noisy = False
 
     def __init__(self, options: PressureOptions) -> None:
         self.options = options

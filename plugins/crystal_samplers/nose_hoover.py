@@ -19,6 +19,7 @@ class NoseHoover:
     """Martyna, Tuckerman, Tobias, Klein, Mol. Phys. 87, 1117 (1996): reversible, canonical where ergodic."""
 
     needs_stress = False
+    noisy = False
 
     def __init__(self, options: NoseHooverOptions) -> None:
         self.options = options

@@ -16,6 +16,7 @@ class VelocityVerlet:
     """Swope et al., J. Chem. Phys. 76, 637 (1982): symplectic, reversible, energy kept to O(dt²)."""
 
     needs_stress = False
+    noisy = False
 
     def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:  # noqa: ARG002
         """Nothing to remember but the masses."""

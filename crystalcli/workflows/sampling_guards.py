@@ -110,9 +110,9 @@ class Guards:
 
     def _lost(self, systems: Systems, evaluated: Evaluated, mine: Tensor) -> str:
         for what, values in (
+            ("force", evaluated.forces[mine]),
             ("position", systems.positions[mine]),
             ("velocity", systems.velocities[mine]),
-            ("force", evaluated.forces[mine]),
         ):
             bad = ~torch.isfinite(values).all(1)
             if bool(bad.any()):

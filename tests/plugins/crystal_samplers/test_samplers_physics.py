@@ -135,8 +135,8 @@ def test_pressure_and_fluctuation_of_volume(pressure) -> None:
     copies, kelvin = 8, 100.0
     potential, systems = crystal(copies, stiffness=10.0)
     walk = run(
-        "npt", potential, heated(systems, 2 * kelvin), 8000, dt=2.0, kelvin=kelvin, skip=2000, every=4,
-        damping=50.0, cell_damping=150.0, pressure=pressure,
+        "npt", potential, heated(systems, 2 * kelvin), 20000, dt=2.0, kelvin=kelvin, skip=5000, every=4,
+        damping=50.0, cell_damping=500.0, pressure=pressure,
     )  # fmt: skip
     sizes, pressures = [], []
     for s, e, _, _ in walk:

@@ -15,6 +15,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def main(words: list[str] | None = None) -> int:
     """Run the study; 0 when all cells are done, 3 when some failed."""
     wish = arguments(words)
     try:
+        whole = load(wish.scale, tables=wish.only)
         study = load(wish.scale, tables=wish.only, methods=wish.method)
         study = Study(study.scale, available(study.methods), study.tables)
     except ValueError as problem:
@@ -67,7 +69,7 @@ def main(words: list[str] | None = None) -> int:
         wish.output.mkdir(parents=True, exist_ok=True)
         with files.locked(wish.output / "study"):
             failed = compute(study, cells, wish)
-    write(study, journal, wish)
+    write(whole, journal, wish)  # methods that were computed earlier keep their rows
     return 3 if failed else 0
 
 
@@ -90,15 +92,22 @@ def compute(study: Study, cells: list[Cell], wish: argparse.Namespace) -> int:
     print(f"{len(cells)} cells, {len(todo)} to do", file=sys.stderr)
     prepare(systems, todo, methods, wish.jobs * wish.threads)
     failed, began = 0, time.perf_counter()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=wish.jobs, mp_context=context) as workers:
-        waiting = {workers.submit(work, bench, c, methods[c.method]): c for c in todo}
-        for k, future in enumerate(as_completed(waiting), 1):
-            problem = future.result()
-            failed += bool(problem)
-            spent = f"{(time.perf_counter() - began) / 60:.1f} min"
-            print(f"[{k}/{len(todo)}, {spent}] {waiting[future].key} {problem or 'done'}", file=sys.stderr, flush=True)
+    for k, (cell, problem) in enumerate(computed(bench, todo, methods, wish.jobs), 1):
+        failed += bool(problem)
+        spent = f"{(time.perf_counter() - began) / 60:.1f} min"
+        print(f"[{k}/{len(todo)}, {spent}] {cell.key} {problem or 'done'}", file=sys.stderr, flush=True)
     return failed
+
+
+def computed(bench: Bench, cells: list[Cell], methods: dict[str, Method], jobs: int) -> Iterator[tuple[Cell, str]]:
+    """Compute ``cells``, here or in ``jobs`` processes; yields each with what went wrong as it is done."""
+    if jobs == 1:
+        yield from ((c, work(bench, c, methods[c.method])) for c in cells)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=jobs, mp_context=context) as workers:
+        waiting = {workers.submit(work, bench, c, methods[c.method]): c for c in cells}
+        yield from ((waiting[future], future.result()) for future in as_completed(waiting))
 
 
 def prepare(systems: Systems, cells: list[Cell], methods: dict[str, Method], jobs: int) -> None:
@@ -115,9 +124,10 @@ def prepare(systems: Systems, cells: list[Cell], methods: dict[str, Method], job
 
 def work(bench: Bench, cell: Cell, method: Method) -> str:
     """Compute one cell; returns what went wrong, if anything."""
-    warnings.simplefilter("ignore")
     try:
-        bench.compute(cell, method)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            bench.compute(cell, method)
     except (CommandFailed, CrystalError, OSError) as problem:
         return f"failed: {problem}"
     return ""

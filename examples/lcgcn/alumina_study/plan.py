@@ -146,9 +146,11 @@ class Study:
         for m in self.methods:
             if m.only and table.name not in m.only:
                 continue
-            takes = any(k in m.takes for k in row.flags)
-            special = any(r.flags for r in table.rows)
-            if (bool(m.takes) == takes) if special else True:
+            if (
+                any(k in m.takes for k in row.flags)
+                if row.flags
+                else not (m.takes and any(r.flags for r in table.rows))
+            ):
                 yield m
 
     def _cells_of(self, table: Table, row: Row, method: Method) -> Iterator[tuple[Cell, str]]:

@@ -109,7 +109,7 @@ def _claims(table: Table, values: Mapping[str, Mapping[str, float]]) -> Iterator
     """For each conclusion of the paper: in whose numbers it holds."""
     for claim in table.claims:
         verdicts = []
-        for who, numbers in values.items():
+        for who, numbers in sorted(values.items(), key=lambda item: item[0] != "paper"):
             known = [numbers[a] < numbers[b] for a, b in claim.less if a in numbers and b in numbers]
             if known and who != "mean":
                 word = "holds" if all(known) else f"{sum(known)} of {len(known)}" if any(known) else "does not hold"

@@ -38,7 +38,7 @@ class GaussianBasis(nn.Module):
     def forward(self, distance: Tensor) -> Tensor:
         """Expand (E,) distances in Å into (E, K) features."""
         exponent = -(((distance.unsqueeze(-1) - self.centers.to(distance.dtype)) / self.step) ** 2)
-        return torch.where(exponent < NEGLIGIBLE, 0.0, exponent.clamp_min(NEGLIGIBLE).exp())
+        return nn.functional.threshold(exponent, NEGLIGIBLE, -torch.inf).exp()
 
 
 SAME_DISTANCE = 1e-6

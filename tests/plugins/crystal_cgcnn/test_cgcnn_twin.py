@@ -114,7 +114,9 @@ def test_the_blocks_in_float32(training: bool, options: dict[str, object], threa
     single, double = graph_of(torch.float32), graph_of(torch.float64)
     plan = plan_for(single, fast.features(single))
     assert plan is not None
-    assert len(plan.blocks) > 2
+    assert len(plan.blocks) > 1
+    assert plan.first is not None
+    assert plan.first.plan.n_gates < plan.n_gates == plan.n_edges
     assert plan_for(double, exact.features(double)) is None
     found, expected = (m.architecture(g, m.features(g)).nodes for m, g in ((fast, single), (exact, double)))
     torch.testing.assert_close(
@@ -144,6 +146,24 @@ def test_the_blocks_give_the_same_bits_again() -> None:
         model.architecture(graph, model.features(graph)).nodes.sum().backward()
         gradients.append([p.grad for p in model.architecture.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_sharing_gates_changes_nothing() -> None:
+    """The first convolution by kinds of atoms gives what the plan with a gate for every edge gives."""
+    graph, model = graph_of(torch.float32), model_of()
+    results = []
+    for shared in (True, False):
+        features = model.features(graph)
+        features.kinds = features.kinds if shared else None
+        plan = plan_for(graph, features)
+        assert plan is not None
+        assert (plan.first is not None) == shared
+        model.zero_grad()
+        nodes = model.architecture(graph, features).nodes
+        (nodes**2).sum().backward()
+        results.append([nodes.detach(), *(p.grad.clone() for p in model.architecture.parameters())])
+    for a, b in zip(*results, strict=True):
+        assert float((a - b).norm()) <= 2e-3 * float(b.norm()) + 1e-3
 
 
 def test_large_numbers_do_not_overflow() -> None:

@@ -74,7 +74,7 @@ def extxyz(outcome: Outcome, geometry: Geometry) -> str:
         fields += ":energies:R:1"
         columns.append([repr(e) for e in g.energies])
     head = [
-        f'Lattice="{_numbers(g.cell)}"',
+        *([f'Lattice="{_numbers(g.cell)}"'] if any(map(any, g.cell)) else []),
         f"Properties={fields}",
         f"id={_quoted(outcome.id)}",
         f"source={_quoted(outcome.source)}",

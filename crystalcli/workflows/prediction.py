@@ -29,6 +29,7 @@ from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.prediction_batches import Known, batches, from_cache, pieces
+from crystalcli.workflows.prediction_labels import LabelFinder
 
 BLOCK = 1024
 """Structures looked at together: their elements are named before any of them is predicted."""
@@ -85,12 +86,11 @@ class Predictor:
         self.model, self.provenance = model_file.load(self.path)
         self.model.to(device)
         self.device, self.batch_size, self.allow_unseen = torch.device(device), batch_size, allow_unseen
-        self.requests, self.warn = labels, warn
+        self.warn = warn
         self.seen = frozenset(self.model.spec.statistics.elements)
         self.named: set[int] = set()
-        self.strangers: set[tuple[str, str]] = set()
         self.strange = 0
-        _check_requests(labels, self.quantities)
+        self.labels = LabelFinder(self.quantities, labels, warn)
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -137,7 +137,7 @@ class Predictor:
                 graph = build(item.atoms)
             except CrystalError as problem:
                 return Failure(item.source, item.id, "graph", problem.code or "graph", one_line(problem.reason))
-            return Known(item.id, item.source, item.atoms, graph, self._labels(item))
+            return Known(item.id, item.source, item.atoms, graph, self.labels.of(item))
 
         yield from self._blocks(ready(i) for i in items)
 
@@ -145,7 +145,7 @@ class Predictor:
         data = GraphDataset.open([path])
         for q in self.quantities:
             if q.classes and (q.name in data.columns or q.name in data.tags):
-                self._warn_of_strangers(q, classes.strangers(data, q))
+                self.labels.say_strangers(q, classes.strangers(data, q))
                 data.columns[q.name] = classes.as_classes(data, q)
         columns = {q.name: data.columns[q.name] for q in self.quantities if q.name in data.columns}
         for q in self.quantities:
@@ -226,47 +226,6 @@ class Predictor:
             )
         self.strange = 0
 
-    def _labels(self, entry: Entry) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for q in self.quantities:
-            for key, scaling in _places(q.name, self.requests):
-                if q.classes:
-                    found |= self._class(q, key, entry)
-                    continue
-                if key in entry.labels and q.level == "structure" and np.ndim(entry.labels[key]) == 0:
-                    value = float(entry.labels[key])
-                    n = len(entry.atoms)
-                    found[q.name] = value / n if scaling == "/atom" else value * n if scaling == "*atoms" else value
-                    break
-                if (
-                    key in entry.labels
-                    and q.level == "site"
-                    and len(np.atleast_1d(entry.labels[key])) == len(entry.atoms)
-                ):
-                    found[q.name] = np.asarray(entry.labels[key], dtype=np.float64)
-                    break
-        return found
-
-    def _class(self, quantity: Quantity, key: str, entry: Entry) -> dict[str, float]:
-        """The class number that ``entry`` has under ``key``, if it is a class that the model knows."""
-        said = entry.tags.get(key, entry.labels.get(key))
-        if said is None or np.ndim(said):
-            return {}
-        name = classes.word(said if isinstance(said, str) else float(said))
-        if name in quantity.words:
-            return {quantity.name: float(quantity.words.index(name))}
-        self._warn_of_strangers(quantity, [name])
-        return {}
-
-    def _warn_of_strangers(self, quantity: Quantity, names: Sequence[str]) -> None:
-        """Say once of every word that it is no class of the model."""
-        new = [n for n in names if (quantity.name, n) not in self.strangers]
-        self.strangers |= {(quantity.name, n) for n in new}
-        if new:
-            known = ", ".join(quantity.words)
-            said = ", ".join(f"'{n}'" for n in new[:5]) + (" …" if len(new) > 5 else "")
-            self.warn(f"labels {said} of '{quantity.name}' are no class of the model ({known}); not compared")
-
     def _refuse_other_recipe(self, path: Path) -> None:
         other = GraphCache(path).recipe
         mine = self.recipe
@@ -285,25 +244,3 @@ def is_cache(path: Path) -> bool:
             return bool(h.attrs.get("format") == FORMAT)
     except OSError:
         return False
-
-
-def _check_requests(requests: Sequence[LabelRequest], quantities: Sequence[Quantity]) -> None:
-    names = [q.name for q in quantities]
-    for r in requests:
-        if r.name not in names:
-            raise UsageError(
-                f"the model predicts {', '.join(names)}, not '{r.name}'; write --labels {names[0]}={r.key}"
-            )
-
-
-def _places(name: str, requests: Sequence[LabelRequest]) -> list[tuple[str, str]]:
-    """Keys under which files may have the target ``name``, and what to do with the number found."""
-    asked = [(r.key, r.scaling) for r in requests if r.name == name]
-    if asked:
-        return [(k, str(s)) for k, s in asked]
-    found = [(name, "")]
-    if name.endswith("_per_atom"):
-        found.append((name.removesuffix("_per_atom"), "/atom"))
-    if name.endswith("_total"):
-        found.append((name.removesuffix("_total"), "*atoms"))
-    return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from crystalcli.commands.console import Face
-from crystalcli.commands.training_tables import series_table
+from crystalcli.commands.training_tables import element_table, series_table
 from crystalcli.mechanisms import metrics
 from crystalcli.mechanisms.display import number, unit_for
 from crystalcli.mechanisms.stopping import Stop, seconds
@@ -130,6 +130,8 @@ class TrainingFace:
         self.face.console().print(table)
         if isinstance(model, metrics.ClassErrors) and q.classes <= FEW:
             self.face.console().print(_confusion(q, model))
+        if q.level == "site" and report.by_element:
+            self.face.console().print(element_table(report))
         for name, r in rows.items():
             if isinstance(r, str):
                 self.face.say(f"baseline {name}: skipped, {r}")

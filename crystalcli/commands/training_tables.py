@@ -11,6 +11,11 @@ from crystalcli.vocabulary.quantities import Quantity
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from crystalcli.workflows.training_report import TargetReport
+
+LINES = 15
+"""Elements that fit a terminal; all are in report.json."""
+
 NUMBERS = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "macro_mae": "MAE, mean over crystals"}
 CLASSES = {"accuracy": "accuracy", "roc_auc": "ROC-AUC", "f1": "F1", "log_loss": "log loss"}
 IN_UNITS = ("mae", "rmse", "macro_mae")
@@ -42,3 +47,25 @@ def _cell(value: Any, factor: float) -> str:
         return number(value * factor)
     said = number(value["mean"] * factor)
     return said if value["std"] is None else f"{said} ± {value['std'] * factor:.2g}"
+
+
+def element_table(report: TargetReport) -> Table:
+    """Errors of the elements with most labels, and what they say of every crystal and its sum."""
+    from rich.table import Table
+
+    q, rows = report.quantity, report.by_element
+    most = sorted(rows, key=lambda e: -rows[e]["n"])[:LINES]
+    factor, unit = unit_for(min((rows[e]["mae"] for e in most), default=0.0), q)
+    more = report.more.get("model", {})
+    caption = [f"mean over crystals {number(more['macro_mae'] * factor)}"] if "macro_mae" in more else []
+    caption += [f"sum over a crystal {number(more['sum_mae'] * factor)}"] if "sum_mae" in more else []
+    caption += [f"moments above 0.1: {number(more['magnetic_mae'] * factor)}"] if "magnetic_mae" in more else []
+    title = f"test: {q.name} by element" + (f" ({unit})" if unit else "")
+    table = Table("", "labels", "MAE", "bias", "mean", "deviation", title=title, caption="MAE: " + ", ".join(caption))
+    for e in (e for e in rows if e in most):
+        row = rows[e]
+        cells = [number(row[k] * factor) for k in ("mae", "bias", "mean", "deviation")]
+        table.add_row(e if row["in_training"] else f"{e} (new)", str(row["n"]), *cells)
+    if len(rows) > len(most):
+        table.add_row(f"{len(rows) - len(most)} more", "", "", "", "", "", style="dim")
+    return table

@@ -94,7 +94,7 @@ class GraphDataset:
     def elements(self, index: NDArray[np.int64] | None = None) -> list[int]:
         """Atomic numbers that occur, sorted; of structures ``index`` only if given."""
         numbers = self.atomic_numbers()
-        return [int(z) for z in np.unique(numbers if index is None else numbers[self._atoms_of(index)])]
+        return [int(z) for z in np.unique(numbers if index is None else numbers[self.atoms_of(index)])]
 
     def runs(self) -> tuple[list[str], NDArray[np.int64]]:
         """Source file of every structure, and its place (0, 1, …) among the structures of that file, (S,)."""
@@ -126,10 +126,11 @@ class GraphDataset:
     def _labels(self, name: str, index: NDArray[np.int64]) -> Labels:
         column = self.columns[name]
         if column.quantity.level == "site":
-            index = self._atoms_of(index)
+            index = self.atoms_of(index)
         return Labels(torch.as_tensor(column.values[index]), torch.as_tensor(column.mask[index]))
 
-    def _atoms_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    def atoms_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places of the atoms of structures ``index`` among all atoms."""
         stops = np.cumsum(self._atom_counts)
         return flat_ranges((stops - self._atom_counts)[index], stops[index])
 

@@ -105,9 +105,7 @@ class RunFolder:
             if not (path / RECORD).exists():
                 raise UsageError("holds other files and no run; choose another folder", path=path)
             for old in sorted(path.iterdir()):
-                if old.is_file() and (
-                    old.name in OWNED or old.name.startswith(("state-", "predictions", "parity", "confusion"))
-                ):
+                if old.is_file() and (old.name in OWNED or old.name.startswith(BEGINNINGS)):
                     old.unlink()
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -218,6 +216,9 @@ OWNED = frozenset(
     }
 )
 """Files that a run writes and may therefore replace."""
+
+BEGINNINGS = ("state-", "predictions", "parity", "confusion", "distribution")
+"""Beginnings of the names of further such files."""
 
 
 def _toml(config: Mapping[str, Any]) -> str:

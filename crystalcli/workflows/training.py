@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from crystalcli.mechanisms import metrics, model_file, plots
+from crystalcli.mechanisms import evaluation, metrics, model_file, plots, site_plots
 from crystalcli.mechanisms.evaluation import Collected
 from crystalcli.mechanisms.optimizers import make_optimizer
 from crystalcli.mechanisms.run_folder import RunFolder, plugin_versions, point_latest, sha256
@@ -172,7 +172,7 @@ def _save_model(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, train
 def _finish(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, trainer: Trainer) -> TrainingReport:
     path = _save_model(plan, prepared, folder, trainer)
     found = predict_test(prepared, plan.recipe.batch_size)
-    targets = report_targets(prepared, found)
+    targets = report_targets(prepared, found, paper_baselines=plan.paper_baselines)
     _write_predictions(prepared, folder, found)
     _draw(prepared, folder, trainer, found=found, targets=targets)
     data = {
@@ -186,6 +186,7 @@ def _finish(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, trainer: 
         "epochs": trainer.progress.epoch,
         "best_epoch": trainer.progress.best_epoch,
         "best_score": trainer.progress.best,
+        "validation": _validation_errors(prepared, plan.recipe.batch_size),
         "seed": plan.seed,
         "exit_code": 0,
     }
@@ -193,6 +194,12 @@ def _finish(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, trainer: 
     for t in targets:
         folder.log(f"test {t.quantity.name}: {json.dumps(t.to_json()['model'])}")
     return TrainingReport(tuple(targets), path, folder.path, data)
+
+
+def _validation_errors(prepared: Prepared, batch_size: int) -> dict[str, Any]:
+    """Errors of the weights that are kept, on the part that chose them; by target."""
+    found = evaluation.collect(prepared.model, prepared.data, prepared.split.val, batch_size, prepared.zeroth or None)
+    return {name: c.errors().to_json() for name, c in found.items() if c.mask.any()}
 
 
 def _write_predictions(prepared: Prepared, folder: RunFolder, found: dict[str, Collected]) -> None:
@@ -248,6 +255,10 @@ def _draw(
             title=f"{title}; test",
             baseline=baseline,
         )
+        if c.quantity.level == "site" and not c.quantity.shape:
+            numbers = prepared.data.atomic_numbers()[prepared.data.atoms_of(prepared.split.test)]
+            sites = (numbers[c.mask], c.true[c.mask], c.value[c.mask])
+            site_plots.draw(folder.path, "", c.quantity, sites, title=f"{title}; test")
 
 
 def _split_facts(prepared: Prepared) -> dict[str, Any]:

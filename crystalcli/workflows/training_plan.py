@@ -58,6 +58,8 @@ class TrainingPlan:
         momentum: of sgd.
         step_epochs, gamma: of the schedules step and plateau.
         split_seed: of the split; none: ``seed``. Runs of a series share it: only their beginnings differ.
+        member: of an ensemble; from 1 on train and validation are dealt anew, the test part stays.
+        paper_baselines: let the means of elements in the report be of all labels, the test part's too.
         checkpoint_every: seconds between two training states, taken at the end of an epoch.
         config: table for the folder's config.toml.
     """
@@ -84,8 +86,10 @@ class TrainingPlan:
     gamma: float = 0.5
     seed: int = 0
     split_seed: int | None = None
+    member: int = 0
     device: str = "auto"
     threads: int = 0
+    paper_baselines: bool = False
     checkpoint_every: float = 20.0
     overwrite: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)

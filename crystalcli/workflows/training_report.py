@@ -11,7 +11,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms import baselines, evaluation, metrics
+from crystalcli.mechanisms import baselines, evaluation, metrics, site_baselines, site_errors
 from crystalcli.mechanisms.evaluation import Collected
 from crystalcli.mechanisms.run_folder import RunFolder
 from crystalcli.mechanisms.tables import csv_text
@@ -24,42 +24,69 @@ from crystalcli.workflows.training_setup import Prepared
 class TargetReport:
     """Test errors of one target: of the model, and of every baseline or why there is none.
 
-    ``strange`` counts the test structures that have what a baseline's fit never met (distances, for pairs).
+    ``strange`` counts the test structures that have what a baseline's fit never met (distances, for pairs). ``more``
+    are further errors of site values, by row (``model`` and the baselines).
     """
 
     quantity: Quantity
     model: metrics.Errors | metrics.ClassErrors | None
     baselines: dict[str, metrics.Errors | metrics.ClassErrors | str] = field(default_factory=dict)
-    by_element: dict[str, dict[str, float | int]] = field(default_factory=dict)
+    by_element: dict[str, dict[str, Any]] = field(default_factory=dict)
     strange: dict[str, int] = field(default_factory=dict)
+    more: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary."""
-        rows = {n: {"skipped": b} if isinstance(b, str) else b.to_json() for n, b in self.baselines.items()}
+        rows = {
+            n: {"skipped": b} if isinstance(b, str) else {**b.to_json(), **self.more.get(n, {})}
+            for n, b in self.baselines.items()
+        }
         return {
             "unit": self.quantity.unit,
-            "model": self.model.to_json() if self.model else None,
+            "model": {**self.model.to_json(), **self.more.get("model", {})} if self.model else None,
             "baselines": rows,
             "by_element": self.by_element,
             "strange": self.strange,
         }
 
 
-def report_targets(prepared: Prepared, found: dict[str, Collected]) -> list[TargetReport]:
-    """Errors of the model and of the baselines on the test part."""
-    return [_report(prepared, found[q.name]) for q in prepared.targets]
+def report_targets(
+    prepared: Prepared, found: dict[str, Collected], *, paper_baselines: bool = False
+) -> list[TargetReport]:
+    """Errors of the model and of the baselines on the test part.
+
+    ``paper_baselines``: means of elements from all labels, the test part's too.
+    """
+    return [_report(prepared, found[q.name], paper_baselines) for q in prepared.targets]
 
 
-def _report(prepared: Prepared, found: Collected) -> TargetReport:
+def _report(prepared: Prepared, found: Collected, paper_baselines: bool) -> TargetReport:
     q = found.quantity  # a total comes per atom
     if not found.mask.any():
         return TargetReport(q, None)
+    if q.level == "site" and not q.shape and not q.classes:
+        return _of_sites(prepared, found, paper_baselines)
     rows: dict[str, metrics.Errors | metrics.ClassErrors | str] = {}
     strange: dict[str, int] = {}
     for name in baselines.NAMES:
         rows[name] = _baseline(name, prepared, found, strange)
     by_element = _by_element(prepared, found) if q.level == "structure" and not q.classes and not q.shape else {}
     return TargetReport(q, found.errors(), rows, by_element, strange)
+
+
+def _of_sites(prepared: Prepared, found: Collected, paper_baselines: bool) -> TargetReport:
+    data, split, mask, q = prepared.data, prepared.split, found.mask, found.quantity
+    counts = data.atom_counts()[split.test]
+    numbers = data.atomic_numbers()[data.atoms_of(split.test)]
+    others = site_baselines.predictions(data, q.name, split.train, split.test, paper_mode=paper_baselines)
+    constant = _constant(prepared, found)
+    rows: dict[str, metrics.Errors | metrics.ClassErrors | str] = {"mean": constant}
+    rows |= {n: metrics.regression(v[mask], found.true[mask]) for n, v in others.items()}
+    values = {"model": found.value, **others}
+    more = {n: site_errors.more_errors(q, v, found.true, mask, counts) for n, v in values.items()}
+    seen = frozenset(prepared.model.spec.statistics.elements)
+    by_element = site_errors.by_element(numbers, found.value, found.true, mask, seen)
+    return TargetReport(q, found.errors(), rows, by_element, more=more)
 
 
 def _baseline(

@@ -206,8 +206,13 @@ def kill_sometimes(folder: Path, output: str, kills: int, seed: int) -> int:
     path = folder / output
     while done < kills:
         process = started(folder, output)
-        wait_for_shards(process, path, min(2, len(list(path.glob("shards/*.json")))) + (chance.random() < 0.5))
-        time.sleep(chance.random() * 0.3)
+        if chance.random() < 0.3:  # while the folder is being made
+            while process.poll() is None and not path.exists():
+                time.sleep(0.001)
+            time.sleep(chance.random() * 0.03)
+        else:
+            wait_for_shards(process, path, min(2, len(list(path.glob("shards/*.json")))) + (chance.random() < 0.5))
+            time.sleep(chance.random() * 0.3)
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
             done += 1

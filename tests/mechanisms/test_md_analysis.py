@@ -10,10 +10,8 @@ from crystalcli.mechanisms.trajectory import Frames
 
 def gas(atoms: int, frames: int, length: float = 12.0) -> Frames:
     rng = np.random.default_rng(1)
-    images = [
-        ase.Atoms(["Ar"] * (atoms // 2) + ["Ne"] * (atoms // 2), rng.uniform(0, length, (atoms, 3)), cell=[length] * 3, pbc=True)
-        for _ in range(frames)
-    ]  # fmt: skip
+    names = ["Ar"] * (atoms // 2) + ["Ne"] * (atoms // 2)
+    images = [ase.Atoms(names, rng.uniform(0, length, (atoms, 3)), cell=[length] * 3, pbc=True) for _ in range(frames)]
     return Frames.of(images, times=np.arange(frames))
 
 
@@ -98,4 +96,4 @@ def test_unwrapping() -> None:
 def test_density_of_equal_values() -> None:
     middle, height = md_analysis.density(np.full(5, -3.2))
     assert np.sum(height) * (middle[1] - middle[0]) == pytest.approx(1.0)
-    assert -3.2 == pytest.approx(float(middle.mean()))
+    assert float(middle.mean()) == pytest.approx(-3.2)

@@ -1,0 +1,96 @@
+"""``crystal md`` as a program: lines, exit codes, signals, resume."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ase.build
+import ase.io
+import pytest
+
+CRYSTAL = [sys.executable, "-m", "crystalcli", "md"]
+LJ = ["Ar.extxyz", "--potential", "lj", "--threads", "1"]
+
+
+def md(*args: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*CRYSTAL, *args], check=False, cwd=cwd, capture_output=True, text=True, timeout=240)
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    if code:
+        assert len([x for x in done.stderr.splitlines() if x.startswith("error: ")]) == (code not in (3, 7))
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("md")
+    ase.io.write(path / "Ar.extxyz", ase.build.bulk("Ar", "fcc", a=5.3, cubic=True))
+    return path
+
+
+def test_the_plan_is_shown_and_nothing_written(folder: Path) -> None:
+    line = [*LJ, "--sampler", "npt", "--pressure", "0.1", "--sigma", "3.3", "--temperature", "20:40", "--time", "0.1"]
+    found = json.loads(md(*line, "--dry-run", "--json", "-o", "none", cwd=folder).stdout)
+    assert found["steps"] == 100
+    assert found["sampler"] == {
+        "name": "npt",
+        "options": {"pressure": 0.1, "mode": "isotropic", "damping": 100.0, "cell_damping": 1000.0, "chain": 3},
+    }
+    assert found["potential"]["options"]["sigma"] == 3.3
+    assert found["temperature"] == "20:40@100"
+    assert not (folder / "none").exists()
+
+
+def test_a_run_its_config_and_changes_on_resume(folder: Path) -> None:
+    line = [*LJ, "--sampler", "nvt", "--damping", "50", "--temperature", "20@10,20:40@10", "--frame-every", "5"]
+    done = md(*line, "-o", "a", "--json", "--no-analysis", cwd=folder)
+    assert json.loads(done.stdout)["steps"] == 20
+    assert done.stderr.splitlines()[0].startswith("step 0/20  0.000 ps  T 20.0 K (target 20)  E_pot ")
+    md("-c", "a/config.toml", "-o", "b", "--quiet", cwd=folder)
+    assert (folder / "a" / "trajectory.extxyz").read_bytes() == (folder / "b" / "trajectory.extxyz").read_bytes()
+    said = md("--resume", "a", "--dt", "2", "--steps", "30", "--temperature", "300", cwd=folder, code=2).stderr
+    for word in ("--dt was 1.0, not 2.0", "--steps was 20, not 30", "--temperature was 20@10,20:40@10"):
+        assert word in said
+    assert "is finished" in md("--resume", "a", "--dt", "1", cwd=folder, code=2).stderr
+    assert "give --overwrite" in md(*line, "-o", "a", cwd=folder, code=2).stderr
+    md(*line, "-o", "a", "--overwrite", "--quiet", "--no-analysis", cwd=folder)
+
+
+def test_a_signal_stops_it_and_resume_goes_on(folder: Path) -> None:
+    line = [*LJ, "--sampler", "langevin", "--temperature", "20", "--steps", "3000", "--frame-every", "10", "-o", "sig"]
+    run = subprocess.Popen([*CRYSTAL, *line, "--no-analysis"], cwd=folder, stderr=subprocess.PIPE, text=True)
+    while not list((folder / "sig").glob("state-*.json")):
+        assert run.poll() is None
+        time.sleep(0.05)
+    os.kill(run.pid, signal.SIGTERM)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 75
+    assert "stopped by SIGTERM" in said
+    assert "crystal md --resume sig" in said
+    done = md("--resume", "sig", "--time-limit", "1s", cwd=folder, code=75)
+    assert "the time limit" in done.stderr
+
+
+def test_what_is_refused(folder: Path) -> None:
+    assert "no potential 'lg'" in md("Ar.extxyz", "--potential", "lg", "--steps", "1", cwd=folder, code=2).stderr
+    assert "no potential; give" in md("Ar.extxyz", "--steps", "1", cwd=folder, code=2).stderr
+    assert "no structures" in md("--potential", "lj", "--steps", "1", cwd=folder, code=2).stderr
+    assert "how long" in md(*LJ, cwd=folder, code=2).stderr
+    assert "negative" in md(*LJ, "--temperature=-5", "--steps", "1", cwd=folder, code=2).stderr
+    assert "say the same" in md(*LJ, "--steps", "1", "--time", "1", cwd=folder, code=2).stderr
+    assert "is not a run folder" in md("--resume", "nowhere", cwd=folder, code=2).stderr
+    assert "belongs to sampler" in md(*LJ, "--steps", "1", "--friction", "1", cwd=folder, code=2).stderr
+
+
+def test_an_explosion_is_a_numerical_failure(folder: Path) -> None:
+    atoms = ase.build.bulk("Ar", "fcc", a=3.6, cubic=True)  # far too dense
+    ase.io.write(folder / "dense.extxyz", atoms)
+    line = ["dense.extxyz", "--potential", "lj", "--steps", "400", "--dt", "5", "--temperature", "50", "-o", "boom"]
+    done = md(*line, cwd=folder, code=7)
+    assert "dense: stopped at step" in done.stderr
+    assert "Ar " in done.stderr
+    assert (folder / "boom" / "last-good.extxyz").exists()

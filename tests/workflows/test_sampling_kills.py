@@ -1,0 +1,99 @@
+"""``kill -9`` at any time: the resumed run has the bytes of the uninterrupted one."""
+
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import ase.build
+import ase.io
+import pytest
+import torch
+
+from crystalcli.mechanisms.run_folder import RunFolder
+from crystalcli.mechanisms.stopping import Stop
+from crystalcli.workflows import sampling
+from crystalcli.workflows.sampling_plan import SamplingPlan
+from crystalcli.workflows.training_plan import Listener
+
+KILLS = int(os.environ.get("CRYSTAL_KILLS", "25"))
+"""Of each sampler."""
+
+
+def plan(folder: Path, output: str, sampler: str) -> SamplingPlan:
+    return SamplingPlan(
+        structures=tuple(str(folder / f"{n}.extxyz") for n in ("Cu", "Ag")),
+        potential="emt",
+        sampler=sampler,
+        temperature="300:700@60,500@40",
+        steps=100,
+        dt=2.0,
+        log_every=3,
+        frame_every=1,
+        checkpoint_every=0.1,
+        output=str(folder / output),
+        seed=5,
+    )
+
+
+def results(run: Path) -> dict[str, bytes]:
+    """Everything that a run says of nature, and its last restart record."""
+    kept = [p for p in run.rglob("*") if p.suffix in (".extxyz", ".csv", ".png")]
+    kept += [sorted(run.glob("state-*.safetensors"))[-1]]
+    return {str(p.relative_to(run)): p.read_bytes() for p in kept}
+
+
+def in_child(work, after: float = 1e9) -> tuple[bool, float]:
+    """Do ``work`` in a process of its own and kill it after some seconds; whether it was killed, and when it ended."""
+    start = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    while time.monotonic() - start < after:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return False, time.monotonic() - start
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True, time.monotonic() - start
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("sampler", ["langevin", "npt"])
+def test_random_kills(tmp_path: Path, sampler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crystalcli.workflows.sampling_plan.CHUNK_FRAMES", 12)
+    torch.set_num_threads(1)
+    ase.io.write(tmp_path / "Cu.extxyz", ase.build.bulk("Cu", cubic=True))
+    ase.io.write(tmp_path / "Ag.extxyz", ase.build.bulk("Ag"))
+    made = plan(tmp_path, "whole", sampler)
+    _, length = in_child(lambda: sampling.run(made))
+    whole = results(tmp_path / "whole")
+    assert sum(name.endswith("trajectory.extxyz") for name in whole) == 2
+    rng, hits, runs = random.Random(sampler), 0, 0
+    while hits < KILLS:
+        runs += 1
+        run = tmp_path / f"run{runs}"
+        here = replace(made, output=str(run))
+        killed, _ = in_child(lambda here=here: sampling.run(here), rng.uniform(0.0, 1.0) * length)
+        if killed and not (run / "run.json").exists():
+            continue  # killed before the run began: nothing to go on with
+        while killed:
+            hits += 1
+            if RunFolder.read(run)["exit_code"] == 0:
+                break  # killed after the end
+            after = rng.uniform(0.0, 1.0) * length if rng.random() < 0.4 else 1e9
+            killed, _ = in_child(lambda run=run: sampling.resume(run, {}, Listener(), Stop()), after)
+        found = results(run)
+        assert found.keys() == whole.keys()
+        assert [n for n in whole if found[n] != whole[n]] == []
+    print(f"{sampler}: {hits} kills in {runs} runs, all identical")

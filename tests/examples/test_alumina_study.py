@@ -178,19 +178,22 @@ def test_words_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_claims_are_judged_from_the_numbers(tmp_path: Path) -> None:
-    study = load("mini", tables=["table-vi"], methods=["mean", "pairs"])
+    study = load("mini", tables=["table-vi"], methods=["mean", "pairs", "ff"])
     journal, table = Journal(tmp_path), study.tables[0]
     for cell in study.cells():
         warm = cell.parts[0][0]
         worst = 1.0 if cell.method == "pairs" else 3.0
         counts = {"train": 20, "val": 5, "test": 8}
-        journal.write(cell, "trained", {"mae": 0.5 if cell.split == "block" else 0.25, "n": 8, "counts": counts})
+        own = {"mae": 0.5 if cell.split == "block" else 0.25, "n": 8, "counts": counts}
+        journal.write(cell, "trained", own | {"forces_mae": 0.02 if cell.method == "ff" else None})
         for test in cell.tests:
             journal.write(cell, test, {"mae": 0.4 if warm == "alpha-240-800K" else worst, "n": 8})
     text = render(study, table, journal, "command")
     assert "| **300 K** | paper | 0.3 | 21.2 | 76.6 |" in text
     assert "|  | ridge on pair distances (20) | 0.500 / 0.250 | 1.00 | 1.00 |" in text
-    assert "diagonal?* paper: holds; ridge on pair distances: 4 of 6." in text
+    assert "diagonal?* paper: holds; ridge on pair distances: 4 of 6; `lcgcn-ff`, with forces: 4 of 6." in text
+    forces = "Forces of `lcgcn-ff`, with forces on its own test part, meV/Å"
+    assert f"{forces}: 300 K: 20.0; 500 K: 20.0; 800 K: 20.0." in text
 
 
 def test_blocks_do_not_touch(data: Path, tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import ase.build
+import ase.io
+import numpy as np
 import pytest
 from third_party import Environment, install
 
@@ -36,3 +39,22 @@ def test_their_own_tests(installed: Environment) -> None:
     shown = installed.run("-m", "pytest", "-p", "no:cacheprovider", "--rootdir", tests, tests).stdout
     assert " passed" in shown
     assert "failed" not in shown
+
+
+def test_they_relax_and_run(installed: Environment) -> None:
+    rng = np.random.default_rng(0)
+    shaken = []
+    for k in range(2):
+        atoms = ase.build.bulk("Cu", "fcc", a=3.6, cubic=True).repeat((1, 1, k + 1))
+        atoms.positions += rng.normal(0, 0.1, atoms.positions.shape)
+        shaken.append(atoms)
+    ase.io.write(installed.folder / "shaken.extxyz", shaken)
+    words = "--potential emt --relaxer barzilai --longest 0.05 --fmax 0.01 --json --quiet"
+    installed.crystal(f"relax shaken.extxyz {words} -o relaxed")
+    for atoms in ase.io.read(installed.folder / "relaxed" / "relaxed.extxyz", index=":"):
+        lengths = atoms.get_all_distances(mic=True)
+        assert lengths[lengths > 0.1].min() == pytest.approx(3.6 / 2**0.5, abs=0.02)
+    words = "--potential emt --sampler andersen --rate 0.05 --steps 40 --frame-every 20 --no-analysis --json --quiet"
+    installed.crystal(f"md relaxed/relaxed.extxyz {words} -o run")
+    refused = installed.crystal("md shaken.extxyz --potential emt --sampler nve --rate 0.05 -o other", code=2)
+    assert "--rate belongs to sampler andersen" in refused.stderr

@@ -178,9 +178,11 @@ class Study:
             count = max(2, round(n * factor))
             validation = row.validation.get(run, 0) if row.validation else n * VALIDATION_SHARE
             parts.append((run, count, self._validation(validation * factor)))
-        return Cell(
-            method.name, tuple(parts), split, seed, self.scale.name, method.settings(self.scale.name, row.flags)
-        )
+        settings = method.settings(self.scale.name, row.flags)
+        if "steps" in settings:  # few snapshots are seen more often
+            size = sum(n for _, n, _ in parts)
+            settings["epochs"] = max(1, round(settings.pop("steps") * settings["batch-size"] / size))
+        return Cell(method.name, tuple(parts), split, seed, self.scale.name, settings)
 
     def _factor(self, table: Table, row: Row) -> float:
         """By what the paper's counts are multiplied."""

@@ -64,6 +64,7 @@ def _errors(study: Study, table: Table, journal: Journal) -> Iterator[str]:
         yield _line([table.corner, "model", *table.columns])
         yield _rule(2, len(table.columns))
         yield from body
+        yield from _forces(study, table, journal)
         yield from _claims(table, values)
 
 
@@ -94,6 +95,24 @@ def _count(study: Study, table: Table, row: Row, method: Method, journal: Journa
         result = journal.read(study.cell(table, row, method, training, "block", study.seeds(method)[0]), "trained")
         counts += [str(result["counts"]["train"])] if result else []
     return f" ({', '.join(counts)})" if counts else ""
+
+
+def _forces(study: Study, table: Table, journal: Journal) -> Iterator[str]:
+    """Errors of the forces, of methods that have them, on the test part of their own run (block split)."""
+    for method in study.methods:
+        found = []
+        for row in table.rows:
+            for test in table.tests:
+                training = row.training_for(test)
+                if list(training) != [test] or method not in study.methods_of(table, row):
+                    continue
+                cells = (study.cell(table, row, method, training, "block", s) for s in study.seeds(method))
+                errors = [1e3 * r["forces_mae"] for c in cells if (r := journal.read(c, "trained")) and r["forces_mae"]]
+                column = f", {table.columns[table.tests.index(test)]}" if len(row.trainings) > 1 else ""
+                found += [f"{row.name}{column}: {_number(errors)}"] if errors else []
+        if found:
+            yield ""
+            yield f"Forces of {method.label} on its own test part, meV/Å: {'; '.join(found)}."
 
 
 def _remember(

@@ -138,14 +138,14 @@ def coordination(frames: Frames, found: PairDistribution, *, most: int = 200) ->
 
 
 def bond_lengths(
-    frames: Frames, *, cutoffs: Mapping[Pair, float] | None = None, bins: int = 200, most: int = 200
+    frames: Frames, *, cutoffs: Mapping[Pair, float] | None = None, bins: int = 0, most: int = 200
 ) -> dict[Pair, tuple[Array, Array]]:
     """Density of bond lengths by element pair (Fig. 5a of the LCGCN paper), normalised to 1.
 
     Args:
         frames: trajectory.
         cutoffs: longest bond of each pair, Å; default :data:`BOND` times the sum of the covalent radii.
-        bins: of each distribution.
+        bins: of each distribution; 0: as many as the data fill smoothly.
         most: frames used at most, spread evenly.
 
     Returns:
@@ -201,8 +201,11 @@ def unwrapped(positions: Array, cells: Array, pbc: NDArray[np.bool_]) -> Array:
     return out
 
 
-def density(values: Array, bins: int = 60) -> tuple[Array, Array]:
-    """Middles of bins and density of ``values``, normalised to 1; for energies per atom, Fig. 5c of the LCGCN paper."""
+def density(values: Array, bins: int = 0) -> tuple[Array, Array]:
+    """Middles of bins and density of ``values``, normalised to 1; for energies per atom, Fig. 5c of the LCGCN paper.
+
+    Without a number of bins there are 2 n^⅓ of them (Rice's rule), at most 200.
+    """
     return _density(np.asarray(values, dtype=np.float64), bins)
 
 
@@ -210,6 +213,7 @@ def _density(values: Array, bins: int) -> tuple[Array, Array]:
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-12 * max(1.0, abs(high)):
         low, high = low - 1e-6, high + 1e-6
+    bins = bins or min(200, max(5, round(2.0 * len(values) ** (1.0 / 3.0))))
     heights, edges = np.histogram(values, bins=bins, range=(low, high), density=True)
     return 0.5 * (edges[1:] + edges[:-1]), heights
 

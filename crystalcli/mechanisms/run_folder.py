@@ -99,7 +99,7 @@ class RunFolder:
         """
         if path.exists() and not path.is_dir():
             raise UsageError("is a file, not a folder for a run", path=path)
-        if path.exists() and any(path.iterdir()):
+        if path.exists() and any(not _abandoned(p) for p in path.iterdir()):
             if not overwrite:
                 raise UsageError("exists; give --overwrite to replace the run in it", path=path)
             if not (path / RECORD).exists():
@@ -121,8 +121,8 @@ class RunFolder:
             "exit_code": None,
             "outputs": [],
         }
+        folder.write_record()  # first: a run killed here is known as one
         folder.write("config.toml", _toml(config))
-        folder.write_record()
         return folder
 
     @staticmethod
@@ -213,12 +213,19 @@ OWNED = frozenset(
         "report.json",
         "learning-curve.png",
         "failed-batch.json",
+        "relaxed.extxyz",
+        "relaxation.csv",
     }
 )
 """Files that a run writes and may therefore replace."""
 
 BEGINNINGS = ("state-", "predictions", "parity", "confusion", "distribution")
 """Beginnings of the names of further such files."""
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether ``path`` is the beginning of a file whose writer was killed."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 def _toml(config: Mapping[str, Any]) -> str:

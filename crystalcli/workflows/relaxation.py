@@ -122,6 +122,7 @@ def _go_on(
             raise UsageError("is not the file that this run was started with", path=name)
     if record["exit_code"] in (Exit.OK, Exit.SOME_FAILED) and (path / REPORT).is_file():
         listener.say(f"{path}: finished before; nothing to do")
+        shutil.rmtree(path / SHARDS, ignore_errors=True)
         data = json.loads((path / REPORT).read_text(encoding="utf-8"))
         return RelaxationReport(path, data, Exit(record["exit_code"]))
     return _relax(plan, worker, RunFolder.reopen(path), listener, stop)

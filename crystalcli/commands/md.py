@@ -127,7 +127,7 @@ def md(
     calculator = ctx.obj.get(("calculator", potential))
     plan = SamplingPlan(
         structures=tuple(structures),
-        potential=potential,
+        potential=potential if potential_names.model_file(potential) is None else str(Path(potential).absolute()),
         potential_options=calculator.values if calculator else {},
         dtype=precision,
         sampler=sampler,

@@ -125,8 +125,12 @@ def _differences(plan: SamplingPlan, asked: Mapping[str, Any]) -> Iterator[str]:
             continue
         if name == "time":
             now, was = value, plan.steps * plan.dt * 1e-3
+        elif name == "potential" and Path(value).exists():
+            now, was = str(Path(value).absolute()), plan.potential
         elif name == "drift_every":
             was = plan.drift_every * plan.dt * 1e-3
+        elif name == "structures":
+            now, was = list(value), list(plan.structures)
         elif name == "temperature":
             steps = plan.steps
             now, was = temperature_program.parse(value, dt=plan.dt, steps=steps).text(), plan.temperature

@@ -96,6 +96,8 @@ Force = Callable[[Systems], Evaluated]
 class SamplerModule(Protocol):
     """Moves many structures in time. Everything it remembers is in its state, so that a restart is exact.
 
+    One that draws no noise may say ``noisy = False``; its generator is then not seeded anew at every step.
+
     Attributes:
         needs_stress: whether :data:`Force` must give the stress.
     """

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crystalcli.commands import build_graphs, graphs, md, plugins, predict, relax, train
+from crystalcli.commands import build_graphs, graphs, md, plugins, predict, relax, screen, train
 from crystalcli.commands.console import open_streams
 from crystalcli.commands.failures import report
 from crystalcli.mechanisms.plugin_manager import use_only_builtins
@@ -26,6 +26,7 @@ train.register(app)
 predict.register(app)
 relax.register(app)
 md.register(app)
+screen.register(app)
 plugins.register(app)
 
 

@@ -125,6 +125,14 @@ def train(
             rich_help_panel=RECIPE,
         ),
     ] = "none",
+    paper_baselines: Annotated[
+        bool,
+        typer.Option(
+            "--paper-baselines",
+            help="site values: means of elements from all labels, the test part's too, as published",
+            rich_help_panel=RECIPE,
+        ),
+    ] = False,
     checkpoint_every: Annotated[
         float, typer.Option(help="seconds between two training states", min=0.0, rich_help_panel=RECIPE)
     ] = 20.0,
@@ -132,6 +140,9 @@ def train(
     seeds: Annotated[
         int, typer.Option(help="train so many times, from --seed upwards, on one split; mean and spread", min=1)
     ] = 1,
+    ensemble: Annotated[
+        int, typer.Option(help="train so many members, each on its own train/validation split, as one model", min=0)
+    ] = 0,
     compare: Annotated[
         list[str] | None,
         typer.Option(
@@ -207,11 +218,14 @@ def train(
         seed=seed,
         device=device,
         threads=threads,
+        paper_baselines=paper_baselines,
         checkpoint_every=checkpoint_every,
         overwrite=overwrite,
     )
     plan = replace(plan, config=_config(ctx, plan.caches))
-    series = Series(seeds, tuple(dict.fromkeys(compare or ())))
+    if ensemble and seeds > 1:
+        raise UsageError("--ensemble and --seeds do not go together: members are other seeds already")
+    series = Series(ensemble or seeds, tuple(dict.fromkeys(compare or ())), ensemble > 0)
     if dry_run:
         face.describe(plan, series)
     else:

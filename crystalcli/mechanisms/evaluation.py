@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crystalcli.contracts.modules import Labels, Prediction
 from crystalcli.mechanisms import metrics
 from crystalcli.mechanisms.dataset import Batch, GraphDataset
 from crystalcli.mechanisms.ensemble import Ensemble
@@ -29,7 +30,7 @@ class Collected:
     Args:
         quantity: name, unit, level.
         value: (n, …) in the target's unit, or (n, C) probabilities.
-        sigma: (n,) or none.
+        sigma: (n,) or none. epistemic: the part of sigma that is the spread of an ensemble, (n,) or none.
         true, mask: (n, …) labels, and where they exist, (n,).
     """
 
@@ -38,6 +39,7 @@ class Collected:
     sigma: NDArray[np.float64] | None
     true: NDArray[np.float64]
     mask: NDArray[np.bool_]
+    epistemic: NDArray[np.float64] | None = None
 
     def errors(self) -> metrics.Errors | metrics.ClassErrors:
         """Errors over the labels that exist."""
@@ -90,23 +92,45 @@ def collect(
     targets = [q.name for q in model.spec.targets]
     labelled = [t for t in targets if t in data.columns]
     device = next(model.parameters()).device
-    values: dict[str, list[Tensor]] = {t: [] for t in targets}
-    sigmas: dict[str, list[Tensor]] = {t: [] for t in targets}
-    labels: dict[str, list[tuple[Tensor, Tensor]]] = {t: [] for t in labelled}
+    gathered = {q.name: _Gathered(q) for q in model.spec.targets}
     for batch in ahead(lambda i: data.batch(i, labelled), pieces_of(index, batch_size)):
         graph = batch.graph.to(device)
         predictions = model(graph, zeroth_of(batch, zeroth, device))
-        for q in model.spec.targets:
-            p, share = predictions[q.name], _share(q, graph)
-            values[q.name].append((p.value * share).cpu())
-            if p.sigma is not None:
-                sigmas[q.name].append((p.sigma * share).cpu())
-            if q.name in batch.labels:
-                label = batch.labels[q.name]
-                labels[q.name].append((label.value * share.cpu(), label.mask))
-    return {
-        q.name: _joined(q, values[q.name], sigmas[q.name], labels.get(q.name)) for q in model.spec.targets if index.size
-    }
+        for name, piece in gathered.items():
+            piece.add(predictions[name], batch.labels.get(name), graph)
+    return {name: piece.joined() for name, piece in gathered.items() if index.size}
+
+
+@dataclass
+class _Gathered:
+    """Values of one target, batch by batch."""
+
+    quantity: Quantity
+    parts: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def add(self, found: Prediction, label: Labels | None, graph: CrystalGraph) -> None:
+        share = _share(self.quantity, graph)
+        for name, values in (("value", found.value), ("sigma", found.sigma), ("epistemic", found.epistemic)):
+            if values is not None:
+                self._keep(name, (values * share).cpu())
+        if label is not None:
+            self._keep("true", label.value * share.cpu())
+            self._keep("mask", label.mask)
+
+    def _keep(self, name: str, piece: Tensor) -> None:
+        self.parts.setdefault(name, []).append(piece)
+
+    def joined(self) -> Collected:
+        whole = {name: torch.cat(pieces).numpy() for name, pieces in self.parts.items()}
+        value = whole["value"].astype(np.float64)
+        return Collected(
+            self.quantity.per_atom(),
+            value,
+            whole.get("sigma"),
+            whole.get("true", np.full(value.shape, np.nan)),
+            whole.get("mask", np.zeros(len(value), dtype=bool)),
+            whole.get("epistemic"),
+        )
 
 
 def _share(quantity: Quantity, graph: CrystalGraph) -> Tensor:
@@ -114,16 +138,3 @@ def _share(quantity: Quantity, graph: CrystalGraph) -> Tensor:
     if quantity.extensive and quantity.level == "structure":
         return 1.0 / graph.atom_counts.double()
     return torch.ones((), dtype=torch.float64, device=graph.positions.device)
-
-
-def _joined(
-    quantity: Quantity, values: list[Tensor], sigmas: list[Tensor], labels: list[tuple[Tensor, Tensor]] | None
-) -> Collected:
-    quantity = quantity.per_atom()
-    value = torch.cat(values).numpy().astype(np.float64)
-    sigma = torch.cat(sigmas).numpy().astype(np.float64) if sigmas else None
-    if labels is None:
-        return Collected(quantity, value, sigma, np.full(value.shape, np.nan), np.zeros(len(value), dtype=bool))
-    true = torch.cat([v for v, _ in labels]).numpy()
-    mask = torch.cat([m for _, m in labels]).numpy()
-    return Collected(quantity, value, sigma, true, mask)

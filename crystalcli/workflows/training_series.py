@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.mechanisms.run_folder import RECORD, RunFolder, point_latest, sha256
 from crystalcli.mechanisms.stopping import Stop
 from crystalcli.vocabulary.errors import CrystalError, Exit, Stopped, UsageError
-from crystalcli.workflows import training
+from crystalcli.workflows import training, training_ensemble
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 
 
@@ -28,10 +28,12 @@ class Series:
     Args:
         seeds: how many, from the plan's seed upwards.
         compare: further architectures, trained with the same recipe, split and seeds.
+        ensemble: the runs are members of one model: each has training and validation structures of its own.
     """
 
     seeds: int = 1
     compare: tuple[str, ...] = ()
+    ensemble: bool = False
 
     @property
     def is_one(self) -> bool:
@@ -72,9 +74,12 @@ def members(plan: TrainingPlan, series: Series) -> list[TrainingPlan]:
             )
         prefix = "" if architecture == plan.architecture else f"{architecture}-"
         for seed in range(plan.seed, plan.seed + series.seeds):
-            folder = str(Path(plan.output) / f"{prefix}seed-{seed}")
-            alone = replace(one, seed=seed, split_seed=plan.seed_of_split, output=folder, latest=False)
+            member = seed - plan.seed if series.ensemble else 0
+            folder = str(Path(plan.output) / (f"member-{member}" if series.ensemble else f"{prefix}seed-{seed}"))
+            alone = replace(one, seed=seed, split_seed=plan.seed_of_split, member=member, output=folder, latest=False)
             found.append(replace(alone, config=_config(plan, alone)))
+    if series.ensemble and (series.compare or series.seeds < 2):
+        raise UsageError("an ensemble has two members or more of one architecture; --compare does not go with it")
     if plan.architecture in series.compare:
         raise UsageError(f"--compare {plan.architecture} is the architecture itself")
     return found
@@ -106,11 +111,11 @@ def run(plan: TrainingPlan, series: Series, listener: Listener | None = None, st
     facts = {
         "command": "train",
         "plan": plan.to_json(),
-        "series": {"seeds": series.seeds, "compare": list(series.compare)},
+        "series": asdict(series),
         "inputs": {str(p): sha256(p) for p in plan.paths},
     }
     folder = RunFolder.create(Path(plan.output), overwrite=plan.overwrite, facts=facts, config=plan.config)
-    return _train(plan, plans, folder, listener, lambda one: training.run(one, listener, stop).data)
+    return _train(plan, series, plans, folder, listener, lambda one: training.run(one, listener, stop).data)
 
 
 def is_series(path: Path) -> bool:
@@ -128,8 +133,8 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
     if record["exit_code"] == Exit.OK:
         raise UsageError("is finished: all its runs are trained; start a new run", path=path)
     plan = TrainingPlan.from_json({**record["plan"], **changes, "output": str(path)})
-    said = record["series"]
-    plans = members(plan, Series(said["seeds"], tuple(said["compare"])))
+    series = Series(**{**record["series"], "compare": tuple(record["series"]["compare"])})
+    plans = members(plan, series)
 
     def go_on(one: TrainingPlan) -> Mapping[str, Any]:
         there = Path(one.output)
@@ -140,11 +145,12 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
             return found
         return training.resume(there, changes, listener, stop).data
 
-    return _train(plan, plans, RunFolder.reopen(path), listener, go_on)
+    return _train(plan, series, plans, RunFolder.reopen(path), listener, go_on)
 
 
 def _train(
     plan: TrainingPlan,
+    series: Series,
     plans: Sequence[TrainingPlan],
     folder: RunFolder,
     listener: Listener,
@@ -166,6 +172,8 @@ def _train(
         folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else code, _outputs(folder))
         raise
     data = summary(plan, reports) | {"folder": str(folder.path)}
+    if series.ensemble:
+        data |= training_ensemble.finish(plan, plans, reports, folder, listener)
     folder.write_json(training.REPORT, data)
     for name, row in data["test"].items():
         folder.log(f"test {name}: {json.dumps(row['model'])}")

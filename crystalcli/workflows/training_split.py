@@ -39,11 +39,32 @@ class Material:
 
 
 def choose(material: Material, plan: TrainingPlan) -> Split:
-    """Make the split that ``plan`` asks for.
+    """Make the split that ``plan`` asks for; that of a later member of an ensemble has the same test part.
 
     Raises:
         UsageError: contradictory or impossible wishes.
     """
+    split = _chosen(material, plan)
+    return _dealt_anew(material, split, plan) if plan.member else split
+
+
+def _dealt_anew(material: Material, split: Split, plan: TrainingPlan) -> Split:
+    """Other training and validation structures of the same numbers, whole formulas together.
+
+    Frames of runs stay as they are: a random half of a run knows the other half.
+    """
+    pool = np.sort(np.concatenate([split.train, split.val]))
+    groups = leaks.numbered(material.data.formulas())[pool]
+    if not len(split.val) or len(np.unique(groups)) < ENOUGH_FORMULAS:
+        return Split(split.train, split.val, split.test, f"{split.how}; the same for all members")
+    share = len(split.val) / len(pool)
+    seed = int(np.random.SeedSequence([plan.seed_of_split, 8, plan.member]).generate_state(1)[0])
+    inner = splits.grouped(pool, groups, Fractions(1 - share, 0.0, share), seed, "")
+    how = f"{split.how}; train and validation dealt anew for member {plan.member}"
+    return splits.made(inner.train, inner.test, split.test, how)
+
+
+def _chosen(material: Material, plan: TrainingPlan) -> Split:
     wish = plan.split
     if plan.train:
         return _by_cache(material, plan)

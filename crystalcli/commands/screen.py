@@ -1,0 +1,155 @@
+"""``crystal screen``: candidates + ensemble → which are worth the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from crystalcli.commands.command import plugin_command, resolved
+from crystalcli.commands.console import Face
+from crystalcli.commands.plugin_flags import Choice, Source, names
+from crystalcli.commands.shared import Device, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
+from crystalcli.contracts.records import Architecture, Featurizer
+from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.thresholds import Threshold
+
+HULL, TRAINING = "Hull and decision", "Training (without --model)"
+
+
+def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
+    """The parts of the ensemble that is to be trained; none with a model."""
+    if word("--model", None):
+        return Choice([])
+    reg = registry()
+    arch = cast(Architecture, reg.get("architecture", word("--arch", "cgcnn") or "cgcnn"))
+    head, featurizer = reg.get("head", arch.head), cast(Featurizer, reg.get("featurizer", arch.featurizer))
+    wanted = arch.partner_options
+    sources = [
+        Source(featurizer, featurizer.embed_options, wanted.get(featurizer.name, {})),
+        Source(arch, arch.options),
+        Source(head, head.options, wanted.get(head.name, {})),
+    ]
+    return Choice(sources, {"epochs": arch.recipe.epochs, "lr": arch.recipe.lr, "batch_size": arch.recipe.batch_size})
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("screen", cls=plugin_command(_chosen))(screen)
+
+
+def screen(
+    ctx: typer.Context,
+    candidates: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="structure files or graph caches; without --model one cache (default graphs.h5) whose labelled part "
+            "trains and whose rest is screened"
+        ),
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="trained ensemble: model file or run folder")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="run folder; default runs/DATE-screen, which runs/latest then leads to"),
+    ] = None,
+    threshold: Annotated[
+        str,
+        typer.Option(
+            help="a candidate goes if E_hull is larger: 2sigma, 2σ, 50meV, 0.05eV (per atom)", rich_help_panel=HULL
+        ),
+    ] = "2sigma",
+    references: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="files or caches with phases of known formation energy; elements are added", rich_help_panel=HULL
+        ),
+    ] = None,
+    reference_label: Annotated[
+        str, typer.Option(help="what the references call it; default the model's target", rich_help_panel=HULL)
+    ] = "",
+    robust: Annotated[
+        float,
+        typer.Option(
+            help="candidates with sigma_e above this quantile do not shape the hull; 1: all do",
+            min=0.0,
+            max=1.0,
+            rich_help_panel=HULL,
+        ),
+    ] = 1.0,
+    ensemble: Annotated[int, typer.Option(help="members to train", min=2, rich_help_panel=TRAINING)] = 5,
+    arch: Annotated[
+        str, typer.Option(autocompletion=names("architecture"), help="architecture", rich_help_panel=TRAINING)
+    ] = "cgcnn",
+    target: Annotated[str, typer.Option(help="label that is the formation energy", rich_help_panel=TRAINING)] = "",
+    epochs: Annotated[int, typer.Option(help="epochs", min=1, rich_help_panel=TRAINING)] = 150,
+    lr: Annotated[float, typer.Option(help="peak learning rate", min=0.0, rich_help_panel=TRAINING)] = 5e-3,
+    batch_size: Annotated[int, typer.Option(help="structures per step", min=1, rich_help_panel=TRAINING)] = 128,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
+    time_limit: TimeLimit = "",
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Screen candidate phases: predict, build the convex hull, decide with the uncertainty of the prediction.
+
+    Writes screening.csv (formation energy, sigma, distance to the hull, decision and its reason for every candidate),
+    survivors.txt and pictures of the hulls into the run folder.
+    """
+    Threshold.parse(threshold)
+    from crystalcli.commands.screening_face import ScreeningFace
+    from crystalcli.mechanisms.run_folder import default_folder
+    from crystalcli.workflows.screening_plan import ScreeningPlan
+    from crystalcli.workflows.training_plan import TrainingPlan
+
+    if model is not None and not candidates:
+        raise UsageError("which candidates? name structure files or graph caches")
+    inputs = tuple(candidates or ["graphs.h5"])
+    folder = str(output or default_folder("screen"))
+    training = None
+    if model is None:
+        part = cast(Architecture, registry().get("architecture", arch))
+        training = TrainingPlan(
+            architecture=arch,
+            architecture_options=ctx.obj["architecture", arch].values,
+            head=part.head,
+            head_options=ctx.obj["head", part.head].values,
+            featurizer=part.featurizer,
+            embed_options=ctx.obj["featurizer", part.featurizer].values,
+            recipe=replace(part.recipe, epochs=epochs, lr=lr, batch_size=batch_size),
+            fit_batches=ctx.get_parameter_source("batch_size").name == "DEFAULT",  # type: ignore[union-attr]
+            targets=(target,) if target else (),
+            output=folder,
+            seed=seed,
+            device=device,
+            threads=threads,
+        )
+    plan = ScreeningPlan(
+        output=folder,
+        candidates=inputs,
+        model=str(model or ""),
+        references=tuple(references or ()),
+        reference_label=reference_label,
+        target=target,
+        threshold=threshold,
+        robust=robust,
+        ensemble=ensemble,
+        training=training,
+        device=device,
+        threads=threads,
+        latest=output is None,
+        overwrite=overwrite,
+        config=_config(ctx, inputs),
+    )
+    raise typer.Exit(ScreeningFace(Face(json=json, quiet=quiet), time_limit).run(plan))
+
+
+def _config(ctx: typer.Context, candidates: tuple[str, ...]) -> dict[str, Any]:
+    """What a second run needs: all but the folder, which must be a new one, and the time limit."""
+    table = resolved(ctx)["screen"] | {"candidates": list(candidates)}
+    return {"screen": {k: v for k, v in table.items() if k not in ("output", "time_limit")}}

@@ -1,0 +1,33 @@
+"""How a screening looks at a terminal."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from crystalcli.commands.console import Face
+from crystalcli.mechanisms.stopping import Stop, seconds
+from crystalcli.workflows import screening
+from crystalcli.workflows.screening_plan import ScreeningPlan
+from crystalcli.workflows.training_plan import Listener
+
+
+class ScreeningFace:
+    """Runs screenings for a person or a program."""
+
+    def __init__(self, face: Face, time_limit: str) -> None:
+        self.face = face
+        self.limit = seconds(time_limit)
+        torch.set_flush_denormal(True)
+
+    def run(self, plan: ScreeningPlan) -> int:
+        """Screen, and return the exit code."""
+        with Stop(self.limit).listening() as stop:
+            report = screening.run(plan, Listener(self._line, self.face.warn), stop)
+        self.face.result(report.data)
+        return int(report.data["exit_code"])
+
+    def _line(self, line: str) -> None:
+        self.face.say(line)
+        (sys.stderr if self.face.json else sys.stdout).flush()

@@ -1,0 +1,212 @@
+"""Candidates + ensemble → hull, decision and reason for every one, in the folder of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+
+from crystalcli.mechanisms import evaluation, model_file
+from crystalcli.mechanisms.dataset import GraphDataset
+from crystalcli.mechanisms.devices import choose_device
+from crystalcli.mechanisms.ensemble import Ensemble
+from crystalcli.mechanisms.hull import Phase
+from crystalcli.mechanisms.run_folder import RunFolder, point_latest, sha256
+from crystalcli.mechanisms.screening import Candidate, decide
+from crystalcli.mechanisms.stopping import Stop
+from crystalcli.vocabulary.errors import CrystalError, Exit, UsageError
+from crystalcli.vocabulary.thresholds import Threshold
+from crystalcli.workflows import screening_output as output
+from crystalcli.workflows import training_series
+from crystalcli.workflows.screening_data import Pool, gathered, per_atom_energy
+from crystalcli.workflows.screening_plan import ScreeningPlan
+from crystalcli.workflows.training_plan import Listener
+from crystalcli.workflows.training_series import Series
+
+FAR = 3.0
+"""A prediction this many σ outside the energies of the training is flagged."""
+
+
+@dataclass(frozen=True)
+class ScreeningReport:
+    """What came out.
+
+    Args:
+        folder: of the run. data: what report.json holds.
+    """
+
+    folder: Path
+    data: Mapping[str, Any]
+
+
+def run(plan: ScreeningPlan, listener: Listener | None = None, stop: Stop | None = None) -> ScreeningReport:
+    """Screen all candidates.
+
+    Raises:
+        UsageError: nothing to train on or to screen, a threshold that cannot be read, or labels that are no formation
+            energies; before anything is written. Stopped: while training; resumed by the same command.
+    """
+    listener, stop = listener or Listener(), stop or Stop()
+    threshold = Threshold.parse(plan.threshold)
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    split = None if plan.model else _labelled_and_not(plan, listener)
+    facts = {"command": "screen", "plan": plan.to_json(), "inputs": _hashes(plan)}
+    folder = RunFolder.create(Path(plan.output), overwrite=plan.overwrite, facts=facts, config=plan.config)
+    try:
+        path = Path(plan.model) if plan.model else _train(plan, folder, listener, stop)
+        report = _screen(plan, threshold, path, split, folder, listener)
+    except BaseException as problem:
+        folder.log(f"{type(problem).__name__}: {problem}")
+        code = problem.exit_code if isinstance(problem, CrystalError) else Exit.BUG
+        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else code, [])
+        raise
+    folder.finish(report.data["exit_code"], [p.name for p in folder.path.iterdir() if p.is_file()])
+    if plan.latest:
+        point_latest(folder.path)
+    return report
+
+
+def _labelled_and_not(plan: ScreeningPlan, listener: Listener) -> tuple[GraphDataset, str]:
+    """The cache whose labelled part trains and whose rest is screened, and the label.
+
+    Raises:
+        UsageError: nothing or everything is labelled; says what to do.
+    """
+    path = Path(plan.candidates[0])
+    data = GraphDataset.open([Path(p) for p in plan.candidates])
+    if not data.columns:
+        raise UsageError(
+            "has no labels to train on: give a trained model with --model, or build the cache from a table in which "
+            "some structures have formation energies",
+            path=path,
+        )
+    if not plan.target and len(data.columns) > 1:
+        raise UsageError(f"has several labels; choose with --target: {', '.join(sorted(data.columns))}", path=path)
+    name = plan.target or next(iter(data.columns))
+    if name not in data.columns:
+        raise UsageError(f"has no label '{name}'; it has {', '.join(sorted(data.columns))}", path=path)
+    note = per_atom_energy(data.columns[name].quantity)
+    if note:
+        listener.say(note)
+    known = int(data.columns[name].mask.sum())
+    if known == len(data):
+        raise UsageError(
+            f"all {known} structures have a label '{name}': there is nothing to screen. Train with crystal train "
+            "--ensemble, then crystal screen NEW --model RUN; or leave the labels of candidates empty",
+            path=path,
+        )
+    if known < 10:
+        raise UsageError(f"{known} structures with a label '{name}' are too few to train on", path=path)
+    listener.say(f"{known} structures with '{name}' train, {len(data) - known} without are candidates")
+    return data, name
+
+
+def _train(plan: ScreeningPlan, folder: RunFolder, listener: Listener, stop: Stop) -> Path:
+    assert plan.training is not None  # the command makes it where no model is given
+    path = folder.path / "model"
+    training = replace(plan.training, caches=plan.candidates, output=str(path), latest=False)
+    return training_series.run(training, Series(plan.ensemble, ensemble=True), listener, stop).folder
+
+
+def _screen(
+    plan: ScreeningPlan,
+    threshold: Threshold,
+    path: Path,
+    split: tuple[GraphDataset, str] | None,
+    folder: RunFolder,
+    listener: Listener,
+) -> ScreeningReport:
+    file = path / "model.safetensors" if path.is_dir() else path
+    model, provenance = model_file.load(file)
+    quantity = model.spec.targets[0]
+    note = per_atom_energy(quantity)
+    references: list[Phase] = []
+    if split is None:
+        if note:
+            listener.say(note)
+        candidates = gathered(plan.candidates, model.spec, "", folder.path / "candidates.h5", listener, required=False)
+    else:
+        everything, mask = _with_energies(*split)
+        references += everything.phases()
+        rest = np.flatnonzero(~mask)
+        candidates = Pool(everything.data, rest, np.full(len(rest), np.nan))
+    if plan.references:
+        where = folder.path / "references.h5"
+        known = gathered(plan.references, model.spec, plan.reference_label, where, listener, required=True)
+        references += known.phases()
+    if not isinstance(model, Ensemble):
+        listener.warn("one model alone has no sigma of its own: only an energy threshold (50meV) means something")
+        if threshold.kind == "sigma":
+            raise UsageError(f"{threshold} needs an ensemble; train with --ensemble 5, or give --threshold 50meV")
+    found = predicted(model, candidates, plan, provenance)
+    decisions = decide(found, references, threshold, robust=plan.robust)
+    elements = sorted({s for c in found for s in c.amounts})
+    listener.say(f"references: {len(references)} phases of known energy, and the elements {', '.join(elements)} at 0")
+    data = output.write(folder, candidates, found, decisions, references, threshold)
+    for line in output.lines(data):
+        listener.say(line)
+    return ScreeningReport(folder.path, data)
+
+
+def _with_energies(data: GraphDataset, name: str) -> tuple[Pool, NDArray[np.bool_]]:
+    column = data.columns[name]
+    return Pool(data, np.arange(len(data)), np.where(column.mask, column.values, np.nan)), column.mask
+
+
+@torch.no_grad()
+def predicted(
+    model: model_file.AnyModel, pool: Pool, plan: ScreeningPlan, provenance: Mapping[str, Any]
+) -> list[Candidate]:
+    """Formation energies of all candidates, with what each member says."""
+    device = choose_device(plan.device)
+    model.to(device)
+    members = model.models if isinstance(model, Ensemble) else [model]
+    name = model.spec.targets[0].name
+    constant = model.aleatoric.get(name, 0.0) if isinstance(model, Ensemble) else 0.0
+    values = []
+    for batch in evaluation.ahead(pool.data.batch, evaluation.pieces_of(pool.index, plan.batch_size)):
+        graph = batch.graph.to(device)
+        values.append(torch.stack([m(graph)[name].value for m in members], 1).cpu().numpy())
+    every = np.concatenate(values) if values else np.zeros((0, len(members)))
+    flags = _flags(model, pool, every, constant, provenance)
+    spread = every.std(1)
+    return [
+        Candidate(i, a, float(v.mean()), constant, float(s), tuple(v.tolist()) if len(members) > 1 else (), flag)
+        for i, a, v, s, flag in zip(pool.ids, pool.amounts(), every, spread, flags, strict=True)
+    ]
+
+
+def _flags(
+    model: model_file.AnyModel, pool: Pool, values: np.ndarray, constant: float, provenance: Mapping[str, Any]
+) -> list[str]:
+    """Why a prediction is an extrapolation: elements never seen, energies or spreads outside those of training."""
+    seen = set(model.spec.statistics.elements)
+    domain = provenance.get("domain", {}).get(model.spec.targets[0].name, {})
+    counts, numbers = pool.data.atom_counts(), pool.data.atomic_numbers()
+    stops = np.cumsum(counts)
+    flags = []
+    for i, value in zip(pool.index, values, strict=True):
+        said = []
+        new = {int(z) for z in numbers[stops[i] - counts[i] : stops[i]]} - seen
+        if new:
+            said.append("elements never seen: " + ", ".join(chemical_symbols[z] for z in sorted(new)))
+        sigma = float(np.hypot(constant, value.std()))
+        if domain and not domain["low"] - FAR * sigma <= value.mean() <= domain["high"] + FAR * sigma:
+            said.append("energy outside that of training")
+        if domain and value.std() > domain["epistemic"]:
+            said.append("members disagree more than on test structures")
+        flags.append("; ".join(said))
+    return flags
+
+
+def _hashes(plan: ScreeningPlan) -> dict[str, str]:
+    paths = [Path(p) for p in (*plan.candidates, *plan.references, plan.model) if p]
+    files = [p / "model.safetensors" if p.is_dir() else p for p in paths]
+    return {str(p): sha256(p) for p in files if p.is_file()}

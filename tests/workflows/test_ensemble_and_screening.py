@@ -1,0 +1,113 @@
+"""Ensembles from training to screening: members' splits, one file, a decision and a reason for every candidate."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from workflows import small_cache
+from workflows.test_training import ENERGY, StopAfter, plan
+
+from crystalcli.commands.main import run
+from crystalcli.mechanisms import model_file
+from crystalcli.mechanisms.cache import Column
+from crystalcli.mechanisms.ensemble import Ensemble
+from crystalcli.mechanisms.stopping import Stop
+from crystalcli.vocabulary.errors import Stopped, UsageError
+from crystalcli.workflows import training_series
+from crystalcli.workflows.training_plan import Listener
+from crystalcli.workflows.training_series import Series
+
+N = 42
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_cache.write(tmp_path_factory.mktemp("caches") / "graphs.h5")
+
+
+def partly_labelled(path: Path, known: int) -> Path:
+    structures = small_cache.crystals(N)
+    mask = np.arange(N) < known
+    values = np.where(mask, small_cache.energies(structures) - 1.0, np.nan)
+    return small_cache.write(path, structures=structures, columns=[Column(small_cache.ENERGY, values, mask)])
+
+
+def test_members_share_the_test_part_and_nothing_else(cache: Path, tmp_path: Path) -> None:
+    made = plan(cache, tmp_path / "e")
+    report = training_series.run(made, Series(3, ensemble=True))
+    splits = [json.loads((tmp_path / "e" / f"member-{k}" / "splits.json").read_text()) for k in range(3)]
+    assert splits[0]["test"] == splits[1]["test"] == splits[2]["test"]
+    model, provenance = model_file.load(tmp_path / "e" / "model.safetensors")
+    assert isinstance(model, Ensemble)
+    assert len(model.models) == 3
+    assert provenance["split"]["test"] == splits[0]["test"]
+    told = report.data["ensemble"][ENERGY]
+    # |mean of members − truth| ≤ mean of |member − truth|, whatever the members are
+    assert told["model"]["mae"] <= np.mean(told["members"]) + 1e-12
+    rows = [json.loads((tmp_path / "e" / f"member-{k}" / "report.json").read_text())["validation"] for k in range(3)]
+    assert model.aleatoric[ENERGY] == pytest.approx(np.sqrt(np.mean([r[ENERGY]["rmse"] ** 2 for r in rows])))
+    with (tmp_path / "e" / "predictions-test.csv").open() as file:
+        sigmas = [float(r[f"{ENERGY} sigma [eV/atom]"]) for r in csv.DictReader(file)]
+    assert min(sigmas) > model.aleatoric[ENERGY] > 0
+
+
+def test_an_ensemble_stopped_on_the_way_has_the_same_bytes(cache: Path, tmp_path: Path) -> None:
+    training_series.run(plan(cache, tmp_path / "whole"), Series(2, ensemble=True))
+    with pytest.raises(Stopped):
+        training_series.run(plan(cache, tmp_path / "broken"), Series(2, ensemble=True), Listener(), StopAfter(20))
+    training_series.resume(tmp_path / "broken", {}, Listener(), Stop())
+    whole, broken = ((tmp_path / n / "model.safetensors").read_bytes() for n in ("whole", "broken"))
+    assert whole == broken
+
+
+def test_an_ensemble_of_one_is_none(cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="two members or more"):
+        training_series.run(plan(cache, tmp_path / "e"), Series(1, ensemble=True))
+
+
+def test_the_line_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """``crystal screen --ensemble 2 --threshold 2sigma`` in a folder with a partly labelled cache."""
+    partly_labelled(tmp_path / "graphs.h5", 30)
+    monkeypatch.chdir(tmp_path)
+    assert run(["screen", "--ensemble", "2", "--threshold", "2sigma", "--epochs", "2", "--threads", "1"]) == 0
+    said = capfd.readouterr().out
+    assert "30 structures with 'energy_per_atom' train, 12 without are candidates" in said
+    folder = tmp_path / "runs" / "latest"
+    with (folder / "screening.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12
+    assert all(r["reason"] and r["decision"] in ("keep", "remove") for r in rows)
+    survivors = (folder / "survivors.txt").read_text().splitlines()
+    assert survivors == [r["id"] for r in rows if r["decision"] == "keep"]
+    heights = [float(r["E_hull [eV/atom]"]) for r in rows]
+    assert heights == sorted(heights)
+    assert all(
+        float(r["sigma [eV/atom]"])
+        == pytest.approx(np.hypot(float(r["sigma_a [eV/atom]"]), float(r["sigma_e [eV/atom]"])), abs=2e-6)
+        for r in rows
+    )
+    report = json.loads((folder / "report.json").read_text())
+    assert report["kept"] + report["removed"] == 12
+    assert report["references"] == 30
+    # the trained ensemble screens again, in one go, a cache whose true energies are known
+    small_cache.write(tmp_path / "all.h5")
+    again = ["screen", "all.h5", "--model", "runs/latest/model", "--threshold", "50meV", "-o", "again", "--json"]
+    assert run(again) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["candidates"] == N
+    assert found["stability"]["n"] == N
+
+
+def test_nothing_or_everything_labelled_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    small_cache.write(tmp_path / "graphs.h5")
+    assert run(["screen", "--ensemble", "5", "--threshold", "2sigma"]) == 2
+    assert "all 42 structures have a label 'energy_per_atom': there is nothing to screen" in capfd.readouterr().err
+    small_cache.write(tmp_path / "none.h5", columns=[])
+    assert run(["screen", "none.h5"]) == 2
+    assert "has no labels to train on" in capfd.readouterr().err
+    assert run(["screen", "graphs.h5", "--threshold", "2"]) == 2
+    assert "write 2sigma" in capfd.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -21,10 +21,12 @@ def predict(
     model: Annotated[Path, typer.Argument(help="model file, or the folder of the run that made it (runs/latest)")],
     inputs: Annotated[list[str], typer.Argument(help="files, folders, quoted globs, lists or graph caches")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="file.csv, .jsonl or .extxyz; default CSV on stdout")
+        Path | None,
+        typer.Option("-o", "--output", help="file.csv, .jsonl, .extxyz, .json or .magmom; default CSV on stdout"),
     ] = None,
     format: Annotated[
-        Literal["", "csv", "jsonl", "extxyz"], typer.Option("--format", help="default by the output's ending")
+        Literal["", "csv", "jsonl", "extxyz", "pymatgen", "magmom"],
+        typer.Option("--format", help="default by the output's ending; pymatgen: JSON; magmom: lines for an INCAR"),
     ] = "",
     labels: Annotated[
         list[str] | None, typer.Option(help="label to compare with: [TARGET=]KEY[/atom|*atoms]; default TARGET")
@@ -32,6 +34,12 @@ def predict(
     allow_unseen_elements: Annotated[
         bool, typer.Option("--allow-unseen-elements", help="predict structures with elements training never saw")
     ] = False,
+    latent: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write what the network makes of every site: file.npz")
+    ] = None,
+    similar: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="list for every site those of this --latent file most like it")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="structures at a time", min=1)] = 64,
     device: Device = "auto",
     threads: Threads = 0,
@@ -54,6 +62,8 @@ def predict(
         device=device,
         threads=threads,
         overwrite=overwrite,
+        latent=latent,
+        similar=similar,
     )
     face = PredictionFace(Face(json=json, quiet=quiet), wish)
     raise typer.Exit(face.describe() if dry_run else face.run())

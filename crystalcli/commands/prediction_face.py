@@ -15,10 +15,12 @@ from crystalcli.mechanisms.devices import choose_device
 from crystalcli.mechanisms.display import shown
 from crystalcli.mechanisms.inputs import expand
 from crystalcli.mechanisms.label_requests import parse
+from crystalcli.mechanisms.latent import Latents
 from crystalcli.mechanisms.reading import Failure
-from crystalcli.vocabulary.errors import Exit, NothingUsable
+from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
 from crystalcli.workflows.prediction import Predictor, Row
 from crystalcli.workflows.prediction_output import Compared, Writer, failure_line, format_of, opened
+from crystalcli.workflows.prediction_sites import similar_table
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class PredictionWish:
     device: str
     threads: int
     overwrite: bool
+    latent: Path | None = None
+    similar: Path | None = None
 
 
 class PredictionFace:
@@ -54,12 +58,19 @@ class PredictionFace:
         self.kind = format_of(wish.output, wish.format)
         if wish.output is not None:
             files.refuse_to_overwrite(wish.output, wish.overwrite)
+        if wish.latent is not None:
+            files.refuse_to_overwrite(wish.latent, wish.overwrite)
+        if wish.similar is not None and wish.output is None:
+            raise UsageError("--similar needs an output file, beside which its table is written: -o FILE")
+        self.among = None if wish.similar is None else Latents.load(wish.similar)
+        self.vectors: list[tuple[str, Any, Any]] = []
         self.predictor = Predictor(
             wish.model,
             device=choose_device(wish.device),
             batch_size=wish.batch_size,
             allow_unseen=wish.allow_unseen,
             labels=parse(wish.labels) or (),
+            latent=wish.latent is not None or wish.similar is not None,
             warn=face.warn,
         )
         self.compared = [Compared(q) for q in self.predictor.quantities]
@@ -80,6 +91,7 @@ class PredictionFace:
         objects: list[dict[str, Any]] = []
         n = self._stream(failures, objects)
         beside = self._write_failures(failures)
+        self._write_latents()
         report = self._report(n, failures)
         code = Exit.SOME_FAILED if failures else Exit.OK
         if n == 0:
@@ -106,6 +118,8 @@ class PredictionFace:
                     objects.append(writer.object(item))
                 else:
                     write(writer.text(item))
+            if not keep:
+                write(writer.end())
             if n == 0 and self.wish.output is not None:
                 raise NothingUsable(f"none of {len(failures)} structures could be predicted")
         return n
@@ -113,6 +127,21 @@ class PredictionFace:
     def _take(self, row: Row) -> None:
         for c in self.compared:
             c.add(row)
+        if row.latent is not None:
+            self.vectors.append((row.id, row.atoms.numbers, row.latent))
+
+    def _write_latents(self) -> None:
+        """The vectors of the sites, and the sites that look alike."""
+        if not self.vectors:
+            return
+        found = Latents.joined(self.vectors)
+        if self.wish.latent is not None:
+            found.save(self.wish.latent)
+            self.talk.say(f"{len(found.vectors)} vectors of {found.vectors.shape[1]} numbers -> {self.wish.latent}")
+        if self.among is not None and self.wish.output is not None:
+            path = self.wish.output.with_name(f"{self.wish.output.stem}-similar.csv")
+            files.write_text(path, similar_table(found, self.among))
+            self.talk.say(f"similar sites -> {path}")
 
     def _write_failures(self, failures: list[Failure]) -> str:
         if not failures or self.wish.output is None:
@@ -128,7 +157,7 @@ class PredictionFace:
             if errors is None:
                 continue
             q = c.shown_as
-            found[q.name] = {"unit": q.unit, **errors.to_json()}
+            found[q.name] = {"unit": q.unit, **errors.to_json(), **c.more()}
             if isinstance(errors, metrics.Errors):
                 said = (
                     f"MAE {shown(errors.mae, q)}, RMSE {shown(errors.rmse, q)}, max error {shown(errors.max_error, q)}"
@@ -142,6 +171,10 @@ class PredictionFace:
                 path = self.wish.output.with_name(f"{self.wish.output.stem}-{kind}-{c.quantity.name}.png")
                 c.draw(path, f"{self.predictor.path}")
                 self.talk.say(f"{kind} plot -> {path}")
+                for path in c.draw_elements(
+                    self.wish.output.parent, f"{self.wish.output.stem}-", f"{self.predictor.path}"
+                ):
+                    self.talk.say(f"plot by element -> {path}")
         return {
             "model": str(self.predictor.path),
             "output": None if self.wish.output is None else str(self.wish.output),

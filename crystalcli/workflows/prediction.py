@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import torch
 from ase.data import chemical_symbols
+from numpy.typing import NDArray
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Featurizer
@@ -22,6 +23,8 @@ from crystalcli.mechanisms.cache import FORMAT, GraphCache, GraphRecipe
 from crystalcli.mechanisms.dataset import GraphDataset
 from crystalcli.mechanisms.inputs import expand
 from crystalcli.mechanisms.label_requests import LabelRequest
+from crystalcli.mechanisms.latent import latent_vectors
+from crystalcli.mechanisms.model import CrystalModel
 from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.mechanisms.reading import Failure
 from crystalcli.nouns.graph import CrystalGraph, collate
@@ -45,6 +48,7 @@ class Row:
         values: by target: a number, (n_atoms,) numbers, or (C,) probabilities.
         sigmas: by target, where the model gives them.
         labels: by target, where the input has them.
+        latent: (n_atoms, H) vectors of the sites, where asked for.
     """
 
     id: str
@@ -53,6 +57,7 @@ class Row:
     values: Mapping[str, Any]
     sigmas: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
+    latent: NDArray[np.float32] | None = None
 
 
 class Predictor:
@@ -64,6 +69,7 @@ class Predictor:
         batch_size: structures in a batch, at most.
         allow_unseen: predict structures with elements that training never saw, too.
         labels: where to find labels in the inputs, by :class:`LabelRequest`; default the targets' own names.
+        latent: give the vectors of the sites, too.
         warn: told of what a careful user wants to know.
 
     Raises:
@@ -78,12 +84,18 @@ class Predictor:
         batch_size: int = 64,
         allow_unseen: bool = False,
         labels: Sequence[LabelRequest] = (),
+        latent: bool = False,
         warn: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.path = path / "model.safetensors" if path.is_dir() else path
         if not self.path.exists():
-            raise UsageError("no such model", path=self.path)
+            inside = sorted(p.parent.name for p in path.glob("*/model.safetensors")) if path.is_dir() else []
+            cure = f"; there are several in it: {', '.join(inside)}" if inside else ""
+            raise UsageError(f"no such model{cure}", path=self.path)
         self.model, self.provenance = model_file.load(self.path)
+        self.latent = latent
+        if latent and not isinstance(self.model, CrystalModel):
+            raise UsageError("is an ensemble, which has no latent vectors; take one of its members", path=self.path)
         self.model.to(device)
         self.device, self.batch_size, self.allow_unseen = torch.device(device), batch_size, allow_unseen
         self.warn = warn
@@ -196,6 +208,7 @@ class Predictor:
     def _batch(self, items: Sequence[Known]) -> Iterator[Row | Failure]:
         graph: CrystalGraph = collate([i.graph for i in items]).to(self.device)
         predictions = {n: pieces(p, graph) for n, p in self.model(graph, self._zeroth(graph)).items()}
+        vectors = self._latent(graph) if self.latent else [None] * len(items)
         for k, item in enumerate(items):
             values = {n: v[k] for n, (v, _) in predictions.items()}
             bad = [n for n, v in values.items() if not np.isfinite(v).all()]
@@ -203,7 +216,11 @@ class Predictor:
                 yield Failure(item.source, item.id, "predict", "not-finite", f"the predicted {bad[0]} is not a number")
             else:
                 sigmas = {n: s[k] for n, (_, s) in predictions.items() if s is not None}
-                yield Row(item.id, item.source, item.atoms, values, sigmas, item.labels)
+                yield Row(item.id, item.source, item.atoms, values, sigmas, item.labels, vectors[k])
+
+    def _latent(self, graph: CrystalGraph) -> list[NDArray[np.float32] | None]:
+        vectors = latent_vectors(cast(CrystalModel, self.model), graph).cpu().numpy().astype(np.float32)
+        return list(np.split(vectors, np.cumsum(graph.atom_counts.cpu().numpy())[:-1]))
 
     def _zeroth(self, graph: CrystalGraph) -> dict[str, torch.Tensor]:
         """Values of the baselines; counts the structures with distances that training never had."""

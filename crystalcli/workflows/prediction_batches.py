@@ -53,8 +53,10 @@ def from_cache(data: GraphDataset, index: NDArray[np.int64], columns: Sequence[s
         for name in columns:
             label = batch.labels[name]
             span = slice(a, b) if data.columns[name].quantity.level == "site" else slice(k, k + 1)
-            if bool(label.mask[span].all()):
+            if bool(label.mask[span].any()):
                 value = label.value[span].numpy()
+                missing = ~label.mask[span].numpy()
+                value = np.where(missing.reshape(-1, *[1] * (value.ndim - 1)), np.nan, value)
                 labels[name] = value if data.columns[name].quantity.level == "site" else float(value[0])
         yield Known(data.ids[i], sources[i], made, graph, labels)
 

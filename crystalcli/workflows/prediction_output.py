@@ -11,14 +11,22 @@ from typing import IO, Any
 
 import numpy as np
 
-from crystalcli.mechanisms import files, metrics, plots
+from crystalcli.mechanisms import files, metrics, plots, site_errors, site_plots
 from crystalcli.mechanisms.reading import Failure
 from crystalcli.mechanisms.tables import csv_line, json_line
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.prediction import Row
+from crystalcli.workflows.prediction_sites import magmom_line, moment_of, pymatgen_structure
 
-ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".extxyz": "extxyz", ".xyz": "extxyz"}
+ENDINGS = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".extxyz": "extxyz",
+    ".xyz": "extxyz",
+    ".json": "pymatgen",
+    ".magmom": "magmom",
+}
 
 
 def format_of(output: Path | None, wish: str) -> str:
@@ -41,17 +49,31 @@ class Writer:
     """Turns rows into text of one format; every text is whole lines.
 
     Args:
-        kind: csv, jsonl or extxyz.
+        kind: csv, jsonl, extxyz, pymatgen (a JSON list of structures) or magmom (lines for an INCAR).
         quantities: what the model predicts.
+
+    Raises:
+        UsageError: no moments to make MAGMOM lines of.
     """
 
     def __init__(self, kind: str, quantities: Sequence[Quantity]) -> None:
         self.kind, self.quantities = kind, quantities
         self.sites = any(q.level == "site" for q in quantities)
         self.sigma: bool | None = None
+        self.n = 0
+        self.moment = moment_of(quantities) if kind == "magmom" else None
+
+    def end(self) -> str:
+        """What comes after the last structure."""
+        return "" if self.kind != "pymatgen" else "\n]\n" if self.n else "[]\n"
 
     def text(self, row: Row) -> str:
         """The lines of one structure, after the header if it is the first."""
+        self.n += 1
+        if self.moment is not None:
+            return magmom_line(row, self.moment)
+        if self.kind == "pymatgen":
+            return ("[\n" if self.n == 1 else ",\n") + json_line(pymatgen_structure(row, self.quantities)).rstrip("\n")
         if self.kind == "jsonl":
             return json_line(self.object(row))
         if self.kind == "extxyz":
@@ -118,6 +140,8 @@ class Writer:
                 atoms.info[unit] = q.unit
             if q.name in row.sigmas and q.level != "site":
                 atoms.info[f"predicted_{q.name}_sigma"] = row.sigmas[q.name]
+            elif q.name in row.sigmas:
+                atoms.set_array(f"predicted_{q.name}_sigma", np.asarray(row.sigmas[q.name]))
         text = io.StringIO()
         ase.io.write(text, atoms, format="extxyz")
         return text.getvalue()
@@ -152,6 +176,8 @@ class Compared:
     quantity: Quantity
     value: list[Any] = field(default_factory=list)
     true: list[float] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    mae_of_crystals: list[float] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
         """Take in one row if it has a label."""
@@ -167,6 +193,14 @@ class Compared:
         known = np.isfinite(true)
         self.value.extend(value[known] / size)
         self.true.extend(true[known] / size)
+        if self.by_element:
+            self.numbers.extend(row.atoms.numbers[known].tolist())
+            self.mae_of_crystals += [float(np.abs(value - true)[known].mean())] if known.any() else []
+
+    @property
+    def by_element(self) -> bool:
+        """Whether errors can be told by element: one number per site."""
+        return self.quantity.level == "site" and not self.quantity.shape and not self.quantity.classes
 
     @property
     def shown_as(self) -> Quantity:
@@ -189,6 +223,23 @@ class Compared:
             true = np.asarray(self.true)
             value = np.asarray(self.value, dtype=np.float64)
             plots.parity(path, self.shown_as, true, value, mae=found.mae, title=title)
+
+    def more(self) -> dict[str, Any]:
+        """Errors of site values by crystal and by element, for JSON; empty for others."""
+        if not self.by_element or not self.true:
+            return {}
+        numbers, true, value = np.array(self.numbers), np.array(self.true), np.array(self.value, dtype=np.float64)
+        rows = site_errors.by_element(numbers, value, true, np.ones(len(true), dtype=np.bool_), frozenset(self.numbers))
+        for row in rows.values():
+            del row["in_training"]
+        return {"macro_mae": float(np.mean(self.mae_of_crystals)), "by_element": rows}
+
+    def draw_elements(self, folder: Path, stem: str, title: str) -> Sequence[Path]:
+        """Draw site values element by element; the paths, none for others."""
+        if not self.by_element or not self.true:
+            return []
+        sites = (np.array(self.numbers), np.array(self.true), np.array(self.value, dtype=np.float64))
+        return site_plots.draw(folder, stem, self.quantity, sites, title=title)
 
 
 def failure_line(failure: Failure) -> str:

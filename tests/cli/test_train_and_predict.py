@@ -195,3 +195,33 @@ def test_seeds_and_another_architecture_in_one_line(folder: Path) -> None:
     assert again["test"] == before["test"]
     shown = crystal("train", "--seeds", "3", "--dry-run", "-o", "none", *SMALL, cwd=folder)
     assert "runs: seed-0, seed-1, seed-2" in shown.stdout
+
+
+def test_sites_from_end_to_end(tmp_path: Path) -> None:
+    """Labels of atoms in a file, and every output of their predictions, with the typed lines of docs/per-site.md."""
+    import ase.io
+    import numpy as np
+
+    for name, seed in (("labelled", 1), ("new", 2)):
+        structures = small_cache.crystals(30, seed=seed)
+        for atoms in structures:
+            moments = atoms.numbers / 10.0
+            moments[0] = np.nan if atoms.get_volume() < 20 else moments[0]
+            atoms.set_array("moment", moments)
+        ase.io.write(tmp_path / f"{name}.extxyz", structures)
+    crystal("build-graphs", "labelled.extxyz", "--targets", "moment:µB", cwd=tmp_path)
+    line = ("train", "--arch", "cgcnn", "--head", "site", "--positive", "--epochs", "2", "-o", "run", *SMALL)
+    done = crystal(*line, cwd=tmp_path)
+    assert "moment by element (µB)" in done.stdout
+    line = ("predict", "run", "new.extxyz", "-o", "values.csv", "--latent", "seen.npz", "--json")
+    done = crystal(*line, cwd=tmp_path)
+    report = json.loads(done.stdout)
+    assert report["errors"]["moment"]["macro_mae"] > 0
+    assert {"K", "Br", "Na"} <= set(report["errors"]["moment"]["by_element"])
+    assert (tmp_path / "values-distribution-moment.png").exists()
+    crystal("predict", "run", "new.extxyz", "-o", "values.magmom", "--similar", "seen.npz", "-q", cwd=tmp_path)
+    assert (tmp_path / "values.magmom").read_text().count("MAGMOM = ") == 30
+    first = next(csv.DictReader((tmp_path / "values-similar.csv").read_text().splitlines()))
+    assert (first["rank"], first["distance"], first["similar id"]) == ("1", "0", first["id"])
+    wrong = crystal("predict", "run", "new.extxyz", "--similar", "seen.npz", cwd=tmp_path, code=2)
+    assert "-o FILE" in wrong.stderr

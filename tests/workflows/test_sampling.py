@@ -11,12 +11,12 @@ import torch
 from ase.constraints import FixAtoms
 
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.mechanisms import potentials
+from crystalcli.mechanisms import files, potentials
 from crystalcli.mechanisms.stopping import Stop
 from crystalcli.mechanisms.velocities import maxwell_boltzmann
 from crystalcli.nouns.systems import Systems, per_structure, temperature
 from crystalcli.testing.springs import Springs
-from crystalcli.vocabulary.errors import Exit, InputError, NothingUsable, Stopped, UsageError
+from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, InputError, NothingUsable, Stopped, UsageError
 from crystalcli.workflows import sampling
 from crystalcli.workflows.sampling_plan import SamplingPlan
 from crystalcli.workflows.training_plan import Listener
@@ -175,6 +175,29 @@ def test_sealed_chunks(world, monkeypatch) -> None:
     sampling.resume(folder / "many", {}, listener, Stop())
     one, many = results(folder / "one"), results(folder / "many")
     assert all(one[n] == many[n] for n in one if not n.startswith("state"))
+
+
+@pytest.mark.parametrize("good", [1, 4, 9, 14])
+def test_a_full_disk_loses_nothing_that_was_kept(world, monkeypatch, good) -> None:
+    """Writing fails after some files and goes on failing; with room again the run goes on to the same bytes."""
+    folder, _ = world
+    listener, _ = quiet()
+    monkeypatch.setattr("crystalcli.workflows.sampling_plan.CHUNK_FRAMES", 2)
+    sampling.run(plan(folder, "whole", checkpoint_every=0.0), listener)
+    write, left = files.write_bytes, [3 + good]
+
+    def full(path, data):
+        left[0] -= 1
+        if left[0] < 0:
+            raise EnvironmentProblem("cannot write: No space left on device", path=path)
+        write(path, data)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(files, "write_bytes", full)
+        with pytest.raises(EnvironmentProblem, match="No space"):
+            sampling.run(plan(folder, "cut", checkpoint_every=0.0), listener)
+    sampling.resume(folder / "cut", {}, listener, Stop())
+    assert results(folder / "cut") == results(folder / "whole")
 
 
 @pytest.mark.parametrize("harm", ["truncate", "remove"])

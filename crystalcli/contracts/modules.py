@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,27 +27,42 @@ class DistinctRows:
     counts: Tensor
 
 
+@dataclass(frozen=True)
+class Distances:
+    """Lengths of the edges of a graph that holds all of them within a cutoff.
+
+    Args:
+        lengths: (E,), Å; part of the computation that derives forces. cutoff: Å.
+    """
+
+    lengths: Tensor
+    cutoff: float
+
+
 class Features:
     """Features of a graph.
 
     Args:
         nodes: (N, D).
-        edges: (E, K), or none.
+        edges: (E, K), a function that makes them when they are asked for, or none.
         envelope: (E,) smooth cutoff f_c(r) in 0 … 1 that every message must be multiplied with, or none. An
             architecture that honours it gives outputs that do not jump when an edge comes or goes.
         distinct: the edges without repetition, where the featurizer knows; ``edges`` is written out when asked for.
         kinds: (N,) int64, where the featurizer knows: atoms with one number have the same row in ``nodes``.
+        distances: of all edges within a cutoff, where the featurizer has them.
     """
 
     def __init__(
         self,
         nodes: Tensor,
-        edges: Tensor | None = None,
+        edges: Tensor | Callable[[], Tensor] | None = None,
         envelope: Tensor | None = None,
         distinct: DistinctRows | None = None,
         kinds: Tensor | None = None,
+        distances: Distances | None = None,
     ) -> None:
         self.nodes, self.envelope, self.distinct, self.kinds = nodes, envelope, distinct, kinds
+        self.distances = distances
         self._edges = edges
 
     @property
@@ -55,6 +70,8 @@ class Features:
         """Edge features (E, K), or none."""
         if self._edges is None and self.distinct is not None:
             self._edges = self.distinct.rows.index_select(0, self.distinct.index)
+        if callable(self._edges):
+            self._edges = self._edges()
         return self._edges
 
 

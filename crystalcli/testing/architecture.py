@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.modules import Features
+from crystalcli.contracts.modules import Distances, Features
 from crystalcli.contracts.nn.basis import GaussianBasis
 from crystalcli.contracts.nn.envelopes import polynomial
 from crystalcli.contracts.records import Architecture, Statistics
@@ -34,7 +34,8 @@ class PlainFeatures(nn.Module):
         """Features of a batch."""
         lengths = edge_lengths(graph)
         rows = self.rows.index_select(0, graph.atomic_numbers).to(lengths.dtype)
-        return Features(rows, self.basis(lengths), polynomial(lengths / self.cutoff))
+        envelope = polynomial(lengths / self.cutoff)
+        return Features(rows, self.basis(lengths), envelope, distances=Distances(lengths, self.cutoff))
 
 
 class ArchitectureContract:

@@ -41,6 +41,7 @@ class Trainer:
         self.plan, self.prepared, self.folder, self.listener, self.stop = plan, prepared, folder, listener, stop
         self.model = prepared.model
         self.optimizer = make_optimizer(self.model, plan.recipe, plan.momentum)
+        self.weights = [p for p in self.model.parameters() if p.requires_grad]
         self.ema = AveragedModel(self.model, plan.recipe.ema) if plan.recipe.ema > 0 else None
         per_epoch = len(self._pieces(0))
         self.schedule = Schedule(
@@ -116,7 +117,7 @@ class Trainer:
         if not np.isfinite(value):
             self._fail(batch, "loss")
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss, inputs=self.weights)  # and not to positions, the leaves of forces
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), plan.recipe.clip or float("inf"))
         if not torch.isfinite(norm):
             self._fail(batch, "gradient")

@@ -1,6 +1,6 @@
 """CGCNN and LCGCN as parts; loads no torch.
 
-Featurizers ``cgcnn`` and ``radius``, architectures ``cgcnn`` and ``lcgcn``, head ``crystal``.
+Featurizers ``cgcnn`` and ``radius``, architectures ``cgcnn``, ``lcgcn`` and ``lcgcn-ff``, head ``crystal``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from crystal_cgcnn.options import (
     CrystalHeadOptions,
     EmbedOptions,
     KnnOptions,
+    LcgcnFfOptions,
     LcgcnOptions,
     RadiusEmbedOptions,
     RadiusOptions,
@@ -63,6 +64,17 @@ def _convolutions(options: CgcnnOptions, node_dim: int, edge_dim: int, statistic
     from crystal_cgcnn.architecture import ConvolutionStack
 
     return ConvolutionStack(node_dim, edge_dim, options, statistics)
+
+
+def _force_field(
+    options: LcgcnFfOptions,
+    node_dim: int,
+    edge_dim: int,  # noqa: ARG001
+    statistics: Statistics,
+) -> ArchitectureModule:
+    from crystal_cgcnn.force_field import ForceField
+
+    return ForceField(node_dim, options, statistics)
 
 
 def _head(
@@ -118,6 +130,20 @@ LCGCN = Architecture(
     references=(LCGCN_PAPER,),
 )
 
+LCGCN_FF = Architecture(
+    name="lcgcn-ff",
+    summary="smooth crystal graph convolutions and a fine pair term, for energies, forces and stress",
+    options=LcgcnFfOptions,
+    build=_force_field,
+    featurizer="radius",
+    head="energy",
+    partner_options={"radius": {"cutoff": 4.5}},
+    recipe=Recipe(loss="mse", optimizer="adam", lr=0.007, batch_size=4, epochs=60, schedule="one-cycle", ema=0.99),
+    requires=frozenset({"smooth-cutoff"}),
+    provides=frozenset({"nodes"}),
+    references=(LCGCN_PAPER,),
+)
+
 CRYSTAL = Head(
     name="crystal",
     summary="one value per crystal: pooling, then fully connected layers",
@@ -131,4 +157,4 @@ CRYSTAL = Head(
 @hookimpl
 def crystal_parts() -> Sequence[Part]:
     """Offer the parts of this package."""
-    return [NEAREST, RADIUS, CGCNN, LCGCN, CRYSTAL]
+    return [NEAREST, RADIUS, CGCNN, LCGCN, LCGCN_FF, CRYSTAL]

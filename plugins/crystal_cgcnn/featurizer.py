@@ -6,7 +6,7 @@ from torch import nn
 
 from crystal_cgcnn.elements import element_features
 from crystal_cgcnn.options import EmbedOptions, KnnOptions, RadiusEmbedOptions, RadiusOptions
-from crystalcli.contracts.modules import Features
+from crystalcli.contracts.modules import Distances, Features
 from crystalcli.contracts.nn.basis import GaussianBasis, distinct_rows
 from crystalcli.contracts.nn.envelopes import cosine, polynomial
 from crystalcli.nouns.graph import CrystalGraph, edge_lengths
@@ -43,4 +43,9 @@ class RadiusFeatures(nn.Module):
     def forward(self, graph: CrystalGraph) -> Features:
         """Features of a batch."""
         lengths = edge_lengths(graph)
-        return Features(self.elements(graph.atomic_numbers), self.basis(lengths), self.envelope(lengths / self.cutoff))
+        return Features(
+            self.elements(graph.atomic_numbers),
+            lambda: self.basis(lengths),
+            self.envelope(lengths / self.cutoff),
+            distances=Distances(lengths, self.cutoff),
+        )

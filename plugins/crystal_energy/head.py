@@ -17,6 +17,9 @@ from crystalcli.vocabulary.quantities import Quantity
 
 ENERGY = Quantity("energy", "eV", extensive=True)
 ENERGIES = Quantity("energies", "eV", "site")
+FORCE_LENGTH = 0.03
+"""Å: beside forces, an error of the energy per atom counts against the root mean square force times this. The deviation
+of the energies themselves says nothing of it: it is a few meV along a trajectory, half an eV among strained cells."""
 
 
 class EnergyHead(nn.Module):
@@ -47,6 +50,8 @@ class EnergyHead(nn.Module):
         )
         self.weights = {n: w for n, w in weights if n in self.targets}
         self.units = {n: statistics.target_scale.get(n, 1.0) for n in self.weights}
+        if "forces" in self.units:
+            self.units["energy"] = self.units["forces"] * FORCE_LENGTH
         layers: list[nn.Module] = []
         width = dim
         for _ in range(options.n_hidden if options.hidden else 0):

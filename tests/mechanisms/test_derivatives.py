@@ -86,7 +86,7 @@ def test_missing_labels_of_each_kind_do_not_count_and_gradients_reach_all_weight
     found, loss = model.loss(graph, truth, "mse")
     energies, forces, stress = (found[q.name].value for q in ALL)
     by_hand = (
-        2.0 * ((energies[0] - 1.0) / (0.2 * 5)) ** 2
+        2.0 * ((energies[0] - 1.0) / (0.03 * 0.7 * 5)) ** 2
         + 3.0 * ((forces[:2] - 0.3) / 0.7).square().mean()
         + 0.5 * stress[1].square().mean()
     )

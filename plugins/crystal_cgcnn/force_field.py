@@ -1,0 +1,127 @@
+"""Architecture ``lcgcn-ff``: gated convolutions on a radius graph and a fine additive pair term, smooth everywhere."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from crystal_cgcnn.gated_messages import gated_messages
+from crystal_cgcnn.message_plan import MessagePlan, plan_messages
+from crystal_cgcnn.options import LcgcnFfOptions
+from crystal_cgcnn.radial_splines import even_weights, radial_sums
+from crystalcli.contracts.modules import Distances, Embedding, Features
+from crystalcli.contracts.records import Statistics
+from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.vocabulary.errors import UsageError
+
+N_NUMBERS = 120
+"""Rows of a table indexed by atomic number."""
+PAIR_SIZE = 0.1
+"""Size of the pair channels, so that at the start they do not drown the rest."""
+
+
+class PairTerm(nn.Module):
+    """``s_i = Σ_e f_c(r_e) w[Z_i, Z_j](r_e)`` less its mean over atoms of the first batch; w: P splines per pair.
+
+    Deviation: not in the paper. Sums of such terms are what a ridge on histograms of distances learns. They are summed
+    over edges before any channel is made, so that their cost does not depend on P. The means, one number for
+    each neighboring element and spline, only shift the zero of the channels; without them a change of w would shift all
+    energies. Atoms of elements without weights have no pair term.
+
+    Args:
+        elements: atomic numbers with weights.
+        channels: P. intervals: of the splines between 0 and the cutoff.
+    """
+
+    index: Tensor
+    even: Tensor
+    mean: Tensor
+    seen: Tensor
+
+    def __init__(self, elements: tuple[int, ...], channels: int, intervals: int) -> None:
+        super().__init__()
+        self.intervals, self.channels = intervals, channels
+        n, k = len(elements), intervals + 3
+        index = torch.full((N_NUMBERS,), -1)
+        index[list(elements)] = torch.arange(n)
+        self.register_buffer("index", index, persistent=False)
+        self.register_buffer("even", (n**0.5 * PAIR_SIZE * even_weights(intervals)).float(), persistent=False)
+        self.register_buffer("mean", torch.zeros(n, n * k))
+        self.register_buffer("seen", torch.zeros(n, dtype=torch.bool))
+        self.weight = nn.Parameter(0.3 * torch.randn(n, n, k, channels))
+
+    def forward(self, graph: CrystalGraph, distances: Distances, envelope: Tensor) -> Tensor:
+        """The channels of every atom, (N, P)."""
+        n = len(self.seen)
+        kind = self.index.index_select(0, graph.atomic_numbers)
+        centre, neighbor = graph.edge_index
+        x, kind_j = distances.lengths / distances.cutoff, kind.index_select(0, neighbor)
+        if bool((kind < 0).any()):
+            known = (kind_j >= 0).nonzero().squeeze(1)
+            x, envelope, kind_j, centre = (t.index_select(0, known) for t in (x, envelope, kind_j, centre))
+        sums = radial_sums(x, envelope, centre * n + kind_j, graph.n_atoms * n, self.intervals).view(graph.n_atoms, -1)
+        out = sums.new_zeros(graph.n_atoms, self.channels)
+        for e in torch.unique(kind[kind >= 0]).tolist():
+            atoms = (kind == e).nonzero().squeeze(1)
+            mine = sums.index_select(0, atoms)
+            if self.training and not bool(self.seen[e]):
+                self.mean[e], self.seen[e] = mine.detach().mean(0), True
+            weight = (self.even @ self.weight[e]).view(-1, self.channels)
+            out = out.index_add(0, atoms, torch.mm(mine - self.mean[e], weight))
+        return out
+
+
+class GatedMessage(nn.Module):
+    """``v_i + n̄^(−1/2) Σ_e f_c σ(p_e) ⊙ softplus(q_e)``, ``[p, q]_e = W₁v_i + W₂v_j + c(r_e) + b``; c are splines.
+
+    S. Sanyal et al., convolution with g = softplus, times the envelope f_c. No norm, no outer activation.
+    """
+
+    def __init__(self, width: int, intervals: int, scale: float) -> None:
+        super().__init__()
+        self.width, self.scale = width, scale
+        self.ends = nn.Linear(width, 4 * width)
+        self.radial = nn.Parameter(0.6 * torch.randn(intervals + 3, 2 * width))
+
+    def forward(self, nodes: Tensor, basis: Tensor, envelope: Tensor, plan: MessagePlan) -> Tensor:
+        """Update (N, F) nodes; basis (E, K). The core enters the sums negated, which its weights learn."""
+        return nodes + self.scale * gated_messages(self.ends(nodes), basis @ self.radial, envelope, plan)
+
+
+class ForceField(nn.Module):
+    """Embedding ``v^T ⊕ s``: learned elements and pair channels, then T gated convolutions, then the channels again.
+
+    Needs distances within a smooth cutoff of the featurizer; its expanded distances are not used.
+
+    Raises:
+        UsageError: a featurizer that gives no distances.
+    """
+
+    def __init__(self, node_dim: int, options: LcgcnFfOptions, statistics: Statistics) -> None:
+        super().__init__()
+        self.embedding_dim = options.width + options.pair_channels
+        self.gate_intervals = options.gate_intervals
+        self.embed = nn.Linear(node_dim, options.width)
+        self.pairs = PairTerm(
+            statistics.elements or tuple(range(1, 119)), options.pair_channels, options.pair_intervals
+        )
+        self.join = nn.Linear(options.pair_channels, options.width, bias=False)
+        scale = max(statistics.mean_neighbors, 1.0) ** -0.5
+        self.messages = nn.ModuleList(
+            GatedMessage(options.width, options.gate_intervals, scale) for _ in range(options.n_conv)
+        )
+
+    def forward(self, graph: CrystalGraph, features: Features) -> Embedding:
+        """Embed every atom, (N, F + P)."""
+        distances, envelope = features.distances, features.envelope
+        if distances is None or envelope is None:
+            raise UsageError("architecture 'lcgcn-ff' needs distances within a smooth cutoff; use --featurizer radius")
+        channels = self.pairs(graph, distances, envelope)
+        nodes = self.embed(features.nodes) + self.join(channels)
+        if len(self.messages):
+            plan = plan_messages(graph.edge_index[0], graph.edge_index[1], graph.n_atoms)
+            x, edges = distances.lengths / distances.cutoff, torch.arange(graph.n_edges, device=envelope.device)
+            basis = radial_sums(x, torch.ones_like(envelope), edges, graph.n_edges, self.gate_intervals)
+            for message in self.messages:
+                nodes = message(nodes, basis, envelope, plan)
+        return Embedding(torch.cat([nodes, channels], 1))

@@ -18,12 +18,13 @@ from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
 OUT, GUARDS = "Output", "Guards"
+DEFAULT_STEPS = 1000
 FREE = frozenset({"resume", "threads", "device", "time_limit", "json", "quiet", "dry_run"})
 """Options that may go with ``--resume`` as one likes; all others must be those of the run's beginning."""
 
 
 def _chosen(word: Callable[[str, str | None], str | None]) -> list[Source]:
-    sampler = registry().get("sampler", word("--sampler", "nve") or "nve")
+    sampler = registry().get("sampler", word("--sampler", "nvt") or "nvt")
     found = [Source(sampler, sampler.options)]
     named = word("--potential", None)
     if named and potential_names.model_file(named) is None and ("calculator", named) in registry().parts:
@@ -44,12 +45,15 @@ def md(
         str | None,
         typer.Option(autocompletion=names("calculator"), help="model file, run folder, or name of a calculator"),
     ] = None,
-    sampler: Annotated[str, typer.Option(autocompletion=names("sampler"), help="nve, nvt, langevin, npt, …")] = "nve",
+    sampler: Annotated[str, typer.Option(autocompletion=names("sampler"), help="nve, nvt, langevin, npt, …")] = "nvt",
     temperature: Annotated[
         str,
         typer.Option(help="K; ramps and stages as 300:600 or 300@1ps,300:600@2ps,600, or FILE.toml with [[stage]]"),
     ] = "300",
-    steps: Annotated[int | None, typer.Option(help="steps in all, of a resumed run too", min=0)] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="steps in all, of a resumed run too; default 1000, or what --temperature says", min=0),
+    ] = None,
     time: Annotated[float | None, typer.Option(help="the same as a time (ps)", min=0.0)] = None,
     dt: Annotated[float, typer.Option(help="length of a step (fs)", min=1e-4, max=1000.0)] = 1.0,
     velocities: Annotated[
@@ -123,7 +127,7 @@ def md(
     if potential is None:
         known = ", ".join(registry().names("calculator"))
         raise UsageError(f"no potential; give --potential a model file, a run folder or one of {known}")
-    program = temperature_program.parse(temperature, dt=dt, steps=_steps(steps, time, dt))
+    program = temperature_program.parse(temperature, dt=dt, steps=_steps(steps, time, dt), default=DEFAULT_STEPS)
     calculator = ctx.obj.get(("calculator", potential))
     plan = SamplingPlan(
         structures=tuple(structures),

@@ -69,13 +69,14 @@ class TemperatureProgram:
         )
 
 
-def parse(text: str, *, dt: float, steps: int | None) -> TemperatureProgram:
+def parse(text: str, *, dt: float, steps: int | None, default: int | None = None) -> TemperatureProgram:
     """Read what was typed, or the ``.toml`` file it names.
 
     Args:
         text: as above.
         dt: fs.
         steps: of the whole run; none: the sum of the stages.
+        default: steps of a stage of open length where ``steps`` says nothing.
 
     Raises:
         UsageError: it makes no sense, a temperature is negative, or the stages do not fit into the run.
@@ -84,6 +85,8 @@ def parse(text: str, *, dt: float, steps: int | None) -> TemperatureProgram:
     if sum(s.steps < 0 for s in stages) > 1:
         raise UsageError("only one stage of --temperature may leave its length open; write 300:600@2ps")
     known = sum(s.steps for s in stages if s.steps >= 0)
+    if any(s.steps < 0 for s in stages) and steps is None and default is not None:
+        steps = known + default
     if any(s.steps < 0 for s in stages) and steps is None:
         raise UsageError("how long? give --steps, --time, or a length for every stage of --temperature (300:600@2ps)")
     total = known if steps is None else steps

@@ -79,7 +79,9 @@ def test_what_is_refused(folder: Path) -> None:
     assert "no potential 'lg'" in md("Ar.extxyz", "--potential", "lg", "--steps", "1", cwd=folder, code=2).stderr
     assert "no potential; give" in md("Ar.extxyz", "--steps", "1", cwd=folder, code=2).stderr
     assert "no structures" in md("--potential", "lj", "--steps", "1", cwd=folder, code=2).stderr
-    assert "how long" in md(*LJ, cwd=folder, code=2).stderr
+    assert (
+        "last 50 steps, the run only 9" in md(*LJ, "--temperature", "3@50", "--steps", "9", cwd=folder, code=2).stderr
+    )
     assert "negative" in md(*LJ, "--temperature=-5", "--steps", "1", cwd=folder, code=2).stderr
     assert "say the same" in md(*LJ, "--steps", "1", "--time", "1", cwd=folder, code=2).stderr
     assert "is not a run folder" in md("--resume", "nowhere", cwd=folder, code=2).stderr

@@ -1,0 +1,72 @@
+"""``crystal label-sites`` as a workflow: what is kept, what is masked, what fails."""
+
+from pathlib import Path
+
+import ase
+import ase.build
+import ase.io
+import numpy as np
+import pytest
+
+from crystalcli.commands.label_sites import WORDS
+from crystalcli.mechanisms.reading import read_file
+from crystalcli.mechanisms.site_labels import LABELS
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.vocabulary.errors import NothingUsable, UsageError
+from crystalcli.workflows import site_labelling
+from crystalcli.workflows.site_labelling import LabellingPlan
+
+
+def test_old_labels_stay_and_new_ones_come(tmp_path: Path) -> None:
+    structures = [ase.build.bulk("NaCl", "rocksalt", a=a) for a in (5.5, 5.7)]
+    for k, atoms in enumerate(structures):
+        atoms.info = {"energy_of_mine": -1.5 * k, "split": "train"}
+        atoms.set_array("charge_of_mine", np.array([0.9, -0.9]))
+    ase.io.write(tmp_path / "in.extxyz", [*structures, ase.build.molecule("H2O")])
+    plan = LabellingPlan(
+        (str(tmp_path / "in.extxyz"),),
+        tmp_path / "out.extxyz",
+        ("bond_valence", "ewald_potential"),
+        charges="charge_of_mine",
+        elements=("Na",),
+    )
+    (tmp_path / "bad.cif").write_text("data_x\n")
+    report = site_labelling.run(
+        LabellingPlan(
+            (str(tmp_path / "in.extxyz"), str(tmp_path / "bad.cif")),
+            plan.output,
+            plan.labels,
+            charges=plan.charges,
+            elements=plan.elements,
+        )
+    )
+    assert (report.n, report.sites) == (2, 4)
+    assert [f.stage for f in report.failures] == ["label", "read"]
+    assert "no charges 'charge_of_mine'" in report.failures[0].reason
+    assert report.labelled == {"bond_valence": 2, "ewald_potential": 2}
+    entries = [e for e in read_file(plan.output) if isinstance(e, Entry)]
+    for k, entry in enumerate(entries):
+        assert entry.labels["energy_of_mine"] == -1.5 * k
+        assert entry.tags["split"] == "train"
+        np.testing.assert_allclose(entry.labels["charge_of_mine"], [0.9, -0.9])
+        assert np.isnan(entry.labels["ewald_potential"]).tolist() == [False, True]
+        assert entry.labels["bond_valence"][0] == pytest.approx(1.0, abs=0.3)
+    with pytest.raises(UsageError, match="overwrite"):
+        site_labelling.run(LabellingPlan(plan.inputs, plan.output, ("bond_valence",)))
+
+
+def test_what_cannot_work_is_refused_first(tmp_path: Path) -> None:
+    for labels in ((), ("bond-valence",), ("frequency",)):
+        with pytest.raises(UsageError):
+            site_labelling.run(LabellingPlan(("none.cif",), tmp_path / "out.extxyz", labels))
+    ase.io.write(tmp_path / "w.extxyz", ase.build.molecule("H2O"))
+    with pytest.raises(NothingUsable):
+        site_labelling.run(LabellingPlan((str(tmp_path / "w.extxyz"),), tmp_path / "out.extxyz", ("bond_valence",)))
+    assert not (tmp_path / "out.extxyz").exists()
+
+
+def test_the_command_names_all_labels() -> None:
+    assert tuple(LABELS) == WORDS
+    assert (
+        site_labelling.units(["bond_valence", "effective_coordination"]) == "bond_valence:v.u.,effective_coordination"
+    )

@@ -18,10 +18,16 @@ from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
 SPLIT, RECIPE = "Split", "Recipe (defaults suit the architecture)"
+START = "Starting from a trained model"
+GENTLER = 0.2
+"""Share of the usual learning rate with which a trained model is trained on."""
 
 
 def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
     reg = registry()
+    origin = word("--from", None)
+    if origin:
+        return _of_model(Path(origin), word)
     arch = cast(Architecture, reg.get("architecture", word("--arch", "cgcnn") or "cgcnn"))
     head = reg.get("head", word("--head", arch.head) or arch.head)
     featurizer = cast(Featurizer, reg.get("featurizer", word("--featurizer", arch.featurizer) or arch.featurizer))
@@ -32,6 +38,26 @@ def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
         Source(head, head.options, wanted.get(head.name, {})),
     ]
     return Choice(sources, {"head": head.name, "featurizer": featurizer.name, **asdict(arch.recipe)})
+
+
+def _of_model(path: Path, word: Callable[[str, str | None], str | None]) -> Choice:
+    """The parts of a trained model: fixed, but for a new head."""
+    spec = _spec(path)
+    arch = cast(Architecture, registry().get("architecture", spec["architecture"]["name"]))
+    name = word("--head", spec["head"]["name"]) or spec["head"]["name"]
+    head = registry().get("head", name)
+    recipe = asdict(arch.recipe)
+    recipe["lr"] *= GENTLER
+    defaults = {"arch": arch.name, "head": name, "featurizer": spec["graph"]["name"], **recipe}
+    return Choice([Source(head, head.options, arch.partner_options.get(name, {}))], defaults)
+
+
+def _spec(path: Path) -> dict[str, Any]:
+    from crystalcli.mechanisms.model_head import read_head
+
+    file = path / "model.safetensors" if path.is_dir() else path
+    spec: dict[str, Any] = read_head(file)["spec"]
+    return spec
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +85,25 @@ def train(
         typer.Option("-o", "--output", help="run folder; default runs/DATE-ARCH, which runs/latest then leads to"),
     ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder")] = None,
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", help="model file, ensemble or run folder to start from", rich_help_panel=START),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(help="weights that stay as they are: architecture.embed.*", rich_help_panel=START),
+    ] = None,
+    freeze_norm: Annotated[
+        Literal["auto", "yes", "no"],
+        typer.Option(help="keep statistics of batch norms; auto: below 200 structures", rich_help_panel=START),
+    ] = "auto",
+    new_head: Annotated[
+        bool, typer.Option("--new-head", help="keep features and architecture only", rich_help_panel=START)
+    ] = False,
+    refit_normaliser: Annotated[
+        bool,
+        typer.Option("--refit-normaliser", help="means and scales of the new labels", rich_help_panel=START),
+    ] = False,
     train: Annotated[list[Path] | None, typer.Option(help="caches of the training part", rich_help_panel=SPLIT)] = None,
     val: Annotated[list[Path] | None, typer.Option(help="caches of the validation part", rich_help_panel=SPLIT)] = None,
     test: Annotated[list[Path] | None, typer.Option(help="caches of the test part", rich_help_panel=SPLIT)] = None,
@@ -81,6 +126,9 @@ def train(
     ] = "",
     folds: Annotated[int, typer.Option(help="k-fold: number of folds; 0: none", min=0, rich_help_panel=SPLIT)] = 0,
     fold: Annotated[int, typer.Option(help="k-fold: the test fold, from 0", min=0, rich_help_panel=SPLIT)] = 0,
+    train_size: Annotated[
+        int, typer.Option(help="so many training structures only; 0: all", min=0, rich_help_panel=SPLIT)
+    ] = 0,
     gap: Annotated[
         int, typer.Option(help="frames left out between time blocks; -1: estimated", min=-1, rich_help_panel=SPLIT)
     ] = -1,
@@ -100,7 +148,7 @@ def train(
             help="structures per step; fewer by default where structures are few", min=1, rich_help_panel=RECIPE
         ),
     ] = 64,
-    epochs: Annotated[int, typer.Option(help="epochs", min=1, rich_help_panel=RECIPE)] = 100,
+    epochs: Annotated[int, typer.Option(help="epochs; 0 with --from: only test", min=0, rich_help_panel=RECIPE)] = 100,
     schedule: Annotated[
         Literal["constant", "plateau", "cosine", "one-cycle", "step"],
         typer.Option(help="learning-rate schedule", rich_help_panel=RECIPE),
@@ -161,7 +209,7 @@ def train(
     """Train a model on cached graphs and evaluate it on its untouched test part."""
     from crystalcli.commands.training_face import TrainingFace
     from crystalcli.mechanisms.run_folder import default_folder
-    from crystalcli.workflows.training_plan import SplitPlan, TrainingPlan
+    from crystalcli.workflows.training_plan import SplitPlan, StartPlan, TrainingPlan
     from crystalcli.workflows.training_series import Series
 
     face = TrainingFace(Face(json=json, quiet=quiet), time_limit)
@@ -171,6 +219,10 @@ def train(
         return
     part = cast(Architecture, registry().get("architecture", arch))
     head = head or part.head
+    if not epochs and from_ is None:
+        raise UsageError("--epochs 0 trains nothing; it goes with --from MODEL")
+    if head != part.head and from_ is not None and head != _spec(from_)["head"]["name"] and not new_head:
+        raise UsageError(f"the model has head '{_spec(from_)['head']['name']}'; --new-head puts '{head}' in its place")
     plan = TrainingPlan(
         caches=_texts(caches or ([] if train else [Path("graphs.h5")])),
         train=_texts(train),
@@ -181,11 +233,13 @@ def train(
         targets=tuple(target or ()),
         task=task,
         architecture=arch,
-        architecture_options=ctx.obj["architecture", arch].values,
+        architecture_options=_values(ctx, "architecture", arch),
         head=head,
-        head_options=ctx.obj["head", head].values,
+        head_options=_values(ctx, "head", head),
         featurizer=featurizer or part.featurizer,
-        embed_options=ctx.obj["featurizer", featurizer or part.featurizer].values,
+        embed_options=_values(ctx, "featurizer", featurizer or part.featurizer),
+        start=StartPlan(str(from_ or ""), tuple(freeze or ()), freeze_norm, new_head, refit_normaliser),
+        train_size=train_size,
         split=SplitPlan(
             kind=split,
             fractions=fractions,
@@ -230,6 +284,12 @@ def train(
         face.describe(plan, series)
     else:
         face.run(plan, series)
+
+
+def _values(ctx: typer.Context, family: str, name: str) -> dict[str, Any]:
+    """Options of a chosen part; none of one that a trained model brings along."""
+    given = ctx.obj.get((family, name))
+    return given.values if given else {}
 
 
 def _texts(paths: list[Path] | None) -> tuple[str, ...]:

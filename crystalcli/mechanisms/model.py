@@ -109,8 +109,18 @@ class CrystalModel(nn.Module):
         )
         if fitted is None:
             fitted = {t: closed_forms.blank(c.name, c.options) for t, c in spec.baselines.items()}
+        self.frozen_norms = False
         self.baseline_targets = tuple(t.name for t in spec.targets if t.name in fitted)
         self.baselines = nn.ModuleList(fitted[t] for t in self.baseline_targets)
+
+    def train(self, mode: bool = True) -> CrystalModel:
+        """Set the mode; batch norms stay in evaluation where their statistics are frozen (``frozen_norms``)."""
+        super().train(mode)
+        if mode and self.frozen_norms:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> dict[str, Prediction]:
         """Predict every target.

@@ -21,16 +21,9 @@ from torch import Tensor
 from crystalcli.mechanisms import files
 from crystalcli.mechanisms.ensemble import Ensemble
 from crystalcli.mechanisms.model import CrystalModel, ModelSpec, part_names
+from crystalcli.mechanisms.model_head import FORMAT, KEY, VERSION, read_head
 from crystalcli.mechanisms.plugin_manager import registry
-from crystalcli.vocabulary.errors import CrystalError, InputError, UnsafeInput, UsageError
-
-FORMAT, VERSION, KEY = "crystal-model", 1, "crystal"
-MAX_HEADER = 64 * 2**20
-"""Bytes of the longest header accepted; the ids of a million structures fit."""
-
-_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b", b"c__", b"(d", b"(l")
-"""First bytes of what torch, pickle, joblib and their compressed forms write."""
-
+from crystalcli.vocabulary.errors import CrystalError, InputError
 
 AnyModel = CrystalModel | Ensemble
 
@@ -54,44 +47,6 @@ def to_bytes(model: AnyModel, provenance: Mapping[str, Any]) -> bytes:
     text = json.dumps(_plain(head), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in sorted(model.state_dict().items())}
     return safetensors.torch.save(tensors, {KEY: text})
-
-
-def read_head(path: Path) -> dict[str, Any]:
-    """Metadata of a model file without its weights: format, version, spec, plugins, provenance.
-
-    Raises:
-        UsageError: there is no such file, or a newer crystal made it.
-        InputError: not a model file of ours, or damaged.
-        UnsafeInput: a pickle.
-    """
-    if not path.exists():
-        raise UsageError("no such model file", path=path)
-    if not path.is_file():
-        raise InputError("not a model: not a regular file", path=path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            if start.startswith(_PICKLES):
-                raise UnsafeInput(
-                    "is a pickle or archive, which can run code; crystal reads safetensors only", path=path
-                )
-            size, whole = int.from_bytes(start, "little"), path.stat().st_size
-            if len(start) < 8 or not 2 <= size <= whole - 8:
-                raise InputError("not a crystal model: empty, cut off, or another format", path=path)
-            if size > MAX_HEADER:
-                raise InputError(f"not a crystal model: header of {size:,} bytes", path=path)
-            head = _metadata(file.read(size))
-    except OSError as problem:
-        raise files.environment_problem(problem, path) from problem
-    except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise InputError(f"not a crystal model: {_short(problem)}", path=path) from problem
-    if head["format"] != FORMAT:
-        raise InputError("not a crystal model", path=path)
-    if head["version"] != VERSION:
-        raise UsageError(
-            f"is model format {head['version']!r}, this crystal reads {VERSION}; update crystal", path=path
-        )
-    return head
 
 
 def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
@@ -127,14 +82,6 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
         raise type(problem)(problem.reason, path=path) from problem
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
-
-
-def _metadata(header: bytes) -> dict[str, Any]:
-    head: dict[str, Any] = json.loads(json.loads(header)["__metadata__"][KEY])
-    for key, kind in (("format", str), ("version", int), ("spec", dict), ("plugins", dict), ("provenance", dict)):
-        if not isinstance(head[key], kind):
-            raise ValueError(f"'{key}' is not what it should be")
-    return head
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

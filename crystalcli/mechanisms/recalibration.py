@@ -30,7 +30,7 @@ def recalibrate(model: CrystalModel, dataset: GraphDataset, train_index: NDArray
     Call it before every evaluation and before saving. Weights, other statistics and the mode of training stay.
     """
     asking = modules_that_ask(model)
-    if not asking or len(train_index) == 0:
+    if not asking or len(train_index) == 0 or model.frozen_norms:
         return
     chosen = train_index[np.linspace(0, len(train_index) - 1, min(STRUCTURES, len(train_index))).round().astype(int)]
     batches = np.array_split(chosen, max(1, len(chosen) // BATCH))

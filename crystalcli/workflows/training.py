@@ -228,14 +228,15 @@ def _draw(
     title = f"{trainer.plan.architecture}, {len(prepared.split.train)} training structures"
     first = targets[0]
     lines = {n: b.mae for n, b in first.baselines.items() if isinstance(b, metrics.Errors)}
-    plots.learning_curve(
-        folder.path / "learning-curve.png",
-        folder.metrics(),
-        first.quantity,
-        baselines=lines,
-        title=title,
-        best_epoch=trainer.progress.best_epoch,
-    )
+    if trainer.progress.epoch:
+        plots.learning_curve(
+            folder.path / "learning-curve.png",
+            folder.metrics(),
+            first.quantity,
+            baselines=lines,
+            title=title,
+            best_epoch=trainer.progress.best_epoch,
+        )
     for t in targets:
         c = found[t.quantity.name]
         if isinstance(t.model, metrics.ClassErrors):
@@ -274,7 +275,7 @@ def _facts(plan: TrainingPlan, prepared: Prepared) -> dict[str, Any]:
         "command": "train",
         "plan": plan.to_json(),
         "plugins": plugin_versions(parts),
-        "inputs": {str(p): sha256(p) for p in plan.paths},
+        "inputs": {str(p): sha256(p) for p in plan.inputs},
         "split": _split_facts(prepared),
         "seed": plan.seed,
         "device": str(prepared.device),

@@ -72,7 +72,7 @@ class Trainer:
             NumericalFailure: a loss or gradient that is not a number. Stopped: asked to stop; a state was kept.
         """
         p, recipe = self.progress, self.plan.recipe
-        if p.step == 0 and self.prepared.zeroth and len(self.prepared.split.val):
+        if p.step == 0 and (self.prepared.zeroth or self.plan.start.model):
             self._keep_untrained()
         while p.epoch < recipe.epochs and not (recipe.patience and p.waited >= recipe.patience):
             start = time.monotonic()
@@ -86,10 +86,13 @@ class Trainer:
         self.model.eval()
 
     def _keep_untrained(self) -> None:
-        """Take the zeroth term alone as the first best: training is kept only where it beats it in validation."""
-        errors = self.validation_errors()
-        self.progress.best, self.best = self.score(errors), _copied(self.evaluated)
-        self.listener.say(f"zeroth term alone  {self._errors_line(errors)}")
+        """Take what is there as the first best: training is kept only where it beats it in validation."""
+        said = f"{self.plan.start.model} as it is" if self.plan.start.model else "zeroth term alone"
+        if len(self.prepared.split.val):
+            errors = self.validation_errors()
+            self.progress.best = self.score(errors)
+            self.listener.say(f"{said}  {self._errors_line(errors)}")
+        self.best = _copied(self.evaluated)
 
     def _epoch(self) -> None:
         p = self.progress

@@ -42,6 +42,25 @@ class SplitPlan:
 
 
 @dataclass(frozen=True)
+class StartPlan:
+    """From which model a training starts.
+
+    Args:
+        model: model file, ensemble or run folder; empty starts from random weights.
+        freeze: patterns of names of weights that stay as they are (``architecture.convolutions.0.*``).
+        freeze_norm: auto, yes, no: whether statistics of batch norms stay; auto: for fewer than 200 structures.
+        new_head: keep features and architecture only; the head starts anew.
+        refit: take means and scales of the labels from the new training part, not from the model.
+    """
+
+    model: str = ""
+    freeze: tuple[str, ...] = ()
+    freeze_norm: str = "auto"
+    new_head: bool = False
+    refit: bool = False
+
+
+@dataclass(frozen=True)
 class TrainingPlan:
     """Everything that fixes a training run.
 
@@ -58,6 +77,8 @@ class TrainingPlan:
         momentum: of sgd.
         step_epochs, gamma: of the schedules step and plateau.
         split_seed: of the split; none: ``seed``. Runs of a series share it: only their beginnings differ.
+        start: from which model.
+        train_size: so many structures of the training part only, drawn by the seed of the split; 0: all.
         member: of an ensemble; from 1 on train and validation are dealt anew, the test part stays.
         paper_baselines: let the means of elements in the report be of all labels, the test part's too.
         checkpoint_every: seconds between two training states, taken at the end of an epoch.
@@ -86,6 +107,8 @@ class TrainingPlan:
     gamma: float = 0.5
     seed: int = 0
     split_seed: int | None = None
+    start: StartPlan = field(default_factory=StartPlan)
+    train_size: int = 0
     member: int = 0
     device: str = "auto"
     threads: int = 0
@@ -98,6 +121,13 @@ class TrainingPlan:
     def paths(self) -> list[Path]:
         """All caches, in the order in which they are read as one."""
         return [Path(p) for p in (*self.train, *self.val, *self.test, *self.caches)]
+
+    @property
+    def inputs(self) -> list[Path]:
+        """All files that are read: the caches and the model that training starts from."""
+        model = Path(self.start.model)
+        found = [] if not self.start.model else [model / "model.safetensors" if model.is_dir() else model]
+        return [*self.paths, *found]
 
     @property
     def seed_of_split(self) -> int:
@@ -126,7 +156,9 @@ class TrainingPlan:
     def from_json(cls, data: Mapping[str, Any]) -> TrainingPlan:
         """Build from the dictionary of :meth:`to_json`."""
         lists = {k: tuple(data[k]) for k in ("caches", "train", "val", "test", "targets")}
-        return cls(**{**data, **lists, "split": SplitPlan(**data["split"]), "recipe": Recipe(**data["recipe"])})
+        start = StartPlan(**{**data["start"], "freeze": tuple(data["start"]["freeze"])})
+        parts = {"split": SplitPlan(**data["split"]), "recipe": Recipe(**data["recipe"]), "start": start}
+        return cls(**{**data, **lists, **parts})
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def run(plan: TrainingPlan, series: Series, listener: Listener | None = None, st
         "command": "train",
         "plan": plan.to_json(),
         "series": asdict(series),
-        "inputs": {str(p): sha256(p) for p in plan.paths},
+        "inputs": {str(p): sha256(p) for p in plan.inputs},
     }
     folder = RunFolder.create(Path(plan.output), overwrite=plan.overwrite, facts=facts, config=plan.config)
     return _train(plan, series, plans, folder, listener, lambda one: training.run(one, listener, stop).data)

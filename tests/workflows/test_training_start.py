@@ -1,0 +1,136 @@
+"""Training that starts from a trained model: zero steps are the source, what is frozen stays, a new head is new."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from workflows import small_cache
+from workflows.test_training import RECIPE, plan
+
+from crystalcli.commands.main import run
+from crystalcli.mechanisms import model_file
+from crystalcli.mechanisms.cache import Column
+from crystalcli.mechanisms.dataset import GraphDataset
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows import training, training_series
+from crystalcli.workflows.training_plan import StartPlan, TrainingPlan
+from crystalcli.workflows.training_series import Series
+
+NOTHING = replace(RECIPE, epochs=0)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_cache.write(tmp_path_factory.mktemp("caches") / "graphs.h5")
+
+
+@pytest.fixture(scope="module")
+def source(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source") / "run"
+    training.run(plan(cache, folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shifted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same crystals with energies 1 eV/atom higher: training on has something to gain."""
+    structures = small_cache.crystals(42)
+    column = Column(small_cache.ENERGY, small_cache.energies(structures) + 1.0, np.ones(42, dtype=bool))
+    return small_cache.write(tmp_path_factory.mktemp("caches") / "shifted.h5", structures=structures, columns=[column])
+
+
+def start(cache: Path, output: Path, source: Path, **changes: object) -> TrainingPlan:
+    said = {k: changes.pop(k) for k in ("freeze", "freeze_norm", "new_head", "refit") if k in changes}
+    return plan(cache, output, start=StartPlan(str(source), **said), **changes)
+
+
+def predictions(folder: Path, cache: Path) -> torch.Tensor:
+    model = model_file.load(folder / "model.safetensors")[0]
+    batch = GraphDataset.open([cache]).batch(np.arange(12))
+    with torch.no_grad():
+        return next(iter(model(batch.graph).values())).value
+
+
+def test_no_step_is_the_source(cache: Path, source: Path, tmp_path: Path) -> None:
+    training.run(start(cache, tmp_path / "zero", source, recipe=NOTHING))
+    assert torch.equal(predictions(tmp_path / "zero", cache), predictions(source, cache))
+
+
+def test_of_a_model_with_a_zeroth_term_too_and_under_another_name(cache: Path, tmp_path: Path) -> None:
+    training.run(plan(cache, tmp_path / "residual", recipe=replace(RECIPE, residual_of="elements")))
+    structures = small_cache.crystals(42)
+    values = small_cache.energies(structures) + 5.0
+    column = Column(Quantity("e_form", "eV/atom"), values, np.ones(42, dtype=bool))
+    other = small_cache.write(tmp_path / "other.h5", structures=structures, columns=[column])
+    training.run(start(other, tmp_path / "zero", tmp_path / "residual", recipe=NOTHING))
+    assert torch.equal(predictions(tmp_path / "zero", cache), predictions(tmp_path / "residual", cache))
+    # with means and scales of the new labels it is another model
+    training.run(start(other, tmp_path / "refit", tmp_path / "residual", recipe=NOTHING, refit=True))
+    assert not torch.equal(predictions(tmp_path / "refit", cache), predictions(tmp_path / "residual", cache))
+
+
+def test_what_is_frozen_stays_and_the_rest_moves(shifted: Path, source: Path, tmp_path: Path) -> None:
+    made = start(shifted, tmp_path / "part", source, freeze=("architecture.*",), freeze_norm="yes")
+    training.run(made)
+    before, after = (model_file.load(f / "model.safetensors")[0].state_dict() for f in (source, tmp_path / "part"))
+    moved = {n for n in before if not torch.equal(before[n], after[n])}
+    assert moved
+    assert all(n.startswith("head.") for n in moved)
+
+
+def test_statistics_of_batch_norms_are_kept_for_few_structures_only(
+    shifted: Path, source: Path, tmp_path: Path
+) -> None:
+    def moved(choice: str) -> bool:
+        training.run(start(shifted, tmp_path / choice, source, freeze_norm=choice))
+        name = "architecture.convolutions.0.norm_edges.running_mean"
+        states = [model_file.load(f / "model.safetensors")[0].state_dict()[name] for f in (source, tmp_path / choice)]
+        return not torch.equal(*states)
+
+    assert [moved(c) for c in ("auto", "yes", "no")] == [False, False, True]
+
+
+def test_a_new_head_learns_another_label(source: Path, tmp_path: Path) -> None:
+    structures = small_cache.crystals(42)
+    column = Column(Quantity("gap", "eV"), np.linspace(0, 4, 42), np.ones(42, dtype=bool))
+    gaps = small_cache.write(tmp_path / "gaps.h5", structures=structures, columns=[column])
+    with pytest.raises(UsageError, match=r"'gap' \(eV\) is not what the model predicts.*--new-head"):
+        training.run(start(gaps, tmp_path / "no", source))
+    training.run(start(gaps, tmp_path / "new", source, new_head=True, recipe=NOTHING))
+    before, after = (model_file.load(f / "model.safetensors")[0].state_dict() for f in (source, tmp_path / "new"))
+    for name, value in before.items():
+        assert torch.equal(value, after[name]) != name.startswith("head.") or value.numel() == 0
+
+
+def test_members_go_on_from_members(cache: Path, tmp_path: Path) -> None:
+    training_series.run(plan(cache, tmp_path / "e"), Series(2, ensemble=True))
+    training_series.run(start(cache, tmp_path / "again", tmp_path / "e", recipe=NOTHING), Series(2, ensemble=True))
+    assert torch.equal(predictions(tmp_path / "again", cache), predictions(tmp_path / "e", cache))
+
+
+def test_fewer_structures_are_nested(cache: Path, tmp_path: Path) -> None:
+    from crystalcli.workflows.training_plan import Listener
+    from crystalcli.workflows.training_setup import prepare
+
+    parts = [prepare(plan(cache, tmp_path / "x", train_size=n), Listener()).split for n in (5, 10, 0)]
+    assert [len(p.train) for p in parts] == [5, 10, 26]
+    assert set(parts[0].train) < set(parts[1].train) < set(parts[2].train)
+    assert all(np.array_equal(p.test, parts[0].test) for p in parts)
+
+
+def test_at_the_command_line(cache: Path, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    common = ["train", str(cache), "--from", str(source), "--threads", "1"]
+    assert run([*common, "--epochs", "1", "-o", str(tmp_path / "a"), "--freeze", "architecture.embed.*"]) == 0
+    assert "statistics of batch norms kept" in capfd.readouterr().out
+    assert run([*common, "--freeze", "nix*", "-o", str(tmp_path / "b")]) == 2
+    assert "matches no weights; there are architecture.convolutions.0" in capfd.readouterr().err
+    assert run([*common, "--n-conv", "2", "-o", str(tmp_path / "b")]) == 2
+    capfd.readouterr()
+    other = small_cache.write(tmp_path / "other.h5", options={"cutoff": 6.0, "max_neighbors": 8, "ties": "cut"})
+    assert run(["train", str(other), "--from", str(source), "-o", str(tmp_path / "b")]) == 2
+    assert "cutoff 6.0 (here 8.0)" in capfd.readouterr().err
+    assert run(["train", str(cache), "--epochs", "0", "-o", str(tmp_path / "b")]) == 2
+    assert "goes with --from" in capfd.readouterr().err

@@ -64,8 +64,13 @@ class Guards:
             self._measure(systems, k)
         self.least = float(self.nearest.min())
 
-    def fast(self, systems: Systems, dt: float) -> bool:
-        """Whether no atom moves nonsensically far in a step; false for what is no number."""
+    def calm(self, before: Systems, systems: Systems, dt: float) -> bool:
+        """Whether no atom moves nonsensically far in a step; false for what is no number.
+
+        Both what it moved and its velocity count: a thermostat may take in one step what an explosion gave.
+        """
+        if not float((systems.positions - before.positions).abs().max()) < FASTEST:
+            return False
         return float(systems.velocities.abs().max()) * dt < FASTEST
 
     def fine(self, systems: Systems, evaluated: Evaluated, target: float) -> bool:
@@ -81,14 +86,22 @@ class Guards:
         return self.least - 2.0 * math.sqrt(3.0) * moved > NEAREST
 
     def look(
-        self, systems: Systems, evaluated: Evaluated, target: float, dt: float, alive: Tensor
+        self,
+        systems: Systems,
+        evaluated: Evaluated,
+        target: float,
+        dt: float,
+        alive: Tensor,
+        before: Systems | None = None,
     ) -> dict[int, Verdict]:
-        """Verdicts on the structures that must stop, by number."""
+        """Verdicts on the structures that must stop, by number; ``before`` is the batch one step earlier."""
         found: dict[int, Verdict] = {}
         index = systems.structure_index
         size = torch.cat([systems.positions, systems.velocities, evaluated.forces], 1).square().sum(1)
         lost = ~torch.isfinite(per_structure(systems, size) + evaluated.energy + systems.cell.sum((1, 2)))
         speed = systems.velocities.abs().amax(1)
+        if before is not None:
+            speed = torch.maximum(speed, (systems.positions - before.positions).abs().amax(1) / dt)
         quick = per_structure(systems, (speed * dt > FASTEST).double()) > 0
         kelvin = temperature(systems)
         hot = kelvin > self.margin * max(target, COLD)

@@ -206,12 +206,13 @@ class Dynamics:
             except InputError as problem:
                 self._find_culprit(n, problem)
                 continue
+            before = self.systems
             self.systems, self.evaluated, self.state = point
             if self.some_halted:
                 self._freeze()
             progress.step = n
-            if not self.guards.fast(self.systems, plan.dt):
-                self._guard(n)
+            if not self.guards.calm(before, self.systems, plan.dt):
+                self._guard(n, before)
             if self.stop.signal:
                 return
 
@@ -237,10 +238,10 @@ class Dynamics:
 
     # structures that are stopped
 
-    def _guard(self, step: int) -> None:
+    def _guard(self, step: int, before: Systems | None = None) -> None:
         target = self.program.at(step)
-        if not self.guards.fine(self.systems, self.evaluated, target):
-            found = self.guards.look(self.systems, self.evaluated, target, self.plan.dt, self.alive)
+        if before is not None or not self.guards.fine(self.systems, self.evaluated, target):
+            found = self.guards.look(self.systems, self.evaluated, target, self.plan.dt, self.alive, before)
             if found:
                 self._halt(step, found)
         self.good = self.systems

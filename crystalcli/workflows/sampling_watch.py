@@ -15,6 +15,8 @@ from crystalcli.workflows.training_plan import Listener
 
 DRIFT = 2.0
 """meV/atom/ps of the conserved energy that are worth a warning."""
+JUMP = 1.0
+"""eV/atom of the conserved energy from one row to the next: no dynamics any more."""
 LINES = 20
 """Lines that a whole run says of its progress."""
 
@@ -36,7 +38,10 @@ class Watch:
 
     def drift(self, step: int, conserved: Tensor, alive: Tensor) -> dict[int, Verdict]:
         """Slope of the conserved energy over windows of ``drift_every`` steps, by least squares."""
+        jump = self._jump(conserved, alive)
         self.window.append((step, conserved))
+        if jump:
+            return jump
         if step == 0 or step % self.plan.drift_every or len(self.window) < 3:
             return {}
         steps = torch.tensor([s for s, _ in self.window], dtype=torch.float64, device=conserved.device)
@@ -56,6 +61,17 @@ class Watch:
             else:
                 self.listener.warn(f"{self.ids[k]}: {said} up to step {step}; a smaller --dt drifts less")
         return found
+
+    def _jump(self, conserved: Tensor, alive: Tensor) -> dict[int, Verdict]:
+        """Structures whose conserved energy has leapt since the last row: explosions that a thermostat hid."""
+        if not self.window:
+            return {}
+        leap = (conserved - self.window[-1][1]).abs() / self.counts
+        if float(leap.max()) < JUMP:
+            return {}
+        said = "conserved energy jumped by {:.3g} eV/atom: atoms came too near, or --dt is too long"
+        over = torch.nonzero(~(leap < JUMP) & alive).flatten().tolist()
+        return {k: Verdict("explosion", said.format(float(leap[k]))) for k in over}
 
     def sigma(self, step: int, sigma: Tensor | None, alive: Tensor) -> dict[int, Verdict]:
         """Structures whose ensemble disagrees for too long."""

@@ -89,10 +89,10 @@ def test_what_is_refused(folder: Path) -> None:
 
 
 def test_an_explosion_is_a_numerical_failure(folder: Path) -> None:
-    atoms = ase.build.bulk("Ar", "fcc", a=3.6, cubic=True)  # far too dense
+    atoms = ase.Atoms("Ar2", [[0, 0, 0], [0, 0, 1.5]], cell=[12, 12, 12], pbc=True)  # far too near
     ase.io.write(folder / "dense.extxyz", atoms)
-    line = ["dense.extxyz", "--potential", "lj", "--steps", "400", "--dt", "5", "--temperature", "50", "-o", "boom"]
+    line = ["dense.extxyz", "--potential", "lj", "--steps", "20", "--temperature", "50", "-o", "boom"]
     done = md(*line, cwd=folder, code=7)
     assert "dense: stopped at step" in done.stderr
-    assert "Ar " in done.stderr
+    assert "conserved energy jumped" in done.stderr
     assert (folder / "boom" / "last-good.extxyz").exists()

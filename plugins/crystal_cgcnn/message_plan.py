@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-STRETCH = 1024
-"""Edges per stretch on the CPU: a plane of 32 float32 features takes 128 kB."""
+STRETCH = 4096
+"""Edges per stretch on the CPU: a plane of 32 float32 features takes 512 kB."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,21 @@ def plan_messages(centre: Tensor, neighbor: Tensor, n_atoms: int) -> MessagePlan
     n_edges = len(centre)
     degree = torch.bincount(centre, minlength=n_atoms)
     starts = torch.cat([degree.new_zeros(1), degree.cumsum(0)])
-    small = neighbor.to(torch.int16) if n_atoms < 1 << 15 else neighbor
     sent = torch.bincount(neighbor, minlength=n_atoms)
     return MessagePlan(
         tuple(_stretches(centre, neighbor, starts)),
         n_atoms,
         n_edges,
-        by_neighbor=torch.argsort(small, stable=True).int(),
+        by_neighbor=_stable_order(neighbor, n_atoms).int(),
         neighbor_start=(sent.cumsum(0) - sent).int(),
     )
+
+
+def _stable_order(values: Tensor, bound: int) -> Tensor:
+    """Order that sorts ``values``; NumPy sorts 16-bit numbers by radix, ten times faster than torch."""
+    if values.device.type != "cpu" or bound >= 1 << 16:
+        return torch.argsort(values, stable=True)
+    return torch.from_numpy(np.argsort(values.numpy().astype(np.uint16), kind="stable"))
 
 
 def _stretches(centre: Tensor, neighbor: Tensor, starts: Tensor) -> Iterator[Stretch]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import ase.io
@@ -119,6 +122,24 @@ def test_a_network_is_trained_once_and_what_is_missing_is_made(
     assert "crystal train" not in said
     assert all(p.stat().st_mtime_ns == t for p, t in journal.items() if p != gone)
     assert (tmp_path / "results.md").read_text() == text
+
+
+@pytest.mark.slow
+def test_killed_and_started_again(data: Path, tmp_path: Path) -> None:
+    words = ["--only", "table-iii", "--method", "pairs", "--method", "lcgcn"]
+    assert run(data, tmp_path / "whole", *words) == 0
+    cut, rng = tmp_path / "cut", np.random.default_rng(0)
+    line = ["--scale", "mini", "--data", str(data), "--output", str(cut), "--results", str(cut / "results.md")]
+    command = [sys.executable, str(STUDY / "study.py"), *line, "--device", "cpu", *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for sign in ("$ crystal build-graphs", "done", "$ crystal train", "$ crystal predict"):
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert any(sign in said for said in process.stderr), f"it ended before '{sign}'"
+            time.sleep(0.5 * rng.random())
+            process.kill()
+    assert subprocess.run(command, env=environment, stderr=subprocess.DEVNULL).returncode == 0
+    assert (cut / "results.md").read_text() == (tmp_path / "whole" / "results.md").read_text()
 
 
 def test_a_cell_that_fails_does_not_stop_the_others(

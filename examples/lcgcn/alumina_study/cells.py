@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,9 @@ class Bench:
 
     def _network(self, cell: Cell, method: Method) -> None:
         run = self.journal.of(cell) / "run"
-        self._keep(cell, "trained", lambda: self._train(cell, method, run))
+        self._keep(cell, "trained", partial(self._train, cell, method, run))
         for name in self._missing(cell):
-            self._keep(cell, name, lambda name=name: self._predict(run, name, method))
+            self._keep(cell, name, partial(self._predict, run, name, method))
 
     def _train(self, cell: Cell, method: Method, run: Path) -> dict[str, Any]:
         caches, named = self.systems.ids(cell, method)
@@ -100,9 +101,9 @@ class Bench:
             every = np.arange(len(other))
             if name == EQUILIBRIUM:
                 values = baselines.evaluate(fitted, other, every)
-                self._keep(cell, name, lambda values=values: self._signed(values.tolist(), per_atom=True))
+                self._keep(cell, name, partial(self._signed, values.tolist(), per_atom=True))
             else:
-                self._keep(cell, name, lambda other=other, every=every: _errors(fitted, other, every))
+                self._keep(cell, name, partial(_errors, fitted, other, every))
 
     def _signed(self, values: list[float], *, per_atom: bool) -> dict[str, Any]:
         """Predicted less true energies of the relaxed structures, meV/atom, by name."""

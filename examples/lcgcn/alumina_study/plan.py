@@ -224,7 +224,8 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _order(path: Path) -> tuple[int, str]:
-    order = ("table-ii", "table-iii", "figure-2", "table-iv", "table-v", "figure-3", "table-vi", "table-vii")
+    romans = ("vi", "vii", "viii", "ix")
+    order = ("table-ii", "table-iii", "figure-2", "table-iv", "table-v", "figure-3", *(f"table-{n}" for n in romans))
     return (order.index(path.stem) if path.stem in order else len(order), path.stem)
 
 

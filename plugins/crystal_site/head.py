@@ -16,6 +16,9 @@ from crystalcli.nouns.graph import CrystalGraph, mean_per_structure
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 
+TOTAL = "total"
+"""Field by which a featurizer may tell the total of every crystal: the same number at all its sites."""
+
 
 class SiteHead(nn.Module):
     """``y_i = m + s·MLP(v_i)``: softplus, hidden layers with softplus, a linear output per target; nothing is pooled.
@@ -70,8 +73,14 @@ class SiteHead(nn.Module):
             values = self.mean + self.scale * out
         columns = list(values.unbind(1))
         if self.conserved >= 0:
-            columns[self.conserved] = conserved(graph, columns[self.conserved], self.total)
+            columns[self.conserved] = conserved(graph, columns[self.conserved], self._totals(graph))
         return {t.name: Prediction(column, t) for t, column in zip(self.targets, columns, strict=True)}
+
+    def _totals(self, graph: CrystalGraph) -> Tensor:
+        """What the conserved values sum to in every crystal, (S,): the field ``total`` of its sites, or the option."""
+        if TOTAL in graph.fields:
+            return mean_per_structure(graph, graph.fields[TOTAL].double().unsqueeze(1)).squeeze(1)
+        return self.mean.new_full((graph.n_structures,), self.total)
 
     def loss(
         self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph, kind: str
@@ -105,10 +114,10 @@ class SiteHead(nn.Module):
         return shares
 
 
-def conserved(graph: CrystalGraph, values: Tensor, total: float) -> Tensor:
-    """Shift (N,) site values by one number a crystal so that every crystal sums to ``total``."""
-    excess = mean_per_structure(graph, values.unsqueeze(1)) - total / graph.atom_counts.unsqueeze(1)
-    return values - excess.squeeze(1).index_select(0, graph.structure_index)
+def conserved(graph: CrystalGraph, values: Tensor, total: Tensor) -> Tensor:
+    """Shift (N,) site values by one number a crystal so that every crystal sums to its ``total``, (S,)."""
+    excess = mean_per_structure(graph, values.unsqueeze(1)).squeeze(1) - total / graph.atom_counts
+    return values - excess.index_select(0, graph.structure_index)
 
 
 def _place(name: str, targets: tuple[Quantity, ...]) -> int:

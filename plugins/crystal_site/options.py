@@ -16,7 +16,9 @@ class SiteOptions:
     n_hidden: int = option(2, "fully connected layers", min=1, max=20)
     positive: bool = option(False, "values that cannot be negative (moments, frequencies, electrons): softplus output")
     conserve: str = option("", "target whose values are shifted so that every crystal sums to --total, as charges do")
-    total: float = option(0.0, "what the values of --conserve sum to in every crystal, in the target's unit")
+    total: float = option(
+        0.0, "what the values of --conserve sum to where the graph has no field 'total', target's unit"
+    )
     weigh: Literal["sites", "crystals"] = option(
         "sites", "in the loss every labelled site counts the same, or every crystal"
     )

@@ -163,6 +163,16 @@ def test_conserved_totals() -> None:
             assert float(shift.max() - shift.min()) < 1e-12
 
 
+def test_totals_of_charged_cells() -> None:
+    """A field of the graph says what each crystal sums to."""
+    graph = graph_of(*crystals.all_crystals())
+    totals = torch.linspace(-2, 3, graph.n_structures, dtype=torch.float64)
+    charged = replace(graph, fields={"total": totals[graph.structure_index]})
+    held = charges(model_of(CHARGE, options={"conserve": "charge"}), charged)
+    sums = torch.zeros_like(totals).index_add(0, graph.structure_index, held)
+    same(sums, totals, "totals")
+
+
 def test_positive_values_and_the_mean_at_the_start() -> None:
     graph = graph_of(*crystals.all_crystals())
     model = model_of(CHARGE, options={"positive": True})

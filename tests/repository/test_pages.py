@@ -88,7 +88,7 @@ def test_bash_completion() -> None:
     assert "lcgcn" in bash("crystal train --arch ", path)
     assert "--pool" in bash("crystal train --arch lcgcn --po", path)
     assert bash("crystal train --arch lcgcn --pool fc", path) == ["fcmax"]
-    assert bash("crystal plugins show lc", path) == ["lcgcn"]
+    assert bash("crystal plugins show lc", path) == ["lcgcn", "lcgcn-ff"]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")

@@ -13,7 +13,7 @@ from crystalcli.commands.command import plugin_command, resolved
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Choice, Source, names
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
-from crystalcli.contracts.records import Architecture, Featurizer, Recipe
+from crystalcli.contracts.records import Architecture, Featurizer, Head, Recipe
 from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
@@ -29,7 +29,7 @@ def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
     if origin:
         return _of_model(Path(origin), word)
     arch = cast(Architecture, reg.get("architecture", word("--arch", "cgcnn") or "cgcnn"))
-    head = reg.get("head", word("--head", arch.head) or arch.head)
+    head = cast(Head, reg.get("head", word("--head", arch.head) or arch.head))
     featurizer = cast(Featurizer, reg.get("featurizer", word("--featurizer", arch.featurizer) or arch.featurizer))
     wanted = arch.partner_options
     sources = [
@@ -37,7 +37,8 @@ def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
         Source(arch, arch.options),
         Source(head, head.options, wanted.get(head.name, {})),
     ]
-    return Choice(sources, {"head": head.name, "featurizer": featurizer.name, **asdict(arch.recipe)})
+    recipe = {**asdict(arch.recipe), **head.recipe}
+    return Choice(sources, {"head": head.name, "featurizer": featurizer.name, **recipe})
 
 
 def _of_model(path: Path, word: Callable[[str, str | None], str | None]) -> Choice:
@@ -45,8 +46,8 @@ def _of_model(path: Path, word: Callable[[str, str | None], str | None]) -> Choi
     spec = _spec(path)
     arch = cast(Architecture, registry().get("architecture", spec["architecture"]["name"]))
     name = word("--head", spec["head"]["name"]) or spec["head"]["name"]
-    head = registry().get("head", name)
-    recipe = asdict(arch.recipe)
+    head = cast(Head, registry().get("head", name))
+    recipe = {**asdict(arch.recipe), **head.recipe}
     recipe["lr"] *= GENTLER
     defaults = {"arch": arch.name, "head": name, "featurizer": spec["graph"]["name"], **recipe}
     return Choice([Source(head, head.options, arch.partner_options.get(name, {}))], defaults)

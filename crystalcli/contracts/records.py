@@ -38,6 +38,7 @@ class Statistics:
         residual: targets learned as the residual of a baseline; mean and scale are those of the residual.
         references: energy of an atom of each of ``elements``, eV, fitted to the training split; empty without a head
             that sums energies of atoms. The scale of ``energy`` is then that of what is left, per atom.
+        shortest: (Z, Z', Å) shortest edge between atoms of two elements, Z ≤ Z', in the training split; of such a head.
     """
 
     mean_neighbors: float = 12.0
@@ -46,6 +47,7 @@ class Statistics:
     target_scale: Mapping[str, float] = field(default_factory=dict)
     residual: tuple[str, ...] = ()
     references: tuple[float, ...] = ()
+    shortest: tuple[tuple[int, int, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +135,7 @@ class Head(Part):
         build: ``build(options, embedding_dim, targets, statistics) -> HeadModule``.
         level: level of the labels it learns.
         learns: the only labels it learns, where their names have a meaning; ``level`` counts for none of them.
+        recipe: settings of training that suit it better than the architecture's, by name: ``{"batch_size": 8}``.
 
     A head that provides ``"energy"`` predicts ``energy`` (S,) and ``energies`` (N,), both in eV, whatever its targets
     are; forces and stress are derived from that energy by the program and come to its loss with the rest.
@@ -142,6 +145,7 @@ class Head(Part):
     build: Callable[[Any, int, tuple[Quantity, ...], Statistics], HeadModule]
     level: str = "structure"
     learns: tuple[Quantity, ...] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

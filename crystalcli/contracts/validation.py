@@ -57,6 +57,8 @@ def part_problems(part: Any) -> list[str]:
         problems += call_problems(name, getattr(part, name), count)
     if isinstance(part, Architecture):
         problems += _architecture(part)
+    if isinstance(part, Head):
+        problems += _head(part)
     if isinstance(part, Reader) and not (
         isinstance(part.suffixes, tuple) and all(isinstance(s, str) and s.startswith(".") for s in part.suffixes)
     ):
@@ -92,6 +94,13 @@ def _architecture(part: Architecture) -> list[str]:
     ):
         problems.append("partner_options must map a part's name to its options")
     return problems
+
+
+def _head(part: Head) -> list[str]:
+    known = {f.name for f in dataclasses.fields(Recipe)}
+    if not isinstance(part.recipe, Mapping):
+        return ["recipe must map settings of training to values"]
+    return [f"recipe has no setting '{k}'; known: {', '.join(sorted(known))}" for k in part.recipe if k not in known]
 
 
 def call_problems(name: str, function: Callable[..., Any], count: int) -> list[str]:

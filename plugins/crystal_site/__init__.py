@@ -44,6 +44,7 @@ SITE = Head(
     options=SiteOptions,
     build=_site,
     level="site",
+    recipe={"batch_size": 8, "epochs": 60, "ema": 0.998},  # every atom is a label: few crystals make a batch
     requires=frozenset({"nodes"}),
     references=(PAPER,),
 )
@@ -54,7 +55,7 @@ NEIGHBORHOOD = Architecture(
     build=_neighborhood,
     head="site",
     partner_options={"site": {"hidden": 256, "n_hidden": 1}},
-    recipe=Recipe(lr=2e-3, batch_size=16, epochs=60, ema=0.995),
+    recipe=Recipe(lr=2e-3, weight_decay=0.01),
     requires=frozenset({"edge-features"}),
     provides=frozenset({"nodes"}),
     references=(PAPER,),

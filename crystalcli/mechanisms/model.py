@@ -60,7 +60,8 @@ class ModelSpec:
         """Build from the dictionary of :meth:`to_json`."""
         parts = {k: PartChoice(**data[k]) for k in ("graph", "embedding", "architecture", "head")}
         lists = {k: tuple(data["statistics"].get(k, ())) for k in ("elements", "residual", "references")}
-        statistics = Statistics(**{**data["statistics"], **lists})
+        shortest = tuple((int(a), int(b), float(d)) for a, b, d in data["statistics"].get("shortest", ()))
+        statistics = Statistics(**{**data["statistics"], **lists, "shortest": shortest})
         return cls(
             **parts,
             targets=tuple(Quantity.from_json(q) for q in data["targets"]),

@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.dataset import GraphDataset
+from crystalcli.nouns.graph import edge_lengths
 
 ALMOST_CONSTANT = 1e-12
+BLOCK = 64
+"""Structures whose distances are looked at together."""
 
 
 def target_statistics(
@@ -95,3 +99,15 @@ def with_references(statistics: Statistics, dataset: GraphDataset, train_index: 
         target_mean={**statistics.target_mean, "energy": float(left.mean())},
         target_scale={**statistics.target_scale, "energy": scale if scale > ALMOST_CONSTANT else 1.0},
     )
+
+
+def with_shortest(statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64]) -> Statistics:
+    """Add the shortest edge of every pair of elements in the training split."""
+    shortest = torch.full((120 * 120,), torch.inf, dtype=torch.float64)
+    for start in range(0, len(train_index), BLOCK):
+        graph = dataset.batch(train_index[start : start + BLOCK], dtype=torch.float64).graph
+        zi, zj = (graph.atomic_numbers.index_select(0, end) for end in graph.edge_index)
+        pair = torch.minimum(zi, zj) * 120 + torch.maximum(zi, zj)
+        shortest.scatter_reduce_(0, pair, edge_lengths(graph), "amin")
+    found = torch.isfinite(shortest).nonzero().flatten().tolist()
+    return replace(statistics, shortest=tuple((k // 120, k % 120, float(shortest[k])) for k in found))

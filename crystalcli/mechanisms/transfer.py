@@ -76,10 +76,14 @@ def kept_statistics(old: Statistics, new: Statistics, names: Mapping[str, str]) 
             zip(old.elements, old.references, strict=True)
         )
         references = tuple(known.get(z, 0.0) for z in elements)
+    nearest: dict[tuple[int, int], float] = {}
+    for a, b, d in (*old.shortest, *new.shortest):
+        nearest[a, b] = min(d, nearest.get((a, b), d))
     return replace(
         old,
         elements=elements,
         references=references,
+        shortest=tuple((a, b, d) for (a, b), d in sorted(nearest.items())),
         target_mean={names[k]: v for k, v in old.target_mean.items()},
         target_scale={names[k]: v for k, v in old.target_scale.items()},
         residual=tuple(names[k] for k in old.residual),
@@ -126,8 +130,8 @@ def grown(
 
 
 def _grows(name: str, value: torch.Tensor, own: Mapping[str, torch.Tensor]) -> bool:
-    """The table of references may have new rows: those of the new statistics."""
-    return name == "head.references" and not torch.equal(value != 0, own[name] != 0)
+    """Tables by element may have new rows: those of the new statistics."""
+    return name in ("head.references", "head.wall.begin") and not torch.equal(value, own[name])
 
 
 def freeze(model: CrystalModel, patterns: Sequence[str]) -> int:

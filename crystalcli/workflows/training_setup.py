@@ -11,13 +11,13 @@ import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.contracts.records import Head
+from crystalcli.contracts.records import Head, Statistics
 from crystalcli.mechanisms import classes, leaks
 from crystalcli.mechanisms.dataset import GraphDataset
 from crystalcli.mechanisms.devices import choose_device
 from crystalcli.mechanisms.evaluation import Zeroth
 from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
-from crystalcli.mechanisms.normalisers import target_statistics, with_references
+from crystalcli.mechanisms.normalisers import target_statistics, with_references, with_shortest
 from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.mechanisms.splits import Split
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
@@ -122,12 +122,17 @@ def _with_model(
         architecture=PartChoice(plan.architecture, plan.architecture_options),
         head=PartChoice(plan.head, plan.head_options),
         targets=targets,
-        statistics=with_references(statistics, data, split.train) if differentiable else statistics,
+        statistics=_of_atoms(statistics, data, split) if differentiable else statistics,
     ).with_baselines(fitted)
     torch.manual_seed(plan.seed)
     model = CrystalModel(spec, fitted)
     refuse_mixed_sizes(model, data.atom_counts())
     return Prepared(data, ids, targets, split, tuple(found), zeroth, model.to(device), device)
+
+
+def _of_atoms(statistics: Statistics, data: GraphDataset, split: Split) -> Statistics:
+    """What a head with energies of atoms may know, too."""
+    return with_shortest(with_references(statistics, data, split.train), data, split.train)
 
 
 def choose_targets(

@@ -11,7 +11,7 @@ from crystalcli.mechanisms import baselines, transfer
 from crystalcli.mechanisms.dataset import GraphDataset
 from crystalcli.mechanisms.evaluation import Zeroth
 from crystalcli.mechanisms.model import CrystalModel, PartChoice, refuse_mixed_sizes
-from crystalcli.mechanisms.normalisers import target_statistics, with_references
+from crystalcli.mechanisms.normalisers import target_statistics, with_references, with_shortest
 from crystalcli.mechanisms.splits import Split
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
@@ -34,7 +34,7 @@ def started(
     names = [q.name for q in targets]
     statistics = target_statistics(data, names, split.train)
     if origin.differentiable:
-        statistics = with_references(statistics, data, split.train)
+        statistics = with_shortest(with_references(statistics, data, split.train), data, split.train)
     torch.manual_seed(plan.seed)
     if start.new_head:
         head = PartChoice(plan.head, plan.head_options)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from crystal_energy.options import EnergyOptions
+from crystal_energy.wall import Wall
 from crystal_energy.zbl import Zbl
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
 from crystalcli.contracts.nn.losses import masked_error
@@ -23,7 +24,7 @@ of the energies themselves says nothing of it: it is a few meV along a trajector
 
 
 class EnergyHead(nn.Module):
-    """``e_i = μ_Z + m + s·(MLP(v_i) + w·v_i)``, ``E = Σ_i e_i`` (+ ZBL).
+    """``e_i = μ_Z + m + s·(MLP(v_i) + w·v_i)``, ``E = Σ_i e_i`` (+ wall, + ZBL).
 
     μ_Z are the references of the training split and m the mean of what they leave. The scale s is the root mean
     square force (times 1 Å) where forces are learned, else the deviation of the energy per atom: then outputs of
@@ -67,6 +68,7 @@ class EnergyHead(nn.Module):
         self.register_buffer("mean", torch.tensor(statistics.target_mean.get("energy", 0.0), dtype=torch.float64))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
         self.zbl = Zbl() if options.zbl else None
+        self.wall = Wall(statistics.shortest) if options.wall else None
 
     def forward(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:
         """Predict ``energy`` (S,) and ``energies`` (N,), eV."""
@@ -77,6 +79,8 @@ class EnergyHead(nn.Module):
         energies = energies + self.scale * learned.squeeze(1).double()
         if self.zbl is not None:
             energies = energies + self.zbl(graph)
+        if self.wall is not None:
+            energies = energies + self.wall(graph)
         total = sum_per_structure(graph, energies)
         return {
             "energy": Prediction(total, self.targets.get("energy", ENERGY)),

@@ -16,4 +16,5 @@ class EnergyOptions:
     energy_weight: float = option(1.0, "weight of the error of the energy per atom in the loss", min=0.0, max=1e6)
     forces_weight: float = option(1.0, "weight of the error of the forces in the loss", min=0.0, max=1e6)
     stress_weight: float = option(0.1, "weight of the error of the stress in the loss", min=0.0, max=1e6)
+    wall: bool = option(True, "push apart atoms that come nearer than any two of their elements in training")
     zbl: bool = option(False, "add the screened nuclear repulsion of Ziegler, Biersack and Littmark at short distances")

@@ -130,3 +130,14 @@ def test_labels_of_other_names_or_kinds_are_refused() -> None:
 def test_voigt_order() -> None:
     full = torch.tensor([[1.0, 6.0, 5.0], [6.0, 2.0, 4.0], [5.0, 4.0, 3.0]])
     assert to_voigt(full).tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_wall_stands_below_the_shortest_distances_and_nowhere_else() -> None:
+    from crystal_energy.wall import MARGIN, STIFFNESS, Wall
+
+    wall = Wall([(8, 13, 1.7), (8, 8, 2.3)])
+    for r, begin in ((1.7, 1.7), (1.65, 1.7), (1.5, 1.7)):
+        atoms = ase.Atoms("AlO", [[0, 0, 0], [r, 0, 0]])
+        expected = STIFFNESS * max(begin - MARGIN - r, 0.0) ** 3
+        assert abs(float(wall(graph_of(atoms)).sum()) - expected) < 1e-12
+    assert float(wall(graph_of(ase.Atoms("Al2", [[0, 0, 0], [1.0, 0, 0]]))).sum()) == 0.0  # never seen together

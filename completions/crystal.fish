@@ -166,7 +166,7 @@ complete -c crystal -n '__crystal_at md' -l steps -x -a '(__crystal_ask)' -d 'st
 complete -c crystal -n '__crystal_at md' -l time -x -a '(__crystal_ask)' -d 'the same as a time (ps)'
 complete -c crystal -n '__crystal_at md' -l dt -x -a '(__crystal_ask)' -d 'length of a step (fs)'
 complete -c crystal -n '__crystal_at md' -l velocities -x -a 'auto random file' -d 'of the beginning; auto: those in the file, else random at exactly the first temperature'
-complete -c crystal -n '__crystal_at md' -l precision -x -a 'float64 float32' -d 'in which a model evaluates; motion is float64'
+complete -c crystal -n '__crystal_at md' -l dtype -x -a 'float64 float32' -d 'in which a model evaluates; motion is float64'
 complete -c crystal -n '__crystal_at md' -s o -l output -r -d 'run folder; default runs/DATE-SAMPLER, which runs/latest then leads to'
 complete -c crystal -n '__crystal_at md' -l resume -r -d 'go on with the run in this folder'
 complete -c crystal -n '__crystal_at md' -l log-every -x -a '(__crystal_ask)' -d 'steps between two rows of thermo.csv'

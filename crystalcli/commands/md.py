@@ -60,7 +60,7 @@ def md(
         Literal["auto", "random", "file"],
         typer.Option(help="of the beginning; auto: those in the file, else random at exactly the first temperature"),
     ] = "auto",
-    precision: Annotated[
+    dtype: Annotated[
         Literal["float64", "float32"], typer.Option(help="in which a model evaluates; motion is float64")
     ] = "float64",
     output: Annotated[
@@ -133,7 +133,7 @@ def md(
         structures=tuple(structures),
         potential=potential if potential_names.model_file(potential) is None else str(Path(potential).absolute()),
         potential_options=calculator.values if calculator else {},
-        dtype=precision,
+        dtype=dtype,
         sampler=sampler,
         sampler_options=ctx.obj["sampler", sampler].values,
         temperature=program.text(),

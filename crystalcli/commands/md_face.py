@@ -113,7 +113,7 @@ class DynamicsFace:
 
 def _differences(plan: SamplingPlan, asked: Mapping[str, Any]) -> Iterator[str]:
     """What was typed and is not what the run was started with."""
-    began: dict[str, Any] = {**plan.to_json(), "precision": plan.dtype, "output": None}
+    began: dict[str, Any] = {**plan.to_json(), "output": None}
     for part, options in ((plan.sampler, plan.sampler_options), (plan.potential, plan.potential_options)):
         began |= {f"{part}.{k}": v for k, v in options.items()}
     for name, value in asked.items():

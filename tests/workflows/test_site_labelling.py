@@ -1,5 +1,6 @@
 """``crystal label-sites`` as a workflow: what is kept, what is masked, what fails."""
 
+import json
 from pathlib import Path
 
 import ase
@@ -70,3 +71,21 @@ def test_the_command_names_all_labels() -> None:
     assert (
         site_labelling.units(["bond_valence", "effective_coordination"]) == "bond_valence:v.u.,effective_coordination"
     )
+
+
+def test_the_typed_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from crystalcli.commands.main import run
+
+    ase.io.write(tmp_path / "cu.extxyz", [ase.build.bulk("Cu", "fcc", a=a) for a in (3.5, 3.6)])
+    (tmp_path / "bad.cif").write_text("data_x\n")
+    output = tmp_path / "labelled.extxyz"
+    line = ["label-sites", str(tmp_path / "cu.extxyz"), "-o", str(output), "--label", "frequency", "--potential", "emt"]
+    assert run(line) == 0
+    said = capsys.readouterr().out
+    assert "frequency: 2 of 2 sites" in said
+    assert f"crystal build-graphs {output} --targets frequency:THz" in said
+    assert run([*line, str(tmp_path / "bad.cif"), "--overwrite", "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert (found["n"], found["exit_code"], len(found["failed"])) == (2, 3, 1)
+    stiff, soft = (e.labels["frequency"][0] for e in read_file(output) if isinstance(e, Entry))
+    assert stiff > soft > 0

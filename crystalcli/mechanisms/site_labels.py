@@ -24,6 +24,8 @@ BOND_REACH, COORDINATION_REACH = 5.0, 6.0
 """Å; bonds beyond have valences below 1e-4, or weights that are zero."""
 STEP = 0.01
 """Å; displacement for the force constants."""
+APART = 10.0
+"""Å; an atom that is moved is at least so far from its images, which move with it."""
 TOGETHER = 3000
 """Atoms evaluated at once."""
 
@@ -101,7 +103,8 @@ def ewald_potential(atoms: ase.Atoms, wish: Wish = Wish()) -> Floats:
 def frequency(atoms: ase.Atoms, wish: Wish) -> Floats:
     """Harmonic frequency of every site with all others at rest, (N,) THz; negative where the site is unstable.
 
-    ``ω_i² = tr(Φ_ii)/(3 m_i)``, Φ_ii by central differences of the potential's forces.
+    ``ω_i² = tr(Φ_ii)/(3 m_i)``, Φ_ii by central differences of the potential's forces, in a supercell in which the
+    atom's images are far away.
 
     Raises:
         InputError: no potential, or one that cannot evaluate the structure.
@@ -112,24 +115,34 @@ def frequency(atoms: ase.Atoms, wish: Wish) -> Floats:
 
     if wish.potential is None:
         raise InputError("frequencies need a potential: --potential NAME", code="label")
-    n = len(atoms)
+    n, whole = len(atoms), _supercell(atoms)
     trace = np.zeros(n)
     moves = [(i, axis, sign) for i in range(n) for axis in range(3) for sign in (1.0, -1.0)]
-    at_once = max(1, TOGETHER // n)
+    at_once = max(1, TOGETHER // len(whole))
     for start in range(0, len(moves), at_once):
         some = moves[start : start + at_once]
         copies = []
         for i, axis, sign in some:
-            copy = ase.Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+            copy = whole.copy()
             copy.positions[i, axis] += sign * STEP
             copies.append(copy)
         systems = Systems.of(copies, wish.potential.device)
         with torch.no_grad():
-            forces = wish.potential.evaluate(systems).forces.cpu().numpy().reshape(len(some), n, 3)
+            forces = wish.potential.evaluate(systems).forces.cpu().numpy().reshape(len(some), len(whole), 3)
         for k, (i, axis, sign) in enumerate(some):
             trace[i] -= sign * forces[k, i, axis] / (2 * STEP)
     squared = ACCELERATION * trace / (3 * atoms.get_masses())
     return np.asarray(np.sign(squared) * np.sqrt(np.abs(squared)) / (2 * np.pi) * 1e3, dtype=np.float64)
+
+
+def _supercell(atoms: ase.Atoms) -> ase.Atoms:
+    """Copies along the periodic vectors; the first ``len(atoms)`` atoms are those of the cell."""
+    plain = ase.Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    if not any(atoms.pbc):
+        return plain
+    heights = 1.0 / np.linalg.norm(atoms.cell.reciprocal(), axis=1).clip(1e-9)
+    times = [int(np.ceil(APART / h - 1e-9)) if periodic else 1 for h, periodic in zip(heights, atoms.pbc, strict=True)]
+    return plain.repeat(tuple(times))
 
 
 Maker = Callable[[ase.Atoms, Wish], Floats]

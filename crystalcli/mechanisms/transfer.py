@@ -18,6 +18,9 @@ from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
+BY_ELEMENT = ("head.references", "head.wall.begin", "features.held.shortest")
+"""Tables that may have rows of new elements."""
+
 
 def source(path: Path, member: int) -> CrystalModel:
     """The model of ``path``; of an ensemble its member number ``member``, over and over.
@@ -131,7 +134,7 @@ def grown(
 
 def _grows(name: str, value: torch.Tensor, own: Mapping[str, torch.Tensor]) -> bool:
     """Tables by element may have new rows: those of the new statistics."""
-    return name in ("head.references", "head.wall.begin") and not torch.equal(value, own[name])
+    return name in BY_ELEMENT and not torch.equal(value, own[name])
 
 
 def freeze(model: CrystalModel, patterns: Sequence[str]) -> int:

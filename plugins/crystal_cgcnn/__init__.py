@@ -50,14 +50,10 @@ def _embed_nearest(embed_options: EmbedOptions, options: KnnOptions, statistics:
     return CgcnnFeatures(embed_options, options)
 
 
-def _embed_radius(
-    embed_options: RadiusEmbedOptions,
-    options: RadiusOptions,
-    statistics: Statistics,  # noqa: ARG001
-) -> FeaturesModule:
+def _embed_radius(embed_options: RadiusEmbedOptions, options: RadiusOptions, statistics: Statistics) -> FeaturesModule:
     from crystal_cgcnn.featurizer import RadiusFeatures
 
-    return RadiusFeatures(embed_options, options)
+    return RadiusFeatures(embed_options, options, statistics)
 
 
 def _convolutions(options: CgcnnOptions, node_dim: int, edge_dim: int, statistics: Statistics) -> ArchitectureModule:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from torch import nn
 
 from crystal_cgcnn.elements import element_features
+from crystal_cgcnn.held_lengths import HeldLengths
 from crystal_cgcnn.options import EmbedOptions, KnnOptions, RadiusEmbedOptions, RadiusOptions
 from crystalcli.contracts.modules import Distances, Features
 from crystalcli.contracts.nn.basis import GaussianBasis, distinct_rows
 from crystalcli.contracts.nn.envelopes import cosine, polynomial
+from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, edge_lengths
 
 
@@ -32,17 +34,18 @@ class CgcnnFeatures(nn.Module):
 class RadiusFeatures(nn.Module):
     """As :class:`CgcnnFeatures`, with an envelope that takes messages to zero at the cutoff."""
 
-    def __init__(self, embed_options: RadiusEmbedOptions, options: RadiusOptions) -> None:
+    def __init__(self, embed_options: RadiusEmbedOptions, options: RadiusOptions, statistics: Statistics) -> None:
         super().__init__()
         self.elements = element_features(embed_options.atom_features)
         self.basis = GaussianBasis(0.0, options.cutoff, embed_options.gaussian_step)
         self.node_dim, self.edge_dim = self.elements.dim, self.basis.dim
         self.cutoff = options.cutoff
+        self.held = HeldLengths(statistics.shortest)
         self.envelope = {"polynomial": polynomial, "cosine": cosine}[embed_options.envelope]
 
     def forward(self, graph: CrystalGraph) -> Features:
         """Features of a batch."""
-        lengths = edge_lengths(graph)
+        lengths = self.held(graph, edge_lengths(graph))
         return Features(
             self.elements(graph.atomic_numbers),
             lambda: self.basis(lengths),

@@ -36,13 +36,16 @@ class Predicted:
     Args:
         value: a number, (n_atoms,) numbers for a quantity per site, or the name of the class.
         unit: of the value and of sigma, ``""`` if unknown.
-        sigma: uncertainty, where the model gives one.
+        sigma: uncertainty, where the model gives one; of an ensemble ``σ² = sigma_a² + sigma_e²``.
+        sigma_a, sigma_e: its parts: noise of the labels, and spread of the members.
         probabilities: by class, for a class.
     """
 
     value: Any
     unit: str
     sigma: Any = None
+    sigma_a: Any = None
+    sigma_e: Any = None
     probabilities: dict[str, float] | None = None
 
 
@@ -98,10 +101,10 @@ class LoadedModel:
             value = row.values[q.name]
             if q.classes:
                 shares = {w: float(p) for w, p in zip(q.words, value, strict=True)}
-                made[q.name] = Predicted(q.words[int(np.argmax(value))], q.unit, None, shares)
+                made[q.name] = Predicted(q.words[int(np.argmax(value))], q.unit, probabilities=shares)
             else:
-                sigma = row.sigmas.get(q.name)
-                made[q.name] = Predicted(_plain(value), q.unit, None if sigma is None else _plain(sigma))
+                spreads = {word: _plain(u) for word, u in row.uncertainties.get(q.name, {}).items()}
+                made[q.name] = Predicted(_plain(value), q.unit, **spreads)
         return made
 
 

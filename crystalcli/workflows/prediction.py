@@ -46,7 +46,8 @@ class Row:
         id, source: which structure.
         atoms: the structure.
         values: by target: a number, (n_atoms,) numbers, or (C,) probabilities.
-        sigmas: by target, where the model gives them.
+        uncertainties: by target, where the model gives them: ``sigma`` and of an ensemble its parts ``sigma_a`` (noise)
+            and ``sigma_e`` (spread of the members), each like a value.
         labels: by target, where the input has them.
         latent: (n_atoms, H) vectors of the sites, where asked for.
     """
@@ -55,7 +56,7 @@ class Row:
     source: str
     atoms: ase.Atoms
     values: Mapping[str, Any]
-    sigmas: Mapping[str, Any] = field(default_factory=dict)
+    uncertainties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
     latent: NDArray[np.float32] | None = None
 
@@ -215,8 +216,8 @@ class Predictor:
             if bad:
                 yield Failure(item.source, item.id, "predict", "not-finite", f"the predicted {bad[0]} is not a number")
             else:
-                sigmas = {n: s[k] for n, (_, s) in predictions.items() if s is not None}
-                yield Row(item.id, item.source, item.atoms, values, sigmas, item.labels, vectors[k])
+                spreads = {n: {w: u[k] for w, u in known.items()} for n, (_, known) in predictions.items() if known}
+                yield Row(item.id, item.source, item.atoms, values, spreads, item.labels, vectors[k])
 
     def _latent(self, graph: CrystalGraph) -> list[NDArray[np.float32] | None]:
         vectors = latent_vectors(cast(CrystalModel, self.model), graph).cpu().numpy().astype(np.float32)

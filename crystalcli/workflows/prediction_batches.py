@@ -75,8 +75,12 @@ def batches(items: Sequence[Known], size: int) -> Iterator[list[Known]]:
         yield batch
 
 
-def pieces(prediction: Prediction, graph: CrystalGraph) -> tuple[list[Any], list[Any] | None]:
-    """Values (and sigmas) of every structure."""
+UNCERTAINTIES = {"sigma": "sigma", "aleatoric": "sigma_a", "epistemic": "sigma_e"}
+"""What a prediction may know of its uncertainty, and what users call it."""
+
+
+def pieces(prediction: Prediction, graph: CrystalGraph) -> tuple[list[Any], dict[str, list[Any]]]:
+    """Values of every structure, and by name the uncertainties that there are."""
 
     def cut(t: torch.Tensor) -> list[Any]:
         array = t.cpu().numpy().astype(np.float64)
@@ -84,4 +88,5 @@ def pieces(prediction: Prediction, graph: CrystalGraph) -> tuple[list[Any], list
             return np.split(array, np.cumsum(graph.atom_counts.cpu().numpy())[:-1])
         return list(array)
 
-    return cut(prediction.value), None if prediction.sigma is None else cut(prediction.sigma)
+    known = {said: getattr(prediction, name) for name, said in UNCERTAINTIES.items()}
+    return cut(prediction.value), {said: cut(t) for said, t in known.items() if t is not None}

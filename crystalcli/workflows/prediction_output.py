@@ -59,7 +59,7 @@ class Writer:
     def __init__(self, kind: str, quantities: Sequence[Quantity]) -> None:
         self.kind, self.quantities = kind, quantities
         self.sites = any(q.level == "site" for q in quantities)
-        self.sigma: bool | None = None
+        self.spreads: tuple[str, ...] | None = None
         self.n = 0
         self.moment = moment_of(quantities) if kind == "magmom" else None
 
@@ -79,8 +79,8 @@ class Writer:
         if self.kind == "extxyz":
             return self._extxyz(row)
         head = ""
-        if self.sigma is None:
-            self.sigma = bool(row.sigmas)
+        if self.spreads is None:
+            self.spreads = next((tuple(u) for u in row.uncertainties.values()), ())
             head = csv_line(self._header())
         return head + "".join(csv_line(r) for r in self._records(row))
 
@@ -90,7 +90,7 @@ class Writer:
             unit = f" [{q.unit}]" if q.unit else ""
             cells += [q.name + part + unit for part in q.components]
             cells += [f"{q.name} P({w})" for w in (q.words if q.classes else ())]
-            cells += [f"{q.name} sigma{unit}"] if self.sigma else []
+            cells += [f"{q.name}{part} {word}{unit}" for word in self.spreads or () for part in q.components]
         return cells
 
     def _records(self, row: Row) -> Iterator[list[Any]]:
@@ -100,9 +100,8 @@ class Writer:
                 value = row.values[q.name][k] if q.level == "site" else row.values[q.name]
                 cells += [q.words[int(np.argmax(value))]] if q.classes else []
                 cells += [repr(float(v)) for v in np.atleast_1d(value)]
-                if self.sigma:
-                    sigma = row.sigmas.get(q.name)
-                    cells.append(None if sigma is None else repr(float(sigma[k] if q.level == "site" else sigma)))
+                for word in self.spreads or ():
+                    cells += _spread_cells(row.uncertainties.get(q.name, {}).get(word), q, k)
             yield cells
 
     def object(self, row: Row) -> dict[str, Any]:
@@ -114,8 +113,7 @@ class Writer:
             if q.classes:
                 entry["probabilities"] = dict(zip(q.words, entry["value"], strict=True))
                 entry["value"] = q.words[int(value.argmax())]
-            if q.name in row.sigmas:
-                entry["sigma"] = np.asarray(row.sigmas[q.name]).tolist()
+            entry |= {word: np.asarray(u).tolist() for word, u in row.uncertainties.get(q.name, {}).items()}
             if q.name in row.labels:
                 known = row.labels[q.name]
                 entry["label"] = q.words[int(known)] if q.classes else np.asarray(known).tolist()
@@ -138,13 +136,21 @@ class Writer:
                 atoms.info[name] = row.values[q.name]
             if q.unit:
                 atoms.info[unit] = q.unit
-            if q.name in row.sigmas and q.level != "site":
-                atoms.info[f"predicted_{q.name}_sigma"] = row.sigmas[q.name]
-            elif q.name in row.sigmas:
-                atoms.set_array(f"predicted_{q.name}_sigma", np.asarray(row.sigmas[q.name]))
+            for word, spread in row.uncertainties.get(q.name, {}).items():
+                if q.level == "site":
+                    atoms.set_array(f"predicted_{q.name}_{word}", np.asarray(spread))
+                else:
+                    atoms.info[f"predicted_{q.name}_{word}"] = spread
         text = io.StringIO()
         ase.io.write(text, atoms, format="extxyz")
         return text.getvalue()
+
+
+def _spread_cells(spread: Any, quantity: Quantity, k: int) -> list[str | None]:
+    """Cells of one uncertainty, of atom ``k`` where it is one per site."""
+    if spread is None:
+        return [None] * len(quantity.components)
+    return [repr(float(v)) for v in np.atleast_1d(spread[k] if quantity.level == "site" else spread)]
 
 
 def visible(text: str) -> str:

@@ -30,7 +30,7 @@ def pymatgen_structure(row: Row, quantities: Sequence[Quantity]) -> dict[str, An
     of_sites: dict[str, Any] = {}
     of_structure: dict[str, Any] = {"id": row.id}
     for q in quantities:
-        parts = {"": row.values[q.name], "_sigma": row.sigmas.get(q.name)}
+        parts = {"": row.values[q.name], "_sigma": row.uncertainties.get(q.name, {}).get("sigma")}
         for ending, value in parts.items():
             if value is None:
                 continue

@@ -9,6 +9,7 @@ import pytest
 from workflows import small_cache
 from workflows.test_training import ENERGY, StopAfter, plan
 
+from crystalcli import load_model
 from crystalcli.commands.main import run
 from crystalcli.mechanisms import model_file
 from crystalcli.mechanisms.cache import Column
@@ -51,6 +52,22 @@ def test_members_share_the_test_part_and_nothing_else(cache: Path, tmp_path: Pat
     with (tmp_path / "e" / "predictions-test.csv").open() as file:
         sigmas = [float(r[f"{ENERGY} sigma [eV/atom]"]) for r in csv.DictReader(file)]
     assert min(sigmas) > model.aleatoric[ENERGY] > 0
+
+
+def test_predictions_say_what_their_uncertainty_is_made_of(cache: Path, tmp_path: Path, capfd) -> None:
+    training_series.run(plan(cache, tmp_path / "e"), Series(2, ensemble=True))
+    assert run(["predict", str(tmp_path / "e"), str(cache), "-o", str(tmp_path / "p.csv")]) == 0
+    with (tmp_path / "p.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    total, noise, spread = (
+        np.array([float(r[f"{ENERGY} {w} [eV/atom]"]) for r in rows]) for w in ("sigma", "sigma_a", "sigma_e")
+    )
+    np.testing.assert_allclose(total, np.hypot(noise, spread), rtol=1e-12)
+    assert len(set(noise)) == 1
+    assert len(set(spread)) > 30
+    found = load_model(tmp_path / "e").predict(small_cache.crystals(3))
+    assert found[0][ENERGY].sigma == pytest.approx(np.hypot(found[0][ENERGY].sigma_a, found[0][ENERGY].sigma_e))
+    capfd.readouterr()
 
 
 def test_an_ensemble_stopped_on_the_way_has_the_same_bytes(cache: Path, tmp_path: Path) -> None:

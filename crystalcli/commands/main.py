@@ -70,7 +70,16 @@ def run(args: Sequence[str]) -> int:
         sys.stdout.flush()
     except BaseException as problem:  # the last door: whatever comes out is one line
         return report(problem, args)
+    finally:
+        _floats_as_before()
     return int(code or 0)
+
+
+def _floats_as_before() -> None:
+    """Denormals are flushed for the length of a command only: whoever calls it from another program keeps theirs."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_flush_denormal(False)
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
     tensors = _tensors(path)
     try:
         specs = [ModelSpec.from_json(s) for s in head.get("members", [head["spec"]])]
-        for family, name in {n for s in specs for n in part_names(s)}:
+        for family, name in dict.fromkeys(n for s in specs for n in part_names(s)):
             registry().needed(head["plugins"], family, name)
         with torch.random.fork_rng(devices=[]):
             members = [CrystalModel(s) for s in specs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -133,17 +134,22 @@ def _pool(work: Work, jobs: int) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(work,))
+    # the server of forks may be older than today's settings, which say where plugins are
+    settings = {k: v for k, v in os.environ.items() if k.startswith("CRYSTAL_")}
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(work, settings))
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start(work: Work) -> None:
+def _start(work: Work, settings: Mapping[str, str]) -> None:
     import signal
     import warnings
 
+    for name in [n for n in os.environ if n.startswith("CRYSTAL_")]:
+        del os.environ[name]
+    os.environ.update(settings)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the pool
     warnings.simplefilter("ignore")
     _state["work"], _state["make"] = work, graph_maker(work)

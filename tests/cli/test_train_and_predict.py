@@ -190,8 +190,8 @@ def test_seeds_and_another_architecture_in_one_line(folder: Path) -> None:
     assert "±" in done.stdout
     report = json.loads((folder / "many" / "report.json").read_text())
     assert [r["folder"] for r in report["runs"]][:2] == ["many/seed-0", "many/seed-1"]
-    crystal("train", "-c", "many/lcgcn-seed-1/config.toml", "-o", "again", cwd=folder)
-    again, before = (json.loads((folder / f / "report.json").read_text()) for f in ("again", "many/lcgcn-seed-1"))
+    crystal("train", "-c", "many/lcgcn-seed-1/config.toml", "-o", "member", cwd=folder)
+    again, before = (json.loads((folder / f / "report.json").read_text()) for f in ("member", "many/lcgcn-seed-1"))
     assert again["test"] == before["test"]
     shown = crystal("train", "--seeds", "3", "--dry-run", "-o", "none", *SMALL, cwd=folder)
     assert "runs: seed-0, seed-1, seed-2" in shown.stdout

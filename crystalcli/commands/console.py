@@ -37,6 +37,11 @@ class Face:
         if not self.quiet:
             print(text, file=sys.stderr if self.json else sys.stdout)
 
+    def line(self, text: str) -> None:
+        """One line for people, at once: of a run that goes on."""
+        self.say(text)
+        (sys.stderr if self.json else sys.stdout).flush()
+
     def warn(self, text: str) -> None:
         """One warning line, always on stderr."""
         print(f"warning: {one_line(text)}", file=sys.stderr)

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from crystalcli.commands.command import plugin_command, resolved
+from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
+from crystalcli.commands.runs import given, rerunnable, typed
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
 from crystalcli.mechanisms import potential_names
 from crystalcli.mechanisms.plugin_manager import registry
@@ -120,7 +121,7 @@ def md(
 
     face = DynamicsFace(Face(json=json, quiet=quiet), time_limit)
     if resume is not None:
-        changes = {k: v for k, v in (("threads", threads), ("device", device)) if _given(ctx, k)}
+        changes = {k: v for k, v in (("threads", threads), ("device", device)) if given(ctx, k)}
         raise typer.Exit(face.resume(resume, changes, _asked(ctx)))
     if not structures:
         raise UsageError("no structures; give files, folders or quoted globs")
@@ -156,7 +157,7 @@ def md(
         latest=output is None,
         overwrite=overwrite,
     )
-    plan = replace(plan, config=_config(ctx, plan.temperature))
+    plan = replace(plan, config=rerunnable(ctx, "md", temperature=plan.temperature))
     raise typer.Exit(face.describe(plan) if dry_run else face.run(plan))
 
 
@@ -168,24 +169,9 @@ def _steps(steps: int | None, time: float | None, dt: float) -> int | None:
     return round(time * 1e3 / dt)
 
 
-def _config(ctx: typer.Context, temperature: str) -> dict[str, Any]:
-    """What a second run needs: all but the folder, which must be a new one, and the time limit."""
-    table = resolved(ctx)["md"] | {"temperature": temperature}
-    return {"md": {k: v for k, v in table.items() if k not in ("output", "time_limit")}}
-
-
-def _given(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
-
-
 def _asked(ctx: typer.Context) -> dict[str, Any]:
     """What was typed beside ``--resume`` and must agree with the run: names as in its config.toml."""
-    found = {
-        n: v
-        for n, v in ctx.params.items()
-        if n not in FREE and ctx.get_parameter_source(n).name == "COMMANDLINE" and v is not None  # type: ignore[union-attr]
-    }
-    for (_, part), given in ctx.obj.items():
-        found |= {f"{part}.{n}": v for n, v in given.explicit.items()}
+    found = {n: ctx.params[n] for n in typed(ctx, FREE) if ctx.params[n] is not None}
+    for (_, part), options in ctx.obj.items():
+        found |= {f"{part}.{n}": v for n, v in options.explicit.items()}
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +73,7 @@ class DynamicsFace:
     def _listener(self, steps: int) -> Iterator[Listener]:
         console = self.face.console()
         if not console.is_terminal or self.face.quiet:
-            yield Listener(self._line, self.face.warn)
+            yield Listener(self.face.line, self.face.warn)
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -86,10 +85,6 @@ class DynamicsFace:
                 bar.update(task, completed=done)
 
             yield Listener(console.print, self.face.warn, step)
-
-    def _line(self, line: str) -> None:
-        self.face.say(line)
-        (sys.stderr if self.face.json else sys.stdout).flush()
 
     def _tell(self, report: sampling.SamplingReport) -> None:
         data = report.data

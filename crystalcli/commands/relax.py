@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from crystalcli.commands.command import plugin_command, resolved
+from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
+from crystalcli.commands.runs import given, refuse_changes, rerunnable
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Threads, TimeLimit
 from crystalcli.mechanisms import potential_names
 from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
 GOAL, HELD = "When a structure is done", "Atoms that are held (beside those that the file holds)"
+
+FREE = frozenset({"resume", "threads", "jobs", "time_limit", "json", "quiet"})
+"""Options that may go with ``--resume``; all others are those of the run's beginning."""
 
 
 def _chosen(word: Callable[[str, str | None], str | None]) -> list[Source]:
@@ -104,9 +108,9 @@ def relax(
 
     face = RelaxationFace(Face(json=json, quiet=quiet), time_limit)
     if resume is not None:
-        _refuse_changes(ctx)
+        refuse_changes(ctx, FREE, "structures")
         raise typer.Exit(
-            face.resume(resume, {k: v for k, v in (("threads", threads), ("jobs", jobs)) if _given(ctx, k)})
+            face.resume(resume, {k: v for k, v in (("threads", threads), ("jobs", jobs)) if given(ctx, k)})
         )
     if not structures:
         raise UsageError("no structures; name files, folders or a quoted glob")
@@ -139,29 +143,6 @@ def relax(
         threads=threads,
         jobs=jobs,
         overwrite=overwrite,
-        config=_config(ctx, structures),
+        config=rerunnable(ctx, "relax", structures=list(structures)),
     )
     raise typer.Exit(face.describe(plan) if dry_run else face.run(plan))
-
-
-def _config(ctx: typer.Context, structures: list[str]) -> dict[str, Any]:
-    """What a second run needs: all but the folder, which must be a new one, and the time limit."""
-    table = resolved(ctx)["relax"] | {"structures": list(structures)}
-    return {"relax": {k: v for k, v in table.items() if k not in ("output", "time_limit")}}
-
-
-def _given(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
-
-
-FREE = frozenset({"resume", "threads", "jobs", "time_limit", "json", "quiet"})
-"""Options that may go with ``--resume``; all others are those of the run's beginning."""
-
-
-def _refuse_changes(ctx: typer.Context) -> None:
-    changed = [n for n in ctx.params if n not in FREE and ctx.get_parameter_source(n).name == "COMMANDLINE"]  # type: ignore[union-attr]
-    changed += [n for given in ctx.obj.values() for n in given.explicit]
-    if changed:
-        flags = ", ".join("--" + n.replace("_", "-") if n != "structures" else "STRUCTURES" for n in changed)
-        raise UsageError(f"{flags} cannot change a run that is under way; start a new run, or leave it out")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +84,7 @@ class RelaxationFace:
     def _listener(self) -> Iterator[Listener]:
         console = self.face.console()
         if not console.is_terminal or self.face.quiet:
-            yield Listener(self._line, self._warn)
+            yield Listener(self.face.line, self._warn)
             return
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -97,10 +96,6 @@ class RelaxationFace:
                 bar.update(task, now=f"step {number}, {left} under way")
 
             yield Listener(lambda _line: None, self._warn, lambda n: bar.advance(task, n), step)
-
-    def _line(self, text: str) -> None:
-        self.face.say(text)
-        (sys.stderr if self.face.json else sys.stdout).flush()
 
     def _table(self, data: Mapping[str, Any]) -> None:
         from rich.markup import escape

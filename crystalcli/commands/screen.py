@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
 
-from crystalcli.commands.command import plugin_command, resolved
+from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Choice, Source, names
+from crystalcli.commands.runs import rerunnable
 from crystalcli.commands.shared import Device, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Architecture, Featurizer
 from crystalcli.mechanisms.plugin_manager import registry
@@ -144,12 +145,6 @@ def screen(
         threads=threads,
         latest=output is None,
         overwrite=overwrite,
-        config=_config(ctx, inputs),
+        config=rerunnable(ctx, "screen", candidates=list(inputs)),
     )
     raise typer.Exit(ScreeningFace(Face(json=json, quiet=quiet), time_limit).run(plan))
-
-
-def _config(ctx: typer.Context, candidates: tuple[str, ...]) -> dict[str, Any]:
-    """What a second run needs: all but the folder, which must be a new one, and the time limit."""
-    table = resolved(ctx)["screen"] | {"candidates": list(candidates)}
-    return {"screen": {k: v for k, v in table.items() if k not in ("output", "time_limit")}}

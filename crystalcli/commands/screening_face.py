@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import torch
 
 from crystalcli.commands.console import Face
@@ -24,10 +22,6 @@ class ScreeningFace:
     def run(self, plan: ScreeningPlan) -> int:
         """Screen, and return the exit code."""
         with Stop(self.limit).listening() as stop:
-            report = screening.run(plan, Listener(self._line, self.face.warn), stop)
+            report = screening.run(plan, Listener(self.face.line, self.face.warn), stop)
         self.face.result(report.data)
         return int(report.data["exit_code"])
-
-    def _line(self, line: str) -> None:
-        self.face.say(line)
-        (sys.stderr if self.face.json else sys.stdout).flush()

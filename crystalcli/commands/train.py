@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from crystalcli.commands.command import plugin_command, resolved
+from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Choice, Source, names
+from crystalcli.commands.runs import given, refuse_changes, rerunnable
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Architecture, Featurizer, Head, Recipe
 from crystalcli.mechanisms.plugin_manager import registry
@@ -21,6 +22,9 @@ SPLIT, RECIPE = "Split", "Recipe (defaults suit the architecture)"
 START = "Starting from a trained model"
 GENTLER = 0.2
 """Share of the usual learning rate with which a trained model is trained on."""
+
+FREE = frozenset({"resume", "threads", "device", "time_limit", "json", "quiet"})
+"""Options that may go with ``--resume``; all others are those of the run's beginning."""
 
 
 def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
@@ -54,10 +58,9 @@ def _of_model(path: Path, word: Callable[[str, str | None], str | None]) -> Choi
 
 
 def _spec(path: Path) -> dict[str, Any]:
-    from crystalcli.mechanisms.model_head import read_head
+    from crystalcli.mechanisms.model_head import file_of, read_head
 
-    file = path / "model.safetensors" if path.is_dir() else path
-    spec: dict[str, Any] = read_head(file)["spec"]
+    spec: dict[str, Any] = read_head(file_of(path))["spec"]
     return spec
 
 
@@ -215,8 +218,8 @@ def train(
 
     face = TrainingFace(Face(json=json, quiet=quiet), time_limit)
     if resume is not None:
-        _refuse_changes(ctx)
-        face.resume(resume, {k: v for k, v in (("threads", threads), ("device", device)) if _given(ctx, k)})
+        refuse_changes(ctx, FREE)
+        face.resume(resume, {k: v for k, v in (("threads", threads), ("device", device)) if given(ctx, k)})
         return
     part = cast(Architecture, registry().get("architecture", arch))
     head = head or part.head
@@ -266,7 +269,7 @@ def train(
             patience=patience,
             residual_of=residual_of,
         ),
-        fit_batches=not _given(ctx, "batch_size"),
+        fit_batches=not given(ctx, "batch_size"),
         momentum=momentum,
         step_epochs=step_epochs,
         gamma=gamma,
@@ -277,7 +280,7 @@ def train(
         checkpoint_every=checkpoint_every,
         overwrite=overwrite,
     )
-    plan = replace(plan, config=_config(ctx, plan.caches))
+    plan = replace(plan, config=rerunnable(ctx, "train", caches=list(plan.caches)))
     if ensemble and seeds > 1:
         raise UsageError("--ensemble and --seeds do not go together: members are other seeds already")
     series = Series(ensemble or seeds, tuple(dict.fromkeys(compare or ())), ensemble > 0)
@@ -295,26 +298,3 @@ def _values(ctx: typer.Context, family: str, name: str) -> dict[str, Any]:
 
 def _texts(paths: list[Path] | None) -> tuple[str, ...]:
     return tuple(str(p) for p in paths or ())
-
-
-def _config(ctx: typer.Context, caches: tuple[str, ...]) -> dict[str, Any]:
-    """What a second run needs: all but the folder, which must be a new one, and the time limit."""
-    table = resolved(ctx)["train"] | {"caches": list(caches)}
-    return {"train": {k: v for k, v in table.items() if k not in ("output", "time_limit")}}
-
-
-def _given(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
-
-
-FREE = frozenset({"resume", "threads", "device", "time_limit", "json", "quiet"})
-"""Options that may go with ``--resume``; all others are those of the run's beginning."""
-
-
-def _refuse_changes(ctx: typer.Context) -> None:
-    changed = [n for n in ctx.params if n not in FREE and ctx.get_parameter_source(n).name == "COMMANDLINE"]  # type: ignore[union-attr]
-    changed += [n for given in ctx.obj.values() for n in given.explicit]
-    if changed:
-        flags = ", ".join("--" + n.replace("_", "-") for n in changed)
-        raise UsageError(f"{flags} cannot change a run that is under way; start a new run, or leave it out")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,7 +87,7 @@ class TrainingFace:
     def _listener(self) -> Iterator[Listener]:
         console = self.face.console()
         if not console.is_terminal or self.face.quiet:
-            yield Listener(self._line, self.face.warn)
+            yield Listener(self.face.line, self.face.warn)
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -100,10 +99,6 @@ class TrainingFace:
                 bar.update(task, completed=done, total=total, epoch=epoch)
 
             yield Listener(console.print, self.face.warn, step)
-
-    def _line(self, line: str) -> None:
-        self.face.say(line)
-        (sys.stderr if self.face.json else sys.stdout).flush()
 
     def _table(self, report: TargetReport) -> None:
         from rich.table import Table

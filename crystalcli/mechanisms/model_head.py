@@ -9,12 +9,19 @@ from typing import Any
 from crystalcli.mechanisms import files
 from crystalcli.vocabulary.errors import InputError, UnsafeInput, UsageError
 
+MODEL = "model.safetensors"
+"""Name of the model in a run folder."""
 FORMAT, VERSION, KEY = "crystal-model", 1, "crystal"
 MAX_HEADER = 64 * 2**20
 """Bytes of the longest header accepted; the ids of a million structures fit."""
 
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b", b"c__", b"(d", b"(l")
 """First bytes of what torch, pickle, joblib and their compressed forms write."""
+
+
+def file_of(path: Path) -> Path:
+    """The model file that ``path`` means: itself, or the model of the run in that folder."""
+    return path / MODEL if path.is_dir() else path
 
 
 def read_head(path: Path) -> dict[str, Any]:

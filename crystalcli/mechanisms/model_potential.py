@@ -16,6 +16,7 @@ from crystalcli.contracts.records import Featurizer
 from crystalcli.mechanisms import model_file
 from crystalcli.mechanisms.ensemble import Ensemble, mean_and_spread
 from crystalcli.mechanisms.model import CrystalModel, parts
+from crystalcli.mechanisms.model_head import file_of
 from crystalcli.mechanisms.moving_graph import MovingGraph
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.systems import Systems
@@ -79,8 +80,7 @@ class ModelPotential:
         Raises:
             UsageError: no model there, or one without energies. InputError: damaged. UnsafeInput: a pickle.
         """
-        file = path / "model.safetensors" if path.is_dir() else path
-        return cls(model_file.load(file)[0], str(path), device=device, dtype=dtype, skin=skin)
+        return cls(model_file.load(file_of(path))[0], str(path), device=device, dtype=dtype, skin=skin)
 
     def evaluate(self, systems: Systems, *, stress: bool = False) -> Evaluated:
         """Evaluate all structures.

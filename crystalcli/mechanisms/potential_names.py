@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import cast
 
 from crystalcli.contracts.records import Calculator
+from crystalcli.mechanisms.model_head import MODEL
 from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
-
-MODEL = "model.safetensors"
 
 
 def model_file(text: str) -> Path | None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from ase.calculators.calculator import all_changes
 from ase.data import chemical_symbols
+from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -127,7 +128,7 @@ def _full(stress: Any) -> NDArray[np.float64]:
     given = np.asarray(stress, dtype=np.float64)
     if given.shape == (3, 3):
         return given
-    full: NDArray[np.float64] = given[[[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
+    full: NDArray[np.float64] = voigt_6_to_full_3x3_stress(given)
     return full
 
 

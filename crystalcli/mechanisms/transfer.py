@@ -15,6 +15,7 @@ from crystalcli.mechanisms import model_file
 from crystalcli.mechanisms.cache import GraphRecipe
 from crystalcli.mechanisms.ensemble import Ensemble
 from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.model_head import file_of
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -28,8 +29,7 @@ def source(path: Path, member: int) -> CrystalModel:
     Raises:
         UsageError, InputError, UnsafeInput: as :func:`crystalcli.mechanisms.model_file.load`.
     """
-    file = path / "model.safetensors" if path.is_dir() else path
-    model = model_file.load(file)[0]
+    model = model_file.load(file_of(path))[0]
     return model.models[member % len(model.models)] if isinstance(model, Ensemble) else model
 
 

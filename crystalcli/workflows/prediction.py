@@ -25,6 +25,7 @@ from crystalcli.mechanisms.inputs import expand
 from crystalcli.mechanisms.label_requests import LabelRequest
 from crystalcli.mechanisms.latent import latent_vectors
 from crystalcli.mechanisms.model import CrystalModel
+from crystalcli.mechanisms.model_head import file_of
 from crystalcli.mechanisms.plugin_manager import registry
 from crystalcli.mechanisms.reading import Failure
 from crystalcli.nouns.graph import CrystalGraph, collate
@@ -88,7 +89,7 @@ class Predictor:
         latent: bool = False,
         warn: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self.path = path / "model.safetensors" if path.is_dir() else path
+        self.path = file_of(path)
         if not self.path.exists():
             inside = sorted(p.parent.name for p in path.glob("*/model.safetensors")) if path.is_dir() else []
             cure = f"; there are several in it: {', '.join(inside)}" if inside else ""

@@ -10,7 +10,7 @@ import json
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ from crystalcli.mechanisms.stopping import Stop
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import CrystalError, Exit, NothingUsable, UsageError
 from crystalcli.workflows import relaxation_output as output
+from crystalcli.workflows.hearing import heard
 from crystalcli.workflows.relaxation_outcome import Outcome
 from crystalcli.workflows.relaxation_plan import Listener, RelaxationPlan, same_work
 from crystalcli.workflows.relaxation_work import Shard, Worker, relaxed_shards
@@ -129,10 +130,10 @@ def _go_on(
 
 
 def _relax(plan: RelaxationPlan, worker: Worker, folder: RunFolder, listener: Listener, stop: Stop) -> RelaxationReport:
-    heard = _heard(listener, folder.log)
+    listener = heard(listener, folder.log)
     try:
         with files.locked(folder.path / STRUCTURES):
-            count = _work(plan, worker, folder, heard, stop)
+            count = _work(plan, worker, folder, listener, stop)
             report = _finish(plan, folder, count)
     except CrystalError as problem:
         folder.log(f"{type(problem).__name__}: {problem}")
@@ -293,17 +294,3 @@ def _clear(path: Path) -> None:
 
 def _outputs(folder: RunFolder) -> list[str]:
     return [n for n in (STRUCTURES, TABLE, REPORT, CIFS) if (folder.path / n).exists()]
-
-
-def _heard(listener: Listener, log: Callable[[str], None]) -> Listener:
-    """Tell ``log`` all that ``listener`` hears."""
-
-    def say(text: str) -> None:
-        log(text)
-        listener.say(text)
-
-    def warn(text: str) -> None:
-        log(f"warning: {text}")
-        listener.warn(text)
-
-    return replace(listener, say=say, warn=warn)

@@ -17,6 +17,7 @@ from crystalcli.mechanisms.stopping import Stop
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import CrystalError, Exit, UsageError
 from crystalcli.workflows import sampling_report
+from crystalcli.workflows.hearing import heard
 from crystalcli.workflows.sampling_loop import Dynamics, summary
 from crystalcli.workflows.sampling_plan import SamplingPlan
 from crystalcli.workflows.sampling_records import CHUNKS, Recorder
@@ -142,15 +143,6 @@ def _dynamics(
     names = prepared.ids if ids is None else ids
     recorder = Recorder(homes(folder.path, names), prepared.systems, plan.dt, "sigma" in prepared.potential.provides)
 
-    def say(line: str) -> None:
-        folder.log(line)
-        listener.say(line)
-
-    def warn(line: str) -> None:
-        folder.log(f"warning: {line}")
-        listener.warn(line)
-
-    heard = Listener(say, warn, listener.step)
     return Dynamics(
         plan,
         prepared.program,
@@ -159,7 +151,7 @@ def _dynamics(
         names,
         recorder,
         folder.path,
-        heard,
+        heard(listener, folder.log),
         stop,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from crystalcli.mechanisms import evaluation, model_file
 from crystalcli.mechanisms.dataset import GraphDataset
 from crystalcli.mechanisms.devices import choose_device
 from crystalcli.mechanisms.ensemble import Ensemble
-from crystalcli.mechanisms.hull import Phase
+from crystalcli.mechanisms.hull import Amounts, Phase
+from crystalcli.mechanisms.model_head import file_of, read_head
 from crystalcli.mechanisms.run_folder import RunFolder, point_latest, sha256
 from crystalcli.mechanisms.screening import Candidate, decide
 from crystalcli.mechanisms.stopping import Stop
@@ -50,13 +51,16 @@ def run(plan: ScreeningPlan, listener: Listener | None = None, stop: Stop | None
 
     Raises:
         UsageError: nothing to train on or to screen, a threshold that cannot be read, or labels that are no formation
-            energies; before anything is written. Stopped: while training; resumed by the same command.
+            energies; before anything is written. Stopped: while training; ``crystal train --resume FOLDER/model`` ends
+            the training, and its ensemble screens with ``--model``.
     """
     listener, stop = listener or Listener(), stop or Stop()
     threshold = Threshold.parse(plan.threshold)
     if plan.threads:
         torch.set_num_threads(plan.threads)
     split = None if plan.model else _labelled_and_not(plan, listener)
+    if plan.model:
+        _refuse_one_model(Path(plan.model), threshold, listener)
     facts = {"command": "screen", "plan": plan.to_json(), "inputs": _hashes(plan)}
     folder = RunFolder.create(Path(plan.output), overwrite=plan.overwrite, facts=facts, config=plan.config)
     try:
@@ -108,6 +112,15 @@ def _labelled_and_not(plan: ScreeningPlan, listener: Listener) -> tuple[GraphDat
     return data, name
 
 
+def _refuse_one_model(path: Path, threshold: Threshold, listener: Listener) -> None:
+    """Refuse a threshold in σ for a model that has none."""
+    if "members" in read_head(file_of(path)):
+        return
+    listener.warn("one model alone has no sigma of its own: only an energy threshold (50meV) means something")
+    if threshold.kind == "sigma":
+        raise UsageError(f"{threshold} needs an ensemble; train with --ensemble 5, or give --threshold 50meV")
+
+
 def _train(plan: ScreeningPlan, folder: RunFolder, listener: Listener, stop: Stop) -> Path:
     assert plan.training is not None  # the command makes it where no model is given
     path = folder.path / "model"
@@ -123,8 +136,7 @@ def _screen(
     folder: RunFolder,
     listener: Listener,
 ) -> ScreeningReport:
-    file = path / "model.safetensors" if path.is_dir() else path
-    model, provenance = model_file.load(file)
+    model, provenance = model_file.load(file_of(path))
     quantity = model.spec.targets[0]
     note = per_atom_energy(quantity)
     references: list[Phase] = []
@@ -141,10 +153,6 @@ def _screen(
         where = folder.path / "references.h5"
         known = gathered(plan.references, model.spec, plan.reference_label, where, listener, required=True)
         references += known.phases()
-    if not isinstance(model, Ensemble):
-        listener.warn("one model alone has no sigma of its own: only an energy threshold (50meV) means something")
-        if threshold.kind == "sigma":
-            raise UsageError(f"{threshold} needs an ensemble; train with --ensemble 5, or give --threshold 50meV")
     found = predicted(model, candidates, plan, provenance)
     decisions = decide(found, references, threshold, robust=plan.robust)
     elements = sorted({s for c in found for s in c.amounts})
@@ -175,28 +183,30 @@ def predicted(
         graph = batch.graph.to(device)
         values.append(torch.stack([m(graph)[name].value for m in members], 1).cpu().numpy())
     every = np.concatenate(values) if values else np.zeros((0, len(members)))
-    flags = _flags(model, pool, every, constant, provenance)
-    spread = every.std(1)
+    amounts, spread = pool.amounts(), every.std(1)
+    flags = _flags(model, amounts, every, constant, provenance)
     return [
         Candidate(i, a, float(v.mean()), constant, float(s), tuple(v.tolist()) if len(members) > 1 else (), flag)
-        for i, a, v, s, flag in zip(pool.ids, pool.amounts(), every, spread, flags, strict=True)
+        for i, a, v, s, flag in zip(pool.ids, amounts, every, spread, flags, strict=True)
     ]
 
 
 def _flags(
-    model: model_file.AnyModel, pool: Pool, values: np.ndarray, constant: float, provenance: Mapping[str, Any]
+    model: model_file.AnyModel,
+    amounts: Sequence[Amounts],
+    values: np.ndarray,
+    constant: float,
+    provenance: Mapping[str, Any],
 ) -> list[str]:
     """Why a prediction is an extrapolation: elements never seen, energies or spreads outside those of training."""
-    seen = set(model.spec.statistics.elements)
+    seen = {chemical_symbols[z] for z in model.spec.statistics.elements}
     domain = provenance.get("domain", {}).get(model.spec.targets[0].name, {})
-    counts, numbers = pool.data.atom_counts(), pool.data.atomic_numbers()
-    stops = np.cumsum(counts)
     flags = []
-    for i, value in zip(pool.index, values, strict=True):
+    for elements, value in zip(amounts, values, strict=True):
         said = []
-        new = {int(z) for z in numbers[stops[i] - counts[i] : stops[i]]} - seen
+        new = sorted(set(elements) - seen, key=chemical_symbols.index)
         if new:
-            said.append("elements never seen: " + ", ".join(chemical_symbols[z] for z in sorted(new)))
+            said.append("elements never seen: " + ", ".join(new))
         sigma = float(np.hypot(constant, value.std()))
         if domain and not domain["low"] - FAR * sigma <= value.mean() <= domain["high"] + FAR * sigma:
             said.append("energy outside that of training")
@@ -208,5 +218,4 @@ def _flags(
 
 def _hashes(plan: ScreeningPlan) -> dict[str, str]:
     paths = [Path(p) for p in (*plan.candidates, *plan.references, plan.model) if p]
-    files = [p / "model.safetensors" if p.is_dir() else p for p in paths]
-    return {str(p): sha256(p) for p in files if p.is_file()}
+    return {str(p): sha256(p) for p in map(file_of, paths) if p.is_file()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,18 @@ import torch
 
 from crystalcli.mechanisms import evaluation, metrics, model_file, plots, site_plots
 from crystalcli.mechanisms.evaluation import Collected
+from crystalcli.mechanisms.model_head import MODEL
 from crystalcli.mechanisms.optimizers import make_optimizer
 from crystalcli.mechanisms.run_folder import RunFolder, plugin_versions, point_latest, sha256
 from crystalcli.mechanisms.stopping import Stop
 from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
+from crystalcli.workflows.hearing import heard
 from crystalcli.workflows.training_loop import Trainer
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
-from crystalcli.workflows.training_report import TargetReport, predict_test, report_targets, write_predictions
+from crystalcli.workflows.training_report import TargetReport, predict_test, report_targets, write_test_predictions
 from crystalcli.workflows.training_setup import Prepared, prepare
 
-MODEL, REPORT = "model.safetensors", "report.json"
+REPORT = "report.json"
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ def run(plan: TrainingPlan, listener: Listener | None = None, stop: Stop | None 
     if plan.threads:
         torch.set_num_threads(plan.threads)
     said: list[str] = []
-    heard = _heard(listener, said.append)
-    prepared = prepare(plan, heard)
-    plan = plan.fitted_to(len(prepared.split.train), heard)
+    listening = heard(listener, said.append)
+    prepared = prepare(plan, listening)
+    plan = plan.fitted_to(len(prepared.split.train), listening)
     make_optimizer(prepared.model, plan.recipe, plan.momentum)
     folder = RunFolder.create(
         Path(plan.output), overwrite=plan.overwrite, facts=_facts(plan, prepared), config=plan.config
@@ -112,10 +114,10 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
 def _train(
     plan: TrainingPlan, prepared: Prepared, folder: RunFolder, listener: Listener, stop: Stop, *, resumed: bool
 ) -> TrainingReport:
-    heard = _heard(listener, folder.log)
+    listening = heard(listener, folder.log)
     trainer = None
     try:
-        trainer = Trainer(plan, prepared, folder, heard, stop)
+        trainer = Trainer(plan, prepared, folder, listening, stop)
         if resumed:
             trainer.restore()
         trainer.run()
@@ -135,20 +137,6 @@ def _train(
     if plan.latest:
         point_latest(folder.path)
     return report
-
-
-def _heard(listener: Listener, log: Callable[[str], None]) -> Listener:
-    """Tell ``log`` all that ``listener`` hears."""
-
-    def say(line: str) -> None:
-        log(line)
-        listener.say(line)
-
-    def warn(line: str) -> None:
-        log(f"warning: {line}")
-        listener.warn(line)
-
-    return Listener(say, warn, listener.step)
 
 
 def _outputs(folder: RunFolder) -> list[str]:
@@ -173,7 +161,7 @@ def _finish(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, trainer: 
     path = _save_model(plan, prepared, folder, trainer)
     found = predict_test(prepared, plan.recipe.batch_size)
     targets = report_targets(prepared, found, paper_baselines=plan.paper_baselines)
-    _write_predictions(prepared, folder, found)
+    write_test_predictions(prepared, folder, found)
     _draw(prepared, folder, trainer, found=found, targets=targets)
     data = {
         "model": str(path),
@@ -200,21 +188,6 @@ def _validation_errors(prepared: Prepared, batch_size: int) -> dict[str, Any]:
     """Errors of the weights that are kept, on the part that chose them; by target."""
     found = evaluation.collect(prepared.model, prepared.data, prepared.split.val, batch_size, prepared.zeroth or None)
     return {name: c.errors().to_json() for name, c in found.items() if c.mask.any()}
-
-
-def _write_predictions(prepared: Prepared, folder: RunFolder, found: dict[str, Collected]) -> None:
-    import numpy as np
-
-    for level in ("structure", "site"):
-        some = {n: c for n, c in found.items() if c.quantity.level == level}
-        if not some:
-            continue
-        ids, sites = [prepared.ids[i] for i in prepared.split.test], None
-        if level == "site":
-            counts = prepared.data.atom_counts()[prepared.split.test]
-            sites = np.concatenate([np.arange(n) for n in counts])
-            ids = [i for i, n in zip(ids, counts, strict=True) for _ in range(n)]
-        write_predictions(folder, f"predictions-test{'' if level == 'structure' else '-sites'}.csv", ids, sites, some)
 
 
 def _draw(

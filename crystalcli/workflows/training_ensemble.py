@@ -14,12 +14,12 @@ from crystalcli.mechanisms.calibration import calibration
 from crystalcli.mechanisms.ensemble import Ensemble
 from crystalcli.mechanisms.evaluation import Collected
 from crystalcli.mechanisms.model import CrystalModel
+from crystalcli.mechanisms.model_head import MODEL
 from crystalcli.mechanisms.run_folder import RunFolder
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
-from crystalcli.workflows.training_report import write_predictions
+from crystalcli.workflows.training_report import write_test_predictions
 from crystalcli.workflows.training_setup import Prepared, prepare
 
-MODEL = "model.safetensors"
 USUAL = 0.99
 """Members that disagree more than on this share of the test structures extrapolate."""
 
@@ -53,7 +53,7 @@ def finish(
         _draw(folder, name, c, len(plans))
         for line in _lines(name, told[name]):
             listener.say(line)
-    _write(folder, prepared, found)
+    write_test_predictions(prepared, folder, found)
     return {"model": str(path), "aleatoric": ensemble.aleatoric, "ensemble": told}
 
 
@@ -128,16 +128,3 @@ def _draw(folder: RunFolder, name: str, found: Collected, members: int) -> None:
     if found.sigma is not None:
         sigma = found.sigma[found.mask].ravel()
         uncertainty_plots.reliability(folder.path / f"reliability-{name}.png", value - true, sigma, title=title)
-
-
-def _write(folder: RunFolder, prepared: Prepared, found: Mapping[str, Collected]) -> None:
-    counts = prepared.data.atom_counts()[prepared.split.test]
-    names = [prepared.ids[i] for i in prepared.split.test]
-    for level in ("structure", "site"):
-        some = {n: c for n, c in found.items() if c.quantity.level == level}
-        if some and level == "structure":
-            write_predictions(folder, "predictions-test.csv", names, None, some)
-        elif some:
-            ids = [i for i, n in zip(names, counts, strict=True) for _ in range(n)]
-            sites = np.concatenate([np.arange(n) for n in counts])
-            write_predictions(folder, "predictions-test-sites.csv", ids, sites, some)

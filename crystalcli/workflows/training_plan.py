@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.records import Recipe
+from crystalcli.mechanisms.model_head import file_of
 
 STEPS, SMALLEST_BATCH = 4, 4
 """Steps that an epoch should have; a batch is not made smaller than that for it."""
@@ -125,9 +126,7 @@ class TrainingPlan:
     @property
     def inputs(self) -> list[Path]:
         """All files that are read: the caches and the model that training starts from."""
-        model = Path(self.start.model)
-        found = [] if not self.start.model else [model / "model.safetensors" if model.is_dir() else model]
-        return [*self.paths, *found]
+        return [*self.paths, *([file_of(Path(self.start.model))] if self.start.model else [])]
 
     @property
     def seed_of_split(self) -> int:

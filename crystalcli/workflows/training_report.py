@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,6 +169,20 @@ def write_predictions(
             header.append(f"{q.name} sigma{unit}")
             columns.append([repr(float(v)) for v in c.sigma])
     return folder.write(name, csv_text(header, zip(*columns, strict=True)))
+
+
+def write_test_predictions(prepared: Prepared, folder: RunFolder, found: Mapping[str, Collected]) -> None:
+    """Write what is predicted for the test part: one table of structures, one of sites."""
+    names = [prepared.ids[i] for i in prepared.split.test]
+    counts = prepared.data.atom_counts()[prepared.split.test]
+    structures = {n: c for n, c in found.items() if c.quantity.level == "structure"}
+    per_site = {n: c for n, c in found.items() if c.quantity.level == "site"}
+    if structures:
+        write_predictions(folder, "predictions-test.csv", names, None, structures)
+    if per_site:
+        ids = [i for i, n in zip(names, counts, strict=True) for _ in range(n)]
+        sites = np.concatenate([np.arange(n) for n in counts])
+        write_predictions(folder, "predictions-test-sites.csv", ids, sites, per_site)
 
 
 def predict_test(prepared: Prepared, batch_size: int) -> dict[str, Collected]:

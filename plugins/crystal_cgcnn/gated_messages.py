@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from crystal_cgcnn.message_plan import MessagePlan, Stretch, bag_sum
-from crystalcli.contracts.nn.gate_sum import R_MIN, _each_block
+from crystal_cgcnn.message_plan import MessagePlan, Stretch
+from crystalcli.contracts.nn.edge_blocks import bag_sum
+from crystalcli.contracts.nn.gate_sum import R_MIN, each_block
 
 
 def gated_messages(addends: Tensor, radial: Tensor, envelope: Tensor, plan: MessagePlan) -> Tensor:
@@ -58,7 +59,7 @@ class GatedMessages(torch.autograd.Function):
                 out[x.atoms] = bag_sum(raw, x.order[:e], x.order_start, envelope[x.edges])
                 kept[k] = gates
 
-        _each_block(list(enumerate(plan.stretches)), work)
+        each_block(list(enumerate(plan.stretches)), work)
         ctx.save_for_backward(addends, radial, envelope)
         ctx.plan, ctx.kept = plan, kept
         return out.neg_()
@@ -105,7 +106,7 @@ class GatedGradient(torch.autograd.Function):
                 both.addcmul_(both, gates[: 2 * e], value=-1)
                 _to_centres(x, both, d_addends, d_radial)
 
-        _each_block(list(enumerate(plan.stretches)), work)
+        each_block(list(enumerate(plan.stretches)), work)
         _to_neighbors(plan, d_radial, d_addends)
         ctx.save_for_backward(dm, radial, envelope)
         ctx.plan, ctx.kept = plan, kept
@@ -156,7 +157,7 @@ class GatedGradient(torch.autograd.Function):
                 d_dm[stretch.atoms] = bag_sum(n.mul_(s), stretch.order[:e], stretch.order_start)
                 _to_centres(stretch, gated, d_addends, d_radial)
 
-        _each_block(list(enumerate(plan.stretches)), work)
+        each_block(list(enumerate(plan.stretches)), work)
         _to_neighbors(plan, d_radial, d_addends)
         return d_dm.neg_(), d_addends.view(plan.n_atoms, 4 * f), d_radial, d_envelope, None, None
 

@@ -56,11 +56,6 @@ class MessagePlan:
     neighbor_start: Tensor
 
 
-def bag_sum(x: Tensor, index: Tensor, start: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Sums of the (weighted) rows ``x[index]`` over consecutive ranges that begin at ``start``; repeatable."""
-    return torch.embedding_bag(x, index, start, False, 0, False, weights)[0]
-
-
 def plan_messages(centre: Tensor, neighbor: Tensor, n_atoms: int) -> MessagePlan:
     """Plan of (E,) edges sorted by centre."""
     n_edges = len(centre)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crystal_energy.options import EnergyOptions
+from crystal_energy.quantities import LEARNS
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Head, Part, Statistics
 from crystalcli.vocabulary.quantities import Quantity
@@ -22,11 +23,6 @@ def _energy(
     return EnergyHead(options, embedding_dim, targets, statistics)
 
 
-LEARNS = (
-    Quantity("energy", "eV", extensive=True),
-    Quantity("forces", "eV/Å", "site", shape=(3,)),
-    Quantity("stress", "eV/Å³", shape=(6,)),
-)
 ENERGY = Head(
     name="energy",
     summary="an energy for every atom, summed; forces and stress are its derivatives",

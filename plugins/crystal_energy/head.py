@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from crystal_energy.options import EnergyOptions
+from crystal_energy.quantities import ENERGIES, ENERGY
 from crystal_energy.wall import Wall
 from crystal_energy.zbl import Zbl
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
@@ -16,8 +17,6 @@ from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, sum_per_structure
 from crystalcli.vocabulary.quantities import Quantity
 
-ENERGY = Quantity("energy", "eV", extensive=True)
-ENERGIES = Quantity("energies", "eV", "site")
 FORCE_LENGTH = 0.03
 """Å: beside forces, an error of the energy per atom counts against the root mean square force times this. The deviation
 of the energies themselves says nothing of it: it is a few meV along a trajectory, half an eV among strained cells."""

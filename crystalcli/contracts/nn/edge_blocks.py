@@ -127,7 +127,10 @@ def int32(values: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int32))
 
 
-def bag_sum(x: Tensor, index: Tensor, start: Tensor) -> Tensor:
-    """Sums of the rows ``x[index]`` over consecutive ranges that begin at ``start``; deterministic, unlike scatters."""
-    result: Tensor = torch.embedding_bag(x, index, start, False, 0)[0]
+def bag_sum(x: Tensor, index: Tensor, start: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Sums of the (weighted) rows ``x[index]`` over consecutive ranges that begin at ``start``.
+
+    Deterministic, unlike scatters.
+    """
+    result: Tensor = torch.embedding_bag(x, index, start, False, 0, False, weights)[0]
     return result

@@ -65,7 +65,7 @@ class GateSum(torch.autograd.Function):
                 messages = _log(gates[g:], out=raw[g:]).mul_(gates[:g])
                 out[b.atoms] = bag_sum(messages, b.gate, b.gate_start)
 
-        _each_block(plan.blocks, work)
+        each_block(plan.blocks, work)
         ctx.plan, ctx.kept, ctx.longest, ctx.shapes = plan, kept, longest, (ab.shape, w.shape)
         return out.neg_()
 
@@ -103,7 +103,7 @@ class GateSum(torch.autograd.Function):
                 ab_rows[b.atom_rows] = rows[:atoms]
                 torch.mm(plan.basis[b.distances].t(), rows[atoms:].view(-1, 2 * f), out=d_w[k])
 
-        _each_block(list(enumerate(plan.blocks)), work)
+        each_block(list(enumerate(plan.blocks)), work)
         _give_back(kept)
         return d_ab, d_w.sum(0), None
 
@@ -190,7 +190,7 @@ def _log(x: Tensor, out: Tensor) -> Tensor:
     return out
 
 
-def _each_block(blocks: Sequence[T], work: Callable[[Iterator[T]], None]) -> None:
+def each_block(blocks: Sequence[T], work: Callable[[Iterator[T]], None]) -> None:
     """Run ``work`` over the blocks in as many threads as torch may use, each operation single-threaded.
 
     torch releases the interpreter lock inside operations, and there is no barrier after each. Results do not depend on

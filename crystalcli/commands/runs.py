@@ -1,0 +1,50 @@
+"""The beginning of a run and its continuation, as commands with a run folder have them in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from crystalcli.commands.command import resolved
+from crystalcli.vocabulary.errors import UsageError
+
+
+def rerunnable(ctx: typer.Context, command: str, **now: Any) -> dict[str, Any]:
+    """Table for ``config.toml``: all that a second run needs; not the folder, which must be new, nor the time limit.
+
+    Args:
+        ctx: of the command.
+        command: its name.
+        now: what has been worked out since the command line was read.
+    """
+    table = resolved(ctx)[command] | now
+    return {command: {k: v for k, v in table.items() if k not in ("output", "time_limit")}}
+
+
+def given(ctx: typer.Context, name: str) -> bool:
+    """Whether an option is not left at its default."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def typed(ctx: typer.Context, free: frozenset[str]) -> list[str]:
+    """Names of the parameters on the command line that are not ``free`` to go with ``--resume``."""
+    return [n for n in ctx.params if n not in free and ctx.get_parameter_source(n).name == "COMMANDLINE"]  # type: ignore[union-attr]
+
+
+def refuse_changes(ctx: typer.Context, free: frozenset[str], argument: str = "") -> None:
+    """Refuse what cannot change a run that is under way.
+
+    Args:
+        ctx: of the command.
+        free: options that may go with ``--resume``; all others are those of the run's beginning.
+        argument: a parameter that is no flag.
+
+    Raises:
+        UsageError: names the flags.
+    """
+    changed = typed(ctx, free) + [n for part in ctx.obj.values() for n in part.explicit]
+    if changed:
+        flags = ", ".join(n.upper() if n == argument else "--" + n.replace("_", "-") for n in changed)
+        raise UsageError(f"{flags} cannot change a run that is under way; start a new run, or leave it out")

@@ -20,9 +20,9 @@ import h5py
 import numpy as np
 import torch
 
-from crystalcli.mechanisms.cache import GraphRecipe
-from crystalcli.mechanisms.cache_writer import write_cache
-from crystalcli.mechanisms.dataset import GraphDataset
+from crystalcli.mechanisms.caches.cache import GraphRecipe
+from crystalcli.mechanisms.caches.cache_writer import write_cache
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph

@@ -21,9 +21,9 @@ import torch
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture, Statistics
-from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice
-from crystalcli.mechanisms.model_potential import SKIN, ModelPotential
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.forces.model_potential import SKIN, ModelPotential
+from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.quantities import Quantity
 

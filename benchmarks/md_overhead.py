@@ -26,10 +26,10 @@ from ase.md.verlet import VelocityVerlet
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.mechanisms import temperature_program
-from crystalcli.mechanisms.plugin_manager import registry
-from crystalcli.mechanisms.stopping import Stop
-from crystalcli.mechanisms.velocities import maxwell_boltzmann
+from crystalcli.mechanisms.dynamics import temperature_program
+from crystalcli.mechanisms.dynamics.velocities import maxwell_boltzmann
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.nouns.systems import Systems
 from crystalcli.workflows.sampling_loop import Dynamics
 from crystalcli.workflows.sampling_plan import SamplingPlan

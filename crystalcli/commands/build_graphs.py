@@ -12,7 +12,7 @@ from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
 from crystalcli.commands.shared import DryRun, Jobs, Json, Output, Overwrite, Quiet
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import Exit, UsageError, one_line
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from crystalcli.commands import plugin_flags, settings
 from crystalcli.commands.console import plain_words
 from crystalcli.commands.plugin_flags import Choice, Chooser, Flag, Given
 from crystalcli.commands.shared import PANEL, TRANSIENT
-from crystalcli.mechanisms import config
-from crystalcli.mechanisms.plugin_manager import registry, use_only_builtins
+from crystalcli.mechanisms.registry.plugin_manager import registry, use_only_builtins
+from crystalcli.mechanisms.running import config
 from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
 
 STATE = "crystal.state"

@@ -12,7 +12,7 @@ import typer
 from crystalcli.commands import build_graphs, graphs, label_sites, md, plugins, predict, relax, screen, train
 from crystalcli.commands.console import open_streams
 from crystalcli.commands.failures import report
-from crystalcli.mechanisms.plugin_manager import use_only_builtins
+from crystalcli.mechanisms.registry.plugin_manager import use_only_builtins
 
 app = typer.Typer(
     name="crystal",

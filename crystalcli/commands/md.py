@@ -14,8 +14,8 @@ from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
 from crystalcli.commands.runs import given, rerunnable, typed
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
-from crystalcli.mechanisms import potential_names
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.forces import potential_names
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
 OUT, GUARDS = "Output", "Guards"
@@ -115,8 +115,8 @@ def md(
 ) -> None:
     """Run molecular dynamics of structures, side by side; a run that was stopped goes on with the same bits."""
     from crystalcli.commands.md_face import DynamicsFace
-    from crystalcli.mechanisms import temperature_program
-    from crystalcli.mechanisms.run_folder import default_folder
+    from crystalcli.mechanisms.dynamics import temperature_program
+    from crystalcli.mechanisms.running.run_folder import default_folder
     from crystalcli.workflows.sampling_plan import SamplingPlan
 
     face = DynamicsFace(Face(json=json, quiet=quiet), time_limit)

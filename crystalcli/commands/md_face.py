@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from crystalcli.commands.console import Face
-from crystalcli.mechanisms import temperature_program
-from crystalcli.mechanisms.run_folder import RunFolder
-from crystalcli.mechanisms.stopping import Stop, seconds
+from crystalcli.mechanisms.dynamics import temperature_program
+from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.workflows import sampling
 from crystalcli.workflows.sampling_plan import SamplingPlan

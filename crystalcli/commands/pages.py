@@ -13,7 +13,7 @@ from pathlib import Path
 from crystalcli.commands import completions
 from crystalcli.commands.man_pages import man_name, man_page
 from crystalcli.commands.tree import pages
-from crystalcli.mechanisms.plugin_manager import use_only_builtins
+from crystalcli.mechanisms.registry.plugin_manager import use_only_builtins
 
 
 def generated() -> dict[str, str]:

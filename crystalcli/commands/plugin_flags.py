@@ -16,7 +16,7 @@ import typer
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Part
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
 

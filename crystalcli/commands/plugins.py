@@ -15,8 +15,8 @@ from crystalcli.commands.plugin_flags import models
 from crystalcli.commands.shared import Json, Quiet
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import FAMILIES, Part
-from crystalcli.mechanisms.plugin_loading import Loaded
-from crystalcli.mechanisms.plugin_manager import Offered, Registry, assemble, load_file, registry
+from crystalcli.mechanisms.registry.plugin_loading import Loaded
+from crystalcli.mechanisms.registry.plugin_manager import Offered, Registry, assemble, load_file, registry
 from crystalcli.vocabulary.errors import Exit, UsageError, did_you_mean
 
 
@@ -103,7 +103,7 @@ def _named(found: Registry, name: str, family: str | None) -> list[Offered]:
 
 def check(ctx: typer.Context, name: Name, family: Family = None, json: Json = False, quiet: Quiet = False) -> None:
     """Check a part, all parts of a plugin, or a one-file plugin: record, flags, partners, contract tests."""
-    from crystalcli.mechanisms import plugin_check
+    from crystalcli.mechanisms.registry import plugin_check
 
     face = Face(json, quiet)
     found = _with_file(Path(name)) if name.endswith(".py") else registry()

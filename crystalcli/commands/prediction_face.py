@@ -10,13 +10,14 @@ from typing import Any
 import torch
 
 from crystalcli.commands.console import Face
-from crystalcli.mechanisms import files, metrics
-from crystalcli.mechanisms.devices import choose_device
-from crystalcli.mechanisms.display import shown
-from crystalcli.mechanisms.inputs import expand
-from crystalcli.mechanisms.label_requests import parse
-from crystalcli.mechanisms.latent import Latents
-from crystalcli.mechanisms.reading import Failure
+from crystalcli.mechanisms.labelling.label_requests import parse
+from crystalcli.mechanisms.models.latent import Latents
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.devices import choose_device
+from crystalcli.mechanisms.running.display import shown
+from crystalcli.mechanisms.scoring import metrics
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
 from crystalcli.workflows.prediction import Predictor, Row
 from crystalcli.workflows.prediction_output import Compared, Writer, failure_line, format_of, opened

@@ -13,8 +13,8 @@ from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
 from crystalcli.commands.runs import given, refuse_changes, rerunnable
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Threads, TimeLimit
-from crystalcli.mechanisms import potential_names
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.forces import potential_names
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
 GOAL, HELD = "When a structure is done", "Atoms that are held (beside those that the file holds)"
@@ -102,8 +102,8 @@ def relax(
     The same command again, or --resume RUN, goes on after a stop or a kill.
     """
     from crystalcli.commands.relaxation_face import RelaxationFace
-    from crystalcli.mechanisms.inputs import expand
-    from crystalcli.mechanisms.run_folder import default_folder
+    from crystalcli.mechanisms.running.run_folder import default_folder
+    from crystalcli.mechanisms.structure_files.inputs import expand
     from crystalcli.workflows.relaxation_plan import RelaxationPlan
 
     face = RelaxationFace(Face(json=json, quiet=quiet), time_limit)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from crystalcli.commands.console import Face
-from crystalcli.mechanisms.stopping import Stop, seconds
+from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.workflows import relaxation
 from crystalcli.workflows.relaxation_plan import Listener, RelaxationPlan
 

@@ -15,7 +15,7 @@ from crystalcli.commands.plugin_flags import Choice, Source, names
 from crystalcli.commands.runs import rerunnable
 from crystalcli.commands.shared import Device, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Architecture, Featurizer
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 
@@ -104,7 +104,7 @@ def screen(
     """
     Threshold.parse(threshold)
     from crystalcli.commands.screening_face import ScreeningFace
-    from crystalcli.mechanisms.run_folder import default_folder
+    from crystalcli.mechanisms.running.run_folder import default_folder
     from crystalcli.workflows.screening_plan import ScreeningPlan
     from crystalcli.workflows.training_plan import TrainingPlan
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from crystalcli.commands.console import Face
-from crystalcli.mechanisms.stopping import Stop, seconds
+from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.workflows import screening
 from crystalcli.workflows.screening_plan import ScreeningPlan
 from crystalcli.workflows.training_plan import Listener

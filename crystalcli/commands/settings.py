@@ -14,8 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 from crystalcli.commands.console import plain_words
 from crystalcli.commands.plugin_flags import Flag, explain_unknown, models
 from crystalcli.contracts import options as opt
-from crystalcli.mechanisms.config import ConfigError, Layer, table_at
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running.config import ConfigError, Layer, table_at
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
 

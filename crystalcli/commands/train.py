@@ -15,7 +15,7 @@ from crystalcli.commands.plugin_flags import Choice, Source, names
 from crystalcli.commands.runs import given, refuse_changes, rerunnable
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Architecture, Featurizer, Head, Recipe
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
 SPLIT, RECIPE = "Split", "Recipe (defaults suit the architecture)"
@@ -58,7 +58,7 @@ def _of_model(path: Path, word: Callable[[str, str | None], str | None]) -> Choi
 
 
 def _spec(path: Path) -> dict[str, Any]:
-    from crystalcli.mechanisms.model_head import file_of, read_head
+    from crystalcli.mechanisms.models.model_head import file_of, read_head
 
     spec: dict[str, Any] = read_head(file_of(path))["spec"]
     return spec
@@ -212,7 +212,7 @@ def train(
 ) -> None:
     """Train a model on cached graphs and evaluate it on its untouched test part."""
     from crystalcli.commands.training_face import TrainingFace
-    from crystalcli.mechanisms.run_folder import default_folder
+    from crystalcli.mechanisms.running.run_folder import default_folder
     from crystalcli.workflows.training_plan import SplitPlan, StartPlan, TrainingPlan
     from crystalcli.workflows.training_series import Series
 

@@ -11,9 +11,9 @@ import torch
 
 from crystalcli.commands.console import Face
 from crystalcli.commands.training_tables import element_table, series_table
-from crystalcli.mechanisms import metrics
-from crystalcli.mechanisms.display import number, unit_for
-from crystalcli.mechanisms.stopping import Stop, seconds
+from crystalcli.mechanisms.running.display import number, unit_for
+from crystalcli.mechanisms.running.stopping import Stop, seconds
+from crystalcli.mechanisms.scoring import metrics
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows import training, training_series
 from crystalcli.workflows.training_plan import Listener, TrainingPlan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from crystalcli.mechanisms.display import number, unit_for
+from crystalcli.mechanisms.running.display import number, unit_for
 from crystalcli.vocabulary.quantities import Quantity
 
 if TYPE_CHECKING:

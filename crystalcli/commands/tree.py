@@ -12,7 +12,7 @@ from typer.core import TyperGroup, TyperOption
 from crystalcli.commands.command import CrystalCommand
 from crystalcli.commands.plugin_flags import Choice
 from crystalcli.contracts import options as opt
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import CrystalError
 
 

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts import options as opt
-from crystalcli.mechanisms import files, label_requests, labels
-from crystalcli.mechanisms.cache import GraphCache, GraphRecipe
-from crystalcli.mechanisms.cache_writer import CacheWriter
-from crystalcli.mechanisms.inputs import expand
-from crystalcli.mechanisms.labelled import Labelled
-from crystalcli.mechanisms.labels import Audit
-from crystalcli.mechanisms.plugin_manager import registry
-from crystalcli.mechanisms.readers import found_in_folder
-from crystalcli.mechanisms.reading import Failure, Ids, ReadPlan
-from crystalcli.mechanisms.reading import plan as reading_plan
+from crystalcli.mechanisms.caches.cache import GraphCache, GraphRecipe
+from crystalcli.mechanisms.caches.cache_writer import CacheWriter
+from crystalcli.mechanisms.labelling import label_requests, labels
+from crystalcli.mechanisms.labelling.labelled import Labelled
+from crystalcli.mechanisms.labelling.labels import Audit
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.readers import found_in_folder
+from crystalcli.mechanisms.structure_files.reading import Failure, Ids, ReadPlan
+from crystalcli.mechanisms.structure_files.reading import plan as reading_plan
 from crystalcli.nouns.structures.id_prop import TABLE
 from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.vocabulary.errors import Exit, InputError, UsageError
@@ -40,10 +41,10 @@ class BuildPlan:
     """What to build.
 
     Args:
-        inputs: as typed, see :func:`crystalcli.mechanisms.inputs.expand`.
+        inputs: as typed, see :func:`crystalcli.mechanisms.structure_files.inputs.expand`.
         output: cache to write.
         featurizer, options: what makes the graphs.
-        targets: labels to take, see :mod:`crystalcli.mechanisms.labels`; none named takes the only one there is.
+        targets: labels to take, see :mod:`crystalcli.mechanisms.labelling.labels`; none named takes the only one.
         overwrite: replace ``output``, whatever it is.
         jobs: worker processes; the result does not depend on it.
         reading: choices for formats that need them.

@@ -17,9 +17,9 @@ import ase
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Featurizer
-from crystalcli.mechanisms.cache_packing import PackedGraph, pack
-from crystalcli.mechanisms.plugin_manager import registry
-from crystalcli.mechanisms.reading import Failure, read_file
+from crystalcli.mechanisms.caches.cache_packing import PackedGraph, pack
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.structure_files.reading import Failure, read_file
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import ReadOptions

@@ -13,11 +13,11 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms import files
-from crystalcli.mechanisms.cache import Column, GraphCache
-from crystalcli.mechanisms.cache_check import Verdict, verify
-from crystalcli.mechanisms.cache_union import check_together, distinct_ids, joined_columns
-from crystalcli.mechanisms.cache_writer import CacheWriter
+from crystalcli.mechanisms.caches.cache import Column, GraphCache
+from crystalcli.mechanisms.caches.cache_check import Verdict, verify
+from crystalcli.mechanisms.caches.cache_union import check_together, distinct_ids, joined_columns
+from crystalcli.mechanisms.caches.cache_writer import CacheWriter
+from crystalcli.mechanisms.running import files
 from crystalcli.vocabulary.errors import UsageError
 
 

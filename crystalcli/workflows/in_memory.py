@@ -21,7 +21,7 @@ from typing import Any
 import ase
 import numpy as np
 
-from crystalcli.mechanisms.reading import Failure
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.check import check
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import InputError, UsageError

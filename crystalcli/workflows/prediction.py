@@ -17,17 +17,19 @@ from numpy.typing import NDArray
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Featurizer
-from crystalcli.mechanisms import classes, model_file, reading
-from crystalcli.mechanisms.baseline_models import LinearBaseline
-from crystalcli.mechanisms.cache import FORMAT, GraphCache, GraphRecipe
-from crystalcli.mechanisms.dataset import GraphDataset
-from crystalcli.mechanisms.inputs import expand
-from crystalcli.mechanisms.label_requests import LabelRequest
-from crystalcli.mechanisms.latent import latent_vectors
-from crystalcli.mechanisms.model import CrystalModel
-from crystalcli.mechanisms.model_head import file_of
-from crystalcli.mechanisms.plugin_manager import registry
-from crystalcli.mechanisms.reading import Failure
+from crystalcli.mechanisms.caches.cache import FORMAT, GraphCache, GraphRecipe
+from crystalcli.mechanisms.datasets import classes
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.labelling.label_requests import LabelRequest
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.latent import latent_vectors
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_head import file_of
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.simple_models.baseline_models import LinearBaseline
+from crystalcli.mechanisms.structure_files import reading
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from crystalcli.contracts.modules import Prediction
-from crystalcli.mechanisms.dataset import GraphDataset
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph
 

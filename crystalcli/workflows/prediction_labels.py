@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from crystalcli.mechanisms import classes
-from crystalcli.mechanisms.label_requests import LabelRequest
+from crystalcli.mechanisms.datasets import classes
+from crystalcli.mechanisms.labelling.label_requests import LabelRequest
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

@@ -11,9 +11,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from crystalcli.mechanisms import files, metrics, plots, site_errors, site_plots
-from crystalcli.mechanisms.reading import Failure
-from crystalcli.mechanisms.tables import csv_line, json_line
+from crystalcli.mechanisms.drawing import plots, site_plots
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.tables import csv_line, json_line
+from crystalcli.mechanisms.scoring import metrics, site_errors
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.prediction import Row

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
-from crystalcli.mechanisms.latent import Latents, nearest
-from crystalcli.mechanisms.site_errors import MOMENT_UNITS
-from crystalcli.mechanisms.tables import csv_text
+from crystalcli.mechanisms.models.latent import Latents, nearest
+from crystalcli.mechanisms.running.tables import csv_text
+from crystalcli.mechanisms.scoring.site_errors import MOMENT_UNITS
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.prediction import Row

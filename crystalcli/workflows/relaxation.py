@@ -16,12 +16,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from crystalcli.mechanisms import files, reading
-from crystalcli.mechanisms.potential_names import model_file
-from crystalcli.mechanisms.reading import Failure
-from crystalcli.mechanisms.relaxing import SINGLE_POINT, STEPS
-from crystalcli.mechanisms.run_folder import RECORD, RunFolder, plugin_versions, point_latest, sha256
-from crystalcli.mechanisms.stopping import Stop
+from crystalcli.mechanisms.forces.potential_names import model_file
+from crystalcli.mechanisms.relaxation.relaxing import SINGLE_POINT, STEPS
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, plugin_versions, point_latest, sha256
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.structure_files import reading
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import CrystalError, Exit, NothingUsable, UsageError
 from crystalcli.workflows import relaxation_output as output

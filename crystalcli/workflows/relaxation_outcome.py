@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.reading import Failure
-from crystalcli.mechanisms.relaxing import CONVERGED, Relaxed, Snapshot
+from crystalcli.mechanisms.relaxation.relaxing import CONVERGED, Relaxed, Snapshot
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 
 

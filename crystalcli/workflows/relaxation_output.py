@@ -9,8 +9,8 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
-from crystalcli.mechanisms import files
-from crystalcli.mechanisms.tables import csv_text
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.workflows.prediction_output import visible
 from crystalcli.workflows.relaxation_outcome import Geometry, Outcome
 

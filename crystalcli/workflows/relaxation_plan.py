@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
-from crystalcli.mechanisms.cell_coordinates import CellMode
-from crystalcli.mechanisms.relaxing import Goal
+from crystalcli.mechanisms.relaxation.cell_coordinates import CellMode
+from crystalcli.mechanisms.relaxation.relaxing import Goal
 from crystalcli.vocabulary.errors import UsageError
 
 
@@ -21,9 +21,9 @@ class RelaxationPlan:
         relaxer, relaxer_options: by name.
         output: run folder.
         latest: let the link ``latest`` beside the run folder lead to it when the run is finished.
-        cell, pressure, fmax, smax, steps, max_seconds: see :class:`crystalcli.mechanisms.relaxing.Goal`; 0 seconds
-            is no limit.
-        fix_elements, fix_below, fix_indices: see :class:`crystalcli.mechanisms.fixing.Fixing`.
+        cell, pressure, fmax, smax, steps, max_seconds: see :class:`crystalcli.mechanisms.relaxation.relaxing.Goal`;
+            0 seconds is no limit.
+        fix_elements, fix_below, fix_indices: see :class:`crystalcli.mechanisms.relaxation.fixing.Fixing`.
         symprec: Å, for space groups.
         batch_size: structures that are relaxed, and kept, together.
         cif: write a CIF of every structure too.

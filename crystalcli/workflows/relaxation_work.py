@@ -18,14 +18,14 @@ import torch
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Potential
 from crystalcli.contracts.records import Relaxer
-from crystalcli.mechanisms.cell_coordinates import CellCoordinates
-from crystalcli.mechanisms.constraints import projections, without_constraints
-from crystalcli.mechanisms.fixing import Fixing
-from crystalcli.mechanisms.plugin_manager import registry
-from crystalcli.mechanisms.potentials import Precision, named
-from crystalcli.mechanisms.reading import Failure
-from crystalcli.mechanisms.relaxing import Batch, Heard
-from crystalcli.mechanisms.stopping import Stop
+from crystalcli.mechanisms.forces.potentials import Precision, named
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.relaxation.cell_coordinates import CellCoordinates
+from crystalcli.mechanisms.relaxation.constraints import projections, without_constraints
+from crystalcli.mechanisms.relaxation.fixing import Fixing
+from crystalcli.mechanisms.relaxation.relaxing import Batch, Heard
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, Stopped, UsageError

@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 
-from crystalcli.mechanisms import checkpoint, files, potential_names
-from crystalcli.mechanisms.reading import Failure
-from crystalcli.mechanisms.run_folder import RunFolder, plugin_versions, point_latest, sha256
-from crystalcli.mechanisms.stopping import Stop
+from crystalcli.mechanisms.forces import potential_names
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.run_folder import RunFolder, plugin_versions, point_latest, sha256
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.mechanisms.training import checkpoint
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import CrystalError, Exit, UsageError
 from crystalcli.workflows import sampling_report

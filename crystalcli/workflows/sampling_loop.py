@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated, Potential, SamplerModule, State
-from crystalcli.mechanisms import checkpoint, files
-from crystalcli.mechanisms.stopping import Stop
-from crystalcli.mechanisms.temperature_program import TemperatureProgram
-from crystalcli.mechanisms.trajectory import Frame
-from crystalcli.mechanisms.velocities import seed_of
+from crystalcli.mechanisms.dynamics.temperature_program import TemperatureProgram
+from crystalcli.mechanisms.dynamics.trajectory import Frame
+from crystalcli.mechanisms.dynamics.velocities import seed_of
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.training import checkpoint
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, Stopped
 from crystalcli.workflows.sampling_guards import Guards, Verdict

@@ -20,7 +20,7 @@ class SamplingPlan:
         structures: files, folders, globs, lists.
         potential: model file, run folder or calculator's name; with its options and, for a model, precision.
         sampler: name, with its options.
-        temperature: program as :mod:`crystalcli.mechanisms.temperature_program` writes it, lengths in steps.
+        temperature: program as :mod:`crystalcli.mechanisms.dynamics.temperature_program` writes it, lengths in steps.
         steps: of the whole run.
         dt: fs.
         velocities: auto (those of the file, else random), random, or file.

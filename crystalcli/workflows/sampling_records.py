@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.mechanisms.tables import csv_line
-from crystalcli.mechanisms.trajectory import Cast, Chunks, Frame, FrameWriter, chained
+from crystalcli.mechanisms.dynamics.trajectory import Cast, Chunks, Frame, FrameWriter, chained
+from crystalcli.mechanisms.running.tables import csv_line
 from crystalcli.nouns.systems import Systems, kinetic_energy, temperature, volume
 from crystalcli.vocabulary.units import GPA
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms import files, md_analysis, md_plots, trajectory
-from crystalcli.mechanisms.tables import csv_text
-from crystalcli.mechanisms.trajectory import Frames
+from crystalcli.mechanisms.drawing import md_plots
+from crystalcli.mechanisms.dynamics import md_analysis, trajectory
+from crystalcli.mechanisms.dynamics.trajectory import Frames
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.workflows.sampling_plan import SamplingPlan
 
 NAMES = (

@@ -12,12 +12,14 @@ import torch
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Potential, SamplerModule
 from crystalcli.contracts.records import Sampler
-from crystalcli.mechanisms import potentials, reading, temperature_program
-from crystalcli.mechanisms.inputs import expand
-from crystalcli.mechanisms.plugin_manager import registry
-from crystalcli.mechanisms.reading import Failure
-from crystalcli.mechanisms.temperature_program import TemperatureProgram
-from crystalcli.mechanisms.velocities import at_rest, maxwell_boltzmann
+from crystalcli.mechanisms.dynamics import temperature_program
+from crystalcli.mechanisms.dynamics.temperature_program import TemperatureProgram
+from crystalcli.mechanisms.dynamics.velocities import at_rest, maxwell_boltzmann
+from crystalcli.mechanisms.forces import potentials
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.structure_files import reading
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError

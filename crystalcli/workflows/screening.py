@@ -12,15 +12,16 @@ import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms import evaluation, model_file
-from crystalcli.mechanisms.dataset import GraphDataset
-from crystalcli.mechanisms.devices import choose_device
-from crystalcli.mechanisms.ensemble import Ensemble
-from crystalcli.mechanisms.hull import Amounts, Phase
-from crystalcli.mechanisms.model_head import file_of, read_head
-from crystalcli.mechanisms.run_folder import RunFolder, point_latest, sha256
-from crystalcli.mechanisms.screening import Candidate, decide
-from crystalcli.mechanisms.stopping import Stop
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.ensemble import Ensemble
+from crystalcli.mechanisms.models.model_head import file_of, read_head
+from crystalcli.mechanisms.phases.hull import Amounts, Phase
+from crystalcli.mechanisms.phases.screening import Candidate, decide
+from crystalcli.mechanisms.running.devices import choose_device
+from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.scoring import evaluation
 from crystalcli.vocabulary.errors import CrystalError, Exit, UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows import screening_output as output

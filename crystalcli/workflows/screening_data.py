@@ -10,11 +10,11 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.cache import GraphRecipe
-from crystalcli.mechanisms.dataset import GraphDataset
-from crystalcli.mechanisms.hull import Phase
-from crystalcli.mechanisms.model import ModelSpec
-from crystalcli.mechanisms.reading import Failure
+from crystalcli.mechanisms.caches.cache import GraphRecipe
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.models.model import ModelSpec
+from crystalcli.mechanisms.phases.hull import Phase
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.build_graphs import BuildPlan, build

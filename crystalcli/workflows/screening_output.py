@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from crystalcli.mechanisms import hull, screening_plots, stability
-from crystalcli.mechanisms.hull import Phase
-from crystalcli.mechanisms.run_folder import RunFolder
-from crystalcli.mechanisms.screening import Candidate, Decision
-from crystalcli.mechanisms.tables import csv_text
+from crystalcli.mechanisms.drawing import screening_plots
+from crystalcli.mechanisms.phases import hull
+from crystalcli.mechanisms.phases.hull import Phase
+from crystalcli.mechanisms.phases.screening import Candidate, Decision
+from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.mechanisms.running.tables import csv_text
+from crystalcli.mechanisms.scoring import stability
 from crystalcli.vocabulary.errors import Exit
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows.screening_data import Pool

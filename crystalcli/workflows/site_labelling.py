@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms import files, reading
-from crystalcli.mechanisms.inputs import expand
-from crystalcli.mechanisms.potentials import named
-from crystalcli.mechanisms.reading import Failure
-from crystalcli.mechanisms.site_labels import LABELS, Wish
+from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.mechanisms.labelling.site_labels import LABELS, Wish
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.structure_files import reading
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import CrystalError, NothingUsable, UsageError, did_you_mean, one_line
 from crystalcli.workflows.prediction_output import visible
@@ -26,7 +27,7 @@ class LabellingPlan:
 
     Args:
         inputs: as typed. output: the .extxyz to write.
-        labels: names among :data:`crystalcli.mechanisms.site_labels.LABELS`.
+        labels: names among :data:`crystalcli.mechanisms.labelling.site_labels.LABELS`.
         potential: for frequencies. charges: site label with the charges of the Ewald sum; empty guesses them.
         elements: symbols of the elements that get labels; empty: all. The others' labels are missing.
         overwrite: replace the output.

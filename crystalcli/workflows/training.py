@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
-from crystalcli.mechanisms import evaluation, metrics, model_file, plots, site_plots
-from crystalcli.mechanisms.evaluation import Collected
-from crystalcli.mechanisms.model_head import MODEL
-from crystalcli.mechanisms.optimizers import make_optimizer
-from crystalcli.mechanisms.run_folder import RunFolder, plugin_versions, point_latest, sha256
-from crystalcli.mechanisms.stopping import Stop
+from crystalcli.mechanisms.drawing import plots, site_plots
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.model_head import MODEL
+from crystalcli.mechanisms.running.run_folder import RunFolder, plugin_versions, point_latest, sha256
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.scoring import evaluation, metrics
+from crystalcli.mechanisms.scoring.evaluation import Collected
+from crystalcli.mechanisms.training.optimizers import make_optimizer
 from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
 from crystalcli.workflows.hearing import heard
 from crystalcli.workflows.training_loop import Trainer

@@ -9,13 +9,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from crystalcli.mechanisms import evaluation, metrics, model_file, plots, uncertainty_plots
-from crystalcli.mechanisms.calibration import calibration
-from crystalcli.mechanisms.ensemble import Ensemble
-from crystalcli.mechanisms.evaluation import Collected
-from crystalcli.mechanisms.model import CrystalModel
-from crystalcli.mechanisms.model_head import MODEL
-from crystalcli.mechanisms.run_folder import RunFolder
+from crystalcli.mechanisms.drawing import plots, uncertainty_plots
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.ensemble import Ensemble
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_head import MODEL
+from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.mechanisms.scoring import evaluation, metrics
+from crystalcli.mechanisms.scoring.calibration import calibration
+from crystalcli.mechanisms.scoring.evaluation import Collected
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 from crystalcli.workflows.training_report import write_test_predictions
 from crystalcli.workflows.training_setup import Prepared, prepare

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystalcli.contracts.modules import Labels
-from crystalcli.mechanisms import checkpoint, evaluation, metrics
-from crystalcli.mechanisms.dataset import Batch
-from crystalcli.mechanisms.display import shown
-from crystalcli.mechanisms.ema import AveragedModel
-from crystalcli.mechanisms.model import CrystalModel
-from crystalcli.mechanisms.optimizers import make_optimizer
-from crystalcli.mechanisms.recalibration import recalibrate
-from crystalcli.mechanisms.run_folder import RunFolder
-from crystalcli.mechanisms.schedules import Schedule
-from crystalcli.mechanisms.stopping import Stop
+from crystalcli.mechanisms.datasets.dataset import Batch
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.running.display import shown
+from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.scoring import evaluation, metrics
+from crystalcli.mechanisms.training import checkpoint
+from crystalcli.mechanisms.training.ema import AveragedModel
+from crystalcli.mechanisms.training.optimizers import make_optimizer
+from crystalcli.mechanisms.training.recalibration import recalibrate
+from crystalcli.mechanisms.training.schedules import Schedule
 from crystalcli.vocabulary.errors import NumericalFailure, Stopped
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 from crystalcli.workflows.training_progress import Progress

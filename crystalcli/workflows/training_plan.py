@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.records import Recipe
-from crystalcli.mechanisms.model_head import file_of
+from crystalcli.mechanisms.models.model_head import file_of
 
 STEPS, SMALLEST_BATCH = 4, 4
 """Steps that an epoch should have; a batch is not made smaller than that for it."""

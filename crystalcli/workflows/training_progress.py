@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crystalcli.mechanisms.schedules import Plateau
+from crystalcli.mechanisms.training.schedules import Plateau
 
 
 @dataclass

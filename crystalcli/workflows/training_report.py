@@ -11,10 +11,11 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms import baselines, evaluation, metrics, site_baselines, site_errors
-from crystalcli.mechanisms.evaluation import Collected
-from crystalcli.mechanisms.run_folder import RunFolder
-from crystalcli.mechanisms.tables import csv_text
+from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.mechanisms.running.tables import csv_text
+from crystalcli.mechanisms.scoring import evaluation, metrics, site_errors
+from crystalcli.mechanisms.scoring.evaluation import Collected
+from crystalcli.mechanisms.simple_models import baselines, site_baselines
 from crystalcli.vocabulary.errors import CrystalError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.training_setup import Prepared

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from crystalcli.contracts.records import Architecture
-from crystalcli.mechanisms.plugin_manager import registry
-from crystalcli.mechanisms.run_folder import RECORD, RunFolder, point_latest, sha256
-from crystalcli.mechanisms.stopping import Stop
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, point_latest, sha256
+from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import CrystalError, Exit, Stopped, UsageError
 from crystalcli.workflows import training, training_ensemble
 from crystalcli.workflows.training_plan import Listener, TrainingPlan

@@ -12,14 +12,14 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from crystalcli.contracts.records import Head, Statistics
-from crystalcli.mechanisms import classes, leaks
-from crystalcli.mechanisms.dataset import GraphDataset
-from crystalcli.mechanisms.devices import choose_device
-from crystalcli.mechanisms.evaluation import Zeroth
-from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
-from crystalcli.mechanisms.normalisers import target_statistics, with_references, with_shortest
-from crystalcli.mechanisms.plugin_manager import registry
-from crystalcli.mechanisms.splits import Split
+from crystalcli.mechanisms.datasets import classes, leaks
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.datasets.normalisers import target_statistics, with_references, with_shortest
+from crystalcli.mechanisms.datasets.splits import Split
+from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running.devices import choose_device
+from crystalcli.mechanisms.scoring.evaluation import Zeroth
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.training_plan import Listener, TrainingPlan

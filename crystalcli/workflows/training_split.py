@@ -11,9 +11,9 @@ import numpy as np
 from ase.data import atomic_numbers as number_of
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms import leaks, splits
-from crystalcli.mechanisms.dataset import GraphDataset
-from crystalcli.mechanisms.splits import Fractions, Split
+from crystalcli.mechanisms.datasets import leaks, splits
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.datasets.splits import Fractions, Split
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.workflows.training_plan import SplitPlan, TrainingPlan
 

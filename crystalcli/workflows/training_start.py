@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crystalcli.mechanisms import baselines, transfer
-from crystalcli.mechanisms.dataset import GraphDataset
-from crystalcli.mechanisms.evaluation import Zeroth
-from crystalcli.mechanisms.model import CrystalModel, PartChoice, refuse_mixed_sizes
-from crystalcli.mechanisms.normalisers import target_statistics, with_references, with_shortest
-from crystalcli.mechanisms.splits import Split
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.datasets.normalisers import target_statistics, with_references, with_shortest
+from crystalcli.mechanisms.datasets.splits import Split
+from crystalcli.mechanisms.models.model import CrystalModel, PartChoice, refuse_mixed_sizes
+from crystalcli.mechanisms.scoring.evaluation import Zeroth
+from crystalcli.mechanisms.simple_models import baselines
+from crystalcli.mechanisms.training import transfer
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms import baselines
-from crystalcli.mechanisms.dataset import GraphDataset
-from crystalcli.mechanisms.splits import Split
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.datasets.splits import Split
+from crystalcli.mechanisms.simple_models import baselines
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.training_plan import Listener
 

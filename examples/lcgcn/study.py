@@ -26,8 +26,8 @@ from alumina_study.program import CommandFailed
 from alumina_study.systems import Systems, graphs_of
 from alumina_study.tables import put, render
 
-from crystalcli.mechanisms import files
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running import files
 from crystalcli.vocabulary.errors import CrystalError
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"

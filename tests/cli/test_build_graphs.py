@@ -11,7 +11,7 @@ import ase.build
 import ase.io
 import pytest
 
-from crystalcli.mechanisms.cache import GraphCache
+from crystalcli.mechanisms.caches.cache import GraphCache
 
 BIN = str(Path(sys.executable).parent)
 

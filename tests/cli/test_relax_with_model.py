@@ -8,8 +8,8 @@ import pytest
 from reference.some_potentials import model_of
 
 from crystalcli.commands.main import run
-from crystalcli.mechanisms import model_file
-from crystalcli.mechanisms.potentials import named
+from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.mechanisms.models import model_file
 from crystalcli.nouns.systems import Systems
 from crystalcli.testing import crystals
 

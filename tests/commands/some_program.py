@@ -13,7 +13,7 @@ from crystalcli.commands.command import CrystalCommand, plugin_command, resolved
 from crystalcli.commands.plugin_flags import Choice, Source, Word, names
 from crystalcli.commands.shared import DryRun, Json, Overwrite, Quiet, Seed
 from crystalcli.contracts.records import Architecture
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.registry.plugin_manager import registry
 
 
 def choose(word: Word) -> Choice:

@@ -15,8 +15,8 @@ from commands import some_parts, some_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystalcli.mechanisms import config
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running import config
 from crystalcli.vocabulary.errors import UsageError
 
 LINE = (

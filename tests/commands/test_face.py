@@ -151,7 +151,7 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str], monkeypat
 
 
 def test_a_bug_in_a_plugin_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from crystalcli.mechanisms import plugin_loading
+    from crystalcli.mechanisms.registry import plugin_loading
 
     path = tmp_path / "faulty.py"
     path.write_text("def build(): return 1 / 0\n")

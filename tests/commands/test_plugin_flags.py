@@ -12,7 +12,7 @@ import pytest
 from commands import some_parts, some_program
 
 from crystalcli.commands.command import word_in
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
 

@@ -11,8 +11,8 @@ import pytest
 import tomli
 from commands import some_parts, some_program
 
-from crystalcli.mechanisms import config
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running import config
 from crystalcli.vocabulary.errors import CrystalError, UsageError
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from mechanisms.some_datasets import dataset
 
-from crystalcli.mechanisms import baselines
-from crystalcli.mechanisms.baseline_models import PairsBaseline
-from crystalcli.mechanisms.normalisers import target_statistics
-from crystalcli.mechanisms.ridge import solve
+from crystalcli.mechanisms.datasets.normalisers import target_statistics
+from crystalcli.mechanisms.simple_models import baselines
+from crystalcli.mechanisms.simple_models.baseline_models import PairsBaseline
+from crystalcli.mechanisms.simple_models.ridge import solve
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import collate
 from crystalcli.nouns.neighbors import build_graph

@@ -11,13 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystalcli.mechanisms import files
-from crystalcli.mechanisms.cache import Column, GraphCache, GraphRecipe
-from crystalcli.mechanisms.cache_check import verify
-from crystalcli.mechanisms.cache_packing import pack
-from crystalcli.mechanisms.cache_writer import CacheWriter, write_cache
-from crystalcli.mechanisms.dataset import GraphDataset, reduced_formulas, source_file
-from crystalcli.mechanisms.gather import flat_ranges
+from crystalcli.mechanisms.caches.cache import Column, GraphCache, GraphRecipe
+from crystalcli.mechanisms.caches.cache_check import verify
+from crystalcli.mechanisms.caches.cache_packing import pack
+from crystalcli.mechanisms.caches.cache_writer import CacheWriter, write_cache
+from crystalcli.mechanisms.caches.gather import flat_ranges
+from crystalcli.mechanisms.datasets.dataset import GraphDataset, reduced_formulas, source_file
+from crystalcli.mechanisms.running import files
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph

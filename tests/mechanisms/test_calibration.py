@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from crystalcli.mechanisms.calibration import calibration, conformal, quantile, scale
+from crystalcli.mechanisms.scoring.calibration import calibration, conformal, quantile, scale
 from crystalcli.vocabulary.errors import UsageError
 
 RNG = np.random.default_rng(0)

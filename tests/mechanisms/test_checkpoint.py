@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from crystalcli.mechanisms import checkpoint
-from crystalcli.mechanisms.checkpoint import State
+from crystalcli.mechanisms.training import checkpoint
+from crystalcli.mechanisms.training.checkpoint import State
 from crystalcli.vocabulary.errors import UsageError
 
 

@@ -8,8 +8,8 @@ import torch
 from reference.some_potentials import ALL, graph_of, model_of
 
 from crystalcli.contracts.modules import Labels
-from crystalcli.mechanisms.derivatives import to_voigt
-from crystalcli.mechanisms.model import CrystalModel
+from crystalcli.mechanisms.models.derivatives import to_voigt
+from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

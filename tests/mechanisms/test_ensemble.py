@@ -7,10 +7,10 @@ import torch
 from reference.some_potentials import ALL, graph_of, model_of
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms import model_file
-from crystalcli.mechanisms.ensemble import Ensemble
-from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice
-from crystalcli.mechanisms.model_potential import ModelPotential
+from crystalcli.mechanisms.forces.model_potential import ModelPotential
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.ensemble import Ensemble
+from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
 from crystalcli.nouns.systems import Systems
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.errors import InputError, UsageError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from reference.hull import above_hull, fractions_of
 
-from crystalcli.mechanisms.hull import Phase, distances, stable
+from crystalcli.mechanisms.phases.hull import Phase, distances, stable
 
 ELEMENTS = ("Hf", "N", "Zn")
 

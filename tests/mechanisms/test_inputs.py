@@ -10,8 +10,8 @@ import pytest
 from corpus import NACL
 
 from crystalcli.contracts.records import Reader
-from crystalcli.mechanisms.inputs import expand
-from crystalcli.mechanisms.reading import ID_IN_FILE, Failure, plan, read_file, read_inputs
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.reading import ID_IN_FILE, Failure, plan, read_file, read_inputs
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.vocabulary.errors import Exit, UsageError
@@ -72,13 +72,15 @@ def test_files_of_plugin_readers_are_found_in_folders(folder: Path, monkeypatch:
     (folder / "run").mkdir()
     for name in ("md.h5", "graphs.h5"):
         (folder / "run" / name).write_bytes(b"")
-    monkeypatch.setattr("crystalcli.mechanisms.readers.registry", lambda: Offering(reader))
+    monkeypatch.setattr("crystalcli.mechanisms.structure_files.readers.registry", lambda: Offering(reader))
     assert names(["run"]) == ["run/md.h5"]
 
     def choke(path: Path) -> bool:
         raise RuntimeError(path.name)
 
-    monkeypatch.setattr("crystalcli.mechanisms.readers.registry", lambda: Offering(replace(reader, sniff=choke)))
+    monkeypatch.setattr(
+        "crystalcli.mechanisms.structure_files.readers.registry", lambda: Offering(replace(reader, sniff=choke))
+    )
     assert names(["run"]) == ["run/graphs.h5", "run/md.h5"]
     (failure,) = read_file(Path("run/md.h5"))
     assert isinstance(failure, Failure)
@@ -224,7 +226,7 @@ def test_whatever_a_reader_does_costs_its_file_only(monkeypatch: pytest.MonkeyPa
         raise fault
 
     reader = Reader(name="mine", summary="", suffixes=(".vasp",), sniff=lambda _: True, read=read)
-    monkeypatch.setattr("crystalcli.mechanisms.readers.registry", lambda: Offering(reader))
+    monkeypatch.setattr("crystalcli.mechanisms.structure_files.readers.registry", lambda: Offering(reader))
     found = list(read_inputs([Path("a/NaCl.vasp"), Path("a/NaCl.cif")]))
     assert [type(f) for f in found] == [Failure, Entry]
     assert "\n" not in str(found[0])

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crystalcli.mechanisms.labelled import Labelled
-from crystalcli.mechanisms.labels import LabelRequest, candidates, choose, columns, parse
+from crystalcli.mechanisms.labelling.labelled import Labelled
+from crystalcli.mechanisms.labelling.labels import LabelRequest, candidates, choose, columns, parse
 from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -1,7 +1,7 @@
 import numpy as np
 
-from crystalcli.mechanisms.leaks import Leak, shared_by_all
-from crystalcli.mechanisms.splits import Split
+from crystalcli.mechanisms.datasets.leaks import Leak, shared_by_all
+from crystalcli.mechanisms.datasets.splits import Split
 
 SPLIT = Split(np.arange(6), np.arange(6, 8), np.arange(8, 10), "by hand")
 PAIRS = (("train", "val", 2), ("train", "test", 2), ("val", "test", 2))

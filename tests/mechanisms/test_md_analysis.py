@@ -4,8 +4,8 @@ import ase.build
 import numpy as np
 import pytest
 
-from crystalcli.mechanisms import md_analysis
-from crystalcli.mechanisms.trajectory import Frames
+from crystalcli.mechanisms.dynamics import md_analysis
+from crystalcli.mechanisms.dynamics.trajectory import Frames
 
 
 def gas(atoms: int, frames: int, length: float = 12.0) -> Frames:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import error_measures
 
-from crystalcli.mechanisms import metrics
+from crystalcli.mechanisms.scoring import metrics
 from crystalcli.vocabulary.errors import UsageError
 
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)

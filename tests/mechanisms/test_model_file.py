@@ -11,8 +11,9 @@ import safetensors.torch
 import torch
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms import baselines, model_file
-from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
+from crystalcli.mechanisms.simple_models import baselines
 from crystalcli.nouns.graph import collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals

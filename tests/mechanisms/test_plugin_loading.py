@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystalcli.mechanisms.plugin_loading import Loaded, Origin, load
+from crystalcli.mechanisms.registry.plugin_loading import Loaded, Origin, load
 
 GOOD = """
 from dataclasses import dataclass

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from crystalcli.contracts.records import Head, Part
-from crystalcli.mechanisms import plugin_manager
-from crystalcli.mechanisms.plugin_loading import CORE, Loaded, Origin
-from crystalcli.mechanisms.plugin_manager import assemble, find, registry
+from crystalcli.mechanisms.registry import plugin_manager
+from crystalcli.mechanisms.registry.plugin_loading import CORE, Loaded, Origin
+from crystalcli.mechanisms.registry.plugin_manager import assemble, find, registry
 from crystalcli.vocabulary.errors import UsageError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from corpus import CASES, NACL, Case, make
 
-from crystalcli.mechanisms.reading import Failure, read_file
+from crystalcli.mechanisms.structure_files.reading import Failure, read_file
 from crystalcli.nouns.structures.entry import Entry
 
 

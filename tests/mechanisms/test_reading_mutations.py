@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from corpus import NACL, POSCAR, XYZ, structure_json
 
-from crystalcli.mechanisms.reading import Failure, read_file
+from crystalcli.mechanisms.structure_files.reading import Failure, read_file
 
 SEEDS = {
     "x.cif": NACL + "_note\n;text\n;\n",

@@ -7,8 +7,8 @@ import torch
 from mechanisms.some_datasets import dataset
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice
-from crystalcli.mechanisms.recalibration import recalibrate
+from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.training.recalibration import recalibrate
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -13,11 +13,11 @@ from ase.optimize import FIRE
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.mechanisms.cell_coordinates import CellCoordinates
-from crystalcli.mechanisms.constraints import projections, without_constraints
-from crystalcli.mechanisms.plugin_manager import registry
-from crystalcli.mechanisms.potentials import named
-from crystalcli.mechanisms.relaxing import Batch, Goal, Relaxed
+from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.relaxation.cell_coordinates import CellCoordinates
+from crystalcli.mechanisms.relaxation.constraints import projections, without_constraints
+from crystalcli.mechanisms.relaxation.relaxing import Batch, Goal, Relaxed
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError
 

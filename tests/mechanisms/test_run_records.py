@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalcli.mechanisms import leaks, plots, tables
-from crystalcli.mechanisms.display import shown
-from crystalcli.mechanisms.run_folder import RunFolder, default_folder, point_latest
-from crystalcli.mechanisms.splits import made
-from crystalcli.mechanisms.stopping import Stop, seconds
+from crystalcli.mechanisms.datasets import leaks
+from crystalcli.mechanisms.datasets.splits import made
+from crystalcli.mechanisms.drawing import plots
+from crystalcli.mechanisms.running import tables
+from crystalcli.mechanisms.running.display import shown
+from crystalcli.mechanisms.running.run_folder import RunFolder, default_folder, point_latest
+from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from crystalcli.mechanisms.schedules import Plateau, Schedule
+from crystalcli.mechanisms.training.schedules import Plateau, Schedule
 from crystalcli.vocabulary.errors import UsageError
 
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from crystalcli.mechanisms.hull import Phase, stable
-from crystalcli.mechanisms.screening import Candidate, decide, stage_costs
+from crystalcli.mechanisms.phases.hull import Phase, stable
+from crystalcli.mechanisms.phases.screening import Candidate, decide, stage_costs
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from mechanisms.some_datasets import dataset
 
-from crystalcli.mechanisms import site_baselines, site_errors
-from crystalcli.mechanisms.site_baselines import COORDINATION, ELEMENT
+from crystalcli.mechanisms.scoring import site_errors
+from crystalcli.mechanisms.simple_models import site_baselines
+from crystalcli.mechanisms.simple_models.site_baselines import COORDINATION, ELEMENT
 from crystalcli.vocabulary.quantities import Quantity
 
 CHARGE = Quantity("charge", "e", "site")

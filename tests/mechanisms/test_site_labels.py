@@ -6,8 +6,8 @@ import ase.spacegroup
 import numpy as np
 import pytest
 
-from crystalcli.mechanisms.potentials import named
-from crystalcli.mechanisms.site_labels import (
+from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.mechanisms.labelling.site_labels import (
     Wish,
     bond_valence,
     effective_coordination,

@@ -11,7 +11,7 @@ import torch
 
 from crystalcli.contracts.modules import Embedding, Labels
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
 from crystalcli.nouns.graph import collate, mean_per_structure
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals

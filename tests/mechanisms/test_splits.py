@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystalcli.mechanisms import splits
-from crystalcli.mechanisms.splits import Fractions, Split
+from crystalcli.mechanisms.datasets import splits
+from crystalcli.mechanisms.datasets.splits import Fractions, Split
 from crystalcli.vocabulary.errors import UsageError
 
 HALVES = Fractions(0.8, 0.1, 0.1)

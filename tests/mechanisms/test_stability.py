@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crystalcli.mechanisms.stability import stability
+from crystalcli.mechanisms.scoring.stability import stability
 
 
 def test_by_hand() -> None:

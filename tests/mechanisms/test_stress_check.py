@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
-from crystalcli.mechanisms.label_requests import LabelRequest
-from crystalcli.mechanisms.labelled import Labelled
-from crystalcli.mechanisms.labels import columns
+from crystalcli.mechanisms.labelling.label_requests import LabelRequest
+from crystalcli.mechanisms.labelling.labelled import Labelled
+from crystalcli.mechanisms.labelling.labels import columns
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalcli.mechanisms.temperature_program import Stage, TemperatureProgram, duration, parse
+from crystalcli.mechanisms.dynamics.temperature_program import Stage, TemperatureProgram, duration, parse
 from crystalcli.vocabulary.errors import UsageError
 
 

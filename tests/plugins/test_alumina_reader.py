@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from crystalcli.mechanisms.reading import Failure, read_file
+from crystalcli.mechanisms.structure_files.reading import Failure, read_file
 from crystalcli.nouns.structures.entry import Entry
 
 N, FRAMES = 5, 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from crystalcli.mechanisms.potentials import named
+from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, UsageError
 

@@ -4,7 +4,7 @@ import ase
 import torch
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.quantities import Quantity

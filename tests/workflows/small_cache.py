@@ -6,8 +6,8 @@ from pathlib import Path
 import ase.build
 import numpy as np
 
-from crystalcli.mechanisms.cache import Column, GraphRecipe
-from crystalcli.mechanisms.cache_writer import write_cache
+from crystalcli.mechanisms.caches.cache import Column, GraphRecipe
+from crystalcli.mechanisms.caches.cache_writer import write_cache
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.quantities import Quantity
 

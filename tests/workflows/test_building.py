@@ -15,8 +15,8 @@ import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from reference import neighbors as twin
 
-from crystalcli.mechanisms.cache import GraphCache
-from crystalcli.mechanisms.dataset import GraphDataset
+from crystalcli.mechanisms.caches.cache import GraphCache
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.workflows.build_graphs import BuildPlan, build
 
@@ -54,7 +54,7 @@ def write_crystals(folder: Path, symbols: list[str]) -> tuple[str, ...]:
 @pytest.fixture
 def moody(tmp_path, monkeypatch):
     """A featurizer that fails on gold and kills its process on silver."""
-    from crystalcli.mechanisms.plugin_manager import registry
+    from crystalcli.mechanisms.registry.plugin_manager import registry
 
     (tmp_path / "moody.py").write_text(PLUGIN)
     monkeypatch.setenv("CRYSTAL_PLUGINS", str(tmp_path / "moody.py"))

@@ -13,8 +13,8 @@ import pytest
 from workflows import small_cache
 
 from crystalcli.contracts.records import Recipe
-from crystalcli.mechanisms import model_file
-from crystalcli.mechanisms.cache import Column
+from crystalcli.mechanisms.caches.cache import Column
+from crystalcli.mechanisms.models import model_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
@@ -103,7 +103,7 @@ def test_missing_labels_of_each_target_are_masks(run: training.TrainingReport) -
 
 
 def test_what_stands_behind_a_mask_has_no_influence(cache: Path, tmp_path: Path) -> None:
-    from crystalcli.mechanisms.dataset import GraphDataset
+    from crystalcli.mechanisms.datasets.dataset import GraphDataset
 
     data = GraphDataset.open([cache])
     columns = list(data.columns.values())

@@ -11,10 +11,10 @@ from workflows.test_training import ENERGY, StopAfter, plan
 
 from crystalcli import load_model
 from crystalcli.commands.main import run
-from crystalcli.mechanisms import model_file
-from crystalcli.mechanisms.cache import Column
-from crystalcli.mechanisms.ensemble import Ensemble
-from crystalcli.mechanisms.stopping import Stop
+from crystalcli.mechanisms.caches.cache import Column
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.ensemble import Ensemble
+from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import Stopped, UsageError
 from crystalcli.workflows import training_series
 from crystalcli.workflows.training_plan import Listener

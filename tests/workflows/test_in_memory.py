@@ -12,7 +12,7 @@ from workflows import small_cache
 
 import crystalcli
 from crystalcli.contracts.records import Recipe
-from crystalcli.mechanisms.reading import Failure
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.workflows import training

@@ -15,7 +15,7 @@ import torch
 from workflows import small_cache
 
 from crystalcli.contracts.records import Recipe
-from crystalcli.mechanisms.reading import Failure
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows import training

@@ -10,8 +10,8 @@ from ase.constraints import FixAtoms, FixCartesian
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalcli.mechanisms.fixing import Fixing
-from crystalcli.mechanisms.reading import Failure, read_file
+from crystalcli.mechanisms.relaxation.fixing import Fixing
+from crystalcli.mechanisms.structure_files.reading import Failure, read_file
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.workflows import relaxation_output as output
 from crystalcli.workflows.relaxation_outcome import Geometry, Outcome, space_group

@@ -11,9 +11,10 @@ import torch
 from ase.constraints import FixAtoms
 
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.mechanisms import files, potentials
-from crystalcli.mechanisms.stopping import Stop
-from crystalcli.mechanisms.velocities import maxwell_boltzmann
+from crystalcli.mechanisms.dynamics.velocities import maxwell_boltzmann
+from crystalcli.mechanisms.forces import potentials
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.nouns.systems import Systems, per_structure, temperature
 from crystalcli.testing.springs import Springs
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, InputError, NothingUsable, Stopped, UsageError

@@ -12,8 +12,8 @@ import ase.io
 import pytest
 import torch
 
-from crystalcli.mechanisms.run_folder import RunFolder
-from crystalcli.mechanisms.stopping import Stop
+from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.workflows import sampling
 from crystalcli.workflows.sampling_plan import SamplingPlan
 from crystalcli.workflows.training_plan import Listener

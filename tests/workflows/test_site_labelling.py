@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from crystalcli.commands.label_sites import WORDS
-from crystalcli.mechanisms.reading import read_file
-from crystalcli.mechanisms.site_labels import LABELS
+from crystalcli.mechanisms.labelling.site_labels import LABELS
+from crystalcli.mechanisms.structure_files.reading import read_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 from crystalcli.workflows import site_labelling

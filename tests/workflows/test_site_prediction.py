@@ -14,9 +14,9 @@ import pytest
 from workflows import small_cache
 
 from crystalcli.contracts.records import Recipe
-from crystalcli.mechanisms.cache import Column
-from crystalcli.mechanisms.latent import Latents, nearest
-from crystalcli.mechanisms.reading import read_file
+from crystalcli.mechanisms.caches.cache import Column
+from crystalcli.mechanisms.models.latent import Latents, nearest
+from crystalcli.mechanisms.structure_files.reading import read_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity

@@ -11,7 +11,7 @@ import pytest
 from workflows import small_cache
 
 from crystalcli.contracts.records import Recipe
-from crystalcli.mechanisms.cache import Column
+from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows import training, training_series
 from crystalcli.workflows.training_plan import SplitPlan, TrainingPlan

@@ -11,9 +11,9 @@ import torch
 from workflows import small_cache
 
 from crystalcli.contracts.records import Recipe
-from crystalcli.mechanisms import model_file
-from crystalcli.mechanisms.cache import Column
-from crystalcli.mechanisms.stopping import Stop
+from crystalcli.mechanisms.caches.cache import Column
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import EnvironmentProblem, NumericalFailure, Stopped, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows import training
@@ -103,7 +103,7 @@ def test_resume_refuses_changed_input(tmp_path: Path) -> None:
 def test_nan_loss_stops_names_the_structure_and_keeps_the_best(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
 ) -> None:
-    from crystalcli.mechanisms.dataset import GraphDataset
+    from crystalcli.mechanisms.datasets.dataset import GraphDataset
 
     plain, armed = GraphDataset.batch, {"on": epoch == 0}
     victim = 'salt "00", ClNa'
@@ -137,7 +137,7 @@ def test_nan_loss_stops_names_the_structure_and_keeps_the_best(
 
 
 def _everything_but_two(cache: Path, folder: Path, victim: str) -> Path:
-    from crystalcli.mechanisms.dataset import GraphDataset
+    from crystalcli.mechanisms.datasets.dataset import GraphDataset
 
     ids = list(GraphDataset.open([cache]).ids)
     others = [i for i in ids if i != victim]
@@ -173,7 +173,7 @@ def test_the_report_stands_beside_baselines_and_learns(cache: Path, tmp_path: Pa
 def test_statistics_are_those_of_the_training_part(cache: Path, tmp_path: Path) -> None:
     report = training.run(plan(cache, tmp_path / "run", recipe=replace(RECIPE, epochs=1)))
     model, provenance = model_file.load(report.model)
-    from crystalcli.mechanisms.dataset import GraphDataset
+    from crystalcli.mechanisms.datasets.dataset import GraphDataset
 
     data = GraphDataset.open([cache])
     chosen = [list(data.ids).index(i) for i in provenance["split"]["train"]]
@@ -292,7 +292,7 @@ def test_copies_in_other_clothes_are_found(tmp_path: Path) -> None:
     strained = originals[4].copy()
     strained.set_cell(strained.cell * 1.001, scale_atoms=True)
     cache = small_cache.write(tmp_path / "g.h5", structures=[*originals, *copies, strained])
-    from crystalcli.mechanisms.dataset import GraphDataset
+    from crystalcli.mechanisms.datasets.dataset import GraphDataset
 
     ids = list(GraphDataset.open([cache]).ids)
     (tmp_path / "s.json").write_text(json.dumps({"train": ids[:15], "val": ids[15:20], "test": ids[20:]}))

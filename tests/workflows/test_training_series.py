@@ -8,8 +8,8 @@ import pytest
 from workflows import small_cache
 from workflows.test_training import ENERGY, StopAfter, plan
 
-from crystalcli.mechanisms.run_folder import RunFolder
-from crystalcli.mechanisms.stopping import Stop
+from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import Stopped, UsageError
 from crystalcli.workflows import training, training_series
 from crystalcli.workflows.training_plan import Listener

@@ -10,9 +10,9 @@ from workflows import small_cache
 from workflows.test_training import RECIPE, plan
 
 from crystalcli.commands.main import run
-from crystalcli.mechanisms import model_file
-from crystalcli.mechanisms.cache import Column
-from crystalcli.mechanisms.dataset import GraphDataset
+from crystalcli.mechanisms.caches.cache import Column
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.models import model_file
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows import training, training_series

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mechanisms.some_datasets import dataset
 
-from crystalcli.mechanisms.splits import Split
+from crystalcli.mechanisms.datasets.splits import Split
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.training_plan import Listener
 from crystalcli.workflows.training_zeroth import zeroth_terms

@@ -19,8 +19,9 @@ from alumina_study.program import CommandFailed, crystal
 from alumina_study.systems import EQUILIBRIUM, Systems, flags
 from alumina_study.timing import timed
 from crystalcli.contracts.modules import Baseline
-from crystalcli.mechanisms import baselines, files
-from crystalcli.mechanisms.dataset import GraphDataset
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.simple_models import baselines
 
 ENERGY = "energy_per_atom"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from alumina_study.plan import Cell
-from crystalcli.mechanisms import files
+from crystalcli.mechanisms.running import files
 
 
 class Journal:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from alumina_study.plan import Cell, Method, Scale
 from alumina_study.program import crystal
-from crystalcli.mechanisms import splits
-from crystalcli.mechanisms.dataset import GraphDataset
-from crystalcli.mechanisms.plugin_manager import registry
+from crystalcli.mechanisms.datasets import splits
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.registry.plugin_manager import registry
 
 Index = NDArray[np.int64]
 GAP = 150.0

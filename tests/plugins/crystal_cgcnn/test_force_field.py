@@ -10,7 +10,7 @@ from crystal_cgcnn import LCGCN_FF
 from reference.some_potentials import CUTOFF, graph_of
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
 from crystalcli.testing import ArchitectureContract, crystals
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

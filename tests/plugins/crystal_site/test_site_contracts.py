@@ -10,7 +10,7 @@ import numpy as np
 from crystal_site import NEIGHBORHOOD, SITE
 
 from crystalcli.contracts.validation import part_problems
-from crystalcli.mechanisms.cache import Column
+from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.testing import ArchitectureContract, HeadContract
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -1,0 +1,1 @@
+"""The graph cache: written, checked, joined, and gathered from."""

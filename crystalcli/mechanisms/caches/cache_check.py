@@ -1,0 +1,126 @@
+"""What a cache promises and opening it does not prove: hashes, ranges, order, distances, both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalcli.mechanisms.caches.cache import GraphCache
+from crystalcli.mechanisms.caches.cache_packing import graph_hash, structure_hash
+
+TOLERANCE = 2e-6
+"""Å by which an edge may be longer than the cutoff: twice the tolerance of ties."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with structure ``id``."""
+
+    id: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found.
+
+    Args:
+        checked: structures looked at.
+        findings: what is wrong, in order.
+        symmetric: structures whose every edge (i, j, S) has its (j, i, -S); nearest-neighbor graphs need not.
+        longest, shortest: lengths of edges, Å; NaN without edges.
+    """
+
+    checked: int
+    findings: tuple[Finding, ...]
+    symmetric: int
+    shortest: float
+    longest: float
+
+
+def verify(cache: GraphCache, listen: Callable[[int, str], None] = lambda _n, _text: None) -> Verdict:
+    """Check every structure of ``cache``."""
+    findings = list(_whole(cache))
+    limit = cache.recipe.options.get("cutoff", np.inf)
+    symmetric, shortest, longest = 0, np.inf, -np.inf
+    for k, id_ in enumerate(cache.ids):
+        one = _One(cache, k)
+        problems = list(one.problems())
+        if not problems:
+            lengths = one.lengths()
+            if len(lengths):
+                shortest, longest = min(shortest, float(lengths.min())), max(longest, float(lengths.max()))
+                if lengths.max() > limit + TOLERANCE:
+                    problems.append(f"an edge of {lengths.max():.6g} Å is longer than the cutoff of {limit} Å")
+            symmetric += one.symmetric()
+        findings += [Finding(id_, p) for p in problems]
+        listen(1, "")
+    found = np.isfinite(longest)
+    return Verdict(len(cache), tuple(findings), symmetric, shortest if found else np.nan, longest if found else np.nan)
+
+
+def _whole(cache: GraphCache) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for id_ in cache.ids:
+        if id_ in seen:
+            yield Finding(id_, "the id occurs twice")
+        seen.add(id_)
+    for name, column in cache.columns.items():
+        have = column.values[column.mask]
+        if not np.isfinite(have).all():
+            yield Finding("", f"label '{name}' has {int((~np.isfinite(have)).sum())} values that are not finite")
+
+
+class _One:
+    """The arrays of one structure."""
+
+    def __init__(self, cache: GraphCache, k: int) -> None:
+        atoms = slice(int(cache.atom_pointers[k]), int(cache.atom_pointers[k + 1]))
+        edges = slice(int(cache.edge_pointers[k]), int(cache.edge_pointers[k + 1]))
+        self.cell, self.pbc = cache.cell[k], cache.pbc[k]
+        self.positions = cache.array("atoms/positions")[atoms]
+        self.numbers = cache.array("atoms/atomic_numbers")[atoms]
+        self.degree = cache.array("atoms/degree")[atoms].astype(np.int64)
+        self.neighbor = cache.array("edges/neighbor")[edges].astype(np.int64)
+        self.shift = cache.array("edges/shift")[edges].astype(np.int64)
+        self.hashes = cache.hashes[k].tobytes(), cache.graph_hashes[k].tobytes()
+
+    @property
+    def centre(self) -> NDArray[np.int64]:
+        return np.repeat(np.arange(len(self.degree)), self.degree)
+
+    def problems(self) -> Iterator[str]:
+        if structure_hash(self.numbers, self.positions, self.cell, self.pbc) != self.hashes[0]:
+            yield "the structure is not the one that was written (sha256)"
+        if graph_hash(self.degree, self.neighbor, self.shift) != self.hashes[1]:
+            yield "the edges are not those that were written (sha256)"
+        if not (np.isfinite(self.positions).all() and np.isfinite(self.cell).all()):
+            yield "a position or cell vector is not finite"
+        if ((self.numbers < 1) | (self.numbers > 118)).any():
+            yield f"atomic number {int(self.numbers.max(initial=0))} is no element"
+        if (self.degree < 0).any() or self.degree.sum() != len(self.neighbor):
+            yield f"the atoms have {self.degree.sum()} edges, {len(self.neighbor)} are stored"
+        elif ((self.neighbor < 0) | (self.neighbor >= len(self.numbers))).any():
+            yield f"an edge leads to atom {int(self.neighbor.max())} of {len(self.numbers)}"
+        elif ((self.centre == self.neighbor) & ~self.shift.any(axis=1)).any():
+            yield "an atom is its own neighbor"
+        elif len(np.unique(self.keys(), axis=0)) < len(self.neighbor):
+            yield "an edge is there twice"
+        if self.shift[:, ~self.pbc].any():
+            yield "an edge crosses a boundary that is not periodic"
+
+    def keys(self) -> NDArray[np.int64]:
+        return np.column_stack([self.centre, self.neighbor, self.shift])
+
+    def lengths(self) -> NDArray[np.float64]:
+        vectors = self.positions[self.neighbor] - self.positions[self.centre] + self.shift @ self.cell
+        lengths: NDArray[np.float64] = np.linalg.norm(vectors, axis=1)
+        return lengths
+
+    def symmetric(self) -> bool:
+        there = self.keys()
+        back = np.column_stack([self.neighbor, self.centre, -self.shift])
+        return bool((there[np.lexsort(there.T)] == back[np.lexsort(back.T)]).all())

@@ -1,0 +1,254 @@
+"""Writes graph caches of any size: arrays grow in unnamed files beside the target, then become one HDF5 file.
+
+HDF5 itself writes only the small things. It sets room aside for the large arrays, which are then copied in by plain
+writes: a full disk under HDF5 ends the program with a segmentation fault, under plain writes it is an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalcli import __version__
+from crystalcli.mechanisms.caches.cache import FAILURE_KEYS, FORMAT, VERSION, Column, GraphCache, GraphRecipe
+from crystalcli.mechanisms.caches.cache_packing import COUNTS, SHIFTS, PackedGraph, pack
+from crystalcli.mechanisms.caches.spool import BLOCK, Spool
+from crystalcli.mechanisms.running import files
+from crystalcli.nouns.arrays import GraphArrays
+from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UsageError
+
+_MARGIN = 1 << 20
+
+
+class CacheWriter:
+    """Takes graphs one by one; :meth:`finish` makes the file. Use as a context manager.
+
+    Args:
+        path: the cache to write; temporary files lie in its folder and have no name, so nothing stays after a crash.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._flat = {
+                "structures/sha256": Spool(path.parent, (np.uint8,), (32,)),
+                "structures/graph_sha256": Spool(path.parent, (np.uint8,), (32,)),
+                "structures/cell": Spool(path.parent, (np.float64,), (3, 3)),
+                "structures/pbc": Spool(path.parent, (np.uint8,), (3,)),
+                "atoms/positions": Spool(path.parent, (np.float64,), (3,)),
+                "atoms/atomic_numbers": Spool(path.parent, (np.uint8,), ()),
+                "atoms/degree": Spool(path.parent, COUNTS, ()),
+                "edges/neighbor": Spool(path.parent, COUNTS, ()),
+                "edges/shift": Spool(path.parent, SHIFTS, (3,)),
+            }
+        except OSError as problem:
+            raise files.environment_problem(problem, path) from problem
+        self._ids: list[str] = []
+        self._sources: list[str] = []
+        self._tags: dict[str, dict[int, str]] = {}
+        self._atoms, self._edges = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
+
+    def __enter__(self) -> CacheWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for spool in self._flat.values():
+            with contextlib.suppress(OSError):  # a full disk has been reported by then
+                spool.file.close()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms taken so far."""
+        return self._flat["atoms/degree"].rows
+
+    @property
+    def n_edges(self) -> int:
+        """Edges taken so far."""
+        return self._flat["edges/neighbor"].rows
+
+    def add(self, id: str, source: str, graph: PackedGraph, tags: Mapping[str, str] | None = None) -> None:
+        """Append one structure.
+
+        Raises:
+            InputError: its per-site fields differ from those of the first. EnvironmentProblem: disk full.
+        """
+        parts: dict[str, NDArray[Any]] = {
+            "structures/sha256": np.frombuffer(graph.sha256, np.uint8)[None],
+            "structures/graph_sha256": np.frombuffer(graph.graph_sha256, np.uint8)[None],
+            "structures/cell": graph.cell[None],
+            "structures/pbc": graph.pbc[None],
+            "atoms/positions": graph.positions,
+            "atoms/atomic_numbers": graph.atomic_numbers,
+            "atoms/degree": graph.degree,
+            "edges/neighbor": graph.neighbor,
+            "edges/shift": graph.shift,
+        }
+        parts |= {f"atoms/fields/{k}": v for k, v in graph.fields.items()}
+        self._match_fields(parts)
+        self._append(parts)
+        for name, text in (tags or {}).items():
+            self._tags.setdefault(name, {})[len(self._ids)] = text
+        self._ids.append(id)
+        self._sources.append(source)
+        self._atoms.append(np.array([len(graph.atomic_numbers)]))
+        self._edges.append(np.array([len(graph.neighbor)]))
+
+    def extend(self, cache: GraphCache, ids: Sequence[str]) -> None:
+        """Append all structures of ``cache`` under ``ids``, block by block."""
+        large = {n: cache.array(n) for n in cache.array_names}
+        self._match_fields(large)
+        self._append({"structures/sha256": cache.hashes, "structures/graph_sha256": cache.graph_hashes})
+        self._append({"structures/cell": cache.cell, "structures/pbc": cache.pbc.astype(np.uint8)})
+        for name, values in large.items():
+            step = max(1, BLOCK // max(1, values.itemsize * int(np.prod(values.shape[1:]))))
+            for start in range(0, len(values), step):
+                self._append({name: values[start : start + step]})
+        for name, column in cache.tags.items():
+            self._tags.setdefault(name, {}).update({len(self._ids) + k: t for k, t in enumerate(column) if t})
+        self._ids += ids
+        self._sources += cache.sources
+        self._atoms.append(np.diff(cache.atom_pointers))
+        self._edges.append(np.diff(cache.edge_pointers))
+
+    def finish(
+        self,
+        recipe: GraphRecipe,
+        columns: Sequence[Column] = (),
+        failures: Sequence[Mapping[str, str]] = (),
+        *,
+        versions: Mapping[str, str] | None = None,
+        inputs: str = "",
+    ) -> None:
+        """Write the file; equal content gives equal bytes.
+
+        Args:
+            recipe: how the graphs were made.
+            columns: labels, in the order of the structures.
+            failures: rows with the keys of :data:`FAILURE_KEYS`.
+            versions: what made the graphs, by name.
+            inputs: digest of everything the cache was made from.
+
+        Raises:
+            UsageError: a label whose name cannot be stored. EnvironmentProblem: disk full and its like.
+        """
+        needed = sum(s.n_bytes for s in self._flat.values())
+        needed += sum(c.values.nbytes + c.mask.nbytes for c in columns)
+        needed += 2 * sum(map(len, (*self._ids, *self._sources)))
+        if shutil.disk_usage(self.path.parent).free < needed + _MARGIN:
+            raise EnvironmentProblem(f"cannot write: {needed / 1e6:.0f} MB do not fit on the disk", path=self.path)
+        attributes = {
+            "format": FORMAT,
+            "version": VERSION,
+            "featurizer": recipe.featurizer,
+            "options": json.dumps(dict(recipe.options), sort_keys=True),
+            "fingerprint": recipe.fingerprint,
+            "versions": json.dumps({"crystal": __version__} | dict(versions or {}), sort_keys=True),
+            "inputs": inputs,
+            "units": json.dumps({"positions": "Å", "cell": "Å"}, ensure_ascii=False),
+        }
+        with files.replacing(self.path) as temporary:
+            with h5py.File(
+                temporary,
+                "w",
+                libver=("v110", "v110"),
+                track_order=True,
+                alignment_threshold=512,
+                alignment_interval=64,
+            ) as h:
+                for name, value in attributes.items():
+                    h.attrs[name] = value
+                self._write_small(h, columns, failures)
+                offsets = {name: _reserve(h, name, s.dtype, s.shape) for name, s in self._flat.items() if s.rows}
+                for name, spool in self._flat.items():
+                    if not spool.rows:
+                        h.create_dataset(name, shape=spool.shape, dtype=spool.dtype)
+            with temporary.open("r+b") as out:
+                for name, offset in offsets.items():
+                    self._flat[name].copy_into(out, offset)
+
+    def _write_small(self, h: h5py.File, columns: Sequence[Column], failures: Sequence[Mapping[str, str]]) -> None:
+        _put_texts(h, "structures/id", self._ids)
+        _put_texts(h, "structures/source", self._sources)
+        h["structures/atom_pointers"] = np.cumsum(np.concatenate(self._atoms))
+        h["structures/edge_pointers"] = np.cumsum(np.concatenate(self._edges))
+        for column in columns:
+            _check_name(column.quantity.name, "label", self.path)
+            group = h.create_group(f"labels/{column.quantity.name}", track_order=True)
+            group.attrs.update(column.quantity.to_json())
+            group["values"], group["mask"] = column.values, column.mask.astype(np.uint8)
+        for name, found in sorted(self._tags.items()):
+            _check_name(name, "tag", self.path)
+            _put_texts(h, f"tags/{name}", [found.get(k, "") for k in range(len(self._ids))])
+        for key in FAILURE_KEYS:
+            _put_texts(h, f"failures/{key}", [f.get(key, "") for f in failures])
+
+    def _match_fields(self, parts: Mapping[str, NDArray[Any]]) -> None:
+        mine = {n for n in self._flat if n.startswith("atoms/fields/")}
+        theirs = {n for n in parts if n.startswith("atoms/fields/")}
+        if not self._ids:
+            for name in sorted(theirs - mine):
+                self._flat[name] = Spool(self.path.parent, (np.float64,), parts[name].shape[1:])
+        elif mine != theirs:
+            raise InputError(f"has per-site fields {sorted(theirs)}, others have {sorted(mine)}", code="fields")
+
+    def _append(self, parts: Mapping[str, NDArray[Any]]) -> None:
+        try:
+            for name, values in parts.items():
+                self._flat[name].append(values)
+        except OSError as problem:
+            raise files.environment_problem(problem, self.path) from problem
+
+
+def write_cache(
+    path: Path,
+    recipe: GraphRecipe,
+    ids: Sequence[str],
+    sources: Sequence[str],
+    graphs: Sequence[GraphArrays],
+    columns: Sequence[Column],
+    failures: Sequence[Mapping[str, str]] = (),
+    tags: Sequence[Mapping[str, str]] = (),
+) -> None:
+    """Write graphs that are in memory; see :meth:`CacheWriter.finish`."""
+    with CacheWriter(path) as writer:
+        for k, graph in enumerate(graphs):
+            writer.add(ids[k], sources[k], pack(graph), tags[k] if tags else None)
+        writer.finish(recipe, columns, failures)
+
+
+def _reserve(h: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    """Make a contiguous dataset whose room is set aside and not written; return where it lies in the file."""
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_layout(h5py.h5d.CONTIGUOUS)
+    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    settings.set_obj_track_times(False)
+    parent, _, last = name.rpartition("/")
+    made = h5py.h5d.create(
+        h.require_group(parent).id, last.encode(), h5py.h5t.py_create(dtype), h5py.h5s.create_simple(shape), settings
+    )
+    return int(made.get_offset())
+
+
+def _put_texts(h: h5py.File, name: str, values: Sequence[str]) -> None:
+    h.create_dataset(name, shape=(len(values),), data=np.array(list(values), dtype=object), dtype=h5py.string_dtype())
+
+
+def _check_name(name: str, what: str, path: Path) -> None:
+    if not name or "/" in name or name in (".", "..") or "\0" in name:
+        raise UsageError(f"{what} '{name}' cannot be a name in a cache; rename it with NAME=KEY", path=path)

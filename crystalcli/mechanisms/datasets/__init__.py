@@ -1,0 +1,1 @@
+"""Labelled graphs in batches, their splits, leaks between them, and what the training part says."""

@@ -1,0 +1,113 @@
+"""Statistics of the training split that parts may know: neighbor counts, elements, mean and scale of each target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crystalcli.contracts.records import Statistics
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.nouns.graph import edge_lengths
+
+ALMOST_CONSTANT = 1e-12
+BLOCK = 64
+"""Structures whose distances are looked at together."""
+
+
+def target_statistics(
+    dataset: GraphDataset,
+    targets: Sequence[str],
+    train_index: NDArray[np.int64],
+    zeroth: Mapping[str, NDArray[np.float64]] | None = None,
+) -> Statistics:
+    """Statistics of structures ``train_index``; of the residual for targets with a baseline.
+
+    Means and scales of a total are per atom: a head with extensive values multiplies with the number of atoms. Vectors
+    and tensors have mean 0 and the root mean square of a component as scale.
+
+    Args:
+        dataset: where the structures and labels are.
+        targets: labels to be learned; classes get mean 0 and scale 1.
+        train_index: the training split; nothing else is looked at.
+        zeroth: values of the baselines for *all* structures of ``dataset``, by target.
+    """
+    zeroth = zeroth or {}
+    atoms, edges = dataset.atom_counts(), dataset.edge_counts()
+    mean, scale = {}, {}
+    for name in targets:
+        mean[name], scale[name] = _mean_and_scale(dataset, name, train_index, zeroth.get(name))
+    return Statistics(
+        mean_neighbors=float(edges[train_index].sum() / max(atoms[train_index].sum(), 1)),
+        elements=tuple(dataset.elements(train_index)),
+        target_mean=mean,
+        target_scale=scale,
+        residual=tuple(n for n in targets if n in zeroth),
+    )
+
+
+def _mean_and_scale(
+    dataset: GraphDataset, name: str, index: NDArray[np.int64], zeroth: NDArray[np.float64] | None
+) -> tuple[float, float]:
+    column = dataset.columns[name]
+    if column.quantity.classes:
+        return 0.0, 1.0
+    vector = column.quantity.shape != ()
+    if column.quantity.level == "site":
+        pointers = np.concatenate([[0], np.cumsum(dataset.atom_counts())])
+        index = np.concatenate([np.arange(pointers[i], pointers[i + 1]) for i in index])
+    index = index[column.mask[index]]
+    values = column.values[index]
+    if zeroth is not None:
+        values = values - zeroth[index]
+    if column.quantity.extensive and column.quantity.level == "structure":
+        values = values / dataset.atom_counts()[index]
+    if len(values) == 0:
+        return 0.0, 1.0
+    # a vector has no preferred direction: its mean is zero, its scale the root mean square of a component
+    mean = 0.0 if vector else float(values.mean())
+    scale = float(np.sqrt(np.mean(np.square(values)))) if vector else float(values.std())
+    return mean, scale if scale > ALMOST_CONSTANT * max(1.0, abs(mean)) else 1.0
+
+
+def with_references(statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64]) -> Statistics:
+    """Add energies of atoms to ``statistics``: least squares of ``energy`` on the counts of elements.
+
+    Every structure counts per atom; where compositions do not fix the answer (always Al₂O₃) the smallest one is taken.
+    Mean and scale of ``energy`` become those of what is left. Without labels ``energy`` all references are zero.
+    """
+    elements = list(statistics.elements)
+    column = dataset.columns.get("energy")
+    here = train_index if column is None else train_index[column.mask[train_index]]
+    if column is None or "energy" not in statistics.target_mean or not len(here):
+        return replace(statistics, references=(0.0,) * len(elements))
+    atoms = dataset.atom_counts()
+    owner = np.repeat(np.arange(len(dataset)), atoms)
+    counts = np.zeros((len(dataset), 120))
+    np.add.at(counts, (owner, dataset.atomic_numbers()), 1.0)
+    shares = counts[here][:, elements] / atoms[here, None]
+    per_atom = column.values[here] / atoms[here]
+    found = np.linalg.lstsq(shares, per_atom, rcond=1e-8)[0]
+    left = per_atom - shares @ found
+    scale = float(left.std())
+    return replace(
+        statistics,
+        references=tuple(float(v) for v in found),
+        target_mean={**statistics.target_mean, "energy": float(left.mean())},
+        target_scale={**statistics.target_scale, "energy": scale if scale > ALMOST_CONSTANT else 1.0},
+    )
+
+
+def with_shortest(statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64]) -> Statistics:
+    """Add the shortest edge of every pair of elements in the training split."""
+    shortest = torch.full((120 * 120,), torch.inf, dtype=torch.float64)
+    for start in range(0, len(train_index), BLOCK):
+        graph = dataset.batch(train_index[start : start + BLOCK], dtype=torch.float64).graph
+        zi, zj = (graph.atomic_numbers.index_select(0, end) for end in graph.edge_index)
+        pair = torch.minimum(zi, zj) * 120 + torch.maximum(zi, zj)
+        shortest.scatter_reduce_(0, pair, edge_lengths(graph), "amin")
+    found = torch.isfinite(shortest).nonzero().flatten().tolist()
+    return replace(statistics, shortest=tuple((k // 120, k % 120, float(shortest[k])) for k in found))

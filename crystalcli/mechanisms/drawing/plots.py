@@ -1,0 +1,180 @@
+"""Pictures of a run: the learning curve and the parity of predicted and true values. Drawn without a display."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.display import number, unit_for
+from crystalcli.mechanisms.scoring import metrics
+from crystalcli.vocabulary.quantities import Quantity
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
+"""From the palette of Okabe and Ito, which colour-blind people can tell apart."""
+MANY = 2000
+"""More points than this are drawn as densities."""
+
+
+def canvas(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
+    """An empty picture, inches, and its axes; with two rows, the upper and the lower ones."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    if rows == 1:
+        return figure, figure.add_subplot()
+    return figure, figure.subplots(rows, 1, sharex=True, height_ratios=[2, 1])
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write ``figure`` as PNG; equal pictures are equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    files.write_bytes(path, buffer.getvalue())
+
+
+def parity(
+    path: Path,
+    quantity: Quantity,
+    true: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    *,
+    mae: float,
+    title: str,
+    baseline: float | None = None,
+) -> None:
+    """Draw predicted against true values of a target.
+
+    Args:
+        path: PNG to write.
+        quantity: name and unit for the axes.
+        true: (n,) in the target's unit.
+        predicted: (n,) in the target's unit.
+        mae: mean absolute error of the model.
+        baseline: that of always answering the mean.
+        title: what was trained or evaluated.
+    """
+    figure, axes = canvas(5.0, 5.0)
+    low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
+    margin = 0.04 * ((high - low) or 1.0)
+    ends = (low - margin, high + margin)
+    if len(true) > MANY:
+        drawn = axes.hexbin(true, predicted, gridsize=80, extent=(*ends, *ends), bins="log", cmap="viridis", mincnt=1)
+        figure.colorbar(drawn, ax=axes, label="structures", shrink=0.75)
+    else:
+        axes.plot(true, predicted, "o", ms=4, mew=0, alpha=0.5, color=BLUE)
+    axes.plot(ends, ends, "-", lw=1, color=GREY, zorder=0 if len(true) <= MANY else 3)
+    axes.set(xlim=ends, ylim=ends, aspect="equal")
+    axes.ticklabel_format(useOffset=False)
+    axes.locator_params(nbins=5)
+    unit = f" ({quantity.unit})" if quantity.unit else ""
+    axes.set_xlabel(f"{_words(quantity.name)}, true{unit}")
+    axes.set_ylabel(f"{_words(quantity.name)}, predicted{unit}")
+    factor, small = unit_for(mae, quantity)
+    text = f"MAE {number(mae * factor)} {small}".rstrip()
+    if baseline is not None:
+        text += f"   (mean predictor {number(baseline * factor)})"
+    axes.set_title(f"{title}\n{text}   n = {len(true)}", fontsize=10)
+    save(figure, path)
+
+
+def confusion(path: Path, quantity: Quantity, errors: metrics.ClassErrors, *, title: str) -> None:
+    """Draw how many structures of each true class were given each class.
+
+    Args:
+        path: PNG to write.
+        quantity: name and class names.
+        errors: with the table of numbers.
+        title: what was trained or evaluated.
+    """
+    table = np.array(errors.confusion)
+    n = len(table)
+    side = min(4.0 + 0.25 * n, 14.0)
+    figure, axes = canvas(side + 0.6, side)
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    drawn = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    figure.colorbar(drawn, ax=axes, label="share of the true class", shrink=0.75)
+    if n <= 20:
+        for i, j in np.ndindex(n, n):
+            axes.text(
+                j, i, str(table[i, j]), ha="center", va="center", color="white" if shares[i, j] > 0.6 else "black"
+            )
+        axes.set_xticks(range(n), quantity.words, rotation=0 if n < 5 else 90)
+        axes.set_yticks(range(n), quantity.words)
+    axes.set_xlabel(f"{_words(quantity.name)}, predicted")
+    axes.set_ylabel(f"{_words(quantity.name)}, true")
+    area = "" if errors.roc_auc is None else f"   ROC-AUC {errors.roc_auc:.3f}"
+    axes.set_title(f"{title}\naccuracy {errors.accuracy:.3f}{area}   n = {errors.n}", fontsize=10)
+    save(figure, path)
+
+
+def learning_curve(
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    quantity: Quantity,
+    *,
+    baselines: Mapping[str, float],
+    title: str,
+    best_epoch: int,
+) -> None:
+    """Draw the validation error of every epoch beside the baselines, and the training loss.
+
+    Args:
+        path: PNG to write.
+        rows: lines of metrics.jsonl.
+        quantity: target drawn.
+        baselines: test MAE of each, drawn as lines.
+        title: what was trained.
+        best_epoch: epoch whose weights were kept.
+    """
+    figure, (axes, lower) = canvas(6.4, 5.2, rows=2)
+    epochs = [r["epoch"] for r in rows]
+    key = "log_loss" if quantity.classes else "mae"
+    values = np.array([(r["val"].get(quantity.name) or {}).get(key, np.nan) for r in rows], dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    mark = "." if len(rows) < 60 else ""
+    if len(finite):
+        factor, unit = unit_for(float(finite.min()), quantity) if key == "mae" else (1.0, "")
+        axes.plot(epochs, values * factor, "-", marker=mark, color=BLUE, lw=1.5, label="validation")
+        for (name, mae), style in zip(baselines.items(), ("--", "-.", ":"), strict=False):
+            axes.axhline(mae * factor, ls=style, lw=1, color=GREY, label=f"baseline {name} (test)")
+        axes.axvline(best_epoch, lw=4, color=BLUE, alpha=0.2, label=f"kept: epoch {best_epoch}")
+        label = "MAE" if key == "mae" else "log loss"
+        axes.set_ylabel(f"validation {label}" + (f" ({unit})" if unit else ""))
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        _plain_log(axes)
+    losses = [np.nan if r["train_loss"] is None else r["train_loss"] for r in rows]
+    lower.plot(epochs, losses, "-", marker=mark, lw=1.5, color=ORANGE)
+    if min(losses) > 0:
+        _plain_log(lower)
+    lower.set_ylabel("training loss" + ("" if quantity.classes else "\n(std. deviations)"), fontsize=9)
+    lower.set_xlabel("epoch")
+    lower.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_title(f"{title}; {_words(quantity.name)}", fontsize=10)
+    save(figure, path)
+
+
+def _plain_log(axes: Any) -> None:
+    """Logarithmic axis with numbers that people read; a narrow range stays linear, where it has more of them."""
+    low, high = axes.get_ylim()
+    if low > 0 and high / low < 4:
+        return
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    few = high / low < 30
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

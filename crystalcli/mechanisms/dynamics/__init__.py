@@ -1,0 +1,1 @@
+"""Structures in motion: temperatures, velocities, trajectories, and what is read off them."""

@@ -1,0 +1,1 @@
+"""Anything that gives energies and forces, behind one protocol."""

@@ -1,0 +1,123 @@
+"""A potential of this program as an ASE calculator. Offered as ``crystalcli.load_potential``.
+
+::
+
+    from crystalcli import load_potential
+
+    atoms.calc = load_potential("runs/latest")
+    atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import ase
+import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from crystalcli.contracts.dynamics import Evaluated, Potential
+from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.nouns.systems import Systems
+
+MOST_ATOMS = 4096
+"""Structures are evaluated together until they have this many atoms."""
+
+
+class CrystalCalculator(Calculator):  # type: ignore[misc] # ASE is untyped
+    """ASE calculator over a potential; make one with :func:`load_potential`.
+
+    Properties: energy, free_energy (the same: there are no electrons), forces, stress (where the cell has a volume),
+    energies where the potential has them. The unit is eV, the stress eV/Å³ in ASE's order.
+    """
+
+    def __init__(self, potential: Potential) -> None:
+        super().__init__()
+        self.potential = potential
+        given = sorted(potential.provides & {"energy", "forces", "stress", "energies"})
+        self.implemented_properties = [*given, "free_energy"]
+
+    def calculate(
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Evaluate ``atoms``; see :class:`ase.calculators.calculator.Calculator`.
+
+        Raises:
+            InputError: elements that the potential does not know, or a cell that it cannot take.
+        """
+        super().calculate(atoms, properties, system_changes)
+        (self.results,) = self._results([self.atoms], stress="stress" in properties)
+
+    def evaluate(self, structures: Sequence[ase.Atoms], *, stress: bool = False) -> list[dict[str, Any]]:
+        """Energies and forces of many structures at once, much faster than one after the other.
+
+        Args:
+            structures: of any sizes.
+            stress: whether it is wanted, too.
+
+        Returns:
+            For every structure ``energy`` eV, ``forces`` (N, 3) eV/Å, ``stress`` (6,) eV/Å³ if asked for, ``energies``
+            (N,) eV where the potential has them.
+
+        Raises:
+            InputError: a structure that cannot be evaluated.
+        """
+        return [r for block in _blocks(structures) for r in self._results(block, stress=stress)]
+
+    def _results(self, structures: Sequence[ase.Atoms], *, stress: bool) -> Iterator[dict[str, Any]]:
+        systems = Systems.of([_bare(a) for a in structures], self.potential.device)
+        yield from _cut(self.potential.evaluate(systems, stress=stress), [len(a) for a in structures])
+
+
+def load_potential(
+    potential: str, *, device: str = "auto", dtype: Literal["float64", "float32"] = "float64", **options: Any
+) -> CrystalCalculator:
+    """A trained model, or a calculator by name, as ASE calculator.
+
+    Args:
+        potential: model file, run folder, or name (``crystal plugins list --family calculator``).
+        device: ``auto``, ``cpu``, ``cuda``, …
+        dtype: precision in which a model computes.
+        options: of a calculator by name.
+
+    Raises:
+        UsageError: no such potential, or a model without energies. InputError: damaged. UnsafeInput: a pickle.
+    """
+    return CrystalCalculator(named(str(potential), device=device, dtype=dtype, options=options))
+
+
+def _bare(atoms: ase.Atoms) -> ase.Atoms:
+    """Without constraints: forces are those of the potential."""
+    return ase.Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+
+
+def _blocks(structures: Sequence[ase.Atoms]) -> Iterator[list[ase.Atoms]]:
+    block: list[ase.Atoms] = []
+    size = 0
+    for atoms in structures:
+        if block and size + len(atoms) > MOST_ATOMS:
+            yield block
+            block, size = [], 0
+        block.append(atoms)
+        size += len(atoms)
+    if block:
+        yield block
+
+
+def _cut(found: Evaluated, counts: Sequence[int]) -> Iterator[dict[str, Any]]:
+    stops = np.cumsum(counts)
+    host = {k: v.detach().cpu().numpy() for k, v in vars(found).items() if v is not None}
+    for k, (n, stop) in enumerate(zip(counts, stops, strict=True)):
+        atoms = slice(stop - n, stop)
+        energy = float(host["energy"][k])
+        results = {"energy": energy, "free_energy": energy, "forces": host["forces"][atoms]}
+        if "energies" in host:
+            results["energies"] = host["energies"][atoms]
+        if "stress" in host:
+            results["stress"] = full_3x3_to_voigt_6_stress(host["stress"][k])
+        yield results

@@ -1,0 +1,132 @@
+"""A trained model as a potential: energies, forces and stress of batches of moving structures."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from ase.data import chemical_symbols
+from torch import Tensor
+
+from crystalcli.contracts import options as opt
+from crystalcli.contracts.dynamics import Evaluated
+from crystalcli.contracts.records import Featurizer
+from crystalcli.mechanisms.forces.moving_graph import MovingGraph
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.ensemble import Ensemble, mean_and_spread
+from crystalcli.mechanisms.models.model import CrystalModel, parts
+from crystalcli.mechanisms.models.model_head import file_of
+from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.nouns.systems import Systems
+from crystalcli.vocabulary.errors import InputError, UsageError
+
+SKIN = 0.6
+"""Å: an atom may move by half of it before neighbors are looked for again."""
+
+
+class ModelPotential:
+    """A model with a head that gives energies, see :class:`crystalcli.contracts.dynamics.Potential`.
+
+    Of an ensemble, energies, forces and stress are the means of the members, and ``sigma`` the spread of the energies.
+
+    Args:
+        model: model or ensemble; its weights are frozen.
+        name: what users call it.
+        device, dtype: where and how it computes; energies, forces and stress come out in float64.
+        skin: Å, of the neighbor list; 0 looks for neighbors at every call.
+
+    Attributes:
+        smooth: whether energies are a smooth function of positions; a model on nearest neighbors is not.
+
+    Raises:
+        UsageError: a model without energies of atoms.
+    """
+
+    def __init__(
+        self,
+        model: CrystalModel | Ensemble,
+        name: str,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
+        skin: float = SKIN,
+    ) -> None:
+        featurizer, _, head = parts(model.spec)
+        if not model.differentiable:
+            raise UsageError(
+                f"head '{head.name}' gives no energy to differentiate; train with --head energy (--arch lcgcn-ff)",
+                path=name,
+            )
+        model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        self.members = model.models if isinstance(model, Ensemble) else [model]
+        self.name, self.device, self.dtype = name, torch.device(device), dtype
+        words = {"energy", "forces", "stress", "energies"}
+        self.provides = frozenset(words | {"sigma"} if len(self.members) > 1 else words)
+        self.elements = frozenset(model.spec.statistics.elements)
+        self.smooth = "smooth-cutoff" in featurizer.provides
+        self._known = torch.zeros(120, dtype=torch.bool)
+        self._known[list(self.elements)] = True
+        self._known = self._known.to(self.device)
+        self.moving = _moving(featurizer, model, dtype, skin)
+
+    @classmethod
+    def load(
+        cls, path: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64, skin: float = SKIN
+    ) -> ModelPotential:
+        """Load the model of a file or run folder.
+
+        Raises:
+            UsageError: no model there, or one without energies. InputError: damaged. UnsafeInput: a pickle.
+        """
+        return cls(model_file.load(file_of(path))[0], str(path), device=device, dtype=dtype, skin=skin)
+
+    def evaluate(self, systems: Systems, *, stress: bool = False) -> Evaluated:
+        """Evaluate all structures.
+
+        Raises:
+            InputError: elements that training never saw, a cell without volume where stress is wanted, or a structure
+                whose neighbors cannot be found.
+        """
+        self._refuse_strangers(systems)
+        if stress and bool((torch.linalg.det(systems.cell).abs() < 1e-9).any()):
+            raise InputError("a structure without volume has no stress; use --cell none", code="cell")
+        graph = self.moving.of(systems)
+        found = [_evaluated(m, graph, stress=stress) for m in self.members]
+        if len(found) == 1:
+            return found[0]
+        energy, sigma = mean_and_spread([f.energy for f in found])
+        return Evaluated(
+            energy=energy,
+            forces=torch.stack([f.forces for f in found]).mean(0),
+            stress=torch.stack([cast(Tensor, f.stress) for f in found]).mean(0) if stress else None,
+            energies=torch.stack([cast(Tensor, f.energies) for f in found]).mean(0),
+            sigma=sigma,
+        )
+
+    def _refuse_strangers(self, systems: Systems) -> None:
+        strange = ~self._known.index_select(0, systems.atomic_numbers)
+        if self.elements and bool(strange.any()):
+            first = int(strange.nonzero()[0])
+            k = int(systems.structure_index[first])
+            symbols = {chemical_symbols[int(z)] for z in systems.atomic_numbers[strange].tolist()}
+            raise InputError(
+                f"structure {k}: {', '.join(sorted(symbols))} not in the training of {self.name}", code="element"
+            )
+
+
+def _evaluated(model: CrystalModel, graph: CrystalGraph, *, stress: bool) -> Evaluated:
+    predictions, found = model.differentiate(graph, stress=stress)
+    energy, energies = (predictions[name].value.double() for name in ("energy", "energies"))
+    return Evaluated(energy, found["forces"], found.get("stress"), energies)
+
+
+def _moving(featurizer: Featurizer, model: CrystalModel | Ensemble, dtype: torch.dtype, skin: float) -> MovingGraph:
+    """Edges as in training; those of a smooth cutoff come from a list with a skin."""
+    chosen: Any = opt.make(featurizer.options, model.spec.graph.options, owner=f"featurizer {featurizer.name}")
+    cutoff = getattr(chosen, "cutoff", 0.0) if "smooth-cutoff" in featurizer.provides else 0.0
+    if not cutoff or not skin:
+        return MovingGraph(featurizer.build(chosen), dtype)
+    wider = dataclasses.replace(cast(Any, chosen), cutoff=cutoff + skin)
+    return MovingGraph(featurizer.build(wider), dtype, cutoff, skin)

@@ -1,0 +1,36 @@
+"""What the word of ``--potential`` means: a trained model or a calculator by name. Loads no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from crystalcli.contracts.records import Calculator
+from crystalcli.mechanisms.models.model_head import MODEL
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.vocabulary.errors import UsageError, did_you_mean
+
+
+def model_file(text: str) -> Path | None:
+    """The model file that ``text`` means, itself or in the run folder of that name; none if it is neither."""
+    path = Path(text)
+    if path.is_file():
+        return path
+    return path / MODEL if (path / MODEL).is_file() else None
+
+
+def calculator(text: str) -> Calculator | None:
+    """The calculator called ``text``; none where ``text`` is a model.
+
+    Raises:
+        UsageError: neither; says what is near of both.
+    """
+    if model_file(text) is not None:
+        return None
+    known = registry()
+    if ("calculator", text) in known.parts or ("calculator", text) in known.refused:
+        return cast(Calculator, known.get("calculator", text))
+    if Path(text).is_dir():
+        raise UsageError(f"is a folder without a {MODEL}; give a model file or a finished run", path=text)
+    hint = did_you_mean(text, known.names("calculator"))
+    raise UsageError(f"no potential '{text}': no model file or run folder is there, and no calculator; {hint}")

@@ -1,0 +1,136 @@
+"""Potentials by name: trained models, and ASE's calculators behind the same protocol."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import ase
+import numpy as np
+import torch
+from ase.calculators.calculator import all_changes
+from ase.data import chemical_symbols
+from ase.stress import voigt_6_to_full_3x3_stress
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crystalcli.contracts import options as opt
+from crystalcli.contracts.dynamics import Evaluated, Potential
+from crystalcli.mechanisms.forces import potential_names
+from crystalcli.mechanisms.running.devices import choose_device
+from crystalcli.nouns.systems import Systems
+from crystalcli.vocabulary.errors import CrystalError, InputError
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.records import Calculator
+
+Precision = Literal["float64", "float32"]
+WORDS = ("energy", "forces", "stress", "energies")
+
+
+def named(
+    text: str, *, device: str = "auto", dtype: Precision = "float64", options: Mapping[str, Any] | None = None
+) -> Potential:
+    """The potential that ``text`` means: a model file, the folder of the run that made it, or a calculator's name.
+
+    Args:
+        text: what the user typed.
+        device: ``auto``, ``cpu``, ``cuda``, …; calculators work on the CPU.
+        dtype: precision in which a model works; energies and forces come out in float64 anyway.
+        options: of the calculator, by name.
+
+    Raises:
+        UsageError: no such potential or option. InputError: the model cannot be read.
+        EnvironmentProblem: no such device.
+    """
+    record = potential_names.calculator(text)
+    if record is not None:
+        return CalculatorPotential(record, options or {})
+    from crystalcli.mechanisms.forces.model_potential import ModelPotential
+
+    loaded: Potential = ModelPotential.load(Path(text), device=choose_device(device), dtype=getattr(torch, dtype))
+    return loaded
+
+
+class CalculatorPotential:
+    """An ASE calculator as a potential: one structure after the other, from nothing each time.
+
+    Nothing is kept from one evaluation to the next, so that results depend on the structure alone.
+
+    Args:
+        record: the calculator.
+        options: its options, by name.
+
+    Raises:
+        UsageError: a wrong option.
+    """
+
+    def __init__(self, record: Calculator, options: Mapping[str, Any]) -> None:
+        chosen: Any = opt.make(record.options, options, owner=f"calculator {record.name}")
+        self.name, self.elements = record.name, record.elements
+        self.calculator: Any = record.build(chosen)
+        self.provides = frozenset(WORDS) & frozenset(self.calculator.implemented_properties)
+        self.device = torch.device("cpu")
+
+    def evaluate(self, systems: Systems, *, stress: bool = False) -> Evaluated:
+        """Evaluate all structures.
+
+        Raises:
+            InputError: a structure that the calculator cannot evaluate; says which and why.
+        """
+        wanted = ["energy", "forces", *(["stress"] if stress else [])]
+        found = [self._one(atoms, k, wanted) for k, atoms in enumerate(systems.to_atoms())]
+        energies = [f["energies"] for f in found] if all("energies" in f for f in found) else None
+        return Evaluated(
+            energy=_tensor(np.array([f["energy"] for f in found])),
+            forces=_tensor(np.concatenate([f["forces"] for f in found])),
+            stress=_tensor(np.stack([_full(f["stress"]) for f in found])) if stress else None,
+            energies=None if energies is None else _tensor(np.concatenate(energies)),
+        )
+
+    def _one(self, atoms: ase.Atoms, k: int, wanted: list[str]) -> dict[str, Any]:
+        strange = sorted({int(z) for z in atoms.numbers} - self.elements) if self.elements else []
+        if strange:
+            symbols = ", ".join(chemical_symbols[z] for z in strange)
+            raise InputError(f"structure {k}: {self.name} does not know {symbols}", code="element")
+        atoms.set_constraint()
+        try:
+            # overlapping atoms are an answer (infinite), not a message
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                results = self._results(atoms, wanted)
+        except CrystalError:
+            raise
+        except Exception as problem:  # calculators raise many kinds
+            raise InputError(
+                f"structure {k}: {self.name}: {type(problem).__name__}: {problem}", code="calculator"
+            ) from problem
+        missing = [w for w in wanted if w not in results]
+        if missing:
+            why = "; its cell has fewer than three vectors" if atoms.cell.rank < 3 else ""
+            raise InputError(f"structure {k}: {self.name} gives no {missing[0]}{why}", code="calculator")
+        return results
+
+    def _results(self, atoms: ase.Atoms, wanted: list[str]) -> dict[str, Any]:
+        calculator = self.calculator
+        if hasattr(calculator, "reset"):
+            calculator.reset()
+        if hasattr(calculator, "calculate"):
+            calculator.calculate(atoms, wanted, all_changes)
+            return dict(calculator.results)
+        return {w: calculator.get_property(w, atoms) for w in wanted}
+
+
+def _full(stress: Any) -> NDArray[np.float64]:
+    """Voigt order xx yy zz yz xz xy → (3, 3); a matrix stays."""
+    given = np.asarray(stress, dtype=np.float64)
+    if given.shape == (3, 3):
+        return given
+    full: NDArray[np.float64] = voigt_6_to_full_3x3_stress(given)
+    return full
+
+
+def _tensor(array: NDArray[np.float64]) -> Tensor:
+    return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float64)

@@ -1,0 +1,1 @@
+"""Labels of structures and sites: asked for, read, audited, and computed."""

@@ -1,0 +1,1 @@
+"""Featurizer, architecture and head as one model, one file, or an ensemble."""

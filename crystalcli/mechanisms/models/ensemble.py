@@ -1,0 +1,110 @@
+"""Several models of the same quantities as one: their mean, and how sure they are.
+
+``σ² = σ_a² + σ_e²``: σ_a², one number per quantity, is the mean over members of the mean squared error on the member's
+own validation part; σ_e² is the variance over the members. F. Ekström Kelvinius, R. Armiento, F. Lindsten, Phys. Rev.
+Materials 6, 033801 (2022), doi:10.1103/PhysRevMaterials.6.033801, Eqs. 6–8; B. Lakshminarayanan et al., NeurIPS 2017.
+The population variance (over M, not M − 1) is the one of a uniform mixture of the members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from crystalcli.contracts.modules import Prediction
+from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec
+from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
+
+
+class Ensemble(nn.Module):
+    """Graph → ``{quantity: Prediction}`` with ``sigma``, ``aleatoric`` and ``epistemic``.
+
+    Args:
+        members: trained on the same quantities and graphs, from other beginnings.
+        aleatoric: σ_a by quantity, in its unit (per atom for totals); a quantity without it has σ_e alone.
+
+    Raises:
+        UsageError: fewer than two members, members that do not go together, or two that are the same.
+    """
+
+    def __init__(self, members: Sequence[CrystalModel], aleatoric: Mapping[str, float]) -> None:
+        super().__init__()
+        _refuse_misfits(members)
+        self.members = nn.ModuleList(members)
+        self.aleatoric = dict(aleatoric)
+
+    @property
+    def models(self) -> list[CrystalModel]:
+        """The members."""
+        return list(self.members)  # type: ignore[arg-type] # ModuleList forgets what is in it
+
+    @property
+    def baseline_targets(self) -> tuple[str, ...]:
+        """Targets with a zeroth term; the terms of the first member stand for all."""
+        return self.models[0].baseline_targets
+
+    @property
+    def baselines(self) -> nn.ModuleList:
+        """Zeroth terms of the first member."""
+        return self.models[0].baselines
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What all members have in common, and the elements that any of them has seen."""
+        first = self.models[0].spec
+        seen = sorted({z for m in self.models for z in m.spec.statistics.elements})
+        return first.with_statistics(replace(first.statistics, elements=tuple(seen), references=()))
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the members give energies that have forces."""
+        return self.models[0].differentiable
+
+    def forward(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> dict[str, Prediction]:  # noqa: ARG002
+        """Predict every target; every member adds its own zeroth term."""
+        found = [m(graph) for m in self.models]
+        return {q.name: self._joined(q, [f[q.name].value for f in found], graph) for q in self.spec.targets}
+
+    def _joined(self, quantity: Quantity, values: Sequence[Tensor], graph: CrystalGraph) -> Prediction:
+        mean, epistemic = mean_and_spread(values)
+        if quantity.classes:
+            return Prediction(mean, quantity)
+        constant = self.aleatoric.get(quantity.name, 0.0)
+        aleatoric = torch.full_like(mean, constant)
+        if quantity.extensive and quantity.level == "structure":
+            aleatoric = aleatoric * graph.atom_counts
+        sigma = (aleatoric.square() + epistemic.square()).sqrt()
+        return Prediction(mean, quantity, sigma, aleatoric=aleatoric, epistemic=epistemic)
+
+
+def mean_and_spread(values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and population standard deviation over members, each of the shape of one value."""
+    stacked = torch.stack(list(values))
+    return stacked.mean(0), stacked.std(0, correction=0)
+
+
+def _refuse_misfits(members: Sequence[CrystalModel]) -> None:
+    if len(members) < 2:
+        raise UsageError("an ensemble has two members or more")
+    first = members[0].spec
+    for k, member in enumerate(members[1:], 1):
+        spec = member.spec
+        if spec.targets != first.targets:
+            raise UsageError(f"member {k} of the ensemble predicts other quantities than member 0")
+        if spec.graph != first.graph:
+            raise UsageError(f"member {k} of the ensemble needs graphs made otherwise than member 0")
+        for other in range(k):
+            if _same(members[other], member):
+                raise UsageError(
+                    f"members {other} and {k} of the ensemble are the same model: their spread means nothing"
+                )
+
+
+def _same(a: CrystalModel, b: CrystalModel) -> bool:
+    one, two = a.state_dict(), b.state_dict()
+    return one.keys() == two.keys() and all(v.shape == two[k].shape and torch.equal(v, two[k]) for k, v in one.items())

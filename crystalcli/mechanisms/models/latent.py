@@ -1,0 +1,101 @@
+"""What a network makes of a site before its last layer, and which sites look alike to it."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.running import files
+from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.vocabulary.errors import InputError, UsageError
+
+ARRAYS = ("ids", "sites", "numbers", "vectors")
+
+
+@torch.no_grad()
+def latent_vectors(model: CrystalModel, graph: CrystalGraph) -> Tensor:
+    """Vector of every site, (N, H): what the head's last layer sees, or what the architecture makes of the atom.
+
+    The first where the head has a ``latent(embedding)``, as ``site`` has; the second for all others.
+    """
+    embedding = model.architecture(graph, model.features(graph))
+    latent = getattr(model.head, "latent", None)
+    vectors: Tensor = embedding.nodes if latent is None else latent(embedding)
+    return vectors
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Sites and their vectors.
+
+    Args:
+        ids: (n,) names of their structures. sites: (n,) places in them. numbers: (n,) atomic numbers.
+        vectors: (n, H) float32.
+    """
+
+    ids: NDArray[np.str_]
+    sites: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[str, NDArray[np.int64], NDArray[np.float32]]]) -> Latents:
+        """Sites of structures given as (id, atomic numbers, vectors)."""
+        return cls(
+            np.concatenate([np.full(len(z), name) for name, z, _ in parts]),
+            np.concatenate([np.arange(len(z)) for _, z, _ in parts]),
+            np.concatenate([z for _, z, _ in parts]).astype(np.int64),
+            np.concatenate([v for _, _, v in parts]).astype(np.float32),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write a .npz of plain arrays."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **{name: getattr(self, name) for name in ARRAYS})
+        files.write_bytes(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Latents:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            UsageError: no such file. InputError: another file.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                return cls(*(found[name] for name in ARRAYS))
+        except FileNotFoundError as problem:
+            raise UsageError("no such file", path=path) from problem
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as problem:
+            raise InputError(f"holds no latent vectors: {problem}", path=path) from problem
+
+
+def nearest(queries: Latents, among: Latents, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The ``count`` sites of ``among`` nearest to every query by Euclidean distance, nearest first.
+
+    Returns:
+        Distances (n, count) and places in ``among`` (n, count); fewer columns where there are fewer sites.
+
+    Raises:
+        UsageError: vectors of another length, from another model.
+    """
+    from scipy.spatial import cKDTree
+
+    if queries.vectors.shape[1] != among.vectors.shape[1]:
+        raise UsageError(
+            f"vectors of {queries.vectors.shape[1]} numbers cannot be compared with ones of {among.vectors.shape[1]}; "
+            "take both from one model"
+        )
+    count = min(count, len(among.vectors))
+    distances, places = cKDTree(among.vectors).query(queries.vectors, k=count)
+    shape = (len(queries.vectors), count)
+    return np.asarray(distances, dtype=np.float64).reshape(shape), np.asarray(places, dtype=np.int64).reshape(shape)

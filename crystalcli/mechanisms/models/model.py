@@ -1,0 +1,272 @@
+"""A model: featurizer → architecture → head, with an optional closed-form baseline as zeroth term."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from crystalcli.contracts import options as opt
+from crystalcli.contracts.modules import Baseline, Labels, Prediction
+from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Statistics
+from crystalcli.mechanisms.models.derivatives import DERIVED, Strained, to_voigt
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.simple_models import baselines as closed_forms
+from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
+
+
+@dataclass(frozen=True)
+class PartChoice:
+    """A part by name with its options as plain values."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything needed to build a model again, apart from its weights; plain values only.
+
+    Args:
+        graph: featurizer with the options that fix the edges; must equal the cache's recipe.
+        embedding: featurizer's name with its embed options.
+        architecture, head: parts with their options.
+        targets: what the model predicts.
+        statistics: of the training split; of the residual where a target has a baseline.
+        baselines: zeroth term by target, name and options of :mod:`crystalcli.mechanisms.simple_models.baselines`.
+    """
+
+    graph: PartChoice
+    embedding: PartChoice
+    architecture: PartChoice
+    head: PartChoice
+    targets: tuple[Quantity, ...]
+    statistics: Statistics
+    baselines: Mapping[str, PartChoice] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary, the inverse of :meth:`from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ModelSpec:
+        """Build from the dictionary of :meth:`to_json`."""
+        parts = {k: PartChoice(**data[k]) for k in ("graph", "embedding", "architecture", "head")}
+        lists = {k: tuple(data["statistics"].get(k, ())) for k in ("elements", "residual", "references")}
+        shortest = tuple((int(a), int(b), float(d)) for a, b, d in data["statistics"].get("shortest", ()))
+        statistics = Statistics(**{**data["statistics"], **lists, "shortest": shortest})
+        return cls(
+            **parts,
+            targets=tuple(Quantity.from_json(q) for q in data["targets"]),
+            statistics=statistics,
+            baselines={t: PartChoice(**choice) for t, choice in data["baselines"].items()},
+        )
+
+    def with_statistics(self, statistics: Statistics) -> ModelSpec:
+        """The same model with other statistics."""
+        return replace(self, statistics=statistics)
+
+    def with_baselines(self, fitted: Mapping[str, Baseline]) -> ModelSpec:
+        """The same model on top of ``fitted`` baselines, one by target; give them to :class:`CrystalModel` too."""
+        return replace(self, baselines={t: PartChoice(b.name, b.options()) for t, b in fitted.items()})
+
+
+class CrystalModel(nn.Module):
+    """Graph → ``{quantity: Prediction}``.
+
+    Args:
+        spec: what to build.
+        fitted: baselines by target; without them the baselines of ``spec`` are built empty, to be loaded.
+
+    Raises:
+        UsageError: a part that is not installed, or parts that do not fit together.
+    """
+
+    def __init__(self, spec: ModelSpec, fitted: Mapping[str, Baseline] | None = None) -> None:
+        super().__init__()
+        self.spec = spec
+        featurizer, architecture, head = parts(spec)
+        refuse_misfits(featurizer, architecture, head, spec.targets)
+        self.differentiable = "energy" in head.provides
+        graph_options = _options(featurizer, featurizer.options, spec.graph)
+        self.features = featurizer.embed(
+            _options(featurizer, featurizer.embed_options, spec.embedding), graph_options, spec.statistics
+        )
+        self.architecture = architecture.build(
+            _options(architecture, architecture.options, spec.architecture),
+            self.features.node_dim,
+            self.features.edge_dim,
+            spec.statistics,
+        )
+        self.head = head.build(
+            _options(head, head.options, spec.head), self.architecture.embedding_dim, spec.targets, spec.statistics
+        )
+        if fitted is None:
+            fitted = {t: closed_forms.blank(c.name, c.options) for t, c in spec.baselines.items()}
+        self.frozen_norms = False
+        self.baseline_targets = tuple(t.name for t in spec.targets if t.name in fitted)
+        self.baselines = nn.ModuleList(fitted[t] for t in self.baseline_targets)
+
+    def train(self, mode: bool = True) -> CrystalModel:
+        """Set the mode; batch norms stay in evaluation where their statistics are frozen (``frozen_norms``)."""
+        super().train(mode)
+        if mode and self.frozen_norms:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def forward(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> dict[str, Prediction]:
+        """Predict every target.
+
+        Args:
+            graph: a batch of S crystals.
+            zeroth: (S,) float64 values of the baselines by target, if computed before (training does this once);
+                without it they are computed from the graph.
+        """
+        predictions = self._derived(graph) if self.differentiable else self._direct(graph)
+        if not self.baseline_targets:
+            return predictions
+        zeroth = self.zeroth(graph) if zeroth is None else zeroth
+        return {
+            name: replace(p, value=p.value + zeroth[name]) if name in zeroth else p for name, p in predictions.items()
+        }
+
+    def _direct(self, graph: CrystalGraph) -> dict[str, Prediction]:
+        return self.head(graph, self.architecture(graph, self.features(graph)))
+
+    def _derived(self, graph: CrystalGraph) -> dict[str, Prediction]:
+        """What the head predicts, and forces and stress if they are targets."""
+        wanted = {t.name: t for t in self.spec.targets if t.name in DERIVED}
+        if not wanted:
+            return self._direct(graph)
+        predictions, found = self.differentiate(graph, stress="stress" in wanted)
+        if "stress" in wanted:
+            found["stress"] = to_voigt(found["stress"])
+        return predictions | {name: Prediction(found[name], quantity) for name, quantity in wanted.items()}
+
+    def differentiate(self, graph: CrystalGraph, *, stress: bool) -> tuple[dict[str, Prediction], dict[str, Tensor]]:
+        """Predictions of a head with energies, and ``forces`` (N, 3) eV/Å and ``stress`` (S, 3, 3) eV/Å³ from them.
+
+        In training the derivatives can be differentiated; else everything comes detached.
+        """
+        with torch.enable_grad():
+            strained = Strained.of(graph, stress)
+            predictions = self._direct(strained.graph)
+            found = strained.derive(predictions["energy"].value, keep=self.training)
+        if not self.training:
+            predictions = {n: replace(p, value=p.value.detach()) for n, p in predictions.items()}
+        return predictions, found
+
+    def zeroth(self, graph: CrystalGraph) -> dict[str, Tensor]:
+        """Values of the baselines, (S,) float64 by target; empty without baselines."""
+        return {t: b(graph) for t, b in zip(self.baseline_targets, self.baselines, strict=True)}
+
+    def loss(
+        self, graph: CrystalGraph, labels: Mapping[str, Labels], kind: str, zeroth: Mapping[str, Tensor] | None = None
+    ) -> tuple[dict[str, Prediction], Tensor]:
+        """Predictions of a batch and their loss in normalised units (``kind``: l1, mse, huber)."""
+        predictions = self(graph, zeroth)
+        return predictions, self.head.loss(predictions, labels, graph, kind)
+
+
+def part_names(spec: ModelSpec) -> tuple[tuple[str, str], ...]:
+    """Family and name of every part that ``spec`` needs."""
+    return (("featurizer", spec.graph.name), ("architecture", spec.architecture.name), ("head", spec.head.name))
+
+
+def parts(spec: ModelSpec) -> tuple[Featurizer, Architecture, Head]:
+    """The records of the parts that ``spec`` names.
+
+    Raises:
+        UsageError: one is not installed.
+    """
+    reg = registry()
+    return (
+        cast(Featurizer, reg.get("featurizer", spec.graph.name)),
+        cast(Architecture, reg.get("architecture", spec.architecture.name)),
+        cast(Head, reg.get("head", spec.head.name)),
+    )
+
+
+def _options(part: Part, model: type, choice: PartChoice) -> Any:
+    return opt.make(model, choice.options, owner=f"{part.family} {part.name}")
+
+
+def refuse_misfits(
+    featurizer: Featurizer, architecture: Architecture, head: Head, targets: tuple[Quantity, ...]
+) -> None:
+    """Refuse parts that do not fit together, before anything runs.
+
+    Raises:
+        UsageError: a part requires what no part before it provides, or a target's level is not the head's.
+    """
+    provided: set[str] = set()
+    for part in (featurizer, architecture, head):
+        missing = sorted(part.requires - provided)
+        if missing:
+            before = f"{featurizer.family} '{featurizer.name}'"
+            if part is head:
+                before = f"{architecture.family} '{architecture.name}'"
+            raise UsageError(
+                f"{part.family} '{part.name}' requires {', '.join(missing)}, which {before} does not provide;"
+                " choose another part (crystal plugins list)"
+            )
+        provided |= part.provides
+    if not targets:
+        raise UsageError("the model has no target; name one with --targets")
+    for t in targets:
+        if head.learns:
+            _refuse_unknown_label(t, head)
+        elif t.shape:
+            raise UsageError(
+                f"head '{head.name}' learns one number per {head.level}; '{t.name}' has {len(t.components)}"
+            )
+        elif t.level != head.level:
+            raise UsageError(f"head '{head.name}' learns {head.level} labels; '{t.name}' is one per {t.level}")
+
+
+def _refuse_unknown_label(target: Quantity, head: Head) -> None:
+    known = {q.name: q for q in head.learns}
+    if target.name not in known:
+        raise UsageError(
+            f"head '{head.name}' learns {', '.join(known)}, not '{target.name}'; name labels when building the graphs, "
+            f"as in --targets {next(iter(known))}={target.name}"
+        )
+    wanted = known[target.name]
+    if (target.level, target.shape, target.extensive) != (wanted.level, wanted.shape, wanted.extensive):
+        kind = "a total" if wanted.extensive else f"one value of {len(wanted.components)} numbers"
+        raise UsageError(
+            f"head '{head.name}' learns '{target.name}' as {kind} per {wanted.level}, which this label is not"
+        )
+
+
+def refuse_mixed_sizes(model: CrystalModel, atom_counts: NDArray[np.int64]) -> None:
+    """Refuse a total label under an intensive head, or the reverse, when crystals differ in size.
+
+    Raises:
+        UsageError: with the cure.
+    """
+    extensive = getattr(model.head, "extensive", None)
+    if extensive is None or model.differentiable or len(np.unique(atom_counts)) < 2:
+        return
+    low, high = int(atom_counts.min()), int(atom_counts.max())
+    for t in model.spec.targets:
+        if t.level != "structure" or t.classes or t.extensive == extensive:
+            continue
+        if t.extensive:
+            raise UsageError(
+                f"label '{t.name}' is a total and crystals have {low} to {high} atoms, but the head's value does not"
+                " grow with the crystal; declare the label per atom when building the graphs, or use --pool sum"
+            )
+        raise UsageError(
+            f"label '{t.name}' does not grow with the crystal, but the head's value does (crystals have {low} to {high}"
+            " atoms); use --pool average, max or fcmax, or declare the label a total when building the graphs"
+        )

@@ -1,0 +1,74 @@
+"""Metadata of a model file: what it is, without its weights. Loads no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from crystalcli.mechanisms.running import files
+from crystalcli.vocabulary.errors import InputError, UnsafeInput, UsageError
+
+MODEL = "model.safetensors"
+"""Name of the model in a run folder."""
+FORMAT, VERSION, KEY = "crystal-model", 1, "crystal"
+MAX_HEADER = 64 * 2**20
+"""Bytes of the longest header accepted; the ids of a million structures fit."""
+
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b", b"c__", b"(d", b"(l")
+"""First bytes of what torch, pickle, joblib and their compressed forms write."""
+
+
+def file_of(path: Path) -> Path:
+    """The model file that ``path`` means: itself, or the model of the run in that folder."""
+    return path / MODEL if path.is_dir() else path
+
+
+def read_head(path: Path) -> dict[str, Any]:
+    """Metadata of a model file without its weights: format, version, spec, plugins, provenance.
+
+    Raises:
+        UsageError: there is no such file, or a newer crystal made it.
+        InputError: not a model file of ours, or damaged.
+        UnsafeInput: a pickle.
+    """
+    if not path.exists():
+        raise UsageError("no such model file", path=path)
+    if not path.is_file():
+        raise InputError("not a model: not a regular file", path=path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            if start.startswith(_PICKLES):
+                raise UnsafeInput(
+                    "is a pickle or archive, which can run code; crystal reads safetensors only", path=path
+                )
+            size, whole = int.from_bytes(start, "little"), path.stat().st_size
+            if len(start) < 8 or not 2 <= size <= whole - 8:
+                raise InputError("not a crystal model: empty, cut off, or another format", path=path)
+            if size > MAX_HEADER:
+                raise InputError(f"not a crystal model: header of {size:,} bytes", path=path)
+            head = _metadata(file.read(size))
+    except OSError as problem:
+        raise files.environment_problem(problem, path) from problem
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise InputError(f"not a crystal model: {_short(problem)}", path=path) from problem
+    if head["format"] != FORMAT:
+        raise InputError("not a crystal model", path=path)
+    if head["version"] != VERSION:
+        raise UsageError(
+            f"is model format {head['version']!r}, this crystal reads {VERSION}; update crystal", path=path
+        )
+    return head
+
+
+def _metadata(header: bytes) -> dict[str, Any]:
+    head: dict[str, Any] = json.loads(json.loads(header)["__metadata__"][KEY])
+    for key, kind in (("format", str), ("version", int), ("spec", dict), ("plugins", dict), ("provenance", dict)):
+        if not isinstance(head[key], kind):
+            raise ValueError(f"'{key}' is not what it should be")
+    return head
+
+
+def _short(problem: BaseException) -> str:
+    return f"{type(problem).__name__}: {problem}"

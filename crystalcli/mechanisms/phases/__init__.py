@@ -1,0 +1,1 @@
+"""Convex hulls and the decision which candidates to keep."""

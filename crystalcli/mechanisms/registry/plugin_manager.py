@@ -1,0 +1,230 @@
+"""Finds plugins, has each one loaded alone, and keeps their parts by family and name.
+
+Where plugins come from: the entry points of group ``crystal`` of installed distributions; the modules, files and
+folders named in ``CRYSTAL_PLUGINS``; the one-file plugins of the user's folder. ``--no-plugins`` (or
+``CRYSTAL_NO_PLUGINS=1``) leaves only what comes with crystal.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from crystalcli.contracts import hookspecs
+from crystalcli.contracts.records import Part
+from crystalcli.mechanisms.registry.plugin_loading import Loaded, Origin, load
+from crystalcli.vocabulary.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A part and where it comes from."""
+
+    part: Part
+    origin: Origin
+
+    @property
+    def distribution(self) -> str:
+        """Name of the distribution, or the path of a one-file plugin."""
+        return self.origin.distribution
+
+    @property
+    def version(self) -> str:
+        """Version of the distribution, empty for a one-file plugin."""
+        return self.origin.version
+
+
+@dataclass
+class Registry:
+    """All parts that can be used, and what is wrong with the rest.
+
+    Args:
+        parts: by family and name.
+        refused: parts that are there but cannot be used (two owners, wrong record) → why.
+        plugins: every plugin that was found, broken ones too.
+    """
+
+    parts: dict[tuple[str, str], Offered] = field(default_factory=dict)
+    refused: dict[tuple[str, str], str] = field(default_factory=dict)
+    plugins: list[Loaded] = field(default_factory=list)
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """What is broken or refused, by the plugin it concerns → why; one warning line of every command."""
+        found = {str(p.origin): p.problem for p in self.plugins if p.problem}
+        for p in self.plugins:
+            for family, name, reason in p.bad_parts:
+                found[f"{p.origin} ({family} {name})"] = reason
+        return found
+
+    def names(self, family: str) -> list[str]:
+        """Names of the parts of ``family`` that can be used."""
+        return sorted(n for f, n in self.parts if f == family)
+
+    def offered(self) -> list[Offered]:
+        """All parts that can be used, by family and name."""
+        return [self.parts[k] for k in sorted(self.parts)]
+
+    def origin(self, family: str, name: str) -> Origin:
+        """Where a part comes from. Raises like :meth:`get`."""
+        self.get(family, name)
+        return self.parts[family, name].origin
+
+    def get(self, family: str, name: str) -> Part:
+        """The part called ``name``.
+
+        Raises:
+            UsageError: there is none, or it cannot be used; says why, or what is near.
+        """
+        if (family, name) in self.refused:
+            raise UsageError(f"{family} '{name}': {self.refused[family, name]}")
+        if (family, name) not in self.parts:
+            raise UsageError(f"no {family} '{name}'; {did_you_mean(name, self.names(family))}{self._broken_hint()}")
+        return self.parts[family, name].part
+
+    def needed(self, plugins: Mapping[str, str], family: str, name: str) -> Part:
+        """The part called ``name`` of a file that says which plugins made it.
+
+        Args:
+            plugins: ``"family name"`` → ``"distribution version"``, as :meth:`requirements` wrote it.
+            family: of the part.
+            name: of the part.
+
+        Raises:
+            UsageError: ``needs plugin X >= 1.2 (pip install X)`` where it is missing or older, or as :meth:`get`.
+        """
+        wanted = plugins.get(f"{family} {name}", "")
+        distribution, _, version = (wanted, "", "") if "/" in wanted else wanted.partition(" ")
+        at_least = f" >= {version}" if version else ""
+        if (family, name) in self.parts or (family, name) in self.refused or not wanted:
+            part, here = self.get(family, name), self.parts[family, name].origin
+            if here.distribution == distribution and _older(here.version, version):
+                raise UsageError(
+                    f"needs plugin {distribution}{at_least} for {family} '{name}', version {here.version} is installed "
+                    f"(pip install '{distribution}{at_least.replace(' ', '')}')"
+                )
+            return part
+        cure = f"put {distribution} into CRYSTAL_PLUGINS" if "/" in distribution else f"pip install {distribution}"
+        raise UsageError(f"needs plugin {distribution}{at_least} for {family} '{name}' ({cure}){self._broken_hint()}")
+
+    def requirements(self, parts: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """What a file made with ``parts`` needs: ``"family name"`` → ``"distribution version"``."""
+        return {f"{f} {n}": str(self.origin(f, n)) for f, n in parts}
+
+    def _broken_hint(self) -> str:
+        if not self.broken:
+            return ""
+        return "; broken: " + "; ".join(f"{k}: {v}" for k, v in sorted(self.broken.items()))
+
+
+def _older(version: str, wanted: str) -> bool:
+    """Whether ``version`` comes before ``wanted``; what is no version is not older."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(version) < Version(wanted)
+    except InvalidVersion:
+        return False
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    """Load every plugin once."""
+    return assemble(load(origin) for origin in find())
+
+
+def load_file(path: Path) -> Loaded:
+    """Load a one-file plugin that need not be in ``CRYSTAL_PLUGINS``."""
+    return load(_file(path))
+
+
+def use_only_builtins() -> None:
+    """Leave only what comes with crystal, in this process and in those it starts."""
+    os.environ["CRYSTAL_NO_PLUGINS"] = "1"
+    registry.cache_clear()
+
+
+def assemble(loaded: Iterable[Loaded]) -> Registry:
+    """Sort the parts of all plugins; a name with two owners belongs to none."""
+    found = Registry()
+    for plugin in loaded:
+        found.plugins.append(plugin)
+        for family, name, reason in plugin.bad_parts:
+            found.refused[family, name] = f"{plugin.origin} offers it, but {reason}"
+        for part in plugin.parts:
+            key = part.family, part.name
+            if key in found.parts:
+                first = found.parts.pop(key)
+                found.refused[key] = _two_owners(first.origin, plugin.origin)
+            elif key in found.refused:
+                found.refused[key] += f"; {plugin.origin} offers it too"
+            else:
+                found.parts[key] = Offered(part, plugin.origin)
+    return found
+
+
+def _two_owners(one: Origin, two: Origin) -> str:
+    """Why a name with two owners is refused, and the cure."""
+    if one.distribution == two.distribution:
+        return f"{one} offers it twice ({one.target} and {two.target})"
+    cure = ", or run with --no-plugins" if one.builtin or two.builtin else ""
+    return f"both {one} and {two} offer it; uninstall one of them{cure}"
+
+
+def find() -> list[Origin]:
+    """All plugins there are, in a fixed order: built-ins, installed ones, ``CRYSTAL_PLUGINS``, the user's folder."""
+    entries = sorted(importlib.metadata.entry_points(group=hookspecs.GROUP), key=lambda e: (e.name, e.value))
+    installed = []
+    for e in entries:
+        distribution, version = (e.dist.name, e.dist.version) if e.dist else (e.value, "")
+        installed.append(Origin(e.name, e.value, distribution, version, e))
+    installed.sort(key=lambda o: (not o.builtin, o.distribution, o.name))
+    if os.environ.get("CRYSTAL_NO_PLUGINS"):
+        return [o for o in installed if o.builtin]
+    extra: dict[str, Origin] = {}
+    for item in [*named(), *_folder(user_folder())]:
+        extra.setdefault(item.target, item)
+    return [*installed, *extra.values()]
+
+
+def named() -> list[Origin]:
+    """Plugins named in ``CRYSTAL_PLUGINS``: modules, ``.py`` files, folders of such; commas or the path separator."""
+    text = os.environ.get("CRYSTAL_PLUGINS", "")
+    found: list[Origin] = []
+    for word in (w.strip() for piece in text.split(",") for w in piece.split(os.pathsep)):
+        path = Path(word).expanduser() if word else None
+        if path is None:
+            continue
+        if path.is_dir():
+            found += _folder(path)
+        elif path.suffix == ".py" or "/" in word:
+            found.append(_file(path))
+        else:
+            found.append(Origin(word, word, word))
+    return found
+
+
+def user_folder() -> Path | None:
+    """``$XDG_CONFIG_HOME/crystal/plugins``, usually ``~/.config/crystal/plugins``."""
+    base = os.environ.get("XDG_CONFIG_HOME")
+    try:
+        return (Path(base) if base else Path.home() / ".config") / "crystal" / "plugins"
+    except RuntimeError:  # no home folder at all
+        return None
+
+
+def _folder(path: Path | None) -> list[Origin]:
+    """The one-file plugins of a folder, by name."""
+    try:
+        files = sorted(path.glob("*.py")) if path is not None else []
+    except OSError:
+        return []
+    return [_file(p) for p in files if not p.name.startswith((".", "_"))]
+
+
+def _file(path: Path) -> Origin:
+    return Origin(path.stem, str(path.absolute()), str(path.absolute()))

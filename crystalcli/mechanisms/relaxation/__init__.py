@@ -1,0 +1,1 @@
+"""Structures on their way to a minimum: coordinates, constraints, guards, the loop."""

@@ -1,0 +1,1 @@
+"""How good predictions are: errors, calibration, stability."""

@@ -1,0 +1,140 @@
+"""Predictions of a model for structures of a data set, batch by batch, beside their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crystalcli.contracts.modules import Labels, Prediction
+from crystalcli.mechanisms.datasets.dataset import Batch, GraphDataset
+from crystalcli.mechanisms.models.ensemble import Ensemble
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.scoring import metrics
+from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.vocabulary.quantities import Quantity
+
+Zeroth = Mapping[str, NDArray[np.float64]]
+"""Values of the zeroth terms for all structures of a data set, by target."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Predictions and labels of one target for some structures (or their sites), in order; totals per atom.
+
+    Args:
+        quantity: name, unit, level.
+        value: (n, …) in the target's unit, or (n, C) probabilities.
+        sigma: (n,) or none. epistemic: the part of sigma that is the spread of an ensemble, (n,) or none.
+        true, mask: (n, …) labels, and where they exist, (n,).
+    """
+
+    quantity: Quantity
+    value: NDArray[np.float64]
+    sigma: NDArray[np.float64] | None
+    true: NDArray[np.float64]
+    mask: NDArray[np.bool_]
+    epistemic: NDArray[np.float64] | None = None
+
+    def errors(self) -> metrics.Errors | metrics.ClassErrors:
+        """Errors over the labels that exist."""
+        if self.quantity.classes:
+            return metrics.classification(self.value[self.mask], self.true[self.mask])
+        return metrics.regression(self.value[self.mask].ravel(), self.true[self.mask].ravel())
+
+
+def ahead(make: Callable[[NDArray[np.int64]], Batch], pieces: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
+    """Yield ``make(piece)`` in order, each gathered by a thread while the one before is worked on."""
+    if len(pieces) < 2:
+        yield from map(make, pieces)
+        return
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting: list[Future[Batch]] = []
+        try:
+            for piece in pieces:
+                waiting.append(pool.submit(make, piece))
+                if len(waiting) > 2:
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def pieces_of(index: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """Cut ``index`` into batches of ``size``."""
+    return [index[k : k + size] for k in range(0, len(index), size)]
+
+
+def zeroth_of(batch: Batch, zeroth: Zeroth | None, device: torch.device) -> dict[str, Tensor] | None:
+    """Zeroth terms of a batch, looked up."""
+    return None if zeroth is None else {t: torch.as_tensor(v[batch.index]).to(device) for t, v in zeroth.items()}
+
+
+@torch.no_grad()
+def collect(
+    model: CrystalModel | Ensemble,
+    data: GraphDataset,
+    index: NDArray[np.int64],
+    batch_size: int,
+    zeroth: Zeroth | None = None,
+) -> dict[str, Collected]:
+    """Predict structures ``index``; the model must be in evaluation mode.
+
+    Totals come back per atom: errors of crystals of different sizes are compared that way (MAE/atom).
+    """
+    targets = [q.name for q in model.spec.targets]
+    labelled = [t for t in targets if t in data.columns]
+    device = next(model.parameters()).device
+    gathered = {q.name: _Gathered(q) for q in model.spec.targets}
+    for batch in ahead(lambda i: data.batch(i, labelled), pieces_of(index, batch_size)):
+        graph = batch.graph.to(device)
+        predictions = model(graph, zeroth_of(batch, zeroth, device))
+        for name, piece in gathered.items():
+            piece.add(predictions[name], batch.labels.get(name), graph)
+    return {name: piece.joined() for name, piece in gathered.items() if index.size}
+
+
+@dataclass
+class _Gathered:
+    """Values of one target, batch by batch."""
+
+    quantity: Quantity
+    parts: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def add(self, found: Prediction, label: Labels | None, graph: CrystalGraph) -> None:
+        share = _share(self.quantity, graph)
+        for name, values in (("value", found.value), ("sigma", found.sigma), ("epistemic", found.epistemic)):
+            if values is not None:
+                self._keep(name, (values * share).cpu())
+        if label is not None:
+            self._keep("true", label.value * share.cpu())
+            self._keep("mask", label.mask)
+
+    def _keep(self, name: str, piece: Tensor) -> None:
+        self.parts.setdefault(name, []).append(piece)
+
+    def joined(self) -> Collected:
+        whole = {name: torch.cat(pieces).numpy() for name, pieces in self.parts.items()}
+        value = whole["value"].astype(np.float64)
+        return Collected(
+            self.quantity.per_atom(),
+            value,
+            whole.get("sigma"),
+            whole.get("true", np.full(value.shape, np.nan)),
+            whole.get("mask", np.zeros(len(value), dtype=bool)),
+            whole.get("epistemic"),
+        )
+
+
+def _share(quantity: Quantity, graph: CrystalGraph) -> Tensor:
+    """What turns values of ``quantity`` into what is compared: 1/N for totals, (S,), else 1."""
+    if quantity.extensive and quantity.level == "structure":
+        return 1.0 / graph.atom_counts.double()
+    return torch.ones((), dtype=torch.float64, device=graph.positions.device)

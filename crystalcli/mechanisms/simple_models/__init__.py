@@ -1,0 +1,1 @@
+"""Baselines that are solved, not trained."""

@@ -1,0 +1,1 @@
+"""From paths to structures: what to read, by which reader, in worker processes."""

@@ -1,0 +1,99 @@
+"""What users type for inputs → the files meant: files, folders, quoted globs, lists, ``-``."""
+
+from __future__ import annotations
+
+import glob
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from os.path import abspath, realpath
+from pathlib import Path
+
+from crystalcli.mechanisms.structure_files.readers import found_in_folder
+from crystalcli.nouns.structures.id_prop import TABLE, listed_files
+from crystalcli.vocabulary.errors import UsageError
+
+LIST_ENDINGS = (".txt", ".lst", ".list")
+_MAGIC = frozenset("*?[")
+
+
+def expand(inputs: Sequence[str]) -> list[Path]:
+    """Return the files that ``inputs`` mean, each once however it is spelled, in the order typed.
+
+    A folder means the structure files in it and below, in sorted order (hidden ones left out); a folder with an
+    ``id_prop.csv`` means the files that the table lists, missing ones too, and the other structure files in it. A name
+    with ``*?[`` that is no file is a glob (``**`` goes down). ``@list``, or a file ending in ``.txt``, ``.lst`` or
+    ``.list``, holds one input a line, relative to the current folder or else to the list; ``-`` is such a list on
+    standard input. A name that leads nowhere, or to a folder without structure files, stays in the result, so that
+    reading it reports the failure.
+
+    Raises:
+        UsageError: a list that cannot be read or leads back to itself, a name that is none, a broken ``id_prop.csv``.
+    """
+    found: dict[str, Path] = {}
+    for path in _each(inputs):
+        found.setdefault(abspath(path), path)  # noqa: PTH100 - resolve() asks the disk, for each of 100,000 names
+    return list(found.values())
+
+
+def _each(inputs: Iterable[str], lists: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Files meant by ``inputs``, which stand in ``lists``, the outermost first."""
+    for text in inputs:
+        if not text or "\0" in text:
+            cause = "is empty; . is this folder" if not text else "holds a NUL character"
+            raise UsageError(f"the name of an input {cause}", path=lists[-1] if lists else None)
+        path = Path(text)
+        if text == "-":
+            yield from _each(_lines(sys.stdin.read(), Path()), (*lists, text))
+        elif text.startswith("@") and not path.exists():
+            yield from _listed(Path(text[1:]), lists)
+        elif path.is_dir():
+            yield from _folder(path)
+        elif path.name.lower().endswith(LIST_ENDINGS) and path.is_file():
+            yield from _listed(path, lists)
+        elif path.name == TABLE and path.is_file():
+            yield from _folder(path.parent)
+        elif _MAGIC & set(text) and not path.exists():
+            found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - patterns may be absolute
+            for name in found or [text]:
+                yield from _folder(Path(name)) if Path(name).is_dir() else _glob_hit(Path(name))
+        else:
+            yield path
+
+
+def _glob_hit(path: Path) -> Iterator[Path]:
+    if path.name != TABLE:
+        yield path
+
+
+def _folder(folder: Path) -> Iterator[Path]:
+    table = folder / TABLE
+    if table.is_file():
+        yield from listed_files(table)
+        yield from (p for p in sorted(folder.iterdir()) if p.name != TABLE and found_in_folder(p))
+        return
+    found = [p for p in sorted(folder.rglob("*")) if not _hidden(p, folder) and p.name != TABLE and found_in_folder(p)]
+    yield from found or [folder]
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _listed(path: Path, lists: tuple[str, ...]) -> Iterator[Path]:
+    here = realpath(path)  # unlike resolve, survives link loops
+    if here in lists:
+        raise UsageError("this list of files leads back to itself", path=path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageError(f"cannot read this list of files: {problem}", path=path) from problem
+    yield from _each(_lines(text, path.parent), (*lists, here))
+
+
+def _lines(text: str, base: Path) -> Iterator[str]:
+    for line in text.splitlines():
+        name = line.strip()
+        if not name:
+            continue
+        beside = base / name
+        yield str(beside) if not Path(name).exists() and beside.exists() else name

@@ -1,0 +1,1 @@
+"""What only training needs: optimisers, schedules, averages of weights, checkpoints, transfer."""

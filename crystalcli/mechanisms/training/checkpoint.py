@@ -1,0 +1,96 @@
+"""Training states on disk: ``state-<step>.safetensors`` with the tensors, ``state-<step>.json`` with the rest.
+
+The JSON is written last and holds the hash of the tensors: a state without it, or whose hash differs, does not count.
+The newest good state is found by looking, not by a pointer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from crystalcli.mechanisms.running import files
+from crystalcli.vocabulary.errors import UsageError
+
+FORMAT, VERSION = "crystal-training-state", 1
+KEPT = 3
+
+
+@dataclass(frozen=True)
+class State:
+    """A training state: named tensors and plain facts (epoch, batch, scores, settings)."""
+
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+def save(folder: Path, step: int, state: State) -> Path:
+    """Write the state after optimiser step ``step`` and drop all but the last three."""
+    blob = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in sorted(state.tensors.items())})
+    path = folder / f"state-{step:09d}.safetensors"
+    files.write_bytes(path, blob)
+    facts = {"format": FORMAT, "version": VERSION, "sha256": hashlib.sha256(blob).hexdigest(), **state.facts}
+    files.write_text(path.with_suffix(".json"), json.dumps(facts, sort_keys=True, ensure_ascii=False))
+    for old in sorted(folder.glob("state-*.json"))[:-KEPT]:
+        old.unlink()
+        old.with_suffix(".safetensors").unlink(missing_ok=True)
+    return path
+
+
+def newest(folder: Path) -> tuple[State, list[str]]:
+    """Newest state that is whole, and a line about every newer one that is not.
+
+    Raises:
+        UsageError: none.
+    """
+    said: list[str] = []
+    for note in sorted(folder.glob("state-*.json"), reverse=True):
+        try:
+            facts = json.loads(note.read_text(encoding="utf-8"))
+            blob = note.with_suffix(".safetensors").read_bytes()
+            if facts.get("format") != FORMAT or facts.get("version") != VERSION:
+                said.append(f"{note.name} is of format {facts.get('format')} {facts.get('version')}; skipped")
+            elif hashlib.sha256(blob).hexdigest() != facts["sha256"]:
+                said.append(f"{note.stem}.safetensors is damaged; the state before it is used")
+            else:
+                return State(safetensors.torch.load(blob), facts), said
+        except (OSError, ValueError, KeyError) as problem:
+            said.append(f"{note.name} cannot be read ({type(problem).__name__}); the state before it is used")
+    raise UsageError("has no whole training state to resume from", path=folder)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Moments of ``optimizer`` as named tensors."""
+    found: dict[str, Tensor] = {}
+    for k, values in optimizer.state_dict()["state"].items():
+        found |= {f"optimizer.{k}.{name}": v for name, v in values.items() if isinstance(v, Tensor)}
+    return found
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Inverse of :func:`optimizer_tensors`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, k, name = key.split(".", 2)
+            state.setdefault(int(k), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put ``prefix.`` before every name."""
+    return {f"{prefix}.{k}": v for k, v in tensors.items()}
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors whose names start with ``prefix.``, without it."""
+    start = prefix + "."
+    return {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}

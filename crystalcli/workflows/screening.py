@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.models import model_file
-from crystalcli.mechanisms.models.ensemble import Ensemble
 from crystalcli.mechanisms.models.model_head import file_of, read_head
-from crystalcli.mechanisms.phases.hull import Amounts, Phase
-from crystalcli.mechanisms.phases.screening import Candidate, decide
-from crystalcli.mechanisms.running.devices import choose_device
+from crystalcli.mechanisms.phases.hull import Phase
+from crystalcli.mechanisms.phases.screening import decide
 from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
-from crystalcli.mechanisms.scoring import evaluation
 from crystalcli.vocabulary.errors import CrystalError, Exit, UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows import screening_output as output
 from crystalcli.workflows import training_series
 from crystalcli.workflows.screening_data import Pool, gathered, per_atom_energy
 from crystalcli.workflows.screening_plan import ScreeningPlan
+from crystalcli.workflows.screening_prediction import predicted
 from crystalcli.workflows.training_plan import Listener
 from crystalcli.workflows.training_series import Series
-
-FAR = 3.0
-"""A prediction this many σ outside the energies of the training is flagged."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +148,7 @@ def _screen(
         where = folder.path / "references.h5"
         known = gathered(plan.references, model.spec, plan.reference_label, where, listener, required=True)
         references += known.phases()
-    found = predicted(model, candidates, plan, provenance)
+    found = predicted(model, candidates, provenance, device=plan.device, batch_size=plan.batch_size)
     decisions = decide(found, references, threshold, robust=plan.robust)
     elements = sorted({s for c in found for s in c.amounts})
     listener.say(f"references: {len(references)} phases of known energy, and the elements {', '.join(elements)} at 0")
@@ -167,54 +161,6 @@ def _screen(
 def _with_energies(data: GraphDataset, name: str) -> tuple[Pool, NDArray[np.bool_]]:
     column = data.columns[name]
     return Pool(data, np.arange(len(data)), np.where(column.mask, column.values, np.nan)), column.mask
-
-
-@torch.no_grad()
-def predicted(
-    model: model_file.AnyModel, pool: Pool, plan: ScreeningPlan, provenance: Mapping[str, Any]
-) -> list[Candidate]:
-    """Formation energies of all candidates, with what each member says."""
-    device = choose_device(plan.device)
-    model.to(device)
-    members = model.models if isinstance(model, Ensemble) else [model]
-    name = model.spec.targets[0].name
-    constant = model.aleatoric.get(name, 0.0) if isinstance(model, Ensemble) else 0.0
-    values = []
-    for batch in evaluation.ahead(pool.data.batch, evaluation.pieces_of(pool.index, plan.batch_size)):
-        graph = batch.graph.to(device)
-        values.append(torch.stack([m(graph)[name].value for m in members], 1).cpu().numpy())
-    every = np.concatenate(values) if values else np.zeros((0, len(members)))
-    amounts, spread = pool.amounts(), every.std(1)
-    flags = _flags(model, amounts, every, constant, provenance)
-    return [
-        Candidate(i, a, float(v.mean()), constant, float(s), tuple(v.tolist()) if len(members) > 1 else (), flag)
-        for i, a, v, s, flag in zip(pool.ids, amounts, every, spread, flags, strict=True)
-    ]
-
-
-def _flags(
-    model: model_file.AnyModel,
-    amounts: Sequence[Amounts],
-    values: np.ndarray,
-    constant: float,
-    provenance: Mapping[str, Any],
-) -> list[str]:
-    """Why a prediction is an extrapolation: elements never seen, energies or spreads outside those of training."""
-    seen = {chemical_symbols[z] for z in model.spec.statistics.elements}
-    domain = provenance.get("domain", {}).get(model.spec.targets[0].name, {})
-    flags = []
-    for elements, value in zip(amounts, values, strict=True):
-        said = []
-        new = sorted(set(elements) - seen, key=chemical_symbols.index)
-        if new:
-            said.append("elements never seen: " + ", ".join(new))
-        sigma = float(np.hypot(constant, value.std()))
-        if domain and not domain["low"] - FAR * sigma <= value.mean() <= domain["high"] + FAR * sigma:
-            said.append("energy outside that of training")
-        if domain and value.std() > domain["epistemic"]:
-            said.append("members disagree more than on test structures")
-        flags.append("; ".join(said))
-    return flags
 
 
 def _hashes(plan: ScreeningPlan) -> dict[str, str]:

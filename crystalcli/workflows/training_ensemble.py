@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,7 +47,7 @@ def finish(
         "recipe": vars(plan.recipe),
     }
     prepared = prepare(plans[0], Listener())
-    provenance["split"] = {"test": [prepared.ids[i] for i in prepared.split.test]}
+    provenance["split"] = _split(plans, [prepared.ids[i] for i in prepared.split.test])
     found = evaluation.collect(ensemble.to(prepared.device), prepared.data, prepared.split.test, plan.recipe.batch_size)
     provenance["domain"] = {name: _domain(prepared, name, c) for name, c in found.items()}
     model_file.save(path, ensemble, provenance)
@@ -57,6 +58,13 @@ def finish(
             listener.say(line)
     write_test_predictions(prepared, folder, found)
     return {"model": str(path), "aleatoric": ensemble.aleatoric, "ensemble": told}
+
+
+def _split(plans: Sequence[TrainingPlan], test: list[str]) -> dict[str, list[str]]:
+    """By id: what taught any member, what only chose epochs, and what none of them saw."""
+    parts = [json.loads((Path(one.output) / "splits.json").read_text(encoding="utf-8")) for one in plans]
+    train = {i for part in parts for i in part["train"]}
+    return {"train": sorted(train), "val": sorted({i for part in parts for i in part["val"]} - train), "test": test}
 
 
 def _domain(prepared: Prepared, name: str, found: Collected) -> dict[str, float]:

@@ -44,24 +44,41 @@ def choose(material: Material, plan: TrainingPlan) -> Split:
     Raises:
         UsageError: contradictory or impossible wishes.
     """
-    split = _chosen(material, plan)
-    return _dealt_anew(material, split, plan) if plan.member else split
+    whole = _chosen(material, plan)
+    split = _limited(whole, plan)
+    if not plan.member:
+        return split
+    few = round(len(whole.val) * len(split.train) / len(whole.train))
+    return _dealt_anew(material, split, few, plan)
 
 
-def _dealt_anew(material: Material, split: Split, plan: TrainingPlan) -> Split:
+def _limited(split: Split, plan: TrainingPlan) -> Split:
+    """The split with so many training structures only; a smaller set is part of a larger one."""
+    if not plan.train_size or plan.train_size >= len(split.train):
+        return split
+    order = np.random.default_rng([plan.seed_of_split, 9]).permutation(split.train)
+    chosen = np.sort(order[: plan.train_size])
+    return Split(chosen, split.val, split.test, f"{split.how}; {plan.train_size} of {len(split.train)} to train")
+
+
+def _dealt_anew(material: Material, split: Split, few: int, plan: TrainingPlan) -> Split:
     """Other training and validation structures of the same numbers, whole formulas together.
 
-    Frames of runs stay as they are: a random half of a run knows the other half.
+    Of the validation part ``few`` are dealt, as many as belong to the training structures that there are: members
+    taught by 60 structures of many must not see hundreds between them. Frames of runs stay as they are: a random half
+    of a run knows the other half.
     """
-    pool = np.sort(np.concatenate([split.train, split.val]))
+    order = np.random.default_rng([plan.seed_of_split, 10]).permutation(split.val)
+    dealt, others = order[:few], order[few:]
+    pool = np.sort(np.concatenate([split.train, dealt]))
     groups = leaks.numbered(material.data.formulas())[pool]
-    if not len(split.val) or len(np.unique(groups)) < ENOUGH_FORMULAS:
+    if not len(dealt) or len(np.unique(groups)) < ENOUGH_FORMULAS:
         return Split(split.train, split.val, split.test, f"{split.how}; the same for all members")
-    share = len(split.val) / len(pool)
+    share = len(dealt) / len(pool)
     seed = int(np.random.SeedSequence([plan.seed_of_split, 8, plan.member]).generate_state(1)[0])
     inner = splits.grouped(pool, groups, Fractions(1 - share, 0.0, share), seed, "")
     how = f"{split.how}; train and validation dealt anew for member {plan.member}"
-    return splits.made(inner.train, inner.test, split.test, how)
+    return splits.made(inner.train, np.sort(np.concatenate([inner.test, others])), split.test, how)
 
 
 def _chosen(material: Material, plan: TrainingPlan) -> Split:

@@ -43,7 +43,11 @@ def test_members_share_the_test_part_and_nothing_else(cache: Path, tmp_path: Pat
     model, provenance = model_file.load(tmp_path / "e" / "model.safetensors")
     assert isinstance(model, Ensemble)
     assert len(model.models) == 3
-    assert provenance["split"]["test"] == splits[0]["test"]
+    said = {name: set(part) for name, part in provenance["split"].items()}
+    assert said["test"] == set(splits[0]["test"])
+    assert said["train"] == {i for part in splits for i in part["train"]}
+    assert said["val"] | said["train"] == {i for part in splits for i in [*part["val"], *part["train"]]}
+    assert not said["test"] & (said["train"] | said["val"])
     told = report.data["ensemble"][ENERGY]
     # |mean of members − truth| ≤ mean of |member − truth|, whatever the members are
     assert told["model"]["mae"] <= np.mean(told["members"]) + 1e-12

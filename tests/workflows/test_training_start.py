@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import ase.build
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,7 @@ from crystalcli.mechanisms.models import model_file
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows import training, training_series
-from crystalcli.workflows.training_plan import StartPlan, TrainingPlan
+from crystalcli.workflows.training_plan import SplitPlan, StartPlan, TrainingPlan
 from crystalcli.workflows.training_series import Series
 
 NOTHING = replace(RECIPE, epochs=0)
@@ -119,6 +120,23 @@ def test_fewer_structures_are_nested(cache: Path, tmp_path: Path) -> None:
     assert [len(p.train) for p in parts] == [5, 10, 26]
     assert set(parts[0].train) < set(parts[1].train) < set(parts[2].train)
     assert all(np.array_equal(p.test, parts[0].test) for p in parts)
+
+
+def test_members_of_few_structures_see_few_between_them(tmp_path: Path) -> None:
+    from crystalcli.workflows.training_plan import Listener
+    from crystalcli.workflows.training_setup import prepare
+
+    salts = [f"{a}{b}" for a in ("Li", "Na", "K", "Rb", "Cs") for b in ("F", "Cl", "Br", "I")]
+    many = [ase.build.bulk(name, "rocksalt", a=a) for name in salts for a in (5.0, 5.2, 5.4, 5.6, 5.8)]
+    cache = small_cache.write(tmp_path / "many.h5", structures=many)
+    fraction = SplitPlan(fractions="0.4,0.4,0.2")
+    members = [plan(cache, tmp_path / "x", train_size=20, member=m, split=fraction) for m in range(6)]
+    parts = [prepare(one, Listener()).split for one in members]
+    taught = set().union(*(p.train.tolist() for p in parts))
+    assert 20 < len(taught) <= 40  # and not all 80: as many of the validation part are dealt as train
+    assert len({tuple(p.train) for p in parts}) > 1
+    assert len({tuple(np.union1d(p.train, p.val)) for p in parts}) == 1
+    assert not taught & set(parts[0].test.tolist())
 
 
 def test_at_the_command_line(cache: Path, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -75,7 +75,7 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     targets = choose_targets(data, plan.targets, plan.task, head, plan.paths[0], listener)
     usable = labelled(data, targets, listener)
     ids = data.ids
-    split = _limited(choose(Material(data, usable, _values(data, targets[0]), ids), plan), plan)
+    split = choose(Material(data, usable, _values(data, targets[0]), ids), plan)
     sizes = ", ".join(f"{len(p)} {n}" for n, p in split.parts().items())
     listener.say(f"split: {sizes}; {split.how}")
     found = look_for_leaks(data, ids, split)
@@ -84,15 +84,6 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     for q in targets:
         check_values(data, q, split, ids, listener)
     return _with_model(plan, data, ids, targets=targets, split=split, found=found, device=device, listener=listener)
-
-
-def _limited(split: Split, plan: TrainingPlan) -> Split:
-    """The split with so many training structures only; a smaller set is part of a larger one."""
-    if not plan.train_size or plan.train_size >= len(split.train):
-        return split
-    order = np.random.default_rng([plan.seed_of_split, 9]).permutation(split.train)
-    chosen = np.sort(order[: plan.train_size])
-    return Split(chosen, split.val, split.test, f"{split.how}; {plan.train_size} of {len(split.train)} to train")
 
 
 def _with_model(

@@ -56,16 +56,16 @@ def distances(candidates: Sequence[Phase], competing: Sequence[bool], references
         competing: whether a candidate takes part in the hull (one with a wild prediction should not).
         references: phases whose energies are known.
     """
-    by_system: dict[frozenset[str], list[int]] = defaultdict(list)
+    members: dict[frozenset[str], list[int]] = defaultdict(list)
     for k, c in enumerate(candidates):
-        by_system[_elements(c)].append(k)
-    pool = [*references, *(c for c, takes_part in zip(candidates, competing, strict=True) if takes_part)]
-    systems = [(_elements(p), p) for p in pool]
+        members[_elements(c)].append(k)
+    pool: dict[frozenset[str], list[Phase]] = defaultdict(list)
+    for p in [*references, *(c for c, takes_part in zip(candidates, competing, strict=True) if takes_part)]:
+        pool[_elements(p)].append(p)
     found: dict[int, Distance] = {}
-    for elements, members in by_system.items():
-        inside = [p for s, p in systems if s <= elements]
-        for k, distance in zip(members, _in_system(elements, inside, [candidates[k] for k in members]), strict=True):
-            found[k] = distance
+    for elements, those in members.items():
+        inside = [p for system, phases in pool.items() if system <= elements for p in phases]
+        found |= zip(those, _in_system(sorted(elements), inside, [candidates[k] for k in those]), strict=True)
     return [found[k] for k in range(len(candidates))]
 
 
@@ -78,18 +78,55 @@ def _elements(phase: Phase) -> frozenset[str]:
     return frozenset(s for s, n in phase.amounts.items() if n > 0)
 
 
-def _in_system(elements: frozenset[str], inside: Sequence[Phase], members: Sequence[Phase]) -> list[Distance]:
+def _in_system(elements: list[str], inside: Sequence[Phase], members: Sequence[Phase]) -> list[Distance]:
     from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
     from pymatgen.core import Composition, Element
 
-    entries = [PDEntry(Composition(p.amounts), p.energy * sum(p.amounts.values()), name=p.name or None) for p in inside]
-    entries += [PDEntry(Composition({s: 1}), 0.0, name=s) for s in sorted(elements)]
-    diagram = PhaseDiagram(entries, elements=[Element(s) for s in sorted(elements)])
-    made = []
-    for member in members:
-        composition = Composition(member.amounts)
-        products = diagram.get_decomposition(composition)
-        floor = sum(share * entry.energy_per_atom for entry, share in products.items())
-        above = member.energy - floor
-        made.append(Distance(0.0 if abs(above) < ON_HULL else above, tuple(e.name for e in products)))
-    return made
+    lowest = _lowest(elements, inside)
+    entries = [PDEntry(Composition(p.amounts), p.energy * sum(p.amounts.values()), name=p.name or None) for p in lowest]
+    entries += [PDEntry(Composition({s: 1}), 0.0, name=s) for s in elements]
+    diagram = PhaseDiagram(entries, elements=[Element(s) for s in elements])
+    corners = diagram.qhull_entries
+    x = np.array([[e.composition.get_atomic_fraction(s) for s in elements] for e in corners])
+    energy = np.array([e.energy_per_atom for e in corners])
+    facet, share = _facets_of(fractions(members, elements), x, [np.asarray(f) for f in diagram.facets])
+    above = np.array([m.energy for m in members]) - (share * energy[facet]).sum(1)
+    above[np.abs(above) < ON_HULL] = 0.0
+    names = np.array([e.name for e in corners], dtype=object)
+    return [
+        Distance(float(height), tuple(names[f[s > ON_HULL]])) for height, f, s in zip(above, facet, share, strict=True)
+    ]
+
+
+def _lowest(elements: Sequence[str], phases: Sequence[Phase]) -> list[Phase]:
+    """Of every composition the phase of lowest energy, if it is below that of the elements: no other shapes a hull."""
+    below = [p for p in phases if p.energy < 0.0]
+    if not below:
+        return []
+    _, composition = np.unique(fractions(below, elements).round(10), axis=0, return_inverse=True)
+    best: dict[int, Phase] = {}
+    for k, p in zip(composition.ravel().tolist(), below, strict=True):
+        if k not in best or (p.energy, p.name) < (best[k].energy, best[k].name):
+            best[k] = p
+    return list(best.values())
+
+
+def fractions(phases: Sequence[Phase], elements: Sequence[str]) -> Floats:
+    """Atomic fractions in the order of ``elements``, (n, d)."""
+    rows = np.array([[p.amounts.get(s, 0.0) for s in elements] for p in phases], dtype=np.float64)
+    found: Floats = rows / rows.sum(1, keepdims=True)
+    return found
+
+
+def _facets_of(x: Floats, corners: Floats, facets: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], Floats]:
+    """Corners of the facet in which every composition ``x`` (n, d) lies, (n, d), and their shares, (n, d).
+
+    The facet is the one whose least share is largest: of those that meet at ``x`` any, and never a sliver beside it.
+    """
+    facet = np.zeros((len(x), len(facets[0])), dtype=np.int64)
+    share, best = np.zeros(facet.shape), np.full(len(x), -np.inf)
+    for corner in facets:
+        found = np.linalg.solve(corners[corner].T, x.T).T
+        better = found.min(1) > best + ON_HULL
+        facet[better], share[better], best[better] = corner, found[better], found.min(1)[better]
+    return facet, share

@@ -79,7 +79,8 @@ def decide(
     if not candidates:
         return []
     spread = np.array([c.epistemic for c in candidates])
-    limit = np.quantile(spread, robust) if robust < 1.0 else np.inf
+    sure = spread[np.isfinite(spread)]
+    limit = np.quantile(sure, robust) if robust < 1.0 and len(sure) else np.inf
     competing = [bool(np.isfinite(c.energy) and s <= limit) for c, s in zip(candidates, spread, strict=True)]
     phases = [Phase(c.amounts, c.energy, c.id) for c in candidates]
     found = hull.distances(phases, competing, references)
@@ -106,17 +107,21 @@ def _rule(candidate: Candidate, above: float, threshold: Threshold) -> tuple[boo
 
 
 def _shares_on_hull(candidates: Sequence[Candidate], references: Sequence[Phase]) -> list[float | None]:
-    """For every candidate the share of members in whose own hull it is stable."""
-    counts = {len(c.members) for c in candidates}
-    if counts == {0} or len(counts) > 1:
-        return [None] * len(candidates)
+    """For every candidate the share of members in whose own hull it is stable; none where they did not predict it."""
+    asked = [k for k, c in enumerate(candidates) if c.members and np.isfinite(c.members).all()]
+    counts = {len(candidates[k].members) for k in asked}
+    shares: list[float | None] = [None] * len(candidates)
+    if len(counts) != 1:
+        return shares
     (n,) = counts
-    votes = np.zeros(len(candidates))
+    votes = np.zeros(len(asked))
     for m in range(n):
-        phases = [Phase(c.amounts, c.members[m], c.id) for c in candidates]
+        phases = [Phase(candidates[k].amounts, candidates[k].members[m], candidates[k].id) for k in asked]
         found = hull.distances(phases, [True] * len(phases), references)
         votes += [d.above <= hull.ON_HULL for d in found]
-    return [float(v) for v in votes / n]
+    for k, v in zip(asked, votes / n, strict=True):
+        shares[k] = float(v)
+    return shares
 
 
 def stage_costs(counts: Sequence[int], costs: Sequence[float], trained_on: int) -> float:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crystalcli.commands import build_graphs, graphs, label_sites, md, plugins, predict, relax, screen, train
+from crystalcli.commands import build_graphs, calibrate, graphs, label_sites, md, plugins, predict, relax, screen, train
 from crystalcli.commands.console import open_streams
 from crystalcli.commands.failures import report
 from crystalcli.mechanisms.registry.plugin_manager import use_only_builtins
@@ -24,6 +24,7 @@ build_graphs.register(app)
 graphs.register(app)
 train.register(app)
 predict.register(app)
+calibrate.register(app)
 label_sites.register(app)
 relax.register(app)
 md.register(app)

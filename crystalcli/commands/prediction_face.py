@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ class PredictionFace:
         return code
 
     def _stream(self, failures: list[Failure], objects: list[dict[str, Any]]) -> int:
-        writer, n = Writer(self.kind, self.predictor.quantities), 0
+        writer, n = Writer(self.kind, self.predictor.quantities, self.predictor.calibrations), 0
         keep = self.json.json and self.wish.output is None
         with opened(self.wish.output, sys.stdout, overwrite=self.wish.overwrite) as write:
             for item in self.predictor.predict(self.wish.inputs):
@@ -158,7 +159,7 @@ class PredictionFace:
             if errors is None:
                 continue
             q = c.shown_as
-            found[q.name] = {"unit": q.unit, **errors.to_json(), **c.more()}
+            found[q.name] = {"unit": q.unit, **errors.to_json(), **c.more(), **c.uncertainty()}
             if isinstance(errors, metrics.Errors):
                 said = (
                     f"MAE {shown(errors.mae, q)}, RMSE {shown(errors.rmse, q)}, max error {shown(errors.max_error, q)}"
@@ -167,6 +168,8 @@ class PredictionFace:
                 area = "" if errors.roc_auc is None else f"ROC-AUC {errors.roc_auc:.4f}, "
                 said = f"accuracy {errors.accuracy:.4f}, {area}log loss {errors.log_loss:.4f}"
             self.talk.say(f"{c.quantity.name}: {said} ({errors.n} labels)")
+            for line in sigma_lines(c.quantity.name, c.uncertainty(), self.predictor.calibrations):
+                self.talk.say(line)
             if self.wish.output is not None:
                 kind = "parity" if isinstance(errors, metrics.Errors) else "confusion"
                 path = self.wish.output.with_name(f"{self.wish.output.stem}-{kind}-{c.quantity.name}.png")
@@ -183,3 +186,20 @@ class PredictionFace:
             "failed": [{"id": f.id, "path": f.path, "stage": f.stage, "reason": f.reason} for f in failures],
             "errors": found,
         }
+
+
+def sigma_lines(name: str, found: Mapping[str, Any], calibrations: Mapping[str, str]) -> list[str]:
+    """What errors say of the σ of target ``name``: how many lie inside, and whether it was calibrated."""
+    if not found:
+        return []
+    said, c = [], found["calibration"]
+    if c is not None:
+        rank = "" if c["spearman"] is None else f", rank correlation with the error {c['spearman']:.2f}"
+        said.append(
+            f"sigma of {name} ({calibrations[name]}): {c['within_1_sigma']:.1%} within 1σ, {c['within_2_sigma']:.1%} "
+            f"within 2σ, mean z² {c['mean_z2']:.2f}{rank}"
+        )
+    if found["intervals"]:
+        shares = ", ".join(f"of {level} % {share:.1%}" for level, share in found["intervals"].items())
+        said.append(f"intervals of {name} hold: {shares}")
+    return said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -93,6 +93,8 @@ class Prediction:
         sigma: standard deviation in the same unit, or none.
         logits: (S, C) unnormalised log-probabilities of a classification, else none.
         aleatoric, epistemic: what sigma is made of (noise of the data, spread of an ensemble), or none.
+        half_widths: of intervals around the value by the chance that they hold the truth (``"0.9"``), where the model
+            was calibrated so.
     """
 
     value: Tensor
@@ -101,6 +103,7 @@ class Prediction:
     logits: Tensor | None = None
     aleatoric: Tensor | None = None
     epistemic: Tensor | None = None
+    half_widths: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ class Predicted:
         unit: of the value and of sigma, ``""`` if unknown.
         sigma: uncertainty, where the model gives one; of an ensemble ``σ² = sigma_a² + sigma_e²``.
         sigma_a, sigma_e: its parts: noise of the labels, and spread of the members.
+        intervals: (low, high) by the percentage of truths that they hold (``"90"``), of a model calibrated so.
+        calibration: how sigma was calibrated, or ``uncalibrated``; none without sigma.
         probabilities: by class, for a class.
     """
 
@@ -46,6 +48,8 @@ class Predicted:
     sigma: Any = None
     sigma_a: Any = None
     sigma_e: Any = None
+    intervals: dict[str, tuple[Any, Any]] | None = None
+    calibration: str | None = None
     probabilities: dict[str, float] | None = None
 
 
@@ -103,9 +107,17 @@ class LoadedModel:
                 shares = {w: float(p) for w, p in zip(q.words, value, strict=True)}
                 made[q.name] = Predicted(q.words[int(np.argmax(value))], q.unit, probabilities=shares)
             else:
-                spreads = {word: _plain(u) for word, u in row.uncertainties.get(q.name, {}).items()}
-                made[q.name] = Predicted(_plain(value), q.unit, **spreads)
+                made[q.name] = Predicted(_plain(value), q.unit, **self._uncertainty(row, q.name))
         return made
+
+    def _uncertainty(self, row: Row, name: str) -> dict[str, Any]:
+        known = {word: _plain(u) for word, u in row.uncertainties.get(name, {}).items()}
+        if not known:
+            return {}
+        levels = [word.removeprefix("low_") for word in known if word.startswith("low_")]
+        intervals = {level: (known[f"low_{level}"], known[f"high_{level}"]) for level in levels}
+        sigmas = {word: u for word, u in known.items() if word.startswith("sigma")}
+        return {**sigmas, "intervals": intervals or None, "calibration": self._predictor.calibrations[name]}
 
 
 def load_model(

@@ -25,6 +25,7 @@ from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.latent import latent_vectors
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_head import file_of
+from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.simple_models.baseline_models import LinearBaseline
 from crystalcli.mechanisms.structure_files import reading
@@ -50,7 +51,8 @@ class Row:
         atoms: the structure.
         values: by target: a number, (n_atoms,) numbers, or (C,) probabilities.
         uncertainties: by target, where the model gives them: ``sigma`` and of an ensemble its parts ``sigma_a`` (noise)
-            and ``sigma_e`` (spread of the members), each like a value.
+            and ``sigma_e`` (spread of the members), ends of intervals (``low_90``, ``high_90``) of a model that was
+            calibrated so; each like a value.
         labels: by target, where the input has them.
         latent: (n_atoms, H) vectors of the sites, where asked for.
     """
@@ -112,6 +114,12 @@ class Predictor:
     def quantities(self) -> tuple[Quantity, ...]:
         """What the model predicts."""
         return self.model.spec.targets
+
+    @property
+    def calibrations(self) -> dict[str, str]:
+        """How σ was calibrated, by target; ``uncalibrated`` where it was not."""
+        fits = self.model.sigma_fits
+        return {q.name: fits[q.name].method if q.name in fits else UNCALIBRATED for q in self.quantities}
 
     @property
     def recipe(self) -> GraphRecipe:

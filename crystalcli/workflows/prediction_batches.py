@@ -89,4 +89,12 @@ def pieces(prediction: Prediction, graph: CrystalGraph) -> tuple[list[Any], dict
         return list(array)
 
     known = {said: getattr(prediction, name) for name, said in UNCERTAINTIES.items()}
+    for level, width in prediction.half_widths.items():
+        known[f"low_{percent(level)}"] = prediction.value - width
+        known[f"high_{percent(level)}"] = prediction.value + width
     return cut(prediction.value), {said: cut(t) for said, t in known.items() if t is not None}
+
+
+def percent(level: str) -> str:
+    """``"0.9"`` as ``90``."""
+    return f"{100 * float(level):g}"

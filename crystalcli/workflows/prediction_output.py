@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import IO, Any
 import numpy as np
 
 from crystalcli.mechanisms.drawing import plots, site_plots
+from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.tables import csv_line, json_line
-from crystalcli.mechanisms.scoring import metrics, site_errors
+from crystalcli.mechanisms.scoring import calibration, metrics, site_errors
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
@@ -53,13 +54,17 @@ class Writer:
     Args:
         kind: csv, jsonl, extxyz, pymatgen (a JSON list of structures) or magmom (lines for an INCAR).
         quantities: what the model predicts.
+        calibrations: how the σ of each was calibrated, said wherever a σ is.
 
     Raises:
         UsageError: no moments to make MAGMOM lines of.
     """
 
-    def __init__(self, kind: str, quantities: Sequence[Quantity]) -> None:
+    def __init__(
+        self, kind: str, quantities: Sequence[Quantity], calibrations: Mapping[str, str] | None = None
+    ) -> None:
         self.kind, self.quantities = kind, quantities
+        self.calibrations = calibrations or {}
         self.sites = any(q.level == "site" for q in quantities)
         self.spreads: tuple[str, ...] | None = None
         self.n = 0
@@ -82,7 +87,7 @@ class Writer:
             return self._extxyz(row)
         head = ""
         if self.spreads is None:
-            self.spreads = next((tuple(u) for u in row.uncertainties.values()), ())
+            self.spreads = tuple(dict.fromkeys(word for u in row.uncertainties.values() for word in u))
             head = csv_line(self._header())
         return head + "".join(csv_line(r) for r in self._records(row))
 
@@ -93,6 +98,7 @@ class Writer:
             cells += [q.name + part + unit for part in q.components]
             cells += [f"{q.name} P({w})" for w in (q.words if q.classes else ())]
             cells += [f"{q.name}{part} {word}{unit}" for word in self.spreads or () for part in q.components]
+            cells += [f"{q.name} calibration"] if self.spreads else []
         return cells
 
     def _records(self, row: Row) -> Iterator[list[Any]]:
@@ -104,7 +110,12 @@ class Writer:
                 cells += [repr(float(v)) for v in np.atleast_1d(value)]
                 for word in self.spreads or ():
                     cells += _spread_cells(row.uncertainties.get(q.name, {}).get(word), q, k)
+                cells += [self._calibration(row, q)] if self.spreads else []
             yield cells
+
+    def _calibration(self, row: Row, quantity: Quantity) -> str:
+        """What the σ of ``quantity`` is worth; nothing where there is none."""
+        return self.calibrations.get(quantity.name, UNCALIBRATED) if quantity.name in row.uncertainties else ""
 
     def object(self, row: Row) -> dict[str, Any]:
         """One structure as a JSON object."""
@@ -116,6 +127,8 @@ class Writer:
                 entry["probabilities"] = dict(zip(q.words, entry["value"], strict=True))
                 entry["value"] = q.words[int(value.argmax())]
             entry |= {word: np.asarray(u).tolist() for word, u in row.uncertainties.get(q.name, {}).items()}
+            if self._calibration(row, q):
+                entry["calibration"] = self._calibration(row, q)
             if q.name in row.labels:
                 known = row.labels[q.name]
                 entry["label"] = q.words[int(known)] if q.classes else np.asarray(known).tolist()
@@ -138,6 +151,8 @@ class Writer:
                 atoms.info[name] = row.values[q.name]
             if q.unit:
                 atoms.info[unit] = q.unit
+            if self._calibration(row, q):
+                atoms.info[f"{name}_calibration"] = self._calibration(row, q)
             for word, spread in row.uncertainties.get(q.name, {}).items():
                 if q.level == "site":
                     atoms.set_array(f"predicted_{q.name}_{word}", np.asarray(spread))
@@ -186,6 +201,8 @@ class Compared:
     true: list[float] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     mae_of_crystals: list[float] = field(default_factory=list)
+    sigma: list[Any] = field(default_factory=list)
+    inside: dict[str, list[bool]] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
         """Take in one row if it has a label."""
@@ -201,6 +218,13 @@ class Compared:
         known = np.isfinite(true)
         self.value.extend(value[known] / size)
         self.true.extend(true[known] / size)
+        spread = row.uncertainties.get(name, {})
+        if "sigma" in spread:
+            self.sigma.extend(np.asarray(spread["sigma"])[known] / size)
+        for word in (w for w in spread if w.startswith("low_")):
+            level = word.removeprefix("low_")
+            inside = (spread[word] <= true) & (true <= spread[f"high_{level}"])
+            self.inside.setdefault(level, []).extend(np.asarray(inside)[known].ravel().tolist())
         if self.by_element:
             self.numbers.extend(row.atoms.numbers[known].tolist())
             self.mae_of_crystals += [float(np.abs(value - true)[known].mean())] if known.any() else []
@@ -221,6 +245,15 @@ class Compared:
             return None
         compare = metrics.classification if self.quantity.classes else metrics.regression
         return compare(np.asarray(self.value, dtype=np.float64), np.asarray(self.true, dtype=np.float64))
+
+    def uncertainty(self) -> dict[str, Any]:
+        """Errors beside σ and the shares that intervals hold, for JSON; empty without σ."""
+        if not self.sigma:
+            return {}
+        error = np.asarray(self.value, dtype=np.float64) - np.asarray(self.true, dtype=np.float64)
+        found = calibration.calibration(error.ravel(), np.asarray(self.sigma, dtype=np.float64).ravel())
+        held = {level: float(np.mean(inside)) for level, inside in self.inside.items()}
+        return {"calibration": None if found is None else found.to_json(), "intervals": held}
 
     def draw(self, path: Path, title: str) -> None:
         """Draw predicted against true values, or the table of true and predicted classes."""

@@ -42,10 +42,11 @@ def write(
     tags: Sequence[dict[str, str]] = (),
     options: dict[str, object] = OPTIONS,
     structures: Sequence[ase.Atoms] | None = None,
+    stem: str = "salt",
 ) -> Path:
     """Write a cache of ``n`` rocksalts; ids hold commas, quotes and spaces."""
     atoms = list(structures or crystals(n))
-    ids = [f'salt "{k:02d}", {a.get_chemical_formula()}' for k, a in enumerate(atoms)]
+    ids = [f'{stem} "{k:02d}", {a.get_chemical_formula()}' for k, a in enumerate(atoms)]
     graphs = [build_graph(a, cutoff=options["cutoff"], max_neighbors=options["max_neighbors"]) for a in atoms]  # type: ignore[arg-type]
     if columns is None:
         columns = [Column(ENERGY, energies(atoms), np.ones(len(atoms), dtype=bool))]

@@ -29,7 +29,8 @@ SKIN = 0.6
 class ModelPotential:
     """A model with a head that gives energies, see :class:`crystalcli.contracts.dynamics.Potential`.
 
-    Of an ensemble, energies, forces and stress are the means of the members, and ``sigma`` the spread of the energies.
+    Of an ensemble, energies, forces and stress are the means of the members, and ``sigma`` the spread of the energies;
+    of one whose σ was calibrated, σ with both its parts.
 
     Args:
         model: model or ensemble; its weights are frozen.
@@ -62,6 +63,8 @@ class ModelPotential:
         model.to(device=device, dtype=dtype).eval().requires_grad_(False)
         self.members = model.models if isinstance(model, Ensemble) else [model]
         self.name, self.device, self.dtype = name, torch.device(device), dtype
+        self.fit = model.sigma_fits.get("energy")
+        self.noise = model.aleatoric.get("energy", 0.0) if isinstance(model, Ensemble) else 0.0
         words = {"energy", "forces", "stress", "energies"}
         self.provides = frozenset(words | {"sigma"} if len(self.members) > 1 else words)
         self.elements = frozenset(model.spec.statistics.elements)
@@ -97,6 +100,8 @@ class ModelPotential:
         if len(found) == 1:
             return found[0]
         energy, sigma = mean_and_spread([f.energy for f in found])
+        if self.fit is not None:
+            sigma = self.fit.factor * torch.hypot(sigma, self.noise * graph.atom_counts.to(sigma))
         return Evaluated(
             energy=energy,
             forces=torch.stack([f.forces for f in found]).mean(0),

@@ -1,7 +1,8 @@
 """Several models of the same quantities as one: their mean, and how sure they are.
 
 ``σ² = σ_a² + σ_e²``: σ_a², one number per quantity, is the mean over members of the mean squared error on the member's
-own validation part; σ_e² is the variance over the members. F. Ekström Kelvinius, R. Armiento, F. Lindsten, Phys. Rev.
+own validation part, or, of members that predict their noise, the mean of its squares; σ_e² is the variance over the
+members. F. Ekström Kelvinius, R. Armiento, F. Lindsten, Phys. Rev.
 Materials 6, 033801 (2022), doi:10.1103/PhysRevMaterials.6.033801, Eqs. 6–8; B. Lakshminarayanan et al., NeurIPS 2017.
 The population variance (over M, not M − 1) is the one of a uniform mixture of the members.
 """
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from crystalcli.contracts.modules import Prediction
 from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec
+from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
@@ -37,6 +39,7 @@ class Ensemble(nn.Module):
         _refuse_misfits(members)
         self.members = nn.ModuleList(members)
         self.aleatoric = dict(aleatoric)
+        self.sigma_fits: dict[str, SigmaFit] = {}
 
     @property
     def models(self) -> list[CrystalModel]:
@@ -67,17 +70,29 @@ class Ensemble(nn.Module):
 
     def forward(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> dict[str, Prediction]:  # noqa: ARG002
         """Predict every target; every member adds its own zeroth term."""
-        found = [m(graph) for m in self.models]
-        return {q.name: self._joined(q, [f[q.name].value for f in found], graph) for q in self.spec.targets}
+        return self.joined(self.each(graph), graph)
 
-    def _joined(self, quantity: Quantity, values: Sequence[Tensor], graph: CrystalGraph) -> Prediction:
-        mean, epistemic = mean_and_spread(values)
+    def each(self, graph: CrystalGraph) -> list[dict[str, Prediction]]:
+        """What every member says."""
+        return [m(graph) for m in self.models]
+
+    def joined(self, found: Sequence[Mapping[str, Prediction]], graph: CrystalGraph) -> dict[str, Prediction]:
+        """What the members said (:meth:`each`) as one, with σ as it was calibrated."""
+        both = {q.name: self._joined(q, [f[q.name] for f in found], graph) for q in self.spec.targets}
+        return applied(self.sigma_fits, both, graph)
+
+    def _joined(self, quantity: Quantity, found: Sequence[Prediction], graph: CrystalGraph) -> Prediction:
+        mean, epistemic = mean_and_spread([f.value for f in found])
         if quantity.classes:
             return Prediction(mean, quantity)
-        constant = self.aleatoric.get(quantity.name, 0.0)
-        aleatoric = torch.full_like(mean, constant)
-        if quantity.extensive and quantity.level == "structure":
-            aleatoric = aleatoric * graph.atom_counts
+        said = [f.sigma for f in found if f.sigma is not None]
+        if len(said) == len(found):
+            aleatoric = torch.stack(said).square().mean(0).sqrt()
+        else:
+            constant = torch.full_like(mean, self.aleatoric.get(quantity.name, 0.0))
+            aleatoric = (
+                constant * graph.atom_counts if quantity.extensive and quantity.level == "structure" else constant
+            )
         sigma = (aleatoric.square() + epistemic.square()).sqrt()
         return Prediction(mean, quantity, sigma, aleatoric=aleatoric, epistemic=epistemic)
 

@@ -15,6 +15,7 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.modules import Baseline, Labels, Prediction
 from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Statistics
 from crystalcli.mechanisms.models.derivatives import DERIVED, Strained, to_voigt
+from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.simple_models import baselines as closed_forms
 from crystalcli.nouns.graph import CrystalGraph
@@ -111,6 +112,7 @@ class CrystalModel(nn.Module):
         if fitted is None:
             fitted = {t: closed_forms.blank(c.name, c.options) for t, c in spec.baselines.items()}
         self.frozen_norms = False
+        self.sigma_fits: dict[str, SigmaFit] = {}
         self.baseline_targets = tuple(t.name for t in spec.targets if t.name in fitted)
         self.baselines = nn.ModuleList(fitted[t] for t in self.baseline_targets)
 
@@ -132,12 +134,10 @@ class CrystalModel(nn.Module):
                 without it they are computed from the graph.
         """
         predictions = self._derived(graph) if self.differentiable else self._direct(graph)
-        if not self.baseline_targets:
-            return predictions
-        zeroth = self.zeroth(graph) if zeroth is None else zeroth
-        return {
-            name: replace(p, value=p.value + zeroth[name]) if name in zeroth else p for name, p in predictions.items()
-        }
+        if self.baseline_targets:
+            known = self.zeroth(graph) if zeroth is None else zeroth
+            predictions = {n: replace(p, value=p.value + known[n]) if n in known else p for n, p in predictions.items()}
+        return applied(self.sigma_fits, predictions, graph)
 
     def _direct(self, graph: CrystalGraph) -> dict[str, Prediction]:
         return self.head(graph, self.architecture(graph, self.features(graph)))

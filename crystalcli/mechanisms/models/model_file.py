@@ -21,6 +21,7 @@ from torch import Tensor
 from crystalcli.mechanisms.models.ensemble import Ensemble
 from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, part_names
 from crystalcli.mechanisms.models.model_head import FORMAT, KEY, VERSION, read_head
+from crystalcli.mechanisms.models.sigma_fit import SigmaFit
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files
 from crystalcli.vocabulary.errors import CrystalError, InputError
@@ -44,6 +45,8 @@ def to_bytes(model: AnyModel, provenance: Mapping[str, Any]) -> bytes:
     }
     if isinstance(model, Ensemble):
         head |= {"members": [m.spec.to_json() for m in model.models], "aleatoric": model.aleatoric}
+    if model.sigma_fits:
+        head["sigma"] = {name: fit.to_json() for name, fit in model.sigma_fits.items()}
     text = json.dumps(_plain(head), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in sorted(model.state_dict().items())}
     return safetensors.torch.save(tensors, {KEY: text})
@@ -73,11 +76,12 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
     _check(tensors, whole.state_dict(), path)
     whole.load_state_dict(tensors, strict=True)
     whole.eval()
-    if "members" not in head:
-        return members[0], dict(head["provenance"])
     try:
-        aleatoric = {str(k): float(v) for k, v in head["aleatoric"].items()}
-        return Ensemble(members, aleatoric).eval(), dict(head["provenance"])
+        model: AnyModel = members[0]
+        if "members" in head:
+            model = Ensemble(members, {str(k): float(v) for k, v in head["aleatoric"].items()}).eval()
+        model.sigma_fits = {name: SigmaFit.from_json(fit) for name, fit in head.get("sigma", {}).items()}
+        return model, dict(head["provenance"])
     except CrystalError as problem:
         raise type(problem)(problem.reason, path=path) from problem
     except (KeyError, TypeError, ValueError, AttributeError) as problem:

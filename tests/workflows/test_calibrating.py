@@ -1,0 +1,153 @@
+"""A σ of the right size: fitted on structures that taught nothing, kept in the model, said wherever σ is."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from workflows import small_cache
+from workflows.test_training import ENERGY, plan
+
+from crystalcli import load_model
+from crystalcli.commands.main import run
+from crystalcli.mechanisms.caches.cache import Column
+from crystalcli.mechanisms.models import model_file
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.workflows import calibrating, training, training_series
+from crystalcli.workflows.calibrating import CalibrationPlan
+from crystalcli.workflows.training_plan import StartPlan
+from crystalcli.workflows.training_series import Series
+
+
+def noisy(path: Path, n: int, seed: int) -> Path:
+    """Structures that training never saw, with labels that scatter by 0.3 eV/atom."""
+    structures = small_cache.crystals(n, seed)
+    labels = small_cache.energies(structures) + np.random.default_rng(seed).normal(0, 0.3, n)
+    named = Column(small_cache.ENERGY, labels, np.ones(n, dtype=bool))
+    return small_cache.write(path, structures=structures, columns=[named], stem=f"other {seed}")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("calibrating")
+    cache = small_cache.write(home / "graphs.h5")
+    training_series.run(plan(cache, home / "e"), Series(2, ensemble=True))
+    noisy(home / "new.h5", 300, 1)
+    noisy(home / "more.h5", 1200, 2)
+    return home
+
+
+def calibrated(home: Path, output: Path, **changes: object) -> calibrating.CalibrationReport:
+    wish = {"model": home / "e", "inputs": (str(home / "new.h5"),), **changes}
+    return calibrating.run(CalibrationPlan(output=output, **wish))  # type: ignore[arg-type]
+
+
+def errors_and_rows(model: Path, cache: Path, table: Path) -> tuple[np.ndarray, list[dict[str, str]]]:
+    assert run(["predict", str(model), str(cache), "-o", str(table), "--overwrite", "--quiet"]) == 0
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    return np.array([float(r[f"{ENERGY} [eV/atom]"]) for r in rows]), rows
+
+
+def test_sigma_is_as_large_as_errors_are(home: Path, tmp_path: Path) -> None:
+    report = calibrated(home, tmp_path / "c.safetensors")
+    assert report.fits[ENERGY].n == report.fits[ENERGY].structures == 300
+    labels = dict(zip(*_labels(home / "more.h5"), strict=True))
+    value, rows = errors_and_rows(tmp_path / "c.safetensors", home / "more.h5", tmp_path / "p.csv")
+    z = np.array(
+        [(v - labels[r["id"]]) / float(r[f"{ENERGY} sigma [eV/atom]"]) for v, r in zip(value, rows, strict=True)]
+    )
+    assert np.mean(z**2) == pytest.approx(1.0, abs=0.2)
+    for level in ("68", "90", "95"):
+        low, high = (np.array([float(r[f"{ENERGY} {end}_{level} [eV/atom]"]) for r in rows]) for end in ("low", "high"))
+        true = np.array([labels[r["id"]] for r in rows])
+        chance = int(level) / 100
+        scatter = np.sqrt(chance * (1 - chance) * (1 / 300 + 1 / 1200))  # of the level that 300 know, and of the count
+        assert np.mean((low <= true) & (true <= high)) == pytest.approx(chance, abs=3 * scatter)
+    assert {r[f"{ENERGY} calibration"] for r in rows} == {"conformal"}
+    parts = [np.array([float(r[f"{ENERGY} {w} [eV/atom]"]) for r in rows]) for w in ("sigma", "sigma_a", "sigma_e")]
+    np.testing.assert_allclose(parts[0], np.hypot(*parts[1:]), rtol=1e-9)
+
+
+def _labels(cache: Path) -> tuple[list[str], list[float]]:
+    from crystalcli.mechanisms.datasets.dataset import GraphDataset
+
+    data = GraphDataset.open([cache])
+    return list(data.ids), data.columns[ENERGY].values.tolist()
+
+
+def test_the_file_holds_it_and_equal_runs_are_equal_bytes(home: Path, tmp_path: Path) -> None:
+    first = calibrated(home, tmp_path / "a.safetensors")
+    calibrated(home, tmp_path / "b.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    model, provenance = model_file.load(tmp_path / "a.safetensors")
+    assert model.sigma_fits == first.fits
+    assert list(first.fits[ENERGY].data) == ["new.h5"]
+    assert provenance == model_file.load(home / "e" / "model.safetensors")[1]
+    # again, of the calibrated model: a fit takes the place of the one before, and is not multiplied with it
+    again = calibrated(home, tmp_path / "a.safetensors", model=tmp_path / "a.safetensors", overwrite=True)
+    assert again.fits == first.fits
+    with pytest.raises(UsageError, match="--overwrite"):
+        calibrated(home, tmp_path / "a.safetensors")
+
+
+def test_what_taught_the_model_is_refused_by_number(home: Path, tmp_path: Path) -> None:
+    taught = (str(home / "graphs.h5"),)
+    split = model_file.load(home / "e" / "model.safetensors")[1]["split"]
+    known = len(split["train"]) + len(split["val"])
+    with pytest.raises(UsageError, match=rf"{known} of 42 labelled structures trained or validated.*--skip-known"):
+        calibrated(home, tmp_path / "c.safetensors", inputs=taught)
+    with pytest.raises(UsageError, match="ten labels"):  # what is left is the small test part
+        calibrated(home, tmp_path / "c.safetensors", inputs=taught, skip_known=True)
+    both = calibrated(home, tmp_path / "c.safetensors", inputs=(*taught, str(home / "new.h5")), skip_known=True)
+    assert both.skipped == known
+    assert both.fits[ENERGY].n == 300 + len(split["test"])
+
+
+def test_a_model_without_sigma_gets_one(home: Path, tmp_path: Path) -> None:
+    training.run(plan(home / "graphs.h5", tmp_path / "one"))
+    report = calibrated(home, tmp_path / "c.safetensors", model=tmp_path / "one", method="scale")
+    assert not report.fits[ENERGY].half_widths
+    assert not report.before
+    found = load_model(tmp_path / "c.safetensors").predict(small_cache.crystals(3))
+    assert {f[ENERGY].sigma for f in found} == {report.fits[ENERGY].factor}
+    assert found[0][ENERGY].calibration == "scale"
+    value = np.array(
+        [f[ENERGY].value for f in load_model(tmp_path / "c.safetensors").predict(small_cache.crystals(300, 1))]
+    )
+    errors = value - np.array(_labels(home / "new.h5")[1])
+    assert report.fits[ENERGY].factor == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-4)
+    assert load_model(tmp_path / "one").predict(small_cache.crystals(1))[0][ENERGY].calibration is None
+
+
+def test_what_trains_on_is_uncalibrated_again(home: Path, tmp_path: Path) -> None:
+    calibrated(home, tmp_path / "c.safetensors")
+    started = plan(home / "graphs.h5", tmp_path / "on", start=StartPlan(str(tmp_path / "c.safetensors")))
+    training.run(started)
+    assert model_file.load(tmp_path / "on" / "model.safetensors")[0].sigma_fits == {}
+
+
+def test_at_the_command_line(home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    told = ["calibrate", str(home / "e"), str(home / "new.h5"), "-o", str(tmp_path / "c.safetensors")]
+    assert run([*told, "--levels", "0.5,0.9", "--json"]) == 0
+    said = json.loads(capfd.readouterr().out)
+    assert list(said["sigma"][ENERGY]["half_widths"]) == ["0.5", "0.9"]
+    assert said["before"][ENERGY]["n"] == 300
+    assert (
+        run(["predict", str(tmp_path / "c.safetensors"), str(home / "more.h5"), "-o", str(tmp_path / "p.jsonl")]) == 0
+    )
+    out = capfd.readouterr().out
+    assert f"sigma of {ENERGY} (conformal): " in out
+    assert f"intervals of {ENERGY} hold: of 50 % " in out
+    assert (
+        json.loads((tmp_path / "p.jsonl").read_text().splitlines()[0])["predictions"][ENERGY]["calibration"]
+        == "conformal"
+    )
+    assert run(["predict", str(home / "e"), str(home / "more.h5"), "--json"]) == 0
+    rows = json.loads(capfd.readouterr().out)["rows"]
+    assert {r["predictions"][ENERGY]["calibration"] for r in rows} == {"uncalibrated"}
+    for wrong in ("1.5", "many"):
+        assert run([*told[:-1], str(tmp_path / "d.safetensors"), "--levels", wrong]) == 2
+    assert run([*told[:-1], str(tmp_path / "d.safetensors"), "--levels", "0.999"]) == 2
+    assert "needs 999 labels or more; there are 300" in capfd.readouterr().err

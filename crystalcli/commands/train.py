@@ -199,9 +199,11 @@ def train(
         list[str] | None,
         typer.Option(
             autocompletion=names("architecture"),
-            help="train this architecture, too, with the same recipe, split and seeds; several times for several",
+            help="train this architecture beside the model: same recipe, split, seeds; several times for several;"
+            " default: what the head is measured by",
         ),
     ] = None,
+    no_compare: Annotated[bool, typer.Option("--no-compare", help="train nothing beside the model")] = False,
     device: Device = "auto",
     threads: Threads = 0,
     time_limit: TimeLimit = "",
@@ -227,6 +229,8 @@ def train(
         raise UsageError("--epochs 0 trains nothing; it goes with --from MODEL")
     if head != part.head and from_ is not None and head != _spec(from_)["head"]["name"] and not new_head:
         raise UsageError(f"the model has head '{_spec(from_)['head']['name']}'; --new-head puts '{head}' in its place")
+    if compare and no_compare:
+        raise UsageError("--compare and --no-compare contradict each other")
     plan = TrainingPlan(
         caches=_texts(caches or ([] if train else [Path("graphs.h5")])),
         train=_texts(train),
@@ -273,6 +277,7 @@ def train(
         momentum=momentum,
         step_epochs=step_epochs,
         gamma=gamma,
+        compare=() if no_compare else tuple(dict.fromkeys(compare or _yardsticks(part, head, featurizer, from_))),
         seed=seed,
         device=device,
         threads=threads,
@@ -283,11 +288,21 @@ def train(
     plan = replace(plan, config=rerunnable(ctx, "train", caches=list(plan.caches)))
     if ensemble and seeds > 1:
         raise UsageError("--ensemble and --seeds do not go together: members are other seeds already")
-    series = Series(ensemble or seeds, tuple(dict.fromkeys(compare or ())), ensemble > 0)
+    series = Series(ensemble or seeds, ensemble > 0)
     if dry_run:
         face.describe(plan, series)
     else:
         face.run(plan, series)
+
+
+def _yardsticks(part: Architecture, head: str, featurizer: str | None, start: Path | None) -> list[str]:
+    """What the head is measured by, of that what can be built on the graphs; nothing beside a model trained on."""
+    if start is not None:
+        return []
+    offered = registry().parts
+    gives = cast(Featurizer, registry().get("featurizer", featurizer or part.featurizer)).provides
+    named = [n for n in cast(Head, registry().get("head", head)).yardsticks if n != part.name]
+    return [n for n in named if ("architecture", n) in offered and registry().get("architecture", n).requires <= gives]
 
 
 def _values(ctx: typer.Context, family: str, name: str) -> dict[str, Any]:

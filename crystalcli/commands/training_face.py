@@ -59,6 +59,8 @@ class TrainingFace:
             self.face.say(f"{name}: {part['name']} ({options})")
         self.face.say(f"parameters: {found['parameters']}")
         self.face.say("recipe: " + ", ".join(f"{k}={v}" for k, v in found["recipe"].items()))
+        if found["beside"]:
+            self.face.say(f"trained beside it: {', '.join(found['beside'])}; --no-compare leaves it out")
         if not series.is_one:
             self.face.say(f"runs: {', '.join(Path(one.output).name for one in runs)}")
         self.face.say(f"device: {found['device']}; output: {found['output']}; nothing was written")
@@ -107,7 +109,7 @@ class TrainingFace:
         if model is None:
             self.face.warn(f"the test part has no labels '{q.name}'")
             return
-        rows = {"model": model, **report.baselines}
+        rows = report.rows
         if isinstance(model, metrics.ClassErrors):
             table = Table("", "accuracy", "ROC-AUC", "F1", "log loss", title=f"test: {q.name}, {model.n} labels")
             for name, r in rows.items():

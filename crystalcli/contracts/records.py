@@ -136,6 +136,7 @@ class Head(Part):
         level: level of the labels it learns.
         learns: the only labels it learns, where their names have a meaning; ``level`` counts for none of them.
         recipe: settings of training that suit it better than the architecture's, by name: ``{"batch_size": 8}``.
+        yardsticks: architectures trained beside every model with this head, for its report; by name.
 
     A head that provides ``"energy"`` predicts ``energy`` (S,) and ``energies`` (N,), both in eV, whatever its targets
     are; forces and stress are derived from that energy by the program and come to its loss with the rest.
@@ -146,6 +147,7 @@ class Head(Part):
     level: str = "structure"
     learns: tuple[Quantity, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    yardsticks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

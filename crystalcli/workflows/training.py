@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from crystalcli.mechanisms.drawing import plots, site_plots
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.model_head import MODEL
 from crystalcli.mechanisms.running.run_folder import RunFolder, plugin_versions, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
-from crystalcli.mechanisms.scoring import evaluation, metrics
-from crystalcli.mechanisms.scoring.evaluation import Collected
+from crystalcli.mechanisms.scoring import evaluation
 from crystalcli.mechanisms.training.optimizers import make_optimizer
 from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
+from crystalcli.workflows import training_beside
 from crystalcli.workflows.hearing import heard
+from crystalcli.workflows.training_beside import Other, Standing
 from crystalcli.workflows.training_loop import Trainer
+from crystalcli.workflows.training_pictures import draw
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 from crystalcli.workflows.training_report import TargetReport, predict_test, report_targets, write_test_predictions
 from crystalcli.workflows.training_setup import Prepared, prepare
@@ -63,6 +64,7 @@ def describe(plan: TrainingPlan, listener: Listener) -> dict[str, Any]:
         "recipe": vars(plan.recipe),
         "split": _split_facts(prepared),
         "leaks": [leak.to_json() for leak in prepared.leaks],
+        "beside": [one.architecture for one, _ in training_beside.others(plan, prepared)],
         "device": str(prepared.device),
         "seed": plan.seed,
         "output": plan.output,
@@ -70,7 +72,7 @@ def describe(plan: TrainingPlan, listener: Listener) -> dict[str, Any]:
 
 
 def run(plan: TrainingPlan, listener: Listener | None = None, stop: Stop | None = None) -> TrainingReport:
-    """Train, save the model, evaluate the test part.
+    """Train, save the model, train what is to stand beside it, evaluate the test part.
 
     Raises:
         UsageError, EnvironmentProblem: before anything is written. NumericalFailure, Stopped: what was reached is kept.
@@ -82,6 +84,18 @@ def run(plan: TrainingPlan, listener: Listener | None = None, stop: Stop | None 
     listening = heard(listener, said.append)
     prepared = prepare(plan, listening)
     plan = plan.fitted_to(len(prepared.split.train), listening)
+    others = training_beside.others(plan, prepared)
+    return _begin(plan, prepared, others, listener, stop, said)
+
+
+def _begin(
+    plan: TrainingPlan,
+    prepared: Prepared,
+    others: Sequence[Other],
+    listener: Listener,
+    stop: Stop,
+    said: Sequence[str] = (),
+) -> TrainingReport:
     make_optimizer(prepared.model, plan.recipe, plan.momentum)
     folder = RunFolder.create(
         Path(plan.output), overwrite=plan.overwrite, facts=_facts(plan, prepared), config=plan.config
@@ -89,7 +103,7 @@ def run(plan: TrainingPlan, listener: Listener | None = None, stop: Stop | None 
     for line in said:
         folder.log(line)
     folder.write_json("splits.json", prepared.split.to_json(prepared.ids))
-    return _train(plan, prepared, folder, listener, stop, resumed=False)
+    return _train(plan, prepared, others, folder, listener, stop, resumed=False)
 
 
 def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> TrainingReport:
@@ -110,11 +124,19 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
     if plan.threads:
         torch.set_num_threads(plan.threads)
     prepared, folder = prepare(plan, listener), RunFolder.reopen(path)
-    return _train(plan, prepared, folder, listener, stop, resumed=True)
+    others = training_beside.others(plan, prepared)
+    return _train(plan, prepared, others, folder, listener, stop, resumed=True)
 
 
 def _train(
-    plan: TrainingPlan, prepared: Prepared, folder: RunFolder, listener: Listener, stop: Stop, *, resumed: bool
+    plan: TrainingPlan,
+    prepared: Prepared,
+    others: Sequence[Other],
+    folder: RunFolder,
+    listener: Listener,
+    stop: Stop,
+    *,
+    resumed: bool,
 ) -> TrainingReport:
     listening = heard(listener, folder.log)
     trainer = None
@@ -123,7 +145,11 @@ def _train(
         if resumed:
             trainer.restore()
         trainer.run()
-        report = _finish(plan, prepared, folder, trainer)
+        if others:
+            trainer.save()
+            _save_model(plan, prepared, folder, trainer)
+        beside = training_beside.train(others, folder, listener, lambda *one: _beside(stop, *one))
+        report = _finish(plan, prepared, folder, trainer, beside)
     except CrystalError as problem:
         folder.log(f"{type(problem).__name__}: {problem}")
         if isinstance(problem, NumericalFailure) and trainer and trainer.best:
@@ -139,6 +165,19 @@ def _train(
     if plan.latest:
         point_latest(folder.path)
     return report
+
+
+def _beside(
+    stop: Stop, plan: TrainingPlan, prepared: Prepared, standing: Standing, listener: Listener
+) -> Mapping[str, Any]:
+    """What a training beside the model reports: trained now, gone on with, or finished before."""
+    path = Path(plan.output)
+    if standing == "finished":
+        found: dict[str, Any] = json.loads((path / REPORT).read_text(encoding="utf-8"))
+        return found
+    if standing == "under way":
+        return _train(plan, prepared, (), RunFolder.reopen(path), listener, stop, resumed=True).data
+    return _begin(replace(plan, overwrite=True), prepared, (), listener, stop).data
 
 
 def _outputs(folder: RunFolder) -> list[str]:
@@ -159,12 +198,21 @@ def _save_model(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, train
     return folder.path / MODEL
 
 
-def _finish(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, trainer: Trainer) -> TrainingReport:
+def _finish(
+    plan: TrainingPlan,
+    prepared: Prepared,
+    folder: RunFolder,
+    trainer: Trainer,
+    beside: Mapping[str, Mapping[str, Any]],
+) -> TrainingReport:
     path = _save_model(plan, prepared, folder, trainer)
     found = predict_test(prepared, plan.recipe.batch_size)
-    targets = report_targets(prepared, found, paper_baselines=plan.paper_baselines)
+    targets = [
+        replace(t, compared=training_beside.rows(beside, t.quantity.name))
+        for t in report_targets(prepared, found, paper_baselines=plan.paper_baselines)
+    ]
     write_test_predictions(prepared, folder, found)
-    _draw(prepared, folder, trainer, found=found, targets=targets)
+    draw(prepared, folder, trainer, found=found, targets=targets)
     data = {
         "model": str(path),
         "folder": str(folder.path),
@@ -190,51 +238,6 @@ def _validation_errors(prepared: Prepared, batch_size: int) -> dict[str, Any]:
     """Errors of the weights that are kept, on the part that chose them; by target."""
     found = evaluation.collect(prepared.model, prepared.data, prepared.split.val, batch_size, prepared.zeroth or None)
     return {name: c.errors().to_json() for name, c in found.items() if c.mask.any()}
-
-
-def _draw(
-    prepared: Prepared,
-    folder: RunFolder,
-    trainer: Trainer,
-    *,
-    found: dict[str, Collected],
-    targets: list[TargetReport],
-) -> None:
-    title = f"{trainer.plan.architecture}, {len(prepared.split.train)} training structures"
-    first = targets[0]
-    lines = {n: b.mae for n, b in first.baselines.items() if isinstance(b, metrics.Errors)}
-    if trainer.progress.epoch:
-        plots.learning_curve(
-            folder.path / "learning-curve.png",
-            folder.metrics(),
-            first.quantity,
-            baselines=lines,
-            title=title,
-            best_epoch=trainer.progress.best_epoch,
-        )
-    for t in targets:
-        c = found[t.quantity.name]
-        if isinstance(t.model, metrics.ClassErrors):
-            name = "confusion.png" if len(targets) == 1 else f"confusion-{t.quantity.name}.png"
-            plots.confusion(folder.path / name, t.quantity, t.model, title=f"{title}; test")
-        if not isinstance(t.model, metrics.Errors):
-            continue
-        mean = t.baselines.get("mean")
-        name = "parity.png" if len(targets) == 1 else f"parity-{t.quantity.name}.png"
-        baseline = mean.mae if isinstance(mean, metrics.Errors) else None
-        plots.parity(
-            folder.path / name,
-            c.quantity,
-            c.true[c.mask].ravel(),
-            c.value[c.mask].ravel(),
-            mae=t.model.mae,
-            title=f"{title}; test",
-            baseline=baseline,
-        )
-        if c.quantity.level == "site" and not c.quantity.shape:
-            numbers = prepared.data.atomic_numbers()[prepared.data.atoms_of(prepared.split.test)]
-            sites = (numbers[c.mask], c.true[c.mask], c.value[c.mask])
-            site_plots.draw(folder.path, "", c.quantity, sites, title=f"{title}; test")
 
 
 def _split_facts(prepared: Prepared) -> dict[str, Any]:

@@ -80,6 +80,7 @@ class TrainingPlan:
         split_seed: of the split; none: ``seed``. Runs of a series share it: only their beginnings differ.
         start: from which model.
         train_size: so many structures of the training part only, drawn by the seed of the split; 0: all.
+        compare: architectures trained beside the model with the same recipe, split and seed, in folders below its own.
         member: of an ensemble; from 1 on train and validation are dealt anew, the test part stays.
         paper_baselines: let the means of elements in the report be of all labels, the test part's too.
         checkpoint_every: seconds between two training states, taken at the end of an epoch.
@@ -110,6 +111,7 @@ class TrainingPlan:
     split_seed: int | None = None
     start: StartPlan = field(default_factory=StartPlan)
     train_size: int = 0
+    compare: tuple[str, ...] = ()
     member: int = 0
     device: str = "auto"
     threads: int = 0
@@ -154,7 +156,7 @@ class TrainingPlan:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrainingPlan:
         """Build from the dictionary of :meth:`to_json`."""
-        lists = {k: tuple(data[k]) for k in ("caches", "train", "val", "test", "targets")}
+        lists = {k: tuple(data[k]) for k in ("caches", "train", "val", "test", "targets", "compare")}
         start = StartPlan(**{**data["start"], "freeze": tuple(data["start"]["freeze"])})
         parts = {"split": SplitPlan(**data["split"]), "recipe": Recipe(**data["recipe"]), "start": start}
         return cls(**{**data, **lists, **parts})

@@ -26,7 +26,8 @@ class TargetReport:
     """Test errors of one target: of the model, and of every baseline or why there is none.
 
     ``strange`` counts the test structures that have what a baseline's fit never met (distances, for pairs). ``more``
-    are further errors of site values, by row (``model`` and the baselines).
+    are further errors of site values, by row (``model`` and the baselines). ``compared`` holds what is reported of the
+    architectures trained beside the model, by name, or why there is nothing.
     """
 
     quantity: Quantity
@@ -35,6 +36,13 @@ class TargetReport:
     by_element: dict[str, dict[str, Any]] = field(default_factory=dict)
     strange: dict[str, int] = field(default_factory=dict)
     more: dict[str, dict[str, float]] = field(default_factory=dict)
+    compared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> dict[str, metrics.Errors | metrics.ClassErrors | str]:
+        """All that a table shows: the model, what was trained beside it, the baselines."""
+        beside = {n: c["skipped"] if "skipped" in c else metrics.from_json(c) for n, c in self.compared.items()}
+        return {**({"model": self.model} if self.model else {}), **beside, **self.baselines}
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary."""
@@ -45,6 +53,7 @@ class TargetReport:
         return {
             "unit": self.quantity.unit,
             "model": {**self.model.to_json(), **self.more.get("model", {})} if self.model else None,
+            "compared": dict(self.compared),
             "baselines": rows,
             "by_element": self.by_element,
             "strange": self.strange,

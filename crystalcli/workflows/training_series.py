@@ -1,4 +1,4 @@
-"""Several trainings in one command: the same split, other beginnings or other architectures, one report.
+"""Several trainings in one command: the same split, other beginnings, one report.
 
 Every member is a whole run in a folder of its own; the folder of the series holds what they say together.
 """
@@ -12,12 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from crystalcli.contracts.records import Architecture
-from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, point_latest, sha256
+from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import CrystalError, Exit, Stopped, UsageError
-from crystalcli.workflows import training, training_ensemble
+from crystalcli.workflows import training, training_beside, training_ensemble
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 
 
@@ -27,18 +25,16 @@ class Series:
 
     Args:
         seeds: how many, from the plan's seed upwards.
-        compare: further architectures, trained with the same recipe, split and seeds.
         ensemble: the runs are members of one model: each has training and validation structures of its own.
     """
 
     seeds: int = 1
-    compare: tuple[str, ...] = ()
     ensemble: bool = False
 
     @property
     def is_one(self) -> bool:
         """Whether it is an ordinary single training."""
-        return self.seeds == 1 and not self.compare
+        return self.seeds == 1 and not self.ensemble
 
 
 @dataclass(frozen=True)
@@ -54,34 +50,26 @@ class SeriesReport:
 
 
 def members(plan: TrainingPlan, series: Series) -> list[TrainingPlan]:
-    """The plans of the single trainings, in order.
+    """The plans of the single trainings, in order; of an ensemble only the first has others trained beside it.
 
     Raises:
-        UsageError: an architecture that is not there, or the plan's own.
+        UsageError: an ensemble of one.
     """
+    if series.ensemble and series.seeds < 2:
+        raise UsageError("an ensemble has two members or more")
     found = []
-    for architecture in (plan.architecture, *series.compare):
-        if architecture == plan.architecture:
-            one = plan
-        else:
-            part = cast(Architecture, registry().get("architecture", architecture))
-            wanted = dict(part.partner_options.get(plan.head, {}))
-            one = replace(
-                plan,
-                architecture=architecture,
-                architecture_options={},
-                head_options={**plan.head_options, **wanted},
-            )
-        prefix = "" if architecture == plan.architecture else f"{architecture}-"
-        for seed in range(plan.seed, plan.seed + series.seeds):
-            member = seed - plan.seed if series.ensemble else 0
-            folder = str(Path(plan.output) / (f"member-{member}" if series.ensemble else f"{prefix}seed-{seed}"))
-            alone = replace(one, seed=seed, split_seed=plan.seed_of_split, member=member, output=folder, latest=False)
-            found.append(replace(alone, config=_config(plan, alone)))
-    if series.ensemble and (series.compare or series.seeds < 2):
-        raise UsageError("an ensemble has two members or more of one architecture; --compare does not go with it")
-    if plan.architecture in series.compare:
-        raise UsageError(f"--compare {plan.architecture} is the architecture itself")
+    for k in range(series.seeds):
+        member = k if series.ensemble else 0
+        one = replace(
+            plan,
+            seed=plan.seed + k,
+            split_seed=plan.seed_of_split,
+            member=member,
+            output=str(Path(plan.output) / (f"member-{member}" if series.ensemble else f"seed-{plan.seed + k}")),
+            compare=() if member else plan.compare,
+            latest=False,
+        )
+        found.append(replace(one, config=_config(plan, one)))
     return found
 
 
@@ -89,11 +77,9 @@ def _config(plan: TrainingPlan, one: TrainingPlan) -> dict[str, Any]:
     """What trains member ``one`` again by itself, on the split of the series."""
     if "train" not in plan.config:
         return {}
-    table = {k: v for k, v in plan.config["train"].items() if k not in ("seeds", "compare")}
-    table |= {"arch": one.architecture, "head": one.head, "seed": one.seed}
-    if one.architecture != plan.architecture:
-        table = {k: v for k, v in table.items() if k != plan.architecture}
-        table |= {one.head: dict(one.head_options), one.featurizer: dict(one.embed_options)}
+    table = {k: v for k, v in plan.config["train"].items() if k not in ("seeds", "ensemble")} | {"seed": one.seed}
+    if not one.compare:
+        table = {k: v for k, v in table.items() if k != "compare"} | {"no_compare": True}
     if not plan.train:
         table["split_file"] = str(Path(one.output) / "splits.json")
     return {"train": table}
@@ -133,17 +119,18 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
     if record["exit_code"] == Exit.OK:
         raise UsageError("is finished: all its runs are trained; start a new run", path=path)
     plan = TrainingPlan.from_json({**record["plan"], **changes, "output": str(path)})
-    series = Series(**{**record["series"], "compare": tuple(record["series"]["compare"])})
+    series = Series(**record["series"])
     plans = members(plan, series)
 
     def go_on(one: TrainingPlan) -> Mapping[str, Any]:
         there = Path(one.output)
-        if not (there / RECORD).exists():
-            return training.run(replace(one, overwrite=True), listener, stop).data
-        if RunFolder.read(there)["exit_code"] == Exit.OK:
+        standing = training_beside.standing(there, record["started"])
+        if standing == "finished":
             found: dict[str, Any] = json.loads((there / training.REPORT).read_text(encoding="utf-8"))
             return found
-        return training.resume(there, changes, listener, stop).data
+        if standing == "under way":
+            return training.resume(there, changes, listener, stop).data
+        return training.run(replace(one, overwrite=True), listener, stop).data
 
     return _train(plan, series, plans, RunFolder.reopen(path), listener, go_on)
 
@@ -185,26 +172,29 @@ def _train(
 
 def summary(plan: TrainingPlan, reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What members say together: mean and spread of every test error, by target and architecture."""
-    by_architecture: dict[str, list[Mapping[str, Any]]] = {}
-    for report in reports:
-        by_architecture.setdefault(report["architecture"], []).append(report)
-    own = by_architecture.pop(plan.architecture)
     test = {}
-    for name, first in own[0]["test"].items():
+    for name, first in reports[0]["test"].items():
         test[name] = {
             "unit": first["unit"],
-            "model": spread([r["test"][name]["model"] for r in own]),
-            "compared": {a: spread([r["test"][name]["model"] for r in rs]) for a, rs in by_architecture.items()},
+            "model": spread([r["test"][name]["model"] for r in reports]),
+            "compared": {a: _compared(a, [r["test"][name]["compared"] for r in reports]) for a in first["compared"]},
             "baselines": first["baselines"],
         }
     return {
         "architecture": plan.architecture,
         "test": test,
         "runs": [{k: r[k] for k in ("architecture", "seed", "folder", "model", "best_epoch")} for r in reports],
-        "split": own[0]["split"],
-        "leaks": own[0]["leaks"],
+        "split": reports[0]["split"],
+        "leaks": reports[0]["leaks"],
         "exit_code": 0,
     }
+
+
+def _compared(architecture: str, found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """What the runs of an architecture beside the model say together; those that failed do not count."""
+    known = [rows[architecture] for rows in found if architecture in rows]
+    done = [row for row in known if "skipped" not in row]
+    return spread(done) if done else known[0]
 
 
 def spread(rows: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:

@@ -86,6 +86,18 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     return _with_model(plan, data, ids, targets=targets, split=split, found=found, device=device, listener=listener)
 
 
+def remodelled(prepared: Prepared, plan: TrainingPlan, listener: Listener) -> Prepared:
+    """The same data and split with the model of another plan.
+
+    Raises:
+        UsageError: its parts do not fit together.
+    """
+    p = prepared
+    return _with_model(
+        plan, p.data, p.ids, targets=p.targets, split=p.split, found=p.leaks, device=p.device, listener=listener
+    )
+
+
 def _with_model(
     plan: TrainingPlan,
     data: GraphDataset,
@@ -93,7 +105,7 @@ def _with_model(
     *,
     targets: tuple[Quantity, ...],
     split: Split,
-    found: list[leaks.Leak],
+    found: Sequence[leaks.Leak],
     device: torch.device,
     listener: Listener,
 ) -> Prepared:

@@ -45,6 +45,7 @@ SITE = Head(
     build=_site,
     level="site",
     recipe={"batch_size": 8, "epochs": 60, "ema": 0.998},  # every atom is a label: few crystals make a batch
+    yardsticks=("neighborhood-mlp",),
     requires=frozenset({"nodes"}),
     references=(PAPER,),
 )

@@ -186,13 +186,18 @@ def test_seeds_and_another_architecture_in_one_line(folder: Path) -> None:
     """Mean and spread on the screen and in the report; a member's config.toml trains it again."""
     line = ("train", "--epochs", "2", "-o", "many", "--seeds", "2", "--compare", "lcgcn", *SMALL)
     done = crystal(*line, cwd=folder)
-    assert "run 4 of 4: lcgcn, seed 1 -> many/lcgcn-seed-1" in done.stdout
+    assert "run 2 of 2: cgcnn, seed 1 -> many/seed-1" in done.stdout
+    assert "beside the model: lcgcn -> many/seed-1/lcgcn" in done.stdout
+    assert "lcgcn: epoch 2/2" in done.stdout
     assert "±" in done.stdout
     report = json.loads((folder / "many" / "report.json").read_text())
     assert [r["folder"] for r in report["runs"]][:2] == ["many/seed-0", "many/seed-1"]
-    crystal("train", "-c", "many/lcgcn-seed-1/config.toml", "-o", "member", cwd=folder)
-    again, before = (json.loads((folder / f / "report.json").read_text()) for f in ("member", "many/lcgcn-seed-1"))
-    assert again["test"] == before["test"]
+    for k, member in enumerate(("seed-1", "seed-1/lcgcn")):
+        crystal("train", "-c", f"many/{member}/config.toml", "-o", f"member-{k}", cwd=folder)
+        again, before = (
+            json.loads((folder / f / "report.json").read_text()) for f in (f"member-{k}", f"many/{member}")
+        )
+        assert again["test"] == before["test"]
     shown = crystal("train", "--seeds", "3", "--dry-run", "-o", "none", *SMALL, cwd=folder)
     assert "runs: seed-0, seed-1, seed-2" in shown.stdout
 
@@ -213,6 +218,11 @@ def test_sites_from_end_to_end(tmp_path: Path) -> None:
     line = ("train", "--arch", "cgcnn", "--head", "site", "--positive", "--epochs", "2", "-o", "run", *SMALL)
     done = crystal(*line, cwd=tmp_path)
     assert "moment by element (µB)" in done.stdout
+    assert "beside the model: neighborhood-mlp -> run/neighborhood-mlp" in done.stdout
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    for flags, said in (((), True), (("--no-compare",), False)):
+        shown = crystal("train", "--head", "site", "-o", "none", "--dry-run", *flags, *SMALL, cwd=tmp_path)
+        assert ("trained beside it: neighborhood-mlp" in shown.stdout) is said
     line = ("predict", "run", "new.extxyz", "-o", "values.csv", "--latent", "seen.npz", "--json")
     done = crystal(*line, cwd=tmp_path)
     report = json.loads(done.stdout)

@@ -145,7 +145,7 @@ def test_trends_hold_for_three_seeds_and_with_more_crystals(tmp_path: Path) -> N
     few = replace(few, recipe=replace(few.recipe, epochs=160))
     many = of_crowds(cache, tmp_path / "many")
     less = training_series.run(few, Series(3)).data["test"]["crowd"]["model"]["mae"]["mean"]
-    row = training_series.run(many, Series(3, ("neighborhood-mlp",))).data["test"]["crowd"]
+    row = training_series.run(replace(many, compare=("neighborhood-mlp",)), Series(3)).data["test"]["crowd"]
     mlp = row["compared"]["neighborhood-mlp"]["mae"]["mean"]
     assert row["model"]["mae"]["mean"] < mlp < row["baselines"]["element mean"]["mae"]
     assert row["model"]["mae"]["mean"] < less

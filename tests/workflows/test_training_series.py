@@ -38,17 +38,14 @@ def test_seeds_share_the_split_and_differ_in_nothing_but_their_beginnings(cache:
     assert (folders[0] / "model.safetensors").read_bytes() == alone.model.read_bytes()
 
 
-def test_another_architecture_beside_it(cache: Path, tmp_path: Path) -> None:
-    made = plan(cache, tmp_path / "two")
-    report = training_series.run(made, Series(2, ("lcgcn",)))
+def test_another_architecture_beside_every_run(cache: Path, tmp_path: Path) -> None:
+    made = plan(cache, tmp_path / "two", compare=("lcgcn",))
+    report = training_series.run(made, Series(2))
     row = report.data["test"][ENERGY]
     assert row["compared"]["lcgcn"]["runs"] == 2
     assert row["compared"]["lcgcn"]["mae"]["mean"] != row["model"]["mae"]["mean"]
     assert "mean" in row["baselines"]
-    assert (tmp_path / "two" / "lcgcn-seed-1" / "model.safetensors").exists()
-    for wrong in ("cgcnn", "no-such"):
-        with pytest.raises(UsageError):
-            training_series.run(made, Series(1, (wrong,)))
+    assert (tmp_path / "two" / "seed-1" / "lcgcn" / "model.safetensors").exists()
 
 
 def test_stopped_in_the_second_run_and_resumed(cache: Path, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,12 @@ class ClassErrors:
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary."""
         return {**asdict(self), "confusion": [list(row) for row in self.confusion]}
+
+
+def from_json(row: Mapping[str, Any]) -> Errors | ClassErrors:
+    """Inverse of ``to_json``; what else the row holds is left."""
+    kind = Errors if "mae" in row else ClassErrors
+    return kind(**{f.name: row[f.name] for f in fields(kind)})
 
 
 def regression(predicted: NDArray[np.float64], true: NDArray[np.float64]) -> Errors:

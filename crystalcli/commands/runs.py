@@ -33,6 +33,24 @@ def typed(ctx: typer.Context, free: frozenset[str]) -> list[str]:
     return [n for n in ctx.params if n not in free and ctx.get_parameter_source(n).name == "COMMANDLINE"]  # type: ignore[union-attr]
 
 
+def refuse_beside(ctx: typer.Context, flag: str, free: frozenset[str], cure: str) -> None:
+    """Refuse what does not go with ``flag``.
+
+    Args:
+        ctx: of the command.
+        flag: as typed.
+        free: parameters that go with it.
+        cure: what to do instead.
+
+    Raises:
+        UsageError: names the flags.
+    """
+    others = typed(ctx, free) + [n for part in ctx.obj.values() for n in part.explicit]
+    if others:
+        flags = ", ".join("--" + n.replace("_", "-") for n in others)
+        raise UsageError(f"{flags} does not go with {flag}; {cure}")
+
+
 def refuse_changes(ctx: typer.Context, free: frozenset[str], argument: str = "") -> None:
     """Refuse what cannot change a run that is under way.
 

@@ -12,19 +12,22 @@ import typer
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Choice, Source, names
-from crystalcli.commands.runs import rerunnable
-from crystalcli.commands.shared import Device, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
+from crystalcli.commands.runs import refuse_beside, rerunnable
+from crystalcli.commands.shared import TRANSIENT, Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Architecture, Featurizer
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 
+OF_CAMPAIGN = frozenset({"candidates", "campaign", "output", "device", "threads", "jobs", "time_limit"}) | TRANSIENT
+"""Parameters that go with ``--campaign``; its plan says all else."""
+
 HULL, TRAINING = "Hull and decision", "Training (without --model)"
 
 
 def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
-    """The parts of the ensemble that is to be trained; none with a model."""
-    if word("--model", None):
+    """The parts of the ensemble that is to be trained; none with a model, or where a plan says them."""
+    if word("--model", None) or word("--campaign", None):
         return Choice([])
     reg = registry()
     arch = cast(Architecture, reg.get("architecture", word("--arch", "cgcnn") or "cgcnn"))
@@ -52,10 +55,21 @@ def screen(
             "trains and whose rest is screened"
         ),
     ] = None,
+    campaign: Annotated[
+        Path | None,
+        typer.Option(
+            help="plan of a staged screening (TOML): relaxes, trains and decides stage by stage; the same command "
+            "again goes on after a stop or a kill"
+        ),
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="trained ensemble: model file or run folder")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="run folder; default runs/DATE-screen, which runs/latest then leads to"),
+        typer.Option(
+            "-o",
+            "--output",
+            help="run folder; default runs/DATE-screen, or runs/PLAN of a campaign; runs/latest then leads to it",
+        ),
     ] = None,
     threshold: Annotated[
         str,
@@ -92,16 +106,31 @@ def screen(
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = 0,
+    jobs: Annotated[
+        int,
+        typer.Option("-j", "--jobs", help="campaign: relaxations or commands at a time", min=1, rich_help_panel="Run"),
+    ] = 1,
     time_limit: TimeLimit = "",
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Screen candidate phases: predict, build the convex hull, decide with the uncertainty of the prediction.
 
     Writes screening.csv (formation energy, sigma, distance to the hull, decision and its reason for every candidate),
-    survivors.txt and pictures of the hulls into the run folder.
+    survivors.txt and pictures of the hulls into the run folder. With --campaign all stages of a screening:
+    decisions.csv says of every candidate how far it came and why, stages.csv what every stage cost.
     """
+    if campaign is not None:
+        refuse_beside(ctx, "--campaign", OF_CAMPAIGN, "write it into the plan")
+        from crystalcli.commands.campaign_face import CampaignFace
+
+        face = CampaignFace(Face(json=json, quiet=quiet), time_limit)
+        call = {"device": device, "threads": threads, "jobs": jobs, "overwrite": overwrite, "latest": output is None}
+        where = output or Path("runs") / campaign.stem
+        call |= {"output": str(where), "config": rerunnable(ctx, "screen")}
+        raise typer.Exit(face.run(campaign, candidates or [], call, dry_run=dry_run))
     Threshold.parse(threshold)
     from crystalcli.commands.screening_face import ScreeningFace
     from crystalcli.mechanisms.running.run_folder import default_folder

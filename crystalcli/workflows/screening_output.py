@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,8 @@ def write(
     folder.write(TABLE, csv_text(list(HEADER), [_row(candidates[k], decisions[k]) for k in order]))
     kept = [candidates[k].id for k in order if decisions[k].kept]
     folder.write(SURVIVORS, "".join(f"{i}\n" for i in kept))
-    systems = Counter(_system(c.amounts) for c in candidates)
-    pictures = _draw(folder, candidates, decisions, references, systems)
+    systems = Counter(system(c.amounts) for c in candidates)
+    pictures = draw_systems(folder.path, candidates, decisions, references, systems)
     data = {
         "folder": str(folder.path),
         "threshold": str(threshold),
@@ -93,8 +94,8 @@ def _row(c: Candidate, d: Decision) -> list[str]:
     numbers = [c.energy, c.aleatoric, c.epistemic, c.sigma, d.above]
     return [
         c.id,
-        _formula(c.amounts),
-        _system(c.amounts),
+        formula(c.amounts),
+        system(c.amounts),
         *(f"{v:.6f}" for v in numbers),
         "" if d.on_hull is None else f"{d.on_hull:g}",
         " + ".join(d.products),
@@ -115,14 +116,14 @@ def _stability(pool: Pool, decisions: Sequence[Decision], references: Sequence[P
     return stability.stability(found, true).to_json()
 
 
-def _draw(
-    folder: RunFolder,
+def draw_systems(
+    folder: Path,
     candidates: Sequence[Candidate],
     decisions: Sequence[Decision],
     references: Sequence[Phase],
     systems: Counter[str],
 ) -> list[str]:
-    """A picture of each binary and ternary system, the largest first."""
+    """A picture of each binary and ternary system, the largest first; returns their names."""
     made: list[str] = []
     for system, _ in systems.most_common():
         elements = system.split("-")
@@ -131,15 +132,17 @@ def _draw(
         inside = [(c, d) for c, d in zip(candidates, decisions, strict=True) if set(c.amounts) <= set(elements)]
         known = [p for p in references if set(p.amounts) <= set(elements)]
         name = f"hull-{system}.png"
-        screening_plots.draw(folder.path / name, elements, inside, known)
+        screening_plots.draw(folder / name, elements, inside, known)
         made.append(name)
     return made
 
 
-def _system(amounts: Mapping[str, float]) -> str:
+def system(amounts: Mapping[str, float]) -> str:
+    """``Hf-N-Zn``."""
     return "-".join(sorted(amounts))
 
 
-def _formula(amounts: Mapping[str, float]) -> str:
+def formula(amounts: Mapping[str, float]) -> str:
+    """Reduced formula, elements in alphabetical order."""
     divisor = int(np.gcd.reduce([round(n) for n in amounts.values()])) or 1
     return "".join(f"{s}{round(n) // divisor if round(n) != divisor else ''}" for s, n in sorted(amounts.items()))

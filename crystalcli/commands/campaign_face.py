@@ -1,0 +1,46 @@
+"""How a campaign looks at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crystalcli.commands.console import Face
+from crystalcli.mechanisms.running.stopping import Stop, seconds
+from crystalcli.workflows import campaign, campaign_plan
+from crystalcli.workflows.training_plan import Listener
+
+
+class CampaignFace:
+    """Runs campaigns for a person or a program."""
+
+    def __init__(self, face: Face, time_limit: str) -> None:
+        self.face = face
+        self.limit = seconds(time_limit)
+        torch.set_flush_denormal(True)
+
+    def run(self, path: Path, candidates: Sequence[str], call: Mapping[str, Any], *, dry_run: bool) -> int:
+        """Read the plan and run it, or show it; returns the exit code."""
+        plan = campaign_plan.read(path, candidates, **call)
+        if dry_run:
+            return self._describe(campaign.describe(plan))
+        with Stop(self.limit).listening() as stop:
+            report = campaign.run(plan, Listener(self.face.line, self.face.warn), stop)
+        self.face.result(report.data)
+        return int(report.data["exit_code"])
+
+    def _describe(self, found: Mapping[str, Any]) -> int:
+        s, t = found["settings"], found["training"]
+        self.face.say(f"{found['number_of_candidates']} candidates, {s['train']} to train on ({s['selection']})")
+        for k in found["stages"]:
+            self.face.say(f"stage {k['name']}: {k['kind']} {' '.join(k['source'])}, cost {k['cost']:g}")
+        members = f"{t['ensemble']} {t['arch']}, {t['epochs']} epochs"
+        self.face.say(f"after each but the last: {members}; what has E_hull > {s['threshold']} goes")
+        low, high = found["full_relaxations_at_least"], found["full_relaxations_at_most"]
+        self.face.say(f"cost: {low:.1f} to {high:.0f} full relaxations")
+        self.face.say(f"output: {found['output']}; nothing was written")
+        self.face.result(found)
+        return 0

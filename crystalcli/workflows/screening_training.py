@@ -1,0 +1,43 @@
+"""An ensemble that is there, half there or not there: trained to the end, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.vocabulary.errors import Exit
+from crystalcli.workflows import training_series
+from crystalcli.workflows.training_plan import Listener, TrainingPlan
+from crystalcli.workflows.training_series import Series
+
+
+def trained(
+    plan: TrainingPlan,
+    members: int,
+    listener: Listener,
+    stop: Stop,
+    prepare: Callable[[], None] = lambda: None,
+) -> Path:
+    """Folder of the ensemble that ``plan`` makes; a training that was interrupted there goes on.
+
+    Args:
+        plan: of the members.
+        members: how many.
+        listener: hears of it.
+        stop: ends it.
+        prepare: makes the caches that the training reads; not called where the training is finished.
+
+    Raises:
+        UsageError: the training cannot work, or what it reads has changed. Stopped: what was reached is kept.
+    """
+    path = Path(plan.output)
+    begun = (path / RECORD).exists()
+    if begun and RunFolder.read(path)["exit_code"] == Exit.OK:
+        return path
+    prepare()
+    if begun:
+        return training_series.resume(path, {"threads": plan.threads, "device": plan.device}, listener, stop).folder
+    return training_series.run(replace(plan, overwrite=True), Series(members, ensemble=True), listener, stop).folder

@@ -136,6 +136,8 @@ class Head(Part):
         level: level of the labels it learns.
         learns: the only labels it learns, where their names have a meaning; ``level`` counts for none of them.
         recipe: settings of training that suit it better than the architecture's, by name: ``{"batch_size": 8}``.
+        inputs: which numbers per structure a head with these options reads, by name: graphs have them as fields, the
+            same at all sites of a structure; they are labels of the caches, or what the files say.
         yardsticks: architectures trained beside every model with this head, for its report; by name.
 
     A head that provides ``"energy"`` predicts ``energy`` (S,) and ``energies`` (N,), both in eV, whatever its targets
@@ -147,6 +149,7 @@ class Head(Part):
     level: str = "structure"
     learns: tuple[Quantity, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Callable[[Any], tuple[str, ...]] = lambda _options: ()
     yardsticks: tuple[str, ...] = ()
 
 

@@ -81,7 +81,8 @@ class LoadedModel:
         """Predict one structure or several.
 
         Args:
-            structures: an ``ase.Atoms``, anything with ``to_ase_atoms()`` (pymatgen), or an iterable of those.
+            structures: an ``ase.Atoms`` (``info`` may hold numbers that the model reads beside the graph), anything
+                with ``to_ase_atoms()`` (pymatgen), or an iterable of those.
 
         Returns:
             :class:`Predicted` by name of the quantity; for several structures a list of such dictionaries, in order.
@@ -145,7 +146,7 @@ def _entry(k: int, structure: Any) -> Entry | Failure:
         check(atoms)
     except InputError as problem:
         return Failure("", str(k), "check", problem.code, problem.reason)
-    return Entry(str(k), atoms, str(k))
+    return Entry(str(k), atoms, str(k), labels=dict(atoms.info))
 
 
 def _plain(value: Any) -> Any:

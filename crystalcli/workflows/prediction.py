@@ -25,6 +25,7 @@ from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.latent import latent_vectors
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_head import file_of
+from crystalcli.mechanisms.models.model_inputs import inputs_of
 from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.simple_models.baseline_models import LinearBaseline
@@ -36,6 +37,7 @@ from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.prediction_batches import Known, batches, from_cache, pieces
+from crystalcli.workflows.prediction_inputs import InputFinder
 from crystalcli.workflows.prediction_labels import LabelFinder
 
 BLOCK = 1024
@@ -108,7 +110,9 @@ class Predictor:
         self.seen = frozenset(self.model.spec.statistics.elements)
         self.named: set[int] = set()
         self.strange = 0
-        self.labels = LabelFinder(self.quantities, labels, warn)
+        names = inputs_of(self.model.spec)
+        self.inputs = InputFinder(names, labels, warn)
+        self.labels = LabelFinder(self.quantities, [r for r in labels if r.name not in names], warn)
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -161,12 +165,14 @@ class Predictor:
                 graph = build(item.atoms)
             except CrystalError as problem:
                 return Failure(item.source, item.id, "graph", problem.code or "graph", one_line(problem.reason))
-            return Known(item.id, item.source, item.atoms, graph, self.labels.of(item))
+            given = self.inputs.given(graph, item)
+            return Known(item.id, item.source, item.atoms, given, self.labels.of(item))
 
         yield from self._blocks(ready(i) for i in items)
 
     def _of_cache(self, path: Path) -> Iterator[Row | Failure]:
         data = GraphDataset.open([path])
+        self.inputs.take_from(data)
         for q in self.quantities:
             if q.classes and (q.name in data.columns or q.name in data.tags):
                 self.labels.say_strangers(q, classes.strangers(data, q))
@@ -247,7 +253,8 @@ class Predictor:
         return found
 
     def say_strange(self) -> None:
-        """Warn, once for all that was predicted, of distances that the zeroth term knows nothing of."""
+        """Warn, once for all that was predicted, of what the model had to go without."""
+        self.inputs.say()
         if self.strange:
             self.warn(
                 f"{self.strange} structures have distances between atoms that training never has; "

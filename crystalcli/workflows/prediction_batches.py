@@ -47,6 +47,7 @@ def from_cache(data: GraphDataset, index: NDArray[np.int64], columns: Sequence[s
             atomic_numbers=g.atomic_numbers.numpy()[a:b],
             edge_index=g.edge_index.numpy()[:, e:f] - a,
             cell_shifts=g.cell_shifts.numpy()[e:f].astype(np.int64),
+            fields={n: v.numpy()[a:b] for n, v in g.fields.items()},
         )
         made = ase.Atoms(graph.atomic_numbers, graph.positions, cell=graph.cell, pbc=graph.pbc)
         labels = {}

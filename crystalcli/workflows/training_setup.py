@@ -17,6 +17,7 @@ from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.normalisers import target_statistics, with_references, with_shortest
 from crystalcli.mechanisms.datasets.splits import Split
 from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
+from crystalcli.mechanisms.models.model_inputs import inputs_of, take_from_cache
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.scoring.evaluation import Zeroth
@@ -111,6 +112,7 @@ def _with_model(
 ) -> Prepared:
     if plan.start.model:
         model, zeroth = started(plan, data, targets, split, listener)
+        _give_inputs(data, model, listener)
         return Prepared(data, ids, targets, split, tuple(found), zeroth, model.to(device), device)
     names = [q.name for q in targets]
     head = cast(Head, registry().get("head", plan.head))
@@ -130,7 +132,23 @@ def _with_model(
     torch.manual_seed(plan.seed)
     model = CrystalModel(spec, fitted)
     refuse_mixed_sizes(model, data.atom_counts())
+    _give_inputs(data, model, listener)
     return Prepared(data, ids, targets, split, tuple(found), zeroth, model.to(device), device)
+
+
+def _give_inputs(data: GraphDataset, model: CrystalModel, listener: Listener) -> None:
+    """Let the batches hold what the model reads beside graphs.
+
+    Raises:
+        UsageError: no structure says it.
+    """
+    for name, missing in take_from_cache(data, inputs_of(model.spec)).items():
+        if missing == len(data):
+            raise UsageError(
+                f"no structure has a label '{name}', which head '{model.spec.head.name}' reads; the caches have "
+                f"{', '.join(data.columns)}; labels are taken by crystal build-graphs --targets"
+            )
+        listener.say(f"{missing} of {len(data)} structures do not say their '{name}'; it is taken as 0")
 
 
 def _of_atoms(statistics: Statistics, data: GraphDataset, split: Split) -> Statistics:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crystal_site.options import NeighborhoodOptions, SiteOptions
+from crystal_site.options import NeighborhoodOptions, SiteOptions, total_of
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Architecture, Head, Part, Recipe, Statistics
 from crystalcli.vocabulary.quantities import Quantity
@@ -38,6 +38,11 @@ def _neighborhood(
     return NeighborhoodMlp(node_dim, edge_dim, options)
 
 
+def _inputs(options: SiteOptions) -> tuple[str, ...]:
+    total = total_of(options)
+    return (total,) if isinstance(total, str) else ()
+
+
 SITE = Head(
     name="site",
     summary="values of every atom: the layers of CGCNN without pooling",
@@ -45,6 +50,7 @@ SITE = Head(
     build=_site,
     level="site",
     recipe={"batch_size": 8, "epochs": 60, "ema": 0.998},  # every atom is a label: few crystals make a batch
+    inputs=_inputs,
     yardsticks=("neighborhood-mlp",),
     requires=frozenset({"nodes"}),
     references=(PAPER,),

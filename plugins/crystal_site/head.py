@@ -8,16 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crystal_site.options import SiteOptions
+from crystal_site.options import SiteOptions, total_of
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
 from crystalcli.contracts.nn.losses import ELEMENTWISE
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, mean_per_structure
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
-
-TOTAL = "total"
-"""Field by which a featurizer may tell the total of every crystal: the same number at all its sites."""
 
 
 class SiteHead(nn.Module):
@@ -28,7 +25,8 @@ class SiteHead(nn.Module):
     m and s are mean and deviation of the training labels of each target, over the sites that have one.
     With ``positive`` ``y_i = s·softplus(m/s + MLP(v_i))``.
     With ``conserve`` ``q_i ← q_i − (Σ_j q_j − Q)/N``: what is too much is taken from all atoms alike. The labels of
-    every crystal should sum to Q then, and be complete.
+    every crystal should sum to Q then, and be complete. Q is a number, or a field of the graph, the same at all sites
+    of a crystal.
 
     Args:
         options: of the head. dim: width of the embedding. targets: numbers of sites. statistics: of the training split.
@@ -48,7 +46,7 @@ class SiteHead(nn.Module):
                 raise UsageError(f"head 'site' learns numbers; '{t.name}' has {t.classes} classes")
         self.targets, self.positive, self.weigh = targets, options.positive, options.weigh
         self.conserved = _place(options.conserve, targets) if options.conserve else -1
-        self.total = options.total
+        self.total = total_of(options)
         if options.conserve and options.positive:
             raise UsageError("--positive and --conserve cannot both be had: a shift makes values negative")
         layers: list[nn.Module] = [nn.Softplus(), nn.Linear(dim, options.hidden), nn.Softplus()]
@@ -77,9 +75,11 @@ class SiteHead(nn.Module):
         return {t.name: Prediction(column, t) for t, column in zip(self.targets, columns, strict=True)}
 
     def _totals(self, graph: CrystalGraph) -> Tensor:
-        """What the conserved values sum to in every crystal, (S,): the field ``total`` of its sites, or the option."""
-        if TOTAL in graph.fields:
-            return mean_per_structure(graph, graph.fields[TOTAL].double().unsqueeze(1)).squeeze(1)
+        """What the conserved values sum to in every crystal, (S,)."""
+        if isinstance(self.total, str):
+            if self.total not in graph.fields:
+                raise UsageError(f"the graph has no field '{self.total}', to which its sites are to sum")
+            return mean_per_structure(graph, graph.fields[self.total].double().unsqueeze(1)).squeeze(1)
         return self.mean.new_full((graph.n_structures,), self.total)
 
     def loss(

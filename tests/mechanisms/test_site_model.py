@@ -12,7 +12,7 @@ import torch
 from crystalcli.contracts.modules import Embedding, Labels
 from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
-from crystalcli.nouns.graph import collate, mean_per_structure
+from crystalcli.nouns.graph import CrystalGraph, collate, mean_per_structure
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals
 from crystalcli.testing.compare import same
@@ -24,9 +24,13 @@ CHARGE, MOMENT = Quantity("charge", "e", "site"), Quantity("moment", "µB", "sit
 
 
 def model_of(
-    *targets: Quantity, head: str = "site", featurizer: str = "radius", options: dict[str, object] | None = None
+    *targets: Quantity,
+    head: str = "site",
+    featurizer: str = "radius",
+    options: dict[str, object] | None = None,
+    seen: CrystalGraph | None = None,
 ) -> CrystalModel:
-    """A model whose running statistics have seen a batch."""
+    """A model whose running statistics have seen a batch, or the graph ``seen``."""
     torch.manual_seed(1)
     names = [t.name for t in targets]
     spec = ModelSpec(
@@ -39,7 +43,7 @@ def model_of(
     )
     model = CrystalModel(spec).double()
     with torch.no_grad():
-        model.train()(graph_of(*crystals.all_crystals()))
+        model.train()(seen or graph_of(*crystals.all_crystals()))
     return model.eval()
 
 
@@ -155,7 +159,7 @@ def test_conserved_totals() -> None:
     graph = graph_of(*crystals.all_crystals())
     free = charges(model_of(CHARGE), graph)
     for total in (0.0, 2.5):
-        held = charges(model_of(CHARGE, options={"conserve": "charge", "total": total}), graph)
+        held = charges(model_of(CHARGE, options={"conserve": "charge", "total": str(total)}), graph)
         for s in range(graph.n_structures):
             mine = graph.structure_index == s
             assert float(held[mine].sum()) == pytest.approx(total, abs=1e-12)
@@ -167,8 +171,11 @@ def test_totals_of_charged_cells() -> None:
     """A field of the graph says what each crystal sums to."""
     graph = graph_of(*crystals.all_crystals())
     totals = torch.linspace(-2, 3, graph.n_structures, dtype=torch.float64)
-    charged = replace(graph, fields={"total": totals[graph.structure_index]})
-    held = charges(model_of(CHARGE, options={"conserve": "charge"}), charged)
+    charged = replace(graph, fields={"cell_charge": totals[graph.structure_index]})
+    model = model_of(CHARGE, options={"conserve": "charge", "total": "cell_charge"}, seen=charged)
+    held = charges(model, charged)
+    with pytest.raises(UsageError, match="no field 'cell_charge'"):
+        charges(model, graph)
     sums = torch.zeros_like(totals).index_add(0, graph.structure_index, held)
     same(sums, totals, "totals")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -36,6 +36,9 @@ class GraphDataset:
     A label that only some caches have is missing (masked) in the others. Ids that occur in several caches are kept
     apart by the name of the cache, see :func:`crystalcli.mechanisms.caches.cache_union.distinct_ids`.
 
+    ``inputs`` names labels that a model reads: numbers per structure that every batch holds as fields, the same at all
+    sites of a structure, 0 where there is none.
+
     Raises:
         UsageError: no cache, different recipes, one label with two meanings, or one id in two caches of one name.
     """
@@ -47,6 +50,8 @@ class GraphDataset:
         self.ids = distinct_ids(caches)
         self.offsets = np.concatenate([[0], np.cumsum([len(c) for c in caches])])
         self.columns = joined_columns(caches)
+        self.field_names = caches[0].field_names
+        self.inputs: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, paths: Sequence[Path]) -> GraphDataset:
@@ -121,7 +126,16 @@ class GraphDataset:
             whole = join([gather(self.caches[p], index[part == p] - self.offsets[p]) for p in used])
             order = np.argsort(np.concatenate([np.flatnonzero(part == p) for p in used]), kind="stable")
             piece = whole.take(order)
-        return Batch(assemble(piece, dtype), {t: self._labels(t, index) for t in targets}, index)
+        graph = assemble(piece, dtype)
+        if self.inputs:
+            given = {n: torch.from_numpy(self._input(n, index)).to(dtype) for n in self.inputs}
+            graph = replace(graph, fields={**graph.fields, **given})
+        return Batch(graph, {t: self._labels(t, index) for t in targets}, index)
+
+    def _input(self, name: str, index: NDArray[np.int64]) -> NDArray[np.float64]:
+        column = self.columns.get(name)
+        values = np.where(column.mask[index], column.values[index], 0.0) if column else np.zeros(len(index))
+        return np.repeat(values, self._atom_counts[index])
 
     def _labels(self, name: str, index: NDArray[np.int64]) -> Labels:
         column = self.columns[name]

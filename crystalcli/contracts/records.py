@@ -6,7 +6,7 @@ A record says what a part is called, which options it has, what it needs and giv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import BaseCalculator
 
     from crystalcli.contracts.dynamics import RelaxerModule, SamplerModule
-    from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule
+    from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule, StackedMembers
     from crystalcli.nouns.arrays import GraphArrays
 
 API_VERSION = 1
@@ -117,6 +117,8 @@ class Architecture(Part):
         featurizer, head: default partners, by name.
         partner_options: defaults that the architecture wants of its partners, e.g. ``{"crystal": {"pool": "fcmax"}}``.
         recipe: training settings that suit it.
+        stack: ``stack(modules) -> StackedMembers`` (see :mod:`crystalcli.contracts.modules`) or none: evaluates the
+            members of an ensemble, modules of this architecture with the same options, together.
     """
 
     family: ClassVar[str] = "architecture"
@@ -125,6 +127,7 @@ class Architecture(Part):
     head: str = "crystal"
     partner_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recipe: Recipe = Recipe()
+    stack: Callable[[Sequence[Any]], StackedMembers | None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -50,6 +50,10 @@ class Features:
         distinct: the edges without repetition, where the featurizer knows; ``edges`` is written out when asked for.
         kinds: (N,) int64, where the featurizer knows: atoms with one number have the same row in ``nodes``.
         distances: of all edges within a cutoff, where the featurizer has them.
+
+    Attributes:
+        plans: what architectures worked out from graph and features alone, by a name of their own; members of an
+            ensemble share it.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Features:
     ) -> None:
         self.nodes, self.envelope, self.distinct, self.kinds = nodes, envelope, distinct, kinds
         self.distances = distances
+        self.plans: dict[str, Any] = {}
         self._edges = edges
 
     @property
@@ -132,6 +137,14 @@ class ArchitectureModule(Protocol):
 
     def __call__(self, graph: CrystalGraph, features: Features) -> Embedding:
         """Embed the atoms of a batch."""
+        ...
+
+
+class StackedMembers(Protocol):
+    """The architectures of an ensemble's members put together, for evaluation without gradients."""
+
+    def __call__(self, graph: CrystalGraph, features: Features) -> Sequence[Embedding] | None:
+        """Embeddings of all members, equal to theirs to rounding; none where one after the other is better."""
         ...
 
 

@@ -6,7 +6,7 @@ Featurizers ``cgcnn`` and ``radius``, architectures ``cgcnn``, ``lcgcn`` and ``l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crystal_cgcnn.options import (
     CgcnnOptions,
@@ -25,7 +25,7 @@ from crystalcli.vocabulary.quantities import Quantity
 if TYPE_CHECKING:
     import ase
 
-    from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule
+    from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule, StackedMembers
     from crystalcli.nouns.arrays import GraphArrays
 
 CGCNN_PAPER = "T. Xie, J. C. Grossman, Phys. Rev. Lett. 120, 145301 (2018), doi:10.1103/PhysRevLett.120.145301"
@@ -60,6 +60,12 @@ def _convolutions(options: CgcnnOptions, node_dim: int, edge_dim: int, statistic
     from crystal_cgcnn.architecture import ConvolutionStack
 
     return ConvolutionStack(node_dim, edge_dim, options, statistics)
+
+
+def _stack(members: Sequence[Any]) -> StackedMembers | None:
+    from crystal_cgcnn.stacked import StackedConvolutions
+
+    return StackedConvolutions.of(members)
 
 
 def _force_field(
@@ -108,6 +114,7 @@ CGCNN = Architecture(
     summary="crystal graph convolutions with batch norm, as released",
     options=CgcnnOptions,
     build=_convolutions,
+    stack=_stack,
     recipe=Recipe(lr=5e-3, weight_decay=0.01, batch_size=128, epochs=150, ema=0.995),
     requires=frozenset({"edge-features"}),
     provides=frozenset({"nodes"}),
@@ -119,6 +126,7 @@ LCGCN = Architecture(
     summary="crystal graph convolutions without norm, for potential energy surfaces",
     options=LcgcnOptions,
     build=_convolutions,
+    stack=_stack,
     partner_options={"crystal": {"pool": "fcmax", "pool_norm": "batch"}, "cgcnn": {"atom_features": "learned"}},
     recipe=Recipe(loss="mse", lr=3e-3, batch_size=16, epochs=30, schedule="one-cycle", residual_of="auto"),
     requires=frozenset({"edge-features"}),

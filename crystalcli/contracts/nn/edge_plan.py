@@ -14,6 +14,7 @@ from crystalcli.contracts.modules import DistinctRows, Features
 from crystalcli.contracts.nn.edge_blocks import Block, Gates, Ints, bag_sum, int32, make_blocks, stable_order, starts_of
 from crystalcli.nouns.graph import CrystalGraph
 
+PLAN = "edges"
 WORTH_SHARING = 0.75
 """Edges share gates in the first convolution if that leaves fewer than this part of them."""
 
@@ -120,7 +121,14 @@ class FirstPlan:
 
 
 def plan_for(graph: CrystalGraph, features: Features) -> EdgePlan | None:
-    """Plan of a batch in float32 on the CPU whose featurizer gave distinct rows, else none."""
+    """Plan of a batch in float32 on the CPU whose featurizer gave distinct rows, else none; made once of features."""
+    if PLAN not in features.plans:
+        features.plans[PLAN] = _made(graph, features)
+    found: EdgePlan | None = features.plans[PLAN]
+    return found
+
+
+def _made(graph: CrystalGraph, features: Features) -> EdgePlan | None:
     distinct = features.distinct
     if distinct is None or features.envelope is not None or graph.n_edges == 0 or distinct.rows.device.type != "cpu":
         return None

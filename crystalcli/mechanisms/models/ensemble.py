@@ -15,8 +15,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from crystalcli.contracts.modules import Prediction
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec
+from crystalcli.contracts.modules import Embedding, Prediction, StackedMembers
+from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, parts
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
@@ -40,6 +40,9 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
         self.aleatoric = dict(aleatoric)
         self.sigma_fits: dict[str, SigmaFit] = {}
+        features: list[nn.Module] = [m.get_submodule("features") for m in self.models]
+        self.one_featurizer = all(_same(features[0], other) for other in features[1:])
+        self.stacked = _stacked(self.models)
 
     @property
     def models(self) -> list[CrystalModel]:
@@ -74,7 +77,24 @@ class Ensemble(nn.Module):
 
     def each(self, graph: CrystalGraph) -> list[dict[str, Prediction]]:
         """What every member says."""
-        return [m(graph) for m in self.models]
+        if self.differentiable:
+            return [m(graph) for m in self.models]
+        pairs = zip(self.models, self.embed(graph), strict=True)
+        return [m.of_embedding(graph, embedding) for m, embedding in pairs]
+
+    def embed(self, graph: CrystalGraph) -> list[Embedding]:
+        """What the architecture of every member makes of the atoms.
+
+        Features that all have in common are made once; an architecture that can evaluates all members together.
+        """
+        if not self.one_featurizer:
+            return [m.embed(graph) for m in self.models]
+        features = self.models[0].features(graph)
+        if self.stacked is not None and not self.training and not torch.is_grad_enabled():
+            together = self.stacked(graph, features)
+            if together is not None:
+                return list(together)
+        return [m.embed(graph, features) for m in self.models]
 
     def joined(self, found: Sequence[Mapping[str, Prediction]], graph: CrystalGraph) -> dict[str, Prediction]:
         """What the members said (:meth:`each`) as one, with σ as it was calibrated."""
@@ -103,6 +123,15 @@ def mean_and_spread(values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return stacked.mean(0), stacked.std(0, correction=0)
 
 
+def _stacked(members: Sequence[CrystalModel]) -> StackedMembers | None:
+    """All members' architectures as one, where they are of one kind that can be put together."""
+    choices = [m.spec.architecture for m in members]
+    stack = parts(members[0].spec)[1].stack
+    if stack is None or any(c != choices[0] for c in choices):
+        return None
+    return stack([m.architecture for m in members])
+
+
 def _refuse_misfits(members: Sequence[CrystalModel]) -> None:
     if len(members) < 2:
         raise UsageError("an ensemble has two members or more")
@@ -120,6 +149,6 @@ def _refuse_misfits(members: Sequence[CrystalModel]) -> None:
                 )
 
 
-def _same(a: CrystalModel, b: CrystalModel) -> bool:
+def _same(a: nn.Module, b: nn.Module) -> bool:
     one, two = a.state_dict(), b.state_dict()
     return one.keys() == two.keys() and all(v.shape == two[k].shape and torch.equal(v, two[k]) for k, v in one.items())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.modules import Baseline, Labels, Prediction
+from crystalcli.contracts.modules import Baseline, Embedding, Features, Labels, Prediction
 from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Statistics
 from crystalcli.mechanisms.models.derivatives import DERIVED, Strained, to_voigt
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
@@ -133,14 +133,30 @@ class CrystalModel(nn.Module):
             zeroth: (S,) float64 values of the baselines by target, if computed before (training does this once);
                 without it they are computed from the graph.
         """
-        predictions = self._derived(graph) if self.differentiable else self._direct(graph)
+        if self.differentiable:
+            return self._finished(graph, self._derived(graph), zeroth)
+        return self.of_embedding(graph, self.embed(graph), zeroth)
+
+    def embed(self, graph: CrystalGraph, features: Features | None = None) -> Embedding:
+        """What the architecture makes of the atoms; from ``features`` if another model with the same has made them."""
+        return self.architecture(graph, self.features(graph) if features is None else features)
+
+    def of_embedding(
+        self, graph: CrystalGraph, embedding: Embedding, zeroth: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Prediction]:
+        """What the head makes of an embedding; of a model with forces not all that it predicts."""
+        return self._finished(graph, self.head(graph, embedding), zeroth)
+
+    def _finished(
+        self, graph: CrystalGraph, predictions: dict[str, Prediction], zeroth: Mapping[str, Tensor] | None
+    ) -> dict[str, Prediction]:
         if self.baseline_targets:
             known = self.zeroth(graph) if zeroth is None else zeroth
             predictions = {n: replace(p, value=p.value + known[n]) if n in known else p for n, p in predictions.items()}
         return applied(self.sigma_fits, predictions, graph)
 
     def _direct(self, graph: CrystalGraph) -> dict[str, Prediction]:
-        return self.head(graph, self.architecture(graph, self.features(graph)))
+        return self.head(graph, self.embed(graph))
 
     def _derived(self, graph: CrystalGraph) -> dict[str, Prediction]:
         """What the head predicts, and forces and stress if they are targets."""

@@ -11,7 +11,7 @@ import typer
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
-from crystalcli.commands.shared import DryRun, Jobs, Json, Output, Overwrite, Quiet
+from crystalcli.commands.shared import DryRun, Jobs, Json, Output, Overwrite, Quiet, TimeLimit
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import Exit, UsageError, one_line
 
@@ -53,6 +53,17 @@ def build_graphs(
     id_column: Annotated[str, typer.Option(help="column of a CSV that names the rows")] = "",
     allow_failures: Annotated[str, typer.Option(metavar="N|P%", help="exit 0 with up to so many failed inputs")] = "0",
     jobs: Jobs = 0,
+    shard: Annotated[
+        str,
+        typer.Option(
+            metavar="I/N", help="do only every N-th block of 512 files, for array jobs; then run without to join"
+        ),
+    ] = "",
+    seconds_per_file: Annotated[
+        float, typer.Option(help="give a file up when it gives no structure for so long", min=0.1)
+    ] = 60.0,
+    memory_per_job: Annotated[float, typer.Option(help="GB of address space of a worker; 0: no limit", min=0.0)] = 8.0,
+    time_limit: TimeLimit = "",
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -61,10 +72,15 @@ def build_graphs(
     """Build the graphs of structures and keep them in one file.
 
     Labels come from an id_prop.csv beside the files, from columns of a table, or from the files themselves.
-    A file that cannot be read is reported and listed in OUTPUT.failures.jsonl; the others go on.
+    A file that cannot be read is reported and listed in OUTPUT.failures.jsonl; the others go on. Files are read in
+    worker processes with limits of time and memory. A build that was stopped or killed goes on where it was when the
+    same command is given again: what is done lies in OUTPUT.parts, and the result is the same bytes.
     """
+    from crystalcli.mechanisms.running.stopping import Stop, seconds
+    from crystalcli.mechanisms.running.workers import Limits
     from crystalcli.nouns.structures.read_options import ReadOptions
     from crystalcli.workflows.build_graphs import BuildPlan, resolve, run
+    from crystalcli.workflows.build_graphs_parts import Share
 
     face = Face(json=json, quiet=quiet)
     tolerated = _tolerance(allow_failures)
@@ -78,6 +94,8 @@ def build_graphs(
         jobs=jobs or _cores(),
         reading=ReadOptions(cif_column=cif_column, id_column=id_column),
         require_labels=require_labels,
+        share=Share.parse(shard) if shard else Share(),
+        limits=Limits(seconds_per_file, int(memory_per_job * (1 << 30))),
     )
     resolved = resolve(plan)
     for note in resolved.reading.notes if resolved.requests is not None else ():
@@ -85,8 +103,8 @@ def build_graphs(
     if dry_run:
         _show_plan(face, resolved)
         raise typer.Exit(Exit.OK)
-    with face.progress("graphs", None) as advance:
-        report = run(resolved, advance)
+    with Stop(seconds(time_limit)).listening() as stop, face.progress("graphs", None) as advance:
+        report = run(resolved, advance, stop)
     code = report.exit_code
     if code == Exit.SOME_FAILED and tolerated(len(report.failures), report.n_structures + len(report.failures)):
         code = Exit.OK
@@ -130,6 +148,9 @@ def _show(face: Face, report: BuildReport) -> None:
     size = f"{report.n_structures} structures, {report.n_atoms} atoms, {report.n_edges} edges"
     if report.up_to_date:
         face.say(f"{report.output} is up to date: {size}")
+    elif report.share.count > 1:
+        done = f"{report.share.index + 1} of {report.share.count}"
+        face.say(f"shard {done}: {size}; when all are done, the same command without --shard joins them")
     elif report.n_structures:
         face.say(f"{report.output}: {size}")
     else:
@@ -147,7 +168,7 @@ def _counts(report: BuildReport) -> tuple[int, int, int]:
 def _as_json(report: BuildReport) -> dict[str, Any]:
     ok, warned, failed = _counts(report)
     return {
-        "output": str(report.output) if report.n_structures else None,
+        "output": str(report.output) if report.n_structures and report.share.count == 1 else None,
         "structures": report.n_structures,
         "atoms": report.n_atoms,
         "edges": report.n_edges,

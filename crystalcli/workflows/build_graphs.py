@@ -6,7 +6,7 @@ import hashlib
 import json
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os.path import realpath
 from pathlib import Path
@@ -20,14 +20,19 @@ from crystalcli.mechanisms.labelling.labelled import Labelled
 from crystalcli.mechanisms.labelling.labels import Audit
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.running.workers import Limits
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.readers import found_in_folder
 from crystalcli.mechanisms.structure_files.reading import Failure, Ids, ReadPlan
 from crystalcli.mechanisms.structure_files.reading import plan as reading_plan
 from crystalcli.nouns.structures.id_prop import TABLE
 from crystalcli.nouns.structures.read_options import ReadOptions
-from crystalcli.vocabulary.errors import Exit, InputError, UsageError
-from crystalcli.workflows.build_graphs_work import Built, LeftOut, Outcome, Work, outcomes
+from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, InputError, UsageError
+from crystalcli.workflows.build_graphs_parts import Parts, Share
+from crystalcli.workflows.build_graphs_parts import folder as parts_folder
+from crystalcli.workflows.build_graphs_resumable import resumable
+from crystalcli.workflows.build_graphs_work import Built, LeftOut, Outcome, Work
 
 PEEK = 200
 """After so many structures a choice of labels that cannot be made stops the work, rather than at its end."""
@@ -46,9 +51,11 @@ class BuildPlan:
         featurizer, options: what makes the graphs.
         targets: labels to take, see :mod:`crystalcli.mechanisms.labelling.labels`; none named takes the only one.
         overwrite: replace ``output``, whatever it is.
-        jobs: worker processes; the result does not depend on it.
+        jobs: worker processes; 0 reads in this one, without limits. The result does not depend on it.
         reading: choices for formats that need them.
         require_labels: leave out structures that lack one of ``targets``.
+        share: of an array job; what it does is kept beside ``output``, and the plan with the whole share joins it.
+        limits: of each worker.
     """
 
     inputs: tuple[str, ...]
@@ -57,9 +64,11 @@ class BuildPlan:
     options: Mapping[str, Any] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
     overwrite: bool = False
-    jobs: int = 1
+    jobs: int = 0
     reading: ReadOptions = field(default_factory=ReadOptions)
     require_labels: bool = False
+    share: Share = field(default_factory=Share)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class BuildReport:
         labels: names of the labels taken.
         up_to_date: nothing was done: ``output`` was already built from the same.
         left_out: structures that lack a required label, by the label.
+        share: of an array job, the one that was done; then there is no cache yet.
     """
 
     output: Path
@@ -87,11 +97,12 @@ class BuildReport:
     labels: tuple[str, ...] = ()
     up_to_date: bool = False
     left_out: Mapping[str, int] = field(default_factory=dict)
+    share: Share = field(default_factory=Share)
 
     @property
     def exit_code(self) -> Exit:
         """0, 3 when some inputs failed, 4 when nothing was usable."""
-        if not self.n_structures:
+        if not self.n_structures and self.share.count == 1:
             return Exit.NOTHING_USABLE
         return Exit.SOME_FAILED if self.failures else Exit.OK
 
@@ -157,24 +168,63 @@ def resolve(plan: BuildPlan) -> Resolved:
     return Resolved(plan, work, paths, reading_plan(paths, plan.reading), requests, digest, current)
 
 
-def build(plan: BuildPlan, listen: Listener = lambda _n, _text: None) -> BuildReport:
+def build(plan: BuildPlan, listen: Listener = lambda _n, _text: None, stop: Stop | None = None) -> BuildReport:
     """Run ``plan``; :func:`resolve` and :func:`run` in one."""
-    return run(resolve(plan), listen)
+    return run(resolve(plan), listen, stop)
 
 
-def run(resolved: Resolved, listen: Listener = lambda _n, _text: None) -> BuildReport:
-    """Build the cache, unless it is there already.
+def run(resolved: Resolved, listen: Listener = lambda _n, _text: None, stop: Stop | None = None) -> BuildReport:
+    """Build the cache, unless it is there already; go on with a build that was stopped.
 
     Raises:
         UsageError: labels that cannot be taken as asked; nothing is written. EnvironmentProblem: disk, lock.
+        Stopped: as ``stop`` asks; the same plan goes on.
     """
     plan = resolved.plan
     if resolved.current is not None:
         return _unchanged(resolved.current)
+    target = plan.output if plan.share.count == 1 else parts_folder(plan.output) / plan.share.name
+    with files.locked(target):
+        parts = Parts(plan.output, resolved.digest, plan.share)
+        try:
+            return (
+                _joined(resolved, parts, listen, stop)
+                if plan.share.count == 1
+                else _sealed(resolved, parts, listen, stop)
+            )
+        except EnvironmentProblem as problem:
+            if not parts.folder.exists():
+                raise
+            said = f"{problem.reason}; what is done is safe in {parts.folder}, the same command goes on"
+            raise EnvironmentProblem(said, path=problem.path) from problem
+
+
+def _outcomes(resolved: Resolved, parts: Parts, stop: Stop | None) -> Iterator[Outcome]:
+    plan = resolved.plan
     named = [(p, resolved.reading.names[p]) for p in resolved.paths]
-    with files.locked(plan.output), CacheWriter(plan.output) as writer:
+    return resumable(resolved.work, named, plan.jobs, parts, share=plan.share, stop=stop, limits=plan.limits)
+
+
+def _sealed(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | None) -> BuildReport:
+    """Do one share of an array job; its parts are all that is written."""
+    failures: list[Failure] = []
+    structures = atoms = edges = 0
+    for outcome in _outcomes(resolved, parts, stop):
+        if isinstance(outcome, Failure):
+            failures.append(outcome)
+        elif isinstance(outcome, Built):
+            structures += 1
+            atoms += len(outcome.graph.degree)
+            edges += len(outcome.graph.neighbor)
+        listen(1, "")
+    return BuildReport(resolved.plan.output, structures, atoms, edges, tuple(failures), share=resolved.plan.share)
+
+
+def _joined(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | None) -> BuildReport:
+    plan = resolved.plan
+    with CacheWriter(plan.output) as writer:
         collected = _Collected(writer, resolved.requests)
-        for outcome in outcomes(resolved.work, named, plan.jobs):
+        for outcome in _outcomes(resolved, parts, stop):
             collected.take(outcome)
             listen(1, "")
         columns, audit = labels.columns(collected.entries, resolved.requests) if collected.entries else ([], Audit())
@@ -184,6 +234,7 @@ def run(resolved: Resolved, listen: Listener = lambda _n, _text: None) -> BuildR
             versions = {part.distribution: part.version}
             writer.finish(resolved.recipe, columns, failures, versions=versions, inputs=resolved.digest)
         _write_failures(failures_file(plan.output), failures)
+        parts.remove()
         return BuildReport(
             plan.output,
             len(writer),
@@ -221,8 +272,8 @@ class _Collected:
         except InputError as problem:
             self.failures.append(Failure(entry.source, entry.id, "graph", problem.code or "fields", problem.reason))
             return
-        self.entries.append(Labelled.of(entry))
-        self.warnings += [(entry.source, w) for w in entry.warnings]
+        self.entries.append(entry)
+        self.warnings += [(entry.source, w) for w in outcome.warnings]
         if len(self.entries) == PEEK and self.requests == ():
             label_requests.choose(Counter(key for e in self.entries for key in e.labels), self.requests)
 

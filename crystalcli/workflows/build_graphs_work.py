@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,15 +13,14 @@ import ase
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Featurizer
 from crystalcli.mechanisms.caches.cache_packing import PackedGraph, pack
+from crystalcli.mechanisms.labelling.labelled import Labelled
 from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running.workers import Limits, Lost, Workers
 from crystalcli.mechanisms.structure_files.reading import Failure, read_file
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.vocabulary.errors import CrystalError, one_line
-
-FILES_PER_TASK = 16
-"""Files a worker takes at a time; fewer than twice this, and no worker is started."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +41,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Built:
-    """A structure and its graph."""
+    """A structure that has become a graph: what its labels need of it, what to tell the user, the graph."""
 
-    entry: Entry
+    entry: Labelled
+    warnings: tuple[str, ...]
     graph: PackedGraph
 
 
@@ -65,23 +60,41 @@ Named = tuple[Path, str]
 Outcome = Built | Failure | LeftOut
 
 
-def outcomes(work: Work, files: Sequence[Named], jobs: int) -> Iterator[Outcome]:
-    """Yield what becomes of every structure of ``files``, in order and whatever ``jobs``."""
-    tasks = [files[k : k + FILES_PER_TASK] for k in range(0, len(files), FILES_PER_TASK)]
-    jobs = min(jobs, len(tasks))
-    if jobs < 2:
-        make = graph_maker(work)
-        for path, name in files:
-            yield from build_file(work, make, path, name)
+def outcomes(
+    work: Work, files: Sequence[Named], jobs: int, skip: Mapping[int, int] | None = None, limits: Limits | None = None
+) -> Iterator[tuple[int, Outcome]]:
+    """Yield (number of the file, what becomes of a structure of it), in order and whatever ``jobs``.
+
+    Args:
+        work: what every structure is put through.
+        files: with the ids they give.
+        jobs: worker processes; 0 works in this one, without limits.
+        skip: outcomes of a file, by its number, that are known already and left out.
+        limits: of each worker.
+    """
+    if not jobs:
+        do = start(work)
+        for number, item in enumerate(files):
+            for outcome in do(item, (skip or {}).get(number, 0)):
+                yield number, outcome
         return
-    waiting: deque[tuple[Sequence[Named], Future[list[Outcome]]]] = deque()
-    with _pool(work, jobs) as pool:
-        for task in tasks:
-            while len(waiting) >= 4 * jobs:
-                yield from _result(work, *waiting.popleft())
-            waiting.append((task, _submit(pool, task)))
-        while waiting:
-            yield from _result(work, *waiting.popleft())
+    with Workers(start, work, jobs, limits, preload=[__name__]) as workers:
+        for number, outcome in workers.results(files, skip):
+            if isinstance(outcome, Lost):
+                path, name = files[number]
+                code = "timeout" if outcome.timed_out else "worker-died"
+                where = (
+                    f", after {outcome.after} structures; what follows in this file is lost" if outcome.after else ""
+                )
+                yield number, Failure(str(path), name, "read", code, outcome.reason + where)
+            else:
+                yield number, outcome
+
+
+def start(work: Work) -> Callable[[Named, int], Iterator[Outcome]]:
+    """(File and id, outcomes to leave out) → outcomes; what a worker does."""
+    make = graph_maker(work)
+    return lambda named, skip: build_file(work, make, *named, skip)
 
 
 def graph_maker(work: Work) -> Callable[[ase.Atoms], GraphArrays]:
@@ -94,90 +107,29 @@ def graph_maker(work: Work) -> Callable[[ase.Atoms], GraphArrays]:
     return part.build(opt.make(part.options, work.options, owner=f"featurizer {part.name}"))
 
 
-def build_file(work: Work, make: Callable[[ase.Atoms], GraphArrays], path: Path, name: str) -> Iterator[Outcome]:
-    """Yield what becomes of every structure of one file; nothing that is wrong with one stops the next."""
-    for item in read_file(path, name, work.reading):
+def build_file(
+    work: Work, make: Callable[[ase.Atoms], GraphArrays], path: Path, name: str, skip: int = 0
+) -> Iterator[Outcome]:
+    """Yield what becomes of every structure of one file but the first ``skip``.
+
+    Nothing that is wrong with one stops the next.
+    """
+    for item in islice(read_file(path, name, work.reading), skip, None):
         if isinstance(item, Failure):
             yield item
             continue
         lacks = next((keys[0] for keys in work.required if not any(k in item.labels for k in keys)), None)
-        if lacks is not None:
-            yield LeftOut(lacks)
-            continue
-        try:
-            graph = pack(make(item.atoms))
-        except CrystalError as problem:
-            yield Failure(item.source, item.id, "graph", problem.code or "bad-graph", one_line(problem.reason))
-        except (Exception, SystemExit) as problem:  # a featurizer's bug costs the structure, not the batch
-            reason = one_line(f"featurizer {work.featurizer}: {type(problem).__name__}: {problem}")
-            yield Failure(item.source, item.id, "graph", "featurizer-error", reason)
-        else:
-            yield Built(_with_warning(item, graph), graph)
+        yield LeftOut(lacks) if lacks is not None else _build(work, make, item)
 
 
-def _with_warning(entry: Entry, graph: PackedGraph) -> Entry:
+def _build(work: Work, make: Callable[[ase.Atoms], GraphArrays], item: Entry) -> Outcome:
+    try:
+        graph = pack(make(item.atoms))
+    except CrystalError as problem:
+        return Failure(item.source, item.id, "graph", problem.code or "bad-graph", one_line(problem.reason))
+    except (Exception, SystemExit) as problem:  # a featurizer's bug costs the structure, not the batch
+        reason = one_line(f"featurizer {work.featurizer}: {type(problem).__name__}: {problem}")
+        return Failure(item.source, item.id, "graph", "featurizer-error", reason)
     alone = int((graph.degree == 0).sum())
-    if not alone:
-        return entry
-    said = f"{alone} of {len(graph.degree)} atoms have no neighbors"
-    return replace(entry, warnings=(*entry.warnings, said))
-
-
-_state: dict[str, Any] = {}
-"""Of a worker process: its work and its featurizer."""
-
-
-@contextmanager
-def _pool(work: Work, jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Workers of a clean process, not of a copy of this one with its threads and locks."""
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload([__name__])
-    # the server of forks may be older than today's settings, which say where plugins are
-    settings = {k: v for k, v in os.environ.items() if k.startswith("CRYSTAL_")}
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(work, settings))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start(work: Work, settings: Mapping[str, str]) -> None:
-    import signal
-    import warnings
-
-    for name in [n for n in os.environ if n.startswith("CRYSTAL_")]:
-        del os.environ[name]
-    os.environ.update(settings)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the pool
-    warnings.simplefilter("ignore")
-    _state["work"], _state["make"] = work, graph_maker(work)
-
-
-def _task(files: Sequence[Named]) -> list[Outcome]:
-    return [item for path, name in files for item in build_file(_state["work"], _state["make"], path, name)]
-
-
-def _submit(pool: ProcessPoolExecutor, task: Sequence[Named]) -> Future[list[Outcome]]:
-    try:
-        return pool.submit(_task, task)
-    except BrokenProcessPool as problem:
-        broken: Future[list[Outcome]] = Future()
-        broken.set_exception(problem)
-        return broken
-
-
-def _result(work: Work, task: Sequence[Named], future: Future[list[Outcome]]) -> Iterator[Outcome]:
-    """Outcomes of a task; if a worker died, its files are tried again, each alone, so that the culprit is named."""
-    try:
-        yield from future.result()
-        return
-    except BrokenProcessPool:
-        pass
-    for path, name in task:
-        with _pool(work, 1) as pool:
-            try:
-                yield from pool.submit(_task, [(path, name)]).result()
-            except BrokenProcessPool:
-                yield Failure(str(path), name, "read", "worker-died", "the process that read it died")
+    said = (f"{alone} of {len(graph.degree)} atoms have no neighbors",) if alone else ()
+    return Built(Labelled.of(item), (*item.warnings, *said), graph)

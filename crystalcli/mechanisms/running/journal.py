@@ -24,19 +24,20 @@ class Journal:
     Args:
         path: the file; it is made with the first result.
         run: name of the run; lines of others do not count.
+        writing: cut off a torn end; not for the journal of another program that may be at work.
 
     Raises:
         EnvironmentProblem: cannot be read, or its torn end cannot be cut off.
     """
 
-    def __init__(self, path: Path, run: str) -> None:
+    def __init__(self, path: Path, run: str, *, writing: bool = True) -> None:
         self.path, self.run = path, run
         self.dropped = 0
         """Lines that did not count, a torn last one not among them."""
         try:
             text = path.read_bytes() if path.exists() else b""
             whole = text.rfind(b"\n") + 1
-            if whole < len(text):
+            if whole < len(text) and writing:
                 with path.open("r+b") as file:
                     file.truncate(whole)
         except OSError as problem:

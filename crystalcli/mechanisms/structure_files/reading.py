@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os.path import splitext
 from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from crystalcli.mechanisms.structure_files.readers import claimed_by
 from crystalcli.nouns.structures import formats, id_prop
@@ -20,6 +21,20 @@ from crystalcli.nouns.structures.formats import without_gz
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.vocabulary.errors import CrystalError, InputError, UnsafeInput, UsageError, one_line
 
+
+class _HasId(Protocol):
+    """A dataclass with an id and tags: an :class:`Entry`, or what is left of one."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+
+
+Named = TypeVar("Named", bound=_HasId)
 ID_IN_FILE = "id_in_file"
 """Tag that holds the id an entry had before it was kept apart from another."""
 
@@ -150,7 +165,7 @@ class Ids:
     seen: Counter[str] = field(default_factory=Counter)
     renamed: int = 0
 
-    def keep_apart(self, entry: Entry) -> Entry:
+    def keep_apart(self, entry: Named) -> Named:
         """Return ``entry``, renamed if its id was taken."""
         self.seen[entry.id] += 1
         if self.seen[entry.id] == 1:

@@ -12,9 +12,10 @@ from workflows import small_cache
 
 from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.caches.cache import Column
+from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows import training, training_series
-from crystalcli.workflows.training_plan import SplitPlan, TrainingPlan
+from crystalcli.workflows.training_plan import Listener, SplitPlan, TrainingPlan
 from crystalcli.workflows.training_series import Series
 
 CHARGE, CENTRE = Quantity("charge", "e", "site"), Quantity("centre", "eV", "site")
@@ -102,6 +103,22 @@ def test_splits_are_of_crystals(cache: Path, tmp_path: Path) -> None:
     parts = json.loads((tmp_path / "run" / "splits.json").read_text())
     ids = [set(parts[n]) for n in ("train", "val", "test")]
     assert sum(map(len, ids)) == len(set.union(*ids)) == 40
+
+
+def test_labels_of_sites_that_teach_nothing_or_look_wrong(tmp_path: Path) -> None:
+    made = crystals(40)
+    charge = labels(made)[0]
+    same = small_cache.write(
+        tmp_path / "same.h5", structures=made, columns=[replace(charge, values=np.ones_like(charge.values))]
+    )
+    with pytest.raises(UsageError, match="'charge' is 1 for all training sites; nothing to learn"):
+        training.run(plan(same, tmp_path / "run", targets=("charge",)))
+    values = charge.values.copy()
+    values[30] = 1e6
+    wild = small_cache.write(tmp_path / "wild.h5", structures=made, columns=[replace(charge, values=values)])
+    heard: list[str] = []
+    training.describe(plan(wild, tmp_path / "run", targets=("charge",)), Listener(warn=heard.append))
+    assert any("1 labels 'charge' are very far" in w and '"07"' in w and "1e+06" in w for w in heard), heard
 
 
 def crowded(path: Path, n: int) -> Path:

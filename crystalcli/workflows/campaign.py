@@ -173,6 +173,8 @@ def read_inputs(plan: CampaignPlan) -> Inputs:
     candidates, failures = read_items(expand(plan.candidates), ReadOptions(s.cif_column, s.id_column))
     if not candidates:
         raise NothingUsable(f"no candidate could be read: {failures[0] if failures else 'there are none'}")
+    if s.train >= len(candidates):
+        raise UsageError(f"{len(candidates)} candidates, {s.train} of them to train on: nothing is left to screen")
     elements: list[Item] = []
     if references.elements:
         elements, broken = read_items(expand(references.elements))

@@ -12,7 +12,6 @@ from crystalcli.mechanisms.phases import choosing
 from crystalcli.mechanisms.phases.hull import Phase, fractions
 from crystalcli.mechanisms.phases.screening import decide
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.build_graphs_work import Work, graph_maker
 from crystalcli.workflows.campaign_models import Models
 from crystalcli.workflows.campaign_results import Item
@@ -43,14 +42,8 @@ class Taught:
         return [*self.references, *(Phase(amounts[i].amounts, e, i) for i, e in self.energies.items())]
 
     def choose(self, candidates: Sequence[str]) -> None:
-        """Choose among ``candidates``, which are at the first stage, and bring the chosen to the last.
-
-        Raises:
-            UsageError: as many to train on as there are candidates, or no energies to train on.
-        """
+        """Choose among ``candidates``, which are at the first stage, and bring the chosen to the last."""
         s = self.shop.plan.settings
-        if s.train >= len(candidates):
-            raise UsageError(f"{len(candidates)} candidates, {s.train} of them to train on: nothing is left to screen")
         if s.selection == "random":
             self._take(choosing.drawn(candidates, s.train, s.seed), 1)
             return

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture, Featurizer
 from crystalcli.mechanisms.caches.cache import Column, GraphRecipe
 from crystalcli.mechanisms.caches.cache_packing import PackedGraph, pack
@@ -20,7 +21,7 @@ from crystalcli.mechanisms.phases.screening import Candidate
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.run_folder import sha256
-from crystalcli.vocabulary.errors import CrystalError, UsageError
+from crystalcli.vocabulary.errors import CrystalError, UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.build_graphs_work import Work, graph_maker
 from crystalcli.workflows.campaign_plan import CampaignPlan
@@ -137,8 +138,6 @@ def _nobody(_line: str) -> None:
 
 def _recipe(plan: TrainingPlan) -> GraphRecipe:
     """How graphs are made: as the model that training starts from needs them, or by the featurizer's defaults."""
-    from crystalcli.contracts import options as opt
-
     if plan.start.model:
         graph = read_head(file_of(Path(plan.start.model)))["spec"]["graph"]
         return GraphRecipe(graph["name"], graph["options"])
@@ -164,11 +163,7 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
     """
     t = plan.training
     arch = cast(Architecture, registry().get("architecture", t.arch))
-    parts = {"architecture": arch.name, "head": arch.head, "featurizer": arch.featurizer}
-    unknown = [name for name in plan.part_options if name not in parts.values()]
-    if unknown:
-        raise UsageError(f"[training.{unknown[0]}] belongs to no part of {arch.name} ({', '.join(parts.values())})")
-    given = {family: dict(plan.part_options.get(name, {})) for family, name in parts.items()}
+    given = _dealt(plan.part_options, arch)
     wanted = arch.partner_options
     start = plan.stages[stage].start or t.start
     if start:
@@ -191,3 +186,34 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
         device=plan.device,
         threads=plan.threads,
     )
+
+
+def _dealt(tables: Mapping[str, Mapping[str, Any]], arch: Architecture) -> dict[str, dict[str, Any]]:
+    """Options of ``[training.NAME]`` by family; an architecture and its featurizer may have one name.
+
+    Raises:
+        UsageError: a table or an option that belongs to no part.
+    """
+    head, featurizer = (
+        registry().get("head", arch.head),
+        cast(Featurizer, registry().get("featurizer", arch.featurizer)),
+    )
+    parts = {
+        "architecture": (arch.name, arch.options),
+        "head": (head.name, head.options),
+        "featurizer": (featurizer.name, featurizer.embed_options),
+    }
+    given: dict[str, dict[str, Any]] = {family: {} for family in parts}
+    for name, table in tables.items():
+        offered = {s.name: family for family, (n, model) in parts.items() if n == name for s in opt.specs(model)}
+        if name not in {n for n, _ in parts.values()}:
+            words = ", ".join(dict.fromkeys(n for n, _ in parts.values()))
+            raise UsageError(f"[training.{name}] belongs to no part of {arch.name} ({words})")
+        for key, value in table.items():
+            option = key.replace("-", "_")
+            if option not in offered:
+                raise UsageError(f"[training.{name}] has no option '{key}'; {did_you_mean(option, list(offered))}")
+            given[offered[option]][option] = value
+    for family, (name, model) in parts.items():
+        opt.make(model, given[family], owner=f"[training.{name}]")
+    return given

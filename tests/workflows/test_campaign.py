@@ -1,0 +1,385 @@
+"""Campaigns from candidates to the hull: relaxed here, killed, by a command, from outside, replayed."""
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+import torch
+from ase.calculators.emt import EMT
+from workflows import some_campaign
+
+from crystalcli.commands.main import run as crystal
+from crystalcli.mechanisms.phases.hull import Phase, distances
+from crystalcli.mechanisms.phases.screening import stage_costs
+from crystalcli.vocabulary.errors import Stopped, UsageError
+from crystalcli.workflows import campaign, campaign_plan
+from crystalcli.workflows.campaign_files import read_items
+from crystalcli.workflows.campaign_results import Item, Result, formation_energy, misfit
+from crystalcli.workflows.training_plan import Listener
+
+RESULTS = ("decisions.csv", "stages.csv", "relaxed.extxyz", "report.json", "hull-Cu-Pd.png")
+
+
+def do(plan: Path, output: Path, *, said: list[str] | None = None) -> dict:
+    heard = said if said is not None else []
+    read = campaign_plan.read(plan, [], output=str(output), threads=1)
+    return dict(campaign.run(read, Listener(heard.append, heard.append)).data)
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "decisions.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def results(run: Path) -> dict[str, bytes]:
+    """All that a campaign says, without the name of its folder."""
+    return {n: (run / n).read_bytes().replace(str(run).encode(), b"") for n in RESULTS}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a plan and its finished run."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("campaign")
+    do(some_campaign.write(folder, head='train = 12\nthreshold = "0.1sigma"'), folder / "run")
+    return folder
+
+
+def test_every_candidate_has_an_end_and_the_costs_add_up(finished: Path) -> None:
+    report = json.loads((finished / "run" / "report.json").read_text())
+    table = rows(finished / "run")
+    assert {r["id"] for r in table} == {f"alloy {k}" for k in range(24)}
+    assert sum(r["outcome"] == "trained on" for r in table) == 12
+    counts = [s["screened"] for s in report["stages"]]
+    assert 12 == counts[0] > counts[2] > 0
+    assert report["cost"] == pytest.approx(stage_costs(counts, [5, 60, 540], 12))
+    for k, name in enumerate(("volume", "loose")):
+        assert sum(r["outcome"] == f"removed after {name}" for r in table) == counts[k] - counts[k + 1]
+        assert sum(bool(r[f"{name} reason"]) for r in table) == counts[k]
+    with (finished / "run" / "stages.csv").open() as file:
+        paid = sum(float(r["cost"]) for r in csv.DictReader(file))
+    assert paid / 605 == pytest.approx(report["cost"])
+
+
+def test_final_energies_are_those_of_the_relaxed_structures(finished: Path) -> None:
+    """Formation energies by ASE itself; the hull by the hull of what was relaxed."""
+    energies = {"Cu": -0.007, "Pd": 0.0}
+    table = {r["id"]: r for r in rows(finished / "run") if r["E_f [eV/atom]"]}
+    relaxed = ase.io.read(finished / "run" / "relaxed.extxyz", ":")
+    assert {a.info["id"] for a in relaxed} == set(table)
+    phases = []
+    for atoms in relaxed:
+        said = atoms.info["formation_energy_per_atom"]
+        atoms.calc = EMT()
+        expected = (atoms.get_potential_energy() - sum(energies[s] for s in atoms.get_chemical_symbols())) / len(atoms)
+        assert said == pytest.approx(expected, abs=1e-9)
+        assert float(table[atoms.info["id"]]["E_f [eV/atom]"]) == pytest.approx(expected, abs=1e-6)
+        phases.append(Phase(Item("", atoms).amounts, said, atoms.info["id"]))
+    for phase, found in zip(phases, distances(phases, [True] * len(phases), []), strict=True):
+        assert float(table[phase.name]["E_hull [eV/atom]"]) == pytest.approx(found.above, abs=1e-6)
+
+
+def test_the_same_command_again_does_nothing_and_another_plan_is_refused(finished: Path, tmp_path: Path) -> None:
+    before = results(finished / "run")
+    said: list[str] = []
+    do(finished / "plan.toml", finished / "run", said=said)
+    assert "finished before; nothing to do" in said[-1]
+    assert results(finished / "run") == before
+    other = tmp_path / "other.toml"
+    other.write_text((finished / "plan.toml").read_text().replace("train = 12", "train = 11"))
+    with pytest.raises(UsageError, match=r"holds another campaign \(settings differ\)"):
+        do(other, finished / "run")
+
+
+def test_changed_candidates_are_refused(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "run", tmp_path / "run")
+    path = finished / "candidates.extxyz"
+    text = path.read_text()
+    try:
+        path.write_text(text.replace("Pd", "Cu", 1))
+        with pytest.raises(UsageError, match="is not the file that this campaign was started with"):
+            do(finished / "plan.toml", tmp_path / "run")
+    finally:
+        path.write_text(text)
+
+
+def killed(plan: Path, output: Path, after: float) -> bool:
+    """Run in a process of its own and kill it after some seconds; whether it was still running."""
+    start = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            do(plan, output)
+            code = 0
+        finally:
+            os._exit(code)
+    while time.monotonic() - start < after:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return False
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("points", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_anywhere_it_ends_with_the_same_bytes(finished: Path, tmp_path: Path, points: int) -> None:
+    """``kill -9`` at random times of every continuation; then the campaign ends as if nothing had been."""
+    rng, output = random.Random(points), tmp_path / "run"
+    hits = sum(killed(finished / "plan.toml", output, rng.uniform(0.2, 2.5)) for _ in range(points))
+    assert hits
+    do(finished / "plan.toml", output)
+    assert results(output) == results(finished / "run")
+
+
+def test_every_line_of_a_journal_is_enough(finished: Path, tmp_path: Path) -> None:
+    """Journals cut in the middle of a line, models half gone: only what is missing is done again."""
+    run = tmp_path / "run"
+    shutil.copytree(finished / "run", run)
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"exit_code": None}))
+    for name in RESULTS:
+        (run / name).unlink()
+    for journal in (run / "work").iterdir():
+        data = journal.read_bytes()
+        journal.write_bytes(data[: len(data) * 2 // 3])
+    shutil.rmtree(run / "models" / "2-loose")
+    said: list[str] = []
+    do(finished / "plan.toml", run, said=said)
+    assert any("pieces of work were finished before" in line for line in said)
+    assert results(run) == results(finished / "run")
+
+
+COMMAND = """
+[[stages]]
+name = "start"
+cost = 0
+given = true
+
+[[stages]]
+name = "script"
+cost = 10
+command = "{program} {script} {{input}} {{output}}"
+batch = 3
+timeout = "60s"
+"""
+SCRIPT = """
+grep -q 'alloy 3"' "$1" && { echo licence server is down; exit 3; }
+grep -q 'alloy 13"' "$1" && exit 0
+sed -e 's/pbc=/energy=-1.5 pbc=/' -e 's/alloy 8"/stranger"/' "$1" > "$2"
+"""
+
+
+def test_a_command_relaxes_and_all_that_goes_wrong_is_said(tmp_path: Path) -> None:
+    """A batch that fails, one that writes nothing, a structure left out: kept, flagged, exit code 3."""
+    (tmp_path / "script.sh").write_text(SCRIPT)
+    stages = COMMAND.format(program="sh", script=tmp_path / "script.sh")
+    plan = some_campaign.write(tmp_path, 40, head='train = 24\nthreshold = "100sigma"', stages=stages)
+    report = do(plan, tmp_path / "run")
+    assert report["exit_code"] == 3
+    table = {r["id"]: r for r in rows(tmp_path / "run")}
+    assert "exit code 3; licence server is down; see" in table["alloy 3"]["problems"]
+    assert "the command ended well and wrote no" in table["alloy 13"]["problems"]
+    assert "script: output: is not in" in table["alloy 8"]["problems"]
+    bad = [r for r in table.values() if r["problems"]]
+    assert len(bad) == report["problems"]
+    assert all(r["outcome"].startswith("no final energy: kept") and not r["E_f [eV/atom]"] for r in bad)
+    good = next(r for r in table.values() if not r["problems"])
+    start = {i.id: i for i in read_items([tmp_path / "candidates.extxyz"])[0]}[good["id"]]
+    expected = formation_energy(-1.5, start.amounts, {"Cu": -0.007, "Pd": 0.0})
+    assert float(good["E_f [eV/atom]"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    stages = (
+        COMMAND.format(program="sleep 99; echo", script="").replace("60s", "1s").replace("batch = 3", "batch = 24")
+    )
+    plan = some_campaign.write(tmp_path, stages=stages)
+    start = time.monotonic()
+    with pytest.raises(UsageError, match="0 structures with a final energy are too few"):
+        do(plan, tmp_path / "run")
+    assert time.monotonic() - start < 30
+    journal = next((tmp_path / "run" / "work").glob("2-script-train*")).read_text()
+    assert "took longer than 1s and was ended" in journal
+
+
+OUTSIDE = """
+[[stages]]
+name = "start"
+cost = 0
+given = true
+
+[[stages]]
+name = "dft"
+cost = 10
+outside = true
+"""
+
+
+def bring(to_do: Path, results: Path, name: str, keep=lambda _a: True) -> list[str]:
+    """Do outside what is to be done, or a part of it."""
+    done = []
+    for atoms in ase.io.read(to_do, ":"):
+        if keep(atoms):
+            new = atoms.copy()
+            new.calc = EMT()
+            new.get_potential_energy()
+            done.append(new)
+    results.mkdir(parents=True, exist_ok=True)
+    ase.io.write(results / name, done)
+    return [a.info["id"] for a in done]
+
+
+def test_outside_stages_hand_out_and_take_back(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """To and fro by the command line: 75 while results are missing, and what is missing is said."""
+    plan, out = some_campaign.write(tmp_path, head='train = 12\nthreshold = "9sigma"', stages=OUTSIDE), tmp_path / "run"
+    line = ["screen", "--campaign", str(plan), "-o", str(out), "--threads", "1"]
+    assert crystal(line) == 75
+    told = capfd.readouterr()
+    assert "stage 'dft' waits for 12 structures" in told.err
+    assert "give the same command again" in told.out + told.err
+    to_do, results = out / "outside" / "dft-to-do.extxyz", out / "outside" / "dft"
+    assert len((out / "outside" / "dft-to-do.txt").read_text().splitlines()) == 12
+    first = bring(to_do, results, "part.extxyz", lambda a: int(a.info["id"].split()[1]) % 2 == 0)
+    assert crystal(line) == 75
+    assert (
+        f"{len(first)} of 12 results taken; stage 'dft' waits for {12 - len(first)} structures"
+        in capfd.readouterr().err
+    )
+    rest = bring(to_do, results, "more.extxyz")
+    assert not set(first) & set(rest)
+    assert crystal(line) == 75  # now the survivors
+    survivors = ase.io.read(to_do, ":")
+    lost = survivors[0].info["id"]
+    bring(to_do, results, "end.extxyz", lambda a: a.info["id"] != lost)
+    (results / "failed.txt").write_text(f"{lost}: no convergence in 200 steps\n")
+    assert crystal(line) == 3
+    assert not to_do.exists()
+    table = {r["id"]: r for r in rows(out)}
+    assert "no convergence in 200 steps" in table[lost]["problems"]
+    assert table[lost]["outcome"].startswith("no final energy")
+    assert sum(bool(r["E_f [eV/atom]"]) for r in table.values()) == 12 + len(survivors) - 1
+
+
+def test_what_comes_back_as_another_compound_is_no_result() -> None:
+    a, b = some_campaign.alloys(2)
+    assert misfit(Result("x", atoms=b, energy=1.0), Item("x", a)).problem.startswith("composition: came back as")
+    assert misfit(Result("x", atoms=a, energy=1.0), Item("x", a)).energy == 1.0
+
+
+REPLAY = """
+[[stages]]
+name = "start"
+cost = 1
+given = true
+
+[[stages]]
+name = "end"
+cost = 9
+file = "{path}"
+energy = "e"
+formation = true
+"""
+
+
+def replay(tmp_path: Path, head: str) -> Path:
+    structures = some_campaign.alloys(40)
+    rng = np.random.default_rng(1)
+    for atoms in structures:
+        share = atoms.numbers.tolist().count(46) / len(atoms)
+        atoms.info["e"] = -0.4 * share * (1 - share) + 0.05 * rng.normal()
+    some_campaign.candidates(tmp_path / "end.extxyz", structures)
+    stages = REPLAY.format(path=tmp_path / "end.extxyz")
+    return some_campaign.write(tmp_path, 40, head=head, stages=stages, references="")
+
+
+def test_replay_tells_recall_and_the_sweep_ends_at_everything(tmp_path: Path) -> None:
+    plan = replay(tmp_path, "train = 12\nkappas = [0, 1, 2, 1000]")
+    report = do(plan, tmp_path / "run")
+    found = report["recall"]
+    assert found["recall"] == pytest.approx(1 - len(found["missed"]) / len(found["true_hull"]))
+    assert {r["kappa"] for r in report["sweep"]} == {0, 1, 2, 1000}
+    shares = [r["share"] for r in report["sweep"]]
+    assert shares == sorted(shares)
+    end = report["sweep"][-1]
+    assert (end["recall"], end["share"], end["rise"]) == (1.0, 1.0, 0.0)
+    here = next(r for r in report["sweep"] if r["kappa"] == 2)
+    assert here["recall"] == found["recall"]
+    assert here["cost"] == pytest.approx(report["cost"])
+    assert (tmp_path / "run" / "cost-recall.png").stat().st_size > 5000
+    with (tmp_path / "run" / "cost-recall.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 4
+
+
+@pytest.mark.parametrize("way", ["uncertainty", "on-hull", "diversity"])
+def test_structures_to_train_on_can_be_chosen(tmp_path: Path, way: str) -> None:
+    plan = replay(tmp_path, f'train = 20\nselection = "{way}"\nrounds = 2')
+    report = do(plan, tmp_path / "run")
+    assert report["trained_on"] == 20
+    assert (tmp_path / "run" / "models" / "round-1").exists() == (way != "diversity")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("train = 12", "trian = 12"), r"the plan has no option 'trian'; did you mean 'train'\?"),
+        (("train = 12", 'threshold = "2"'), "write 2sigma"),
+        (("cost = 5", ""), "stage 'volume' needs a cost"),
+        (('relax = "emt"\ncell', 'relax = "emtt"\ncell'), "no potential 'emtt'"),
+        (('relax = "emt"\ncell', 'relax = "emt"\ngiven = true\ncell'), "needs one of .* not relax and given"),
+        (("Cu = -0.007", "Xx = -0.007"), r"\[references\] has no key 'Xx'"),
+        (("Cu = -0.007", ""), r"\[references\] says nothing of Cu"),
+        ((some_campaign.REFERENCES, ""), "gives total energies"),
+        (("n_conv = 1", "n_conf = 1"), "no option 'n_conf'"),
+        (("[training.cgcnn]", "[training.lcgcn]"), r"\[training.lcgcn\] belongs to no part of cgcnn"),
+        (("train = 12", "train = 24"), "nothing is left to screen"),
+        (("train = 12", "train = 12\nkappas = [1]"), "kappas needs data that hold all stages"),
+        (('name = "loose"', 'name = "volume"'), "two stages are called 'volume'"),
+        (("hold_atoms = true", "hold_atoms = 1"), "option hold-atoms of stage 'volume' must be bool"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused_before_anything_is_written(
+    tmp_path: Path, change: tuple[str, str], said: str
+) -> None:
+    plan = some_campaign.write(tmp_path)
+    assert change[0] in plan.read_text()
+    plan.write_text(plan.read_text().replace(*change, 1))
+    with pytest.raises(UsageError, match=said):
+        do(plan, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_and_flags_beside_a_plan(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    plan = some_campaign.write(tmp_path)
+    assert crystal(["screen", "--campaign", str(plan), "-o", str(tmp_path / "run"), "--dry-run"]) == 0
+    said = capfd.readouterr()
+    assert "24 candidates, 12 to train on (random)" in said.out + said.err
+    assert "cost: 12.1 to 24 full relaxations" in said.out + said.err
+    assert not (tmp_path / "run").exists()
+    assert crystal(["screen", "--campaign", str(plan), "--threshold", "1sigma"]) == 2
+    assert "--threshold does not go with --campaign; write it into the plan" in capfd.readouterr().err
+
+
+def test_a_stop_is_kept(tmp_path: Path) -> None:
+    class Late:
+        signal = None
+
+        def reason(self) -> str:
+            return "the time limit"
+
+    read = campaign_plan.read(some_campaign.write(tmp_path), [], output=str(tmp_path / "run"), threads=1)
+    with pytest.raises(Stopped, match="the same command goes on"):
+        campaign.run(read, Listener(), Late())  # type: ignore[arg-type]
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["exit_code"] == 75

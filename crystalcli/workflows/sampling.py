@@ -107,11 +107,11 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
             raise UsageError("is not the potential that this run was started with", path=name)
     if plan.threads:
         torch.set_num_threads(plan.threads)
-    if not any(path.glob("state-*.json")):
-        return _from_the_start(plan, path, record, listener, stop)
     state, said = checkpoint.newest(path)
     for line in said:
         listener.warn(line)
+    if state is None:
+        return _from_the_start(plan, path, record, listener, stop)
     program, potential, sampler = parts(plan)
     tensors = {k: v.to(potential.device) for k, v in state.tensors.items()}
     systems = Systems(**checkpoint.under("systems", tensors))

@@ -79,8 +79,7 @@ class Trainer:
             start = time.monotonic()
             self._epoch()
             self._validate(time.monotonic() - start)
-            if time.monotonic() - self.saved_at >= self.plan.checkpoint_every:
-                self.save()
+            self._save_if_due()
             if p.epoch < recipe.epochs:
                 self._stop_if_asked()
         self.model.load_state_dict(self.best)
@@ -108,6 +107,7 @@ class Trainer:
             p.step += 1
             self.listener.step(p.epoch + 1, p.batch, len(pieces))
             if p.batch < len(pieces):
+                self._save_if_due()
                 self._stop_if_asked()
 
     def _step(self, batch: Batch) -> float:
@@ -197,6 +197,10 @@ class Trainer:
         numbers = "  ".join([f"train loss {row['train_loss']:.4g}", *parts, f"lr {row['lr']:.2g}", f"{seconds:.1f} s"])
         return f"epoch {row['epoch']}/{self.plan.recipe.epochs}  {numbers}" + ("  best" if better and errors else "")
 
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self.saved_at >= self.plan.checkpoint_every:
+            self.save()
+
     def _stop_if_asked(self) -> None:
         reason = self.stop.reason()
         if reason:
@@ -237,10 +241,14 @@ class Trainer:
         self.saved_at = time.monotonic()
 
     def restore(self) -> None:
-        """Go on from the newest whole state of the run folder."""
+        """Go on from the newest whole state of the run folder; from the beginning if there is none."""
         state, said = checkpoint.newest(self.folder.path)
         for line in said:
             self.listener.warn(line)
+        if state is None:
+            self.listener.say("there is no training state yet: it begins anew")
+            self.folder.trim_metrics(0)
+            return
         for name, here in (("threads", torch.get_num_threads()), ("torch", torch.__version__)):
             if state.facts[name] != here:
                 self.listener.warn(f"{name} was {state.facts[name]}, now {here}: not bit-identical to one long run")

@@ -83,7 +83,7 @@ class TrainingPlan:
         compare: architectures trained beside the model with the same recipe, split and seed, in folders below its own.
         member: of an ensemble; from 1 on train and validation are dealt anew, the test part stays.
         paper_baselines: let the means of elements in the report be of all labels, the test part's too.
-        checkpoint_every: seconds between two training states, taken at the end of an epoch.
+        checkpoint_every: seconds between two training states, taken between batches.
         config: table for the folder's config.toml.
     """
 

@@ -1,15 +1,14 @@
 """A build that is killed, stopped or out of room at any point ends, when it is given again, in the same bytes."""
 
-import errno
-import os
-import signal
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import ase.build
 import ase.io
 import numpy as np
 import pytest
+from workflows.failing_writes import in_a_child, nth_write
 
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, Stopped, UsageError
@@ -160,26 +159,6 @@ def test_shares_are_written_as_people_do():
             Share.parse(wrong)
 
 
-def counted(monkeypatch, n: int, at: str) -> list[int]:
-    """Let the n-th write fail (``full``), tear, or kill the program, before it is durable; returns the count."""
-    seen = [0]
-    sound = os.fsync
-
-    def sync(handle: int) -> None:
-        seen[0] += 1
-        if seen[0] == n:
-            if at == "full":
-                raise OSError(errno.ENOSPC, "No space left on device")
-            path = Path(f"/proc/self/fd/{handle}").resolve()
-            if at == "tear" and path.is_file():
-                os.truncate(path, path.stat().st_size // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
-        sound(handle)
-
-    monkeypatch.setattr(os, "fsync", sync)
-    return seen
-
-
 def test_every_write_may_find_the_disk_full(whole, tmp_path):
     plan, expected = whole
     n, found = 0, []
@@ -187,7 +166,7 @@ def test_every_write_may_find_the_disk_full(whole, tmp_path):
         n += 1
         output = tmp_path / f"{n}.h5"
         with pytest.MonkeyPatch.context() as patch:
-            seen = counted(patch, n, "full")
+            seen = nth_write(patch, n, "full")
             try:
                 build(replace(plan, output=output))
             except EnvironmentProblem as problem:
@@ -205,20 +184,11 @@ def test_every_write_may_find_the_disk_full(whole, tmp_path):
 @pytest.mark.parametrize("at", ["kill", "tear"])
 def test_every_write_may_be_the_last(whole, tmp_path, at):
     plan, expected = whole
-    n = 0
-    while True:
-        n += 1
+    for n in count(1):
         output = tmp_path / f"{n}.h5"
-        child = os.fork()
-        if child == 0:  # pragma: no cover - another process
-            with pytest.MonkeyPatch.context() as patch:
-                counted(patch, n, at)
-                build(replace(plan, output=output))
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
+        died = in_a_child(lambda: build(replace(plan, output=output)), n, at)  # noqa: B023 - called at once
         build(replace(plan, output=output))
         assert output.read_bytes() == expected, n
-        if os.WIFEXITED(status):
-            assert os.WEXITSTATUS(status) == 0
+        if not died:
             break
     assert n > 20

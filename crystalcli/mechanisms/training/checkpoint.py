@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from crystalcli.mechanisms.running import files
-from crystalcli.vocabulary.errors import UsageError
 
 FORMAT, VERSION = "crystal-training-state", 1
 KEPT = 3
@@ -45,12 +44,8 @@ def save(folder: Path, step: int, state: State) -> Path:
     return path
 
 
-def newest(folder: Path) -> tuple[State, list[str]]:
-    """Newest state that is whole, and a line about every newer one that is not.
-
-    Raises:
-        UsageError: none.
-    """
+def newest(folder: Path) -> tuple[State | None, list[str]]:
+    """Newest state that is whole, none if there is none, and a line about every newer one that is not."""
     said: list[str] = []
     for note in sorted(folder.glob("state-*.json"), reverse=True):
         try:
@@ -64,7 +59,7 @@ def newest(folder: Path) -> tuple[State, list[str]]:
                 return State(safetensors.torch.load(blob), facts), said
         except (OSError, ValueError, KeyError) as problem:
             said.append(f"{note.name} cannot be read ({type(problem).__name__}); the state before it is used")
-    raise UsageError("has no whole training state to resume from", path=folder)
+    return None, said
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -1,0 +1,46 @@
+"""Writes that fail, tear or are the last thing the program does; every write is made durable by one fsync."""
+
+import errno
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def nth_write(monkeypatch: pytest.MonkeyPatch, n: int, at: str) -> list[int]:
+    """Let the n-th write fail (``full``), tear, or kill the program, before it is durable; returns the count."""
+    seen = [0]
+    sound = os.fsync
+
+    def sync(handle: int) -> None:
+        seen[0] += 1
+        if seen[0] == n:
+            if at == "full":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            path = Path(f"/proc/self/fd/{handle}").resolve()
+            if at == "tear" and path.is_file():
+                os.truncate(path, path.stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        sound(handle)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    return seen
+
+
+def in_a_child(work: Callable[[], object], n: int, at: str) -> bool:
+    """Do ``work`` in another process that dies at its n-th write; whether it died. It must not fail otherwise."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                nth_write(patch, n, at)
+                work()
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)

@@ -95,6 +95,8 @@ class PredictionFace:
         beside = self._write_failures(failures)
         self._write_latents()
         report = self._report(n, failures)
+        if self.predictor.extrapolated:
+            self.talk.say(f"{self.predictor.extrapolated} of {n} are extrapolations; each row says why")
         code = Exit.SOME_FAILED if failures else Exit.OK
         if n == 0:
             raise NothingUsable(f"none of {len(failures)} structures could be predicted{beside}")
@@ -106,7 +108,7 @@ class PredictionFace:
         return code
 
     def _stream(self, failures: list[Failure], objects: list[dict[str, Any]]) -> int:
-        writer, n = Writer(self.kind, self.predictor.quantities, self.predictor.calibrations), 0
+        writer, n = self._writer(), 0
         keep = self.json.json and self.wish.output is None
         with opened(self.wish.output, sys.stdout, overwrite=self.wish.overwrite) as write:
             for item in self.predictor.predict(self.wish.inputs):
@@ -125,6 +127,10 @@ class PredictionFace:
             if n == 0 and self.wish.output is not None:
                 raise NothingUsable(f"none of {len(failures)} structures could be predicted")
         return n
+
+    def _writer(self) -> Writer:
+        p = self.predictor
+        return Writer(self.kind, p.quantities, p.calibrations, says_domain=p.domain.is_known)
 
     def _take(self, row: Row) -> None:
         for c in self.compared:
@@ -183,6 +189,7 @@ class PredictionFace:
             "model": str(self.predictor.path),
             "output": None if self.wish.output is None else str(self.wish.output),
             "n": n,
+            "extrapolating": self.predictor.extrapolated,
             "failed": [{"id": f.id, "path": f.path, "stage": f.stage, "reason": f.reason} for f in failures],
             "errors": found,
         }

@@ -41,6 +41,7 @@ class Predicted:
         intervals: (low, high) by the percentage of truths that they hold (``"90"``), of a model calibrated so.
         calibration: how sigma was calibrated, or ``uncalibrated``; none without sigma.
         probabilities: by class, for a class.
+        extrapolating: why the structure is unlike those of the training; empty if nothing speaks for it.
     """
 
     value: Any
@@ -51,6 +52,7 @@ class Predicted:
     intervals: dict[str, tuple[Any, Any]] | None = None
     calibration: str | None = None
     probabilities: dict[str, float] | None = None
+    extrapolating: str = ""
 
 
 class LoadedModel:
@@ -106,7 +108,9 @@ class LoadedModel:
             value = row.values[q.name]
             if q.classes:
                 shares = {w: float(p) for w, p in zip(q.words, value, strict=True)}
-                made[q.name] = Predicted(q.words[int(np.argmax(value))], q.unit, probabilities=shares)
+                made[q.name] = Predicted(
+                    q.words[int(np.argmax(value))], q.unit, probabilities=shares, extrapolating=row.extrapolating
+                )
             else:
                 made[q.name] = Predicted(_plain(value), q.unit, **self._uncertainty(row, q.name))
         return made
@@ -114,11 +118,16 @@ class LoadedModel:
     def _uncertainty(self, row: Row, name: str) -> dict[str, Any]:
         known = {word: _plain(u) for word, u in row.uncertainties.get(name, {}).items()}
         if not known:
-            return {}
+            return {"extrapolating": row.extrapolating}
         levels = [word.removeprefix("low_") for word in known if word.startswith("low_")]
         intervals = {level: (known[f"low_{level}"], known[f"high_{level}"]) for level in levels}
         sigmas = {word: u for word, u in known.items() if word.startswith("sigma")}
-        return {**sigmas, "intervals": intervals or None, "calibration": self._predictor.calibrations[name]}
+        return {
+            **sigmas,
+            "intervals": intervals or None,
+            "calibration": self._predictor.calibrations[name],
+            "extrapolating": row.extrapolating,
+        }
 
 
 def load_model(

@@ -23,7 +23,7 @@ from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.latent import latent_vectors
-from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model import CrystalModel, Seen
 from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.models.model_inputs import inputs_of
 from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
@@ -36,6 +36,7 @@ from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.extrapolation import Domain, Said
 from crystalcli.workflows.prediction_batches import Known, batches, from_cache, pieces
 from crystalcli.workflows.prediction_inputs import InputFinder
 from crystalcli.workflows.prediction_labels import LabelFinder
@@ -57,6 +58,7 @@ class Row:
             calibrated so; each like a value.
         labels: by target, where the input has them.
         latent: (n_atoms, H) vectors of the sites, where asked for.
+        extrapolating: why the prediction is an extrapolation; empty if nothing speaks for it.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Row:
     uncertainties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
     latent: NDArray[np.float32] | None = None
+    extrapolating: str = ""
 
 
 class Predictor:
@@ -110,6 +113,8 @@ class Predictor:
         self.seen = frozenset(self.model.spec.statistics.elements)
         self.named: set[int] = set()
         self.strange = 0
+        self.domain = Domain.of(self.model, self.provenance)
+        self.extrapolated = 0
         names = inputs_of(self.model.spec)
         self.inputs = InputFinder(names, labels, warn)
         self.labels = LabelFinder(self.quantities, [r for r in labels if r.name not in names], warn)
@@ -225,7 +230,9 @@ class Predictor:
     @torch.no_grad()
     def _batch(self, items: Sequence[Known]) -> Iterator[Row | Failure]:
         graph: CrystalGraph = collate([i.graph for i in items]).to(self.device)
-        predictions = {n: pieces(p, graph) for n, p in self.model(graph, self._zeroth(graph)).items()}
+        seen = self.model.seen(graph, self._zeroth(graph))
+        predictions = {n: pieces(p, graph) for n, p in seen.predictions.items()}
+        strangeness = self._strangeness(graph, seen)
         vectors = self._latent(graph) if self.latent else [None] * len(items)
         for k, item in enumerate(items):
             values = {n: v[k] for n, (v, _) in predictions.items()}
@@ -234,7 +241,25 @@ class Predictor:
                 yield Failure(item.source, item.id, "predict", "not-finite", f"the predicted {bad[0]} is not a number")
             else:
                 spreads = {n: {w: u[k] for w, u in known.items()} for n, (_, known) in predictions.items() if known}
-                yield Row(item.id, item.source, item.atoms, values, spreads, item.labels, vectors[k])
+                why = self.domain.reasons(item.atoms.numbers, self._said(item, values, spreads), strangeness[k])
+                self.extrapolated += bool(why)
+                yield Row(item.id, item.source, item.atoms, values, spreads, item.labels, vectors[k], why)
+
+    def _strangeness(self, graph: CrystalGraph, seen: Seen) -> list[float | None]:
+        known = self.model.familiarity
+        return [None] * graph.n_structures if known is None else known.strangeness(graph, seen.embedding).tolist()
+
+    def _said(
+        self, item: Known, values: Mapping[str, Any], spreads: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Said]:
+        """Value, σ and σ_e of every target that is one number per structure, totals per atom."""
+        found = {}
+        for q in self.quantities:
+            if q.level == "structure" and not q.classes and not q.shape:
+                size, known = len(item.atoms) if q.extensive else 1, spreads.get(q.name, {})
+                numbers = (values[q.name], known.get("sigma", 0.0), known.get("sigma_e", 0.0))
+                found[q.name] = Said(*(float(v) / size for v in numbers))
+        return found
 
     def _latent(self, graph: CrystalGraph) -> list[NDArray[np.float32] | None]:
         vectors = latent_vectors(cast(CrystalModel, self.model), graph).cpu().numpy().astype(np.float32)

@@ -55,16 +55,22 @@ class Writer:
         kind: csv, jsonl, extxyz, pymatgen (a JSON list of structures) or magmom (lines for an INCAR).
         quantities: what the model predicts.
         calibrations: how the σ of each was calibrated, said wherever a σ is.
+        says_domain: whether a column tells why a prediction is an extrapolation.
 
     Raises:
         UsageError: no moments to make MAGMOM lines of.
     """
 
     def __init__(
-        self, kind: str, quantities: Sequence[Quantity], calibrations: Mapping[str, str] | None = None
+        self,
+        kind: str,
+        quantities: Sequence[Quantity],
+        calibrations: Mapping[str, str] | None = None,
+        *,
+        says_domain: bool = False,
     ) -> None:
         self.kind, self.quantities = kind, quantities
-        self.calibrations = calibrations or {}
+        self.calibrations, self.says_domain = calibrations or {}, says_domain
         self.sites = any(q.level == "site" for q in quantities)
         self.spreads: tuple[str, ...] | None = None
         self.n = 0
@@ -99,7 +105,7 @@ class Writer:
             cells += [f"{q.name} P({w})" for w in (q.words if q.classes else ())]
             cells += [f"{q.name}{part} {word}{unit}" for word in self.spreads or () for part in q.components]
             cells += [f"{q.name} calibration"] if self.spreads else []
-        return cells
+        return cells + (["extrapolating"] if self.says_domain else [])
 
     def _records(self, row: Row) -> Iterator[list[Any]]:
         for k in range(len(row.atoms) if self.sites else 1):
@@ -111,7 +117,7 @@ class Writer:
                 for word in self.spreads or ():
                     cells += _spread_cells(row.uncertainties.get(q.name, {}).get(word), q, k)
                 cells += [self._calibration(row, q)] if self.spreads else []
-            yield cells
+            yield cells + ([row.extrapolating] if self.says_domain else [])
 
     def _calibration(self, row: Row, quantity: Quantity) -> str:
         """What the σ of ``quantity`` is worth; nothing where there is none."""
@@ -120,6 +126,8 @@ class Writer:
     def object(self, row: Row) -> dict[str, Any]:
         """One structure as a JSON object."""
         found: dict[str, Any] = {"id": row.id, "source": row.source, "predictions": {}}
+        if self.says_domain:
+            found["extrapolating"] = row.extrapolating
         for q in self.quantities:
             value = np.asarray(row.values[q.name])
             entry: dict[str, Any] = {"value": value.tolist(), "unit": q.unit, "level": q.level}
@@ -140,6 +148,8 @@ class Writer:
 
         atoms = row.atoms.copy()
         atoms.info = {"id": visible(row.id)}
+        if row.extrapolating and self.says_domain:
+            atoms.info["extrapolating"] = row.extrapolating
         for q in self.quantities:
             name, unit = f"predicted_{q.name}", f"predicted_{q.name}_unit"
             if q.level == "site":

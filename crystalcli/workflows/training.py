@@ -15,6 +15,7 @@ from crystalcli.mechanisms.models.model_head import MODEL
 from crystalcli.mechanisms.running.run_folder import RunFolder, plugin_versions, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.scoring import evaluation
+from crystalcli.mechanisms.training import familiar
 from crystalcli.mechanisms.training.optimizers import make_optimizer
 from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
 from crystalcli.workflows import training_beside
@@ -194,6 +195,8 @@ def _save_model(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, train
         "epoch": trainer.progress.best_epoch,
         "structures": len(prepared.data),
     }
+    parts, size = prepared.split, plan.recipe.batch_size
+    prepared.model.familiarity = familiar.learned(prepared.model, prepared.data, parts.train, parts.val, size)
     model_file.save(folder.path / MODEL, prepared.model, provenance)
     return folder.path / MODEL
 

@@ -100,14 +100,14 @@ def test_one_bad_number_does_not_touch_the_others(run: Path, monkeypatch: pytest
     structures = small_cache.crystals(10)
     predictor = Predictor(run, batch_size=10)
     good = values(rows(predictor, structures))
-    plain = type(predictor.model).forward
+    plain = type(predictor.model).seen
 
     def poisoned(self: Any, *args: Any) -> Any:
         found = plain(self, *args)
-        found[ENERGY].value[4] = torch.nan
+        found.predictions[ENERGY].value[4] = torch.nan
         return found
 
-    monkeypatch.setattr(type(predictor.model), "forward", poisoned)
+    monkeypatch.setattr(type(predictor.model), "seen", poisoned)
     found = rows(predictor, structures)
     assert isinstance(found[4], Failure)
     assert found[4].id == "s4"

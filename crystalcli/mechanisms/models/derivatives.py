@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crystalcli.nouns.graph import CrystalGraph
 
-DERIVED = ("forces", "stress")
+DERIVED = ("forces", "stress", "pressure")
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 """xx, yy, zz, yz, xz, xy, as in ASE."""
 
@@ -59,6 +59,11 @@ class Strained:
             volume = torch.where(volume > 0.0, volume, torch.full_like(volume, torch.nan))
             derived["stress"] = found[1].double() / volume.view(-1, 1, 1)
         return derived
+
+
+def to_pressure(stress: Tensor) -> Tensor:
+    """(S, 3, 3) → (S,), the pressure of an energy without kinetic part, ``−tr σ/3``."""
+    return -stress.diagonal(dim1=-2, dim2=-1).mean(-1)
 
 
 def to_voigt(tensor: Tensor) -> Tensor:

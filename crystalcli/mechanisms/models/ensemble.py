@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from crystalcli.contracts.modules import Embedding, Prediction, StackedMembers
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, parts
+from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, Seen, parts
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
@@ -40,6 +40,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
         self.aleatoric = dict(aleatoric)
         self.sigma_fits: dict[str, SigmaFit] = {}
+        self.familiarity = self.models[0].familiarity
         features: list[nn.Module] = [m.get_submodule("features") for m in self.models]
         self.one_featurizer = all(_same(features[0], other) for other in features[1:])
         self.stacked = _stacked(self.models)
@@ -75,12 +76,17 @@ class Ensemble(nn.Module):
         """Predict every target; every member adds its own zeroth term."""
         return self.joined(self.each(graph), graph)
 
-    def each(self, graph: CrystalGraph) -> list[dict[str, Prediction]]:
+    def seen(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> Seen:  # noqa: ARG002
+        """What all say together, and the embedding of the first."""
+        each = self.each(graph)
+        return Seen(self.joined(each, graph), each[0].embedding)
+
+    def each(self, graph: CrystalGraph) -> list[Seen]:
         """What every member says."""
         if self.differentiable:
-            return [m(graph) for m in self.models]
+            return [m.seen(graph) for m in self.models]
         pairs = zip(self.models, self.embed(graph), strict=True)
-        return [m.of_embedding(graph, embedding) for m, embedding in pairs]
+        return [Seen(m.of_embedding(graph, embedding), embedding) for m, embedding in pairs]
 
     def embed(self, graph: CrystalGraph) -> list[Embedding]:
         """What the architecture of every member makes of the atoms.
@@ -96,9 +102,9 @@ class Ensemble(nn.Module):
                 return list(together)
         return [m.embed(graph, features) for m in self.models]
 
-    def joined(self, found: Sequence[Mapping[str, Prediction]], graph: CrystalGraph) -> dict[str, Prediction]:
+    def joined(self, each: Sequence[Seen], graph: CrystalGraph) -> dict[str, Prediction]:
         """What the members said (:meth:`each`) as one, with σ as it was calibrated."""
-        both = {q.name: self._joined(q, [f[q.name] for f in found], graph) for q in self.spec.targets}
+        both = {q.name: self._joined(q, [m.predictions[q.name] for m in each], graph) for q in self.spec.targets}
         return applied(self.sigma_fits, both, graph)
 
     def _joined(self, quantity: Quantity, found: Sequence[Prediction], graph: CrystalGraph) -> Prediction:

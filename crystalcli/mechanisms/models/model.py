@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.modules import Baseline, Embedding, Features, Labels, Prediction
 from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Statistics
 from crystalcli.mechanisms.models.derivatives import DERIVED, Strained, to_voigt
+from crystalcli.mechanisms.models.familiarity import Familiarity
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.simple_models import baselines as closed_forms
@@ -79,6 +80,13 @@ class ModelSpec:
         return replace(self, baselines={t: PartChoice(b.name, b.options()) for t, b in fitted.items()})
 
 
+class Seen(NamedTuple):
+    """Predictions of a batch, and the embedding (of an ensemble that of its first member) that they come from."""
+
+    predictions: dict[str, Prediction]
+    embedding: Embedding
+
+
 class CrystalModel(nn.Module):
     """Graph → ``{quantity: Prediction}``.
 
@@ -113,6 +121,7 @@ class CrystalModel(nn.Module):
             fitted = {t: closed_forms.blank(c.name, c.options) for t, c in spec.baselines.items()}
         self.frozen_norms = False
         self.sigma_fits: dict[str, SigmaFit] = {}
+        self.familiarity: Familiarity | None = None
         self.baseline_targets = tuple(t.name for t in spec.targets if t.name in fitted)
         self.baselines = nn.ModuleList(fitted[t] for t in self.baseline_targets)
 
@@ -136,6 +145,13 @@ class CrystalModel(nn.Module):
         if self.differentiable:
             return self._finished(graph, self._derived(graph), zeroth)
         return self.of_embedding(graph, self.embed(graph), zeroth)
+
+    def seen(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> Seen:
+        """What it predicts, and the embedding behind it."""
+        embedding = self.embed(graph)
+        if self.differentiable:
+            return Seen(self(graph, zeroth), embedding)
+        return Seen(self.of_embedding(graph, embedding, zeroth), embedding)
 
     def embed(self, graph: CrystalGraph, features: Features | None = None) -> Embedding:
         """What the architecture makes of the atoms; from ``features`` if another model with the same has made them."""

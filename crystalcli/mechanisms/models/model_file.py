@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from crystalcli.mechanisms.models.ensemble import Ensemble
+from crystalcli.mechanisms.models.familiarity import PREFIX, Familiarity
 from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, part_names
 from crystalcli.mechanisms.models.model_head import FORMAT, KEY, VERSION, read_head
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit
@@ -48,7 +49,8 @@ def to_bytes(model: AnyModel, provenance: Mapping[str, Any]) -> bytes:
     if model.sigma_fits:
         head["sigma"] = {name: fit.to_json() for name, fit in model.sigma_fits.items()}
     text = json.dumps(_plain(head), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in sorted(model.state_dict().items())}
+    state = model.state_dict() | (model.familiarity.tensors() if model.familiarity else {})
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in sorted(state.items())}
     return safetensors.torch.save(tensors, {KEY: text})
 
 
@@ -73,6 +75,7 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
     whole: torch.nn.Module = torch.nn.ModuleDict({"members": torch.nn.ModuleList(members)})
     if "members" not in head:
         whole = members[0]
+    kept = {k: tensors.pop(k) for k in [k for k in tensors if k.startswith(PREFIX)]}
     _check(tensors, whole.state_dict(), path)
     whole.load_state_dict(tensors, strict=True)
     whole.eval()
@@ -81,6 +84,7 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
         if "members" in head:
             model = Ensemble(members, {str(k): float(v) for k, v in head["aleatoric"].items()}).eval()
         model.sigma_fits = {name: SigmaFit.from_json(fit) for name, fit in head.get("sigma", {}).items()}
+        model.familiarity = Familiarity.of_tensors(kept) if kept else None
         return model, dict(head["provenance"])
     except CrystalError as problem:
         raise type(problem)(problem.reason, path=path) from problem

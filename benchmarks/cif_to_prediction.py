@@ -2,8 +2,8 @@
 
 The twin parses with pymatgen, finds neighbors with ``get_all_neighbors``, sorts and cuts them in Python, expands and
 stores the distances, joins padded tables graph by graph and predicts without flushing denormals. Ours is what
-``crystal build-graphs`` and ``crystal predict`` do in one process. Files are the first of a table with CIF texts; CPU time
-of one process, stages in turn, block by block::
+``crystal build-graphs`` and ``crystal predict`` do in one process. Files are the first of a table with CIF texts; CPU
+time of one process, stages in turn, block by block::
 
     python benchmarks/cif_to_prediction.py $CRYSTAL_DATA/mp-formation-energy/test.csv.gz --count 200 --blocks 5
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -9,13 +10,15 @@ from torch import Tensor, nn
 
 from crystal_cgcnn.options import CrystalHeadOptions
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
-from crystalcli.contracts.nn.losses import masked_error, masked_likelihood
+from crystalcli.contracts.nn.losses import masked_error, masked_likelihood, masked_noise_likelihood
 from crystalcli.contracts.nn.norms import BatchNorm
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, max_per_structure, mean_per_structure, sum_per_structure
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
+SMALLEST_NOISE = 1e-3
+"""Smallest learned σ, in units of the training scale: labels without noise do not make the likelihood infinite."""
 POOL_EPS = 1e-12
 """Added to the variance of the pooled vector, which is about 1e-5."""
 
@@ -29,14 +32,16 @@ class CrystalHead(nn.Module):
 
     Deviation: ``pool_norm="batch"`` normalises v_G over the batch. Along a trajectory v_G varies by a thousandth of its
     mean, and without this nothing is learned from energies in many epochs. Its running statistics drift by more than
-    that too, so it asks to be recalibrated. Deviation: the output starts at zero for the residual of a baseline, so
+    that too, so it asks to be recalibrated. With ``noise="learned"`` every value has a second output, the standard
+    deviation of its labels (D. A. Nix, A. S. Weigend, ICNN 1994): ``σ = scale·(softplus(s) + 0.001)``, summed over the
+    atoms for totals. Deviation: the output starts at zero for the residual of a baseline, so
     that the untrained model is the baseline.
 
     Args:
         options: of the head. dim: width of the embedding. targets: what to predict. statistics: of the training split.
 
     Raises:
-        UsageError: classes with the pooling ``sum``.
+        UsageError: classes with the pooling ``sum`` or with learned noise.
     """
 
     mean: Tensor
@@ -58,10 +63,17 @@ class CrystalHead(nn.Module):
             layers.append(nn.Dropout(options.dropout))
         for _ in range(options.n_hidden - 1):
             layers += [nn.Linear(options.hidden, options.hidden), nn.Softplus()]
-        self.widths = [max(1, t.classes) for t in targets]
+        self.noisy, self.beta = options.noise == "learned", options.noise_beta
+        if self.noisy and any(t.classes for t in targets):
+            raise UsageError(
+                "--noise learned is of numbers; the probabilities of classes say themselves how sure they are"
+            )
+        self.widths = [max(1 + self.noisy, t.classes) for t in targets]
         output = nn.Linear(options.hidden, sum(self.widths))
         self.layers = nn.Sequential(*layers, output)
         _start_at_zero(output, self.widths, [t.name in statistics.residual for t in targets])
+        if self.noisy:
+            _start_at_one(output)
         self.register_buffer("mean", _row(statistics.target_mean, targets, 0.0))
         self.register_buffer("scale", _row(statistics.target_scale, targets, 1.0))
 
@@ -76,6 +88,8 @@ class CrystalHead(nn.Module):
     def forward(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:
         """Predict all targets: (S,) values in their unit, or (S, C) probabilities with their logits."""
         out = self.layers(self.pooled(graph, embedding.nodes)).double()
+        if self.noisy:
+            return self._with_noise(graph, out)
         if self.extensive:
             out = sum_per_structure(graph, self.mean + self.scale * out)
         predictions = {}
@@ -87,10 +101,19 @@ class CrystalHead(nn.Module):
             predictions[t.name] = Prediction(value if self.extensive else self.mean[k] + self.scale[k] * value, t)
         return predictions
 
+    def _with_noise(self, graph: CrystalGraph, out: Tensor) -> dict[str, Prediction]:
+        """Values and σ of (S, 2T) outputs, or of (N, 2T) ones that are summed."""
+        value = self.mean + self.scale * out[:, 0::2]
+        sigma = self.scale * (nn.functional.softplus(out[:, 1::2]) + SMALLEST_NOISE)
+        if self.extensive:
+            value, sigma = sum_per_structure(graph, value), sum_per_structure(graph, sigma)
+        pairs = zip(self.targets, value.unbind(1), sigma.unbind(1), strict=True)
+        return {t.name: Prediction(v, t, s, aleatoric=s) for t, v, s in pairs}
+
     def loss(
         self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph, kind: str
     ) -> Tensor:
-        """Mean over the targets of: l1, mse or huber in units of the training scale (per atom for totals), or the NLL.
+        """Mean over the targets of: l1, mse or huber in units of the training scale (per atom for totals), or an NLL.
 
         Raises:
             UsageError: an unknown kind.
@@ -102,7 +125,12 @@ class CrystalHead(nn.Module):
                 total = total + masked_likelihood(logits, labels[t.name])
                 continue
             unit = self.scale[k] * graph.atom_counts if self.extensive else self.scale[k]
-            total = total + masked_error(predictions[t.name].value, labels[t.name], unit, kind)
+            p = predictions[t.name]
+            if self.noisy and p.sigma is not None:
+                noisy = masked_noise_likelihood(p.value, p.sigma, labels[t.name], unit, kind, beta=self.beta)
+                total = total + noisy
+                continue
+            total = total + masked_error(p.value, labels[t.name], unit, kind)
         return total / len(self.targets)
 
 
@@ -112,6 +140,13 @@ def _start_at_zero(output: nn.Linear, widths: list[int], wanted: list[bool]) -> 
     with torch.no_grad():
         output.weight[rows] = 0.0
         output.bias[rows] = 0.0
+
+
+def _start_at_one(output: nn.Linear) -> None:
+    """Let the noise of every target begin at the scale of its labels, the same for all structures."""
+    with torch.no_grad():
+        output.weight[1::2] = 0.0
+        output.bias[1::2] = math.log(math.e - 1.0)  # softplus gives 1
 
 
 def _row(values: Mapping[str, float], targets: tuple[Quantity, ...], default: float) -> Tensor:

@@ -118,7 +118,7 @@ def test_wishes_that_cannot_be_granted(folder: Path, tmp_path: Path) -> None:
 def test_predictions_with_units_failures_and_exit_code(folder: Path) -> None:
     done = crystal("predict", "run", "new", "-o", "out.csv", cwd=folder, code=3)
     table = list(csv.reader(io.StringIO((folder / "out.csv").read_text())))
-    assert table[0] == ["id", "energy_per_atom [eV/atom]"]
+    assert table[0] == ["id", "energy_per_atom [eV/atom]", "extrapolating"]
     assert [r[0] for r in table[1:]] == [f"c{k}" for k in range(6)]
     assert done.stderr.splitlines()[0].startswith("warning: elements that the model has never seen: Xe")
     (failure,) = [json.loads(x) for x in (folder / "out.failures.jsonl").read_text().splitlines()]

@@ -42,6 +42,40 @@ def masked_error(value: Tensor, labels: Labels, unit: Tensor, kind: str) -> Tens
     return loss.sum() / (labels.mask.sum() * value.shape[1]).clamp_min(1)
 
 
+def masked_noise_likelihood(
+    value: Tensor, sigma: Tensor, labels: Labels, unit: Tensor, kind: str, *, beta: float
+) -> Tensor:
+    """Mean over existing labels of the negative log-likelihood of labels that scatter by ``sigma``; 0 without labels.
+
+    Laplace for ``l1``: ``|e|/b + ln b`` with ``b = σ/√2``; Gauss for ``mse``: ``(e/σ)²/2 + ln σ``. Every term is
+    weighted with its own ``b^β`` or ``σ^2β``, held constant: with β = 1 noisy labels pull on the value as they do
+    without a noise, with 0 those that are badly fitted are given up early. M. Seitzer et al., ICLR 2022,
+    arXiv:2203.09168, Eq. 6.
+
+    Args:
+        value: (n,) predictions.
+        sigma: (n,) their noise, positive.
+        labels: (n,) labels and mask.
+        unit: what counts as an error of 1; a number or (n,).
+        kind: ``l1`` or ``mse``.
+        beta: 0 … 1.
+
+    Raises:
+        UsageError: another kind.
+    """
+    if kind not in ("l1", "mse"):
+        raise UsageError(f"the loss '{kind}' belongs to no noise that can be learned; use --loss l1 or mse")
+    expected = torch.where(labels.mask, labels.value, torch.zeros_like(labels.value))
+    error = torch.where(labels.mask, (value - expected) / unit, torch.zeros_like(value))
+    spread = sigma / unit
+    if kind == "l1":
+        spread = spread / 2.0**0.5
+        terms, weight = error.abs() / spread + spread.log(), spread.detach() ** beta
+    else:
+        terms, weight = 0.5 * (error / spread).square() + spread.log(), spread.detach() ** (2.0 * beta)
+    return torch.where(labels.mask, weight * terms, torch.zeros_like(terms)).sum() / labels.mask.sum().clamp_min(1)
+
+
 def masked_likelihood(logits: Tensor, labels: Labels) -> Tensor:
     """Mean over existing labels of the negative log-likelihood; 0 without labels.
 

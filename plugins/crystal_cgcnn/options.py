@@ -93,3 +93,10 @@ class CrystalHeadOptions:
     hidden: int = option(128, "width of the fully connected layers", min=1, max=4096)
     n_hidden: int = option(1, "fully connected layers", min=1, max=20)
     dropout: float = option(0.5, "dropout of a classification", min=0.0, max=0.95)
+    noise: Literal["none", "learned"] = option(
+        "none",
+        "learned: a second output is the sigma of the value, taught by the likelihood that suits --loss l1 or mse",
+    )
+    noise_beta: float = option(
+        0.5, "learned noise: 0 plain likelihood, 1 as much weight to noisy labels as without noise", min=0.0, max=1.0
+    )

@@ -18,7 +18,7 @@ from crystalcli.mechanisms.running.display import shown
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.scoring import evaluation, metrics
-from crystalcli.mechanisms.training import checkpoint
+from crystalcli.mechanisms.training import checkpoint, transfer
 from crystalcli.mechanisms.training.ema import AveragedModel
 from crystalcli.mechanisms.training.optimizers import make_optimizer
 from crystalcli.mechanisms.training.recalibration import recalibrate
@@ -41,7 +41,8 @@ class Trainer:
     ) -> None:
         self.plan, self.prepared, self.folder, self.listener, self.stop = plan, prepared, folder, listener, stop
         self.model = prepared.model
-        self.optimizer = make_optimizer(self.model, plan.recipe, plan.momentum)
+        factors = transfer.lr_factors(self.model, plan.start.lr_factors)
+        self.optimizer = make_optimizer(self.model, plan.recipe, plan.momentum, factors)
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
         self.ema = AveragedModel(self.model, plan.recipe.ema) if plan.recipe.ema > 0 else None
         per_epoch = len(self._pieces(0))
@@ -115,7 +116,12 @@ class Trainer:
         seeds = np.random.SeedSequence([plan.seed, 4, self.progress.step]).generate_state(1, np.uint64)
         torch.manual_seed(int(seeds[0] >> np.uint64(1)))
         for group in self.optimizer.param_groups:
-            group["lr"] = plan.recipe.lr * self.schedule.factor(self.progress.step) * self.progress.plateau.factor
+            group["lr"] = (
+                group["factor"]
+                * plan.recipe.lr
+                * self.schedule.factor(self.progress.step)
+                * self.progress.plateau.factor
+            )
         loss = self._loss(batch)
         value = float(loss.detach())
         if not np.isfinite(value):

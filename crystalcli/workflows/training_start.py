@@ -45,6 +45,7 @@ def started(
         kept = statistics if start.refit else transfer.kept_statistics(origin.spec.statistics, statistics, renamed)
         zeroth_terms = transfer.renamed_baselines(origin, renamed)
         model = transfer.grown(origin, targets, kept, zeroth_terms, head=None, refit=start.refit)
+    transfer.lr_factors(model, start.lr_factors)  # what cannot be is refused before anything is written
     frozen = transfer.freeze(model, start.freeze) if start.freeze else 0
     few = len(split.train) < FEW
     model.frozen_norms = start.freeze_norm == "yes" or (start.freeze_norm == "auto" and few)

@@ -44,7 +44,7 @@ def shifted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(cache: Path, output: Path, source: Path, **changes: object) -> TrainingPlan:
-    said = {k: changes.pop(k) for k in ("freeze", "freeze_norm", "new_head", "refit") if k in changes}
+    said = {k: changes.pop(k) for k in ("freeze", "freeze_norm", "new_head", "refit", "lr_factors") if k in changes}
     return plan(cache, output, start=StartPlan(str(source), **said), **changes)
 
 
@@ -104,6 +104,31 @@ def test_a_new_head_learns_another_label(source: Path, tmp_path: Path) -> None:
     before, after = (model_file.load(f / "model.safetensors")[0].state_dict() for f in (source, tmp_path / "new"))
     for name, value in before.items():
         assert torch.equal(value, after[name]) != name.startswith("head.") or value.numel() == 0
+
+
+def test_weights_with_a_factor_learn_more_slowly(cache: Path, shifted: Path, source: Path, tmp_path: Path) -> None:
+    """One step of sgd moves every weight by lr · gradient: a factor of the lr is a factor of the step."""
+    step = replace(RECIPE, epochs=1, batch_size=64, optimizer="sgd", schedule="constant", weight_decay=0.0, clip=0.0)
+    before = model_file.load(source / "model.safetensors")[0].state_dict()
+    moved = {}
+    for name, factors in (("plain", ()), ("slow", ("architecture.*=0.1", "architecture.embed.*=0.5"))):
+        made = start(shifted, tmp_path / name, source, lr_factors=factors, recipe=replace(step, lr=1e-3), momentum=0.0)
+        training.run(made)
+        after = model_file.load(tmp_path / name / "model.safetensors")[0].state_dict()
+        moved[name] = {k: after[k] - v for k, v in before.items() if v.is_floating_point()}
+    for name, weight in moved["plain"].items():
+        share = 0.5 if ".embed." in name else 0.1 if name.startswith("architecture.") else 1.0
+        if "running" not in name:
+            torch.testing.assert_close(moved["slow"][name], share * weight, rtol=1e-2, atol=2e-7)
+    assert moved["plain"]["architecture.embed.weight"].abs().max() > 1e-5
+    for wrong, said in (
+        ("nix*=0.1", "matches no weights"),
+        ("architecture.*", "PATTERN=FACTOR"),
+        ("head.*=-1", "above 0"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            training.run(start(cache, tmp_path / "no", source, lr_factors=(wrong,)))
+    assert not (tmp_path / "no").exists()
 
 
 def test_members_go_on_from_members(cache: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -137,6 +137,33 @@ def _grows(name: str, value: torch.Tensor, own: Mapping[str, torch.Tensor]) -> b
     return name in BY_ELEMENT and not torch.equal(value, own[name])
 
 
+def lr_factors(model: CrystalModel, words: Sequence[str]) -> dict[str, float]:
+    """Factor of the learning rate by name of the weights, of ``PATTERN=FACTOR`` words; the last that matches counts.
+
+    Raises:
+        UsageError: a word that is no such pair, or a pattern that matches nothing.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    found: dict[str, float] = {}
+    for word in words:
+        pattern, _, text = word.rpartition("=")
+        try:
+            factor = float(text)
+        except ValueError:
+            factor = -1.0
+        if not pattern or not 0.0 < factor < float("inf"):
+            raise UsageError(f"--lr-factor {word} is not PATTERN=FACTOR with a factor above 0, e.g. features.*=0.1")
+        matching = [name for name in names if fnmatchcase(name, pattern)]
+        if not matching:
+            raise UsageError(f"--lr-factor {word} matches no weights; there are {_groups(names)}")
+        found |= dict.fromkeys(matching, factor)
+    return found
+
+
+def _groups(names: Iterable[str]) -> str:
+    return ", ".join(f"{g}*" for g in sorted({".".join(n.split(".")[:3]) for n in names}))
+
+
 def freeze(model: CrystalModel, patterns: Sequence[str]) -> int:
     """Keep the weights whose names match one of ``patterns`` as they are; returns how many numbers that are.
 
@@ -147,8 +174,7 @@ def freeze(model: CrystalModel, patterns: Sequence[str]) -> int:
     for pattern in patterns:
         found = [p for name, p in named.items() if fnmatchcase(name, pattern)]
         if not found:
-            groups = sorted({".".join(n.split(".")[:3]) for n in named})
-            raise UsageError(f"--freeze {pattern} matches no weights; there are {', '.join(f'{g}*' for g in groups)}")
+            raise UsageError(f"--freeze {pattern} matches no weights; there are {_groups(named)}")
         for p in found:
             p.requires_grad_(False)
     if not any(p.requires_grad for p in named.values()):

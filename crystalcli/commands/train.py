@@ -97,6 +97,12 @@ def train(
         list[str] | None,
         typer.Option(help="weights that stay as they are: architecture.embed.*", rich_help_panel=START),
     ] = None,
+    lr_factor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN=FACTOR", help="weights that learn more slowly: features.*=0.1", rich_help_panel=START
+        ),
+    ] = None,
     freeze_norm: Annotated[
         Literal["auto", "yes", "no"],
         typer.Option(help="keep statistics of batch norms; auto: below 200 structures", rich_help_panel=START),
@@ -246,7 +252,9 @@ def train(
         head_options=_values(ctx, "head", head),
         featurizer=featurizer or part.featurizer,
         embed_options=_values(ctx, "featurizer", featurizer or part.featurizer),
-        start=StartPlan(str(from_ or ""), tuple(freeze or ()), freeze_norm, new_head, refit_normaliser),
+        start=StartPlan(
+            str(from_ or ""), tuple(freeze or ()), freeze_norm, new_head, refit_normaliser, tuple(lr_factor or ())
+        ),
         train_size=train_size,
         split=SplitPlan(
             kind=split,

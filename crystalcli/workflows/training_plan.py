@@ -49,6 +49,7 @@ class StartPlan:
     Args:
         model: model file, ensemble or run folder; empty starts from random weights.
         freeze: patterns of names of weights that stay as they are (``architecture.convolutions.0.*``).
+        lr_factors: ``PATTERN=FACTOR``: weights that learn more slowly, or faster.
         freeze_norm: auto, yes, no: whether statistics of batch norms stay; auto: for fewer than 200 structures.
         new_head: keep features and architecture only; the head starts anew.
         refit: take means and scales of the labels from the new training part, not from the model.
@@ -59,6 +60,7 @@ class StartPlan:
     freeze_norm: str = "auto"
     new_head: bool = False
     refit: bool = False
+    lr_factors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class TrainingPlan:
     def from_json(cls, data: Mapping[str, Any]) -> TrainingPlan:
         """Build from the dictionary of :meth:`to_json`."""
         lists = {k: tuple(data[k]) for k in ("caches", "train", "val", "test", "targets", "compare")}
-        start = StartPlan(**{**data["start"], "freeze": tuple(data["start"]["freeze"])})
+        start = StartPlan(**{**data["start"], **{k: tuple(data["start"][k]) for k in ("freeze", "lr_factors")}})
         parts = {"split": SplitPlan(**data["split"]), "recipe": Recipe(**data["recipe"]), "start": start}
         return cls(**{**data, **lists, **parts})
 

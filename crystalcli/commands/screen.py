@@ -12,7 +12,7 @@ import typer
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Choice, Source, names
-from crystalcli.commands.runs import refuse_beside, rerunnable
+from crystalcli.commands.runs import given, refuse_beside, refuse_changes, rerunnable
 from crystalcli.commands.shared import TRANSIENT, Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Architecture, Featurizer
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -21,6 +21,8 @@ from crystalcli.vocabulary.thresholds import Threshold
 
 OF_CAMPAIGN = frozenset({"candidates", "campaign", "output", "device", "threads", "jobs", "time_limit"}) | TRANSIENT
 """Parameters that go with ``--campaign``; its plan says all else."""
+FREE = frozenset({"resume", "threads", "device", "time_limit", "json", "quiet"})
+"""Options that may go with ``--resume``; all others are those of the run's beginning."""
 
 HULL, TRAINING = "Hull and decision", "Training (without --model)"
 
@@ -70,6 +72,9 @@ def screen(
             "--output",
             help="run folder; default runs/DATE-screen, or runs/PLAN of a campaign; runs/latest then leads to it",
         ),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="go on with the screening (of one step) in this folder")
     ] = None,
     threshold: Annotated[
         str,
@@ -122,6 +127,12 @@ def screen(
     survivors.txt and pictures of the hulls into the run folder. With --campaign all stages of a screening:
     decisions.csv says of every candidate how far it came and why, stages.csv what every stage cost.
     """
+    if resume is not None:
+        from crystalcli.commands.screening_face import ScreeningFace
+
+        refuse_changes(ctx, FREE, "candidates")
+        changes = {k: v for k, v in (("threads", threads), ("device", device)) if given(ctx, k)}
+        raise typer.Exit(ScreeningFace(Face(json=json, quiet=quiet), time_limit).resume(resume, changes))
     if campaign is not None:
         refuse_beside(ctx, "--campaign", OF_CAMPAIGN, "write it into the plan")
         from crystalcli.commands.campaign_face import CampaignFace

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import torch
 
 from crystalcli.commands.console import Face
@@ -23,5 +27,14 @@ class ScreeningFace:
         """Screen, and return the exit code."""
         with Stop(self.limit).listening() as stop:
             report = screening.run(plan, Listener(self.face.line, self.face.warn), stop)
+        return self._told(report)
+
+    def resume(self, path: Path, changes: Mapping[str, Any]) -> int:
+        """Go on with a screening."""
+        with Stop(self.limit).listening() as stop:
+            report = screening.resume(path, changes, Listener(self.face.line, self.face.warn), stop)
+        return self._told(report)
+
+    def _told(self, report: screening.ScreeningReport) -> int:
         self.face.result(report.data)
         return int(report.data["exit_code"])

@@ -178,7 +178,9 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
         caches=(cache,),
         targets=(TARGET.name,),
         output=output,
-        recipe=replace(arch.recipe, epochs=t.epochs, lr=t.lr, batch_size=t.batch_size or 128),
+        recipe=replace(
+            arch.recipe, epochs=t.epochs, lr=t.lr, batch_size=t.batch_size or 128, residual_of=t.residual_of
+        ),
         fit_batches=not t.batch_size,
         split=SplitPlan(fractions=t.fractions),
         start=StartPlan(start, freeze_norm=t.freeze_norm),

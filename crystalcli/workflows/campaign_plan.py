@@ -44,6 +44,9 @@ class Training:
     epochs: int = option(150, "epochs", min=1)
     lr: float = option(5e-3, "peak learning rate", min=0.0)
     batch_size: int = option(0, "structures per step; 0: as suits their number", min=0)
+    residual_of: Literal["none", "auto", "mean", "elements", "pairs"] = option(
+        "none", "baseline that the model corrects"
+    )
     start: str = option("", "model that training starts from (key: from)")
     freeze_norm: Literal["auto", "yes", "no"] = option("auto", "whether statistics of batch norms stay")
     fractions: str = option("0.75,0.2,0.05", "shares of training, validation and test of every member")

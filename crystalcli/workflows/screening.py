@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,17 +18,21 @@ from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.model_head import file_of, read_head
 from crystalcli.mechanisms.phases.hull import Phase
 from crystalcli.mechanisms.phases.screening import decide
-from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.journal import Journal
+from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import CrystalError, Exit, UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows import screening_output as output
-from crystalcli.workflows import training_series
 from crystalcli.workflows.screening_data import Pool, gathered, per_atom_energy
-from crystalcli.workflows.screening_plan import ScreeningPlan
-from crystalcli.workflows.screening_prediction import predicted
+from crystalcli.workflows.screening_pieces import journaled
+from crystalcli.workflows.screening_plan import ScreeningPlan, same_work
+from crystalcli.workflows.screening_training import trained
 from crystalcli.workflows.training_plan import Listener
-from crystalcli.workflows.training_series import Series
+
+PLAN, JOURNAL = "plan", "predictions.jsonl"
+"""Key of run.json that holds the plan, and the file of predictions while a run is under way."""
 
 
 @dataclass(frozen=True)
@@ -42,34 +48,78 @@ class ScreeningReport:
 
 
 def run(plan: ScreeningPlan, listener: Listener | None = None, stop: Stop | None = None) -> ScreeningReport:
-    """Screen all candidates.
+    """Screen all candidates; goes on where the same plan was interrupted, and does nothing where it is finished.
 
     Raises:
-        UsageError: nothing to train on or to screen, a threshold that cannot be read, or labels that are no formation
-            energies; before anything is written. Stopped: while training; ``crystal train --resume FOLDER/model`` ends
-            the training, and its ensemble screens with ``--model``.
+        UsageError: nothing to train on or to screen, a threshold that cannot be read, labels that are no formation
+            energies, or another screening in the folder; before anything is written. Stopped: what is finished is kept.
     """
     listener, stop = listener or Listener(), stop or Stop()
     threshold = Threshold.parse(plan.threshold)
     if plan.threads:
         torch.set_num_threads(plan.threads)
+    path, hashes = Path(plan.output), _hashes(plan)
+    record = _same_run(path, plan, hashes)
+    if record is not None and record["exit_code"] in (Exit.OK, Exit.SOME_FAILED):
+        listener.say(f"{path}: finished before; nothing to do")
+        return ScreeningReport(path, json.loads((path / output.REPORT).read_text(encoding="utf-8")))
     split = None if plan.model else _labelled_and_not(plan, listener)
     if plan.model:
         _refuse_one_model(Path(plan.model), threshold, listener)
-    facts = {"command": "screen", "plan": plan.to_json(), "inputs": _hashes(plan)}
-    folder = RunFolder.create(Path(plan.output), overwrite=plan.overwrite, facts=facts, config=plan.config)
+    if record is None:
+        if plan.overwrite and (path / RECORD).exists():
+            output.clear(path)
+        facts = {"command": "screen", PLAN: plan.to_json(), "inputs": hashes}
+        folder = RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
+    else:
+        folder = RunFolder.reopen(path)
     try:
-        path = Path(plan.model) if plan.model else _train(plan, folder, listener, stop)
-        report = _screen(plan, threshold, path, split, folder, listener)
+        with files.locked(folder.path / output.TABLE):
+            model = Path(plan.model) if plan.model else _train(plan, folder, listener, stop)
+            report = _screen(plan, threshold, model, split, folder, listener, stop)
     except BaseException as problem:
         folder.log(f"{type(problem).__name__}: {problem}")
         code = problem.exit_code if isinstance(problem, CrystalError) else Exit.BUG
         folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else code, [])
         raise
     folder.finish(report.data["exit_code"], [p.name for p in folder.path.iterdir() if p.is_file()])
+    files.remove(folder.path / JOURNAL)
     if plan.latest:
         point_latest(folder.path)
     return report
+
+
+def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> ScreeningReport:
+    """Go on with the screening in folder ``path``; ``changes`` may set threads and device.
+
+    Raises:
+        UsageError: no screening there, or its input changed.
+    """
+    record = RunFolder.read(path)
+    if PLAN not in record or record.get("command") != "screen":
+        raise UsageError("is no screening of one step; give a campaign's own command again", path=path)
+    plan = replace(ScreeningPlan.from_json(record[PLAN]), **changes, output=str(path), overwrite=False)
+    return run(plan, listener, stop)
+
+
+def _same_run(path: Path, plan: ScreeningPlan, hashes: Mapping[str, str]) -> dict[str, Any] | None:
+    """The record of the run in ``path`` if it is the same screening.
+
+    Raises:
+        UsageError: it is another one, or an input has changed.
+    """
+    if plan.overwrite or not (path / RECORD).is_file():
+        return None
+    record = RunFolder.read(path)
+    if PLAN not in record or record.get("command") != "screen":
+        return None
+    differs = same_work(plan, ScreeningPlan.from_json(record[PLAN]))
+    if differs:
+        raise UsageError(f"holds another screening ({', '.join(differs)} differ); --overwrite replaces it", path=path)
+    for name, digest in record["inputs"].items():
+        if hashes.get(name) != digest:
+            raise UsageError("is not the file that this screening was started with", path=name)
+    return record
 
 
 def _labelled_and_not(plan: ScreeningPlan, listener: Listener) -> tuple[GraphDataset, str]:
@@ -120,7 +170,7 @@ def _train(plan: ScreeningPlan, folder: RunFolder, listener: Listener, stop: Sto
     assert plan.training is not None  # the command makes it where no model is given
     path = folder.path / "model"
     training = replace(plan.training, caches=plan.candidates, output=str(path), latest=False)
-    return training_series.run(training, Series(plan.ensemble, ensemble=True), listener, stop).folder
+    return trained(training, plan.ensemble, listener, stop)
 
 
 def _screen(
@@ -130,6 +180,7 @@ def _screen(
     split: tuple[GraphDataset, str] | None,
     folder: RunFolder,
     listener: Listener,
+    stop: Stop,
 ) -> ScreeningReport:
     model, provenance = model_file.load(file_of(path))
     quantity = model.spec.targets[0]
@@ -148,7 +199,10 @@ def _screen(
         where = folder.path / "references.h5"
         known = gathered(plan.references, model.spec, plan.reference_label, where, listener, required=True)
         references += known.phases()
-    found = predicted(model, candidates, provenance, device=plan.device, batch_size=plan.batch_size)
+    read = json.dumps([folder.record["inputs"], sha256(file_of(path))], sort_keys=True)
+    run = hashlib.sha256(read.encode()).hexdigest()[:16]
+    journal = Journal(folder.path / JOURNAL, run)
+    found = journaled(model, candidates, provenance, plan, journal, stop)
     decisions = decide(found, references, threshold, robust=plan.robust)
     elements = sorted({s for c in found for s in c.amounts})
     listener.say(f"references: {len(references)} phases of known energy, and the elements {', '.join(elements)} at 0")

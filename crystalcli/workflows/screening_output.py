@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from crystalcli.mechanisms.drawing import screening_plots
 from crystalcli.mechanisms.phases import hull
 from crystalcli.mechanisms.phases.hull import Phase
 from crystalcli.mechanisms.phases.screening import Candidate, Decision
+from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.mechanisms.scoring import stability
@@ -20,7 +22,7 @@ from crystalcli.vocabulary.errors import Exit
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows.screening_data import Pool
 
-TABLE, SURVIVORS = "screening.csv", "survivors.txt"
+TABLE, SURVIVORS, REPORT = "screening.csv", "survivors.txt", "report.json"
 MOST_PICTURES = 12
 HEADER = (
     "id",
@@ -69,8 +71,17 @@ def write(
         "stability": _stability(pool, decisions, references),
         "exit_code": int(Exit.SOME_FAILED if pool.failures else Exit.OK),
     }
-    folder.write_json("report.json", data)
+    folder.write_json(REPORT, data)
     return data
+
+
+def clear(folder: Path) -> None:
+    """Remove what an earlier screening left."""
+    for name in (TABLE, SURVIVORS, REPORT, "candidates.h5", "references.h5", "predictions.jsonl"):
+        files.remove(folder / name)
+    for picture in folder.glob("hull-*.png"):
+        files.remove(picture)
+    shutil.rmtree(folder / "model", ignore_errors=True)
 
 
 def lines(data: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -50,3 +51,28 @@ class ScreeningPlan:
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ScreeningPlan:
+        """Build from the dictionary of :meth:`to_json`."""
+        lists = {k: tuple(data[k]) for k in ("candidates", "references")}
+        training = None if data["training"] is None else TrainingPlan.from_json(data["training"])
+        return cls(**{**data, **lists, "training": training})
+
+
+FREE = frozenset({"output", "latest", "device", "threads", "overwrite", "config"})
+"""What may differ between a run and its continuation."""
+
+
+def same_work(one: ScreeningPlan, other: ScreeningPlan) -> list[str]:
+    """What differs between two plans, empty if one may go on with the other."""
+
+    def work(plan: ScreeningPlan) -> dict[str, Any]:
+        data = plan.to_json()
+        if data["training"] is not None:
+            data["training"] = {k: v for k, v in data["training"].items() if k not in FREE}
+        found: dict[str, Any] = json.loads(json.dumps({k: v for k, v in data.items() if k not in FREE}))
+        return found
+
+    a, b = work(one), work(other)
+    return sorted(k for k in a if a[k] != b[k])

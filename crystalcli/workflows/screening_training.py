@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder
 from crystalcli.mechanisms.running.stopping import Stop
-from crystalcli.vocabulary.errors import Exit
+from crystalcli.vocabulary.errors import Exit, Stopped
 from crystalcli.workflows import training_series
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 from crystalcli.workflows.training_series import Series
@@ -38,6 +38,11 @@ def trained(
     if begun and RunFolder.read(path)["exit_code"] == Exit.OK:
         return path
     prepare()
-    if begun:
-        return training_series.resume(path, {"threads": plan.threads, "device": plan.device}, listener, stop).folder
-    return training_series.run(replace(plan, overwrite=True), Series(members, ensemble=True), listener, stop).folder
+    try:
+        if begun:
+            changes = {"threads": plan.threads, "device": plan.device}
+            return training_series.resume(path, changes, listener, stop).folder
+        whole = replace(plan, overwrite=True)
+        return training_series.run(whole, Series(members, ensemble=True), listener, stop).folder
+    except Stopped as problem:
+        raise Stopped(f"{problem.reason.split(';')[0]}; the same command goes on") from None

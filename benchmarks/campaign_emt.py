@@ -1,0 +1,158 @@
+"""Does a campaign end at the hull that relaxing everything ends at, and what does it cost?
+
+    python benchmarks/campaign_emt.py --seeds 20 --work FOLDER
+
+Alloys of a few metals (``examples/screening``) are relaxed once through all stages with EMT: volume only, loose, tight,
+with costs 5, 60 and 540. Campaigns are then replayed from that, one for every seed: other structures to train on, other
+ensembles. The hull of a campaign is the exhaustive one if every phase that it lacks could raise it by less than 0.1
+meV/atom; missing a phase whose twin of equal energy was found raises nothing.
+"""
+
+import argparse
+import json
+import runpy
+import time
+from pathlib import Path
+
+import ase.io
+import torch
+
+from crystalcli.workflows import campaign, campaign_plan, relaxation
+from crystalcli.workflows.relaxation_plan import RelaxationPlan
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "screening" / "make_candidates.py"
+SAME = 1e-4
+"""eV/atom: hulls nearer than that are the same; structures are relaxed to 0.01 eV/Å."""
+STAGES = {
+    "volume": (5, {"cell": "isotropic", "fix_below": 1e9, "smax": 0.5, "steps": 30}),
+    "loose": (60, {"cell": "full", "fmax": 0.2, "smax": 1.0, "steps": 100}),
+    "tight": (540, {"cell": "full", "fmax": 0.01, "smax": 0.05, "steps": 500}),
+}
+PLAN = """
+candidates = "{work}/candidates.extxyz"
+train = {train}
+threshold = "{kappa}sigma"
+seed = {seed}
+kappas = [{kappas}]
+
+[references]
+{references}
+
+[training]
+ensemble = {ensemble}
+epochs = {epochs}
+lr = {lr}
+batch_size = {batch}
+residual_of = "{residual_of}"
+
+[training.cgcnn]
+n_conv = {n_conv}
+width = {width}
+{stages}
+"""
+
+
+def exhaustive(work: Path, elements: list[str], count: int) -> dict[str, float]:
+    """Relax everything once; returns the energies of the elements, eV/atom."""
+    make = runpy.run_path(str(EXAMPLE))
+    table = work / "elements.json"
+    if table.exists():
+        return dict(json.loads(table.read_text()))
+    work.mkdir(parents=True, exist_ok=True)
+    for name, structures in (("candidates", make["candidates"](elements, count, 0)), ("elements", make["pure"](elements))):
+        start = work / f"{name}.extxyz"
+        ase.io.write(start, structures, columns=["symbols", "positions"])
+        for stage, (_, options) in STAGES.items():
+            output = work / f"{name}-{stage}"
+            made = RelaxationPlan((str(start),), "emt", "fire", str(output), symprec=0.01, **options)
+            relaxation.run(made)
+            start = output / "relaxed.extxyz"
+    energies = {a.get_chemical_symbols()[0]: float(a.get_potential_energy() / len(a)) for a in ase.io.read(start, ":")}
+    table.write_text(json.dumps(energies))
+    return energies
+
+
+def one(args: argparse.Namespace, energies: dict[str, float], seed: int) -> dict:
+    """One campaign; its report."""
+    stages = "".join(
+        f'[[stages]]\nname = "{name}"\ncost = {cost}\nfile = "{args.work}/candidates-{name}/relaxed.extxyz"\n'
+        for name, (cost, _) in STAGES.items()
+    )
+    references = "\n".join(f"{k} = {v!r}" for k, v in energies.items())
+    plan = args.work / f"seed-{seed}.toml"
+    plan.write_text(PLAN.format(**vars(args), seed=seed, stages=stages, references=references))
+    read = campaign_plan.read(plan, [], output=str(args.work / f"run-{args.name}-{seed}"), threads=args.threads)
+    return dict(campaign.run(read).data)
+
+
+def main() -> None:
+    """Print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the relaxed structures and the runs")
+    parser.add_argument("--name", default="a", help="of this set of campaigns")
+    parser.add_argument("--elements", default="Au,Cu,Pd")
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--train", type=int, default=60)
+    parser.add_argument("--kappa", type=float, default=2.0)
+    parser.add_argument("--kappas", default="0, 0.5, 1, 1.5, 2, 2.5, 3, 4")
+    parser.add_argument("--ensemble", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--lr", type=float, default=0.01)
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--residual-of", default="none")
+    parser.add_argument("--n-conv", type=int, default=2)
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    energies = exhaustive(args.work, args.elements.split(","), args.count)
+    rows = []
+    for seed in range(args.first, args.first + args.seeds):
+        start = time.monotonic()
+        report = one(args, energies, seed)
+        found = report["recall"]
+        counts = [s["screened"] for s in report["stages"]]
+        rows.append(
+            {
+                "seed": seed,
+                "screened": counts,
+                "share": report["share_of_exhaustive"],
+                "recall": found["recall"],
+                "rise_meV": 1000 * found["hull_rise"],
+                "same_hull": found["hull_rise"] < SAME,
+                "sweep": [[r["kappa"], round(r["share"], 4), r["recall"], r["rise"] < SAME] for r in report["sweep"]],
+                "seconds": round(time.monotonic() - start, 1),
+            }
+        )
+        print(json.dumps(rows[-1]), flush=True)
+    n = len(rows)
+    shares = [r["share"] for r in rows]
+    kappas = [k[0] for k in rows[0]["sweep"]]
+    print(
+        json.dumps(
+            {
+                "candidates": args.count,
+                "trained_on": args.train,
+                "seeds": n,
+                "same_hull": sum(r["same_hull"] for r in rows),
+                "all_hull_phases": sum(r["recall"] == 1.0 for r in rows),
+                "mean_share": sum(shares) / n,
+                "max_share": max(shares),
+                "by_kappa": [
+                    {
+                        "kappa": k,
+                        "same_hull": sum(r["sweep"][i][3] for r in rows),
+                        "mean_share": round(sum(r["sweep"][i][1] for r in rows) / n, 4),
+                        "max_share": max(r["sweep"][i][1] for r in rows),
+                    }
+                    for i, k in enumerate(kappas)
+                ],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

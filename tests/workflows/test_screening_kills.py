@@ -1,0 +1,145 @@
+"""``kill -9`` of a screening in one step: every candidate is decided once, and the table has the same bytes."""
+
+import csv
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import ase.build
+import numpy as np
+import pytest
+import torch
+from workflows import small_cache
+from workflows.test_training import plan as training_plan
+
+from crystalcli.mechanisms.caches.cache import GraphRecipe
+from crystalcli.mechanisms.caches.cache_packing import pack
+from crystalcli.mechanisms.caches.cache_writer import CacheWriter
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.nouns.neighbors import build_graph
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.workflows import screening, screening_pieces, training_series
+from crystalcli.workflows.screening_plan import ScreeningPlan
+from crystalcli.workflows.training_plan import Listener
+from crystalcli.workflows.training_series import Series
+
+RESULTS = ("screening.csv", "survivors.txt", "report.json")
+METALS, ANIONS = ("Na", "K", "Li", "Mg", "Ca"), ("Cl", "F", "Br", "O")
+
+
+def candidates(path: Path, n: int) -> Path:
+    """Rocksalts and caesium chlorides of five metals and four anions in n sizes."""
+    rng = np.random.default_rng(0)
+    with CacheWriter(path) as writer:
+        for k in range(n):
+            name = str(rng.choice(METALS)) + str(rng.choice(ANIONS))
+            kind, a = (("rocksalt", 5.0), ("cesiumchloride", 3.2))[k % 2]
+            atoms = ase.build.bulk(name, kind, a=a * (0.9 + 0.3 * rng.random()))
+            writer.add(f"{name}-{k:05d}", f"{k}", pack(build_graph(atoms, cutoff=8.0, max_neighbors=12)))
+        writer.finish(GraphRecipe("cgcnn", small_cache.OPTIONS))
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("model")
+    made = training_plan(small_cache.write(folder / "graphs.h5"), folder / "ensemble")
+    return training_series.run(made, Series(2, ensemble=True)).folder
+
+
+def do(cache: Path, model: Path, output: Path) -> None:
+    screening.run(ScreeningPlan(str(output), (str(cache),), str(model), threads=1))
+
+
+def results(run: Path) -> dict[str, bytes]:
+    return {n: (run / n).read_bytes().replace(str(run).encode(), b"") for n in RESULTS}
+
+
+def killed(cache: Path, model: Path, output: Path, after: float) -> bool:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            do(cache, model, output)
+            code = 0
+        finally:
+            os._exit(code)
+    end = time.monotonic() + after
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return False
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize(("n", "kills"), [(300, 3), pytest.param(28_800, 20, marks=pytest.mark.slow)])
+def test_killed_at_random_every_candidate_is_decided_once(
+    model: Path, tmp_path: Path, n: int, kills: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if n < 1000:
+        monkeypatch.setattr(screening_pieces, "PIECE", 64)
+    cache = candidates(tmp_path / "candidates.h5", n)
+    start = time.monotonic()
+    do(cache, model, tmp_path / "whole")
+    length = time.monotonic() - start
+    rng, hits, output = random.Random(n), 0, tmp_path / "run"
+    while hits < kills:
+        if killed(cache, model, output, rng.uniform(0.05, 0.6) * length):
+            hits += 1
+        else:
+            output = tmp_path / f"run-{hits}"  # it ended: kill another one
+    do(cache, model, output)
+    assert results(output) == results(tmp_path / "whole")
+    assert not (output / "predictions.jsonl").exists()
+    with (output / "screening.csv").open() as file:
+        ids = [row["id"] for row in csv.DictReader(file)]
+    assert len(ids) == len(set(ids)) == n
+    print(f"{n} candidates in {length:.0f} s, {hits} kills")
+
+
+def test_what_is_predicted_is_not_predicted_again(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after the second of five pieces; the rest is asked for once, the end is the same."""
+    monkeypatch.setattr(screening_pieces, "PIECE", 64)
+    cache = candidates(tmp_path / "candidates.h5", 300)
+    do(cache, model, tmp_path / "whole")
+    asked: list[int] = []
+    ask = screening_pieces.predicted
+
+    def counted(model, pool, provenance, **more):
+        if len(asked) == 2:
+            raise MemoryError
+        asked.append(len(pool))
+        return ask(model, pool, provenance, **more)
+
+    monkeypatch.setattr(screening_pieces, "predicted", counted)
+    with pytest.raises(MemoryError):
+        do(cache, model, tmp_path / "run")
+    asked.clear()
+    asked.append(0)  # three are left: none of them is the third call
+    monkeypatch.setattr(screening_pieces, "predicted", lambda *a, **k: (asked.append(len(a[1])), ask(*a, **k))[1])
+    screening.resume(tmp_path / "run", {"threads": 1}, Listener(), Stop())
+    assert asked == [0, 64, 64, 44]
+    assert results(tmp_path / "run") == results(tmp_path / "whole")
+
+
+def test_the_same_command_again_does_nothing_and_another_is_refused(model: Path, tmp_path: Path) -> None:
+    cache = candidates(tmp_path / "candidates.h5", 40)
+    do(cache, model, tmp_path / "run")
+    before = results(tmp_path / "run")
+    do(cache, model, tmp_path / "run")
+    assert results(tmp_path / "run") == before
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["exit_code"] == 0
+    with pytest.raises(UsageError, match=r"holds another screening \(threshold differ\)"):
+        screening.run(ScreeningPlan(str(tmp_path / "run"), (str(cache),), str(model), threshold="1sigma"))
+    candidates(cache, 41)
+    with pytest.raises(UsageError, match="is not the file that this screening was started with"):
+        do(cache, model, tmp_path / "run")

@@ -183,6 +183,14 @@ def train(
             rich_help_panel=RECIPE,
         ),
     ] = "none",
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:OPTION=VALUE,…]",
+            help="fit this for the report, too: krr (sine Coulomb matrices), boosting (compositions; scikit-learn)",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
     paper_baselines: Annotated[
         bool,
         typer.Option(
@@ -289,6 +297,7 @@ def train(
         seed=seed,
         device=device,
         threads=threads,
+        baselines=tuple(baseline or ()),
         paper_baselines=paper_baselines,
         checkpoint_every=checkpoint_every,
         overwrite=overwrite,

@@ -15,6 +15,7 @@ from crystalcli.mechanisms.models.model_head import MODEL
 from crystalcli.mechanisms.running.run_folder import RunFolder, plugin_versions, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.scoring import evaluation
+from crystalcli.mechanisms.simple_models import extra_baselines
 from crystalcli.mechanisms.training import familiar
 from crystalcli.mechanisms.training.optimizers import make_optimizer
 from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
@@ -86,6 +87,7 @@ def run(plan: TrainingPlan, listener: Listener | None = None, stop: Stop | None 
     prepared = prepare(plan, listening)
     plan = plan.fitted_to(len(prepared.split.train), listening)
     others = training_beside.others(plan, prepared)
+    extra_baselines.parse_all(plan.baselines)
     return _begin(plan, prepared, others, listener, stop, said)
 
 
@@ -212,7 +214,7 @@ def _finish(
     found = predict_test(prepared, plan.recipe.batch_size)
     targets = [
         replace(t, compared=training_beside.rows(beside, t.quantity.name))
-        for t in report_targets(prepared, found, paper_baselines=plan.paper_baselines)
+        for t in report_targets(prepared, found, plan.baselines, paper_baselines=plan.paper_baselines)
     ]
     write_test_predictions(prepared, folder, found)
     draw(prepared, folder, trainer, found=found, targets=targets)

@@ -43,6 +43,7 @@ def _plan(plan: TrainingPlan, name: str) -> TrainingPlan:
         head_options={**plan.head_options, **part.partner_options.get(plan.head, {})},
         output=str(Path(plan.output) / name),
         compare=(),
+        baselines=(),
         latest=False,
     )
     return replace(one, config=_config(plan, one))
@@ -52,7 +53,7 @@ def _config(plan: TrainingPlan, one: TrainingPlan) -> dict[str, Any]:
     """What trains ``one`` again by itself, on the split of the model."""
     if "train" not in plan.config:
         return {}
-    table = {k: v for k, v in plan.config["train"].items() if k not in ("compare", plan.architecture)}
+    table = {k: v for k, v in plan.config["train"].items() if k not in ("compare", "baseline", plan.architecture)}
     table |= {"arch": one.architecture, "head": one.head, "no_compare": True}
     table |= {one.head: dict(one.head_options), one.featurizer: dict(one.embed_options)}
     if not plan.train:
@@ -73,6 +74,11 @@ def standing(path: Path, since: str) -> Standing:
     if record["exit_code"] == Exit.OK:
         return "finished"
     return "under way" if any(path.glob("state-*.json")) else "new"
+
+
+def begun(path: Path, since: str) -> bool:
+    """Whether there is a run in folder ``path`` that belongs to a run begun at ``since``."""
+    return (path / RECORD).exists() and bool(RunFolder.read(path)["started"] >= since)
 
 
 def train(

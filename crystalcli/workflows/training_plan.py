@@ -84,6 +84,8 @@ class TrainingPlan:
         train_size: so many structures of the training part only, drawn by the seed of the split; 0: all.
         compare: architectures trained beside the model with the same recipe, split and seed, in folders below its own.
         member: of an ensemble; from 1 on train and validation are dealt anew, the test part stays.
+        baselines: further ones to fit for the report, see
+            :mod:`crystalcli.mechanisms.simple_models.extra_baselines`.
         paper_baselines: let the means of elements in the report be of all labels, the test part's too.
         checkpoint_every: seconds between two training states, taken between batches.
         config: table for the folder's config.toml.
@@ -117,6 +119,7 @@ class TrainingPlan:
     member: int = 0
     device: str = "auto"
     threads: int = 0
+    baselines: tuple[str, ...] = ()
     paper_baselines: bool = False
     checkpoint_every: float = 20.0
     overwrite: bool = False
@@ -158,7 +161,7 @@ class TrainingPlan:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrainingPlan:
         """Build from the dictionary of :meth:`to_json`."""
-        lists = {k: tuple(data[k]) for k in ("caches", "train", "val", "test", "targets", "compare")}
+        lists = {k: tuple(data[k]) for k in ("caches", "train", "val", "test", "targets", "compare", "baselines")}
         start = StartPlan(**{**data["start"], **{k: tuple(data["start"][k]) for k in ("freeze", "lr_factors")}})
         parts = {"split": SplitPlan(**data["split"]), "recipe": Recipe(**data["recipe"]), "start": start}
         return cls(**{**data, **lists, **parts})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.mechanisms.scoring import evaluation, metrics, site_errors
 from crystalcli.mechanisms.scoring.evaluation import Collected
-from crystalcli.mechanisms.simple_models import baselines, site_baselines
+from crystalcli.mechanisms.simple_models import baselines, extra_baselines, site_baselines
 from crystalcli.vocabulary.errors import CrystalError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.training_setup import Prepared
@@ -61,13 +61,35 @@ class TargetReport:
 
 
 def report_targets(
-    prepared: Prepared, found: dict[str, Collected], *, paper_baselines: bool = False
+    prepared: Prepared, found: dict[str, Collected], extras: Sequence[str] = (), *, paper_baselines: bool = False
 ) -> list[TargetReport]:
     """Errors of the model and of the baselines on the test part.
 
-    ``paper_baselines``: means of elements from all labels, the test part's too.
+    Args:
+        prepared: the run.
+        found: its predictions.
+        extras: further baselines, by what was typed for them.
+        paper_baselines: means of elements from all labels, the test part's too.
     """
-    return [_report(prepared, found[q.name], paper_baselines) for q in prepared.targets]
+    reports = [_report(prepared, found[q.name], paper_baselines) for q in prepared.targets]
+    wished = extra_baselines.parse_all(extras)
+    return [_with_extras(prepared, found[r.quantity.name], r, wished) for r in reports] if wished else reports
+
+
+def _with_extras(
+    prepared: Prepared, found: Collected, report: TargetReport, extras: Sequence[extra_baselines.Extra]
+) -> TargetReport:
+    rows, more = dict(report.baselines), dict(report.more)
+    for extra in extras if found.mask.any() else ():
+        try:
+            split = prepared.split
+            guess = extra_baselines.predict(extra, prepared.data, found.quantity.name, split.train, split.test)
+        except CrystalError as problem:
+            rows[extra.text] = problem.reason
+            continue
+        rows[extra.text] = metrics.regression(guess.values[found.mask], found.true[found.mask])
+        more[extra.text] = guess.facts
+    return replace(report, baselines=rows, more=more)
 
 
 def _report(prepared: Prepared, found: Collected, paper_baselines: bool) -> TargetReport:

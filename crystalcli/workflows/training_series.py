@@ -67,6 +67,7 @@ def members(plan: TrainingPlan, series: Series) -> list[TrainingPlan]:
             member=member,
             output=str(Path(plan.output) / (f"member-{member}" if series.ensemble else f"seed-{plan.seed + k}")),
             compare=() if member else plan.compare,
+            baselines=() if k else plan.baselines,
             latest=False,
         )
         found.append(replace(one, config=_config(plan, one)))
@@ -78,6 +79,8 @@ def _config(plan: TrainingPlan, one: TrainingPlan) -> dict[str, Any]:
     if "train" not in plan.config:
         return {}
     table = {k: v for k, v in plan.config["train"].items() if k not in ("seeds", "ensemble")} | {"seed": one.seed}
+    if not one.baselines:
+        table.pop("baseline", None)
     if not one.compare:
         table = {k: v for k, v in table.items() if k != "compare"} | {"no_compare": True}
     if not plan.train:
@@ -143,7 +146,31 @@ def _train(
     listener: Listener,
     train: Callable[[TrainingPlan], Mapping[str, Any]],
 ) -> SeriesReport:
-    reports = []
+    reports = each(plans, folder, listener, train)
+    data = summary(plan, reports) | {"folder": str(folder.path)}
+    if series.ensemble:
+        data |= training_ensemble.finish(plan, plans, reports, folder, listener)
+    folder.write_json(training.REPORT, data)
+    for name, row in data["test"].items():
+        folder.log(f"test {name}: {json.dumps(row['model'])}")
+    folder.finish(Exit.OK, _outputs(folder))
+    if plan.latest:
+        point_latest(folder.path)
+    return SeriesReport(folder.path, data)
+
+
+def each(
+    plans: Sequence[TrainingPlan],
+    folder: RunFolder,
+    listener: Listener,
+    train: Callable[[TrainingPlan], Mapping[str, Any]],
+) -> list[Mapping[str, Any]]:
+    """What ``train`` reports of every plan, in order; ``folder`` is that of them all.
+
+    Raises:
+        Stopped: says how many are done. CrystalError: of the run under way.
+    """
+    reports: list[Mapping[str, Any]] = []
     try:
         for k, one in enumerate(plans):
             listener.say(f"run {k + 1} of {len(plans)}: {one.architecture}, seed {one.seed} -> {one.output}")
@@ -158,16 +185,7 @@ def _train(
         code = problem.exit_code if isinstance(problem, CrystalError) else Exit.BUG
         folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else code, _outputs(folder))
         raise
-    data = summary(plan, reports) | {"folder": str(folder.path)}
-    if series.ensemble:
-        data |= training_ensemble.finish(plan, plans, reports, folder, listener)
-    folder.write_json(training.REPORT, data)
-    for name, row in data["test"].items():
-        folder.log(f"test {name}: {json.dumps(row['model'])}")
-    folder.finish(Exit.OK, _outputs(folder))
-    if plan.latest:
-        point_latest(folder.path)
-    return SeriesReport(folder.path, data)
+    return reports
 
 
 def summary(plan: TrainingPlan, reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -122,3 +122,18 @@ def test_an_ensemble_has_it_once(cache: Path, tmp_path: Path) -> None:
     report = training_series.run(few, Series(2, ensemble=True))
     assert report.data["test"][ENERGY]["compared"]["lcgcn"]["runs"] == 1
     assert [p.parent.name for p in sorted((tmp_path / "e").glob("member-*/lcgcn"))] == ["member-0"]
+
+
+def test_baselines_that_were_asked_for(cache: Path, tmp_path: Path) -> None:
+    """Once in a series, in no run beside; with what was chosen for them, or why there is none."""
+    few = plan(cache, tmp_path / "s", compare=("lcgcn",), baselines=("krr",), recipe=replace(RECIPE, epochs=1))
+    data = training_series.run(few, Series(2)).data
+    row = data["test"][ENERGY]["baselines"]["krr"]
+    assert 0 < row["mae"] < data["test"][ENERGY]["baselines"]["mean"]["mae"]
+    assert row["length"] > 0
+    assert row["penalty"] > 0
+    reports = [json.loads((tmp_path / "s" / f / "report.json").read_text()) for f in ("seed-1", "seed-0/lcgcn")]
+    assert not any("krr" in r["test"][ENERGY]["baselines"] for r in reports)
+    with pytest.raises(UsageError, match="no baseline 'svm'"):
+        training.run(plan(cache, tmp_path / "none", baselines=("svm",)))
+    assert not (tmp_path / "none").exists()

@@ -134,7 +134,7 @@ def evaluate_counting(baseline: Baseline, dataset: GraphDataset, index: Index) -
     """As :func:`evaluate`, with the number of structures that have features which the fit never met."""
     values, strange = [np.zeros(0)], 0
     with torch.no_grad():
-        for part in _parts(dataset, index):
+        for part in parts(dataset, index):
             graph = dataset.batch(part, (), torch.float64).graph
             assert isinstance(baseline, LinearBaseline)
             features = baseline.describe(graph)
@@ -176,14 +176,14 @@ def _shape(name: str, dataset: GraphDataset, index: Index) -> dict[str, Any]:
 
 def _features(model: LinearBaseline, dataset: GraphDataset, index: Index) -> Floats:
     table, done = np.empty((len(index), model.weight.shape[0])), 0
-    for part in _parts(dataset, index):
+    for part in parts(dataset, index):
         table[done : done + len(part)] = model.describe(dataset.batch(part, (), torch.float64).graph).numpy()
         done += len(part)
     return table
 
 
-def _parts(dataset: GraphDataset, index: Index) -> Iterator[Index]:
-    """Pieces of ``index`` of about the same number of atoms."""
+def parts(dataset: GraphDataset, index: Index) -> Iterator[Index]:
+    """Pieces of ``index`` of about the same number of atoms, in order."""
     atoms = np.cumsum(dataset.atom_counts()[index])
     cuts = np.searchsorted(atoms, np.arange(BATCH_ATOMS, atoms[-1] if len(atoms) else 0, BATCH_ATOMS))
     yield from (p for p in np.split(index, np.unique(cuts)) if len(p))

@@ -131,7 +131,10 @@ class FeaturesModule(Protocol):
 
 
 class ArchitectureModule(Protocol):
-    """Turns graph and features into an embedding of known width."""
+    """Turns graph and features into an embedding of known width.
+
+    It may have a method ``penalty() -> Tensor``, a scalar of its weights that training adds to the loss.
+    """
 
     embedding_dim: int
 

@@ -37,7 +37,8 @@ class HeadContract:
         super().__init_subclass__(**kwargs)
         learns = getattr(cls, "part", None) and cls.part.learns
         if learns and "targets" not in vars(cls):  # what is derived from an energy is not the head's to predict
-            cls.targets = tuple(q for q in learns if not q.shape)
+            derived = ("forces", "stress", "pressure") if "energy" in cls.part.provides else ()
+            cls.targets = tuple(q for q in learns if not q.shape and q.name not in derived)
             cls.means, cls.scales = cls.means[: len(cls.targets)], cls.scales[: len(cls.targets)]
         elif getattr(cls, "part", None) and cls.part.level == "site" and "targets" not in vars(cls):
             cls.targets = tuple(replace(t, level="site") for t in cls.targets)

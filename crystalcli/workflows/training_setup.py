@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from crystalcli.contracts.records import Head, Statistics
 from crystalcli.mechanisms.datasets import leaks
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
-from crystalcli.mechanisms.datasets.normalisers import target_statistics, with_references, with_shortest
+from crystalcli.mechanisms.datasets.normalisers import (
+    target_statistics,
+    with_force_per_area,
+    with_references,
+    with_shortest,
+)
 from crystalcli.mechanisms.datasets.splits import Split
 from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
 from crystalcli.mechanisms.models.model_inputs import inputs_of, take_from_cache
@@ -150,7 +155,9 @@ def _give_inputs(data: GraphDataset, model: CrystalModel, listener: Listener) ->
 
 def _of_atoms(statistics: Statistics, data: GraphDataset, split: Split) -> Statistics:
     """What a head with energies of atoms may know, too."""
-    return with_shortest(with_references(statistics, data, split.train), data, split.train)
+    for more in (with_references, with_force_per_area, with_shortest):
+        statistics = more(statistics, data, split.train)
+    return statistics
 
 
 def _say_leaks(found: Sequence[leaks.Leak], split: Split, listener: Listener) -> None:

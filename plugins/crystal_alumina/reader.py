@@ -28,12 +28,15 @@ QUANTITIES = {
     "energy": Quantity("energy", "eV", extensive=True),
     "temperature": Quantity("temperature", "K"),
     "pressure_bar": Quantity("pressure_bar", "bar"),
+    "pressure": Quantity("pressure", "eV/Å³"),
     "step": Quantity("step", "fs"),
     "forces": Quantity("forces", "eV/Å", "site"),
 }
 _NEEDED = ("numbers", "cell", "reference_positions", "displacement", "energy")
 _PER_FRAME = ("energy", "temperature", "pressure_bar", "step")
 _BLOCK = 256
+BAR, BOLTZMANN = 6.241509074e-7, 8.617333262e-5
+"""eV/Å³ and eV/K."""
 
 
 def sniff(path: Path) -> bool:
@@ -47,6 +50,8 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path) -> Iterator[Entry]:
     """Yield every configuration; labels ``energy``, ``temperature``, ``pressure_bar``, ``step``, ``forces`` if kept.
+
+    ``pressure`` (eV/Å³) is what the potential alone exerts, as a model can learn it.
 
     Raises:
         InputError: shapes that do not fit each other, or damage. UnsafeInput: data that lie in another file.
@@ -83,6 +88,7 @@ def _check_shapes(h: h5py.File, path: Path) -> None:
 def _frames(h: h5py.File, path: Path) -> Iterator[Entry]:
     numbers, cell, sites = h["numbers"][()].astype(int), h["cell"][()], h["reference_positions"][()]
     per_frame: dict[str, NDArray[Any]] = {k: h[k][()].astype(np.float64) for k in _PER_FRAME if k in h}
+    static = _of_potential(per_frame, len(numbers), cell)
     force_row = {int(k): row for row, k in enumerate(h["force_index"][()])} if "force" in h else {}
     for start in range(0, len(per_frame["energy"]), _BLOCK):
         block = h["displacement"][start : start + _BLOCK]
@@ -90,7 +96,20 @@ def _frames(h: h5py.File, path: Path) -> Iterator[Entry]:
             positions = sites + DISPLACEMENT_UNIT * displacement
             atoms = ase.Atoms(numbers=numbers, positions=positions, cell=cell, pbc=True)
             labels: dict[str, Any] = {key: float(values[k]) for key, values in per_frame.items()}
+            if static is not None:
+                labels["pressure"] = float(static[k])
             if k in force_row:
                 labels["forces"] = FORCE_UNIT * h["force"][force_row[k]]
             known = {key: QUANTITIES[key] for key in labels}
             yield Entry(f":{k}", atoms, f"{path}:{k}", labels, quantities=known)
+
+
+def _of_potential(
+    per_frame: dict[str, NDArray[Any]], n_atoms: int, cell: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Pressure less that of the moving atoms, ``P − (N − 1) kT/V`` (their centre of mass rests), eV/Å³, (n,)."""
+    if "pressure_bar" not in per_frame or "temperature" not in per_frame:
+        return None
+    kinetic = (n_atoms - 1) * BOLTZMANN * per_frame["temperature"] / abs(np.linalg.det(cell))
+    found: NDArray[np.float64] = BAR * per_frame["pressure_bar"] - kinetic
+    return found

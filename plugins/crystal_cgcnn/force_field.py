@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from crystal_cgcnn.gated_messages import gated_messages
 from crystal_cgcnn.message_plan import MessagePlan, plan_messages
+from crystal_cgcnn.moments import Moments
 from crystal_cgcnn.options import LcgcnFfOptions
-from crystal_cgcnn.radial_splines import even_weights, radial_sums
+from crystal_cgcnn.radial_splines import radial_sums, smooth_weights
 from crystalcli.contracts.modules import Distances, Embedding, Features
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph
@@ -26,7 +27,8 @@ class PairTerm(nn.Module):
     Deviation: not in the paper. Sums of such terms are what a ridge on histograms of distances learns. They are summed
     over edges before any channel is made, so that their cost does not depend on P. The means, one number for
     each neighboring element and spline, only shift the zero of the channels; without them a change of w would shift all
-    energies. Atoms of elements without weights have no pair term.
+    energies. Atoms of elements without weights have no pair term. Without a :meth:`roughness` in the loss the splines
+    stay as they began at distances that training does not have.
 
     Args:
         elements: atomic numbers with weights.
@@ -35,6 +37,7 @@ class PairTerm(nn.Module):
 
     index: Tensor
     even: Tensor
+    kappa: Tensor
     mean: Tensor
     seen: Tensor
 
@@ -45,10 +48,16 @@ class PairTerm(nn.Module):
         index = torch.full((N_NUMBERS,), -1)
         index[list(elements)] = torch.arange(n)
         self.register_buffer("index", index, persistent=False)
-        self.register_buffer("even", (n**0.5 * PAIR_SIZE * even_weights(intervals)).float(), persistent=False)
+        even, kappa = smooth_weights(intervals)
+        self.register_buffer("even", (n**0.5 * PAIR_SIZE * even).float(), persistent=False)
+        self.register_buffer("kappa", kappa.float().unsqueeze(1), persistent=False)
         self.register_buffer("mean", torch.zeros(n, n * k))
         self.register_buffer("seen", torch.zeros(n, dtype=torch.bool))
-        self.weight = nn.Parameter(0.3 * torch.randn(n, n, k, channels))
+        self.weight = nn.Parameter(0.3 * torch.randn(n, n, k, channels) * (1.0 - self.kappa))
+
+    def roughness(self) -> Tensor:
+        """``Σ κ θ²`` over all splines, for one channel in the mean; see :func:`smooth_weights`."""
+        return (self.weight.square() * self.kappa).sum() / self.channels
 
     def forward(self, graph: CrystalGraph, distances: Distances, envelope: Tensor) -> Tensor:
         """The channels of every atom, (N, P)."""
@@ -89,7 +98,7 @@ class GatedMessage(nn.Module):
 
 
 class ForceField(nn.Module):
-    """Embedding ``v^T ⊕ s``: learned elements and pair channels, then T gated convolutions, then the channels again.
+    """Embedding ``v^T ⊕ s ⊕ q``: learned elements, pair channels and moments, T gated convolutions, then s and q again.
 
     Needs distances within a smooth cutoff of the featurizer; its expanded distances are not used.
 
@@ -100,28 +109,42 @@ class ForceField(nn.Module):
     def __init__(self, node_dim: int, options: LcgcnFfOptions, statistics: Statistics) -> None:
         super().__init__()
         self.embedding_dim = options.width + options.pair_channels
-        self.gate_intervals = options.gate_intervals
+        self.gate_intervals, self.smoothing = options.gate_intervals, options.smoothing
         self.embed = nn.Linear(node_dim, options.width)
         self.pairs = PairTerm(
             statistics.elements or tuple(range(1, 119)), options.pair_channels, options.pair_intervals
         )
         self.join = nn.Linear(options.pair_channels, options.width, bias=False)
         scale = max(statistics.mean_neighbors, 1.0) ** -0.5
+        self.moments = self.bend = None
+        if options.moment_channels:
+            self.moments = Moments(options.width, options.moment_channels, options.gate_intervals + 3, scale)
+            self.bend = nn.Linear(self.moments.dim, options.width, bias=False)
+            self.embedding_dim += self.moments.dim
         self.messages = nn.ModuleList(
             GatedMessage(options.width, options.gate_intervals, scale) for _ in range(options.n_conv)
         )
 
+    def penalty(self) -> Tensor:
+        """What the loss counts against splines that wiggle where there are no data."""
+        return self.smoothing * self.pairs.roughness()
+
     def forward(self, graph: CrystalGraph, features: Features) -> Embedding:
-        """Embed every atom, (N, F + P)."""
+        """Embed every atom, (N, F + P + 3C)."""
         distances, envelope = features.distances, features.envelope
         if distances is None or envelope is None:
             raise UsageError("architecture 'lcgcn-ff' needs distances within a smooth cutoff; use --featurizer radius")
         channels = self.pairs(graph, distances, envelope)
         nodes = self.embed(features.nodes) + self.join(channels)
-        if len(self.messages):
-            plan = plan_messages(graph.edge_index[0], graph.edge_index[1], graph.n_atoms)
+        said = [channels]
+        if self.moments is not None or len(self.messages):
             x, edges = distances.lengths / distances.cutoff, torch.arange(graph.n_edges, device=envelope.device)
             basis = radial_sums(x, torch.ones_like(envelope), edges, graph.n_edges, self.gate_intervals)
+        if self.moments is not None and self.bend is not None:
+            said.append(self.moments(graph, nodes, basis, envelope))
+            nodes = nodes + self.bend(said[-1])
+        if len(self.messages):
+            plan = plan_messages(graph.edge_index[0], graph.edge_index[1], graph.n_atoms)
             for message in self.messages:
                 nodes = message(nodes, basis, envelope, plan)
-        return Embedding(torch.cat([nodes, channels], 1))
+        return Embedding(torch.cat([nodes, *said], 1))

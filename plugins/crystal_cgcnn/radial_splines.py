@@ -11,11 +11,16 @@ from torch.autograd.function import once_differentiable
 from crystalcli.contracts.nn.envelopes import polynomial
 
 NOMINAL_CUTOFF = 5.0
-"""Å, at which the smoothness prior of :func:`even_weights` is taken."""
+"""Å, at which the matrices of :func:`smooth_weights` are taken."""
 JITTER = 0.05
 """Å, how far thermal motion changes a distance."""
 DENSITY = 0.1
 """Atoms per Å³ of a usual crystal."""
+STIFFNESS = 3e-8
+"""λ, Å⁵: small where a jitter is seen, large between shells. Among powers of ten, pair potentials fitted to alumina by
+least squares reached other polymorphs best near it."""
+SHRINKAGE = 1e-7
+"""Least variance, of the largest one."""
 
 
 def spline_terms(x: Tensor, intervals: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -107,23 +112,36 @@ class RadialGradient(torch.autograd.Function):
         return d_sums, d_x, t_x * along, None, None
 
 
-def even_weights(intervals: int, shrinkage: float = 1e-4) -> Tensor:
-    """A linear map (K, K) of spline weights after which a step of the optimiser changes energies evenly, float64.
+def smooth_weights(intervals: int) -> tuple[Tensor, Tensor]:
+    """A map of spline weights, (K, K), and how much of each mapped weight is a matter of smoothness, (K,); float64.
 
     Energies of a crystal hang on a fine radial basis through a badly conditioned matrix: smooth functions count, their
-    wiggles do not, and an optimiser that looks at one weight at a time takes thousands of steps. The covariance of the
-    sums when every distance jitters by itself, ``G = σ² 4πρ ∫ φ'(r) φ'(r)ᵀ max(r, 1 Å)² dr`` with φ = f_c B, tells
-    how, and the map is ``(G + λ max(G))^(−1/2)``. Any such map gives the same models; this one needs no data.
+    wiggles do not, and an optimiser that looks at one weight at a time takes thousands of steps. And at distances that
+    training does not have, between the shells of a cold crystal, no data say anything at all. Two matrices tell both:
+    ``G = σ² 4πρ ∫ φ'φ'ᵀ max(r, 1 Å)² dr`` with φ = f_c B, the covariance of the sums when every distance jitters by
+    itself, and ``C = λ ∫ B''B''ᵀ exp((r − 2 Å)/½ Å) dr``, the curvature, which is natural where atoms repel and
+    unlikely further out. The map L makes ``Lᵀ(G + C)L = 1``, so that a step changes everything evenly, and
+    ``LᵀCL = diag κ``: weights with κ near 1 would make wiggles that no jitter of distances is likely to see. A penalty
+    ``Σ κ θ²`` on the mapped weights bridges the gaps by smooth curves (P. H. C. Eilers, B. D. Marx, Stat. Sci. 11, 89
+    (1996), doi:10.1214/ss/1038425655). Any such map gives the same functions; this one needs no data.
     """
     x = torch.linspace(0.0, 1.0, 4001, dtype=torch.float64)[1:-1].requires_grad_(True)
-    first, values, slopes, _ = spline_terms(x.detach(), intervals)
+    first, values, slopes, bends = spline_terms(x.detach(), intervals)
     envelope = polynomial(x)
     (steepness,) = torch.autograd.grad(envelope.sum(), x)
-    change = (slopes * envelope.detach() + values * steepness) / NOMINAL_CUTOFF
-    dense = torch.zeros(len(x), intervals + 3, dtype=torch.float64)
-    dense.scatter_(1, (first + torch.arange(4).unsqueeze(1)).t(), change.t())
-    dense *= (x.detach() * NOMINAL_CUTOFF).clamp_min(1.0).unsqueeze(1)
-    covariance = dense.t() @ dense * (NOMINAL_CUTOFF / 4000 * 4.0 * torch.pi * DENSITY * JITTER**2)
-    size, axes = torch.linalg.eigh(covariance)
-    even: Tensor = (axes * (size.clamp_min(0.0) + shrinkage * size[-1]).rsqrt()) @ axes.t()
-    return even
+    r, step = (x.detach() * NOMINAL_CUTOFF).unsqueeze(1), NOMINAL_CUTOFF / 4000
+
+    def dense(four: Tensor) -> Tensor:
+        rows = torch.zeros(len(x), intervals + 3, dtype=torch.float64)
+        return rows.scatter_(1, (first + torch.arange(4).unsqueeze(1)).t(), four.t())
+
+    change = dense((slopes * envelope.detach() + values * steepness) / NOMINAL_CUTOFF) * r.clamp_min(1.0)
+    covariance = change.t() @ change * (step * 4.0 * torch.pi * DENSITY * JITTER**2)
+    bend = dense(bends / NOMINAL_CUTOFF**2) * torch.exp(r - 2.0)
+    curvature = bend.t() @ bend * (step * STIFFNESS)
+    largest = torch.linalg.eigvalsh(covariance)[-1]
+    floor = SHRINKAGE * largest * torch.eye(intervals + 3, dtype=torch.float64)
+    size, axes = torch.linalg.eigh(covariance + curvature + floor)
+    half = (axes * size.rsqrt()) @ axes.t()
+    kappa, turn = torch.linalg.eigh(half @ curvature @ half)
+    return half @ turn, kappa.clamp(0.0, 1.0)

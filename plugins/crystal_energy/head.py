@@ -31,8 +31,8 @@ class EnergyHead(nn.Module):
     lets an additive term of the architecture reach the energy as it is.
 
     Args:
-        options: of the head. dim: width of the embedding. targets: among energy, forces, stress. statistics: of the
-            training split.
+        options: of the head. dim: width of the embedding. targets: among energy, forces, stress, pressure.
+        statistics: of the training split.
     """
 
     references: Tensor
@@ -47,6 +47,7 @@ class EnergyHead(nn.Module):
             ("energy", options.energy_weight),
             ("forces", options.forces_weight),
             ("stress", options.stress_weight),
+            ("pressure", options.stress_weight),
         )
         self.weights = {n: w for n, w in weights if n in self.targets}
         self.units = {n: statistics.target_scale.get(n, 1.0) for n in self.weights}
@@ -89,7 +90,7 @@ class EnergyHead(nn.Module):
     def loss(
         self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph, kind: str
     ) -> Tensor:
-        """``Σ_q λ_q ⟨loss((q̂ − q)/scale_q)⟩`` over energy per atom, components of forces, components of stress.
+        """``Σ_q λ_q ⟨loss((q̂ − q)/scale_q)⟩``: energy per atom, components of forces, of stress, pressure.
 
         Raises:
             UsageError: an unknown kind.

@@ -8,4 +8,6 @@ ENERGY = Quantity("energy", "eV", extensive=True)
 FORCES = Quantity("forces", "eV/Å", "site", shape=(3,))
 STRESS = Quantity("stress", "eV/Å³", shape=(6,))
 ENERGIES = Quantity("energies", "eV", "site")
-LEARNS = (ENERGY, FORCES, STRESS)
+PRESSURE = Quantity("pressure", "eV/Å³")
+"""That of the potential: −1/3 of the trace of the stress, without what moving atoms add."""
+LEARNS = (ENERGY, FORCES, STRESS, PRESSURE)

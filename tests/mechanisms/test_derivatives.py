@@ -8,7 +8,7 @@ import torch
 from reference.some_potentials import ALL, graph_of, model_of
 
 from crystalcli.contracts.modules import Labels
-from crystalcli.mechanisms.models.derivatives import to_voigt
+from crystalcli.mechanisms.models.derivatives import Strained, to_pressure, to_voigt
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.errors import UsageError
@@ -46,6 +46,13 @@ def test_forces_and_stress_are_derivatives(options: dict[str, object]) -> None:
             values.append(energy(model, strained))
         numerical = (values[0] - values[1]) / (2 * h * atoms.get_volume())
         assert abs(stress[k] - numerical) < 1e-7 * max(1.0, abs(numerical))
+
+
+def test_the_pressure_is_minus_a_third_of_the_trace() -> None:
+    model, found = model_of(), Strained.of(graph_of(crystals.rattled(0)), stress=True)
+    stress = found.derive(model._direct(found.graph)["energy"].value, keep=False)["stress"]
+    expected = model(graph_of(crystals.rattled(0)))["stress"].value[0, :3].mean()
+    torch.testing.assert_close(to_pressure(stress)[0], -expected, rtol=1e-10, atol=0)
 
 
 def test_a_batch_gives_what_single_crystals_give() -> None:
@@ -121,7 +128,7 @@ def test_zbl_is_the_published_number() -> None:
 
 
 def test_labels_of_other_names_or_kinds_are_refused() -> None:
-    with pytest.raises(UsageError, match="learns energy, forces, stress, not 'gap'"):
+    with pytest.raises(UsageError, match="learns energy, forces, stress, pressure, not 'gap'"):
         model_of((Quantity("gap", "eV"),))
     with pytest.raises(UsageError, match="as a total per structure"):
         model_of((Quantity("energy", "eV/atom"),))

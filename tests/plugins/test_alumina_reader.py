@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from ase import units
 
 from crystalcli.mechanisms.structure_files.reading import Failure, read_file
 from crystalcli.nouns.structures.entry import Entry
@@ -48,6 +49,18 @@ def test_frames_labels_and_forces(tmp_path: Path) -> None:
         assert entry.quantities["energy"].unit == "eV"
         assert ("forces" in entry.labels) == (k in (1, 3))
     assert np.allclose(entries[3].labels["forces"], 1e-3 * data["force"][1])
+
+
+def test_the_pressure_is_that_of_the_potential(tmp_path: Path) -> None:
+    """1 GPa with the ideal gas of N − 1 atoms at 300 K in it."""
+    data = make(tmp_path / "run.h5")
+    with h5py.File(tmp_path / "run.h5", "a") as h:
+        h["pressure_bar"][:] = 1e4
+    (first, *_) = read_file(tmp_path / "run.h5")
+    assert isinstance(first, Entry)
+    gas = (N - 1) * units.kB * 300.0 / np.linalg.det(data["cell"])
+    assert first.labels["pressure"] == pytest.approx(units.GPa - gas, rel=1e-6)
+    assert first.quantities["pressure"].unit == "eV/Å³"
 
 
 def failure(path: Path) -> Failure:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.modules import Baseline, Embedding, Features, Labels, Prediction
 from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Statistics
-from crystalcli.mechanisms.models.derivatives import DERIVED, Strained, to_voigt
+from crystalcli.mechanisms.models.derivatives import DERIVED, Strained, to_pressure, to_voigt
 from crystalcli.mechanisms.models.familiarity import Familiarity
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -175,11 +175,13 @@ class CrystalModel(nn.Module):
         return self.head(graph, self.embed(graph))
 
     def _derived(self, graph: CrystalGraph) -> dict[str, Prediction]:
-        """What the head predicts, and forces and stress if they are targets."""
+        """What the head predicts, and forces, stress and pressure if they are targets."""
         wanted = {t.name: t for t in self.spec.targets if t.name in DERIVED}
         if not wanted:
             return self._direct(graph)
-        predictions, found = self.differentiate(graph, stress="stress" in wanted)
+        predictions, found = self.differentiate(graph, stress=bool({"stress", "pressure"} & wanted.keys()))
+        if "pressure" in wanted:
+            found["pressure"] = to_pressure(found["stress"])
         if "stress" in wanted:
             found["stress"] = to_voigt(found["stress"])
         return predictions | {name: Prediction(found[name], quantity) for name, quantity in wanted.items()}
@@ -206,7 +208,8 @@ class CrystalModel(nn.Module):
     ) -> tuple[dict[str, Prediction], Tensor]:
         """Predictions of a batch and their loss in normalised units (``kind``: l1, mse, huber)."""
         predictions = self(graph, zeroth)
-        return predictions, self.head.loss(predictions, labels, graph, kind)
+        loss, penalty = self.head.loss(predictions, labels, graph, kind), getattr(self.architecture, "penalty", None)
+        return predictions, loss if penalty is None else loss + penalty()
 
 
 def part_names(spec: ModelSpec) -> tuple[tuple[str, str], ...]:

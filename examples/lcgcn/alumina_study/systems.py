@@ -76,7 +76,9 @@ class Systems:
     def build(self, file: Path, method: Method, jobs: int) -> None:
         """Build the cache of ``file`` with ``crystal build-graphs``; one that is up to date is left as it is."""
         _, flags = graphs_of(method)
-        labels = "energy/atom,energy" + ("" if file.suffix == ".extxyz" else ",forces")
+        labels = "energy/atom,energy"
+        if file.suffix != ".extxyz":
+            labels += ",forces,pressure" if "pressure" in method.target else ",forces"
         target = self.cache(file, method)
         target.parent.mkdir(parents=True, exist_ok=True)
         crystal("build-graphs", str(file), *flags, "--targets", labels, "--jobs", str(jobs), "-o", str(target))

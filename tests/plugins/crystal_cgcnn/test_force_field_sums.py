@@ -5,7 +5,7 @@ import pytest
 import torch
 from crystal_cgcnn import message_plan
 from crystal_cgcnn.gated_messages import gated_messages
-from crystal_cgcnn.radial_splines import even_weights, radial_sums
+from crystal_cgcnn.radial_splines import STIFFNESS, radial_sums, smooth_weights, spline_terms
 from reference import force_field as twin
 
 
@@ -82,9 +82,42 @@ def test_derivatives_of_radial_sums() -> None:
     assert torch.autograd.gradgradcheck(lambda a, b: radial_sums(a, b, slot, 3, 6), (x, factor))
 
 
-def test_even_weights_are_symmetric_and_positive() -> None:
-    even = even_weights(45)
-    torch.testing.assert_close(even, even.t())
-    size = torch.linalg.eigvalsh(even)
-    assert size[0] > 0
-    assert 50 < size[-1] / size[0] <= 100.01  # (1 + λ)/λ under the root, λ = 1e-4
+def values_of(weights: torch.Tensor, intervals: int) -> torch.Tensor:
+    """A spline on 8001 points between 0 and the cutoff."""
+    first, values, _, _ = spline_terms(torch.linspace(0, 1, 8001, dtype=torch.float64), intervals)
+    return (values * weights[first + torch.arange(4).unsqueeze(1)]).sum(0)
+
+
+def test_smooth_weights_are_all_functions_and_kappa_is_their_curvature() -> None:
+    even, kappa = smooth_weights(45)
+    assert torch.linalg.matrix_rank(even) == 48
+    assert float(kappa.min()) == 0.0
+    assert float(kappa.max()) > 0.9
+    r, step = torch.linspace(0, 5.0, 8001, dtype=torch.float64)[1:-1], 5.0 / 8000
+    for k in (0, 20, 40, 47):
+        values = values_of(even[:, k], 45)
+        bend = (values[2:] - 2 * values[1:-1] + values[:-2]) / step**2 * torch.exp(r - 2.0)
+        assert float(bend.square().sum() * step * STIFFNESS) == pytest.approx(float(kappa[k]), rel=0.02, abs=1e-9)
+
+
+def test_the_penalty_bridges_a_gap_smoothly_and_leaves_data_alone() -> None:
+    """Samples of a Born-Mayer curve with a gap of a fifth of the range, fitted with and without the penalty."""
+    x = torch.linspace(0.3, 0.95, 400, dtype=torch.float64)
+    first, values, _, _ = spline_terms(x, 45)
+    rows = torch.zeros(len(x), 48, dtype=torch.float64).scatter_(
+        1, (first + torch.arange(4).unsqueeze(1)).t(), values.t()
+    )
+    truth, seen = torch.exp(-x / 0.15), (x < 0.5) | (x > 0.7)
+    even, kappa = smooth_weights(45)
+    a, y = rows @ even, torch.where(seen, truth, torch.zeros_like(truth))[seen]
+    start = torch.randn(48, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def fitted(penalty: float) -> torch.Tensor:
+        """Least squares near ``start``, as gradient descent finds it."""
+        h = a[seen].t() @ a[seen] + torch.diag(penalty * kappa) + 1e-9 * torch.eye(48, dtype=torch.float64)
+        return a @ torch.linalg.solve(h, a[seen].t() @ y + 1e-9 * start)
+
+    smooth, free = fitted(1e-3), fitted(0.0)
+    assert float((smooth - truth)[seen].abs().max()) < 2e-3
+    assert float((smooth - truth)[~seen].abs().max()) < 0.01
+    assert float((free - truth)[~seen].abs().max()) > 10 * float((smooth - truth)[~seen].abs().max())

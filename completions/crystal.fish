@@ -92,6 +92,7 @@ complete -c crystal -n '__crystal_at train' -l checkpoint-every -x -a '(__crysta
 complete -c crystal -n '__crystal_at train' -l seed -x -a '(__crystal_ask)' -d 'seed of everything random; same seed, same bits'
 complete -c crystal -n '__crystal_at train' -l seeds -x -a '(__crystal_ask)' -d 'train so many times, from --seed upwards, on one split; mean and spread'
 complete -c crystal -n '__crystal_at train' -l ensemble -x -a '(__crystal_ask)' -d 'train so many members, each on its own train/validation split, as one model'
+complete -c crystal -n '__crystal_at train' -l learning-curve -x -a '(__crystal_ask)' -d 'train with so many structures each, one test part; with --from both ways'
 complete -c crystal -n '__crystal_at train' -l compare -x -a '(__crystal_ask)' -d 'train this architecture beside the model: same recipe, split, seeds; several times for several; default: what the head is measured by'
 complete -c crystal -n '__crystal_at train' -l no-compare -d 'train nothing beside the model'
 complete -c crystal -n '__crystal_at train' -l device -x -a '(__crystal_ask)' -d 'auto, cpu, cuda, cuda:1, mps'

@@ -29,6 +29,8 @@ class CalibrationFace:
             self.face.say(f"{report.skipped} structures that trained or validated the model are left out")
         for name, fit in report.fits.items():
             self.face.say(_line(name, fit, report))
+        for line in report.left_out:
+            self.face.warn(f"left out: {line}")
         self.face.say(f"model -> {report.output}")
         self.face.say(f"check it on other structures: crystal predict {report.output} OTHERS -o FILE")
         code = Exit.SOME_FAILED if report.failures else Exit.OK

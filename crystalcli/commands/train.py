@@ -209,6 +209,12 @@ def train(
     ensemble: Annotated[
         int, typer.Option(help="train so many members, each on its own train/validation split, as one model", min=0)
     ] = 0,
+    learning_curve: Annotated[
+        str,
+        typer.Option(
+            metavar="60,250,…", help="train with so many structures each, one test part; with --from both ways"
+        ),
+    ] = "",
     compare: Annotated[
         list[str] | None,
         typer.Option(
@@ -229,6 +235,7 @@ def train(
     """Train a model on cached graphs and evaluate it on its untouched test part."""
     from crystalcli.commands.training_face import TrainingFace
     from crystalcli.mechanisms.running.run_folder import default_folder
+    from crystalcli.workflows.training_curve import Curve
     from crystalcli.workflows.training_plan import SplitPlan, StartPlan, TrainingPlan
     from crystalcli.workflows.training_series import Series
 
@@ -306,10 +313,13 @@ def train(
     if ensemble and seeds > 1:
         raise UsageError("--ensemble and --seeds do not go together: members are other seeds already")
     series = Series(ensemble or seeds, ensemble > 0)
+    curve = None
+    if learning_curve:
+        curve = Curve.parse(learning_curve, lr if given(ctx, "lr") or from_ is None else lr / GENTLER)
     if dry_run:
-        face.describe(plan, series)
+        face.describe(plan, series, curve)
     else:
-        face.run(plan, series)
+        face.run(plan, series, curve)
 
 
 def _yardsticks(part: Architecture, head: str, featurizer: str | None, start: Path | None) -> list[str]:

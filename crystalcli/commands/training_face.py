@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from crystalcli.commands.console import Face
-from crystalcli.commands.training_tables import element_table, series_table
+from crystalcli.commands.training_tables import curve_table, element_table, series_table
 from crystalcli.mechanisms.running.display import number, unit_for
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.mechanisms.scoring import metrics
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows import training, training_series
+from crystalcli.workflows import training, training_curve, training_series
+from crystalcli.workflows.training_curve import Curve
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
 from crystalcli.workflows.training_report import TargetReport
 from crystalcli.workflows.training_series import Series, SeriesReport
@@ -36,23 +37,27 @@ class TrainingFace:
         self.limit = seconds(time_limit)
         torch.set_flush_denormal(True)
 
-    def run(self, plan: TrainingPlan, series: Series) -> None:
-        """Start a run, or a series of runs."""
-        if series.is_one:
+    def run(self, plan: TrainingPlan, series: Series, curve: Curve | None = None) -> None:
+        """Start a run, a series of runs, or those of a learning curve."""
+        if curve is not None:
+            self._train_curve(lambda listener, stop: training_curve.run(plan, curve, series, listener, stop))
+        elif series.is_one:
             self._train(lambda listener, stop: training.run(plan, listener, stop))
         else:
             self._train_all(lambda listener, stop: training_series.run(plan, series, listener, stop))
 
     def resume(self, path: Path, changes: Mapping[str, Any]) -> None:
-        """Go on with a run or a series."""
-        if training_series.is_series(path):
+        """Go on with a run, a series or a learning curve."""
+        if training_curve.is_curve(path):
+            self._train_curve(lambda listener, stop: training_curve.resume(path, changes, listener, stop))
+        elif training_series.is_series(path):
             self._train_all(lambda listener, stop: training_series.resume(path, changes, listener, stop))
         else:
             self._train(lambda listener, stop: training.resume(path, changes, listener, stop))
 
-    def describe(self, plan: TrainingPlan, series: Series) -> None:
+    def describe(self, plan: TrainingPlan, series: Series, curve: Curve | None = None) -> None:
         """Show the resolved plan."""
-        runs = training_series.members(plan, series)
+        runs = [p.plan for p in training_curve.points(plan, curve)] if curve else training_series.members(plan, series)
         found = training.describe(plan, Listener(self.face.say, self.face.warn))
         for name, part in found["parts"].items():
             options = ", ".join(f"{k}={v}" for k, v in part["options"].items())
@@ -61,7 +66,7 @@ class TrainingFace:
         self.face.say("recipe: " + ", ".join(f"{k}={v}" for k, v in found["recipe"].items()))
         if found["beside"]:
             self.face.say(f"trained beside it: {', '.join(found['beside'])}; --no-compare leaves it out")
-        if not series.is_one:
+        if curve is not None or not series.is_one:
             self.face.say(f"runs: {', '.join(Path(one.output).name for one in runs)}")
         self.face.say(f"device: {found['device']}; output: {found['output']}; nothing was written")
         self.face.result(found)
@@ -72,6 +77,14 @@ class TrainingFace:
         for target in report.targets:
             self._table(target)
         self.face.say(f"model -> {report.model}")
+        self.face.result(report.data)
+
+    def _train_curve(self, start: Callable[[Listener, Stop], SeriesReport]) -> None:
+        with Stop(self.limit).listening() as stop, self._listener() as listener:
+            report = start(listener, stop)
+        for name, found in report.data["curves"].items():
+            self.face.console().print(curve_table(name, found))
+        self.face.say(f"runs, tables, pictures -> {report.folder}")
         self.face.result(report.data)
 
     def _train_all(self, start: Callable[[Listener, Stop], SeriesReport]) -> None:

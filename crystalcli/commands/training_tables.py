@@ -40,6 +40,25 @@ def series_table(name: str, found: Mapping[str, Any], architecture: str) -> Tabl
     return table
 
 
+def curve_table(name: str, curve: Mapping[str, Any]) -> Table:
+    """Test errors by number of training structures, a column for every beginning."""
+    from rich.table import Table
+
+    points = curve["points"]
+    known = [p["error"] for p in points if p["error"] is not None]
+    of_error = curve["measure"] == "MAE" and bool(known)
+    factor, unit = unit_for(min(known), Quantity(name, curve["unit"])) if of_error else (1.0, "")
+    beginnings = list(dict.fromkeys(p["beginning"] for p in points))
+    title = f"test {curve['measure']}: {name}" + (f" ({unit})" if unit else "")
+    table = Table("training structures", *beginnings, title=title)
+    for n in dict.fromkeys(p["structures"] for p in points):
+        row = {p["beginning"]: {"mean": p["error"], "std": p["spread"]} for p in points if p["structures"] == n}
+        table.add_row(str(n), *(_cell(row[b] if row[b]["mean"] is not None else None, factor) for b in beginnings))
+    if curve["mean"] is not None:
+        table.add_row("mean of them", *[number(curve["mean"] * factor)] * len(beginnings))
+    return table
+
+
 def _cell(value: Any, factor: float) -> str:
     if value is None:
         return ""

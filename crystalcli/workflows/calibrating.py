@@ -56,11 +56,12 @@ class CalibrationPlan:
 
 @dataclass
 class CalibrationReport:
-    """What came out: by target the fit, and errors beside σ before and after; what was left out, what failed."""
+    """What came out: by target the fit, and errors beside σ before; intervals and structures left out, what failed."""
 
     output: Path
     fits: dict[str, SigmaFit] = field(default_factory=dict)
     before: dict[str, calibration.Calibration] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
     skipped: int = 0
     failures: list[Failure] = field(default_factory=list)
 
@@ -70,6 +71,7 @@ class CalibrationReport:
             "model": str(self.output),
             "sigma": {name: fit.to_json() for name, fit in self.fits.items()},
             "before": {name: found.to_json() for name, found in self.before.items()},
+            "left_out": self.left_out,
             "skipped": self.skipped,
             "failed": [{"id": f.id, "path": f.path, "stage": f.stage, "reason": f.reason} for f in self.failures],
         }
@@ -150,11 +152,28 @@ def _fit(
     factor = calibration.scale(error, sigma)
     widths = {}
     if plan.method == "conformal":
-        widths = {f"{level:g}": calibration.conformal(error, sigma, level) for level in sorted(plan.levels)}
+        widths = _half_widths(error, sigma, plan.levels, report)
     report.fits[name] = SigmaFit(plan.method, factor, widths, len(error), structures, data)
     found = calibration.calibration(error, sigma)
     if found is not None and name in rows[0].uncertainties:
         report.before[name] = found
+
+
+def _half_widths(error: Floats, sigma: Floats, levels: Sequence[float], report: CalibrationReport) -> dict[str, float]:
+    """Of the intervals that so many labels can give.
+
+    Raises:
+        UsageError: too few for any.
+    """
+    found = {}
+    for level in sorted(levels):
+        try:
+            found[f"{level:g}"] = calibration.conformal(error, sigma, level)
+        except UsageError as problem:
+            if level == min(levels):
+                raise
+            report.left_out.append(problem.reason)
+    return found
 
 
 def _errors(quantity: Quantity, rows: Sequence[Row]) -> tuple[Floats, Floats, int]:

@@ -151,3 +151,5 @@ def test_at_the_command_line(home: Path, tmp_path: Path, capfd: pytest.CaptureFi
         assert run([*told[:-1], str(tmp_path / "d.safetensors"), "--levels", wrong]) == 2
     assert run([*told[:-1], str(tmp_path / "d.safetensors"), "--levels", "0.999"]) == 2
     assert "needs 999 labels or more; there are 300" in capfd.readouterr().err
+    assert run([*told[:-1], str(tmp_path / "d.safetensors"), "--levels", "0.5,0.999"]) == 0
+    assert "warning: left out: an interval of 0.999 needs 999 labels" in capfd.readouterr().err

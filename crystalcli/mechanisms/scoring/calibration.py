@@ -116,7 +116,7 @@ def conformal(error: Floats, sigma: Floats, level: float = 0.9) -> float:
     rank = math.ceil((len(size) + 1) * level)
     if rank > len(size):
         need = math.ceil(level / (1.0 - level) - 1e-9)
-        raise UsageError(f"an interval of {level:.0%} needs {need} labels or more; there are {len(size)}")
+        raise UsageError(f"an interval of {level:.4g} needs {need} labels or more; there are {len(size)}")
     return float(size[rank - 1])
 
 

@@ -106,6 +106,8 @@ KINDS: dict[str, type] = {
     "file": Replayed,
     "given": opt.NoOptions,
 }
+TABLES_OF_KEYS = (Settings, Training, *KINDS.values())
+"""All declarations of keys, for the check of the documentation."""
 FLAGS = ("outside", "given")
 """Kinds that are switched on by ``true``."""
 

@@ -30,8 +30,8 @@ def cost_and_recall(path: Path, rows: Sequence[Mapping[str, Any]], *, stages: st
     axes.set(
         xlabel="cost (% of relaxing everything)",
         ylabel="true hull phases found (%)",
-        xlim=(0.0, 103.0),
-        ylim=(min(float(y.min()), 90.0) - 4.0, 103.0),
+        xlim=(0.0, 107.0),
+        ylim=(min(float(y.min()), 90.0) - 5.0, 107.0),
     )
     axes.set_title(f"threshold κσ, numbers are κ; {stages}", fontsize=10)
     save(figure, path)

@@ -84,7 +84,7 @@ def _ternary(path: Path, elements: Sequence[str], judged: Sequence[Judged], refe
     _facets(axes, elements, judged, references)
     out = np.array([_place(c, elements) for c, d in judged if not d.kept]).reshape(-1, 2)
     axes.plot(out[:, 0], out[:, 1], "x", ms=4, mew=0.8, color=ORANGE, alpha=0.6, label=f"removed ({len(out)})")
-    kept = [(c, d) for c, d in judged if d.kept]
+    kept = sorted(((c, d) for c, d in judged if d.kept), key=lambda j: -j[1].above)  # the lowest on top
     if kept:
         xy = np.array([_place(c, elements) for c, _ in kept])
         height = np.array([max(d.above, 0.0) for _, d in kept])

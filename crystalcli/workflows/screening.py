@@ -159,11 +159,14 @@ def _labelled_and_not(plan: ScreeningPlan, listener: Listener) -> tuple[GraphDat
 
 def _refuse_one_model(path: Path, threshold: Threshold, listener: Listener) -> None:
     """Refuse a threshold in σ for a model that has none."""
-    if "members" in read_head(file_of(path)):
+    head = read_head(file_of(path))
+    if "members" in head or head.get("sigma"):
         return
     listener.warn("one model alone has no sigma of its own: only an energy threshold (50meV) means something")
     if threshold.kind == "sigma":
-        raise UsageError(f"{threshold} needs an ensemble; train with --ensemble 5, or give --threshold 50meV")
+        raise UsageError(
+            f"{threshold} needs an ensemble; train with --ensemble 5, calibrate the model, or give --threshold 50meV"
+        )
 
 
 def _train(plan: ScreeningPlan, folder: RunFolder, listener: Listener, stop: Stop) -> Path:

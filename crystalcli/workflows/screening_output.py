@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from crystalcli.mechanisms.drawing import screening_plots
+from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
 from crystalcli.mechanisms.phases import hull
 from crystalcli.mechanisms.phases.hull import Phase
 from crystalcli.mechanisms.phases.screening import Candidate, Decision
@@ -32,6 +33,7 @@ HEADER = (
     "sigma_a [eV/atom]",
     "sigma_e [eV/atom]",
     "sigma [eV/atom]",
+    "calibration",
     "E_hull [eV/atom]",
     "P(on hull)",
     "decomposes to",
@@ -64,6 +66,7 @@ def write(
         "removed": len(candidates) - len(kept),
         "on_predicted_hull": sum(1 for d in decisions if d.above <= hull.ON_HULL),
         "extrapolating": sum(bool(c.extrapolating) for c in candidates),
+        "uncalibrated": sum(c.calibration == UNCALIBRATED for c in candidates),
         "references": len(references),
         "systems": dict(systems.most_common()),
         "failed": [{"id": f.id, "path": f.path, "reason": f.reason} for f in pool.failures],
@@ -92,6 +95,8 @@ def lines(data: Mapping[str, Any]) -> list[str]:
     ]
     if data["extrapolating"]:
         said.append(f"{data['extrapolating']} are extrapolations; see the last column of {TABLE}")
+    if data["uncalibrated"] and data["threshold"].endswith("σ"):
+        said.append("sigma is uncalibrated: crystal calibrate MODEL LABELLED gives it the size that errors have")
     s = data["stability"]
     if s:
         said.append(
@@ -102,12 +107,14 @@ def lines(data: Mapping[str, Any]) -> list[str]:
 
 
 def _row(c: Candidate, d: Decision) -> list[str]:
-    numbers = [c.energy, c.aleatoric, c.epistemic, c.sigma, d.above]
+    numbers = [c.energy, c.aleatoric, c.epistemic, c.sigma]
     return [
         c.id,
         formula(c.amounts),
         system(c.amounts),
         *(f"{v:.6f}" for v in numbers),
+        c.calibration,
+        f"{d.above:.6f}",
         "" if d.on_hull is None else f"{d.on_hull:g}",
         " + ".join(d.products),
         "keep" if d.kept else "remove",

@@ -11,6 +11,7 @@ from ase.data import atomic_numbers
 
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.ensemble import Ensemble
+from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
 from crystalcli.mechanisms.phases.hull import Amounts
 from crystalcli.mechanisms.phases.screening import Candidate
 from crystalcli.mechanisms.running.devices import choose_device
@@ -36,9 +37,10 @@ def predicted(
     for batch in evaluation.ahead(pool.data.batch, evaluation.pieces_of(pool.index, batch_size)):
         found.append(_of_batch(model, batch.graph.to(where)))
     every, amounts = np.concatenate(found), pool.amounts()
+    calibration = _calibration(model)
     flags = _flags(model, amounts, every, provenance)
     return [
-        Candidate(i, a, v[0], v[1], v[2], tuple(v[4:]), flag)
+        Candidate(i, a, v[0], v[1], v[2], tuple(v[4:]), flag, calibration)
         for i, a, v, flag in zip(pool.ids, amounts, every.tolist(), flags, strict=True)
     ]
 
@@ -55,6 +57,13 @@ def _of_batch(model: model_file.AnyModel, graph: CrystalGraph) -> np.ndarray:
     if model.familiarity is not None:
         strange = model.familiarity.strangeness(graph, each[0].embedding).to(p.value)
     return torch.stack([p.value, noise, spread, strange, *said], 1).cpu().numpy()
+
+
+def _calibration(model: model_file.AnyModel) -> str:
+    fit = model.sigma_fits.get(model.spec.targets[0].name)
+    if fit is not None:
+        return fit.method
+    return UNCALIBRATED if isinstance(model, Ensemble) else ""
 
 
 def _flags(

@@ -92,6 +92,17 @@ def test_reasons_are_in_words() -> None:
     assert decide([a, b], [], Threshold(0.04, "energy"))[1].reason == "50.0 meV/atom above the hull > 40 meV/atom"
 
 
+def test_a_sigma_that_is_no_number_is_never_a_reason_to_remove_or_to_shape_the_hull() -> None:
+    lost = Candidate("lost", {"Hf": 1.0, "N": 1.0}, -9.0, 0.1, float("nan"))
+    known = Candidate("known", {"Hf": 1.0, "N": 1.0}, -1.0, 0.1, 0.1)
+    first, second = decide([lost, known], [], Threshold(2.0, "sigma"))
+    assert not first.competes
+    assert second.above == 0.0
+    high = Candidate("high", {"Hf": 1.0, "N": 1.0}, 5.0, float("nan"), float("nan"))
+    found = decide([high, known], [], Threshold(2.0, "sigma"))[0]
+    assert (found.kept, found.reason) == (True, "no sigma: kept, to be looked at")
+
+
 def test_published_cost() -> None:
     """4779 to stage 1, 2227 to stage 2, 1210 to stage 3, trained on 60; 5, 60 and 540 core minutes."""
     assert stage_costs([4779, 2227, 1210], [5, 60, 540], 60) == pytest.approx(1400, abs=0.5)

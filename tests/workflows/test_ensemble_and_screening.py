@@ -109,6 +109,8 @@ def test_the_line_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capf
         == pytest.approx(np.hypot(float(r["sigma_a [eV/atom]"]), float(r["sigma_e [eV/atom]"])), abs=2e-6)
         for r in rows
     )
+    assert {r["calibration"] for r in rows} == {"uncalibrated"}
+    assert "sigma is uncalibrated: crystal calibrate" in said
     report = json.loads((folder / "report.json").read_text())
     assert report["kept"] + report["removed"] == 12
     assert report["references"] == 30

@@ -27,6 +27,7 @@ class Candidate:
         id: of the structure. amounts: composition.
         energy: mean of the members. aleatoric, epistemic: parts of σ. members: (M,) what each member says.
         extrapolating: why the prediction is not to be trusted as it is; empty if nothing speaks against it.
+        calibration: how its σ was calibrated, or ``uncalibrated``; empty where nobody says.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Candidate:
     epistemic: float
     members: tuple[float, ...] = ()
     extrapolating: str = ""
+    calibration: str = ""
 
     @property
     def sigma(self) -> float:
@@ -97,6 +99,8 @@ def _rule(candidate: Candidate, above: float, threshold: Threshold) -> tuple[boo
         return True, "no prediction: kept, to be looked at"
     if above <= hull.ON_HULL:
         return True, "on the predicted hull"
+    if threshold.kind == "sigma" and not np.isfinite(candidate.sigma):
+        return True, "no sigma: kept, to be looked at"
     reach = threshold.reach(candidate.sigma)
     height, limit = f"{1000 * above:.1f} meV/atom above the hull", f"{threshold} = {1000 * reach:.1f} meV/atom"
     if threshold.kind == "energy":

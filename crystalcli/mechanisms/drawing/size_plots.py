@@ -38,11 +38,21 @@ def draw(path: Path, name: str, curve: Mapping[str, Any]) -> None:
         axes.axhline(factor * curve["mean"], ls="--", lw=1, color=GREY, label="mean of the training part")
     axes.set_xscale("log")
     if curve["measure"] == "MAE":
-        axes.set_yscale("log")
+        _log_errors(axes)
     ticks = sorted({p["structures"] for p in points})
     axes.set_xticks(ticks, [f"{t:,}" for t in ticks])
-    axes.minorticks_off()
+    axes.xaxis.minorticks_off()
     axes.set(xlabel="training structures", ylabel=f"test {curve['measure']}{f' ({unit})' if unit else ''}")
-    axes.set_title(name.replace("_", " "), fontsize=10)
-    axes.legend(frameon=False)
+    figure.suptitle(name.replace("_", " "), fontsize=10)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
     save(figure, path)
+
+
+def _log_errors(axes: Any) -> None:
+    """A logarithmic axis with plain numbers, also where all lie in one decade."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())

@@ -115,6 +115,13 @@ def test_site_labels() -> None:
     assert np.nansum(column.values) == 5
     assert "4 of 6 atoms" in audit.lines[0]
     assert len(audit.warnings) == 2
+    entries = labelled([{"q": np.array([1.0, np.inf])}, {"q": np.array([2.0])}], [2, 1], known)
+    (column,), audit = columns(entries, parse(["q"]))
+    assert column.mask.tolist() == [True, False, True]
+    assert "infinite on some atoms in 1 (" in audit.warnings[0]
+    with pytest.raises(UsageError, match="no finite value on any atom"):
+        columns(labelled([{"q": np.array([np.nan])}, {}], [1, 1], known), parse(["q"]))
+    entries = labelled([{"q": np.array([1.0, -1.0])}, {}], [2, 1], known)
     with pytest.raises(UsageError, match="one per atom already"):
         columns(entries, parse(["q/atom"]))
     with pytest.raises(UsageError, match=r"2 values for 5 atoms"):

@@ -40,14 +40,25 @@ def audit_structure(entries: Sequence[Labelled], quantity: Quantity, key: str, v
 
 
 def audit_site(entries: Sequence[Labelled], quantity: Quantity, key: str, values: Floats, mask: Mask) -> Shown:
-    """Look at one value (or vector) per atom."""
+    """Look at one value (or vector) per atom.
+
+    Raises:
+        UsageError: not one finite value.
+    """
+    if not mask.any():
+        raise UsageError(f"label '{key}' has no finite value on any atom (see {_some([e.source for e in entries])})")
     line = _summary(f"label '{key}' as '{quantity.name}'", values[mask], mask, quantity.unit, "atoms")
     without = [e.source for e in entries if key not in e.labels]
     start = np.concatenate([[0], np.cumsum([e.n_atoms for e in entries])])
     broken = [
         e.source for e, a, b in zip(entries, start, start[1:], strict=False) if key in e.labels and not mask[a:b].all()
     ]
+    infinite = [e.source for e, a, b in zip(entries, start, start[1:], strict=False) if np.isinf(values[a:b]).any()]
     warnings = []
+    if infinite:
+        warnings.append(
+            f"label '{key}': infinite on some atoms in {len(infinite)} ({_some(infinite)}); masked"
+        )
     if without:
         warnings.append(f"label '{key}': {len(without)} structures have none ({_some(without)}); masked")
     if broken:

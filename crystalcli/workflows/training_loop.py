@@ -75,7 +75,7 @@ class Trainer:
         """
         p, recipe = self.progress, self.plan.recipe
         if p.step == 0 and (self.prepared.zeroth or self.plan.start.model):
-            self._keep_untrained()
+            self._look_at_untrained(keep=bool(self.prepared.zeroth) or self.plan.start.keep or not recipe.epochs)
         while p.epoch < recipe.epochs and not (recipe.patience and p.waited >= recipe.patience):
             start = time.monotonic()
             self._epoch()
@@ -86,14 +86,15 @@ class Trainer:
         self.model.load_state_dict(self.best)
         self.model.eval()
 
-    def _keep_untrained(self) -> None:
-        """Take what is there as the first best: training is kept only where it beats it in validation."""
+    def _look_at_untrained(self, *, keep: bool) -> None:
+        """Say how good it is; as the first best, training is kept only where it beats it in validation."""
         said = f"{self.plan.start.model} as it is" if self.plan.start.model else "zeroth term alone"
         if len(self.prepared.split.val):
             errors = self.validation_errors()
-            self.progress.best = self.score(errors)
+            self.progress.best = self.score(errors) if keep else self.progress.best
             self.listener.say(f"{said}  {self._errors_line(errors)}")
-        self.best = _copied(self.evaluated)
+        if keep:
+            self.best = _copied(self.evaluated)
 
     def _epoch(self) -> None:
         p = self.progress

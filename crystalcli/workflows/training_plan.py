@@ -53,6 +53,8 @@ class StartPlan:
         freeze_norm: auto, yes, no: whether statistics of batch norms stay; auto: for fewer than 200 structures.
         new_head: keep features and architecture only; the head starts anew.
         refit: take means and scales of the labels from the new training part, not from the model.
+        keep: the model as it is stays where no epoch is better. Not for members of an ensemble that start from one
+            model: those that stayed would be the same.
     """
 
     model: str = ""
@@ -61,6 +63,7 @@ class StartPlan:
     new_head: bool = False
     refit: bool = False
     lr_factors: tuple[str, ...] = ()
+    keep: bool = True
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.training import transfer
 from crystalcli.vocabulary.errors import CrystalError, Exit, Stopped, UsageError
 from crystalcli.workflows import training, training_beside, training_ensemble
 from crystalcli.workflows.training_plan import Listener, TrainingPlan
@@ -57,6 +58,8 @@ def members(plan: TrainingPlan, series: Series) -> list[TrainingPlan]:
     """
     if series.ensemble and series.seeds < 2:
         raise UsageError("an ensemble has two members or more")
+    one_source = series.ensemble and plan.start.model and transfer.distinct(plan.start.model) < series.seeds
+    start = replace(plan.start, keep=not one_source)
     found = []
     for k in range(series.seeds):
         member = k if series.ensemble else 0
@@ -64,6 +67,7 @@ def members(plan: TrainingPlan, series: Series) -> list[TrainingPlan]:
             plan,
             seed=plan.seed + k,
             split_seed=plan.seed_of_split,
+            start=start,
             member=member,
             output=str(Path(plan.output) / (f"member-{member}" if series.ensemble else f"seed-{plan.seed + k}")),
             compare=() if member else plan.compare,

@@ -137,6 +137,16 @@ def test_members_go_on_from_members(cache: Path, tmp_path: Path) -> None:
     assert torch.equal(predictions(tmp_path / "again", cache), predictions(tmp_path / "e", cache))
 
 
+def test_members_of_one_source_differ_though_no_epoch_is_better(cache: Path, source: Path, tmp_path: Path) -> None:
+    wild = replace(RECIPE, epochs=1, lr=0.3, ema=0.0)
+    alone = training.run(start(cache, tmp_path / "one", source, recipe=wild))
+    assert alone.data["best_epoch"] == 0
+    found = training_series.run(start(cache, tmp_path / "e", source, recipe=wild), Series(2, ensemble=True))
+    assert [r["best_epoch"] for r in found.data["runs"]] == [1, 1]
+    with pytest.raises(UsageError, match="the same model"):
+        training_series.run(start(cache, tmp_path / "no", source, recipe=NOTHING), Series(2, ensemble=True))
+
+
 def test_fewer_structures_are_nested(cache: Path, tmp_path: Path) -> None:
     from crystalcli.workflows.training_plan import Listener
     from crystalcli.workflows.training_setup import prepare

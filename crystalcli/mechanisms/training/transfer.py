@@ -15,7 +15,7 @@ from crystalcli.mechanisms.caches.cache import GraphRecipe
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.ensemble import Ensemble
 from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
-from crystalcli.mechanisms.models.model_head import file_of
+from crystalcli.mechanisms.models.model_head import file_of, read_head
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -31,6 +31,15 @@ def source(path: Path, member: int) -> CrystalModel:
     """
     model = model_file.load(file_of(path))[0]
     return model.models[member % len(model.models)] if isinstance(model, Ensemble) else model
+
+
+def distinct(path: str) -> int:
+    """How many models there are to start from at ``path``.
+
+    Raises:
+        UsageError, InputError, UnsafeInput: no model there, or none that can be used.
+    """
+    return len(read_head(file_of(Path(path))).get("members", [0]))
 
 
 def refuse_other_graphs(model: CrystalModel, recipe: GraphRecipe, path: Path) -> None:

@@ -33,6 +33,7 @@ PLAN = """
 candidates = "{work}/candidates.extxyz"
 train = {train}
 threshold = "{kappa}sigma"
+robust = {robust}
 seed = {seed}
 kappas = [{kappas}]
 
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--train", type=int, default=60)
     parser.add_argument("--kappa", type=float, default=2.0)
+    parser.add_argument("--robust", type=float, default=1.0, help="as --robust of crystal screen")
     parser.add_argument("--kappas", default="0, 0.5, 1, 1.5, 2, 2.5, 3, 4")
     parser.add_argument("--ensemble", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=120)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -107,7 +107,7 @@ class Models:
                     pool = Pool(data, np.arange(len(data)), np.full(len(data), np.nan))
                     found = predicted(model, pool, provenance, device=self.plan.device)
                     files.remove(cache)
-                yield key, [asdict(c) for c in found]
+                yield key, [vars(c) for c in found]
 
         answers = journal.work([(f"{digest}-{key_of(p)}", p) for p in pieces], ask)
         by_id = {c["id"]: Candidate(**{**c, "members": tuple(c["members"])}) for piece in answers for c in piece}

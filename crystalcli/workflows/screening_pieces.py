@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from crystalcli.mechanisms.models import model_file
@@ -15,7 +15,7 @@ from crystalcli.workflows.screening_data import Pool
 from crystalcli.workflows.screening_plan import ScreeningPlan
 from crystalcli.workflows.screening_prediction import predicted
 
-PIECE = 512
+PIECE = 1024
 """Candidates that are predicted, and written down, together."""
 
 
@@ -38,7 +38,7 @@ def journaled(
             if why := stop.reason():
                 raise Stopped(f"stopped by {why}; the same command or --resume {plan.output} goes on")
             made = predicted(model, some, provenance, device=plan.device, batch_size=plan.batch_size)
-            yield key, [asdict(c) for c in made]
+            yield key, [vars(c) for c in made]
 
     starts = range(0, len(pool), PIECE)
     pieces = [

@@ -136,7 +136,7 @@ LCGCN = Architecture(
 
 LCGCN_FF = Architecture(
     name="lcgcn-ff",
-    summary="smooth crystal graph convolutions and a fine pair term, for energies, forces and stress",
+    summary="fine pair terms, moments and smooth crystal graph convolutions, for energies, forces and stress",
     options=LcgcnFfOptions,
     build=_force_field,
     featurizer="radius",

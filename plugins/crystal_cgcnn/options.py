@@ -73,7 +73,7 @@ class LcgcnOptions(CgcnnOptions):
 class LcgcnFfOptions:
     """Architecture ``lcgcn-ff``."""
 
-    n_conv: int = option(1, "convolutions; 0: pair term and moments alone", min=0, max=20)
+    n_conv: int = option(0, "gated convolutions; 0: pair term and moments alone", min=0, max=20)
     width: int = option(32, "features per atom", min=1, max=4096)
     pair_channels: int = option(32, "channels of the pair term", min=1, max=1024)
     pair_intervals: int = option(45, "knots of the pair term between 0 and the cutoff", min=4, max=1000)

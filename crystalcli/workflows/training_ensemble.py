@@ -122,7 +122,7 @@ def _lines(name: str, told: Mapping[str, Any]) -> list[str]:
     if c is not None:
         rank = "none" if c["spearman"] is None else f"{c['spearman']:.2f}"
         said.append(
-            f"sigma of {name}: {c['within_1_sigma']:.0%} within 1σ, {c['within_2_sigma']:.0%} within 2σ,"
+            f"sigma of {name} (uncalibrated): {c['within_1_sigma']:.0%} within 1σ, {c['within_2_sigma']:.0%} within 2σ,"
             f" mean z² {c['mean_z2']:.2f}, rank correlation with the error {rank}"
         )
     return said

@@ -82,7 +82,10 @@ class Workshop:
             Stopped: asked to.
         """
         self.stopped()
-        return Journal(self.folder / JOURNALS / f"{name}.jsonl", self.run)
+        journal = Journal(self.folder / JOURNALS / f"{name}.jsonl", self.run)
+        if journal.dropped:
+            self.listener.warn(f"{journal.path}: {journal.dropped} lines are damaged or of another run; done again")
+        return journal
 
     def stopped(self) -> None:
         """Raise Stopped if asked to stop."""

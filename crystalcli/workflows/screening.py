@@ -205,6 +205,8 @@ def _screen(
     read = json.dumps([folder.record["inputs"], sha256(file_of(path))], sort_keys=True)
     run = hashlib.sha256(read.encode()).hexdigest()[:16]
     journal = Journal(folder.path / JOURNAL, run)
+    if journal.dropped:
+        listener.warn(f"{journal.path}: {journal.dropped} lines are damaged or of another run; done again")
     found = journaled(model, candidates, provenance, plan, journal, stop)
     decisions = decide(found, references, threshold, robust=plan.robust)
     elements = sorted({s for c in found for s in c.amounts})

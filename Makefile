@@ -40,7 +40,7 @@ pages: $(VENV)/.develop
 	$(BIN)/python -m crystalcli.commands.pages .
 
 bench: $(VENV)/.develop
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/performance.py
 
 clean:
 	rm -rf $(VENV) quickstart build dist

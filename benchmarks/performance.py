@@ -1,0 +1,115 @@
+"""Run the benchmarks one after another and write their headlines into docs/performance.md.
+
+python benchmarks/performance.py [--only cache_reads …] [-o docs/performance.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+Rows = Iterator[tuple[str, str]]
+
+
+def times(value: float) -> str:
+    """A ratio for people."""
+    return f"{value:.3g} times"
+
+
+def cif_to_prediction(found: Any) -> Rows:
+    """Stages beside the released code."""
+    for stage, ratio in found["times_faster"].items():
+        yield f"{stage}, beside the released way, {found['files']} files", times(ratio)
+
+
+def train_step(found: Any) -> Rows:
+    """Both twins."""
+    for twin, ratio in found["times_faster_cpu"].items():
+        yield f"training step of `cgcnn`, {found['crystals']} crystals, beside the {twin}", times(ratio)
+
+
+def cache_reads(found: Any) -> Rows:
+    """Random batches."""
+    yield (
+        f"random reads of cached graphs, {found['mean_atoms']:.0f} atoms, beside one HDF5 group each",
+        times(found["ratio"]),
+    )
+
+
+def ensemble_inference(found: Any) -> Rows:
+    """Both batch sizes."""
+    for size in ("batch 256", "batch 1"):
+        yield f"an ensemble of {found['members']} beside one member, {size}", times(found[size]["ratio"])
+
+
+def force_step(found: Any) -> Rows:
+    """Sums of messages."""
+    yield (
+        f"training step on forces, sums of `lcgcn-ff`, {found['edges']} edges, beside plain torch",
+        times(found["gain"]),
+    )
+
+
+def md_cost(found: Any) -> Rows:
+    """Linear in the number of atoms."""
+    yield "step of dynamics, `lcgcn-ff`, per atom", f"{found['us_per_atom_and_step']:.0f} µs"
+    yield "R² of the straight line, 30 to 1,920 atoms", f"{found['r2_of_line']:.4f}"
+    yield "gain of the skin", f"{min(found['gain_of_skin']):.1f} to {max(found['gain_of_skin']):.1f} times"
+
+
+def md_overhead(found: Any) -> Rows:
+    """Beside ASE."""
+    yield f"driver of `nve` beside forces, {found['atoms']} atoms, of ASE's", f"{found['ratio_median']:.3f}"
+
+
+RUNS: tuple[tuple[tuple[str, ...], Callable[[Any], Rows]], ...] = (
+    (("cif_to_prediction.py",), cif_to_prediction),
+    (("cache_reads.py",), cache_reads),
+    (("train_step.py", "--crystals", "256"), train_step),
+    (("ensemble_inference.py",), ensemble_inference),
+    (("force_step.py",), force_step),
+    (("md_cost.py",), md_cost),
+    (("md_overhead.py", "--steps", "1000", "--repeats", "3"), md_overhead),
+)
+
+
+def main() -> None:
+    """Run, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=[], help="scripts, without .py")
+    parser.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "performance.md")
+    chosen = parser.parse_args()
+    lines = [
+        "# Performance",
+        "",
+        f"Written by `make bench` on {date.today():%Y-%m-%d}; one thread, ours and its plain twin in turn in one run:",
+        "ratios hold, times belong to one machine. What a twin does is said at the top of its script.",
+        "",
+        "| command | what | |",
+        "|---|---|---:|",
+    ]
+    for line, headlines in RUNS:
+        if chosen.only and line[0].removesuffix(".py") not in chosen.only:
+            continue
+        done = subprocess.run(
+            [sys.executable, str(HERE / line[0]), *line[1:]], stdout=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"{line[0]}: ended with {done.returncode}")
+        command = f"`python benchmarks/{' '.join(line)}`"
+        for what, value in headlines(json.loads(done.stdout)):
+            lines.append(f"| {command} | {what} | {value} |")
+            print(f"{what}: {value}", flush=True)
+            command = ""
+    chosen.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

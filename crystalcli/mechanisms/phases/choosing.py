@@ -37,7 +37,9 @@ def most_different(ids: Sequence[str], features: Floats, chosen: Floats, count: 
     """Farthest-point selection: each next one is farthest from all that are chosen.
 
     Args:
-        ids: of the candidates. features: (n, f) of each. chosen: (m, f) of those chosen before, m ≥ 1.
+        ids: of the candidates.
+        features: (n, f) of each.
+        chosen: (m, f) of those chosen before, m ≥ 1.
         count: how many.
     """
     scale = np.concatenate([features, chosen]).std(0)

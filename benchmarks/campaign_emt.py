@@ -18,8 +18,9 @@ import ase.io
 import torch
 
 from crystalcli.mechanisms.drawing import plots
-from crystalcli.workflows import campaign, campaign_plan, relaxation
-from crystalcli.workflows.relaxation_plan import RelaxationPlan
+from crystalcli.workflows.relax import relaxation
+from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
+from crystalcli.workflows.screen import campaign, campaign_plan
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "screening" / "make_candidates.py"
 SAME = 1e-4

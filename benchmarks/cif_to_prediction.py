@@ -35,7 +35,7 @@ from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.build_graphs import BuildPlan, build
+from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
 
 CUTOFF, NEIGHBORS = 8.0, 12
 STAGES = ("CIF to cached graphs", "batched inference")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from crystalcli.mechanisms.structure_files.reading import Failure
-from crystalcli.workflows.prediction import Predictor, Row
+from crystalcli.workflows.predict.prediction import Predictor, Row
 
 REASONS = {"never seen": "elements", "unlike": "unlike any structure of the training", "disagree": "members disagree"}
 

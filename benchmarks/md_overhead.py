@@ -31,10 +31,10 @@ from crystalcli.mechanisms.dynamics.velocities import maxwell_boltzmann
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.nouns.systems import Systems
-from crystalcli.workflows.sampling_loop import Dynamics
-from crystalcli.workflows.sampling_plan import SamplingPlan
-from crystalcli.workflows.sampling_records import Recorder
-from crystalcli.workflows.training_plan import Listener
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.md.sampling_loop import Dynamics
+from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows.md.sampling_records import Recorder
 
 BAR = 1 / 6
 

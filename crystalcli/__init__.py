@@ -22,7 +22,9 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_IN_MEMORY = dict.fromkeys(("LoadedModel", "Predicted", "load_model", "predict"), "crystalcli.workflows.in_memory")
+_IN_MEMORY = dict.fromkeys(
+    ("LoadedModel", "Predicted", "load_model", "predict"), "crystalcli.workflows.predict.in_memory"
+)
 _IN_MEMORY |= dict.fromkeys(("CrystalCalculator", "load_potential"), "crystalcli.mechanisms.forces.ase_calculator")
 
 

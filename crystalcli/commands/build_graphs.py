@@ -16,7 +16,7 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import Exit, UsageError, one_line
 
 if TYPE_CHECKING:
-    from crystalcli.workflows.build_graphs import BuildReport, Resolved
+    from crystalcli.workflows.graphs.build_graphs import BuildReport, Resolved
 
 SHOWN = 100
 """Failures printed one by one; all of them are in the file beside the cache."""
@@ -79,8 +79,8 @@ def build_graphs(
     from crystalcli.mechanisms.running.stopping import Stop, seconds
     from crystalcli.mechanisms.running.workers import Limits
     from crystalcli.nouns.structures.read_options import ReadOptions
-    from crystalcli.workflows.build_graphs import BuildPlan, resolve, run
-    from crystalcli.workflows.build_graphs_parts import Share
+    from crystalcli.workflows.graphs.build_graphs import BuildPlan, resolve, run
+    from crystalcli.workflows.graphs.build_graphs_parts import Share
 
     face = Face(json=json, quiet=quiet)
     tolerated = _tolerance(allow_failures)

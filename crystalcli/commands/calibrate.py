@@ -49,7 +49,7 @@ def calibrate(
     from crystalcli.commands.calibration_face import CalibrationFace
     from crystalcli.mechanisms.models.model_head import file_of
     from crystalcli.mechanisms.running.devices import choose_device
-    from crystalcli.workflows.calibrating import CalibrationPlan
+    from crystalcli.workflows.train.calibrating import CalibrationPlan
 
     path = file_of(model)
     plan = CalibrationPlan(

@@ -7,8 +7,8 @@ import torch
 from crystalcli.commands.console import Face
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit
 from crystalcli.vocabulary.errors import Exit
-from crystalcli.workflows import calibrating
-from crystalcli.workflows.calibrating import CalibrationPlan, CalibrationReport
+from crystalcli.workflows.train import calibrating
+from crystalcli.workflows.train.calibrating import CalibrationPlan, CalibrationReport
 
 
 class CalibrationFace:
@@ -39,7 +39,7 @@ class CalibrationFace:
 
 
 def _line(name: str, fit: SigmaFit, report: CalibrationReport) -> str:
-    from crystalcli.workflows.prediction_batches import percent
+    from crystalcli.workflows.predict.prediction_batches import percent
 
     before = report.before.get(name)
     was = f"sigma times {fit.factor:.4g} (mean z² was {before.mean_z2:.2f})" if before else f"sigma {fit.factor:.4g}"

@@ -10,8 +10,8 @@ import torch
 
 from crystalcli.commands.console import Face
 from crystalcli.mechanisms.running.stopping import Stop, seconds
-from crystalcli.workflows import campaign, campaign_plan
-from crystalcli.workflows.training_plan import Listener
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.screen import campaign, campaign_plan
 
 
 class CampaignFace:

@@ -33,7 +33,7 @@ def info(
     quiet: Quiet = False,
 ) -> None:
     """Say what is in a cache: sizes, elements, labels, failures, recipe."""
-    from crystalcli.workflows import caches as workflow
+    from crystalcli.workflows.graphs import caches as workflow
 
     face = Face(json=json, quiet=quiet)
     found = [workflow.info(path) for path in caches]
@@ -44,7 +44,7 @@ def info(
 
 def verify(caches: Caches, json: Json = False, quiet: Quiet = False) -> None:
     """Check every structure: hashes, ranges, order, lengths. Exit code 3 if something is wrong."""
-    from crystalcli.workflows import caches as workflow
+    from crystalcli.workflows.graphs import caches as workflow
 
     face = Face(json=json, quiet=quiet)
     results: list[dict[str, Any]] = []
@@ -90,7 +90,7 @@ def merge(
     quiet: Quiet = False,
 ) -> None:
     """Join caches of one recipe into one; labels that only some have are missing in the others."""
-    from crystalcli.workflows import caches as workflow
+    from crystalcli.workflows.graphs import caches as workflow
 
     face = Face(json=json, quiet=quiet)
     report = workflow.merge(caches, output, overwrite=overwrite)

@@ -47,7 +47,7 @@ def label_sites(
     quiet: Quiet = False,
 ) -> None:
     """Compute labels of sites that need no quantum mechanics: bond valences, coordination, potential, frequency."""
-    from crystalcli.workflows import site_labelling
+    from crystalcli.workflows.predict import site_labelling
 
     face = Face(json=json, quiet=quiet)
     plan = site_labelling.LabellingPlan(

@@ -117,7 +117,7 @@ def md(
     from crystalcli.commands.md_face import DynamicsFace
     from crystalcli.mechanisms.dynamics import temperature_program
     from crystalcli.mechanisms.running.run_folder import default_folder
-    from crystalcli.workflows.sampling_plan import SamplingPlan
+    from crystalcli.workflows.md.sampling_plan import SamplingPlan
 
     face = DynamicsFace(Face(json=json, quiet=quiet), time_limit)
     if resume is not None:

@@ -14,9 +14,9 @@ from crystalcli.mechanisms.dynamics import temperature_program
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.vocabulary.errors import Exit, UsageError
-from crystalcli.workflows import sampling
-from crystalcli.workflows.sampling_plan import SamplingPlan
-from crystalcli.workflows.training_plan import Listener
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.md import sampling
+from crystalcli.workflows.md.sampling_plan import SamplingPlan
 
 MANY = 12
 """More structures than this are summed up at the end, not listed."""

@@ -20,9 +20,9 @@ from crystalcli.mechanisms.scoring import metrics
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
-from crystalcli.workflows.prediction import Predictor, Row
-from crystalcli.workflows.prediction_output import Compared, Writer, failure_line, format_of, opened
-from crystalcli.workflows.prediction_sites import similar_table
+from crystalcli.workflows.predict.prediction import Predictor, Row
+from crystalcli.workflows.predict.prediction_output import Compared, Writer, failure_line, format_of, opened
+from crystalcli.workflows.predict.prediction_sites import similar_table
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def relax(
     from crystalcli.commands.relaxation_face import RelaxationFace
     from crystalcli.mechanisms.running.run_folder import default_folder
     from crystalcli.mechanisms.structure_files.inputs import expand
-    from crystalcli.workflows.relaxation_plan import RelaxationPlan
+    from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
 
     face = RelaxationFace(Face(json=json, quiet=quiet), time_limit)
     if resume is not None:

@@ -11,8 +11,8 @@ import torch
 
 from crystalcli.commands.console import Face
 from crystalcli.mechanisms.running.stopping import Stop, seconds
-from crystalcli.workflows import relaxation
-from crystalcli.workflows.relaxation_plan import Listener, RelaxationPlan
+from crystalcli.workflows.relax import relaxation
+from crystalcli.workflows.relax.relaxation_plan import Listener, RelaxationPlan
 
 ROWS = 30
 """Structures in the table on a terminal, those that went wrong first; all are in relaxation.csv."""

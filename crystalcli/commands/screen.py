@@ -145,8 +145,8 @@ def screen(
     Threshold.parse(threshold)
     from crystalcli.commands.screening_face import ScreeningFace
     from crystalcli.mechanisms.running.run_folder import default_folder
-    from crystalcli.workflows.screening_plan import ScreeningPlan
-    from crystalcli.workflows.training_plan import TrainingPlan
+    from crystalcli.workflows.screen.screening_plan import ScreeningPlan
+    from crystalcli.workflows.train.training_plan import TrainingPlan
 
     if model is not None and not candidates:
         raise UsageError("which candidates? name structure files or graph caches")

@@ -10,9 +10,9 @@ import torch
 
 from crystalcli.commands.console import Face
 from crystalcli.mechanisms.running.stopping import Stop, seconds
-from crystalcli.workflows import screening
-from crystalcli.workflows.screening_plan import ScreeningPlan
-from crystalcli.workflows.training_plan import Listener
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.screen import screening
+from crystalcli.workflows.screen.screening_plan import ScreeningPlan
 
 
 class ScreeningFace:

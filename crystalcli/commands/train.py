@@ -235,9 +235,9 @@ def train(
     """Train a model on cached graphs and evaluate it on its untouched test part."""
     from crystalcli.commands.training_face import TrainingFace
     from crystalcli.mechanisms.running.run_folder import default_folder
-    from crystalcli.workflows.training_curve import Curve
-    from crystalcli.workflows.training_plan import SplitPlan, StartPlan, TrainingPlan
-    from crystalcli.workflows.training_series import Series
+    from crystalcli.workflows.train.training_curve import Curve
+    from crystalcli.workflows.train.training_plan import SplitPlan, StartPlan, TrainingPlan
+    from crystalcli.workflows.train.training_series import Series
 
     face = TrainingFace(Face(json=json, quiet=quiet), time_limit)
     if resume is not None:

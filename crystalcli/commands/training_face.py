@@ -15,11 +15,12 @@ from crystalcli.mechanisms.running.display import number, unit_for
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.mechanisms.scoring import metrics
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows import training, training_curve, training_series
-from crystalcli.workflows.training_curve import Curve
-from crystalcli.workflows.training_plan import Listener, TrainingPlan
-from crystalcli.workflows.training_report import TargetReport
-from crystalcli.workflows.training_series import Series, SeriesReport
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.train import training, training_curve, training_series
+from crystalcli.workflows.train.training_curve import Curve
+from crystalcli.workflows.train.training_plan import TrainingPlan
+from crystalcli.workflows.train.training_report import TargetReport
+from crystalcli.workflows.train.training_series import Series, SeriesReport
 
 if TYPE_CHECKING:
     from rich.table import Table

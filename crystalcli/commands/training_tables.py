@@ -11,7 +11,7 @@ from crystalcli.vocabulary.quantities import Quantity
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from crystalcli.workflows.training_report import TargetReport
+    from crystalcli.workflows.train.training_report import TargetReport
 
 LINES = 15
 """Elements that fit a terminal; all are in report.json."""

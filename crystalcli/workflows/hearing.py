@@ -1,17 +1,39 @@
-"""Listeners whose words are written down as well."""
+"""Who hears of a run while it goes on; workflows print nothing themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from crystalcli.workflows import relaxation_plan, training_plan
 
-L = TypeVar("L", training_plan.Listener, relaxation_plan.Listener)
+@dataclass(frozen=True)
+class Voice:
+    """What every workflow says.
+
+    Args:
+        say: a line for people. warn: a warning.
+    """
+
+    say: Callable[[str], None] = lambda _line: None
+    warn: Callable[[str], None] = lambda _line: None
 
 
-def heard(listener: L, log: Callable[[str], None]) -> L:
+@dataclass(frozen=True)
+class Listener(Voice):
+    """Who hears of a training, or of dynamics.
+
+    Args:
+        step: called after every batch with (epoch, done, all) of the epoch.
+    """
+
+    step: Callable[[int, int, int], None] = lambda _epoch, _done, _total: None
+
+
+Heard = TypeVar("Heard", bound=Voice)
+
+
+def heard(listener: Heard, log: Callable[[str], None]) -> Heard:
     """Tell ``log`` all that ``listener`` hears."""
 
     def say(text: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crystalcli.commands.main import run
-from crystalcli.workflows import campaign_plan
+from crystalcli.workflows.screen import campaign_plan
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "screening"

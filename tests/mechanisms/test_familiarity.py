@@ -17,7 +17,7 @@ from crystalcli.mechanisms.models.familiarity import Familiarity
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.errors import InputError
-from crystalcli.workflows import training
+from crystalcli.workflows.train import training
 
 
 def pair() -> CrystalGraph:

@@ -18,7 +18,7 @@ from reference import neighbors as twin
 from crystalcli.mechanisms.caches.cache import GraphCache
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.vocabulary.errors import Exit, UsageError
-from crystalcli.workflows.build_graphs import BuildPlan, build
+from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
 
 PLUGIN = """
 import os, time

@@ -12,12 +12,12 @@ from workflows.failing_writes import in_a_child, nth_write
 
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, Stopped, UsageError
-from crystalcli.workflows import build_graphs_parts as parts
-from crystalcli.workflows import build_graphs_resumable as resumable
-from crystalcli.workflows.build_graphs import BuildPlan, build
-from crystalcli.workflows.build_graphs_codec import from_bytes, to_bytes
-from crystalcli.workflows.build_graphs_parts import Share
-from crystalcli.workflows.build_graphs_work import Built, Work, outcomes
+from crystalcli.workflows.graphs import build_graphs_parts as parts
+from crystalcli.workflows.graphs import build_graphs_resumable as resumable
+from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
+from crystalcli.workflows.graphs.build_graphs_codec import from_bytes, to_bytes
+from crystalcli.workflows.graphs.build_graphs_parts import Share
+from crystalcli.workflows.graphs.build_graphs_work import Built, Work, outcomes
 
 
 @pytest.fixture(autouse=True)

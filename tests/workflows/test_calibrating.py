@@ -14,10 +14,10 @@ from crystalcli.commands.main import run
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.models import model_file
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows import calibrating, training, training_series
-from crystalcli.workflows.calibrating import CalibrationPlan
-from crystalcli.workflows.training_plan import StartPlan
-from crystalcli.workflows.training_series import Series
+from crystalcli.workflows.train import calibrating, training, training_series
+from crystalcli.workflows.train.calibrating import CalibrationPlan
+from crystalcli.workflows.train.training_plan import StartPlan
+from crystalcli.workflows.train.training_series import Series
 
 
 def noisy(path: Path, n: int, seed: int) -> Path:

@@ -20,10 +20,10 @@ from crystalcli.commands.main import run as crystal
 from crystalcli.mechanisms.phases.hull import Phase, distances
 from crystalcli.mechanisms.phases.screening import stage_costs
 from crystalcli.vocabulary.errors import Stopped, UsageError
-from crystalcli.workflows import campaign, campaign_plan
-from crystalcli.workflows.campaign_files import read_items
-from crystalcli.workflows.campaign_results import Item, Result, formation_energy, misfit
-from crystalcli.workflows.training_plan import Listener
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.screen import campaign, campaign_plan
+from crystalcli.workflows.screen.campaign_files import read_items
+from crystalcli.workflows.screen.campaign_results import Item, Result, formation_energy, misfit
 
 RESULTS = ("decisions.csv", "stages.csv", "relaxed.extxyz", "report.json", "hull-Cu-Pd.png")
 
@@ -203,9 +203,7 @@ def test_a_command_relaxes_and_all_that_goes_wrong_is_said(tmp_path: Path) -> No
 
 
 def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    stages = (
-        COMMAND.format(program="sleep 99; echo", script="").replace("60s", "1s").replace("batch = 3", "batch = 24")
-    )
+    stages = COMMAND.format(program="sleep 99; echo", script="").replace("60s", "1s").replace("batch = 3", "batch = 24")
     plan = some_campaign.write(tmp_path, stages=stages)
     start = time.monotonic()
     with pytest.raises(UsageError, match="0 structures with a final energy are too few"):

@@ -18,10 +18,11 @@ from crystalcli.mechanisms.models import model_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows import training
-from crystalcli.workflows.prediction import Predictor, Row
-from crystalcli.workflows.prediction_output import Compared, Writer
-from crystalcli.workflows.training_plan import Listener, SplitPlan, TrainingPlan
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.predict.prediction import Predictor, Row
+from crystalcli.workflows.predict.prediction_output import Compared, Writer
+from crystalcli.workflows.train import training
+from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 N = 60
 ENERGY = small_cache.ENERGY.name

@@ -16,9 +16,9 @@ from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.ensemble import Ensemble
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import Stopped, UsageError
-from crystalcli.workflows import training_series
-from crystalcli.workflows.training_plan import Listener
-from crystalcli.workflows.training_series import Series
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.train import training_series
+from crystalcli.workflows.train.training_series import Series
 
 N = 42
 

@@ -15,9 +15,9 @@ from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import InputError, UsageError
-from crystalcli.workflows import training
-from crystalcli.workflows.prediction import Predictor, Row
-from crystalcli.workflows.training_plan import SplitPlan, TrainingPlan
+from crystalcli.workflows.predict.prediction import Predictor, Row
+from crystalcli.workflows.train import training
+from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 ENERGY = small_cache.ENERGY.name
 

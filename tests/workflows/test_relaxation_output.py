@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from crystalcli.mechanisms.relaxation.fixing import Fixing
 from crystalcli.mechanisms.structure_files.reading import Failure, read_file
 from crystalcli.vocabulary.errors import InputError, UsageError
-from crystalcli.workflows import relaxation_output as output
-from crystalcli.workflows.relaxation_outcome import Geometry, Outcome, space_group
+from crystalcli.workflows.relax import relaxation_output as output
+from crystalcli.workflows.relax.relaxation_outcome import Geometry, Outcome, space_group
 
 floats = st.floats(allow_nan=False, allow_infinity=False, width=64, min_value=-1e4, max_value=1e4)
 triples = st.tuples(floats, floats, floats).map(list)

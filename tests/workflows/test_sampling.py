@@ -18,9 +18,9 @@ from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.nouns.systems import Systems, per_structure, temperature
 from crystalcli.testing.springs import Springs
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, InputError, NothingUsable, Stopped, UsageError
-from crystalcli.workflows import sampling
-from crystalcli.workflows.sampling_plan import SamplingPlan
-from crystalcli.workflows.training_plan import Listener
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.md import sampling
+from crystalcli.workflows.md.sampling_plan import SamplingPlan
 
 
 def crystals():
@@ -168,7 +168,7 @@ def test_sealed_chunks(world, monkeypatch) -> None:
     folder, _ = world
     listener, _ = quiet()
     sampling.run(plan(folder, "one"), listener)
-    monkeypatch.setattr("crystalcli.workflows.sampling_plan.CHUNK_FRAMES", 2)
+    monkeypatch.setattr("crystalcli.workflows.md.sampling_plan.CHUNK_FRAMES", 2)
     with pytest.raises(Stopped):
         sampling.run(plan(folder, "many"), listener, StopAt(12))
     pieces = sorted((folder / "many" / "structures" / "Cu" / "chunks").glob("*.extxyz"))
@@ -183,7 +183,7 @@ def test_a_full_disk_loses_nothing_that_was_kept(world, monkeypatch, good) -> No
     """Writing fails after some files and goes on failing; with room again the run goes on to the same bytes."""
     folder, _ = world
     listener, _ = quiet()
-    monkeypatch.setattr("crystalcli.workflows.sampling_plan.CHUNK_FRAMES", 2)
+    monkeypatch.setattr("crystalcli.workflows.md.sampling_plan.CHUNK_FRAMES", 2)
     sampling.run(plan(folder, "whole", checkpoint_every=0.0), listener)
     write, left = files.write_bytes, [3 + good]
 
@@ -205,7 +205,7 @@ def test_a_full_disk_loses_nothing_that_was_kept(world, monkeypatch, good) -> No
 def test_a_damaged_chunk_is_refused(world, monkeypatch, harm) -> None:
     folder, _ = world
     listener, _ = quiet()
-    monkeypatch.setattr("crystalcli.workflows.sampling_plan.CHUNK_FRAMES", 2)
+    monkeypatch.setattr("crystalcli.workflows.md.sampling_plan.CHUNK_FRAMES", 2)
     with pytest.raises(Stopped):
         sampling.run(plan(folder), listener, StopAt(12))
     piece = sorted((folder / "run" / "structures" / "Cu" / "chunks").glob("*.extxyz"))[0]

@@ -14,9 +14,9 @@ import torch
 
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.stopping import Stop
-from crystalcli.workflows import sampling
-from crystalcli.workflows.sampling_plan import SamplingPlan
-from crystalcli.workflows.training_plan import Listener
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.md import sampling
+from crystalcli.workflows.md.sampling_plan import SamplingPlan
 
 KILLS = int(os.environ.get("CRYSTAL_KILLS", "25"))
 """Of each sampler."""
@@ -71,7 +71,7 @@ def in_child(work, after: float = 1e9) -> tuple[bool, float]:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("sampler", ["langevin", "npt"])
 def test_random_kills(tmp_path: Path, sampler: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crystalcli.workflows.sampling_plan.CHUNK_FRAMES", 12)
+    monkeypatch.setattr("crystalcli.workflows.md.sampling_plan.CHUNK_FRAMES", 12)
     torch.set_num_threads(1)
     ase.io.write(tmp_path / "Cu.extxyz", ase.build.bulk("Cu", cubic=True))
     ase.io.write(tmp_path / "Ag.extxyz", ase.build.bulk("Ag"))

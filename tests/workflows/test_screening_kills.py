@@ -21,10 +21,11 @@ from crystalcli.mechanisms.caches.cache_writer import CacheWriter
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows import screening, screening_pieces, training_series
-from crystalcli.workflows.screening_plan import ScreeningPlan
-from crystalcli.workflows.training_plan import Listener
-from crystalcli.workflows.training_series import Series
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.screen import screening, screening_pieces
+from crystalcli.workflows.screen.screening_plan import ScreeningPlan
+from crystalcli.workflows.train import training_series
+from crystalcli.workflows.train.training_series import Series
 
 RESULTS = ("screening.csv", "survivors.txt", "report.json")
 METALS, ANIONS = ("Na", "K", "Li", "Mg", "Ca"), ("Cl", "F", "Br", "O")

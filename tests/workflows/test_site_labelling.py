@@ -14,8 +14,8 @@ from crystalcli.mechanisms.labelling.site_labels import LABELS
 from crystalcli.mechanisms.structure_files.reading import read_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
-from crystalcli.workflows import site_labelling
-from crystalcli.workflows.site_labelling import LabellingPlan
+from crystalcli.workflows.predict import site_labelling
+from crystalcli.workflows.predict.site_labelling import LabellingPlan
 
 
 def test_old_labels_stay_and_new_ones_come(tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ from crystalcli.mechanisms.structure_files.reading import read_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows import training
-from crystalcli.workflows.prediction import Predictor, Row
-from crystalcli.workflows.prediction_output import Compared, Writer
-from crystalcli.workflows.prediction_sites import magmom_line, moment_of, similar_table
-from crystalcli.workflows.training_plan import SplitPlan, TrainingPlan
+from crystalcli.workflows.predict.prediction import Predictor, Row
+from crystalcli.workflows.predict.prediction_output import Compared, Writer
+from crystalcli.workflows.predict.prediction_sites import magmom_line, moment_of, similar_table
+from crystalcli.workflows.train import training
+from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 MOMENT, CHARGE = Quantity("moment", "µB", "site"), Quantity("charge", "e", "site")
 

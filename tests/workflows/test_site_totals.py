@@ -15,9 +15,11 @@ from crystalcli import load_model
 from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows import build_graphs, training
-from crystalcli.workflows.prediction import Predictor, Row
-from crystalcli.workflows.training_plan import Listener, SplitPlan, TrainingPlan
+from crystalcli.workflows.graphs import build_graphs
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.predict.prediction import Predictor, Row
+from crystalcli.workflows.train import training
+from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 HEAD = {"hidden": 8, "conserve": "q", "total": "cell_charge"}
 

@@ -14,9 +14,10 @@ from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows import training, training_series
-from crystalcli.workflows.training_plan import Listener, SplitPlan, TrainingPlan
-from crystalcli.workflows.training_series import Series
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.train import training, training_series
+from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
+from crystalcli.workflows.train.training_series import Series
 
 CHARGE, CENTRE = Quantity("charge", "e", "site"), Quantity("centre", "eV", "site")
 

@@ -16,9 +16,10 @@ from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import EnvironmentProblem, NumericalFailure, Stopped, UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows import training
-from crystalcli.workflows.training_loop import Trainer
-from crystalcli.workflows.training_plan import Listener, SplitPlan, TrainingPlan
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.train import training
+from crystalcli.workflows.train.training_loop import Trainer
+from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 ENERGY = small_cache.ENERGY.name
 RECIPE = Recipe(batch_size=8, epochs=4, ema=0.9, lr=5e-3, schedule="one-cycle")

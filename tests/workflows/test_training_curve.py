@@ -13,10 +13,11 @@ from workflows.test_training import ENERGY, StopAfter, plan
 
 from crystalcli.commands.main import run
 from crystalcli.vocabulary.errors import Stopped, UsageError
-from crystalcli.workflows import training, training_curve
-from crystalcli.workflows.training_curve import Curve
-from crystalcli.workflows.training_plan import Listener, StartPlan
-from crystalcli.workflows.training_series import Series
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.train import training, training_curve
+from crystalcli.workflows.train.training_curve import Curve
+from crystalcli.workflows.train.training_plan import StartPlan
+from crystalcli.workflows.train.training_series import Series
 
 
 @pytest.fixture(scope="module")

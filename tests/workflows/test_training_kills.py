@@ -12,8 +12,9 @@ from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, UsageError
-from crystalcli.workflows import training
-from crystalcli.workflows.training_plan import Listener, SplitPlan, TrainingPlan
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.train import training
+from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 
 @pytest.fixture(scope="module")

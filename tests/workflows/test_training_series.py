@@ -11,9 +11,9 @@ from workflows.test_training import ENERGY, StopAfter, plan
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import Stopped, UsageError
-from crystalcli.workflows import training, training_series
-from crystalcli.workflows.training_plan import Listener
-from crystalcli.workflows.training_series import Series
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.train import training, training_series
+from crystalcli.workflows.train.training_series import Series
 
 
 @pytest.fixture(scope="module")

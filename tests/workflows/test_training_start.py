@@ -16,9 +16,9 @@ from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.models import model_file
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows import training, training_series
-from crystalcli.workflows.training_plan import SplitPlan, StartPlan, TrainingPlan
-from crystalcli.workflows.training_series import Series
+from crystalcli.workflows.train import training, training_series
+from crystalcli.workflows.train.training_plan import SplitPlan, StartPlan, TrainingPlan
+from crystalcli.workflows.train.training_series import Series
 
 NOTHING = replace(RECIPE, epochs=0)
 
@@ -148,8 +148,8 @@ def test_members_of_one_source_differ_though_no_epoch_is_better(cache: Path, sou
 
 
 def test_fewer_structures_are_nested(cache: Path, tmp_path: Path) -> None:
-    from crystalcli.workflows.training_plan import Listener
-    from crystalcli.workflows.training_setup import prepare
+    from crystalcli.workflows.hearing import Listener
+    from crystalcli.workflows.train.training_setup import prepare
 
     parts = [prepare(plan(cache, tmp_path / "x", train_size=n), Listener()).split for n in (5, 10, 0)]
     assert [len(p.train) for p in parts] == [5, 10, 26]
@@ -158,8 +158,8 @@ def test_fewer_structures_are_nested(cache: Path, tmp_path: Path) -> None:
 
 
 def test_members_of_few_structures_see_few_between_them(tmp_path: Path) -> None:
-    from crystalcli.workflows.training_plan import Listener
-    from crystalcli.workflows.training_setup import prepare
+    from crystalcli.workflows.hearing import Listener
+    from crystalcli.workflows.train.training_setup import prepare
 
     salts = [f"{a}{b}" for a in ("Li", "Na", "K", "Rb", "Cs") for b in ("F", "Cl", "Br", "I")]
     many = [ase.build.bulk(name, "rocksalt", a=a) for name in salts for a in (5.0, 5.2, 5.4, 5.6, 5.8)]

@@ -10,8 +10,8 @@ from mechanisms.some_datasets import dataset
 
 from crystalcli.mechanisms.datasets.splits import Split
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows.training_plan import Listener
-from crystalcli.workflows.training_zeroth import zeroth_terms
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.train.training_zeroth import zeroth_terms
 
 
 def halves(n: int) -> Split:

@@ -56,9 +56,7 @@ def audit_site(entries: Sequence[Labelled], quantity: Quantity, key: str, values
     infinite = [e.source for e, a, b in zip(entries, start, start[1:], strict=False) if np.isinf(values[a:b]).any()]
     warnings = []
     if infinite:
-        warnings.append(
-            f"label '{key}': infinite on some atoms in {len(infinite)} ({_some(infinite)}); masked"
-        )
+        warnings.append(f"label '{key}': infinite on some atoms in {len(infinite)} ({_some(infinite)}); masked")
     if without:
         warnings.append(f"label '{key}': {len(without)} structures have none ({_some(without)}); masked")
     if broken:

@@ -1,0 +1,1 @@
+"""Structure files → graph cache."""

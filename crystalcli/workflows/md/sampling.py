@@ -1,0 +1,242 @@
+"""Structures + potential + sampler → trajectories, their log and what they tell."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crystalcli.mechanisms.forces import potential_names
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.run_folder import RunFolder, plugin_versions, point_latest, sha256
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.mechanisms.training import checkpoint
+from crystalcli.nouns.systems import Systems
+from crystalcli.vocabulary.errors import CrystalError, Exit, UsageError
+from crystalcli.workflows.hearing import Listener, heard
+from crystalcli.workflows.md import sampling_report
+from crystalcli.workflows.md.sampling_loop import Dynamics, summary
+from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows.md.sampling_records import CHUNKS, Recorder
+from crystalcli.workflows.md.sampling_setup import Prepared, homes, parts, prepare
+
+TRAJECTORY, THERMO = "trajectory.extxyz", "thermo.csv"
+
+
+@dataclass(frozen=True)
+class SamplingReport:
+    """What came out.
+
+    Args:
+        folder: of the run. data: what report.json holds, exit code included.
+    """
+
+    folder: Path
+    data: Mapping[str, Any]
+
+
+def describe(plan: SamplingPlan, listener: Listener) -> dict[str, Any]:
+    """The resolved plan (``--dry-run``). Writes nothing."""
+    prepared = prepare(plan, listener)
+    return {
+        "structures": {e.id: len(e.atoms) for e in prepared.entries},
+        "failed": _failed(prepared.failures),
+        "potential": {"name": plan.potential, "options": dict(plan.potential_options)},
+        "sampler": {"name": plan.sampler, "options": dict(plan.sampler_options)},
+        "temperature": prepared.program.text(),
+        "steps": plan.steps,
+        "dt": plan.dt,
+        "frames": plan.steps // plan.frame_every + 1,
+        "device": str(prepared.potential.device),
+        "seed": plan.seed,
+        "output": plan.output,
+        "exit_code": 0,
+    }
+
+
+def run(plan: SamplingPlan, listener: Listener | None = None, stop: Stop | None = None) -> SamplingReport:
+    """Run the dynamics of all structures, side by side, and write what came of it.
+
+    Raises:
+        UsageError, NothingUsable: before anything is written. EnvironmentProblem, Stopped: resumable.
+    """
+    listener, stop = listener or Listener(), stop or Stop()
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    prepared = prepare(plan, listener)
+    path = Path(plan.output)
+    if plan.overwrite:
+        _clear(path)
+    facts = {
+        "command": "md",
+        "plan": plan.to_json(),
+        "ids": prepared.ids,
+        "failed": _failed(prepared.failures),
+        "plugins": plugin_versions(_parts(plan)),
+        "inputs": _hashes(plan, prepared),
+        "seed": plan.seed,
+        "device": str(prepared.potential.device),
+        "threads": torch.get_num_threads(),
+    }
+    folder = RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
+    dynamics = _dynamics(plan, prepared, folder, listener, stop)
+    return _guarded(plan, folder, dynamics, listener, start=dynamics.begin)
+
+
+def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> SamplingReport:
+    """Go on with the run in folder ``path``; ``changes`` may set threads and device.
+
+    Raises:
+        UsageError: no run there, it is finished, or its potential or frames have changed.
+    """
+    record = RunFolder.read(path)
+    if record.get("command") != "md" or "plan" not in record:
+        raise UsageError("is no run of crystal md", path=path)
+    if record["exit_code"] in (Exit.OK, Exit.SOME_FAILED, Exit.NUMERICAL):
+        raise UsageError(f"is finished: its trajectory is in {path}; start a new run from its last frame", path=path)
+    plan = SamplingPlan.from_json({**record["plan"], **changes, "output": str(path)})
+    for name, digest in record["inputs"].items():
+        file = Path(name)
+        if file == potential_names.model_file(plan.potential) and sha256(file) != digest:
+            raise UsageError("is not the potential that this run was started with", path=name)
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    state, said = checkpoint.newest(path)
+    for line in said:
+        listener.warn(line)
+    if state is None:
+        return _from_the_start(plan, path, record, listener, stop)
+    program, potential, sampler = parts(plan)
+    tensors = {k: v.to(potential.device) for k, v in state.tensors.items()}
+    systems = Systems(**checkpoint.under("systems", tensors))
+    failures = tuple(Failure(f["path"], f["id"], "md", "", f["reason"]) for f in record["failed"])
+    prepared = Prepared(program, potential, sampler, (), failures, systems)
+    folder = RunFolder.reopen(path)
+    dynamics = _dynamics(plan, prepared, folder, listener, stop, ids=list(state.facts["ids"]))
+    return _guarded(plan, folder, dynamics, listener, start=lambda: dynamics.restore(state))
+
+
+def _from_the_start(
+    plan: SamplingPlan, path: Path, record: Mapping[str, Any], listener: Listener, stop: Stop
+) -> SamplingReport:
+    """A run that was killed before its first restart record begins anew."""
+    prepared = prepare(plan, listener)
+    if _hashes(plan, prepared) != record["inputs"]:
+        raise UsageError("the structures are not those that this run was started with", path=path)
+    folder = RunFolder.reopen(path)
+    dynamics = _dynamics(plan, prepared, folder, listener, stop)
+    return _guarded(plan, folder, dynamics, listener, start=dynamics.begin)
+
+
+def _dynamics(
+    plan: SamplingPlan,
+    prepared: Prepared,
+    folder: RunFolder,
+    listener: Listener,
+    stop: Stop,
+    ids: list[str] | None = None,
+) -> Dynamics:
+    names = prepared.ids if ids is None else ids
+    recorder = Recorder(homes(folder.path, names), prepared.systems, plan.dt, "sigma" in prepared.potential.provides)
+
+    return Dynamics(
+        plan,
+        prepared.program,
+        (prepared.potential, prepared.sampler),
+        prepared.systems,
+        names,
+        recorder,
+        folder.path,
+        heard(listener, folder.log),
+        stop,
+    )
+
+
+def _guarded(
+    plan: SamplingPlan, folder: RunFolder, dynamics: Dynamics, listener: Listener, *, start: Any
+) -> SamplingReport:
+    try:
+        with files.locked(folder.path / "run"):
+            start()
+            dynamics.run()
+            report = _finish(plan, folder, dynamics, listener)
+    except CrystalError as problem:
+        folder.log(f"{type(problem).__name__}: {problem}")
+        folder.finish(problem.exit_code, _outputs(folder))
+        raise
+    except BaseException as problem:
+        folder.log(f"{type(problem).__name__}: {problem}")
+        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else Exit.BUG, _outputs(folder))
+        raise
+    folder.finish(report.data["exit_code"], _outputs(folder))
+    for home in dynamics.recorder.homes:
+        shutil.rmtree(home / CHUNKS, ignore_errors=True)
+    if plan.latest:
+        point_latest(folder.path)
+    return report
+
+
+def _finish(plan: SamplingPlan, folder: RunFolder, dynamics: Dynamics, listener: Listener) -> SamplingReport:
+    """Join the chunks, write what they tell."""
+    recorder, found = dynamics.recorder, summary(dynamics)
+    told: dict[str, Any] = {}
+    for k, (name, home) in enumerate(zip(dynamics.ids, recorder.homes, strict=True)):
+        recorder.movies[k].join(recorder.sealed, home / TRAJECTORY)
+        recorder.thermo[k].join(recorder.sealed, home / THERMO, recorder.header)
+        told[name] = {"folder": str(home)}
+        if plan.analysis:
+            told[name] |= sampling_report.write(home, home / TRAJECTORY, home / THERMO, name, plan, listener.warn)
+    record = folder.record["failed"]
+    code = _exit_code(found["stopped"], len(dynamics.ids), bool(record))
+    data = {"folder": str(folder.path), "structures": told, **found, "failed": record, "exit_code": int(code)}
+    folder.write_json("report.json", data)
+    return SamplingReport(folder.path, data)
+
+
+def _exit_code(stopped: Mapping[str, Any], structures: int, failed: bool) -> Exit:
+    """7 where nothing else was left, 3 where some structures went on or an ensemble asked to stop."""
+    if not stopped:
+        return Exit.SOME_FAILED if failed else Exit.OK
+    unsure = all(h["code"] == "sigma" for h in stopped.values())
+    return Exit.SOME_FAILED if failed or unsure or len(stopped) < structures else Exit.NUMERICAL
+
+
+def _parts(plan: SamplingPlan) -> list[tuple[str, str]]:
+    return [("sampler", plan.sampler), ("calculator", plan.potential)]
+
+
+def _hashes(plan: SamplingPlan, prepared: Prepared) -> dict[str, str]:
+    """Hashes of the structures' files and of the potential's."""
+    found: dict[str, str] = {}
+    for entry in prepared.entries:
+        name = entry.source
+        while not Path(name).is_file() and ":" in name:
+            name = name.rpartition(":")[0]
+        if name not in found and Path(name).is_file():
+            found[name] = sha256(Path(name))
+    model = potential_names.model_file(plan.potential)
+    return found | ({str(model): sha256(model)} if model is not None else {})
+
+
+def _failed(failures: tuple[Failure, ...]) -> list[dict[str, str]]:
+    return [{"id": f.id, "path": f.path, "reason": f.reason} for f in failures]
+
+
+def _outputs(folder: RunFolder) -> list[str]:
+    found = (p for p in folder.path.rglob("*") if p.is_file() and CHUNKS not in p.parts)
+    return [str(p.relative_to(folder.path)) for p in found if not p.name.startswith(".")]
+
+
+def _clear(path: Path) -> None:
+    """Make room for a new run in the folder of an old one; anything else is left to be refused."""
+    if not (path / "run.json").is_file() or RunFolder.read(path).get("command") != "md":
+        return
+    shutil.rmtree(path / "structures", ignore_errors=True)
+    shutil.rmtree(path / CHUNKS, ignore_errors=True)
+    for name in (TRAJECTORY, THERMO, *sampling_report.NAMES):
+        (path / name).unlink(missing_ok=True)

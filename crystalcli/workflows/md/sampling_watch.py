@@ -1,0 +1,116 @@
+"""What is said of a run from row to row of its log: progress, drift of the conserved energy, spread of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.md.sampling_guards import Verdict
+from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows.md.sampling_records import Row, table
+
+DRIFT = 2.0
+"""meV/atom/ps of the conserved energy that are worth a warning."""
+JUMP = 1.0
+"""eV/atom of the conserved energy from one row to the next: no dynamics any more."""
+LINES = 20
+"""Lines that a whole run says of its progress."""
+
+
+class Watch:
+    """Looks at every row.
+
+    Args:
+        plan: with the limits.
+        ids: of the structures. counts: (S,) their atoms.
+        listener: hears the warnings.
+    """
+
+    def __init__(self, plan: SamplingPlan, ids: Sequence[str], counts: Tensor, listener: Listener) -> None:
+        self.plan, self.ids, self.counts, self.listener = plan, ids, counts, listener
+        self.window: list[tuple[int, Tensor]] = []
+        self.worst = 0.0
+        self.beyond = [0] * len(ids)
+
+    def drift(self, step: int, conserved: Tensor, alive: Tensor) -> dict[int, Verdict]:
+        """Slope of the conserved energy over windows of ``drift_every`` steps, by least squares."""
+        jump = self._jump(conserved, alive)
+        self.window.append((step, conserved))
+        if jump:
+            return jump
+        if step == 0 or step % self.plan.drift_every or len(self.window) < 3:
+            return {}
+        steps = torch.tensor([s for s, _ in self.window], dtype=torch.float64, device=conserved.device)
+        t = (steps - steps.mean()).unsqueeze(1) * (self.plan.dt * 1e-3)
+        y = torch.stack([v for _, v in self.window]) * 1e3 / self.counts
+        slope = (t * (y - y.mean(0))).sum(0) / t.square().sum()
+        slope = torch.where(alive, slope, torch.zeros_like(slope))
+        self.window = self.window[-1:]
+        self.worst = max(self.worst, float(slope.abs().max()))
+        limit = self.plan.max_drift
+        tell = min(DRIFT, limit) if limit else DRIFT
+        found = {}
+        for k in torch.nonzero(slope.abs() > tell).flatten().tolist():
+            said = f"conserved energy drifts by {float(slope[k]):.3g} meV/atom/ps"
+            if limit and abs(float(slope[k])) > limit:
+                found[k] = Verdict("drift", f"{said}, more than {limit:g}")
+            else:
+                self.listener.warn(f"{self.ids[k]}: {said} up to step {step}; a smaller --dt drifts less")
+        return found
+
+    def _jump(self, conserved: Tensor, alive: Tensor) -> dict[int, Verdict]:
+        """Structures whose conserved energy has leapt since the last row: explosions that a thermostat hid."""
+        if not self.window:
+            return {}
+        leap = (conserved - self.window[-1][1]).abs() / self.counts
+        if float(leap.max()) < JUMP:
+            return {}
+        said = "conserved energy jumped by {:.3g} eV/atom: atoms came too near, or --dt is too long"
+        over = torch.nonzero(~(leap < JUMP) & alive).flatten().tolist()
+        return {k: Verdict("explosion", said.format(float(leap[k]))) for k in over}
+
+    def sigma(self, step: int, sigma: Tensor | None, alive: Tensor) -> dict[int, Verdict]:
+        """Structures whose ensemble disagrees for too long."""
+        limit = self.plan.max_sigma
+        if not limit or sigma is None:
+            return {}
+        spread = sigma * 1e3 / self.counts
+        found = {}
+        for k, over in enumerate(((spread > limit) & alive).tolist()):
+            self.beyond[k] = self.beyond[k] + 1 if over else 0
+            said = f"the ensemble spreads by {float(spread[k]):.3g} meV/atom, more than {limit:g}"
+            if self.beyond[k] == 1:
+                self.listener.warn(f"{self.ids[k]}: {said}, at step {step}")
+            if over and self.beyond[k] == self.plan.stop_on_sigma:
+                found[k] = Verdict("sigma", f"{said}, in {self.beyond[k]} rows of the log")
+        return found
+
+    def line(self, row: Row) -> None:
+        """Tell how far the run is and, on average, how the living structures are."""
+        step, steps, every = row.step, self.plan.steps, self.plan.log_every
+        self.listener.step(step, step, steps)
+        if step != steps and step % max(every, steps // LINES // every * every):
+            return
+        living = row.alive if bool(row.alive.any()) else torch.ones_like(row.alive)
+        some = table([row], self.plan.dt)[0][living]
+        each, pressure = float((some[:, 4] / self.counts[living]).mean()), float(some[:, 8].mean())
+        said = f"step {step}/{steps}  {step * self.plan.dt * 1e-3:.3f} ps  T {float(some[:, 3].mean()):.1f} K"
+        said += f" (target {row.target:g})  E_pot {each:.5f} eV/atom"
+        self.listener.say(said if pressure != pressure else f"{said}  P {pressure:.3f} GPa")  # noqa: PLR0124 - NaN
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The open window, for the restart record."""
+        return {"window": torch.stack([v for _, v in self.window])} if self.window else {}
+
+    def facts(self) -> dict[str, Any]:
+        """The plain part of the same."""
+        return {"steps": [s for s, _ in self.window], "worst": self.worst, "beyond": list(self.beyond)}
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`tensors` and :meth:`facts`."""
+        self.worst, self.beyond = facts["worst"], list(facts["beyond"])
+        self.window = list(zip(facts["steps"], tensors["window"].unbind(0), strict=True)) if facts["steps"] else []

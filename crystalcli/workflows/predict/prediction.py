@@ -1,0 +1,307 @@
+"""Model + structures → values, in input order, a block of structures at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import ase
+import h5py
+import numpy as np
+import torch
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+
+from crystalcli.contracts import options as opt
+from crystalcli.contracts.records import Featurizer
+from crystalcli.mechanisms.caches.cache import FORMAT, GraphCache, GraphRecipe
+from crystalcli.mechanisms.datasets import classes
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.labelling.label_requests import LabelRequest
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.latent import latent_vectors
+from crystalcli.mechanisms.models.model import CrystalModel, Seen
+from crystalcli.mechanisms.models.model_head import file_of
+from crystalcli.mechanisms.models.model_inputs import inputs_of
+from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.simple_models.baseline_models import LinearBaseline
+from crystalcli.mechanisms.structure_files import reading
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.graph import CrystalGraph, collate
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
+from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.predict.extrapolation import Domain, Said
+from crystalcli.workflows.predict.prediction_batches import Known, batches, from_cache, pieces
+from crystalcli.workflows.predict.prediction_inputs import InputFinder
+from crystalcli.workflows.predict.prediction_labels import LabelFinder
+
+BLOCK = 1024
+"""Structures looked at together: their elements are named before any of them is predicted."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Prediction for one structure.
+
+    Args:
+        id, source: which structure.
+        atoms: the structure.
+        values: by target: a number, (n_atoms,) numbers, or (C,) probabilities.
+        uncertainties: by target, where the model gives them: ``sigma`` and of an ensemble its parts ``sigma_a`` (noise)
+            and ``sigma_e`` (spread of the members), ends of intervals (``low_90``, ``high_90``) of a model that was
+            calibrated so; each like a value.
+        labels: by target, where the input has them.
+        latent: (n_atoms, H) vectors of the sites, where asked for.
+        extrapolating: why the prediction is an extrapolation; empty if nothing speaks for it.
+    """
+
+    id: str
+    source: str
+    atoms: ase.Atoms
+    values: Mapping[str, Any]
+    uncertainties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    latent: NDArray[np.float32] | None = None
+    extrapolating: str = ""
+
+
+class Predictor:
+    """A loaded model with all that is needed to predict structures.
+
+    Args:
+        path: model file, or the folder of the run that made it.
+        device: as for ``torch.device``.
+        batch_size: structures in a batch, at most.
+        allow_unseen: predict structures with elements that training never saw, too.
+        labels: where to find labels in the inputs, by :class:`LabelRequest`; default the targets' own names.
+        latent: give the vectors of the sites, too.
+        warn: told of what a careful user wants to know.
+
+    Raises:
+        InputError, UsageError, UnsafeInput: no model there, or none that can be used.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: str | torch.device = "cpu",
+        batch_size: int = 64,
+        allow_unseen: bool = False,
+        labels: Sequence[LabelRequest] = (),
+        latent: bool = False,
+        warn: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self.path = file_of(path)
+        if not self.path.exists():
+            inside = sorted(p.parent.name for p in path.glob("*/model.safetensors")) if path.is_dir() else []
+            cure = f"; there are several in it: {', '.join(inside)}" if inside else ""
+            raise UsageError(f"no such model{cure}", path=self.path)
+        self.model, self.provenance = model_file.load(self.path)
+        self.latent = latent
+        if latent and not isinstance(self.model, CrystalModel):
+            raise UsageError("is an ensemble, which has no latent vectors; take one of its members", path=self.path)
+        self.model.to(device)
+        self.device, self.batch_size, self.allow_unseen = torch.device(device), batch_size, allow_unseen
+        self.warn = warn
+        self.seen = frozenset(self.model.spec.statistics.elements)
+        self.named: set[int] = set()
+        self.strange = 0
+        self.domain = Domain.of(self.model, self.provenance)
+        self.extrapolated = 0
+        names = inputs_of(self.model.spec)
+        self.inputs = InputFinder(names, labels, warn)
+        self.labels = LabelFinder(self.quantities, [r for r in labels if r.name not in names], warn)
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What the model predicts."""
+        return self.model.spec.targets
+
+    @property
+    def calibrations(self) -> dict[str, str]:
+        """How σ was calibrated, by target; ``uncalibrated`` where it was not."""
+        fits = self.model.sigma_fits
+        return {q.name: fits[q.name].method if q.name in fits else UNCALIBRATED for q in self.quantities}
+
+    @property
+    def recipe(self) -> GraphRecipe:
+        """How graphs must be made for this model."""
+        return GraphRecipe(self.model.spec.graph.name, self.model.spec.graph.options)
+
+    def predict(self, inputs: Sequence[str]) -> Iterator[Row | Failure]:
+        """Yield a row or a failure for every structure of ``inputs``, in order.
+
+        Raises:
+            UsageError: a cache whose graphs were made otherwise than the model's.
+        """
+        paths = expand(inputs)
+        caches = {p for p in paths if is_cache(p)}
+        for path in caches:
+            self._refuse_other_recipe(path)
+        files = [p for p in paths if p not in caches]
+        names, ids = reading.plan(files).names, reading.Ids()
+        for path in paths:
+            if path in caches:
+                yield from self._of_cache(path)
+            else:
+                items = reading.read_file(path, names[path])
+                yield from self.of_entries(ids.keep_apart(i) if isinstance(i, Entry) else i for i in items)
+        self.say_strange()
+
+    def of_entries(self, items: Iterable[Entry | Failure]) -> Iterator[Row | Failure]:
+        """Predict structures as read."""
+        featurizer = cast(Featurizer, registry().get("featurizer", self.model.spec.graph.name))
+        options: Any = opt.make(
+            featurizer.options, self.model.spec.graph.options, owner=f"featurizer {featurizer.name}"
+        )
+        build = featurizer.build(options)
+
+        def ready(item: Entry | Failure) -> Known | Failure:
+            if isinstance(item, Failure):
+                return item
+            try:
+                graph = build(item.atoms)
+            except CrystalError as problem:
+                return Failure(item.source, item.id, "graph", problem.code or "graph", one_line(problem.reason))
+            given = self.inputs.given(graph, item)
+            return Known(item.id, item.source, item.atoms, given, self.labels.of(item))
+
+        yield from self._blocks(ready(i) for i in items)
+
+    def _of_cache(self, path: Path) -> Iterator[Row | Failure]:
+        data = GraphDataset.open([path])
+        self.inputs.take_from(data)
+        for q in self.quantities:
+            if q.classes and (q.name in data.columns or q.name in data.tags):
+                self.labels.say_strangers(q, classes.strangers(data, q))
+                data.columns[q.name] = classes.as_classes(data, q)
+        columns = {q.name: data.columns[q.name] for q in self.quantities if q.name in data.columns}
+        for q in self.quantities:
+            if q.name in columns and columns[q.name].quantity.unit != q.unit:
+                self.warn(
+                    f"{path}: label '{q.name}' is in '{columns[q.name].quantity.unit}', the model's in '{q.unit}'"
+                )
+                del columns[q.name]
+        yield from self._blocks(
+            item
+            for start in range(0, len(data), BLOCK)
+            for item in from_cache(data, np.arange(start, min(start + BLOCK, len(data))), list(columns))
+        )
+
+    def _blocks(self, items: Iterator[Known | Failure]) -> Iterator[Row | Failure]:
+        while block := list(islice(items, BLOCK)):
+            self._name_unseen([i for i in block if isinstance(i, Known)])
+            done = self._predicted([i for i in block if isinstance(i, Known) and not self._unseen(i)])
+            for item in block:
+                if isinstance(item, Failure):
+                    yield item
+                elif self._unseen(item):
+                    unknown = ", ".join(chemical_symbols[z] for z in self._unseen(item))
+                    reason = f"the model has never seen {unknown}; --allow-unseen-elements predicts nevertheless"
+                    yield Failure(item.source, item.id, "elements", "unseen-element", reason)
+                else:
+                    yield next(done)
+
+    def _unseen(self, item: Known) -> list[int]:
+        return [] if self.allow_unseen else self._new_elements(item)
+
+    def _new_elements(self, item: Known) -> list[int]:
+        return [int(z) for z in np.unique(item.graph.atomic_numbers) if int(z) not in self.seen] if self.seen else []
+
+    def _name_unseen(self, items: Sequence[Known]) -> None:
+        new = {z for i in items for z in self._new_elements(i)} - self.named
+        if new:
+            self.named |= new
+            what = "extrapolated" if self.allow_unseen else "not predicted"
+            symbols = ", ".join(chemical_symbols[z] for z in sorted(new))
+            self.warn(f"elements that the model has never seen: {symbols}; structures with them are {what}")
+
+    def _predicted(self, items: Sequence[Known]) -> Iterator[Row | Failure]:
+        for batch in batches(items, self.batch_size):
+            yield from self._batch(batch)
+
+    @torch.no_grad()
+    def _batch(self, items: Sequence[Known]) -> Iterator[Row | Failure]:
+        graph: CrystalGraph = collate([i.graph for i in items]).to(self.device)
+        seen = self.model.seen(graph, self._zeroth(graph))
+        predictions = {n: pieces(p, graph) for n, p in seen.predictions.items()}
+        strangeness = self._strangeness(graph, seen)
+        vectors = self._latent(graph) if self.latent else [None] * len(items)
+        for k, item in enumerate(items):
+            values = {n: v[k] for n, (v, _) in predictions.items()}
+            bad = [n for n, v in values.items() if not np.isfinite(v).all()]
+            if bad:
+                yield Failure(item.source, item.id, "predict", "not-finite", f"the predicted {bad[0]} is not a number")
+            else:
+                spreads = {n: {w: u[k] for w, u in known.items()} for n, (_, known) in predictions.items() if known}
+                why = self.domain.reasons(item.atoms.numbers, self._said(item, values, spreads), strangeness[k])
+                self.extrapolated += bool(why)
+                yield Row(item.id, item.source, item.atoms, values, spreads, item.labels, vectors[k], why)
+
+    def _strangeness(self, graph: CrystalGraph, seen: Seen) -> list[float | None]:
+        known = self.model.familiarity
+        return [None] * graph.n_structures if known is None else known.strangeness(graph, seen.embedding).tolist()
+
+    def _said(
+        self, item: Known, values: Mapping[str, Any], spreads: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Said]:
+        """Value, σ and σ_e of every target that is one number per structure, totals per atom."""
+        found = {}
+        for q in self.quantities:
+            if q.level == "structure" and not q.classes and not q.shape:
+                size, known = len(item.atoms) if q.extensive else 1, spreads.get(q.name, {})
+                numbers = (values[q.name], known.get("sigma", 0.0), known.get("sigma_e", 0.0))
+                found[q.name] = Said(*(float(v) / size for v in numbers))
+        return found
+
+    def _latent(self, graph: CrystalGraph) -> list[NDArray[np.float32] | None]:
+        vectors = latent_vectors(cast(CrystalModel, self.model), graph).cpu().numpy().astype(np.float32)
+        return list(np.split(vectors, np.cumsum(graph.atom_counts.cpu().numpy())[:-1]))
+
+    def _zeroth(self, graph: CrystalGraph) -> dict[str, torch.Tensor]:
+        """Values of the baselines; counts the structures with distances that training never had."""
+        found: dict[str, torch.Tensor] = {}
+        strange = torch.zeros(graph.n_structures, dtype=torch.bool, device=self.device)
+        for name, baseline in zip(self.model.baseline_targets, self.model.baselines, strict=True):
+            known = cast(LinearBaseline, baseline)
+            features = known.describe(graph)
+            found[name] = known.value(graph, features)
+            strange |= known.strange(features)
+        self.strange += int(strange.sum())
+        return found
+
+    def say_strange(self) -> None:
+        """Warn, once for all that was predicted, of what the model had to go without."""
+        self.inputs.say()
+        if self.strange:
+            self.warn(
+                f"{self.strange} structures have distances between atoms that training never has; "
+                "the zeroth term counts them as nothing"
+            )
+        self.strange = 0
+
+    def _refuse_other_recipe(self, path: Path) -> None:
+        other = GraphCache(path).recipe
+        mine = self.recipe
+        if other.fingerprint == mine.fingerprint:
+            return
+        said = other.difference(mine) or "another version"
+        raise UsageError(f"was not built as the model needs it: {said}; predict from the structure files", path=path)
+
+
+def is_cache(path: Path) -> bool:
+    """Whether ``path`` is a graph cache (and not some other HDF5 file)."""
+    if path.suffix.lower() not in (".h5", ".hdf5") or not path.is_file():
+        return False
+    try:
+        with h5py.File(path, "r") as h:
+            return bool(h.attrs.get("format") == FORMAT)
+    except OSError:
+        return False

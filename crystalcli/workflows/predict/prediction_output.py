@@ -1,0 +1,306 @@
+"""Predictions → CSV, JSON lines or extended XYZ, written while they come; errors and a picture where labels exist."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from crystalcli.mechanisms.drawing import plots, site_plots
+from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.tables import csv_line, json_line
+from crystalcli.mechanisms.scoring import calibration, metrics, site_errors
+from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.vocabulary.errors import UsageError, did_you_mean
+from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.predict.prediction import Row
+from crystalcli.workflows.predict.prediction_sites import magmom_line, moment_of, pymatgen_structure
+
+ENDINGS = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".extxyz": "extxyz",
+    ".xyz": "extxyz",
+    ".json": "pymatgen",
+    ".magmom": "magmom",
+}
+
+
+def format_of(output: Path | None, wish: str) -> str:
+    """Format by wish or by the ending of the output.
+
+    Raises:
+        UsageError: an ending that says nothing.
+    """
+    if wish:
+        return wish
+    if output is None:
+        return "csv"
+    if output.suffix.lower() not in ENDINGS:
+        said = did_you_mean(output.suffix.lower(), list(ENDINGS))
+        raise UsageError(f"the ending '{output.suffix}' names no format ({said}); give --format", path=output)
+    return ENDINGS[output.suffix.lower()]
+
+
+class Writer:
+    """Turns rows into text of one format; every text is whole lines.
+
+    Args:
+        kind: csv, jsonl, extxyz, pymatgen (a JSON list of structures) or magmom (lines for an INCAR).
+        quantities: what the model predicts.
+        calibrations: how the σ of each was calibrated, said wherever a σ is.
+        says_domain: whether a column tells why a prediction is an extrapolation.
+
+    Raises:
+        UsageError: no moments to make MAGMOM lines of.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        quantities: Sequence[Quantity],
+        calibrations: Mapping[str, str] | None = None,
+        *,
+        says_domain: bool = False,
+    ) -> None:
+        self.kind, self.quantities = kind, quantities
+        self.calibrations, self.says_domain = calibrations or {}, says_domain
+        self.sites = any(q.level == "site" for q in quantities)
+        self.spreads: tuple[str, ...] | None = None
+        self.n = 0
+        self.moment = moment_of(quantities) if kind == "magmom" else None
+
+    def end(self) -> str:
+        """What comes after the last structure."""
+        return "" if self.kind != "pymatgen" else "\n]\n" if self.n else "[]\n"
+
+    def text(self, row: Row) -> str:
+        """The lines of one structure, after the header if it is the first."""
+        self.n += 1
+        if self.moment is not None:
+            return magmom_line(row, self.moment)
+        if self.kind == "pymatgen":
+            return ("[\n" if self.n == 1 else ",\n") + json_line(pymatgen_structure(row, self.quantities)).rstrip("\n")
+        if self.kind == "jsonl":
+            return json_line(self.object(row))
+        if self.kind == "extxyz":
+            return self._extxyz(row)
+        head = ""
+        if self.spreads is None:
+            self.spreads = tuple(dict.fromkeys(word for u in row.uncertainties.values() for word in u))
+            head = csv_line(self._header())
+        return head + "".join(csv_line(r) for r in self._records(row))
+
+    def _header(self) -> list[str]:
+        cells = ["id"] + (["site", "element"] if self.sites else [])
+        for q in self.quantities:
+            unit = f" [{q.unit}]" if q.unit else ""
+            cells += [q.name + part + unit for part in q.components]
+            cells += [f"{q.name} P({w})" for w in (q.words if q.classes else ())]
+            cells += [f"{q.name}{part} {word}{unit}" for word in self.spreads or () for part in q.components]
+            cells += [f"{q.name} calibration"] if self.spreads else []
+        return cells + (["extrapolating"] if self.says_domain else [])
+
+    def _records(self, row: Row) -> Iterator[list[Any]]:
+        for k in range(len(row.atoms) if self.sites else 1):
+            cells: list[Any] = [row.id] + ([k, row.atoms.symbols[k]] if self.sites else [])
+            for q in self.quantities:
+                value = row.values[q.name][k] if q.level == "site" else row.values[q.name]
+                cells += [q.words[int(np.argmax(value))]] if q.classes else []
+                cells += [repr(float(v)) for v in np.atleast_1d(value)]
+                for word in self.spreads or ():
+                    cells += _spread_cells(row.uncertainties.get(q.name, {}).get(word), q, k)
+                cells += [self._calibration(row, q)] if self.spreads else []
+            yield cells + ([row.extrapolating] if self.says_domain else [])
+
+    def _calibration(self, row: Row, quantity: Quantity) -> str:
+        """What the σ of ``quantity`` is worth; nothing where there is none."""
+        return self.calibrations.get(quantity.name, UNCALIBRATED) if quantity.name in row.uncertainties else ""
+
+    def object(self, row: Row) -> dict[str, Any]:
+        """One structure as a JSON object."""
+        found: dict[str, Any] = {"id": row.id, "source": row.source, "predictions": {}}
+        if self.says_domain:
+            found["extrapolating"] = row.extrapolating
+        for q in self.quantities:
+            value = np.asarray(row.values[q.name])
+            entry: dict[str, Any] = {"value": value.tolist(), "unit": q.unit, "level": q.level}
+            if q.classes:
+                entry["probabilities"] = dict(zip(q.words, entry["value"], strict=True))
+                entry["value"] = q.words[int(value.argmax())]
+            entry |= {word: np.asarray(u).tolist() for word, u in row.uncertainties.get(q.name, {}).items()}
+            if self._calibration(row, q):
+                entry["calibration"] = self._calibration(row, q)
+            if q.name in row.labels:
+                known = row.labels[q.name]
+                entry["label"] = q.words[int(known)] if q.classes else np.asarray(known).tolist()
+            found["predictions"][q.name] = entry
+        return found
+
+    def _extxyz(self, row: Row) -> str:
+        import ase.io
+
+        atoms = row.atoms.copy()
+        atoms.info = {"id": visible(row.id)}
+        if row.extrapolating and self.says_domain:
+            atoms.info["extrapolating"] = row.extrapolating
+        for q in self.quantities:
+            name, unit = f"predicted_{q.name}", f"predicted_{q.name}_unit"
+            if q.level == "site":
+                atoms.set_array(name, np.asarray(row.values[q.name]))
+            elif q.classes:
+                atoms.info[name] = q.words[int(np.argmax(row.values[q.name]))]
+                atoms.info[f"{name}_probabilities"] = row.values[q.name]
+            else:
+                atoms.info[name] = row.values[q.name]
+            if q.unit:
+                atoms.info[unit] = q.unit
+            if self._calibration(row, q):
+                atoms.info[f"{name}_calibration"] = self._calibration(row, q)
+            for word, spread in row.uncertainties.get(q.name, {}).items():
+                if q.level == "site":
+                    atoms.set_array(f"predicted_{q.name}_{word}", np.asarray(spread))
+                else:
+                    atoms.info[f"predicted_{q.name}_{word}"] = spread
+        text = io.StringIO()
+        ase.io.write(text, atoms, format="extxyz")
+        return text.getvalue()
+
+
+def _spread_cells(spread: Any, quantity: Quantity, k: int) -> list[str | None]:
+    """Cells of one uncertainty, of atom ``k`` where it is one per site."""
+    if spread is None:
+        return [None] * len(quantity.components)
+    return [repr(float(v)) for v in np.atleast_1d(spread[k] if quantity.level == "site" else spread)]
+
+
+def visible(text: str) -> str:
+    """``text`` with pictures (␊) in place of line ends and other controls: an extended XYZ header is one line."""
+    return "".join(
+        c if c.isprintable() else chr(0x2400 + ord(c)) if ord(c) < 32 else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+@contextmanager
+def opened(output: Path | None, stdout: IO[str], *, overwrite: bool) -> Iterator[Callable[[str], object]]:
+    """Yield ``write(text)``: to stdout, or to a file that appears under its name when it is whole."""
+    if output is None:
+        yield stdout.write
+        return
+    files.refuse_to_overwrite(output, overwrite)
+    with files.replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield file.write
+
+
+@dataclass
+class Compared:
+    """Predictions beside labels, collected while rows go by; numbers only, no structures. Totals are compared per atom.
+
+    Args:
+        quantity: as predicted.
+    """
+
+    quantity: Quantity
+    value: list[Any] = field(default_factory=list)
+    true: list[float] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    mae_of_crystals: list[float] = field(default_factory=list)
+    sigma: list[Any] = field(default_factory=list)
+    inside: dict[str, list[bool]] = field(default_factory=dict)
+
+    def add(self, row: Row) -> None:
+        """Take in one row if it has a label."""
+        name = self.quantity.name
+        if name not in row.labels:
+            return
+        true, value = np.asarray(row.labels[name], dtype=np.float64), np.asarray(row.values[name], dtype=np.float64)
+        if self.quantity.classes:
+            self.value.append(value)
+            self.true.append(float(true))
+            return
+        size = len(row.atoms) if self.quantity.extensive and self.quantity.level == "structure" else 1
+        known = np.isfinite(true)
+        self.value.extend(value[known] / size)
+        self.true.extend(true[known] / size)
+        spread = row.uncertainties.get(name, {})
+        if "sigma" in spread:
+            self.sigma.extend(np.asarray(spread["sigma"])[known] / size)
+        for word in (w for w in spread if w.startswith("low_")):
+            level = word.removeprefix("low_")
+            inside = (spread[word] <= true) & (true <= spread[f"high_{level}"])
+            self.inside.setdefault(level, []).extend(np.asarray(inside)[known].ravel().tolist())
+        if self.by_element:
+            self.numbers.extend(row.atoms.numbers[known].tolist())
+            self.mae_of_crystals += [float(np.abs(value - true)[known].mean())] if known.any() else []
+
+    @property
+    def by_element(self) -> bool:
+        """Whether errors can be told by element: one number per site."""
+        return self.quantity.level == "site" and not self.quantity.shape and not self.quantity.classes
+
+    @property
+    def shown_as(self) -> Quantity:
+        """What the numbers are."""
+        return self.quantity.per_atom()
+
+    def errors(self) -> metrics.Errors | metrics.ClassErrors | None:
+        """Errors, or none without labels."""
+        if not self.true:
+            return None
+        compare = metrics.classification if self.quantity.classes else metrics.regression
+        return compare(np.asarray(self.value, dtype=np.float64), np.asarray(self.true, dtype=np.float64))
+
+    def uncertainty(self) -> dict[str, Any]:
+        """Errors beside σ and the shares that intervals hold, for JSON; empty without σ."""
+        if not self.sigma:
+            return {}
+        error = np.asarray(self.value, dtype=np.float64) - np.asarray(self.true, dtype=np.float64)
+        found = calibration.calibration(error.ravel(), np.asarray(self.sigma, dtype=np.float64).ravel())
+        held = {level: float(np.mean(inside)) for level, inside in self.inside.items()}
+        return {"calibration": None if found is None else found.to_json(), "intervals": held}
+
+    def draw(self, path: Path, title: str) -> None:
+        """Draw predicted against true values, or the table of true and predicted classes."""
+        found = self.errors()
+        if isinstance(found, metrics.ClassErrors):
+            plots.confusion(path, self.quantity, found, title=title)
+        elif found is not None:
+            true = np.asarray(self.true)
+            value = np.asarray(self.value, dtype=np.float64)
+            plots.parity(path, self.shown_as, true, value, mae=found.mae, title=title)
+
+    def more(self) -> dict[str, Any]:
+        """Errors of site values by crystal and by element, for JSON; empty for others."""
+        if not self.by_element or not self.true:
+            return {}
+        numbers, true, value = np.array(self.numbers), np.array(self.true), np.array(self.value, dtype=np.float64)
+        rows = site_errors.by_element(numbers, value, true, np.ones(len(true), dtype=np.bool_), frozenset(self.numbers))
+        for row in rows.values():
+            del row["in_training"]
+        return {"macro_mae": float(np.mean(self.mae_of_crystals)), "by_element": rows}
+
+    def draw_elements(self, folder: Path, stem: str, title: str) -> Sequence[Path]:
+        """Draw site values element by element; the paths, none for others."""
+        if not self.by_element or not self.true:
+            return []
+        sites = (np.array(self.numbers), np.array(self.true), np.array(self.value, dtype=np.float64))
+        return site_plots.draw(folder, stem, self.quantity, sites, title=title)
+
+
+def failure_line(failure: Failure) -> str:
+    """One line of failures.jsonl."""
+    return json_line(
+        {
+            "id": failure.id,
+            "path": failure.path,
+            "stage": failure.stage,
+            "code": failure.code,
+            "reason": failure.reason,
+        }
+    )

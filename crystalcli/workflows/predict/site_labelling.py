@@ -1,0 +1,148 @@
+"""Structures → the same structures with computed labels of their sites, as extended XYZ."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.mechanisms.labelling.site_labels import LABELS, Wish
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.structure_files import reading
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.vocabulary.errors import CrystalError, NothingUsable, UsageError, did_you_mean, one_line
+from crystalcli.workflows.predict.prediction_output import visible
+
+
+@dataclass(frozen=True)
+class LabellingPlan:
+    """What to do.
+
+    Args:
+        inputs: as typed. output: the .extxyz to write.
+        labels: names among :data:`crystalcli.mechanisms.labelling.site_labels.LABELS`.
+        potential: for frequencies. charges: site label with the charges of the Ewald sum; empty guesses them.
+        elements: symbols of the elements that get labels; empty: all. The others' labels are missing.
+        overwrite: replace the output.
+    """
+
+    inputs: tuple[str, ...]
+    output: Path
+    labels: tuple[str, ...]
+    potential: str = ""
+    charges: str = ""
+    elements: tuple[str, ...] = ()
+    overwrite: bool = False
+
+
+@dataclass
+class LabellingReport:
+    """What came out: structures written, failures, and by label the number of sites that have it, of all."""
+
+    n: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    labelled: dict[str, int] = field(default_factory=dict)
+    sites: int = 0
+
+
+def check(plan: LabellingPlan) -> None:
+    """Refuse what cannot work, before anything is read.
+
+    Raises:
+        UsageError: an unknown label, none, or frequencies without a potential.
+    """
+    if not plan.labels:
+        raise UsageError(f"name labels with --label: {', '.join(LABELS)}")
+    for name in plan.labels:
+        if name not in LABELS:
+            raise UsageError(f"no label '{name}'; {did_you_mean(name, list(LABELS))}")
+    if "frequency" in plan.labels and not plan.potential:
+        raise UsageError("frequencies need a potential: --potential emt, a model file or a run folder")
+    files.refuse_to_overwrite(plan.output, plan.overwrite)
+
+
+def run(plan: LabellingPlan, warn: Callable[[str], None] = lambda _line: None) -> LabellingReport:
+    """Label all structures; one that cannot be read or labelled is a failure, the others go on.
+
+    Raises:
+        UsageError: as :func:`check`. NothingUsable: no structure could be labelled; nothing is written.
+    """
+    check(plan)
+    potential = named(plan.potential) if "frequency" in plan.labels else None
+    report = LabellingReport(labelled=dict.fromkeys(plan.labels, 0))
+    with files.replacing(plan.output) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for item in _labelled(plan, potential):
+            if isinstance(item, Failure):
+                report.failures.append(item)
+                warn(str(item))
+                continue
+            entry, values = item
+            file.write(_text(entry, values))
+            report.n += 1
+            report.sites += len(entry.atoms)
+            for name, value in values.items():
+                report.labelled[name] += int(np.isfinite(value).sum())
+        if report.n == 0:
+            raise NothingUsable(f"none of {len(report.failures)} structures could be labelled")
+    return report
+
+
+Labelled = tuple[Entry, dict[str, NDArray[np.float64]]]
+
+
+def _labelled(plan: LabellingPlan, potential: object) -> Iterator[Labelled | Failure]:
+    for item in reading.read_inputs(expand(plan.inputs)):
+        if isinstance(item, Failure):
+            yield item
+            continue
+        try:
+            wish = Wish(_charges(item, plan.charges), potential)  # type: ignore[arg-type]
+            values = {name: LABELS[name][1](item.atoms, wish) for name in plan.labels}
+        except CrystalError as problem:
+            yield Failure(item.source, item.id, "label", problem.code or "label", one_line(problem.reason))
+            continue
+        if plan.elements:
+            chosen = np.isin(item.atoms.symbols, plan.elements)
+            values = {name: np.where(chosen, value, np.nan) for name, value in values.items()}
+        yield item, values
+
+
+def _charges(entry: Entry, key: str) -> NDArray[np.float64] | None:
+    if not key:
+        return None
+    if np.shape(entry.labels.get(key, 0.0)) != (len(entry.atoms),):
+        raise UsageError(f"has no charges '{key}' of its sites", path=entry.source)
+    return np.asarray(entry.labels[key], dtype=np.float64)
+
+
+def _text(entry: Entry, values: dict[str, NDArray[np.float64]]) -> str:
+    """One frame with the labels that it had and the new ones."""
+    import ase
+    import ase.io
+
+    atoms = ase.Atoms(entry.atoms.numbers, entry.atoms.positions, cell=entry.atoms.cell, pbc=entry.atoms.pbc)
+    atoms.info = {"id": visible(entry.id), **{k: visible(v) for k, v in entry.tags.items() if k != "id"}}
+    for key, label in entry.labels.items():
+        array = np.asarray(label)
+        if array.ndim and len(array) == len(atoms) and key not in atoms.arrays:
+            atoms.set_array(key, array)
+        elif array.ndim == 0:
+            atoms.info[key] = float(array)
+    for name, value in values.items():
+        atoms.arrays.pop(name, None)
+        atoms.set_array(name, value)
+    text = io.StringIO()
+    ase.io.write(text, atoms, format="extxyz")
+    return text.getvalue()
+
+
+def units(labels: Sequence[str]) -> str:
+    """What ``build-graphs --targets`` is told of ``labels``."""
+    return ",".join(name + (f":{LABELS[name][0].unit}" if LABELS[name][0].unit else "") for name in labels)

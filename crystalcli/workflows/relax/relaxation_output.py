@@ -1,0 +1,122 @@
+"""Outcomes → extended XYZ, CSV and CIF; numbers written so that they read back bit by bit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ase.data import chemical_symbols
+
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.tables import csv_text
+from crystalcli.workflows.predict.prediction_output import visible
+from crystalcli.workflows.relax.relaxation_outcome import Geometry, Outcome
+
+HEADER = (
+    "id",
+    "source",
+    "converged",
+    "reason",
+    "message",
+    "steps",
+    "atoms",
+    "energy_start [eV]",
+    "energy [eV]",
+    "fmax [eV/Å]",
+    "smax [GPa]",
+    "displacement_max [Å]",
+    "displacement_mean [Å]",
+    "volume_start [Å³]",
+    "volume [Å³]",
+    "volume_change [%]",
+    "spacegroup_start",
+    "spacegroup",
+    "symprec [Å]",
+)
+
+
+def table(outcomes: Iterable[Outcome], symprec: float) -> str:
+    """The text of relaxation.csv."""
+    return csv_text(HEADER, (_row(o, symprec) for o in outcomes))
+
+
+def _row(o: Outcome, symprec: float) -> list[Any]:
+    change = None if not o.volume_start or o.volume is None else 100.0 * (o.volume / o.volume_start - 1.0)
+    numbers = (
+        o.energy_start,
+        o.energy,
+        o.fmax,
+        o.smax,
+        o.displacement_max,
+        o.displacement_mean,
+        o.volume_start,
+        o.volume,
+        change,
+    )
+    atoms = None if o.geometry is None else len(o.geometry.numbers)
+    words = [o.id, o.source, "true" if o.converged else "false", o.reason, o.message, o.steps, atoms]
+    return [*words, *(None if x is None else repr(x) for x in numbers), o.spacegroup_start, o.spacegroup, repr(symprec)]
+
+
+def extxyz(outcome: Outcome, geometry: Geometry) -> str:
+    """One frame with full precision: every number reads back as the same bits."""
+    g = geometry
+    columns, fields = [[chemical_symbols[z] for z in g.numbers], *_columns(g.positions)], "species:S:1:pos:R:3"
+    if g.may_move:
+        whole = all(len(set(row)) == 1 for row in g.may_move)
+        fields += f":move_mask:L:{1 if whole else 3}"
+        columns += [["FT"[m[k]] for m in g.may_move] for k in range(1 if whole else 3)]
+    fields += ":forces:R:3"
+    columns += _columns(g.forces)
+    if g.energies is not None:
+        fields += ":energies:R:1"
+        columns.append([repr(e) for e in g.energies])
+    head = [
+        *([f'Lattice="{_numbers(g.cell)}"'] if any(map(any, g.cell)) else []),
+        f"Properties={fields}",
+        f"id={_quoted(outcome.id)}",
+        f"source={_quoted(outcome.source)}",
+        f"energy={g.energy!r}",
+        *([f'stress="{_numbers(g.stress)}"'] if g.stress is not None else []),
+        *([f"energy_sigma={g.sigma!r}"] if g.sigma is not None else []),
+        f"converged={'FT'[outcome.converged]}",
+        f"reason={_quoted(outcome.reason)}",
+        f"steps={outcome.steps}",
+        f'pbc="{" ".join("FT"[p] for p in g.pbc)}"',
+    ]
+    lines = [str(len(g.numbers)), " ".join(head), *(" ".join(row) for row in zip(*columns, strict=True))]
+    return "\n".join(lines) + "\n"
+
+
+def _columns(rows: list[list[float]]) -> list[list[str]]:
+    return [[repr(row[k]) for row in rows] for k in range(3)]
+
+
+def _numbers(matrix: list[list[float]]) -> str:
+    return " ".join(repr(x) for row in matrix for x in row)
+
+
+def _quoted(text: str) -> str:
+    escaped = visible(text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def write_cifs(folder: Path, outcomes: Iterable[Outcome]) -> int:
+    """Write a CIF of every crystal to ``folder``, named by its id; returns how many."""
+    from pymatgen.io.ase import AseAtomsAdaptor
+    from pymatgen.io.cif import CifWriter
+
+    taken: set[str] = set()
+    for outcome in outcomes:
+        if outcome.geometry is None or not all(outcome.geometry.pbc):
+            continue
+        name = safe = re.sub(r"[^\w.+#-]", "_", outcome.id)[:150].lstrip(".") or "structure"
+        number = 2
+        while name.lower() in taken:
+            name, number = f"{safe}-{number}", number + 1
+        taken.add(name.lower())
+        structure = AseAtomsAdaptor.get_structure(outcome.geometry.atoms())
+        files.write_text(folder / f"{name}.cif", str(CifWriter(structure, significant_figures=12)))
+    return len(taken)

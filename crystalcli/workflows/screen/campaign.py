@@ -1,0 +1,262 @@
+"""Candidates → stages of relaxation, each dearer than the last, with an ensemble deciding in between → the hull.
+
+Everything that costs is written down as soon as it is finished (journals of stages and predictions, trainings that go
+on), and all else follows from it: a killed campaign goes on, and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crystalcli.mechanisms.phases.hull import Phase
+from crystalcli.mechanisms.phases.screening import Candidate, stage_costs
+from crystalcli.mechanisms.phases.staging import Course, course
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, point_latest, sha256
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.structure_files import reading
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.structures.read_options import ReadOptions
+from crystalcli.vocabulary.errors import CrystalError, Exit, NothingUsable, UsageError
+from crystalcli.workflows.hearing import Listener, heard
+from crystalcli.workflows.screen import campaign_output as output
+from crystalcli.workflows.screen.campaign_choice import Taught
+from crystalcli.workflows.screen.campaign_files import read_items
+from crystalcli.workflows.screen.campaign_models import Models
+from crystalcli.workflows.screen.campaign_plan import CampaignPlan
+from crystalcli.workflows.screen.campaign_results import Item
+from crystalcli.workflows.screen.campaign_sweep import sweep
+from crystalcli.workflows.screen.campaign_work import Workshop
+
+FACTS = "campaign"
+"""Key of run.json that holds the plan."""
+
+
+@dataclass(frozen=True)
+class CampaignReport:
+    """What came out.
+
+    Args:
+        folder: of the run. data: what report.json holds.
+    """
+
+    folder: Path
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a campaign starts from.
+
+    Args:
+        candidates, elements: structures. phases: of known formation energy.
+        failures: candidates that cannot be read.
+    """
+
+    candidates: list[Item]
+    elements: list[Item]
+    phases: list[Phase]
+    failures: list[Failure]
+
+
+def describe(plan: CampaignPlan) -> dict[str, Any]:
+    """The resolved plan with what it would cost at most and at least (``--dry-run``). Writes nothing.
+
+    Raises:
+        UsageError, InputError, NothingUsable: as :func:`run` before it writes anything.
+    """
+    inputs = read_inputs(plan)
+    Models(Workshop(plan, Path(plan.output), "", inputs.candidates, listener=Listener(), stop=Stop()))
+    n, trained_on, costs = len(inputs.candidates), plan.settings.train, plan.costs
+    least = stage_costs([n - trained_on, *[0] * (len(costs) - 1)], costs, trained_on)
+    stages = [{"name": s.name, "cost": s.cost, "kind": s.kind, "source": list(s.source)} for s in plan.stages]
+    return {
+        **plan.facts(),
+        "stages": stages,
+        "number_of_candidates": n,
+        "cannot_be_read": len(inputs.failures),
+        "full_relaxations_at_least": least,
+        "full_relaxations_at_most": float(n),
+        "output": plan.output,
+    }
+
+
+def run(plan: CampaignPlan, listener: Listener | None = None, stop: Stop | None = None) -> CampaignReport:
+    """Screen; goes on where the same plan was interrupted, and does nothing where it is finished.
+
+    Raises:
+        UsageError, InputError, NothingUsable: before anything is written. Stopped: asked to, or a stage waits for
+            results from outside; what is finished is kept.
+    """
+    listener, stop = listener or Listener(), stop or Stop()
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    facts = json.loads(json.dumps(plan.facts()))
+    hashes = _hashes(plan)
+    path = Path(plan.output)
+    record = _same_run(path, plan, facts, hashes)
+    if record is not None and record["exit_code"] in (Exit.OK, Exit.SOME_FAILED):
+        listener.say(f"{path}: finished before; nothing to do")
+        return CampaignReport(path, json.loads((path / output.REPORT).read_text(encoding="utf-8")))
+    inputs = read_inputs(plan)
+    name = hashlib.sha256(json.dumps([facts, hashes], sort_keys=True).encode()).hexdigest()[:16]
+    every = [*inputs.candidates, *inputs.elements]
+    shop = Workshop(plan, path, name, every, listener=listener, stop=stop)
+    models = Models(shop)
+    if record is None:
+        if plan.overwrite and (path / RECORD).exists():
+            output.clear(path)
+        told = {"command": "screen", FACTS: facts, "inputs": hashes}
+        folder = RunFolder.create(path, overwrite=plan.overwrite, facts=told, config=plan.config)
+    else:
+        folder = RunFolder.reopen(path)
+    shop.listener = listener = heard(listener, folder.log)
+    return _finished(folder, lambda: _campaign(plan, shop, models, inputs, folder), latest=plan.latest)
+
+
+def _finished(folder: RunFolder, work: Callable[[], dict[str, Any]], *, latest: bool) -> CampaignReport:
+    """Do the work under a lock, and write how it ended."""
+    try:
+        with files.locked(folder.path / FACTS):
+            data = work()
+    except BaseException as problem:
+        folder.log(f"{type(problem).__name__}: {problem}")
+        code = problem.exit_code if isinstance(problem, CrystalError) else Exit.BUG
+        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else code, [])
+        raise
+    folder.finish(data["exit_code"], output.written(folder.path))
+    if latest:
+        point_latest(folder.path)
+    return CampaignReport(folder.path, data)
+
+
+def _same_run(
+    path: Path, plan: CampaignPlan, facts: Mapping[str, Any], hashes: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """The record of the run in ``path`` if it is the same campaign.
+
+    Raises:
+        UsageError: it is another one, or an input has changed.
+    """
+    if plan.overwrite or not (path / RECORD).is_file():
+        return None
+    record = RunFolder.read(path)
+    if FACTS not in record:
+        return None
+    there = record[FACTS]
+    differs = sorted(k for k in facts.keys() | there.keys() if facts.get(k) != there.get(k))
+    if differs:
+        raise UsageError(f"holds another campaign ({', '.join(differs)} differ); --overwrite replaces it", path=path)
+    for name, digest in record["inputs"].items():
+        if hashes.get(name) != digest:
+            raise UsageError("is not the file that this campaign was started with", path=name)
+    return record
+
+
+def read_inputs(plan: CampaignPlan) -> Inputs:
+    """Read candidates, elements and known phases.
+
+    Raises:
+        NothingUsable: no candidate can be read. UsageError: an element without energy, or a structure of elements that
+            is a compound.
+    """
+    s, references = plan.settings, plan.references
+    candidates, failures = read_items(expand(plan.candidates), ReadOptions(s.cif_column, s.id_column))
+    if not candidates:
+        raise NothingUsable(f"no candidate could be read: {failures[0] if failures else 'there are none'}")
+    if s.train >= len(candidates):
+        raise UsageError(f"{len(candidates)} candidates, {s.train} of them to train on: nothing is left to screen")
+    elements: list[Item] = []
+    if references.elements:
+        elements, broken = read_items(expand(references.elements))
+        if broken:
+            raise UsageError(f"an element cannot be read: {broken[0]}")
+    for item in elements:
+        if len(item.amounts) != 1:
+            raise UsageError(f"'{item.id}' among the elements is a compound, {item.atoms.get_chemical_formula()}")
+    elements = [Item(f"element {i.id}", i.atoms) for i in elements]
+    if not plan.stages[-1].gives_formation:
+        known = {*references.energies, *(e for i in elements for e in i.amounts)}
+        missing = sorted({e for i in candidates for e in i.amounts} - known)
+        if missing:
+            raise UsageError(f"[references] says nothing of {', '.join(missing)}; formation energies need it")
+    return Inputs(candidates, elements, _known_phases(plan), failures)
+
+
+def _known_phases(plan: CampaignPlan) -> list[Phase]:
+    label, found = plan.references.label, []
+    if not plan.references.phases:
+        return []
+    for item in reading.read_inputs(expand(plan.references.phases)):
+        if isinstance(item, Failure):
+            raise UsageError(f"a reference phase cannot be read: {item}")
+        if label not in item.labels:
+            raise UsageError(f"has no label '{label}'; it has {', '.join(item.labels) or 'none'}", path=item.source)
+        found.append(Phase(Item(item.id, item.atoms).amounts, float(item.labels[label]), item.id))
+    return found
+
+
+def _campaign(plan: CampaignPlan, shop: Workshop, models: Models, inputs: Inputs, folder: RunFolder) -> dict[str, Any]:
+    listener = shop.listener
+    ids = [i.id for i in inputs.candidates]
+    for failure in inputs.failures:
+        listener.warn(str(failure))
+    pure = [i.id for i in inputs.elements]
+    for stage in range(len(plan.stages)):
+        shop.bring(stage, pure, "elements")
+    elements = shop.energies_of_elements(pure)
+    if not plan.stages[-1].gives_formation:
+        without = sorted({e for i in inputs.candidates for e in i.amounts} - elements.keys())
+        if without:
+            raise NothingUsable(f"no energy of {', '.join(without)} came out; formation energies need it")
+        listener.say("elements: " + ", ".join(f"{k} {v:.6f}" for k, v in sorted(elements.items())) + " eV/atom")
+    shop.bring(0, ids, "all")
+    taught = Taught(shop, models, elements, inputs.phases)
+    taught.choose(ids)
+    chosen = set(taught.ids)
+    rest = [i for i in ids if i not in chosen]
+    paths = [models.train(s, taught.energies, f"{s + 1}-{plan.stages[s].name}") for s in range(len(plan.stages) - 1)]
+
+    def predict(stage: int, some: Sequence[str]) -> list[Candidate]:
+        return models.predict(stage, some, paths[stage], "eval")
+
+    def bring(stage: int, some: Sequence[str]) -> None:
+        shop.bring(stage, some, "eval")
+
+    went: Course = course(rest, len(plan.stages), taught.phases, plan.rule(), bring=bring, predict=predict)
+    final = shop.final([*went.survivors], elements)
+    truth = _truth(plan, shop, ids, elements)
+    curve = sweep(shop, models, paths, rest, taught, truth) if plan.kappas else []
+    return output.write(folder, shop, inputs.failures, taught, went, final, truth=truth, curve=curve)
+
+
+def _truth(plan: CampaignPlan, shop: Workshop, ids: Sequence[str], elements: Mapping[str, float]) -> dict[str, float]:
+    """Final formation energies of all candidates, where the last stage is a file that holds them; else nothing."""
+    if plan.stages[-1].kind != "file":
+        return {}
+    before = dict(shop.results[-1])
+    shop.bring(len(plan.stages) - 1, ids, "truth")
+    found = shop.final(ids, elements)
+    shop.results[-1] = before
+    return found
+
+
+def _hashes(plan: CampaignPlan) -> dict[str, str]:
+    """sha256 of every file that the campaign reads."""
+    texts = [*plan.candidates, *plan.references.elements, *plan.references.phases]
+    texts += [f for s in plan.stages if s.kind == "file" for f in s.source]
+    paths = expand(texts)
+    models = [plan.training.start, *(s.start for s in plan.stages)]
+    models += [s.source[0] for s in plan.stages if s.kind == "relax"]
+    from crystalcli.mechanisms.forces.potential_names import model_file
+
+    paths += [found for text in models if text and (found := model_file(text))]
+    return {str(p): sha256(p) for p in paths if p.is_file()}

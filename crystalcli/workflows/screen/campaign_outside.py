@@ -1,0 +1,182 @@
+"""Stages that others do: a command for some structures at a time, or people who bring the results."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.stopping import Stop, seconds
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.vocabulary.errors import CrystalError, Stopped, one_line
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.screen.campaign_files import extxyz, read_results
+from crystalcli.workflows.screen.campaign_plan import StagePlan
+from crystalcli.workflows.screen.campaign_results import Done, Item, Keyed, Result, misfit
+
+POLL = 0.05
+"""Seconds between two looks at a command that runs."""
+FAILED = "failed.txt"
+"""Beside results that people bring: ids of those that failed, each with a reason after a colon if there is one."""
+
+
+class Command:
+    """Calls a command with files ``{input}`` and ``{output}``.
+
+    The command runs in the shell, in the folder that the campaign was started in; ``{folder}`` is a folder of the
+    call's own. What it says is in ``output.log`` there.
+    """
+
+    def __init__(self, stage: StagePlan, folder: Path, jobs: int, stop: Stop) -> None:
+        self.stage, self.options, self.stop = stage, stage.options, stop
+        self.folder = folder.absolute() / "calls" / stage.name
+        self.piece, self.jobs = stage.options.batch, jobs
+        self.limit = seconds(stage.options.timeout)
+
+    def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:  # noqa: ARG002
+        """Call, several at a time where there are several jobs.
+
+        Raises:
+            Stopped: asked to; calls under way are ended.
+        """
+        waiting: deque[tuple[str, Future[list[Result]]]] = deque()
+        with ThreadPoolExecutor(self.jobs) as pool:
+            for key, items in missing:
+                while len(waiting) >= self.jobs:
+                    yield self._next(waiting)
+                waiting.append((key, pool.submit(self._call, key, items)))
+            while waiting:
+                yield self._next(waiting)
+
+    def _next(self, waiting: deque[tuple[str, Future[list[Result]]]]) -> Done:
+        key, future = waiting.popleft()
+        return key, future.result()
+
+    def _call(self, key: str, items: Sequence[Item]) -> list[Result]:
+        folder = self.folder / key
+        start, end = folder / "input.extxyz", folder / "output.extxyz"
+        files.write_text(start, extxyz(items))
+        files.remove(end)
+        words = {"input": start, "output": end, "folder": folder}
+        line = self.stage.source[0]
+        for word, path in words.items():
+            line = line.replace("{" + word + "}", shlex.quote(str(path)))
+        problem = self._run(line, folder / "output.log")
+        if problem:
+            return [Result(i.id, "command", problem) for i in items]
+        if not end.exists():
+            return [Result(i.id, "output", f"the command ended well and wrote no {end}") for i in items]
+        return self._read(end, items)
+
+    def _run(self, line: str, log: Path) -> str:
+        """Run to the end; returns what went wrong."""
+        began = time.monotonic()
+        with log.open("wb") as out:
+            child = subprocess.Popen(
+                line, shell=True, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+            while child.poll() is None:
+                late = time.monotonic() - began > self.limit
+                if late or self.stop.reason():
+                    _end(child)
+                    if late:
+                        return f"took longer than {self.options.timeout} and was ended; see {log}"
+                    raise Stopped(f"stopped by {self.stop.reason()}; the same command goes on")
+                time.sleep(POLL)
+        if child.returncode == 0:
+            return ""
+        how = f"exit code {child.returncode}" if child.returncode > 0 else f"signal {-child.returncode}"
+        said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return one_line(f"{how}; {said[-1] if said else 'it said nothing'}; see {log}")
+
+    def _read(self, path: Path, items: Sequence[Item]) -> list[Result]:
+        try:
+            found, failures = read_results([path], self.options, once=True)
+        except CrystalError as problem:
+            return [Result(i.id, "output", str(problem)) for i in items]
+        said = str(failures[0]) if failures else f"is not in {path}"
+        return [misfit(found.get(i.id, Result(i.id, "output", said)), i) for i in items]
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a command with all that it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+            child.wait(timeout=2.0)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            break
+    child.wait()
+
+
+class Elsewhere:
+    """Writes the structures down and takes the results from where people put them.
+
+    Args:
+        stage: the stage. folder: of the run.
+    """
+
+    piece = 1
+
+    def __init__(self, stage: StagePlan, folder: Path, listener: Listener) -> None:
+        self.stage, self.listener = stage, listener
+        self.folder = folder / "outside"
+        self.results = Path(stage.options.results) if stage.options.results else self.folder / stage.name
+
+    def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:
+        """Hand on the results that are there.
+
+        Raises:
+            Stopped: some are not; says which, and what to do.
+        """
+        wanted = [(key, items[0]) for key, items in missing]
+        if not wanted:
+            return
+        found = self._there()
+        rest: list[Item] = []
+        for key, item in wanted:
+            if item.id in found:
+                yield key, [misfit(found[item.id], item)]
+            else:
+                rest.append(item)
+        to_do = self.folder / f"{self.stage.name}-to-do.extxyz"
+        listed = to_do.with_suffix(".txt")
+        if not rest:
+            files.remove(to_do)
+            files.remove(listed)
+            return
+        files.write_text(to_do, extxyz(rest))
+        files.write_text(listed, "".join(f"{i.id}\n" for i in rest))
+        here = len(wanted) - len(rest)
+        taken = f"{here} of {len(wanted)} results taken; " if here else ""
+        names = ", ".join(i.id for i in rest[:3]) + (" …" if len(rest) > 3 else "")
+        self.listener.say(
+            f"put results into {self.results} (structure files with the same ids and energies; ids of those that "
+            f"failed into {FAILED} there) and give the same command again"
+        )
+        raise Stopped(f"{taken}stage '{self.stage.name}' waits for {len(rest)} structures ({task}: {names}) -> {to_do}")
+
+    def _there(self) -> dict[str, Result]:
+        """What has been brought."""
+        found: dict[str, Result] = {}
+        if (self.results.is_dir() and any(self.results.iterdir())) or self.results.is_file():
+            paths = [p for p in expand([str(self.results)]) if p.is_file()]
+            found, failures = read_results(paths, self.stage.options, once=True)
+            for failure in failures:
+                self.listener.warn(str(failure))
+        failed = (self.results if self.results.is_dir() else self.results.parent) / FAILED
+        if failed.is_file():
+            for line in failed.read_text(encoding="utf-8").splitlines():
+                name, _, why = line.partition(":")
+                if name.strip():
+                    found[name.strip()] = Result(name.strip(), "failed", why.strip() or "said to have failed")
+        return found

@@ -1,0 +1,157 @@
+"""Where the structures of a stage come from: relaxed here, by a command, elsewhere, or from files that have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+from crystalcli.mechanisms.relaxation.relaxing import CONVERGED, SINGLE_POINT
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.read_options import ReadOptions
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.relax.relaxation_outcome import Outcome
+from crystalcli.workflows.relax.relaxation_plan import Listener as RelaxationListener
+from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
+from crystalcli.workflows.relax.relaxation_work import Worker, relaxed_shards
+from crystalcli.workflows.screen.campaign_files import read_results
+from crystalcli.workflows.screen.campaign_outside import Command, Elsewhere
+from crystalcli.workflows.screen.campaign_plan import CampaignPlan, StagePlan
+from crystalcli.workflows.screen.campaign_results import DONE, Done, Item, Keyed, Result, misfit
+
+
+class Source(Protocol):
+    """Does a stage's work.
+
+    Attributes:
+        piece: structures that are worked on, and written down, together.
+    """
+
+    piece: int
+
+    def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:
+        """Yield what came of every piece, in order; the results of a piece depend on it alone.
+
+        Args:
+            task: in words, for messages and names of files: ``loose-train``.
+            missing: pieces that are not done yet.
+        """
+        ...
+
+
+def source(plan: CampaignPlan, stage: StagePlan, folder: Path, listener: Listener, stop: Stop) -> Source:
+    """Make the source of ``stage``.
+
+    Raises:
+        UsageError, InputError: a potential, relaxer, option or file that cannot be used.
+    """
+    if stage.kind == "relax":
+        return Relaxation(plan, stage, listener, stop)
+    if stage.kind == "file":
+        return Replay(stage)
+    if stage.kind == "command":
+        return Command(stage, folder, plan.jobs, stop)
+    if stage.kind == "outside":
+        return Elsewhere(stage, folder, listener)
+    return Given()
+
+
+class Given:
+    """The structures as they are."""
+
+    piece = 256
+
+    def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:  # noqa: ARG002
+        """Hand them on."""
+        for key, items in missing:
+            yield key, [Result(i.id, atoms=i.atoms) for i in items]
+
+
+class Relaxation:
+    """Relaxes as ``crystal relax`` does.
+
+    Raises:
+        UsageError: parts, options or numbers that cannot work. InputError: the model cannot be read.
+    """
+
+    def __init__(self, plan: CampaignPlan, stage: StagePlan, listener: Listener, stop: Stop) -> None:
+        o = stage.options
+        values = {k: v for k, v in asdict(o).items() if k != "hold_atoms"}
+        potential = stage.source[0]
+        unknown = [name for name in stage.parts if name not in (potential, o.relaxer)]
+        if unknown:
+            raise UsageError(f"stage '{stage.name}': table '{unknown[0]}' belongs to no part of it")
+        self.plan = RelaxationPlan(
+            inputs=(),
+            potential=potential,
+            potential_options=stage.parts.get(potential, {}),
+            relaxer_options=stage.parts.get(o.relaxer, {}),
+            output=plan.output,
+            fix_below=HIGH if o.hold_atoms else None,
+            device=plan.device,
+            threads=plan.threads,
+            jobs=plan.jobs,
+            **values,
+        )
+        self.worker, self.stop = Worker(self.plan), stop
+        self.piece = o.batch_size
+        self.listener = RelaxationListener(warn=listener.warn)
+
+    def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:  # noqa: ARG002
+        """Relax."""
+        keys: dict[int, str] = {}
+
+        def shards() -> Iterator[tuple[int, list[Entry | Failure]]]:
+            for number, (key, items) in enumerate(missing):
+                keys[number] = key
+                yield number, [Entry(i.id, i.atoms, "") for i in items]
+
+        for number, found in relaxed_shards(self.plan, self.worker, shards(), self.stop, self.listener):
+            yield keys.pop(number), [_result(o) for o in found]
+
+
+HIGH = 1e9
+"""Å: every atom is below."""
+
+
+def _result(outcome: Outcome) -> Result:
+    good = outcome.reason in (CONVERGED, SINGLE_POINT)
+    geometry = outcome.geometry
+    return Result(
+        outcome.id,
+        DONE if good else outcome.reason,
+        outcome.message,
+        None if geometry is None else geometry.atoms(),
+        None if geometry is None else geometry.energy,
+    )
+
+
+class Replay:
+    """Looks results up in files that hold them already."""
+
+    piece = 256
+
+    def __init__(self, stage: StagePlan) -> None:
+        o = stage.options
+        paths = expand(stage.source)
+        self.found, failures = read_results(paths, o, ReadOptions(o.cif_column, o.id_column))
+        self.why = {f.id: f.reason for f in failures}
+        self.where = str(paths[0]) + (" …" if len(paths) > 1 else "")
+        if not self.found:
+            said = failures[0].reason if failures else "it is empty"
+            raise UsageError(f"stage '{stage.name}': no structure could be read: {said}", path=paths[0])
+
+    def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:  # noqa: ARG002
+        """Look up."""
+        for key, items in missing:
+            yield key, [self._of(i) for i in items]
+
+    def _of(self, item: Item) -> Result:
+        if item.id in self.found:
+            return misfit(self.found[item.id], item)
+        return Result(item.id, "missing", self.why.get(item.id, f"is not in {self.where}"))

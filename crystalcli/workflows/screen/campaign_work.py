@@ -1,0 +1,134 @@
+"""The work of a campaign: structures are brought from stage to stage, and every finished piece is written down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from crystalcli.mechanisms.running.journal import Journal
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.vocabulary.errors import Stopped
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.screen.campaign_plan import CampaignPlan
+from crystalcli.workflows.screen.campaign_results import DONE, Item, Result, formation_energy, key_of
+from crystalcli.workflows.screen.campaign_stages import Source, source
+
+JOURNALS = "work"
+"""Folder of the journals, one for each stage and task."""
+
+
+class Workshop:
+    """Knows every structure at every stage it was brought to.
+
+    Args:
+        plan: the campaign.
+        folder: of its run.
+        run: name of the run, for its journals.
+        items: candidates, and structures of elements.
+        listener: hears of the work. stop: ends it.
+
+    Raises:
+        UsageError, InputError: a stage that cannot work.
+    """
+
+    def __init__(
+        self,
+        plan: CampaignPlan,
+        folder: Path,
+        run: str,
+        items: Iterable[Item],
+        *,
+        listener: Listener,
+        stop: Stop,
+    ) -> None:
+        self.plan, self.folder, self.run, self.listener, self.stop = plan, folder, run, listener, stop
+        self.start = {i.id: i for i in items}
+        self.sources: list[Source] = [source(plan, s, folder, listener, stop) for s in plan.stages]
+        self.results: list[dict[str, Result]] = [{} for _ in plan.stages]
+
+    def bring(self, stage: int, ids: Sequence[str], task: str) -> None:
+        """Bring structures from the stage before to ``stage``; those that are there already stay.
+
+        Raises:
+            Stopped: asked to, or an outside stage waits for results; what is finished is kept.
+        """
+        known = self.results[stage]
+        items = [self.item(stage - 1, i) for i in ids if i not in known]
+        if not items:
+            return
+        named = f"{stage + 1}-{self.plan.stages[stage].name}-{task}"
+        journal = self.journal(named)
+        source = self.sources[stage]
+        pieces = [items[k : k + source.piece] for k in range(0, len(items), source.piece)]
+        keyed = [(key_of(piece), piece) for piece in pieces]
+        before = sum(key in journal for key, _ in keyed)
+        if before:
+            self.listener.say(f"{named}: {before} of {len(keyed)} pieces of work were finished before")
+        results = journal.work(
+            keyed, lambda missing: ((k, [r.to_json() for r in rs]) for k, rs in source.work(named, missing))
+        )
+        found = [Result.from_json(r) for piece in results for r in piece]
+        known |= {r.id: r for r in found}
+        bad = [r for r in found if r.reason != DONE]
+        self.listener.say(f"{named}: {len(found)} structures" + (f", {len(bad)} with problems" if bad else ""))
+        for r in bad[:5]:
+            self.listener.warn(f"{named}: {r.id}: {r.problem}")
+
+    def journal(self, name: str) -> Journal:
+        """The journal of one task.
+
+        Raises:
+            Stopped: asked to.
+        """
+        self.stopped()
+        journal = Journal(self.folder / JOURNALS / f"{name}.jsonl", self.run)
+        if journal.dropped:
+            self.listener.warn(f"{journal.path}: {journal.dropped} lines are damaged or of another run; done again")
+        return journal
+
+    def stopped(self) -> None:
+        """Raise Stopped if asked to stop."""
+        if why := self.stop.reason():
+            raise Stopped(f"stopped by {why}; the same command goes on")
+
+    def item(self, stage: int, id: str) -> Item:
+        """The structure as the last stage up to ``stage`` left it; where a stage had none, as it was before."""
+        for s in range(stage, -1, -1):
+            result = self.results[s].get(id)
+            if result is not None and result.atoms is not None:
+                return Item(id, result.atoms)
+        return self.start[id]
+
+    def has_structure(self, stage: int, id: str) -> bool:
+        """Whether the stage gave a structure."""
+        result = self.results[stage].get(id)
+        return result is not None and result.atoms is not None
+
+    def problem(self, stage: int, id: str) -> str:
+        """What went wrong with a structure at a stage; empty if nothing did."""
+        result = self.results[stage].get(id)
+        return "" if result is None else result.problem
+
+    def energies_of_elements(self, ids: Sequence[str]) -> dict[str, float]:
+        """Lowest energy per atom of each element among the given and the relaxed, eV/atom."""
+        lowest = dict(self.plan.references.energies)
+        for i in ids:
+            result = self.results[-1][i]
+            if result.energy is None or not math.isfinite(result.energy):
+                continue
+            (symbol,) = self.start[i].amounts
+            per_atom = result.energy / len(self.start[i].atoms)
+            lowest[symbol] = min(per_atom, lowest.get(symbol, math.inf))
+        return lowest
+
+    def final(self, ids: Sequence[str], elements: Mapping[str, float]) -> dict[str, float]:
+        """Formation energies after the last stage, eV/atom; without those that have none."""
+        given = self.plan.stages[-1].gives_formation
+        found: dict[str, float] = {}
+        for i in ids:
+            result = self.results[-1].get(i)
+            if result is None or result.energy is None or not math.isfinite(result.energy):
+                continue
+            found[i] = result.energy if given else formation_energy(result.energy, self.start[i].amounts, elements)
+        return found

@@ -1,0 +1,227 @@
+"""Candidates + ensemble → hull, decision and reason for every one, in the folder of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.model_head import file_of, read_head
+from crystalcli.mechanisms.phases.hull import Phase
+from crystalcli.mechanisms.phases.screening import decide
+from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.journal import Journal
+from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, point_latest, sha256
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.vocabulary.errors import CrystalError, Exit, UsageError
+from crystalcli.vocabulary.thresholds import Threshold
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.screen import screening_output as output
+from crystalcli.workflows.screen.screening_data import Pool, gathered, per_atom_energy
+from crystalcli.workflows.screen.screening_pieces import journaled
+from crystalcli.workflows.screen.screening_plan import ScreeningPlan, same_work
+from crystalcli.workflows.screen.screening_training import trained
+
+PLAN, JOURNAL = "plan", "predictions.jsonl"
+"""Key of run.json that holds the plan, and the file of predictions while a run is under way."""
+
+
+@dataclass(frozen=True)
+class ScreeningReport:
+    """What came out.
+
+    Args:
+        folder: of the run. data: what report.json holds.
+    """
+
+    folder: Path
+    data: Mapping[str, Any]
+
+
+def run(plan: ScreeningPlan, listener: Listener | None = None, stop: Stop | None = None) -> ScreeningReport:
+    """Screen all candidates; goes on where the same plan was interrupted, and does nothing where it is finished.
+
+    Raises:
+        UsageError: nothing to train on or to screen, a threshold that cannot be read, labels that are no formation
+            energies, or another screening in the folder; before anything is written. Stopped: what is finished is kept.
+    """
+    listener, stop = listener or Listener(), stop or Stop()
+    threshold = Threshold.parse(plan.threshold)
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    path, hashes = Path(plan.output), _hashes(plan)
+    record = _same_run(path, plan, hashes)
+    if record is not None and record["exit_code"] in (Exit.OK, Exit.SOME_FAILED):
+        listener.say(f"{path}: finished before; nothing to do")
+        return ScreeningReport(path, json.loads((path / output.REPORT).read_text(encoding="utf-8")))
+    split = None if plan.model else _labelled_and_not(plan, listener)
+    if plan.model:
+        _refuse_one_model(Path(plan.model), threshold, listener)
+    if record is None:
+        if plan.overwrite and (path / RECORD).exists():
+            output.clear(path)
+        facts = {"command": "screen", PLAN: plan.to_json(), "inputs": hashes}
+        folder = RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
+    else:
+        folder = RunFolder.reopen(path)
+    try:
+        with files.locked(folder.path / output.TABLE):
+            model = Path(plan.model) if plan.model else _train(plan, folder, listener, stop)
+            report = _screen(plan, threshold, model, split, folder, listener, stop)
+    except BaseException as problem:
+        folder.log(f"{type(problem).__name__}: {problem}")
+        code = problem.exit_code if isinstance(problem, CrystalError) else Exit.BUG
+        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else code, [])
+        raise
+    folder.finish(report.data["exit_code"], [p.name for p in folder.path.iterdir() if p.is_file()])
+    files.remove(folder.path / JOURNAL)
+    if plan.latest:
+        point_latest(folder.path)
+    return report
+
+
+def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> ScreeningReport:
+    """Go on with the screening in folder ``path``; ``changes`` may set threads and device.
+
+    Raises:
+        UsageError: no screening there, or its input changed.
+    """
+    record = RunFolder.read(path)
+    if PLAN not in record or record.get("command") != "screen":
+        raise UsageError("is no screening of one step; give a campaign's own command again", path=path)
+    plan = replace(ScreeningPlan.from_json(record[PLAN]), **changes, output=str(path), overwrite=False)
+    return run(plan, listener, stop)
+
+
+def _same_run(path: Path, plan: ScreeningPlan, hashes: Mapping[str, str]) -> dict[str, Any] | None:
+    """The record of the run in ``path`` if it is the same screening.
+
+    Raises:
+        UsageError: it is another one, or an input has changed.
+    """
+    if plan.overwrite or not (path / RECORD).is_file():
+        return None
+    record = RunFolder.read(path)
+    if PLAN not in record or record.get("command") != "screen":
+        return None
+    differs = same_work(plan, ScreeningPlan.from_json(record[PLAN]))
+    if differs:
+        raise UsageError(f"holds another screening ({', '.join(differs)} differ); --overwrite replaces it", path=path)
+    for name, digest in record["inputs"].items():
+        if hashes.get(name) != digest:
+            raise UsageError("is not the file that this screening was started with", path=name)
+    return record
+
+
+def _labelled_and_not(plan: ScreeningPlan, listener: Listener) -> tuple[GraphDataset, str]:
+    """The cache whose labelled part trains and whose rest is screened, and the label.
+
+    Raises:
+        UsageError: nothing or everything is labelled; says what to do.
+    """
+    path = Path(plan.candidates[0])
+    data = GraphDataset.open([Path(p) for p in plan.candidates])
+    if not data.columns:
+        raise UsageError(
+            "has no labels to train on: give a trained model with --model, or build the cache from a table in which "
+            "some structures have formation energies",
+            path=path,
+        )
+    if not plan.target and len(data.columns) > 1:
+        raise UsageError(f"has several labels; choose with --target: {', '.join(sorted(data.columns))}", path=path)
+    name = plan.target or next(iter(data.columns))
+    if name not in data.columns:
+        raise UsageError(f"has no label '{name}'; it has {', '.join(sorted(data.columns))}", path=path)
+    note = per_atom_energy(data.columns[name].quantity)
+    if note:
+        listener.say(note)
+    known = int(data.columns[name].mask.sum())
+    if known == len(data):
+        raise UsageError(
+            f"all {known} structures have a label '{name}': there is nothing to screen. Train with crystal train "
+            "--ensemble, then crystal screen NEW --model RUN; or leave the labels of candidates empty",
+            path=path,
+        )
+    if known < 10:
+        raise UsageError(f"{known} structures with a label '{name}' are too few to train on", path=path)
+    listener.say(f"{known} structures with '{name}' train, {len(data) - known} without are candidates")
+    return data, name
+
+
+def _refuse_one_model(path: Path, threshold: Threshold, listener: Listener) -> None:
+    """Refuse a threshold in σ for a model that has none."""
+    head = read_head(file_of(path))
+    if "members" in head or head.get("sigma"):
+        return
+    listener.warn("one model alone has no sigma of its own: only an energy threshold (50meV) means something")
+    if threshold.kind == "sigma":
+        raise UsageError(
+            f"{threshold} needs an ensemble; train with --ensemble 5, calibrate the model, or give --threshold 50meV"
+        )
+
+
+def _train(plan: ScreeningPlan, folder: RunFolder, listener: Listener, stop: Stop) -> Path:
+    assert plan.training is not None  # the command makes it where no model is given
+    path = folder.path / "model"
+    training = replace(plan.training, caches=plan.candidates, output=str(path), latest=False)
+    return trained(training, plan.ensemble, listener, stop)
+
+
+def _screen(
+    plan: ScreeningPlan,
+    threshold: Threshold,
+    path: Path,
+    split: tuple[GraphDataset, str] | None,
+    folder: RunFolder,
+    listener: Listener,
+    stop: Stop,
+) -> ScreeningReport:
+    model, provenance = model_file.load(file_of(path))
+    quantity = model.spec.targets[0]
+    note = per_atom_energy(quantity)
+    references: list[Phase] = []
+    if split is None:
+        if note:
+            listener.say(note)
+        candidates = gathered(plan.candidates, model.spec, "", folder.path / "candidates.h5", listener, required=False)
+    else:
+        everything, mask = _with_energies(*split)
+        references += everything.phases()
+        rest = np.flatnonzero(~mask)
+        candidates = Pool(everything.data, rest, np.full(len(rest), np.nan))
+    if plan.references:
+        where = folder.path / "references.h5"
+        known = gathered(plan.references, model.spec, plan.reference_label, where, listener, required=True)
+        references += known.phases()
+    read = json.dumps([folder.record["inputs"], sha256(file_of(path))], sort_keys=True)
+    run = hashlib.sha256(read.encode()).hexdigest()[:16]
+    journal = Journal(folder.path / JOURNAL, run)
+    if journal.dropped:
+        listener.warn(f"{journal.path}: {journal.dropped} lines are damaged or of another run; done again")
+    found = journaled(model, candidates, provenance, plan, journal, stop)
+    decisions = decide(found, references, threshold, robust=plan.robust)
+    elements = sorted({s for c in found for s in c.amounts})
+    listener.say(f"references: {len(references)} phases of known energy, and the elements {', '.join(elements)} at 0")
+    data = output.write(folder, candidates, found, decisions, references, threshold)
+    for line in output.lines(data):
+        listener.say(line)
+    return ScreeningReport(folder.path, data)
+
+
+def _with_energies(data: GraphDataset, name: str) -> tuple[Pool, NDArray[np.bool_]]:
+    column = data.columns[name]
+    return Pool(data, np.arange(len(data)), np.where(column.mask, column.values, np.nan)), column.mask
+
+
+def _hashes(plan: ScreeningPlan) -> dict[str, str]:
+    paths = [Path(p) for p in (*plan.candidates, *plan.references, plan.model) if p]
+    return {str(p): sha256(p) for p in map(file_of, paths) if p.is_file()}

@@ -1,0 +1,1 @@
+"""Graph cache → model, its errors, and what they mean."""

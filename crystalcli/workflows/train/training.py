@@ -1,0 +1,271 @@
+"""Graph cache → trained model, its honest test error and the folder of the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.model_head import MODEL
+from crystalcli.mechanisms.running.run_folder import RunFolder, plugin_versions, point_latest, sha256
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.scoring import evaluation
+from crystalcli.mechanisms.simple_models import extra_baselines
+from crystalcli.mechanisms.training import familiar
+from crystalcli.mechanisms.training.optimizers import make_optimizer
+from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
+from crystalcli.workflows.hearing import Listener, heard
+from crystalcli.workflows.train import training_beside
+from crystalcli.workflows.train.training_beside import Other, Standing
+from crystalcli.workflows.train.training_loop import Trainer
+from crystalcli.workflows.train.training_pictures import draw
+from crystalcli.workflows.train.training_plan import TrainingPlan
+from crystalcli.workflows.train.training_report import (
+    TargetReport,
+    predict_test,
+    report_targets,
+    write_test_predictions,
+)
+from crystalcli.workflows.train.training_setup import Prepared, prepare
+
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What came out.
+
+    Args:
+        targets: test errors. model: file of the model. folder: of the run. data: what report.json holds.
+    """
+
+    targets: tuple[TargetReport, ...]
+    model: Path
+    folder: Path
+    data: Mapping[str, Any]
+
+
+def describe(plan: TrainingPlan, listener: Listener) -> dict[str, Any]:
+    """The resolved plan (``--dry-run``): parts, sizes of the split, parameters, recipe. Writes nothing."""
+    prepared = prepare(plan, listener)
+    plan = plan.fitted_to(len(prepared.split.train), listener)
+    make_optimizer(prepared.model, plan.recipe, plan.momentum)
+    spec = prepared.model.spec
+    return {
+        "targets": [q.to_json() for q in prepared.targets],
+        "parts": {
+            k: {"name": c.name, "options": dict(c.options)}
+            for k, c in (
+                ("featurizer", spec.graph),
+                ("embedding", spec.embedding),
+                ("architecture", spec.architecture),
+                ("head", spec.head),
+            )
+        },
+        "parameters": prepared.n_parameters,
+        "recipe": vars(plan.recipe),
+        "split": _split_facts(prepared),
+        "leaks": [leak.to_json() for leak in prepared.leaks],
+        "beside": [one.architecture for one, _ in training_beside.others(plan, prepared)],
+        "device": str(prepared.device),
+        "seed": plan.seed,
+        "output": plan.output,
+    }
+
+
+def run(plan: TrainingPlan, listener: Listener | None = None, stop: Stop | None = None) -> TrainingReport:
+    """Train, save the model, train what is to stand beside it, evaluate the test part.
+
+    Raises:
+        UsageError, EnvironmentProblem: before anything is written. NumericalFailure, Stopped: what was reached is kept.
+    """
+    listener, stop = listener or Listener(), stop or Stop()
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    said: list[str] = []
+    listening = heard(listener, said.append)
+    prepared = prepare(plan, listening)
+    plan = plan.fitted_to(len(prepared.split.train), listening)
+    others = training_beside.others(plan, prepared)
+    extra_baselines.parse_all(plan.baselines)
+    return _begin(plan, prepared, others, listener, stop, said)
+
+
+def _begin(
+    plan: TrainingPlan,
+    prepared: Prepared,
+    others: Sequence[Other],
+    listener: Listener,
+    stop: Stop,
+    said: Sequence[str] = (),
+) -> TrainingReport:
+    make_optimizer(prepared.model, plan.recipe, plan.momentum)
+    folder = RunFolder.create(
+        Path(plan.output), overwrite=plan.overwrite, facts=_facts(plan, prepared), config=plan.config
+    )
+    for line in said:
+        folder.log(line)
+    folder.write_json("splits.json", prepared.split.to_json(prepared.ids))
+    return _train(plan, prepared, others, folder, listener, stop, resumed=False)
+
+
+def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> TrainingReport:
+    """Go on with the run in folder ``path``; ``changes`` may set threads and device.
+
+    Raises:
+        UsageError: no run there, it is finished, or its input changed.
+    """
+    record = RunFolder.read(path)
+    if "plan" not in record:
+        raise UsageError("is no training run", path=path)
+    if record["exit_code"] == Exit.OK:
+        raise UsageError(f"is finished: its model is {path / MODEL}; start a new run to train on", path=path)
+    plan = TrainingPlan.from_json({**record["plan"], **changes, "output": str(path)})
+    for name, digest in record["inputs"].items():
+        if not Path(name).exists() or sha256(Path(name)) != digest:
+            raise UsageError("is not the file that this run was started with", path=name)
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    prepared, folder = prepare(plan, listener), RunFolder.reopen(path)
+    others = training_beside.others(plan, prepared)
+    return _train(plan, prepared, others, folder, listener, stop, resumed=True)
+
+
+def _train(
+    plan: TrainingPlan,
+    prepared: Prepared,
+    others: Sequence[Other],
+    folder: RunFolder,
+    listener: Listener,
+    stop: Stop,
+    *,
+    resumed: bool,
+) -> TrainingReport:
+    listening = heard(listener, folder.log)
+    trainer = None
+    try:
+        trainer = Trainer(plan, prepared, folder, listening, stop)
+        if resumed:
+            trainer.restore()
+        trainer.run()
+        if others:
+            trainer.save()
+            _save_model(plan, prepared, folder, trainer)
+        beside = training_beside.train(others, folder, listener, lambda *one: _beside(stop, *one))
+        report = _finish(plan, prepared, folder, trainer, beside)
+    except CrystalError as problem:
+        folder.log(f"{type(problem).__name__}: {problem}")
+        if isinstance(problem, NumericalFailure) and trainer and trainer.best:
+            prepared.model.load_state_dict(trainer.best)
+            _save_model(plan, prepared, folder, trainer)
+        folder.finish(problem.exit_code, _outputs(folder))
+        raise
+    except BaseException as problem:
+        folder.log(f"{type(problem).__name__}: {problem}")
+        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else Exit.BUG, _outputs(folder))
+        raise
+    folder.finish(Exit.OK, _outputs(folder))
+    if plan.latest:
+        point_latest(folder.path)
+    return report
+
+
+def _beside(
+    stop: Stop, plan: TrainingPlan, prepared: Prepared, standing: Standing, listener: Listener
+) -> Mapping[str, Any]:
+    """What a training beside the model reports: trained now, gone on with, or finished before."""
+    path = Path(plan.output)
+    if standing == "finished":
+        found: dict[str, Any] = json.loads((path / REPORT).read_text(encoding="utf-8"))
+        return found
+    if standing == "under way":
+        return _train(plan, prepared, (), RunFolder.reopen(path), listener, stop, resumed=True).data
+    return _begin(replace(plan, overwrite=True), prepared, (), listener, stop).data
+
+
+def _outputs(folder: RunFolder) -> list[str]:
+    return [p.name for p in folder.path.iterdir() if p.is_file()]
+
+
+def _save_model(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, trainer: Trainer) -> Path:
+    """Write the model; its provenance holds nothing of time, place or machine: equal runs are equal bytes."""
+    split = prepared.split.to_json(prepared.ids)
+    provenance = {
+        "seed": plan.seed,
+        "recipe": vars(plan.recipe),
+        "split": split,
+        "epoch": trainer.progress.best_epoch,
+        "structures": len(prepared.data),
+    }
+    parts, size = prepared.split, plan.recipe.batch_size
+    prepared.model.familiarity = familiar.learned(prepared.model, prepared.data, parts.train, parts.val, size)
+    model_file.save(folder.path / MODEL, prepared.model, provenance)
+    return folder.path / MODEL
+
+
+def _finish(
+    plan: TrainingPlan,
+    prepared: Prepared,
+    folder: RunFolder,
+    trainer: Trainer,
+    beside: Mapping[str, Mapping[str, Any]],
+) -> TrainingReport:
+    path = _save_model(plan, prepared, folder, trainer)
+    found = predict_test(prepared, plan.recipe.batch_size)
+    targets = [
+        replace(t, compared=training_beside.rows(beside, t.quantity.name))
+        for t in report_targets(prepared, found, plan.baselines, paper_baselines=plan.paper_baselines)
+    ]
+    write_test_predictions(prepared, folder, found)
+    draw(prepared, folder, trainer, found=found, targets=targets)
+    data = {
+        "model": str(path),
+        "folder": str(folder.path),
+        "architecture": plan.architecture,
+        "test": {t.quantity.name: t.to_json() for t in targets},
+        "split": _split_facts(prepared),
+        "leaks": [leak.to_json() for leak in prepared.leaks],
+        "parameters": prepared.n_parameters,
+        "epochs": trainer.progress.epoch,
+        "best_epoch": trainer.progress.best_epoch,
+        "best_score": trainer.progress.best,
+        "validation": _validation_errors(prepared, plan.recipe.batch_size),
+        "seed": plan.seed,
+        "exit_code": 0,
+    }
+    folder.write_json(REPORT, data)
+    for t in targets:
+        folder.log(f"test {t.quantity.name}: {json.dumps(t.to_json()['model'])}")
+    return TrainingReport(tuple(targets), path, folder.path, data)
+
+
+def _validation_errors(prepared: Prepared, batch_size: int) -> dict[str, Any]:
+    """Errors of the weights that are kept, on the part that chose them; by target."""
+    found = evaluation.collect(prepared.model, prepared.data, prepared.split.val, batch_size, prepared.zeroth or None)
+    return {name: c.errors().to_json() for name, c in found.items() if c.mask.any()}
+
+
+def _split_facts(prepared: Prepared) -> dict[str, Any]:
+    said = prepared.split.to_json(prepared.ids)
+    sizes = {n: len(p) for n, p in prepared.split.parts().items()}
+    return {"how": said["how"], "sha256": said["sha256"], "sizes": sizes}
+
+
+def _facts(plan: TrainingPlan, prepared: Prepared) -> dict[str, Any]:
+    spec = prepared.model.spec
+    parts = [("featurizer", spec.graph.name), ("architecture", spec.architecture.name), ("head", spec.head.name)]
+    return {
+        "command": "train",
+        "plan": plan.to_json(),
+        "plugins": plugin_versions(parts),
+        "inputs": {str(p): sha256(p) for p in plan.inputs},
+        "split": _split_facts(prepared),
+        "seed": plan.seed,
+        "device": str(prepared.device),
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,141 @@
+"""The end of an ensemble's training: members become one model, with σ, its test error and its calibration."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from crystalcli.mechanisms.drawing import plots, uncertainty_plots
+from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.ensemble import Ensemble
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_head import MODEL
+from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.mechanisms.scoring import evaluation, metrics
+from crystalcli.mechanisms.scoring.calibration import calibration
+from crystalcli.mechanisms.scoring.evaluation import Collected
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.train.training_plan import TrainingPlan
+from crystalcli.workflows.train.training_report import write_test_predictions
+from crystalcli.workflows.train.training_setup import Prepared, prepare
+
+USUAL = 0.99
+"""Members that disagree more than on this share of the test structures extrapolate."""
+
+
+def finish(
+    plan: TrainingPlan,
+    plans: Sequence[TrainingPlan],
+    reports: Sequence[Mapping[str, Any]],
+    folder: RunFolder,
+    listener: Listener,
+) -> dict[str, Any]:
+    """Write the model of the ensemble and what it does on the test part; returns what report.json holds of it.
+
+    σ_a² is the mean over members of their mean squared error on their own validation parts.
+    """
+    members = [cast(CrystalModel, model_file.load(Path(one.output) / MODEL)[0]) for one in plans]
+    ensemble = Ensemble(members, aleatoric(reports)).eval()
+    path = folder.path / MODEL
+    provenance = {
+        "seed": plan.seed,
+        "members": [{"seed": r["seed"], "epoch": r["best_epoch"], "split": r["split"]["sha256"]} for r in reports],
+        "recipe": vars(plan.recipe),
+    }
+    prepared = prepare(plans[0], Listener())
+    provenance["split"] = _split(plans, [prepared.ids[i] for i in prepared.split.test])
+    found = evaluation.collect(ensemble.to(prepared.device), prepared.data, prepared.split.test, plan.recipe.batch_size)
+    provenance["domain"] = {name: _domain(prepared, name, c) for name, c in found.items()}
+    model_file.save(path, ensemble, provenance)
+    told = {name: _told(name, c, reports) for name, c in found.items()}
+    for name, c in found.items():
+        _draw(folder, name, c, len(plans))
+        for line in _lines(name, told[name]):
+            listener.say(line)
+    write_test_predictions(prepared, folder, found)
+    return {"model": str(path), "aleatoric": ensemble.aleatoric, "ensemble": told}
+
+
+def _split(plans: Sequence[TrainingPlan], test: list[str]) -> dict[str, list[str]]:
+    """By id: what taught any member, what only chose epochs, and what none of them saw."""
+    parts = [json.loads((Path(one.output) / "splits.json").read_text(encoding="utf-8")) for one in plans]
+    train = {i for part in parts for i in part["train"]}
+    return {"train": sorted(train), "val": sorted({i for part in parts for i in part["val"]} - train), "test": test}
+
+
+def _domain(prepared: Prepared, name: str, found: Collected) -> dict[str, float]:
+    """Within which the members were taught: range of the labels, and the spread that is usual on test structures."""
+    column = prepared.data.columns[name]
+    if found.quantity.level != "structure" or found.quantity.classes or found.quantity.shape:
+        return {}
+    taught = np.concatenate([prepared.split.train, prepared.split.val])
+    known = taught[column.mask[taught]]
+    sizes = prepared.data.atom_counts()[known] if column.quantity.extensive else 1.0
+    values = column.values[known] / sizes
+    spread = found.epistemic if found.epistemic is not None and len(found.epistemic) else np.array([np.inf])
+    return {
+        "low": float(values.min()),
+        "high": float(values.max()),
+        "epistemic": float(np.quantile(spread, USUAL)),
+    }
+
+
+def aleatoric(reports: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """σ_a by target, of numbers with a validation part in every member."""
+    found = {}
+    for name in reports[0]["validation"]:
+        rows = [r["validation"].get(name) or {} for r in reports]
+        if all("rmse" in row for row in rows):
+            found[name] = math.sqrt(sum(row["rmse"] ** 2 for row in rows) / len(rows))
+    return found
+
+
+def _told(name: str, found: Collected, reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    if not found.mask.any():
+        return {"unit": found.quantity.unit, "model": None, "members": None, "calibration": None}
+    errors = found.errors()
+    key = "mae" if isinstance(errors, metrics.Errors) else "log_loss"
+    calibrated = None
+    if found.sigma is not None:
+        error = (found.value - found.true)[found.mask]
+        calibrated = calibration(error.ravel(), found.sigma[found.mask].ravel())
+    return {
+        "unit": found.quantity.unit,
+        "model": errors.to_json(),
+        "members": [r["test"][name]["model"][key] for r in reports],
+        "calibration": calibrated.to_json() if calibrated else None,
+    }
+
+
+def _lines(name: str, told: Mapping[str, Any]) -> list[str]:
+    if told["model"] is None:
+        return [f"ensemble: the test part has no labels '{name}'"]
+    key = "mae" if "mae" in told["model"] else "log_loss"
+    members = ", ".join(f"{v:.4g}" for v in told["members"])
+    unit = f" {told['unit']}" if told["unit"] else ""
+    said = [f"ensemble {name}: test {key.replace('_', ' ')} {told['model'][key]:.4g}{unit} (members {members})"]
+    c = told["calibration"]
+    if c is not None:
+        rank = "none" if c["spearman"] is None else f"{c['spearman']:.2f}"
+        said.append(
+            f"sigma of {name} (uncalibrated): {c['within_1_sigma']:.0%} within 1σ, {c['within_2_sigma']:.0%} within 2σ,"
+            f" mean z² {c['mean_z2']:.2f}, rank correlation with the error {rank}"
+        )
+    return said
+
+
+def _draw(folder: RunFolder, name: str, found: Collected, members: int) -> None:
+    errors = found.errors() if found.mask.any() else None
+    if not isinstance(errors, metrics.Errors):
+        return
+    true, value = found.true[found.mask].ravel(), found.value[found.mask].ravel()
+    title = f"ensemble of {members}; test"
+    plots.parity(folder.path / f"parity-{name}.png", found.quantity, true, value, mae=errors.mae, title=title)
+    if found.sigma is not None:
+        sigma = found.sigma[found.mask].ravel()
+        uncertainty_plots.reliability(folder.path / f"reliability-{name}.png", value - true, sigma, title=title)

@@ -1,0 +1,270 @@
+"""The loop: batches, steps, validation, best weights, checkpoints. Everything random is f(seed, epoch, batch)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crystalcli.contracts.modules import Labels
+from crystalcli.mechanisms.datasets.dataset import Batch
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.running.display import shown
+from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.scoring import evaluation, metrics
+from crystalcli.mechanisms.training import checkpoint, transfer
+from crystalcli.mechanisms.training.ema import AveragedModel
+from crystalcli.mechanisms.training.optimizers import make_optimizer
+from crystalcli.mechanisms.training.recalibration import recalibrate
+from crystalcli.mechanisms.training.schedules import Schedule
+from crystalcli.vocabulary.errors import NumericalFailure, Stopped
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.train.training_plan import TrainingPlan
+from crystalcli.workflows.train.training_progress import Progress
+from crystalcli.workflows.train.training_setup import Prepared
+
+
+def _copied(model: CrystalModel) -> dict[str, Tensor]:
+    return {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+
+class Trainer:
+    """One run of the loop over a prepared model."""
+
+    def __init__(
+        self, plan: TrainingPlan, prepared: Prepared, folder: RunFolder, listener: Listener, stop: Stop
+    ) -> None:
+        self.plan, self.prepared, self.folder, self.listener, self.stop = plan, prepared, folder, listener, stop
+        self.model = prepared.model
+        factors = transfer.lr_factors(self.model, plan.start.lr_factors)
+        self.optimizer = make_optimizer(self.model, plan.recipe, plan.momentum, factors)
+        self.weights = [p for p in self.model.parameters() if p.requires_grad]
+        self.ema = AveragedModel(self.model, plan.recipe.ema) if plan.recipe.ema > 0 else None
+        per_epoch = len(self._pieces(0))
+        self.schedule = Schedule(
+            plan.recipe.schedule, per_epoch * plan.recipe.epochs, per_epoch, plan.step_epochs, plan.gamma
+        )
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        self.good = _copied(self.model)
+        self.saved_at = time.monotonic()
+
+    @property
+    def evaluated(self) -> CrystalModel:
+        """The model that is validated and kept: the average if there is one."""
+        return self.ema.module if self.ema else self.model  # type: ignore[return-value]
+
+    def _pieces(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Batches of ``epoch``; a last batch of one structure joins the one before (batch norm needs company)."""
+        order = np.random.default_rng([self.plan.seed, 3, epoch]).permutation(self.prepared.split.train)
+        pieces = evaluation.pieces_of(order, self.plan.recipe.batch_size)
+        if len(pieces) > 1 and len(pieces[-1]) == 1:
+            pieces[-2:] = [np.concatenate(pieces[-2:])]
+        return pieces
+
+    def run(self) -> None:
+        """Train until the last epoch, until patience ends, or until stopped.
+
+        Raises:
+            NumericalFailure: a loss or gradient that is not a number. Stopped: asked to stop; a state was kept.
+        """
+        p, recipe = self.progress, self.plan.recipe
+        if p.step == 0 and (self.prepared.zeroth or self.plan.start.model):
+            self._look_at_untrained(keep=bool(self.prepared.zeroth) or self.plan.start.keep or not recipe.epochs)
+        while p.epoch < recipe.epochs and not (recipe.patience and p.waited >= recipe.patience):
+            start = time.monotonic()
+            self._epoch()
+            self._validate(time.monotonic() - start)
+            self._save_if_due()
+            if p.epoch < recipe.epochs:
+                self._stop_if_asked()
+        self.model.load_state_dict(self.best)
+        self.model.eval()
+
+    def _look_at_untrained(self, *, keep: bool) -> None:
+        """Say how good it is; as the first best, training is kept only where it beats it in validation."""
+        said = f"{self.plan.start.model} as it is" if self.plan.start.model else "zeroth term alone"
+        if len(self.prepared.split.val):
+            errors = self.validation_errors()
+            self.progress.best = self.score(errors) if keep else self.progress.best
+            self.listener.say(f"{said}  {self._errors_line(errors)}")
+        if keep:
+            self.best = _copied(self.evaluated)
+
+    def _epoch(self) -> None:
+        p = self.progress
+        pieces = self._pieces(p.epoch)
+        self.model.train()
+        data, names = self.prepared.data, self.prepared.names
+        for batch in evaluation.ahead(lambda i: data.batch(i, names), pieces[p.batch :]):
+            loss = self._step(batch)
+            p.loss_sum += loss * len(batch.index)
+            p.loss_n += len(batch.index)
+            p.batch += 1
+            p.step += 1
+            self.listener.step(p.epoch + 1, p.batch, len(pieces))
+            if p.batch < len(pieces):
+                self._save_if_due()
+                self._stop_if_asked()
+
+    def _step(self, batch: Batch) -> float:
+        plan = self.plan
+        seeds = np.random.SeedSequence([plan.seed, 4, self.progress.step]).generate_state(1, np.uint64)
+        torch.manual_seed(int(seeds[0] >> np.uint64(1)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = (
+                group["factor"]
+                * plan.recipe.lr
+                * self.schedule.factor(self.progress.step)
+                * self.progress.plateau.factor
+            )
+        loss = self._loss(batch)
+        value = float(loss.detach())
+        if not np.isfinite(value):
+            self._fail(batch, "loss")
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss, inputs=self.weights)  # and not to positions, the leaves of forces
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), plan.recipe.clip or float("inf"))
+        if not torch.isfinite(norm):
+            self._fail(batch, "gradient")
+        self.optimizer.step()
+        if self.ema:
+            self.ema.update(self.model, self.progress.step)
+        return value
+
+    def _loss(self, batch: Batch) -> Tensor:
+        device = self.prepared.device
+        labels = {k: Labels(v.value.to(device), v.mask.to(device)) for k, v in batch.labels.items()}
+        zeroth = evaluation.zeroth_of(batch, self.prepared.zeroth or None, device)
+        return self.model.loss(batch.graph.to(device), labels, self.plan.recipe.loss, zeroth)[1]
+
+    def _validate(self, seconds: float) -> None:
+        p, plan = self.progress, self.plan
+        train_loss, lr = p.loss_sum / p.loss_n, self.optimizer.param_groups[0]["lr"]
+        errors: dict[str, metrics.Errors | metrics.ClassErrors] = {}
+        recalibrate(self.evaluated, self.prepared.data, self.prepared.split.train)
+        if len(self.prepared.split.val):
+            errors = self.validation_errors()
+        score = self.score(errors) if errors else train_loss
+        p.epoch, p.batch, p.loss_sum, p.loss_n = p.epoch + 1, 0, 0.0, 0
+        better = score < p.best
+        p.waited = 0 if better else p.waited + 1
+        if better or not errors:
+            p.best, p.best_epoch = min(score, p.best), p.epoch
+            self.best = _copied(self.evaluated)
+        self.good = _copied(self.model)
+        if not self.best:
+            self.folder.log(f"validation score {score}")
+            raise NumericalFailure("validation gives no number in the first epoch; lower --lr", path=self.folder.path)
+        if plan.recipe.schedule == "plateau":
+            p.plateau = p.plateau.after(score, plan.step_epochs, plan.gamma)
+        row = {"epoch": p.epoch, "step": p.step, "lr": lr, "train_loss": train_loss, "val_score": score}
+        self.folder.metric(
+            {**row, "val": {t: e.to_json() for t, e in errors.items()}, "best": better, "seconds": round(seconds, 3)}
+        )
+        self.listener.say(self._line(row, errors, better, seconds))
+
+    def validation_errors(self) -> dict[str, metrics.Errors | metrics.ClassErrors]:
+        """Errors of every target over the validation part, where it has labels."""
+        model = self.evaluated
+        model.eval()
+        found = evaluation.collect(
+            model,
+            self.prepared.data,
+            self.prepared.split.val,
+            self.plan.recipe.batch_size,
+            self.prepared.zeroth or None,
+        )
+        return {t: c.errors() for t, c in found.items() if c.mask.any()}
+
+    def score(self, errors: Mapping[str, metrics.Errors | metrics.ClassErrors]) -> float:
+        """Mean over targets of MAE in training standard deviations, or of the log loss of classes."""
+        scale = self.model.spec.statistics.target_scale
+        return float(
+            np.mean(
+                [e.mae / scale.get(t, 1.0) if isinstance(e, metrics.Errors) else e.log_loss for t, e in errors.items()]
+            )
+        )
+
+    def _errors_line(self, errors: Mapping[str, metrics.Errors | metrics.ClassErrors]) -> str:
+        unit = {q.name: q.per_atom() for q in self.prepared.targets}
+        return "  ".join(
+            f"val {'' if len(errors) == 1 else t + ' '}"
+            + (f"MAE {shown(e.mae, unit[t])}" if isinstance(e, metrics.Errors) else f"accuracy {e.accuracy:.4f}")
+            for t, e in errors.items()
+        )
+
+    def _line(self, row: Mapping[str, Any], errors: Mapping[str, Any], better: bool, seconds: float) -> str:
+        parts = [self._errors_line(errors)] if errors else []
+        numbers = "  ".join([f"train loss {row['train_loss']:.4g}", *parts, f"lr {row['lr']:.2g}", f"{seconds:.1f} s"])
+        return f"epoch {row['epoch']}/{self.plan.recipe.epochs}  {numbers}" + ("  best" if better and errors else "")
+
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self.saved_at >= self.plan.checkpoint_every:
+            self.save()
+
+    def _stop_if_asked(self) -> None:
+        reason = self.stop.reason()
+        if reason:
+            self.save()
+            again = f"crystal train --resume {self.folder.path}"
+            raise Stopped(f"stopped by {reason} in epoch {self.progress.epoch + 1}; go on with: {again}")
+
+    def _fail(self, batch: Batch, what: str) -> None:
+        """Name the structures that break a batch; the step is not applied.
+
+        They are looked for with the weights of the last validation: in the present ones one bad structure may have
+        spoiled the statistics of batch norm for all.
+        """
+        self.model.load_state_dict(self.good)
+        self.model.eval()
+        bad = [self.prepared.ids[int(k)] for k in batch.index if not self._finite(int(k))]
+        names = bad or [self.prepared.ids[int(k)] for k in batch.index]
+        self.folder.write_json("failed-batch.json", {"what": what, "step": self.progress.step, "ids": names})
+        raise NumericalFailure(
+            f"the {what} of step {self.progress.step} is not a number; structures {', '.join(names[:5])}"
+            f"{' …' if len(names) > 5 else ''} (all in failed-batch.json); lower --lr or look at them",
+            path=self.folder.path,
+        )
+
+    @torch.no_grad()
+    def _finite(self, structure: int) -> bool:
+        batch = self.prepared.data.batch(np.array([structure]), self.prepared.names)
+        return bool(torch.isfinite(self._loss(batch)))
+
+    def save(self) -> None:
+        """Write a training state."""
+        tensors = checkpoint.prefixed("model", self.model.state_dict())
+        tensors |= checkpoint.prefixed("best", self.best) | checkpoint.optimizer_tensors(self.optimizer)
+        if self.ema:
+            tensors |= checkpoint.prefixed("ema", self.ema.module.state_dict())
+        facts = {"progress": self.progress.to_json(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+        checkpoint.save(self.folder.path, self.progress.step, checkpoint.State(tensors, facts))
+        self.saved_at = time.monotonic()
+
+    def restore(self) -> None:
+        """Go on from the newest whole state of the run folder; from the beginning if there is none."""
+        state, said = checkpoint.newest(self.folder.path)
+        for line in said:
+            self.listener.warn(line)
+        if state is None:
+            self.listener.say("there is no training state yet: it begins anew")
+            self.folder.trim_metrics(0)
+            return
+        for name, here in (("threads", torch.get_num_threads()), ("torch", torch.__version__)):
+            if state.facts[name] != here:
+                self.listener.warn(f"{name} was {state.facts[name]}, now {here}: not bit-identical to one long run")
+        self.model.load_state_dict(checkpoint.under("model", state.tensors))
+        if self.ema:
+            self.ema.module.load_state_dict(checkpoint.under("ema", state.tensors))
+        self.best = {k: v.to(self.prepared.device) for k, v in checkpoint.under("best", state.tensors).items()}
+        checkpoint.restore_optimizer(self.optimizer, state.tensors)
+        self.progress = Progress.from_json(state.facts["progress"])
+        self.good = _copied(self.model)
+        self.folder.trim_metrics(self.progress.epoch)

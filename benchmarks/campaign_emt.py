@@ -6,6 +6,13 @@ Alloys of a few metals (``examples/screening``) are relaxed once through all sta
 with costs 5, 60 and 540. Campaigns are then replayed from that, one for every seed: other structures to train on, other
 ensembles. The hull of a campaign is the exhaustive one if every phase that it lacks could raise it by less than 0.1
 meV/atom; missing a phase whose twin of equal energy was found raises nothing.
+
+    python benchmarks/campaign_emt.py --seeds 20 --work FOLDER --pretrain Al,Ni,Pd --epochs 90 --lr 0.003
+
+lets the ensembles of every stage start from those of a related system, which is relaxed exhaustively and trained on
+(all its candidates but one) once, and is not counted among the costs. With the same ``--pretrain-seed`` as the
+candidates' own (0) it is decorated like them, as the paper's systems come from one set of prototypes; another seed
+gives other crystals.
 """
 
 import argparse
@@ -21,6 +28,7 @@ from crystalcli.mechanisms.drawing import plots
 from crystalcli.workflows.relax import relaxation
 from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
 from crystalcli.workflows.screen import campaign, campaign_plan
+from crystalcli.workflows.screen.campaign import CampaignReport
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "screening" / "make_candidates.py"
 SAME = 1e-4
@@ -55,7 +63,7 @@ width = {width}
 """
 
 
-def exhaustive(work: Path, elements: list[str], count: int) -> dict[str, float]:
+def exhaustive(work: Path, elements: list[str], count: int, seed: int = 0) -> dict[str, float]:
     """Relax everything once; returns the energies of the elements, eV/atom."""
     make = runpy.run_path(str(EXAMPLE))
     table = work / "elements.json"
@@ -63,7 +71,7 @@ def exhaustive(work: Path, elements: list[str], count: int) -> dict[str, float]:
         return dict(json.loads(table.read_text()))
     work.mkdir(parents=True, exist_ok=True)
     for name, structures in (
-        ("candidates", make["candidates"](elements, count, 0)),
+        ("candidates", make["candidates"](elements, count, seed)),
         ("elements", make["pure"](elements)),
     ):
         start = work / f"{name}.extxyz"
@@ -77,17 +85,40 @@ def exhaustive(work: Path, elements: list[str], count: int) -> dict[str, float]:
     return energies
 
 
-def one(args: argparse.Namespace, energies: dict[str, float], seed: int) -> dict:
-    """One campaign; its report."""
+def one(args: argparse.Namespace, energies: dict[str, float], seed: int, starts: dict[str, Path]) -> CampaignReport:
+    """One campaign.
+
+    Args:
+        args: of the command line.
+        energies: of the elements, eV/atom.
+        seed: of everything random.
+        starts: ensembles to start from, by stage.
+    """
     stages = "".join(
         f'[[stages]]\nname = "{name}"\ncost = {cost}\nfile = "{args.work}/candidates-{name}/relaxed.extxyz"\n'
+        + (f'from = "{starts[name]}"\n' if name in starts else "")
         for name, (cost, _) in STAGES.items()
     )
     references = "\n".join(f"{k} = {v!r}" for k, v in energies.items())
     plan = args.work / f"seed-{seed}.toml"
     plan.write_text(PLAN.format(**vars(args), seed=seed, stages=stages, references=references))
     read = campaign_plan.read(plan, [], output=str(args.work / f"run-{args.name}-{seed}"), threads=args.threads)
-    return dict(campaign.run(read).data)
+    return campaign.run(read)
+
+
+def pretrained(args: argparse.Namespace) -> dict[str, Path]:
+    """Ensembles of the related system, by stage: those of a campaign there that trains on all candidates but one."""
+    if not args.pretrain:
+        return {}
+    elements = args.pretrain.split(",")
+    count = args.pretrain_count or args.count
+    work = args.work / f"{'-'.join(elements)}-{args.pretrain_seed}-{count}"
+    energies = exhaustive(work, elements, count, args.pretrain_seed)
+    its = {"epochs": args.pretrain_epochs, "lr": args.pretrain_lr, "train": count - 1, "kappas": ""}
+    its |= {"kappa": 2.0, "robust": 1.0}  # decide on the one candidate left, and on nothing here
+    there = argparse.Namespace(**{**vars(args), **its, "work": work, "name": "all"})
+    models = one(there, energies, 0, {}).folder / "models"
+    return {stage: models / f"{number}-{stage}" for number, stage in enumerate(list(STAGES)[:-1], 1)}
 
 
 def main() -> None:
@@ -110,15 +141,23 @@ def main() -> None:
     parser.add_argument("--residual-of", default="none")
     parser.add_argument("--n-conv", type=int, default=2)
     parser.add_argument("--width", type=int, default=32)
+    parser.add_argument(
+        "--pretrain", default="", help="elements of a related system to start from; empty: from scratch"
+    )
+    parser.add_argument("--pretrain-seed", type=int, default=0, help="of its candidates; 0: decorated as these are")
+    parser.add_argument("--pretrain-count", type=int, default=0, help="of its candidates; 0: as many as there are here")
+    parser.add_argument("--pretrain-epochs", type=int, default=100)
+    parser.add_argument("--pretrain-lr", type=float, default=0.01)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     plots.save = lambda _figure, _path: None  # half of the time of such small trainings is for pictures
     energies = exhaustive(args.work, args.elements.split(","), args.count)
+    starts = pretrained(args)
     rows = []
     for seed in range(args.first, args.first + args.seeds):
         start = time.monotonic()
-        report = one(args, energies, seed)
+        report = one(args, energies, seed, starts).data
         found = report["recall"]
         counts = [s["screened"] for s in report["stages"]]
         rows.append(

@@ -87,6 +87,25 @@ def test_final_energies_are_those_of_the_relaxed_structures(finished: Path) -> N
         assert float(table[phase.name]["E_hull [eV/atom]"]) == pytest.approx(found.above, abs=1e-6)
 
 
+def test_every_stage_starts_from_its_own_ensemble(finished: Path, tmp_path: Path) -> None:
+    """With a learning rate of 0 it predicts what that ensemble does, whatever structures it is trained on."""
+    models = finished / "run" / "models"
+    plan = some_campaign.write(tmp_path, head='train = 12\nthreshold = "9sigma"\nseed = 1')
+    text = plan.read_text().replace("epochs = 4", "epochs = 1\nlr = 0.0")
+    for name, model in (("volume", "1-volume"), ("loose", "2-loose")):
+        text = text.replace(f'name = "{name}"', f'name = "{name}"\nfrom = "{models / model}"')
+    plan.write_text(text)
+    do(plan, tmp_path / "run")
+    before, after = ({r["id"]: r for r in rows(run)} for run in (finished / "run", tmp_path / "run"))
+    for stage in ("volume", "loose"):
+        column = f"{stage} E_f [eV/atom]"
+        both = [i for i in before if before[i][column] and after[i][column]]
+        assert len(both) > 1
+        expected = [float(before[i][column]) for i in both]
+        assert [float(after[i][column]) for i in both] == pytest.approx(expected, abs=2e-6)
+        assert np.ptp(expected) > 1e-4  # not one number for all
+
+
 def test_the_same_command_again_does_nothing_and_another_plan_is_refused(finished: Path, tmp_path: Path) -> None:
     before = results(finished / "run")
     said: list[str] = []

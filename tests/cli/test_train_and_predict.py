@@ -161,7 +161,7 @@ def test_classes_from_the_command_line(tmp_path: Path) -> None:
     assert "true \\ predicted" in done.stdout
     said = crystal("predict", "run", "graphs.h5", "-o", "out.csv", cwd=tmp_path)
     assert "kind: accuracy" in said.stdout
-    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "id,kind,kind P(oxide),kind P(salt)"
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "id,kind,kind P(oxide),kind P(salt),extrapolating"
     assert (tmp_path / "out-confusion-kind.png").exists()
 
 
@@ -179,7 +179,7 @@ def test_a_reader_that_goes_away_is_no_failure(folder: Path) -> None:
         ["bash", "-c", line], check=False, cwd=folder, capture_output=True, text=True, timeout=120, env=os.environ
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "id,energy_per_atom [eV/atom]\n"
+    assert done.stdout == "id,energy_per_atom [eV/atom],extrapolating\n"
 
 
 def test_seeds_and_another_architecture_in_one_line(folder: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import ase
@@ -131,6 +132,16 @@ def test_moments_are_in_bohr_magnetons() -> None:
     for wrong in ([CHARGE], [unknown, Quantity("n", "", "site")], [Quantity("m", "µB")]):
         with pytest.raises(UsageError, match="MAGMOM"):
             Writer("magmom", wrong)
+
+
+def test_labels_that_are_missing_are_null_in_json(run: Path) -> None:
+    predictor = Predictor(run)
+    (row, *_) = predicted(predictor)
+    known = replace(row, labels={"charge": np.array([np.nan, 0.5])})
+    (line,) = written("jsonl", predictor, [known]).splitlines()
+    entry = json.loads(line)["predictions"]["charge"]
+    assert entry["label"] == [None, 0.5]
+    assert entry["value"] == row.values["charge"].tolist()
 
 
 def test_partial_labels_of_a_cache_are_compared(run: Path) -> None:

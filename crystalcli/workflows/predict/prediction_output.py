@@ -130,16 +130,16 @@ class Writer:
             found["extrapolating"] = row.extrapolating
         for q in self.quantities:
             value = np.asarray(row.values[q.name])
-            entry: dict[str, Any] = {"value": value.tolist(), "unit": q.unit, "level": q.level}
+            entry: dict[str, Any] = {"value": _plain(value), "unit": q.unit, "level": q.level}
             if q.classes:
                 entry["probabilities"] = dict(zip(q.words, entry["value"], strict=True))
                 entry["value"] = q.words[int(value.argmax())]
-            entry |= {word: np.asarray(u).tolist() for word, u in row.uncertainties.get(q.name, {}).items()}
+            entry |= {word: _plain(u) for word, u in row.uncertainties.get(q.name, {}).items()}
             if self._calibration(row, q):
                 entry["calibration"] = self._calibration(row, q)
             if q.name in row.labels:
                 known = row.labels[q.name]
-                entry["label"] = q.words[int(known)] if q.classes else np.asarray(known).tolist()
+                entry["label"] = q.words[int(known)] if q.classes else _plain(known)
             found["predictions"][q.name] = entry
         return found
 
@@ -171,6 +171,14 @@ class Writer:
         text = io.StringIO()
         ase.io.write(text, atoms, format="extxyz")
         return text.getvalue()
+
+
+def _plain(values: Any) -> Any:
+    """Numbers as JSON has them: what is not known is null."""
+    numbers = np.asarray(values)
+    found = numbers.astype(object)
+    found[~np.isfinite(numbers)] = None
+    return found.tolist()
 
 
 def _spread_cells(spread: Any, quantity: Quantity, k: int) -> list[str | None]:

@@ -106,6 +106,16 @@ def test_every_stage_starts_from_its_own_ensemble(finished: Path, tmp_path: Path
         assert np.ptp(expected) > 1e-4  # not one number for all
 
 
+def test_options_that_are_not_those_of_the_source_are_refused(finished: Path, tmp_path: Path) -> None:
+    source = finished / "run" / "models" / "1-volume"
+    plan = some_campaign.write(tmp_path)
+    text = plan.read_text().replace('name = "volume"', f'name = "volume"\nfrom = "{source}"')
+    plan.write_text(text.replace("width = 8", "width = 9"))
+    with pytest.raises(UsageError, match="was trained with width = 8, the plan says 9"):
+        do(plan, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_same_command_again_does_nothing_and_another_plan_is_refused(finished: Path, tmp_path: Path) -> None:
     before = results(finished / "run")
     said: list[str] = []

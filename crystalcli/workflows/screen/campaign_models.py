@@ -159,7 +159,8 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
     """How the ensemble of ``stage`` is trained.
 
     Raises:
-        UsageError: no such architecture or part, or an option that it does not have.
+        UsageError: no such architecture or part, an option that it does not have, or that is not the one of the model
+            to start from.
     """
     t = plan.training
     arch = cast(Architecture, registry().get("architecture", t.arch))
@@ -167,7 +168,7 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
     wanted = arch.partner_options
     start = plan.stages[stage].start or t.start
     if start:
-        read_head(file_of(Path(start)))
+        _refuse_other_parts(Path(start), arch.name, given)
     return TrainingPlan(
         architecture=arch.name,
         architecture_options=given["architecture"],
@@ -188,6 +189,22 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
         device=plan.device,
         threads=plan.threads,
     )
+
+
+def _refuse_other_parts(path: Path, arch: str, given: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse parts and options that a training from the model at ``path`` would not follow.
+
+    Raises:
+        UsageError: says which. InputError, UnsafeInput: no model there.
+    """
+    spec = read_head(file_of(path))["spec"]
+    if spec["architecture"]["name"] != arch:
+        raise UsageError(f"is of architecture {spec['architecture']['name']}, the plan says {arch}", path=path)
+    for family, kind in (("architecture", "architecture"), ("head", "head"), ("featurizer", "embedding")):
+        mine = spec[kind]["options"]
+        for name, value in given[family].items():
+            if name in mine and mine[name] != value:
+                raise UsageError(f"was trained with {name} = {mine[name]}, the plan says {value}", path=path)
 
 
 def _dealt(tables: Mapping[str, Mapping[str, Any]], arch: Architecture) -> dict[str, dict[str, Any]]:

@@ -1,8 +1,9 @@
-"""Writes that fail, tear or are the last thing the program does; every write is made durable by one fsync."""
+"""Writes that fail, tear or are the last thing a program does (an fsync ends each); kills at any time."""
 
 import errno
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,3 +45,25 @@ def in_a_child(work: Callable[[], object], n: int, at: str) -> bool:
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
     return os.WIFSIGNALED(status)
+
+
+def killed_after(seconds: float, work: Callable[[], object]) -> bool:
+    """Do ``work`` in another process and kill that after some seconds; whether it was still at work."""
+    end = time.monotonic() + seconds
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return False
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True

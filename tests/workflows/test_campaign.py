@@ -2,10 +2,8 @@
 
 import csv
 import json
-import os
 import random
 import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 import torch
 from ase.calculators.emt import EMT
 from workflows import some_campaign
+from workflows.failing_writes import killed_after
 
 from crystalcli.commands.main import run as crystal
 from crystalcli.mechanisms.phases.hull import Phase, distances
@@ -141,25 +140,7 @@ def test_changed_candidates_are_refused(finished: Path, tmp_path: Path) -> None:
 
 
 def killed(plan: Path, output: Path, after: float) -> bool:
-    """Run in a process of its own and kill it after some seconds; whether it was still running."""
-    start = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            do(plan, output)
-            code = 0
-        finally:
-            os._exit(code)
-    while time.monotonic() - start < after:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            assert os.waitstatus_to_exitcode(status) == 0
-            return False
-        time.sleep(0.005)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True
+    return killed_after(after, lambda: do(plan, output))
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import random
-import signal
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from workflows import small_cache
+from workflows.failing_writes import killed_after
 from workflows.test_training import plan as training_plan
 
 from crystalcli.mechanisms.caches.cache import GraphRecipe
@@ -61,24 +60,7 @@ def results(run: Path) -> dict[str, bytes]:
 
 
 def killed(cache: Path, model: Path, output: Path, after: float) -> bool:
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            do(cache, model, output)
-            code = 0
-        finally:
-            os._exit(code)
-    end = time.monotonic() + after
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            assert os.waitstatus_to_exitcode(status) == 0
-            return False
-        time.sleep(0.005)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True
+    return killed_after(after, lambda: do(cache, model, output))
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

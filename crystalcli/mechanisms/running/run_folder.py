@@ -9,7 +9,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from crystalcli import __version__
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files
-from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
+from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, Exit, UsageError
 
 PACKAGES = ("torch", "numpy", "h5py", "ase", "pymatgen", "safetensors")
 RECORD, LATEST = "run.json", "latest"
@@ -124,6 +125,21 @@ class RunFolder:
         folder.write_record()  # first: a run killed here is known as one
         folder.write("config.toml", _toml(config))
         return folder
+
+    @contextmanager
+    def recorded(self, outputs: Callable[[], list[str]] = list) -> Iterator[None]:
+        """While inside, an error is logged and run.json says with which exit code it ended; it is raised on.
+
+        Args:
+            outputs: names of what is there by then.
+        """
+        try:
+            yield
+        except BaseException as problem:
+            self.log(f"{type(problem).__name__}: {problem}")
+            code = problem.exit_code if isinstance(problem, CrystalError) else Exit.BUG
+            self.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else code, outputs())
+            raise
 
     @staticmethod
     def read(path: Path) -> dict[str, Any]:

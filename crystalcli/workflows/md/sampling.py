@@ -17,7 +17,7 @@ from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.mechanisms.training import checkpoint
 from crystalcli.nouns.systems import Systems
-from crystalcli.vocabulary.errors import CrystalError, Exit, UsageError
+from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.workflows.hearing import Listener, heard
 from crystalcli.workflows.md import sampling_report
 from crystalcli.workflows.md.sampling_loop import Dynamics, summary
@@ -160,19 +160,10 @@ def _dynamics(
 def _guarded(
     plan: SamplingPlan, folder: RunFolder, dynamics: Dynamics, listener: Listener, *, start: Any
 ) -> SamplingReport:
-    try:
-        with files.locked(folder.path / "run"):
-            start()
-            dynamics.run()
-            report = _finish(plan, folder, dynamics, listener)
-    except CrystalError as problem:
-        folder.log(f"{type(problem).__name__}: {problem}")
-        folder.finish(problem.exit_code, _outputs(folder))
-        raise
-    except BaseException as problem:
-        folder.log(f"{type(problem).__name__}: {problem}")
-        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else Exit.BUG, _outputs(folder))
-        raise
+    with folder.recorded(lambda: _outputs(folder)), files.locked(folder.path / "run"):
+        start()
+        dynamics.run()
+        report = _finish(plan, folder, dynamics, listener)
     folder.finish(report.data["exit_code"], _outputs(folder))
     for home in dynamics.recorder.homes:
         shutil.rmtree(home / CHUNKS, ignore_errors=True)

@@ -24,7 +24,7 @@ from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files import reading
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.vocabulary.errors import CrystalError, Exit, NothingUsable, UsageError
+from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
 from crystalcli.workflows.hearing import heard
 from crystalcli.workflows.relax import relaxation_output as output
 from crystalcli.workflows.relax.relaxation_outcome import Outcome
@@ -132,18 +132,9 @@ def _go_on(
 
 def _relax(plan: RelaxationPlan, worker: Worker, folder: RunFolder, listener: Listener, stop: Stop) -> RelaxationReport:
     listener = heard(listener, folder.log)
-    try:
-        with files.locked(folder.path / STRUCTURES):
-            count = _work(plan, worker, folder, listener, stop)
-            report = _finish(plan, folder, count)
-    except CrystalError as problem:
-        folder.log(f"{type(problem).__name__}: {problem}")
-        folder.finish(problem.exit_code, _outputs(folder))
-        raise
-    except BaseException as problem:
-        folder.log(f"{type(problem).__name__}: {problem}")
-        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else Exit.BUG, _outputs(folder))
-        raise
+    with folder.recorded(lambda: _outputs(folder)), files.locked(folder.path / STRUCTURES):
+        count = _work(plan, worker, folder, listener, stop)
+        report = _finish(plan, folder, count)
     folder.finish(report.exit_code, _outputs(folder))
     shutil.rmtree(folder.path / SHARDS, ignore_errors=True)
     if plan.latest:

@@ -25,7 +25,7 @@ from crystalcli.mechanisms.structure_files import reading
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.read_options import ReadOptions
-from crystalcli.vocabulary.errors import CrystalError, Exit, NothingUsable, UsageError
+from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
 from crystalcli.workflows.hearing import Listener, heard
 from crystalcli.workflows.screen import campaign_output as output
 from crystalcli.workflows.screen.campaign_choice import Taught
@@ -124,14 +124,8 @@ def run(plan: CampaignPlan, listener: Listener | None = None, stop: Stop | None 
 
 def _finished(folder: RunFolder, work: Callable[[], dict[str, Any]], *, latest: bool) -> CampaignReport:
     """Do the work under a lock, and write how it ended."""
-    try:
-        with files.locked(folder.path / FACTS):
-            data = work()
-    except BaseException as problem:
-        folder.log(f"{type(problem).__name__}: {problem}")
-        code = problem.exit_code if isinstance(problem, CrystalError) else Exit.BUG
-        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else code, [])
-        raise
+    with folder.recorded(), files.locked(folder.path / FACTS):
+        data = work()
     folder.finish(data["exit_code"], output.written(folder.path))
     if latest:
         point_latest(folder.path)

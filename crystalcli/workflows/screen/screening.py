@@ -22,7 +22,7 @@ from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.journal import Journal
 from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
-from crystalcli.vocabulary.errors import CrystalError, Exit, UsageError
+from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen import screening_output as output
@@ -73,15 +73,9 @@ def run(plan: ScreeningPlan, listener: Listener | None = None, stop: Stop | None
         folder = RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
     else:
         folder = RunFolder.reopen(path)
-    try:
-        with files.locked(folder.path / output.TABLE):
-            model = Path(plan.model) if plan.model else _train(plan, folder, listener, stop)
-            report = _screen(plan, threshold, model, split, folder, listener, stop)
-    except BaseException as problem:
-        folder.log(f"{type(problem).__name__}: {problem}")
-        code = problem.exit_code if isinstance(problem, CrystalError) else Exit.BUG
-        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else code, [])
-        raise
+    with folder.recorded(), files.locked(folder.path / output.TABLE):
+        model = Path(plan.model) if plan.model else _train(plan, folder, listener, stop)
+        report = _screen(plan, threshold, model, split, folder, listener, stop)
     folder.finish(report.data["exit_code"], [p.name for p in folder.path.iterdir() if p.is_file()])
     files.remove(folder.path / JOURNAL)
     if plan.latest:

@@ -18,7 +18,7 @@ from crystalcli.mechanisms.scoring import evaluation
 from crystalcli.mechanisms.simple_models import extra_baselines
 from crystalcli.mechanisms.training import familiar
 from crystalcli.mechanisms.training.optimizers import make_optimizer
-from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
+from crystalcli.vocabulary.errors import Exit, NumericalFailure, UsageError
 from crystalcli.workflows.hearing import Listener, heard
 from crystalcli.workflows.train import training_beside
 from crystalcli.workflows.train.training_beside import Other, Standing
@@ -147,32 +147,32 @@ def _train(
     resumed: bool,
 ) -> TrainingReport:
     listening = heard(listener, folder.log)
-    trainer = None
-    try:
+    with folder.recorded(lambda: _outputs(folder)):
         trainer = Trainer(plan, prepared, folder, listening, stop)
-        if resumed:
-            trainer.restore()
-        trainer.run()
-        if others:
-            trainer.save()
-            _save_model(plan, prepared, folder, trainer)
-        beside = training_beside.train(others, folder, listener, lambda *one: _beside(stop, *one))
-        report = _finish(plan, prepared, folder, trainer, beside)
-    except CrystalError as problem:
-        folder.log(f"{type(problem).__name__}: {problem}")
-        if isinstance(problem, NumericalFailure) and trainer and trainer.best:
-            prepared.model.load_state_dict(trainer.best)
-            _save_model(plan, prepared, folder, trainer)
-        folder.finish(problem.exit_code, _outputs(folder))
-        raise
-    except BaseException as problem:
-        folder.log(f"{type(problem).__name__}: {problem}")
-        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else Exit.BUG, _outputs(folder))
-        raise
+        try:
+            if resumed:
+                trainer.restore()
+            trainer.run()
+            if others:
+                trainer.save()
+                _save_model(plan, prepared, folder, trainer)
+            beside = training_beside.train(others, folder, listener, lambda *one: _beside(stop, *one))
+            report = _finish(plan, prepared, folder, trainer, beside)
+        except NumericalFailure:
+            if trainer.best:
+                prepared.model.load_state_dict(trainer.best)
+                _save_model(plan, prepared, folder, trainer)
+            raise
     folder.finish(Exit.OK, _outputs(folder))
     if plan.latest:
         point_latest(folder.path)
     return report
+
+
+def report_of(path: Path) -> dict[str, Any]:
+    """What the finished run in folder ``path`` reported."""
+    found: dict[str, Any] = json.loads((path / REPORT).read_text(encoding="utf-8"))
+    return found
 
 
 def _beside(
@@ -181,8 +181,7 @@ def _beside(
     """What a training beside the model reports: trained now, gone on with, or finished before."""
     path = Path(plan.output)
     if standing == "finished":
-        found: dict[str, Any] = json.loads((path / REPORT).read_text(encoding="utf-8"))
-        return found
+        return report_of(path)
     if standing == "under way":
         return _train(plan, prepared, (), RunFolder.reopen(path), listener, stop, resumed=True).data
     return _begin(replace(plan, overwrite=True), prepared, (), listener, stop).data

@@ -5,7 +5,6 @@ Every point is a run (or a series, or an ensemble) in a folder of its own; the f
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -148,8 +147,7 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
     def go_on(one: TrainingPlan) -> Mapping[str, Any]:
         there = Path(one.output)
         if training_beside.standing(there, record["started"]) == "finished":
-            found: dict[str, Any] = json.loads((there / training.REPORT).read_text(encoding="utf-8"))
-            return found
+            return training.report_of(there)
         if not series.is_one and training_beside.begun(there, record["started"]):
             return training_series.resume(there, changes, listener, stop).data
         if training_beside.standing(there, record["started"]) == "under way":

@@ -15,7 +15,7 @@ from typing import Any, cast
 from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.training import transfer
-from crystalcli.vocabulary.errors import CrystalError, Exit, Stopped, UsageError
+from crystalcli.vocabulary.errors import Exit, Stopped, UsageError
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.train import training, training_beside, training_ensemble
 from crystalcli.workflows.train.training_plan import TrainingPlan
@@ -134,8 +134,7 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
         there = Path(one.output)
         standing = training_beside.standing(there, record["started"])
         if standing == "finished":
-            found: dict[str, Any] = json.loads((there / training.REPORT).read_text(encoding="utf-8"))
-            return found
+            return training.report_of(there)
         if standing == "under way":
             return training.resume(there, changes, listener, stop).data
         return training.run(replace(one, overwrite=True), listener, stop).data
@@ -176,20 +175,16 @@ def each(
         Stopped: says how many are done. CrystalError: of the run under way.
     """
     reports: list[Mapping[str, Any]] = []
-    try:
-        for k, one in enumerate(plans):
-            listener.say(f"run {k + 1} of {len(plans)}: {one.architecture}, seed {one.seed} -> {one.output}")
-            reports.append(train(one))
-    except Stopped as problem:
-        folder.finish(problem.exit_code, _outputs(folder))
-        done = f"{len(reports)} of {len(plans)} runs are finished"
-        raise Stopped(
-            f"{problem.reason.split(';')[0]}; {done}; go on with: crystal train --resume {folder.path}"
-        ) from None
-    except BaseException as problem:
-        code = problem.exit_code if isinstance(problem, CrystalError) else Exit.BUG
-        folder.finish(Exit.INTERRUPTED if isinstance(problem, KeyboardInterrupt) else code, _outputs(folder))
-        raise
+    with folder.recorded(lambda: _outputs(folder)):
+        try:
+            for k, one in enumerate(plans):
+                listener.say(f"run {k + 1} of {len(plans)}: {one.architecture}, seed {one.seed} -> {one.output}")
+                reports.append(train(one))
+        except Stopped as problem:
+            done = f"{len(reports)} of {len(plans)} runs are finished"
+            raise Stopped(
+                f"{problem.reason.split(';')[0]}; {done}; go on with: crystal train --resume {folder.path}"
+            ) from None
     return reports
 
 

@@ -27,7 +27,7 @@ import torch
 from crystalcli.mechanisms.drawing import plots
 from crystalcli.workflows.relax import relaxation
 from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
-from crystalcli.workflows.screen import campaign, campaign_plan
+from crystalcli.workflows.screen import campaign, campaign_reading
 from crystalcli.workflows.screen.campaign import CampaignReport
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "screening" / "make_candidates.py"
@@ -102,7 +102,7 @@ def one(args: argparse.Namespace, energies: dict[str, float], seed: int, starts:
     references = "\n".join(f"{k} = {v!r}" for k, v in energies.items())
     plan = args.work / f"seed-{seed}.toml"
     plan.write_text(PLAN.format(**vars(args), seed=seed, stages=stages, references=references))
-    read = campaign_plan.read(plan, [], output=str(args.work / f"run-{args.name}-{seed}"), threads=args.threads)
+    read = campaign_reading.read(plan, [], output=str(args.work / f"run-{args.name}-{seed}"), threads=args.threads)
     return campaign.run(read)
 
 

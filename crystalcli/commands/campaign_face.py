@@ -11,7 +11,7 @@ import torch
 from crystalcli.commands.console import Face
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.screen import campaign, campaign_plan
+from crystalcli.workflows.screen import campaign, campaign_reading
 
 
 class CampaignFace:
@@ -24,7 +24,7 @@ class CampaignFace:
 
     def run(self, path: Path, candidates: Sequence[str], call: Mapping[str, Any], *, dry_run: bool) -> int:
         """Read the plan and run it, or show it; returns the exit code."""
-        plan = campaign_plan.read(path, candidates, **call)
+        plan = campaign_reading.read(path, candidates, **call)
         if dry_run:
             return self._describe(campaign.describe(plan))
         with Stop(self.limit).listening() as stop:

@@ -20,7 +20,7 @@ from crystalcli.mechanisms.phases.hull import Phase, distances
 from crystalcli.mechanisms.phases.screening import stage_costs
 from crystalcli.vocabulary.errors import Stopped, UsageError
 from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.screen import campaign, campaign_plan
+from crystalcli.workflows.screen import campaign, campaign_reading
 from crystalcli.workflows.screen.campaign_files import read_items
 from crystalcli.workflows.screen.campaign_results import Item, Result, formation_energy, misfit
 
@@ -29,7 +29,7 @@ RESULTS = ("decisions.csv", "stages.csv", "relaxed.extxyz", "report.json", "hull
 
 def do(plan: Path, output: Path, *, said: list[str] | None = None) -> dict:
     heard = said if said is not None else []
-    read = campaign_plan.read(plan, [], output=str(output), threads=1)
+    read = campaign_reading.read(plan, [], output=str(output), threads=1)
     return dict(campaign.run(read, Listener(heard.append, heard.append)).data)
 
 
@@ -387,7 +387,7 @@ def test_a_stop_is_kept(tmp_path: Path) -> None:
         def reason(self) -> str:
             return "the time limit"
 
-    read = campaign_plan.read(some_campaign.write(tmp_path), [], output=str(tmp_path / "run"), threads=1)
+    read = campaign_reading.read(some_campaign.write(tmp_path), [], output=str(tmp_path / "run"), threads=1)
     with pytest.raises(Stopped, match="the same command goes on"):
         campaign.run(read, Listener(), Late())  # type: ignore[arg-type]
     assert json.loads((tmp_path / "run" / "run.json").read_text())["exit_code"] == 75

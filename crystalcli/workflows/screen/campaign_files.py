@@ -10,7 +10,7 @@ from crystalcli.mechanisms.structure_files.reading import ID_IN_FILE, Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows.screen.campaign_plan import Energies
+from crystalcli.workflows.screen.campaign_keys import Energies
 from crystalcli.workflows.screen.campaign_results import Item, Result
 
 

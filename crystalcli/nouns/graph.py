@@ -89,12 +89,23 @@ def collate(crystals: Sequence[GraphArrays], dtype: torch.dtype = torch.float32)
     )
 
 
+def with_edges(graph: CrystalGraph, kept: Tensor) -> CrystalGraph:
+    """The graph with the edges of these numbers (K,) only, in ascending order."""
+    edge_index = graph.edge_index.index_select(1, kept)
+    degree = torch.bincount(edge_index[0], minlength=graph.n_atoms)
+    pointers = torch.zeros_like(graph.row_pointers)
+    torch.cumsum(degree, 0, out=pointers[1:])
+    return replace(
+        graph, edge_index=edge_index, row_pointers=pointers, cell_shifts=graph.cell_shifts.index_select(0, kept)
+    )
+
+
 def edge_vectors(graph: CrystalGraph) -> Tensor:
     """Vector from centre to neighbor of every edge, (E, 3) Å: ``d = r_j + S·cell − r_i``."""
     centre, neighbor = graph.edge_index[0], graph.edge_index[1]
-    shift = graph.cell_shifts
-    structure = graph.structure_index.index_select(0, centre)
-    offset = (shift.unsqueeze(1) @ graph.cell.index_select(0, structure)).squeeze(1)
+    cell = graph.cell.index_select(0, graph.structure_index.index_select(0, centre))
+    a, b, c = (graph.cell_shifts[:, k].unsqueeze(1) * cell[:, k] for k in range(3))  # bmm of so small ones is slow
+    offset = a + b + c
     return graph.positions.index_select(0, neighbor) - graph.positions.index_select(0, centre) + offset
 
 

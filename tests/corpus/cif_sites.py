@@ -1,6 +1,6 @@
 """CIF: sites, species, occupancies and coordinates."""
 
-from corpus.case import CELL, FIRST, HALF, LOOP, NACL, Case, cif, instead
+from corpus.case import CELL, FIRST, HALF, LOOP, NACL, P1, Case, cif, instead
 
 CASES = (
     Case("partial_occupancy.cif", instead(FIRST, HALF), "refused", "partial occupancy 0.5 at Na1"),
@@ -41,4 +41,30 @@ CASES = (
     Case("cartesian_in_fract.cif", instead("Na4 Na 0.5 0.5 0", "Na4 Na 2.82 2.82 0"), "warned", "Cartesian"),
     Case("cartesian_only.cif", cif(loop=LOOP.replace("fract", "Cartn")), "refused", "Cartesian"),
     Case("isolated_H.cif", cif(cell=CELL.replace("5.64", "30"), rows="H1 H 0.5 0.5 0.5 1\n"), "good"),
+    Case("coordinate_word.cif", instead(FIRST, "Na1 Na zero 0 0 1"), "refused", "x of Na1 is 'zero'"),
+    Case("coordinate_half.cif", instead("Na2 Na 0 0.5", "Na2 Na 0 1/2"), "refused", "y of Na2 is '1/2'"),
+    Case("coordinate_dot.cif", instead(FIRST, "Na1 Na . 0 0 1"), "refused", "x of Na1 is"),
+    Case("coordinate_inf.cif", instead(FIRST, "Na1 Na inf 0 0 1"), "refused", "x of Na1 is 'inf'"),
+    Case("coordinate_overflow.cif", instead(FIRST, "Na1 Na 1e999 0 0 1"), "refused", "x of Na1 is"),
+    Case("coordinate_hex.cif", instead(FIRST, "Na1 Na 0x1 0 0 1"), "refused", "x of Na1 is"),
+    Case("coordinate_grouped.cif", instead("Na2 Na 0 0.5", "Na2 Na 0 0_5"), "refused", "y of Na2 is"),
+    Case("coordinate_exponent.cif", instead("Na2 Na 0 0.5", "Na2 Na 0 5e-1"), "good", like_nacl=True),
+    Case("huge_fraction.cif", instead("Na2 Na 0 0.5", "Na2 Na 0 12.5"), "warned", "far outside"),
+    Case("fractions_of_percent.cif", NACL.replace("0.5", "50"), "refused", "duplicate atoms"),
+    Case("occupancy_word.cif", instead(FIRST, "Na1 Na 0 0 0 full"), "refused", "occupancy"),
+    Case("occupancy_nan.cif", instead(FIRST, "Na1 Na 0 0 0 nan"), "refused", "occupancy"),
+    Case("occupancy_zero.cif", instead(FIRST, "Na1 Na 0 0 0 0"), "refused", "occupancy"),
+    Case("two_kinds_one_place.cif", instead(FIRST, FIRST + "\nK1 K 0 0 0 1"), "refused", "duplicate atoms"),
+    Case("hydrogens_0p3.cif", cif(rows="H1 H 0 0 0 1\nH2 H 0.0532 0 0 1\n"), "warned", "0.30 Å"),
+    Case("tritium.cif", instead("Na1 Na", "T1 T"), "warned", "taken as H"),
+    Case("element_119.cif", instead("Na1 Na", "Uue1 Uue"), "refused", "no element"),
+    Case("element_question.cif", instead("Na1 Na", "Na1 ?"), "refused", "no element"),
+    Case("element_number.cif", instead("Na1 Na", "Na1 11"), "refused", "no element"),
+    Case(
+        "only_displacements.cif",
+        cif(loop="loop_\n_atom_site_aniso_label\n_atom_site_aniso_U_11\n", rows="Na1 0.1\n"),
+        "refused",
+        "no atom loop",
+    ),
+    Case("formula_wrong.cif", instead(P1, "_chemical_formula_sum 'Na4 Cl5'\n" + P1), "warned", "formula"),
 )

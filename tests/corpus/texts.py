@@ -1,6 +1,6 @@
 """Text files: encodings, line ends, and what is no structure at all."""
 
-from corpus.case import NACL, Case, packed
+from corpus.case import NACL, POSCAR, Case, instead, packed, structure_json
 
 CASES = (
     Case("empty.cif", b"", "refused", "empty file"),
@@ -20,4 +20,21 @@ CASES = (
     Case("no_final_newline.cif", NACL.rstrip(), "good", like_nacl=True),
     Case("packed.cif.gz", packed(NACL.encode()), "good", like_nacl=True),
     Case("packed_but_not_named_so.cif", packed(NACL.encode()), "good", like_nacl=True),
+    Case("utf16_without_mark.cif", NACL.encode("utf-16-le"), "refused", "NUL bytes"),
+    Case("random.cif", bytes((k * k * 31 + 7 * k) % 251 + 1 for k in range(2000)), "refused", "no data block"),
+    Case("picture.cif", b"\x89PNG\r\n\x1a\n" + bytes(range(1, 200)), "refused", "picture"),
+    Case("article.cif", b"%PDF-1.4\n" + NACL.encode(), "refused", "PDF"),
+    Case("xml.cif", "<?xml version='1.0'?><cml/>", "refused", "XML"),
+    Case("hdf5.cif", b"\x89HDF\r\n\x1a\n" + b"\1" * 99, "refused", "HDF5"),
+    Case("bzip2.cif", b"BZh9" + b"1AY&SY" * 20, "refused", "bzip2"),
+    Case("xz.cif", b"\xfd7zXZ\x00" + b"\1" * 99, "refused", "xz"),
+    Case("poscar.cif", POSCAR, "refused", "no data block"),
+    Case("json.cif", structure_json(), "refused", "no data block"),
+    Case(
+        "control_characters.cif", instead("data_NaCl\n", "data_NaCl\n_note 'a\x07b\x1b[31m'\n"), "good", like_nacl=True
+    ),
+    Case("packed_twice.cif.gz", packed(packed(NACL.encode())), "refused", "not text"),
+    Case("packed_nothing.cif.gz", packed(b""), "refused", "empty"),
+    Case("packed_in_two.cif.gz", packed(NACL[:200].encode()) + packed(NACL[200:].encode()), "good", like_nacl=True),
+    Case("packed_with_rest.cif.gz", packed(NACL.encode()) + b"rest", "refused", "gzip"),
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corpus import NACL, POSCAR, XYZ, structure_json
+from damage import damaged
 
 from crystalcli.mechanisms.structure_files.reading import Failure, read_file
 
@@ -16,48 +17,6 @@ SEEDS = {
     "x.json": structure_json(properties={"gap": 1.5}),
     "x.csv": f'id,e,cif\na,1,"{NACL}"\nb,2,"{NACL}"\n',
 }
-PIECES = [
-    "",
-    "nan",
-    "-1",
-    "1e400",
-    "0x1F",
-    "'",
-    '"',
-    ";",
-    "\n",
-    "data_",
-    "loop_",
-    "?",
-    "[",
-    "{",
-    "999999999",
-    "\x07",
-    "é",
-]
-
-
-def damaged(text: str, rng: np.random.Generator) -> bytes:
-    """One to three of: a byte changed, a piece cut out or put in, lines shuffled, a number replaced."""
-    for _ in range(rng.integers(1, 4)):
-        at, length = int(rng.integers(0, len(text) + 1)), int(rng.integers(0, 12))
-        kind = rng.integers(0, 5)
-        if kind == 0 and at < len(text):
-            text = text[:at] + chr(int(rng.integers(0, 256))) + text[at + 1 :]
-        elif kind == 1:
-            text = text[:at] + text[at + length :]
-        elif kind == 2:
-            text = text[:at] + PIECES[rng.integers(0, len(PIECES))] + text[at:]
-        elif kind == 3:
-            lines = text.split("\n")
-            i, j = rng.integers(0, len(lines), 2)
-            lines[i], lines[j] = lines[j], lines[i]
-            text = "\n".join(lines)
-        else:
-            words = text.split(" ")
-            words[rng.integers(0, len(words))] = PIECES[rng.integers(0, len(PIECES))]
-            text = " ".join(words)
-    return text.encode("latin-1" if rng.random() < 0.5 else "utf-8", errors="replace")
 
 
 @pytest.mark.parametrize("name", SEEDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -27,9 +28,21 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
     with path.open("rb") as file:
         if file.read(len(_SQLITE)) != _SQLITE:
             raise InputError("not an ASE database (no SQLite file)", path=path, code="syntax")
+    _refuse_others(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield from _rows(path)
+
+
+def _refuse_others(path: Path) -> None:
+    """ASE would make its own tables in a SQLite file that has none of them."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            found = database.execute("select name from sqlite_master where name = 'systems'").fetchone()
+    except sqlite3.Error as problem:
+        raise InputError(f"not an ASE database: {problem}", path=path, code="syntax") from problem
+    if found is None:
+        raise InputError("not an ASE database (it has no table 'systems')", path=path, code="syntax")
 
 
 def _rows(path: Path) -> Iterator[Entry | InputError]:

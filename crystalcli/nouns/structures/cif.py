@@ -20,6 +20,8 @@ from crystalcli.nouns.structures.text import read_text, where
 from crystalcli.vocabulary.errors import CrystalError, InputError
 
 _CELL = tuple(f"_cell_length_{a}" for a in "abc") + tuple(f"_cell_angle_{a}" for a in ("alpha", "beta", "gamma"))
+VOLUME_AGREES = 0.02
+"""Relative; volumes are stated with few digits."""
 _BLOCK = re.compile(r"^data_(\S*)", re.MULTILINE | re.IGNORECASE)
 _SITE_TAGS = ("_atom_site_fract_x", "_atom_site_label", "_atom_site_type_symbol", "_atom_site_cartn_x")
 
@@ -131,6 +133,7 @@ def structure(block: cif.Block) -> tuple[ase.Atoms, tuple[str, ...]]:
             numbers, fractional, more = _by_pymatgen(block, str(doubt), sites)
             warnings.extend(more)
     atoms = ase.Atoms(numbers=numbers, positions=fractional @ cell, cell=cell, pbc=True)
+    warnings += _volume(block, cell)
     warnings += _formula(block, numbers)
     return atoms, tuple(warnings)
 
@@ -167,6 +170,16 @@ def _by_pymatgen(
         raise
     except Exception as problem:  # pymatgen raises many kinds
         raise InputError(f"sites near special positions ({doubt}): {problem}", code="symmetry") from problem
+
+
+def _volume(block: cif.Block, cell: NDArray[np.float64]) -> list[str]:
+    """Compare the cell with the volume that the file states."""
+    text = block.find_value("_cell_volume")
+    stated = cif.as_number(text) if text is not None else np.nan
+    volume = float(np.linalg.det(cell))
+    if not np.isfinite(stated) or abs(stated - volume) < VOLUME_AGREES * volume:
+        return []
+    return [f"_cell_volume is {cif.as_string(str(text))}, the cell has {volume:.4g} Å³"]
 
 
 def _formula(block: cif.Block, numbers: NDArray[np.int64]) -> list[str]:

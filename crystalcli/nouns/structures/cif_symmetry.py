@@ -19,6 +19,7 @@ SAME, APART = 1e-3, 0.5
 _LISTED = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
 _MAGNETIC = ("_space_group_symop_magn_operation.xyz", "_space_group_symop_magn_operation_xyz")
 _NAMES = ("_space_group_name_h-m_alt", "_symmetry_space_group_name_h-m")
+_HALL = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
 _NUMBERS = ("_space_group_it_number", "_symmetry_int_tables_number")
 
 Operations = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -32,7 +33,7 @@ class DoubtfulError(Exception):
 def operations(block: cif.Block) -> tuple[Operations | None, list[str]]:
     """Operations of the block, none for the identity alone, and warnings.
 
-    Listed operations win over the name of the group; a name alone stands for its standard operations.
+    Listed operations win over a Hall symbol, and that over the name of the group, which stands for its standard ones.
 
     Raises:
         InputError: too many operations, one that is none, or a group that nobody knows.
@@ -43,7 +44,11 @@ def operations(block: cif.Block) -> tuple[Operations | None, list[str]]:
         return _listed(listed, name)
     if any(len(block.find_values(t)) for t in _MAGNETIC):
         raise InputError("magnetic symmetry only (magCIF); crystal reads ordinary CIF", code="symmetry")
-    return _named(block, name, number)
+    hall = _first(block, _HALL)
+    group_operations = _of_hall(hall) if hall else None
+    if group_operations is not None:
+        return group_operations, []
+    return _named(block, name or hall, number)
 
 
 def _listed(listed: cif.Column, name: str) -> tuple[Operations | None, list[str]]:
@@ -74,12 +79,38 @@ def _parsed(texts: tuple[str, ...]) -> Operations:
         ops.append(op)
     if gemmi.Op("x,y,z") not in ops:
         raise InputError("the list of symmetry operations has no identity", code="symmetry")
+    _refuse_incomplete(ops)
     return _arrays(ops)
+
+
+def _refuse_incomplete(ops: list[gemmi.Op]) -> None:
+    """A list that lacks the product of two of its operations would make a crystal that lacks atoms."""
+    rotations, translations = np.array([o.rot for o in ops]), np.array([o.tran for o in ops])
+    den = gemmi.Op.DEN
+    products = np.einsum("aij,bjk->abik", rotations, rotations) // den
+    shifts = (np.einsum("aij,bj->abi", rotations, translations) // den + translations[:, None]) % den
+    there = {_key(r, t % den) for r, t in zip(rotations, translations, strict=True)}
+    made = zip(products.reshape(-1, 3, 3), shifts.reshape(-1, 3), strict=True)
+    if any(_key(r, t) not in there for r, t in made):
+        raise InputError("the symmetry operations listed make no group; some are missing", code="symmetry")
+
+
+def _key(rotation: NDArray[np.int64], translation: NDArray[np.int64]) -> bytes:
+    return rotation.tobytes() + translation.tobytes()
 
 
 def _arrays(ops: list[gemmi.Op]) -> Operations:
     den = float(gemmi.Op.DEN)
     return np.array([o.rot for o in ops]) / den, np.array([o.tran for o in ops]) / den
+
+
+def _of_hall(symbol: str) -> Operations | None:
+    """Operations of a Hall symbol, which leaves no choice of setting; none if nobody knows it."""
+    try:
+        ops = list(gemmi.symops_from_hall(symbol))
+    except (RuntimeError, ValueError):
+        return None
+    return _arrays(ops)
 
 
 def _named(block: cif.Block, name: str, number: str) -> tuple[Operations | None, list[str]]:

@@ -16,6 +16,7 @@ from ase.io.extxyz import read_xyz
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.extxyz_frame import refuse_broken
 from crystalcli.nouns.structures.numbers import ASE_QUANTITIES, sort_arrays, sort_info
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import text_lines, where
@@ -85,6 +86,7 @@ def _frames(path: Path) -> Iterator[tuple[int, str | InputError]]:
 
 
 def _atoms(frame: str) -> ase.Atoms:
+    refuse_broken(frame)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import ase
 import numpy as np
 from ase.data import atomic_numbers
+from numpy.typing import NDArray
 
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.numbers import sort_arrays, sort_info
@@ -54,8 +55,8 @@ def _load(path: Path) -> Any:
         raise InputError("nested too deeply", path=path, code="too-deep") from None
     except json.JSONDecodeError as problem:
         raise InputError(f"not JSON: {problem.msg}", path=path, line=problem.lineno, code="syntax") from None
-    except ValueError as problem:
-        raise InputError(f"not JSON: {problem}", path=path, code="syntax") from None
+    except ValueError:  # of integers too long for Python
+        raise InputError("holds a number with thousands of digits", path=path, code="syntax") from None
     _only_known_classes(data, path)
     return data
 
@@ -129,17 +130,29 @@ def _atoms(data: Mapping[str, Any]) -> tuple[ase.Atoms, dict[str, Any], tuple[st
     lattice, sites = data["lattice"], data["sites"]
     if not isinstance(lattice, dict) or not isinstance(sites, list):
         raise InputError("no lattice or no sites", code="syntax")
-    try:
-        cell = np.array(lattice["matrix"], dtype=float).reshape(3, 3)
-        pbc = [bool(b) for b in lattice.get("pbc", (True, True, True))]
-        fractional = np.array([s["abc"] for s in sites], dtype=float).reshape(-1, 3)
-        species = [s["species"] for s in sites]
-    except (KeyError, TypeError, ValueError, OverflowError) as problem:
-        raise InputError(f"lattice or sites incomplete: {type(problem).__name__} {problem}", code="syntax") from None
+    cell = _numbers(lattice.get("matrix"), (3, 3), "the lattice has no matrix of 3 × 3 numbers")
+    pbc = lattice.get("pbc", (True, True, True))
+    if len(pbc) != 3 or not all(isinstance(b, bool) for b in pbc):
+        raise InputError(f"pbc of the lattice is {str(pbc)[:40]}, not three of true and false", code="syntax")
+    for k, site in enumerate(sites):
+        if not isinstance(site, dict):
+            raise InputError(f"site {k} is no record with 'abc' and 'species'", code="syntax")
+    places = [_numbers(s.get("abc"), (3,), f"site {k} has no three coordinates 'abc'") for k, s in enumerate(sites)]
+    fractional = np.array(places).reshape(-1, 3)
     warnings: list[str] = []
-    numbers = [_species(s, k, warnings) for k, s in enumerate(species)]
+    numbers = [_species(s.get("species"), k, warnings) for k, s in enumerate(sites)]
     atoms = ase.Atoms(numbers=numbers, positions=fractional @ cell, cell=cell, pbc=pbc)
     return atoms, _site_labels(sites), tuple(warnings)
+
+
+def _numbers(value: Any, shape: tuple[int, ...], said: str) -> NDArray[np.float64]:
+    try:
+        found = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(said, code="syntax") from None
+    if found.shape != shape:
+        raise InputError(said, code="syntax")
+    return found
 
 
 def _species(species: Any, k: int, warnings: list[str]) -> int:

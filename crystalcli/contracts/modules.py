@@ -33,10 +33,12 @@ class Distances:
 
     Args:
         lengths: (E,), Å; part of the computation that derives forces. cutoff: Å.
+        vectors: (E, 3), Å, from centre to neighbor; part of it, too.
     """
 
     lengths: Tensor
     cutoff: float
+    vectors: Tensor
 
 
 class Features:

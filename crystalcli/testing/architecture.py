@@ -14,7 +14,7 @@ from crystalcli.contracts.modules import Distances, Features
 from crystalcli.contracts.nn.basis import GaussianBasis
 from crystalcli.contracts.nn.envelopes import polynomial
 from crystalcli.contracts.records import Architecture, Statistics
-from crystalcli.nouns.graph import CrystalGraph, collate, edge_lengths
+from crystalcli.nouns.graph import CrystalGraph, collate, edge_vectors
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals, tolerances
 from crystalcli.testing.compare import check_gradient, check_save_load, same, with_positions
@@ -32,10 +32,11 @@ class PlainFeatures(nn.Module):
 
     def forward(self, graph: CrystalGraph) -> Features:
         """Features of a batch."""
-        lengths = edge_lengths(graph)
+        vectors = edge_vectors(graph)
+        lengths = torch.linalg.vector_norm(vectors, dim=1)
         rows = self.rows.index_select(0, graph.atomic_numbers).to(lengths.dtype)
         envelope = polynomial(lengths / self.cutoff)
-        return Features(rows, self.basis(lengths), envelope, distances=Distances(lengths, self.cutoff))
+        return Features(rows, self.basis(lengths), envelope, distances=Distances(lengths, self.cutoff, vectors))
 
 
 class ArchitectureContract:

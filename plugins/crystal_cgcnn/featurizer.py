@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from crystal_cgcnn.elements import element_features
@@ -11,7 +12,7 @@ from crystalcli.contracts.modules import Distances, Features
 from crystalcli.contracts.nn.basis import GaussianBasis, distinct_rows
 from crystalcli.contracts.nn.envelopes import cosine, polynomial
 from crystalcli.contracts.records import Statistics
-from crystalcli.nouns.graph import CrystalGraph, edge_lengths
+from crystalcli.nouns.graph import CrystalGraph, edge_lengths, edge_vectors
 
 
 class CgcnnFeatures(nn.Module):
@@ -45,10 +46,11 @@ class RadiusFeatures(nn.Module):
 
     def forward(self, graph: CrystalGraph) -> Features:
         """Features of a batch."""
-        lengths = self.held(graph, edge_lengths(graph))
+        vectors = edge_vectors(graph)
+        lengths = self.held(graph, torch.linalg.vector_norm(vectors, dim=1))
         return Features(
             self.elements(graph.atomic_numbers),
             lambda: self.basis(lengths),
             self.envelope(lengths / self.cutoff),
-            distances=Distances(lengths, self.cutoff),
+            distances=Distances(lengths, self.cutoff, vectors),
         )

@@ -141,7 +141,7 @@ class ForceField(nn.Module):
             x, edges = distances.lengths / distances.cutoff, torch.arange(graph.n_edges, device=envelope.device)
             basis = radial_sums(x, torch.ones_like(envelope), edges, graph.n_edges, self.gate_intervals)
         if self.moments is not None and self.bend is not None:
-            said.append(self.moments(graph, nodes, basis, envelope))
+            said.append(self.moments(graph, distances.vectors, nodes, basis, envelope))
             nodes = nodes + self.bend(said[-1])
         if len(self.messages):
             plan = plan_messages(graph.edge_index[0], graph.edge_index[1], graph.n_atoms)

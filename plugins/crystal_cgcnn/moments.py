@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crystalcli.nouns.graph import CrystalGraph, edge_vectors
-
-ORDERS = (1, 2, 3)
+from crystal_cgcnn.harmonics import ORDERS
+from crystal_cgcnn.moment_sums import moment_sums
+from crystalcli.nouns.graph import CrystalGraph
 
 
 class Moments(nn.Module):
@@ -29,15 +29,14 @@ class Moments(nn.Module):
         self.radial = nn.Parameter(0.6 * torch.randn(dim, channels))
         nn.init.constant_(self.send.bias, 1.0)
 
-    def forward(self, graph: CrystalGraph, nodes: Tensor, basis: Tensor, envelope: Tensor) -> Tensor:
-        """(N, 3C) of nodes (N, F), radial basis (E, K) and envelope (E,)."""
+    def forward(self, graph: CrystalGraph, vectors: Tensor, nodes: Tensor, basis: Tensor, envelope: Tensor) -> Tensor:
+        """(N, 3C) of edge vectors (E, 3), nodes (N, F), radial basis (E, K) and envelope (E,)."""
         sent = self.send(nodes).index_select(0, graph.edge_index[1])
         weights = self.scale * envelope.unsqueeze(1) * (basis @ self.radial) * sent
-        vectors = edge_vectors(graph)
-        y = harmonics(vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True))
+        units = vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
         slots = padded_rows(graph.row_pointers, graph.n_edges)
-        squares = (of_atoms(weights, slots).mT @ of_atoms(y, slots)).square()
-        return torch.cat([p.sum(2) for p in torch.split(squares, [2 * k + 1 for k in ORDERS], 2)], 1)
+        sums = moment_sums(of_atoms(weights, slots), of_atoms(units, slots).permute(2, 0, 1).contiguous())
+        return torch.cat([p.sum(1) for p in torch.split(sums.square(), [2 * k + 1 for k in ORDERS], 1)], 1)
 
 
 def of_atoms(x: Tensor, slots: Tensor) -> Tensor:
@@ -52,30 +51,3 @@ def padded_rows(pointers: Tensor, n_edges: int) -> Tensor:
     place = torch.arange(int(degree.max()) if len(degree) else 0, device=pointers.device)
     slots = pointers[:-1].unsqueeze(1) + place
     return torch.where(place < degree.unsqueeze(1), slots, torch.full_like(slots, n_edges))
-
-
-def harmonics(u: Tensor) -> Tensor:
-    """Real harmonics of l = 1, 2, 3 with ``Σ_m Y_lm² = 1``, of unit vectors (E, 3): (E, 15)."""
-    x, y, z = u.unbind(1)
-    xx, yy, zz = x * x, y * y, z * z
-    a, b, c, d, e = 3**0.5, 0.5 * 3**0.5, (5 / 8) ** 0.5, 15**0.5, (3 / 8) ** 0.5
-    return torch.stack(
-        [
-            x,
-            y,
-            z,
-            a * x * y,
-            a * y * z,
-            a * z * x,
-            b * (xx - yy),
-            1.5 * zz - 0.5,
-            c * y * (3 * xx - yy),
-            d * x * y * z,
-            e * y * (5 * zz - 1),
-            0.5 * z * (5 * zz - 3),
-            e * x * (5 * zz - 1),
-            0.5 * d * z * (xx - yy),
-            c * x * (xx - 3 * yy),
-        ],
-        1,
-    )

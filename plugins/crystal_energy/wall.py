@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from crystalcli.nouns.graph import CrystalGraph, edge_lengths, sum_over_neighbors
+from crystalcli.nouns.graph import CrystalGraph, edge_lengths, sum_over_neighbors, with_edges
 
 STIFFNESS = 200.0
 """eV/Å³."""
@@ -40,5 +40,8 @@ class Wall(nn.Module):
         """Energies of the atoms, (N,) eV float64."""
         zi, zj = (graph.atomic_numbers.index_select(0, end) for end in graph.edge_index)
         begin = self.begin.view(-1).index_select(0, zi * 120 + zj)
-        depth = torch.clamp_min(begin - edge_lengths(graph).double(), 0.0)
-        return 0.5 * STIFFNESS * sum_over_neighbors(graph, (depth**3).unsqueeze(1)).squeeze(1)
+        with torch.no_grad():  # almost always none, and then there is nothing to differentiate
+            behind = (edge_lengths(graph).double() < begin).nonzero().squeeze(1)
+        few = with_edges(graph, behind)
+        depth = begin.index_select(0, behind) - edge_lengths(few).double()
+        return 0.5 * STIFFNESS * sum_over_neighbors(few, (depth**3).unsqueeze(1)).squeeze(1)

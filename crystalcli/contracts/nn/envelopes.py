@@ -11,7 +11,7 @@ def polynomial(x: Tensor, p: int = 6) -> Tensor:
 
     J. Gasteiger et al., ICLR 2020, Eq. 8 (arXiv:2003.03123).
     """
-    value = 1.0 - (p + 1) * (p + 2) / 2 * x**p + p * (p + 2) * x ** (p + 1) - p * (p + 1) / 2 * x ** (p + 2)
+    value = 1.0 - x**p * ((p + 1) * (p + 2) / 2 - x * (p * (p + 2) - x * (p * (p + 1) / 2)))
     return torch.where(x < 1.0, value, torch.zeros_like(value))
 
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 import ase
 import numpy as np
 import torch
-from torch import Tensor
 
 from crystalcli.nouns.arrays import GraphArrays
-from crystalcli.nouns.graph import CrystalGraph, collate, edge_vectors
+from crystalcli.nouns.graph import CrystalGraph, collate, edge_vectors, with_edges
 from crystalcli.nouns.systems import Systems
 
 Build = Callable[[ase.Atoms], GraphArrays]
@@ -62,7 +61,8 @@ class MovingGraph:
             return graph
         # chosen in float64, so that the choice does not depend on the precision of the model
         exact = replace(graph, positions=systems.positions, cell=systems.cell, cell_shifts=graph.cell_shifts.double())
-        return _chosen(graph, edge_vectors(exact).square().sum(1) < self.cutoff**2)
+        near = edge_vectors(exact).square().sum(1) < self.cutoff**2
+        return with_edges(graph, near.nonzero().squeeze(1))
 
     def _covers(self, then: Systems, now: Systems) -> bool:
         """Whether no pair can have come within the cutoff that was beyond cutoff + skin.
@@ -94,15 +94,3 @@ def _canonical(graph: GraphArrays) -> GraphArrays:
     (centre, neighbor), shift = graph.edge_index, graph.cell_shifts
     order = np.lexsort((shift[:, 2], shift[:, 1], shift[:, 0], neighbor, centre))
     return replace(graph, edge_index=graph.edge_index[:, order], cell_shifts=shift[order])
-
-
-def _chosen(graph: CrystalGraph, near: Tensor) -> CrystalGraph:
-    """The graph with the edges where ``near`` (E,) only."""
-    kept = near.nonzero().squeeze(1)
-    edge_index = graph.edge_index.index_select(1, kept)
-    degree = torch.bincount(edge_index[0], minlength=graph.n_atoms)
-    pointers = torch.zeros_like(graph.row_pointers)
-    torch.cumsum(degree, 0, out=pointers[1:])
-    return replace(
-        graph, edge_index=edge_index, row_pointers=pointers, cell_shifts=graph.cell_shifts.index_select(0, kept)
-    )

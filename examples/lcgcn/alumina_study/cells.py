@@ -45,9 +45,10 @@ class Bench:
 
     def _keep(self, cell: Cell, name: str, make: Callable[[], dict[str, Any]]) -> None:
         if self.journal.read(cell, name) is None:
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             found = make()
-            self.journal.write(cell, name, {**found, "seconds": round(time.perf_counter() - began, 2)})
+            spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - busy}
+            self.journal.write(cell, name, {**found, **{k: round(v, 2) for k, v in spent.items()}})
 
     def _network(self, cell: Cell, method: Method) -> None:
         run = self.journal.of(cell) / "run"

@@ -4,7 +4,9 @@ import ase
 import ase.build
 import numpy as np
 import torch
-from crystal_cgcnn.moments import Moments, harmonics, padded_rows
+from crystal_cgcnn.harmonics import harmonics, pullback, tangent
+from crystal_cgcnn.moment_sums import moment_sums
+from crystal_cgcnn.moments import Moments, padded_rows
 from scipy.special import eval_legendre
 
 from crystalcli.nouns.graph import collate, edge_vectors
@@ -14,10 +16,26 @@ from crystalcli.testing import crystals
 
 def test_harmonics_multiply_to_legendre_polynomials() -> None:
     u = torch.nn.functional.normalize(torch.randn(6, 3, dtype=torch.float64), dim=1)
-    y, cosine = harmonics(u), (u @ u.t()).clamp(-1, 1)
+    y, cosine = harmonics(u.t().unsqueeze(1))[0].t(), (u @ u.t()).clamp(-1, 1)
     for order, part in zip((1, 2, 3), torch.split(y, [3, 5, 7], 1), strict=True):
         expected = torch.from_numpy(eval_legendre(order, cosine.numpy()))
         torch.testing.assert_close(part @ part.t(), expected, rtol=0, atol=1e-12)
+
+
+def test_derivatives_of_harmonics() -> None:
+    u, t = torch.randn(2, 3, 2, 4, dtype=torch.float64)
+    g = torch.randn(2, 15, 4, dtype=torch.float64)
+    _, expected = torch.autograd.functional.jvp(harmonics, u, t)
+    torch.testing.assert_close(tangent(u, t), expected, rtol=0, atol=1e-12)
+    _, expected = torch.autograd.functional.vjp(harmonics, u, g)
+    torch.testing.assert_close(pullback(u, g.unbind(1)), expected, rtol=0, atol=1e-12)
+
+
+def test_derivatives_of_moment_sums() -> None:
+    weights = torch.randn(2, 3, 2, dtype=torch.float64, requires_grad=True)
+    units = torch.randn(3, 2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(moment_sums, (weights, units))
+    assert torch.autograd.gradgradcheck(moment_sums, (weights, units))
 
 
 def test_moments_are_sums_over_pairs_of_neighbors() -> None:
@@ -26,7 +44,7 @@ def test_moments_are_sums_over_pairs_of_neighbors() -> None:
     module = Moments(width=4, channels=2, dim=5, scale=0.3).double()
     nodes, basis = torch.randn(graph.n_atoms, 4).double(), torch.randn(graph.n_edges, 5).double()
     envelope = torch.rand(graph.n_edges).double()
-    found = module(graph, nodes, basis, envelope)
+    found = module(graph, edge_vectors(graph), nodes, basis, envelope)
     centre, neighbor = graph.edge_index
     weights = 0.3 * envelope.unsqueeze(1) * (basis @ module.radial) * module.send(nodes)[neighbor]
     vectors = edge_vectors(graph)
@@ -44,7 +62,8 @@ def test_diamond_has_moments_of_third_order_only() -> None:
     graph = collate([build_graph(ase.build.bulk("Si", "diamond", 5.43), cutoff=2.5)], torch.float64)
     module = Moments(width=1, channels=1, dim=1, scale=1.0).double()
     ones = torch.ones(graph.n_edges, 1, dtype=torch.float64)
-    found = module(graph, torch.ones(2, 1, dtype=torch.float64), ones, ones[:, 0]).detach()
+    nodes = torch.ones(2, 1, dtype=torch.float64)
+    found = module(graph, edge_vectors(graph), nodes, ones, ones[:, 0]).detach()
     assert float(found[:, :2].abs().max()) < 1e-12
     assert float(found[:, 2].min()) > 1e-3
 

@@ -50,6 +50,7 @@ kappas = [{kappas}]
 {references}
 
 [training]
+learn = "{learn}"
 ensemble = {ensemble}
 epochs = {epochs}
 lr = {lr}
@@ -134,6 +135,7 @@ def main() -> None:
     parser.add_argument("--kappa", type=float, default=2.0)
     parser.add_argument("--robust", type=float, default=1.0, help="as --robust of crystal screen")
     parser.add_argument("--kappas", default="0, 0.5, 1, 1.5, 2, 2.5, 3, 4")
+    parser.add_argument("--learn", choices=("energy", "difference"), default="energy", help="as in a plan")
     parser.add_argument("--ensemble", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=120)
     parser.add_argument("--lr", type=float, default=0.01)
@@ -168,6 +170,7 @@ def main() -> None:
                 "recall": found["recall"],
                 "rise_meV": 1000 * found["hull_rise"],
                 "same_hull": found["hull_rise"] < SAME,
+                "predictions": report.get("predictions", []),
                 "sweep": [[r["kappa"], round(r["share"], 4), r["recall"], r["rise"] < SAME] for r in report["sweep"]],
                 "seconds": round(time.monotonic() - start, 1),
             }
@@ -175,6 +178,11 @@ def main() -> None:
         print(json.dumps(rows[-1]), flush=True)
     n = len(rows)
     shares = [r["share"] for r in rows]
+    mean = {
+        stage: {k: round(sum(r["predictions"][i][k] for r in rows) / n, 4) for k in rows[0]["predictions"][i]}
+        for i, stage in enumerate(list(STAGES)[:-1])
+        if rows[0]["predictions"]
+    }
     kappas = [k[0] for k in rows[0]["sweep"]]
     print(
         json.dumps(
@@ -186,12 +194,14 @@ def main() -> None:
                 "all_hull_phases": sum(r["recall"] == 1.0 for r in rows),
                 "mean_share": sum(shares) / n,
                 "max_share": max(shares),
+                "predictions": mean,
                 "by_kappa": [
                     {
                         "kappa": k,
                         "same_hull": sum(r["sweep"][i][3] for r in rows),
                         "mean_share": round(sum(r["sweep"][i][1] for r in rows) / n, 4),
                         "max_share": max(r["sweep"][i][1] for r in rows),
+                        "recall": round(sum(r["sweep"][i][2] for r in rows) / n, 4),
                     }
                     for i, k in enumerate(kappas)
                 ],

@@ -33,7 +33,7 @@ from crystalcli.workflows.screen.campaign_files import read_items
 from crystalcli.workflows.screen.campaign_models import Models
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
 from crystalcli.workflows.screen.campaign_results import Item
-from crystalcli.workflows.screen.campaign_sweep import sweep
+from crystalcli.workflows.screen.campaign_sweep import all_predictions, errors, sweep
 from crystalcli.workflows.screen.campaign_work import Workshop
 
 FACTS = "campaign"
@@ -108,8 +108,7 @@ def run(plan: CampaignPlan, listener: Listener | None = None, stop: Stop | None 
         return CampaignReport(path, json.loads((path / output.REPORT).read_text(encoding="utf-8")))
     inputs = read_inputs(plan)
     name = hashlib.sha256(json.dumps([facts, hashes], sort_keys=True).encode()).hexdigest()[:16]
-    every = [*inputs.candidates, *inputs.elements]
-    shop = Workshop(plan, path, name, every, listener=listener, stop=stop)
+    shop = Workshop(plan, path, name, inputs.candidates, inputs.elements, listener=listener, stop=stop)
     models = Models(shop)
     if record is None:
         if plan.overwrite and (path / RECORD).exists():
@@ -177,7 +176,7 @@ def read_inputs(plan: CampaignPlan) -> Inputs:
         if len(item.amounts) != 1:
             raise UsageError(f"'{item.id}' among the elements is a compound, {item.atoms.get_chemical_formula()}")
     elements = [Item(f"element {i.id}", i.atoms) for i in elements]
-    if not plan.stages[-1].gives_formation:
+    if plan.counted_from_elements:
         known = {*references.energies, *(e for i in elements for e in i.amounts)}
         missing = sorted({e for i in candidates for e in i.amounts} - known)
         if missing:
@@ -203,17 +202,11 @@ def _campaign(plan: CampaignPlan, shop: Workshop, models: Models, inputs: Inputs
     ids = [i.id for i in inputs.candidates]
     for failure in inputs.failures:
         listener.warn(str(failure))
-    pure = [i.id for i in inputs.elements]
     for stage in range(len(plan.stages)):
-        shop.bring(stage, pure, "elements")
-    elements = shop.energies_of_elements(pure)
-    if not plan.stages[-1].gives_formation:
-        without = sorted({e for i in inputs.candidates for e in i.amounts} - elements.keys())
-        if without:
-            raise NothingUsable(f"no energy of {', '.join(without)} came out; formation energies need it")
-        listener.say("elements: " + ", ".join(f"{k} {v:.6f}" for k, v in sorted(elements.items())) + " eV/atom")
+        shop.bring(stage, shop.pure, "elements")
+    _say_elements(shop, {e for i in inputs.candidates for e in i.amounts})
     shop.bring(0, ids, "all")
-    taught = Taught(shop, models, elements, inputs.phases)
+    taught = Taught(shop, models, inputs.phases)
     taught.choose(ids)
     chosen = set(taught.ids)
     rest = [i for i in ids if i not in chosen]
@@ -226,19 +219,36 @@ def _campaign(plan: CampaignPlan, shop: Workshop, models: Models, inputs: Inputs
         shop.bring(stage, some, "eval")
 
     went: Course = course(rest, len(plan.stages), taught.phases, plan.rule(), bring=bring, predict=predict)
-    final = shop.final([*went.survivors], elements)
-    truth = _truth(plan, shop, ids, elements)
-    curve = sweep(shop, models, paths, rest, taught, truth) if plan.kappas else []
-    return output.write(folder, shop, inputs.failures, taught, went, final, truth=truth, curve=curve)
+    final = shop.final(went.survivors)
+    truth = _truth(plan, shop, ids)
+    replayed: dict[str, Any] = {"sweep": []}
+    if plan.kappas:
+        found = all_predictions(shop, models, paths, rest)
+        replayed = {"predictions": errors(found, truth), "sweep": sweep(shop, found, rest, taught, truth)}
+    return output.write(folder, shop, inputs.failures, taught, went, final, truth=truth, replayed=replayed)
 
 
-def _truth(plan: CampaignPlan, shop: Workshop, ids: Sequence[str], elements: Mapping[str, float]) -> dict[str, float]:
+def _say_elements(shop: Workshop, wanted: set[str]) -> None:
+    """Say from what formation energies are counted.
+
+    Raises:
+        NothingUsable: an element has no energy.
+    """
+    for stage in shop.plan.counted_from_elements:
+        elements = shop.elements(stage)
+        if without := sorted(wanted - elements.keys()):
+            raise NothingUsable(f"no energy of {', '.join(without)} came out; formation energies need it")
+        said = ", ".join(f"{k} {v:.6f}" for k, v in sorted(elements.items()))
+        shop.listener.say(f"elements after {shop.plan.stages[stage].name}: {said} eV/atom")
+
+
+def _truth(plan: CampaignPlan, shop: Workshop, ids: Sequence[str]) -> dict[str, float]:
     """Final formation energies of all candidates, where the last stage is a file that holds them; else nothing."""
     if plan.stages[-1].kind != "file":
         return {}
     before = dict(shop.results[-1])
     shop.bring(len(plan.stages) - 1, ids, "truth")
-    found = shop.final(ids, elements)
+    found = shop.final(ids)
     shop.results[-1] = before
     return found
 

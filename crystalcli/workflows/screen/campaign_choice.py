@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +25,11 @@ class Taught:
 
     Args:
         shop: has the structures. models: trains between the rounds.
-        elements: energies of the elements, eV/atom. references: further phases of known energy.
+        references: further phases of known energy.
     """
 
-    def __init__(
-        self, shop: Workshop, models: Models, elements: Mapping[str, float], references: Sequence[Phase]
-    ) -> None:
-        self.shop, self.models, self.elements, self.references = shop, models, elements, references
+    def __init__(self, shop: Workshop, models: Models, references: Sequence[Phase]) -> None:
+        self.shop, self.models, self.references = shop, models, references
         self.ids: list[str] = []
         self.energies: dict[str, float] = {}
 
@@ -65,7 +63,7 @@ class Taught:
         for stage in range(len(self.shop.plan.stages)):
             self.shop.bring(stage, ids, "train" if number == 1 else f"train{number}")
         self.ids += ids
-        self.energies |= self.shop.final(ids, self.elements)
+        self.energies |= self.shop.final(ids)
         lost = [i for i in ids if i not in self.energies]
         if lost:
             self.shop.listener.warn(f"{len(lost)} structures to train on have no final energy: {', '.join(lost[:5])}")

@@ -29,6 +29,9 @@ class Training:
 
     arch: str = option("cgcnn", "architecture")
     ensemble: int = option(5, "members", min=2)
+    learn: Literal["energy", "difference"] = option(
+        "energy", "final formation energies, or their difference from those of the stage"
+    )
     epochs: int = option(150, "epochs", min=1)
     lr: float = option(5e-3, "peak learning rate", min=0.0)
     batch_size: int = option(0, "structures per step; 0: as suits their number", min=0)

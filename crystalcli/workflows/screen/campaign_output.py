@@ -38,7 +38,7 @@ def write(
     final: Mapping[str, float],
     *,
     truth: Mapping[str, float],
-    curve: Sequence[Mapping[str, Any]],
+    replayed: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write everything; returns what report.json holds.
 
@@ -50,7 +50,7 @@ def write(
         went: what was decided on the others.
         final: final formation energies of the survivors, eV/atom.
         truth: of all candidates, where they are known.
-        curve: rows of the κ sweep.
+        replayed: for report.json; ``sweep``, the rows of the sweep over κ, becomes a table and a picture as well.
     """
     energies = {**taught.energies, **final}
     phases = [Phase(shop.start[i].amounts, e, i) for i, e in energies.items()]
@@ -63,12 +63,12 @@ def write(
     items = [shop.item(len(names) - 1, e.id) for e in relaxed]
     folder.write(STRUCTURES, extxyz(items, [e.energy for e in relaxed], key="formation_energy_per_atom"))
     pictures = _draw(folder, shop, ends, taught.references)
-    if curve:
+    if curve := replayed["sweep"]:
         keys = list(curve[0])
         folder.write(f"{CURVE}.csv", csv_text(keys, [[r[k] for k in keys] for r in curve]))
         campaign_plots.cost_and_recall(folder.path / f"{CURVE}.png", curve, stages=", ".join(names))
         pictures.append(f"{CURVE}.png")
-    data = _report(folder, shop, failures, taught, went, ends) | {"pictures": pictures, "sweep": list(curve)}
+    data = _report(folder, shop, failures, taught, went, ends) | {"pictures": pictures, **replayed}
     if truth:
         everything = [Phase(shop.start[i].amounts, e, i) for i, e in truth.items()]
         seen = recall(everything, list(energies), taught.references)
@@ -146,6 +146,11 @@ def lines(data: Mapping[str, Any]) -> list[str]:
         said.append(
             f"beside the true energies: {n - missed} of {n} hull phases found (recall {found['recall']:.2f}), "
             f"the hull at most {1000 * found['hull_rise']:.1f} meV/atom too high"
+        )
+    for stage, p in zip(data["stages"], data.get("predictions", []), strict=False):
+        said.append(
+            f"predicted after {stage['name']}: off by {1000 * p['mae']:.1f} meV/atom, sigma {1000 * p['sigma']:.1f}, "
+            f"mean z2 {p['z2']:.2f}, {p['within_2_sigma']:.0%} within 2 sigma"
         )
     for k in data["sweep"]:
         said.append(f"kappa {k['kappa']:g}: recall {k['recall']:.2f} at {k['share']:.1%} of the cost")

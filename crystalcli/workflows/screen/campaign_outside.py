@@ -15,11 +15,11 @@ from pathlib import Path
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.mechanisms.structure_files.inputs import expand
-from crystalcli.vocabulary.errors import CrystalError, Stopped, one_line
+from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError, one_line
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen.campaign_files import extxyz, read_results
 from crystalcli.workflows.screen.campaign_plan import StagePlan
-from crystalcli.workflows.screen.campaign_results import Done, Item, Keyed, Result, misfit
+from crystalcli.workflows.screen.campaign_results import Done, Item, Keyed, Result, misfit, with_energy
 
 POLL = 0.05
 """Seconds between two looks at a command that runs."""
@@ -31,11 +31,12 @@ class Command:
     """Calls a command with files ``{input}`` and ``{output}``.
 
     The command runs in the shell, in the folder that the campaign was started in; ``{folder}`` is a folder of the
-    call's own. What it says is in ``output.log`` there.
+    call's own. What it says is in ``output.log`` there. A result without an energy is a problem where energies of the
+    stage are needed (``counted``).
     """
 
-    def __init__(self, stage: StagePlan, folder: Path, jobs: int, stop: Stop) -> None:
-        self.stage, self.options, self.stop = stage, stage.options, stop
+    def __init__(self, stage: StagePlan, folder: Path, jobs: int, stop: Stop, *, counted: bool) -> None:
+        self.stage, self.options, self.stop, self.counted = stage, stage.options, stop, counted
         self.folder = folder.absolute() / "calls" / stage.name
         self.piece, self.jobs = stage.options.batch, jobs
         self.limit = seconds(stage.options.timeout)
@@ -102,7 +103,8 @@ class Command:
         except CrystalError as problem:
             return [Result(i.id, "output", str(problem)) for i in items]
         said = str(failures[0]) if failures else f"is not in {path}"
-        return [misfit(found.get(i.id, Result(i.id, "output", said)), i) for i in items]
+        results = [misfit(found.get(i.id, Result(i.id, "output", said)), i) for i in items]
+        return [with_energy(r, self.options.energy) for r in results] if self.counted else results
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -122,13 +124,13 @@ class Elsewhere:
     """Writes the structures down and takes the results from where people put them.
 
     Args:
-        stage: the stage. folder: of the run.
+        stage: the stage. folder: of the run. counted: its energies are needed.
     """
 
     piece = 1
 
-    def __init__(self, stage: StagePlan, folder: Path, listener: Listener) -> None:
-        self.stage, self.listener = stage, listener
+    def __init__(self, stage: StagePlan, folder: Path, listener: Listener, *, counted: bool) -> None:
+        self.stage, self.listener, self.counted = stage, listener, counted
         self.folder = folder / "outside"
         self.results = Path(stage.options.results) if stage.options.results else self.folder / stage.name
 
@@ -136,7 +138,7 @@ class Elsewhere:
         """Hand on the results that are there.
 
         Raises:
-            Stopped: some are not; says which, and what to do.
+            Stopped: some are not; says which, and what to do. UsageError: none has an energy that is needed.
         """
         wanted = [(key, items[0]) for key, items in missing]
         if not wanted:
@@ -145,7 +147,8 @@ class Elsewhere:
         rest: list[Item] = []
         for key, item in wanted:
             if item.id in found:
-                yield key, [misfit(found[item.id], item)]
+                result = misfit(found[item.id], item)
+                yield key, [with_energy(result, self.stage.options.energy) if self.counted else result]
             else:
                 rest.append(item)
         to_do = self.folder / f"{self.stage.name}-to-do.extxyz"
@@ -173,6 +176,10 @@ class Elsewhere:
             found, failures = read_results(paths, self.stage.options, once=True)
             for failure in failures:
                 self.listener.warn(str(failure))
+            key = self.stage.options.energy
+            if self.counted and found and all(r.energy is None for r in found.values()):
+                said = f"no result of stage '{self.stage.name}' has '{key}'; write it to the structures there"
+                raise UsageError(said, path=self.results)
         failed = (self.results if self.results.is_dir() else self.results.parent) / FAILED
         if failed.is_file():
             for line in failed.read_text(encoding="utf-8").splitlines():

@@ -22,6 +22,7 @@ class StagePlan:
         options: of the table of keys that ``kind`` has in :data:`crystalcli.workflows.screen.campaign_keys.KINDS`.
         parts: options of the potential and the relaxer, by their names.
         start: model that this stage's training starts from; empty: the campaign's.
+        learn: energy or difference; empty: as the campaign.
     """
 
     name: str
@@ -31,6 +32,7 @@ class StagePlan:
     options: Any
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     start: str = ""
+    learn: str = ""
 
     @property
     def gives_formation(self) -> bool:
@@ -86,6 +88,19 @@ class CampaignPlan:
         s = self.settings
         threshold = Threshold.parse(s.threshold) if kappa is None else Threshold(kappa, "sigma")
         return Rule(threshold, s.robust, s.discarded == "stay")
+
+    def learns_difference(self, stage: int) -> bool:
+        """Whether the ensemble of ``stage``, from 0, learns what is between its energies and the final ones."""
+        return (self.stages[stage].learn or self.training.learn) == "difference"
+
+    def counts_energies(self, stage: int) -> bool:
+        """Whether energies of ``stage`` are needed: those of the last, and those that differences are taken from."""
+        return stage == len(self.stages) - 1 or self.learns_difference(stage)
+
+    @property
+    def counted_from_elements(self) -> list[int]:
+        """Stages, from 0, whose total energies become formation energies, which needs energies of the elements."""
+        return [k for k, s in enumerate(self.stages) if self.counts_energies(k) and not s.gives_formation]
 
     @property
     def costs(self) -> list[float]:

@@ -85,13 +85,27 @@ def _check(plan: CampaignPlan) -> None:
     replayed = all(s.kind in ("file", "given") for s in plan.stages)
     if plan.kappas and not replayed:
         raise UsageError("kappas needs data that hold all stages: every stage with file or given")
+    _check_learning(plan)
     references = plan.references
-    if not last.gives_formation and not references.energies and not references.elements:
+    if plan.counted_from_elements and not references.energies and not references.elements:
+        name = plan.stages[plan.counted_from_elements[-1]].name
         raise UsageError(
-            f"stage '{last.name}' gives total energies: [references] must say what the elements have, as a table "
+            f"stage '{name}' gives total energies: [references] must say what the elements have, as a table "
             '(Cu = -3.72, eV/atom) or as structures (elements = ["FILES"]); or say formation = true'
         )
     plan.rule()
+
+
+def _check_learning(plan: CampaignPlan) -> None:
+    last = plan.stages[-1]
+    for key, value in (("from", last.start), ("learn", last.learn)):
+        if value:
+            raise UsageError(f"stage '{last.name}' is the last: no ensemble is trained for it; leave out {key}")
+    for k, stage in enumerate(plan.stages[:-1]):
+        if stage.kind == "given" and plan.learns_difference(k):
+            raise UsageError(
+                f"stage '{stage.name}' gives no energies to learn the difference from; say learn = \"energy\" there"
+            )
 
 
 def _training(table: dict[str, Any]) -> tuple[Training, dict[str, Any]]:
@@ -145,13 +159,15 @@ def _stage(table: dict[str, Any], number: int) -> StagePlan:
         if not isinstance(source[0], str) or not source[0].strip():
             raise UsageError(f"{owner}: {kind} must be a text")
         source = (_path(source[0]),) if kind == "relax" else source
-    start = _path(table.pop("from", ""))
+    start, learn = _path(table.pop("from", "")), table.pop("learn", "")
+    if learn:
+        opt.make(Training, {"learn": learn}, owner=owner)
     parts = {k: table.pop(k) for k in list(table) if isinstance(table[k], dict)}
     if parts and kind != "relax":
         raise UsageError(f"{owner}: table '{next(iter(parts))}' belongs to no part of it")
     options: Any = opt.make(KINDS[kind], table, owner=owner)
     _check_stage(options, owner, source)
-    return StagePlan(name, float(cost), kind, source, options, parts, start)
+    return StagePlan(name, float(cost), kind, source, options, parts, start, learn)
 
 
 def _check_stage(options: Any, owner: str, source: tuple[str, ...]) -> None:

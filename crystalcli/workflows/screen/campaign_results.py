@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ase
@@ -93,6 +93,13 @@ def misfit(found: Result, item: Item) -> Result:
         return found
     said = f"came back as {found.atoms.get_chemical_formula()}, was {item.atoms.get_chemical_formula()}"
     return Result(item.id, "composition", said)
+
+
+def with_energy(found: Result, key: str) -> Result:
+    """``found``, unless it is a structure without the energy called ``key``: then that this is wrong with it."""
+    if found.reason != DONE or found.energy is not None:
+        return found
+    return replace(found, reason="energy", message=f"came back without '{key}'")
 
 
 def formation_energy(total: float, amounts: Amounts, elements: Mapping[str, float]) -> float:

@@ -44,20 +44,21 @@ class Source(Protocol):
         ...
 
 
-def source(plan: CampaignPlan, stage: StagePlan, folder: Path, listener: Listener, stop: Stop) -> Source:
-    """Make the source of ``stage``.
+def source(plan: CampaignPlan, number: int, folder: Path, listener: Listener, stop: Stop) -> Source:
+    """Make the source of stage ``number``, counted from 0.
 
     Raises:
         UsageError, InputError: a potential, relaxer, option or file that cannot be used.
     """
+    stage, counted = plan.stages[number], plan.counts_energies(number)
     if stage.kind == "relax":
         return Relaxation(plan, stage, listener, stop)
     if stage.kind == "file":
-        return Replay(stage)
+        return Replay(stage, counted)
     if stage.kind == "command":
-        return Command(stage, folder, plan.jobs, stop)
+        return Command(stage, folder, plan.jobs, stop, counted=counted)
     if stage.kind == "outside":
-        return Elsewhere(stage, folder, listener)
+        return Elsewhere(stage, folder, listener, counted=counted)
     return Given()
 
 
@@ -132,11 +133,18 @@ def _result(outcome: Outcome) -> Result:
 
 
 class Replay:
-    """Looks results up in files that hold them already."""
+    """Looks results up in files that hold them already.
+
+    Args:
+        stage: the stage. counted: its energies are needed.
+
+    Raises:
+        UsageError: nothing can be read, or nothing has an energy that is needed.
+    """
 
     piece = 256
 
-    def __init__(self, stage: StagePlan) -> None:
+    def __init__(self, stage: StagePlan, counted: bool) -> None:
         o = stage.options
         paths = expand(stage.source)
         self.found, failures = read_results(paths, o, ReadOptions(o.cif_column, o.id_column))
@@ -145,6 +153,9 @@ class Replay:
         if not self.found:
             said = failures[0].reason if failures else "it is empty"
             raise UsageError(f"stage '{stage.name}': no structure could be read: {said}", path=paths[0])
+        if counted and all(r.energy is None for r in self.found.values()):
+            said = f"stage '{stage.name}': no structure has '{o.energy}'; name the energies with energy = \"NAME\""
+            raise UsageError(said, path=paths[0])
 
     def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:  # noqa: ARG002
         """Look up."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from crystalcli.mechanisms.running.journal import Journal
@@ -25,7 +25,7 @@ class Workshop:
         plan: the campaign.
         folder: of its run.
         run: name of the run, for its journals.
-        items: candidates, and structures of elements.
+        candidates, elements: structures.
         listener: hears of the work. stop: ends it.
 
     Raises:
@@ -37,14 +37,18 @@ class Workshop:
         plan: CampaignPlan,
         folder: Path,
         run: str,
-        items: Iterable[Item],
+        candidates: Iterable[Item],
+        elements: Iterable[Item] = (),
         *,
         listener: Listener,
         stop: Stop,
     ) -> None:
         self.plan, self.folder, self.run, self.listener, self.stop = plan, folder, run, listener, stop
-        self.start = {i.id: i for i in items}
-        self.sources: list[Source] = [source(plan, s, folder, listener, stop) for s in plan.stages]
+        pure = list(elements)
+        self.pure = [i.id for i in pure]
+        self.start = {i.id: i for i in (*candidates, *pure)}
+        every = range(len(plan.stages))
+        self.sources: list[Source] = [source(plan, k, folder, listener, stop) for k in every]
         self.results: list[dict[str, Result]] = [{} for _ in plan.stages]
 
     def bring(self, stage: int, ids: Sequence[str], task: str) -> None:
@@ -110,25 +114,36 @@ class Workshop:
         result = self.results[stage].get(id)
         return "" if result is None else result.problem
 
-    def energies_of_elements(self, ids: Sequence[str]) -> dict[str, float]:
-        """Lowest energy per atom of each element among the given and the relaxed, eV/atom."""
-        lowest = dict(self.plan.references.energies)
-        for i in ids:
-            result = self.results[-1][i]
-            if result.energy is None or not math.isfinite(result.energy):
+    def elements(self, stage: int) -> dict[str, float]:
+        """Energies of the elements from which formation energies after ``stage`` are counted, eV/atom, by symbol.
+
+        The lowest per atom among the structures of an element as the stage left them; after the last stage the plan's
+        own number counts among them. An element without structures there has the energy of the last stage: calculators
+        of stages may differ, and what is wrong then is linear in the composition, a constant per element.
+        """
+        last = len(self.plan.stages) - 1
+        found = dict(self.plan.references.energies) if stage == last else {}
+        totals = not self.plan.stages[stage].gives_formation
+        for i in self.pure if totals else ():
+            result = self.results[stage].get(i)
+            if result is None or result.energy is None or not math.isfinite(result.energy):
                 continue
             (symbol,) = self.start[i].amounts
-            per_atom = result.energy / len(self.start[i].atoms)
-            lowest[symbol] = min(per_atom, lowest.get(symbol, math.inf))
-        return lowest
+            found[symbol] = min(result.energy / len(self.start[i].atoms), found.get(symbol, math.inf))
+        return found if stage == last else {**self.elements(last), **found}
 
-    def final(self, ids: Sequence[str], elements: Mapping[str, float]) -> dict[str, float]:
-        """Formation energies after the last stage, eV/atom; without those that have none."""
-        given = self.plan.stages[-1].gives_formation
+    def formation(self, stage: int, ids: Iterable[str]) -> dict[str, float]:
+        """Formation energies of ``ids`` as ``stage`` has them, eV/atom; without those that have none there."""
+        given = self.plan.stages[stage].gives_formation
+        elements = {} if given else self.elements(stage)
         found: dict[str, float] = {}
         for i in ids:
-            result = self.results[-1].get(i)
+            result = self.results[stage].get(i)
             if result is None or result.energy is None or not math.isfinite(result.energy):
                 continue
             found[i] = result.energy if given else formation_energy(result.energy, self.start[i].amounts, elements)
         return found
+
+    def final(self, ids: Iterable[str]) -> dict[str, float]:
+        """Formation energies after the last stage, eV/atom; without those that have none."""
+        return self.formation(len(self.plan.stages) - 1, ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
-from crystalcli.commands.shared import DryRun, Jobs, Json, Output, Overwrite, Quiet, TimeLimit
+from crystalcli.commands.shared import DryRun, Jobs, Json, Output, Overwrite, Quiet, Scheduler, TimeLimit, cores
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import Exit, UsageError, one_line
 
@@ -53,6 +54,7 @@ def build_graphs(
     id_column: Annotated[str, typer.Option(help="column of a CSV that names the rows")] = "",
     allow_failures: Annotated[str, typer.Option(metavar="N|P%", help="exit 0 with up to so many failed inputs")] = "0",
     jobs: Jobs = 0,
+    scheduler: Scheduler = "",
     shard: Annotated[
         str,
         typer.Option(
@@ -76,8 +78,9 @@ def build_graphs(
     worker processes with limits of time and memory. A build that was stopped or killed goes on where it was when the
     same command is given again: what is done lies in OUTPUT.parts, and the result is the same bytes.
     """
+    from crystalcli.mechanisms.running.places import Place
     from crystalcli.mechanisms.running.stopping import Stop, seconds
-    from crystalcli.mechanisms.running.workers import Limits
+    from crystalcli.mechanisms.running.tasks import Limits
     from crystalcli.nouns.structures.read_options import ReadOptions
     from crystalcli.workflows.graphs.build_graphs import BuildPlan, resolve, run
     from crystalcli.workflows.graphs.build_graphs_parts import Share
@@ -91,7 +94,7 @@ def build_graphs(
         options=ctx.obj["featurizer", featurizer].values,
         targets=tuple(t for t in targets.split(",") if t.strip()),
         overwrite=overwrite,
-        jobs=jobs or _cores(),
+        place=Place(jobs or cores(), scheduler),
         reading=ReadOptions(cif_column=cif_column, id_column=id_column),
         require_labels=require_labels,
         share=Share.parse(shard) if shard else Share(),
@@ -104,13 +107,19 @@ def build_graphs(
         _show_plan(face, resolved)
         raise typer.Exit(Exit.OK)
     with Stop(seconds(time_limit)).listening() as stop, face.progress("graphs", None) as advance:
-        report = run(resolved, advance, stop)
+        report = run(resolved, partial(_hear, face, advance), stop)
     code = report.exit_code
     if code == Exit.SOME_FAILED and tolerated(len(report.failures), report.n_structures + len(report.failures)):
         code = Exit.OK
     _show(face, report)
     face.result(_as_json(report) | {"exit_code": int(code)})
     raise typer.Exit(code)
+
+
+def _hear(face: Face, advance: Callable[[int, str], None], n: int, text: str) -> None:
+    advance(n, text)
+    if text:
+        face.line(text)
 
 
 def _show_plan(face: Face, resolved: Resolved) -> None:
@@ -198,9 +207,3 @@ def _tolerance(text: str) -> Callable[[int, int], bool]:
     if text.strip().endswith("%"):
         return lambda failed, total: failed * 100 <= value * total
     return lambda failed, _total: failed <= value
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,14 +12,14 @@ from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
 from crystalcli.commands.runs import given, refuse_changes, rerunnable
-from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Threads, TimeLimit
+from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Scheduler, Threads, TimeLimit
 from crystalcli.mechanisms.forces import potential_names
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
 GOAL, HELD = "When a structure is done", "Atoms that are held (beside those that the file holds)"
 
-FREE = frozenset({"resume", "threads", "jobs", "time_limit", "json", "quiet"})
+FREE = frozenset({"resume", "threads", "jobs", "scheduler", "time_limit", "json", "quiet"})
 """Options that may go with ``--resume``; all others are those of the run's beginning."""
 
 
@@ -88,6 +88,7 @@ def relax(
     dtype: Annotated[Literal["float64", "float32"], typer.Option(help="precision in which a model works")] = "float64",
     threads: Threads = 0,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="worker processes", min=1, rich_help_panel="Run")] = 1,
+    scheduler: Scheduler = "",
     time_limit: TimeLimit = "",
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -109,9 +110,8 @@ def relax(
     face = RelaxationFace(Face(json=json, quiet=quiet), time_limit)
     if resume is not None:
         refuse_changes(ctx, FREE, "structures")
-        raise typer.Exit(
-            face.resume(resume, {k: v for k, v in (("threads", threads), ("jobs", jobs)) if given(ctx, k)})
-        )
+        changes = {"threads": threads, "jobs": jobs, "scheduler": scheduler}
+        raise typer.Exit(face.resume(resume, {k: v for k, v in changes.items() if given(ctx, k)}))
     if not structures:
         raise UsageError("no structures; name files, folders or a quoted glob")
     if not potential:
@@ -142,6 +142,7 @@ def relax(
         dtype=dtype,
         threads=threads,
         jobs=jobs,
+        scheduler=scheduler,
         overwrite=overwrite,
         config=rerunnable(ctx, "relax", structures=list(structures)),
     )

@@ -7,6 +7,7 @@ A command writes ``json: Json = False``. Three more belong to every command made
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,12 @@ Threads = Annotated[
 Jobs = Annotated[
     int, typer.Option("-j", "--jobs", help="worker processes; 0 takes all cores", min=0, rich_help_panel=PANEL)
 ]
+Scheduler = Annotated[
+    str,
+    typer.Option(
+        "--scheduler", metavar="ADDRESS", help="work on this Dask cluster (address or file)", rich_help_panel=PANEL
+    ),
+]
 TimeLimit = Annotated[
     str, typer.Option("--time-limit", help="stop, resumable, after e.g. 90m, 2h or 600s", rich_help_panel=PANEL)
 ]
@@ -39,3 +46,8 @@ Output = Annotated[Path, typer.Option("-o", "--output", help="where the result g
 
 TRANSIENT = frozenset({"config", "debug", "no_plugins", "json", "quiet", "overwrite", "dry_run", "resume", "help"})
 """Options that say how one invocation behaves; a run's ``config.toml`` does not repeat them."""
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,40 +1,18 @@
 """Workers that hang, die, eat memory or speak too fast: the culprit is named, everything else comes out in order."""
 
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from pathlib import Path
 
-import numpy as np
 import pytest
+from dask_cluster import wait_for
+from mechanisms.trouble import start
 
-from crystalcli.mechanisms.running.workers import Limits, Lost, Workers
-
-
-def start(mark):
-    """Numbers up to an item's; words make trouble."""
-
-    def do(item, skip: int) -> Iterator[object]:
-        if isinstance(item, int):
-            yield from (("t", item, k) for k in range(skip, item))
-            return
-        word, after = item
-        for k in range(skip, after):
-            yield ("t", word, k)
-        if word == "hang":
-            time.sleep(600)
-        elif word == "die":
-            os._exit(3)
-        elif word == "once" and not mark.exists():
-            mark.touch()
-            os._exit(3)
-        elif word == "eat":
-            try:
-                np.ones(1 << 30)
-            except MemoryError:
-                yield ("t", "no room", 0)
-        yield ("t", word, after)
-
-    return do
+from crystalcli.mechanisms.running.tasks import Limits, Lost, Task
+from crystalcli.mechanisms.running.workers import Workers
+from crystalcli.vocabulary.errors import EnvironmentProblem
 
 
 @pytest.fixture
@@ -42,7 +20,7 @@ def run(tmp_path):
     """Results of items."""
 
     def every(items, jobs=2, limits=None, skip=None):
-        with Workers(start, tmp_path / "once", jobs, limits) as workers:
+        with Workers(Task(start, tmp_path / "once", limits or Limits()), jobs) as workers:
             return list(workers.results(items, skip))
 
     return every
@@ -75,7 +53,7 @@ def test_one_that_hangs_is_stopped_and_named(run):
 
 def test_one_that_dies_is_tried_again_and_named(run):
     found = run([2, ("die", 5), ("once", 4), *[1] * 20])
-    lost = Lost("the process that read it died", timed_out=False, after=5)
+    lost = Lost("the process that worked on it died", timed_out=False, after=5)
     assert [r for n, r in found if n == 1] == [*(("t", "die", k) for k in range(5)), lost]
     assert [r for n, r in found if n == 2] == [("t", "once", k) for k in range(5)]
     assert [n for n, _ in found] == sorted(n for n, _ in found)
@@ -94,3 +72,65 @@ def test_workers_that_run_ahead_wait(run, monkeypatch):
     found = run([1, 20000, 20000], jobs=3, limits=Limits(5.0))
     assert len(found) == 40001
     assert found[-1] == (2, ("t", 20000, 19999))
+
+
+def test_items_are_taken_as_they_are_needed(tmp_path):
+    taken = []
+
+    def items():
+        for k in range(100):
+            taken.append(k)
+            yield 1
+
+    with Workers(Task(start, tmp_path / "once", ahead=1, window=2), 2) as workers:
+        for n, _ in workers.results(items()):
+            assert len(taken) <= n + 6
+    assert len(taken) == 100
+
+
+def test_a_pause_ends_the_work_and_what_is_whole_is_not_lost(tmp_path):
+    class Enough(Exception):
+        pass
+
+    def pause():
+        if time.monotonic() > end:
+            raise Enough
+
+    found: list[object] = []
+    end = time.monotonic() + 2.0
+    with Workers(Task(start, tmp_path / "once", ahead=1, window=4), 2) as workers, pytest.raises(Enough):
+        found.extend(workers.results([1, ("hang", 0), 2, 3, 4], pause=pause))
+    assert found == [(0, ("t", 1, 0))]
+    assert workers.finished() == [(n, ("t", n, k)) for n in (2, 3, 4) for k in range(n)]
+
+
+def test_one_that_cannot_begin_says_why(tmp_path):
+    task = Task(start, tmp_path / "once", folder=str(tmp_path / "nowhere"))
+    with Workers(task, 1) as workers, pytest.raises(EnvironmentProblem, match=r"nowhere is not there .*same files"):
+        list(workers.results([1]))
+
+
+def test_workers_end_with_their_parent(tmp_path):
+    """Though they hang in foreign code and the parent is killed."""
+    script = f"""
+import os, signal, sys
+from pathlib import Path
+from mechanisms.trouble import start
+from crystalcli.mechanisms.running.tasks import Task
+from crystalcli.mechanisms.running.workers import Workers
+if __name__ == "__main__":
+    with Workers(Task(start, Path({str(tmp_path / "once")!r})), 1) as workers:
+        for _, result in workers.results([("pid", 0), ("hang", 0)]):
+            if isinstance(result, int):
+                print(result, flush=True)
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+"""
+    (tmp_path / "script.py").write_text(script)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py")], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == -9
+    worker = Path(f"/proc/{int(done.stdout)}")
+    wait_for(lambda: not worker.exists() or "Z" in (worker / "stat").read_text().rpartition(")")[2][:3])

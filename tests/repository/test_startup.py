@@ -13,7 +13,20 @@ import typer
 
 from crystalcli.commands.main import app
 
-HEAVY = ("torch", "pymatgen", "ase", "scipy", "h5py", "matplotlib", "numpy", "gemmi", "safetensors", "pandas")
+HEAVY = (
+    "torch",
+    "pymatgen",
+    "ase",
+    "scipy",
+    "h5py",
+    "matplotlib",
+    "numpy",
+    "gemmi",
+    "safetensors",
+    "pandas",
+    "distributed",
+    "dask",
+)
 LIMIT = 0.8
 """Seconds of processor time; it is 0.3 on a quiet machine, but busy shared cores count more than twice."""
 

@@ -17,6 +17,7 @@ from reference import neighbors as twin
 
 from crystalcli.mechanisms.caches.cache import GraphCache
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.running.places import Place
 from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
 
@@ -69,7 +70,7 @@ def test_a_dying_worker_is_named_and_the_rest_is_built(tmp_path):
     symbols = ["Cu"] * 40
     symbols[20], symbols[30] = "Ag", "Au"
     inputs = write_crystals(tmp_path / "in", symbols)
-    report = build(BuildPlan(inputs, tmp_path / "a.h5", "moody", jobs=2))
+    report = build(BuildPlan(inputs, tmp_path / "a.h5", "moody", place=Place(2)))
     assert report.exit_code == Exit.SOME_FAILED
     assert [(Path(f.path).name, f.code) for f in report.failures] == [
         ("020.cif", "worker-died"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from workflows.failing_writes import in_a_child, nth_write
 
+from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, Stopped, UsageError
 from crystalcli.workflows.graphs import build_graphs_parts as parts
@@ -73,7 +74,7 @@ class StopAfter(Stop):
 def test_outcomes_come_back_as_they_were(whole):
     plan, _ = whole
     named = [(Path(p), Path(p).stem) for p in plan.inputs]
-    every = [o for _, o in outcomes(Work("cgcnn"), named, 0)]
+    every = [o for _, o in outcomes(Work("cgcnn"), named, Place())]
     back = from_bytes(to_bytes(every))
     assert len(back) == len(every) == 17
     for one, other in zip(every, back, strict=True):
@@ -147,7 +148,9 @@ def test_an_array_job_shares_the_files_and_nothing_is_read_twice(whole, monkeypa
         report = build(replace(plan, share=Share(k, 3)))
         assert report.exit_code in (Exit.OK, Exit.SOME_FAILED)
         assert not plan.output.exists()
-    monkeypatch.setattr(resumable, "outcomes", lambda _w, named, *_: iter([]) if not named else pytest.fail("read"))
+    monkeypatch.setattr(
+        resumable, "outcomes", lambda _w, named, *_, **__: iter([]) if not named else pytest.fail("read")
+    )
     build(plan)
     assert plan.output.read_bytes() == expected
 

@@ -8,6 +8,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from os.path import realpath
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from crystalcli.mechanisms.labelling.labelled import Labelled
 from crystalcli.mechanisms.labelling.labels import Audit
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.running.stopping import Stop
-from crystalcli.mechanisms.running.workers import Limits
+from crystalcli.mechanisms.running.tasks import Limits
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.readers import found_in_folder
 from crystalcli.mechanisms.structure_files.reading import Failure, Ids, ReadPlan
@@ -51,7 +53,7 @@ class BuildPlan:
         featurizer, options: what makes the graphs.
         targets: labels to take, see :mod:`crystalcli.mechanisms.labelling.labels`; none named takes the only one.
         overwrite: replace ``output``, whatever it is.
-        jobs: worker processes; 0 reads in this one, without limits. The result does not depend on it.
+        place: where files are read; the result does not depend on it.
         reading: choices for formats that need them.
         require_labels: leave out structures that lack one of ``targets``.
         share: of an array job; what it does is kept beside ``output``, and the plan with the whole share joins it.
@@ -64,7 +66,7 @@ class BuildPlan:
     options: Mapping[str, Any] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
     overwrite: bool = False
-    jobs: int = 0
+    place: Place = field(default_factory=Place)
     reading: ReadOptions = field(default_factory=ReadOptions)
     require_labels: bool = False
     share: Share = field(default_factory=Share)
@@ -199,17 +201,18 @@ def run(resolved: Resolved, listen: Listener = lambda _n, _text: None, stop: Sto
             raise EnvironmentProblem(said, path=problem.path) from problem
 
 
-def _outcomes(resolved: Resolved, parts: Parts, stop: Stop | None) -> Iterator[Outcome]:
+def _outcomes(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | None) -> Iterator[Outcome]:
     plan = resolved.plan
     named = [(p, resolved.reading.names[p]) for p in resolved.paths]
-    return resumable(resolved.work, named, plan.jobs, parts, share=plan.share, stop=stop, limits=plan.limits)
+    who, say = plan.place, partial(listen, 0)
+    return resumable(resolved.work, named, who, parts, share=plan.share, stop=stop, limits=plan.limits, say=say)
 
 
 def _sealed(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | None) -> BuildReport:
     """Do one share of an array job; its parts are all that is written."""
     failures: list[Failure] = []
     structures = atoms = edges = 0
-    for outcome in _outcomes(resolved, parts, stop):
+    for outcome in _outcomes(resolved, parts, listen, stop):
         if isinstance(outcome, Failure):
             failures.append(outcome)
         elif isinstance(outcome, Built):
@@ -224,7 +227,7 @@ def _joined(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | Non
     plan = resolved.plan
     with CacheWriter(plan.output) as writer:
         collected = _Collected(writer, resolved.requests)
-        for outcome in _outcomes(resolved, parts, stop):
+        for outcome in _outcomes(resolved, parts, listen, stop):
             collected.take(outcome)
             listen(1, "")
         columns, audit = labels.columns(collected.entries, resolved.requests) if collected.entries else ([], Audit())

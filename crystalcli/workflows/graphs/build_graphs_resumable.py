@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.running.stopping import Stop
-from crystalcli.mechanisms.running.workers import Limits
-from crystalcli.vocabulary.errors import Stopped
+from crystalcli.mechanisms.running.tasks import Limits
+from crystalcli.vocabulary.errors import CrystalError, Stopped
 from crystalcli.workflows.graphs.build_graphs_parts import UNIT, Cursor, Parts, Sealing, Share, units
-from crystalcli.workflows.graphs.build_graphs_work import Named, Outcome, Work, outcomes
+from crystalcli.workflows.graphs.build_graphs_work import Heard, Named, Outcome, Work, outcomes
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,27 @@ class _Unit:
 def resumable(
     work: Work,
     files: Sequence[Named],
-    jobs: int,
+    place: Place,
     parts: Parts,
     *,
     share: Share | None = None,
     stop: Stop | None = None,
     limits: Limits | None = None,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[Outcome]:
     """Yield what becomes of every structure of the share's files, sealing parts on the way.
 
     A full unit is sealed when it ends, the last one only in an array job: what follows is the final file.
 
     Raises:
-        Stopped: as ``stop`` asks; what is done is sealed. EnvironmentProblem: disk full and its like.
+        Stopped: as ``stop`` asks; what is done is sealed. EnvironmentProblem: disk full, a scheduler that is lost.
     """
     share, stop = share or Share(), stop or Stop()
+
+    def pause() -> None:
+        if why := stop.reason():
+            raise Stopped(f"{why}: what is done is safe in {parts.folder}; the same command goes on")
+
     mine = [
         _Unit(k, numbers, *parts.known(k, numbers.start))
         for k, numbers in enumerate(units(len(files)))
@@ -49,7 +56,9 @@ def resumable(
     todo = [n for u in open_units for n in range(u.begin.file, u.files.stop)]
     position = {n: k for k, n in enumerate(todo)}
     skip = {position[u.begin.file]: u.begin.skip for u in open_units if u.begin.skip}
-    stream = ((todo[k], outcome) for k, outcome in outcomes(work, [files[n] for n in todo], jobs, skip, limits))
+    ours = [files[n] for n in todo]
+    found = outcomes(work, ours, place, skip, limits=limits, heard=Heard(say, pause))
+    stream = ((todo[k], outcome) for k, outcome in found)
     following = next(stream, None)
     for unit in mine:
         for path in unit.parts:
@@ -63,9 +72,11 @@ def resumable(
             seen[number] += 1
             sealing.add(outcome, Cursor(number, seen[number]))
             yield outcome
-            if why := stop.reason():
+            try:
+                pause()
+                following = next(stream, None)
+            except CrystalError:
                 sealing.seal()
-                raise Stopped(f"{why}: what is done is safe in {parts.folder}; the same command goes on")
-            following = next(stream, None)
+                raise
         if share.count > 1 or len(unit.files) == UNIT:
             sealing.seal(ended=True)

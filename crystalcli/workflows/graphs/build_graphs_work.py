@@ -1,4 +1,4 @@
-"""Files → packed graphs, here or in worker processes; always in the order of the files."""
+"""Files → packed graphs, wherever the work is done; always in the order of the files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from crystalcli.contracts.records import Featurizer
 from crystalcli.mechanisms.caches.cache_packing import PackedGraph, pack
 from crystalcli.mechanisms.labelling.labelled import Labelled
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running.workers import Limits, Lost, Workers
+from crystalcli.mechanisms.running.places import Place, executor
+from crystalcli.mechanisms.running.tasks import Limits, Lost, Start, Task
 from crystalcli.mechanisms.structure_files.reading import Failure, read_file
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.structures.entry import Entry
@@ -49,6 +50,18 @@ class Built:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """Who hears of work that is waited for.
+
+    Args:
+        say: told why it takes long. pause: called now and then; what it raises ends the work.
+    """
+
+    say: Callable[[str], None] = lambda _line: None
+    pause: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
 class LeftOut:
     """A structure without a label that was required."""
 
@@ -61,34 +74,48 @@ Outcome = Built | Failure | LeftOut
 
 
 def outcomes(
-    work: Work, files: Sequence[Named], jobs: int, skip: Mapping[int, int] | None = None, limits: Limits | None = None
+    work: Work,
+    files: Sequence[Named],
+    place: Place,
+    skip: Mapping[int, int] | None = None,
+    *,
+    limits: Limits | None = None,
+    heard: Heard | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
-    """Yield (number of the file, what becomes of a structure of it), in order and whatever ``jobs``.
+    """Yield (number of the file, what becomes of a structure of it), in order and whatever ``place``.
 
     Args:
         work: what every structure is put through.
         files: with the ids they give.
-        jobs: worker processes; 0 works in this one, without limits.
+        place: where it is done.
         skip: outcomes of a file, by its number, that are known already and left out.
         limits: of each worker.
+        heard: while results are waited for.
     """
-    if not jobs:
-        do = start(work)
-        for number, item in enumerate(files):
-            for outcome in do(item, (skip or {}).get(number, 0)):
-                yield number, outcome
-        return
-    with Workers(start, work, jobs, limits, preload=[__name__]) as workers:
-        for number, outcome in workers.results(files, skip):
-            if isinstance(outcome, Lost):
-                path, name = files[number]
-                code = "timeout" if outcome.timed_out else "worker-died"
-                where = (
-                    f", after {outcome.after} structures; what follows in this file is lost" if outcome.after else ""
-                )
-                yield number, Failure(str(path), name, "read", code, outcome.reason + where)
-            else:
-                yield number, outcome
+    yield from supervised(start, work, files, place, skip, limits=limits, heard=heard)
+
+
+def supervised(
+    start: Start,
+    work: Work,
+    files: Sequence[Named],
+    place: Place,
+    skip: Mapping[int, int] | None = None,
+    *,
+    limits: Limits | None = None,
+    heard: Heard | None = None,
+) -> Iterator[tuple[int, Any]]:
+    """Yield what ``start(work)`` makes of every file; a file that is the end of its worker yields a failure."""
+    heard = heard or Heard()
+    task = Task(start, work, limits or Limits(), preload=(__name__,))
+    with executor(place, task, heard.say) as who:
+        for number, outcome in who.results(files, skip, heard.pause):
+            yield number, _named(outcome, *files[number]) if isinstance(outcome, Lost) else outcome
+
+
+def _named(lost: Lost, path: Path, name: str) -> Failure:
+    where = f", after {lost.after} structures; what follows in this file is lost" if lost.after else ""
+    return Failure(str(path), name, "read", "timeout" if lost.timed_out else "worker-died", lost.reason + where)
 
 
 def start(work: Work) -> Callable[[Named, int], Iterator[Outcome]]:

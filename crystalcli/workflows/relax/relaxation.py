@@ -90,7 +90,7 @@ def run(plan: RelaxationPlan, listener: Listener | None = None, stop: Stop | Non
 
 
 def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> RelaxationReport:
-    """Go on with the run in folder ``path``; ``changes`` may set threads and jobs.
+    """Go on with the run in folder ``path``; ``changes`` may set threads, jobs, scheduler.
 
     Raises:
         UsageError: no relaxation there, or its input changed.

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from crystalcli.mechanisms.relaxation.cell_coordinates import CellMode
 from crystalcli.mechanisms.relaxation.relaxing import Goal
+from crystalcli.mechanisms.running.places import Place
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.hearing import Voice
 
@@ -29,6 +30,7 @@ class RelaxationPlan:
         batch_size: structures that are relaxed, and kept, together.
         cif: write a CIF of every structure too.
         device, dtype, threads: where and how the potential works.
+        jobs, scheduler: who works: so many processes, or the workers of a Dask scheduler.
         config: table for the folder's config.toml.
     """
 
@@ -55,8 +57,14 @@ class RelaxationPlan:
     dtype: str = "float64"
     threads: int = 0
     jobs: int = 1
+    scheduler: str = ""
     overwrite: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def place(self) -> Place:
+        """Where structures are relaxed; one job is this process."""
+        return Place(self.jobs if self.jobs > 1 else 0, self.scheduler)
 
     def goal(self) -> Goal:
         """When a structure is done.
@@ -86,7 +94,7 @@ class RelaxationPlan:
         return cls(**{**data, "inputs": tuple(data["inputs"])})
 
 
-FREE = frozenset({"output", "latest", "jobs", "threads", "overwrite", "config"})
+FREE = frozenset({"output", "latest", "jobs", "scheduler", "threads", "overwrite", "config"})
 """What may differ between a run and its continuation."""
 
 

@@ -1,14 +1,8 @@
-"""Shards of structures → outcomes, here or in worker processes; every shard's result depends on the shard alone."""
+"""Shards of structures → outcomes, wherever the work is done; every shard's result depends on the shard alone."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures import TimeoutError as StillRunning
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -24,7 +18,9 @@ from crystalcli.mechanisms.relaxation.cell_coordinates import CellCoordinates
 from crystalcli.mechanisms.relaxation.constraints import projections, without_constraints
 from crystalcli.mechanisms.relaxation.fixing import Fixing
 from crystalcli.mechanisms.relaxation.relaxing import Batch, Heard
+from crystalcli.mechanisms.running.places import Place, executor
 from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.running.tasks import UNLIMITED, Lost, Task
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.systems import Systems
@@ -109,82 +105,58 @@ class Worker:
 def relaxed_shards(
     plan: RelaxationPlan, worker: Worker, shards: Iterator[Shard], stop: Stop, listener: Listener
 ) -> Iterator[tuple[int, list[Outcome]]]:
-    """Yield the outcomes of every shard, in order and whatever the number of processes.
+    """Yield the outcomes of every shard, in order and wherever they are worked on.
 
     Raises:
-        Stopped: asked to; what was finished has been yielded.
+        Stopped: asked to. EnvironmentProblem: no workers. What was finished has been yielded.
     """
 
     def pause() -> None:
         if why := stop.reason():
             raise Stopped(f"stopped by {why}; the same command or --resume {plan.output} goes on")
 
-    if plan.jobs < 2:
+    if plan.place == Place():
         for number, items in shards:
             pause()
             yield number, worker.relax(items, pause, listener.step)
         return
-    waiting: deque[tuple[int, Future[list[Outcome]]]] = deque()
-    with _pool(plan) as (pool, halt):
+    given: dict[int, Shard] = {}
+
+    def each() -> Iterator[Items]:
+        for k, shard in enumerate(shards):
+            given[k] = shard
+            yield shard[1]
+
+    def named(found: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, list[Outcome]]]:
+        for k, outcomes_or_lost in found:
+            number, items = given.pop(k)
+            yield number, _lost(items, outcomes_or_lost) if isinstance(outcomes_or_lost, Lost) else outcomes_or_lost
+
+    threads = plan.threads or 1
+    argument = replace(plan, inputs=(), config={}, threads=threads)  # what a worker has no need of
+    task = Task(start, argument, UNLIMITED, preload=(__name__,), ahead=1, window=2)
+    with executor(plan.place, task, listener.say) as who:
         try:
-            for number, items in shards:
-                while len(waiting) >= 2 * plan.jobs:
-                    yield _next(waiting, pause)
-                waiting.append((number, pool.submit(_task, items)))
-            while waiting:
-                yield _next(waiting, pause)
-        except Stopped:
-            halt.set()
-            yield from ((n, f.result()) for n, f in waiting if f.done() and f.exception() is None)
+            yield from named(who.results(each(), pause=pause))
+        except (Stopped, EnvironmentProblem):
+            yield from named(who.finished())
             raise
-        except BrokenProcessPool as problem:
-            raise EnvironmentProblem("a worker process died (out of memory?); try fewer --jobs") from problem
 
 
-def _next(waiting: deque[tuple[int, Future[list[Outcome]]]], pause: Callable[[], None]) -> tuple[int, list[Outcome]]:
-    number, future = waiting[0]
-    while True:
-        pause()
-        try:
-            result = future.result(timeout=0.2)
-        except StillRunning:
-            continue
-        waiting.popleft()
-        return number, result
+def start(plan: RelaxationPlan) -> Callable[[Items, int], Iterator[list[Outcome]]]:
+    """What a worker does: (structures of a shard, 1 if they are done) → their outcomes."""
+    torch.set_flush_denormal(True)
+    worker = Worker(plan)
+
+    def do(items: Items, skip: int) -> Iterator[list[Outcome]]:
+        if not skip:
+            yield worker.relax(items)
+
+    return do
 
 
-_state: dict[str, Any] = {}
-"""Of a worker process."""
-
-
-@contextmanager
-def _pool(plan: RelaxationPlan) -> Iterator[tuple[ProcessPoolExecutor, Any]]:
-    """Workers of a clean process, and the event by which they are told to give up."""
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    halt = context.Event()
-    pool = ProcessPoolExecutor(plan.jobs, mp_context=context, initializer=_start, initargs=(plan, halt))
-    try:
-        yield pool, halt
-    finally:
-        halt.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start(plan: RelaxationPlan, halt: Any) -> None:
-    import signal
-    import warnings
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the parent ends the pool
-    warnings.simplefilter("ignore")
-    _state["halt"], _state["worker"] = halt, Worker(replace(plan, threads=plan.threads or 1))
-
-
-def _task(items: Items) -> list[Outcome]:
-    def pause() -> None:
-        if _state["halt"].is_set():
-            raise Stopped("stopped")
-
-    worker: Worker = _state["worker"]
-    return worker.relax(items, pause)
+def _lost(items: Items, lost: Lost) -> list[Outcome]:
+    """Outcomes of structures on which a worker died twice."""
+    reason = f"{lost.reason}, twice (out of memory? try fewer --jobs or a smaller --batch-size)"
+    failed = (i if isinstance(i, Failure) else Failure(i.source, i.id, "relax", "worker-died", reason) for i in items)
+    return [Outcome.failed(f) for f in failed]

@@ -27,7 +27,7 @@ STAGES = """
 [[stages]]
 name = "volume"
 cost = 5
-relax = "emt"
+potential = "emt"
 cell = "isotropic"
 hold_atoms = true
 smax = 1.0
@@ -36,7 +36,7 @@ steps = 4
 [[stages]]
 name = "loose"
 cost = 60
-relax = "emt"
+potential = "emt"
 fmax = 0.3
 steps = 5
 batch_size = 4
@@ -44,7 +44,7 @@ batch_size = 4
 [[stages]]
 name = "tight"
 cost = 540
-relax = "emt"
+potential = "emt"
 cell = "full"
 fmax = 0.05
 smax = 0.5

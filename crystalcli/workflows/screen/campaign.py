@@ -259,7 +259,7 @@ def _hashes(plan: CampaignPlan) -> dict[str, str]:
     texts += [f for s in plan.stages if s.kind == "file" for f in s.source]
     paths = expand(texts)
     models = [plan.training.start, *(s.start for s in plan.stages)]
-    models += [s.source[0] for s in plan.stages if s.kind == "relax"]
+    models += [s.source[0] for s in plan.stages if s.kind == "potential"]
     from crystalcli.mechanisms.forces.potential_names import model_file
 
     paths += [found for text in models if text and (found := model_file(text))]

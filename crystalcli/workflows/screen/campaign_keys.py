@@ -45,7 +45,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Relaxing:
-    """Keys of a stage with ``relax``; as the flags of ``crystal relax``."""
+    """Keys of a stage with ``potential``; as the flags of ``crystal relax``."""
 
     cell: Literal["none", "isotropic", "full"] = option("none", "what of the cell is free")
     hold_atoms: bool = option(False, "atoms stay where they are in the cell: with an isotropic cell, volume only")
@@ -91,7 +91,7 @@ class Replayed(Energies):
 
 
 KINDS: dict[str, type] = {
-    "relax": Relaxing,
+    "potential": Relaxing,
     "command": Commanded,
     "outside": Outside,
     "file": Replayed,

@@ -17,7 +17,7 @@ class StagePlan:
 
     Args:
         name: for tables and files. cost: of one structure, in any unit that all stages share.
-        kind: relax, command, outside, file, given (the structures as they are).
+        kind: potential, command, outside, file, given (the structures as they are).
         source: potential, command line or files.
         options: of the table of keys that ``kind`` has in :data:`crystalcli.workflows.screen.campaign_keys.KINDS`.
         parts: options of the potential and the relaxer, by their names.

@@ -158,12 +158,12 @@ def _stage(table: dict[str, Any], number: int) -> StagePlan:
         source = (table.pop(kind),)
         if not isinstance(source[0], str) or not source[0].strip():
             raise UsageError(f"{owner}: {kind} must be a text")
-        source = (_path(source[0]),) if kind == "relax" else source
+        source = (_path(source[0]),) if kind == "potential" else source
     start, learn = _path(table.pop("from", "")), table.pop("learn", "")
     if learn:
         opt.make(Training, {"learn": learn}, owner=owner)
     parts = {k: table.pop(k) for k in list(table) if isinstance(table[k], dict)}
-    if parts and kind != "relax":
+    if parts and kind != "potential":
         raise UsageError(f"{owner}: table '{next(iter(parts))}' belongs to no part of it")
     options: Any = opt.make(KINDS[kind], table, owner=owner)
     _check_stage(options, owner, source)

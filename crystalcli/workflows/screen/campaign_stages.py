@@ -51,7 +51,7 @@ def source(plan: CampaignPlan, number: int, folder: Path, listener: Listener, st
         UsageError, InputError: a potential, relaxer, option or file that cannot be used.
     """
     stage, counted = plan.stages[number], plan.counts_energies(number)
-    if stage.kind == "relax":
+    if stage.kind == "potential":
         return Relaxation(plan, stage, listener, stop)
     if stage.kind == "file":
         return Replay(stage, counted)

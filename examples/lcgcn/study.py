@@ -15,14 +15,16 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from alumina_study.cells import Bench
 from alumina_study.journal import Journal
-from alumina_study.plan import Cell, Method, Study, load
+from alumina_study.plan import Study
 from alumina_study.program import CommandFailed
+from alumina_study.reading import load
+from alumina_study.records import Cell, Method
 from alumina_study.systems import Systems, graphs_of
 from alumina_study.tables import put, render
 
@@ -30,7 +32,13 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files
 from crystalcli.vocabulary.errors import CrystalError
 
+STOPPED = (75, 130)
+"""Exit codes of a command that a signal ended."""
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"
+
+
+class StudyStopped(Exception):
+    """A signal reached a command of the study; what is done is kept."""
 
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
@@ -44,6 +52,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RESULTS, help="document that the tables are written into")
     parser.add_argument("--jobs", type=int, default=1, help="cells computed at a time")
     parser.add_argument("--threads", type=int, default=1, help="threads of each")
+    parser.add_argument("--given", action="append", default=[], help="NAME=MODEL, a method that was trained elsewhere")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     parser.add_argument("--render-only", action="store_true", help="compute nothing, write the tables of what is done")
     parser.add_argument("--list", action="store_true", help="show the cells and stop")
@@ -51,12 +60,13 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run the study; 0 when all cells are done, 3 when some failed."""
+    """Run the study; 0 when all cells are done, 3 when some failed, 75 when it was stopped."""
     wish = arguments(words)
     try:
         whole = load(wish.scale, tables=wish.only)
         study = load(wish.scale, tables=wish.only, methods=wish.method)
-        study = Study(study.scale, available(study.methods), study.tables)
+        given = dict(read_given(word) for word in wish.given)
+        study = Study(study.scale, available(study.methods, given), study.tables)
     except ValueError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
@@ -68,25 +78,42 @@ def main(words: list[str] | None = None) -> int:
     if not wish.render_only:
         wish.output.mkdir(parents=True, exist_ok=True)
         with files.locked(wish.output / "study"):
-            failed = compute(study, cells, wish)
+            try:
+                failed = compute(study, cells, wish, given)
+            except StudyStopped:
+                print("stopped; the same command goes on", file=sys.stderr)
+                return 75
     write(whole, journal, wish)  # methods that were computed earlier keep their rows
     return 3 if failed else 0
 
 
-def available(methods: tuple[Method, ...]) -> tuple[Method, ...]:
-    """Methods whose architecture is installed."""
+def read_given(word: str) -> tuple[str, Path]:
+    """``NAME=MODEL``."""
+    name, found, model = word.partition("=")
+    if not found or not Path(model).exists():
+        raise ValueError(f"--given {word}: write NAME=MODEL, a model file or run folder that is there")
+    return name, Path(model)
+
+
+def available(methods: tuple[Method, ...], given: Mapping[str, Path]) -> tuple[Method, ...]:
+    """Methods whose architecture is installed, and whose model is there if it is to be given."""
     known = set(registry().names("architecture"))
+    kept = []
     for m in methods:
         if m.arch and m.arch not in known:
             print(f"left out: {m.name}, there is no architecture {m.arch}", file=sys.stderr)
-    return tuple(m for m in methods if not m.arch or m.arch in known)
+        elif m.given and m.name not in given:
+            print(f"left out: {m.name}; --given {m.name}=MODEL", file=sys.stderr)
+        else:
+            kept.append(m)
+    return tuple(kept)
 
 
-def compute(study: Study, cells: list[Cell], wish: argparse.Namespace) -> int:
+def compute(study: Study, cells: list[Cell], wish: argparse.Namespace, given: Mapping[str, Path]) -> int:
     """Compute all cells that are not done; returns how many failed."""
     data = wish.data or Path(os.environ.get("CRYSTAL_DATA", "")) / "alumina"
     systems = Systems(data, wish.output, study.scale)
-    bench = Bench(systems, Journal(wish.output), wish.device, wish.threads)
+    bench = Bench(systems, Journal(wish.output), wish.device, wish.threads, given)
     methods = {m.name: m for m in study.methods}
     todo = [c for c in cells if not bench.journal.done(c)]
     print(f"{len(cells)} cells, {len(todo)} to do", file=sys.stderr)
@@ -107,7 +134,10 @@ def computed(bench: Bench, cells: list[Cell], methods: dict[str, Method], jobs: 
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=jobs, mp_context=context) as workers:
         waiting = {workers.submit(work, bench, c, methods[c.method]): c for c in cells}
-        yield from ((waiting[future], future.result()) for future in as_completed(waiting))
+        try:
+            yield from ((waiting[future], future.result()) for future in as_completed(waiting))
+        finally:
+            workers.shutdown(cancel_futures=True)
 
 
 def prepare(systems: Systems, cells: list[Cell], methods: dict[str, Method], jobs: int) -> None:
@@ -123,12 +153,18 @@ def prepare(systems: Systems, cells: list[Cell], methods: dict[str, Method], job
 
 
 def work(bench: Bench, cell: Cell, method: Method) -> str:
-    """Compute one cell; returns what went wrong, if anything."""
+    """Compute one cell; returns what went wrong, if anything.
+
+    Raises:
+        StudyStopped: a signal ended the command that was running.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             bench.compute(cell, method)
     except (CommandFailed, CrystalError, OSError) as problem:
+        if isinstance(problem, CommandFailed) and problem.code in STOPPED:
+            raise StudyStopped from problem
         return f"failed: {problem}"
     return ""
 
@@ -145,4 +181,7 @@ def write(study: Study, journal: Journal, wish: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except CrystalError as problem:  # such as another process at work in the same folder
+        sys.exit(f"error: {problem}")

@@ -21,7 +21,9 @@ sys.path.insert(0, str(STUDY))
 
 import study as program  # noqa: E402
 from alumina_study.journal import Journal  # noqa: E402
-from alumina_study.plan import Study, load  # noqa: E402
+from alumina_study.plan import Study  # noqa: E402
+from alumina_study.program import CommandFailed  # noqa: E402
+from alumina_study.reading import load  # noqa: E402
 from alumina_study.systems import Systems  # noqa: E402
 from alumina_study.tables import put, render  # noqa: E402
 from alumina_study.timing import line_r2  # noqa: E402
@@ -213,8 +215,41 @@ def test_claims_are_judged_from_the_numbers(tmp_path: Path) -> None:
     assert "| **300 K** | paper | 0.3 | 21.2 | 76.6 |" in text
     assert "|  | ridge on pair distances (20) | 0.500 / 0.250 | 1.00 | 1.00 |" in text
     assert "diagonal?* paper: holds; ridge on pair distances: 4 of 6; `lcgcn-ff`, with forces: 4 of 6." in text
+    assert "*Entries better than those of the ridge on pair distances:* `lcgcn-ff`, with forces: 0 of 9." in text
     forces = "Forces of `lcgcn-ff`, with forces on its own test part, meV/Å"
     assert f"{forces}: 300 K: 20.0; 500 K: 20.0; 800 K: 20.0." in text
+
+
+def test_a_model_of_another_reference_shows_what_is_relative(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = load("mini", tables=["table-iii"], methods=["formation"])
+    (cell,) = study.cells()
+    assert (cell.parts, cell.tests) == ((), ("equilibrium",))
+    journal = Journal(tmp_path)
+    journal.write(cell, "trained", {})
+    journal.write(cell, "equilibrium", {"signed": {"alpha": 3000.0, "pbca": 2980.0, "pna21": 3005.5, "ia3": 3000.1}})
+    text = render(study, study.tables[0], journal, "command")
+    assert "| `cgcnn` of formation energies | (0) | (-20.0) | (+5.50) | (+0.100) |" in text
+    assert "| paper, CGCNN of formation energies | (0) | (+25.8) | (+16.4) | – |" in text
+    words = ["--only", "table-iii", "--method", "formation"]
+    assert run(tmp_path, tmp_path, *words, "--list") == 0
+    assert "left out: formation; --given formation=MODEL" in capsys.readouterr().err
+    assert run(tmp_path, tmp_path, *words, "--given", "formation=nowhere") == 2
+
+
+def test_a_signal_ends_the_study(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+
+    def stopped(*words: str) -> dict[str, object]:
+        said.append(words[0])
+        raise CommandFailed(words, 75)
+
+    monkeypatch.setattr("alumina_study.systems.crystal", lambda *_: {})
+    monkeypatch.setattr("alumina_study.systems.Systems.ids", lambda *_: ([], {"train": []}))
+    monkeypatch.setattr("alumina_study.cells.crystal", stopped)
+    assert run(data, tmp_path, "--only", "table-vi", "--method", "lcgcn") == 75
+    assert said == ["train"]
 
 
 def test_blocks_do_not_touch(data: Path, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import ase.io
 import numpy as np
 
 from alumina_study.journal import Journal
-from alumina_study.plan import Cell, Method
 from alumina_study.program import CommandFailed, crystal
+from alumina_study.records import Cell, Method
 from alumina_study.systems import EQUILIBRIUM, Systems, flags
 from alumina_study.timing import timed
 from crystalcli.contracts.modules import Baseline
@@ -34,6 +34,7 @@ class Bench:
     journal: Journal
     device: str = "auto"
     threads: int = 1
+    given: Mapping[str, Path] = field(default_factory=dict)
 
     def compute(self, cell: Cell, method: Method) -> None:
         """Do what is not done yet of ``cell``."""
@@ -51,10 +52,10 @@ class Bench:
             self.journal.write(cell, name, {**found, **{k: round(v, 2) for k, v in spent.items()}})
 
     def _network(self, cell: Cell, method: Method) -> None:
-        run = self.journal.of(cell) / "run"
-        self._keep(cell, "trained", partial(self._train, cell, method, run))
+        run = self.given[method.name] if method.given else self.journal.of(cell) / "run"
+        self._keep(cell, "trained", lambda: {} if method.given else self._train(cell, method, run))
         for name in self._missing(cell):
-            self._keep(cell, name, partial(self._predict, run, name, method))
+            self._keep(cell, name, partial(self._predict, cell, run, name, method))
 
     def _train(self, cell: Cell, method: Method, run: Path) -> dict[str, Any]:
         caches, named = self.systems.ids(cell, method)
@@ -75,16 +76,17 @@ class Bench:
         counts = {k: len(v) for k, v in named.items()}
         return {"mae": 1e3 * test["mae"], "n": test["n"], "counts": counts, "forces_mae": forces.get("mae")}
 
-    def _predict(self, run: Path, name: str, method: Method) -> dict[str, Any]:
+    def _predict(self, cell: Cell, run: Path, name: str, method: Method) -> dict[str, Any]:
         if name == "time":
             return timed(run, self.systems.tested(EQUILIBRIUM), self.systems.scale.timed)
         cache = self.systems.cache(self.systems.tested(name), method)
         where = ["--device", self.device, "--threads", str(self.threads), "--overwrite"]
-        output = run.parent / f"{name.replace('/', '-')}.jsonl"
+        output = self.journal.of(cell) / f"{name.replace('/', '-')}.jsonl"
         report = crystal("predict", str(run), str(cache), "-o", str(output), *where)
         if name == EQUILIBRIUM:
             rows = [json.loads(line)["predictions"] for line in output.read_text(encoding="utf-8").splitlines()]
-            return self._signed([_per_atom(r[method.target[0]]) for r in rows], per_atom=method.target[0] == ENERGY)
+            values = [float(r[method.target[0]]["value"]) for r in rows]
+            return self._signed(values, per_atom=method.target[0].endswith("_per_atom"))
         output.unlink()
         found = next(e for k, e in report["errors"].items() if k.startswith("energy"))
         forces = report["errors"].get("forces", {})
@@ -115,10 +117,6 @@ class Bench:
             energy = value if per_atom else value / len(atoms)
             signed[str(atoms.info["name"])] = 1e3 * (energy - atoms.get_potential_energy() / len(atoms))
         return {"signed": signed}
-
-
-def _per_atom(prediction: dict[str, Any]) -> float:
-    return float(prediction["value"])
 
 
 def _errors(fitted: Baseline, data: GraphDataset, index: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from alumina_study.plan import Cell
+from alumina_study.records import Cell
 from crystalcli.mechanisms.running import files
 
 

@@ -1,124 +1,14 @@
-"""What the study consists of, read from the TOML files beside it: methods, scales, tables → cells to compute."""
+"""What is to be computed: the cells of all tables, each training once."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-HERE = Path(__file__).resolve().parents[1]
-OWN_SHARE, VALIDATION_SHARE = 0.6, 1 / 3
-"""6:2:2: the training part of a run, and validation snapshots per training snapshot."""
+from alumina_study.records import Cell, Method, Row, Scale, Table
 
-
-@dataclass(frozen=True)
-class Method:
-    """A column of the study: a baseline, or an architecture with flags of ``crystal train``."""
-
-    name: str
-    label: str
-    baseline: str = ""
-    arch: str = ""
-    target: tuple[str, ...] = ("energy_per_atom",)
-    takes: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
-    flags: Mapping[str, Any] = field(default_factory=dict)
-    graph: Mapping[str, Any] = field(default_factory=dict)
-    budget: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def settings(self, scale: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Flags at ``scale`` with those of a row that mean something to this method."""
-        return {**self.flags, **self.budget.get(scale, {}), **{k: v for k, v in row.items() if k in self.takes}}
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How large the study is; 0 stands for all there is."""
-
-    name: str
-    snapshots: int
-    validation: int
-    pool: int
-    probe: int
-    seeds: tuple[int, ...]
-    timed: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a table: the trainings whose errors stand in it, and the paper's numbers (meV/atom)."""
-
-    name: str
-    train: Mapping[str, int] = field(default_factory=dict)
-    also: tuple[Mapping[str, int], ...] = ()
-    validation: Mapping[str, int] = field(default_factory=dict)
-    flags: Mapping[str, Any] = field(default_factory=dict)
-    paper: tuple[Any, ...] = ()
-    alone: bool = False
-
-    @property
-    def trainings(self) -> tuple[Mapping[str, int], ...]:
-        """Snapshots by run, for every training of the row."""
-        return (self.train, *self.also)
-
-    def training_for(self, test: str) -> Mapping[str, int]:
-        """The training that a test belongs to: the one on that very run, else the first."""
-        return next((t for t in self.trainings if list(t) == [test]), self.train)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What the paper concludes: the first of each pair of entries (``row:column``) is less than the second."""
-
-    text: str
-    less: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table or figure of the paper."""
-
-    name: str
-    title: str
-    text: str
-    corner: str
-    columns: tuple[str, ...]
-    tests: tuple[str, ...]
-    rows: tuple[Row, ...]
-    kind: str = "errors"
-    splits: tuple[str, ...] = ("block", "random")
-    claims: tuple[Claim, ...] = ()
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One training and what it is tested on.
-
-    Args:
-        parts: (run, snapshots to train on, snapshots to validate on) of each run.
-        settings: flags of ``crystal train``.
-        tests: what the model is tested on besides the test part of its own run; not part of the key.
-    """
-
-    method: str
-    parts: tuple[tuple[str, int, int], ...]
-    split: str
-    seed: int
-    scale: str
-    settings: Mapping[str, Any]
-    tests: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """Name of the cell's folder: readable, and different for different trainings."""
-        spec = {k: v for k, v in asdict(self).items() if k != "tests"}
-        digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:8]
-        runs = "+".join(f"{run}x{n}" for run, n, _ in self.parts)
-        return f"{self.method}_{runs}_{self.split}_s{self.seed}_{digest}"
+VALIDATION_SHARE = 1 / 3
+"""6:2:2: validation snapshots per training snapshot."""
 
 
 @dataclass(frozen=True)
@@ -167,11 +57,13 @@ class Study:
                     yield self.cell(table, row, method, training, split, seed), word
 
     def seeds(self, method: Method) -> tuple[int, ...]:
-        """Baselines have nothing to draw."""
-        return self.scale.seeds[:1] if method.baseline else self.scale.seeds
+        """Baselines and models that are given have nothing to draw."""
+        return self.scale.seeds[:1] if method.baseline or method.given else self.scale.seeds
 
     def cell(self, table: Table, row: Row, method: Method, training: Mapping[str, int], split: str, seed: int) -> Cell:
         """The training of ``method`` in a row."""
+        if method.given:
+            return Cell(method.name, (), "given", seed, self.scale.name, {})
         factor = self._factor(table, row)
         parts = []
         for run, n in training.items():
@@ -194,48 +86,3 @@ class Study:
     def _validation(self, wish: float) -> int:
         most = self.scale.validation or 10**9
         return min(most, max(1, round(wish))) if wish else 0
-
-
-def load(scale: str, *, tables: Iterable[str] = (), methods: Iterable[str] = (), folder: Path = HERE) -> Study:
-    """Read the study.
-
-    Raises:
-        ValueError: no such scale, table or method; says which there are.
-    """
-    scales = _toml(folder / "scales.toml")
-    known_methods = {k: _method(k, v) for k, v in _toml(folder / "methods.toml").items()}
-    known_tables = {p.stem: _table(p) for p in sorted(folder.glob("tables/*.toml"), key=_order)}
-    _refuse_unknown("scale", [scale], scales)
-    chosen = Scale(scale, **{k: tuple(v) if isinstance(v, list) else v for k, v in scales[scale].items()})
-    named_tables, named_methods = list(tables) or list(known_tables), list(methods) or list(known_methods)
-    _refuse_unknown("table", named_tables, known_tables)
-    _refuse_unknown("method", named_methods, known_methods)
-    return Study(chosen, tuple(known_methods[m] for m in named_methods), tuple(known_tables[t] for t in named_tables))
-
-
-def _refuse_unknown(what: str, words: Iterable[str], known: Mapping[str, Any]) -> None:
-    for word in words:
-        if word not in known:
-            raise ValueError(f"no {what} '{word}'; there are {', '.join(known)}")
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    return tomllib.loads(path.read_text(encoding="utf-8"))
-
-
-def _order(path: Path) -> tuple[int, str]:
-    romans = ("vi", "vii", "viii", "ix")
-    order = ("table-ii", "table-iii", "figure-2", "table-iv", "table-v", "figure-3", *(f"table-{n}" for n in romans))
-    return (order.index(path.stem) if path.stem in order else len(order), path.stem)
-
-
-def _method(name: str, data: Mapping[str, Any]) -> Method:
-    return Method(name, **{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
-
-
-def _table(path: Path) -> Table:
-    data = _toml(path)
-    rows = tuple(Row(**{k: tuple(v) if isinstance(v, list) else v for k, v in r.items()}) for r in data.pop("rows"))
-    claims = tuple(Claim(c["text"], tuple((a, b) for a, b in c["less"])) for c in data.pop("claims", ()))
-    lists = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-    return Table(path.stem, **lists, rows=rows, claims=claims)

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from alumina_study.plan import Cell, Method, Scale
 from alumina_study.program import crystal
+from alumina_study.records import Cell, Method, Scale
 from crystalcli.mechanisms.datasets import splits
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.registry.plugin_manager import registry

@@ -41,6 +41,7 @@ STAGES = {
 PLAN = """
 candidates = "{work}/candidates.extxyz"
 train = {train}
+selection = "{selection}"
 threshold = "{kappa}sigma"
 robust = {robust}
 seed = {seed}
@@ -56,6 +57,7 @@ epochs = {epochs}
 lr = {lr}
 batch_size = {batch}
 residual_of = "{residual_of}"
+fractions = "{fractions}"
 
 [training.cgcnn]
 n_conv = {n_conv}
@@ -115,8 +117,14 @@ def pretrained(args: argparse.Namespace) -> dict[str, Path]:
     count = args.pretrain_count or args.count
     work = args.work / f"{'-'.join(elements)}-{args.pretrain_seed}-{count}"
     energies = exhaustive(work, elements, count, args.pretrain_seed)
-    its = {"epochs": args.pretrain_epochs, "lr": args.pretrain_lr, "train": count - 1, "kappas": ""}
-    its |= {"kappa": 2.0, "robust": 1.0}  # decide on the one candidate left, and on nothing here
+    its = {
+        "epochs": args.pretrain_epochs,
+        "lr": args.pretrain_lr,
+        "train": count - 1,
+        "kappas": "",
+        "selection": "random",
+    }
+    its |= {"kappa": 2.0, "robust": 1.0, "selection": "random"}  # decide on the one candidate left, and on nothing here
     there = argparse.Namespace(**{**vars(args), **its, "work": work, "name": "all"})
     models = one(there, energies, 0, {}).folder / "models"
     return {stage: models / f"{number}-{stage}" for number, stage in enumerate(list(STAGES)[:-1], 1)}
@@ -132,6 +140,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--train", type=int, default=60)
+    parser.add_argument("--selection", default="random", help="as in a plan")
+    parser.add_argument("--fractions", default="0.75,0.2,0.05", help="as in a plan")
     parser.add_argument("--kappa", type=float, default=2.0)
     parser.add_argument("--robust", type=float, default=1.0, help="as --robust of crystal screen")
     parser.add_argument("--kappas", default="0, 0.5, 1, 1.5, 2, 2.5, 3, 4")

@@ -345,7 +345,7 @@ def test_structures_to_train_on_can_be_chosen(tmp_path: Path, way: str) -> None:
         (("train = 12", "trian = 12"), r"the plan has no option 'trian'; did you mean 'train'\?"),
         (("train = 12", 'threshold = "2"'), "write 2sigma"),
         (("cost = 5", ""), "stage 'volume' needs a cost"),
-        (('potential = "emt"\ncell', 'potential = "emtt"\ncell'), "no potential 'emtt'"),
+        (('potential = "emt"\ncell', 'potential = "emtt"\ncell'), "stage 'volume': no potential 'emtt'"),
         (
             ('potential = "emt"\ncell', 'potential = "emt"\ngiven = true\ncell'),
             "needs one of .* not potential and given",

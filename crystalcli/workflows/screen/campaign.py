@@ -32,7 +32,7 @@ from crystalcli.workflows.screen.campaign_choice import Taught
 from crystalcli.workflows.screen.campaign_files import read_items
 from crystalcli.workflows.screen.campaign_models import Models
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
-from crystalcli.workflows.screen.campaign_results import Item
+from crystalcli.workflows.screen.campaign_results import ELEMENT, Item
 from crystalcli.workflows.screen.campaign_sweep import all_predictions, errors, sweep
 from crystalcli.workflows.screen.campaign_work import Workshop
 
@@ -175,7 +175,7 @@ def read_inputs(plan: CampaignPlan) -> Inputs:
     for item in elements:
         if len(item.amounts) != 1:
             raise UsageError(f"'{item.id}' among the elements is a compound, {item.atoms.get_chemical_formula()}")
-    elements = [Item(f"element {i.id}", i.atoms) for i in elements]
+    elements = [Item(ELEMENT + i.id, i.atoms) for i in elements]
     if plan.counted_from_elements:
         known = {*references.energies, *(e for i in elements for e in i.amounts)}
         missing = sorted({e for i in candidates for e in i.amounts} - known)

@@ -16,6 +16,8 @@ from crystalcli.mechanisms.phases.hull import Amounts
 from crystalcli.vocabulary.errors import one_line
 
 DONE = "done"
+ELEMENT = "element "
+"""Before the ids of structures of elements, so that candidates may have the same."""
 
 
 @dataclass(frozen=True)

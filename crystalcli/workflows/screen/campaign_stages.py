@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from crystalcli.workflows.relax.relaxation_work import Worker, relaxed_shards
 from crystalcli.workflows.screen.campaign_files import read_results
 from crystalcli.workflows.screen.campaign_outside import Command, Elsewhere
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan, StagePlan
-from crystalcli.workflows.screen.campaign_results import DONE, Done, Item, Keyed, Result, misfit
+from crystalcli.workflows.screen.campaign_results import DONE, ELEMENT, Done, Item, Keyed, Result, misfit
 
 
 class Source(Protocol):
@@ -99,7 +99,10 @@ class Relaxation:
             jobs=plan.jobs,
             **values,
         )
-        self.worker, self.stop = Worker(self.plan), stop
+        try:
+            self.worker, self.stop = Worker(self.plan), stop
+        except UsageError as problem:
+            raise UsageError(f"stage '{stage.name}': {problem.reason}", path=problem.path) from problem
         self.piece = o.batch_size
         self.listener = RelaxationListener(warn=listener.warn)
 
@@ -163,6 +166,8 @@ class Replay:
             yield key, [self._of(i) for i in items]
 
     def _of(self, item: Item) -> Result:
-        if item.id in self.found:
-            return misfit(self.found[item.id], item)
+        """The result of that id; files name elements as they please, with or without the word before."""
+        for name in (item.id, item.id.removeprefix(ELEMENT)):
+            if name in self.found:
+                return misfit(replace(self.found[name], id=item.id), item)
         return Result(item.id, "missing", self.why.get(item.id, f"is not in {self.where}"))

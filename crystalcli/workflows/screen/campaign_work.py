@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from crystalcli.mechanisms.running.journal import Journal
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import Stopped
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
-from crystalcli.workflows.screen.campaign_results import DONE, Item, Result, formation_energy, key_of
+from crystalcli.workflows.screen.campaign_results import DONE, Done, Item, Result, formation_energy, key_of
 from crystalcli.workflows.screen.campaign_stages import Source, source
 
 JOURNALS = "work"
 """Folder of the journals, one for each stage and task."""
+SILENCE = 60.0
+"""Seconds after which a long stage says how far it is."""
 
 
 class Workshop:
@@ -70,7 +74,7 @@ class Workshop:
         if before:
             self.listener.say(f"{named}: {before} of {len(keyed)} pieces of work were finished before")
         results = journal.work(
-            keyed, lambda missing: ((k, [r.to_json() for r in rs]) for k, rs in source.work(named, missing))
+            keyed, lambda missing: self._told(named, source.work(named, missing), before, len(keyed))
         )
         found = [Result.from_json(r) for piece in results for r in piece]
         known |= {r.id: r for r in found}
@@ -78,6 +82,15 @@ class Workshop:
         self.listener.say(f"{named}: {len(found)} structures" + (f", {len(bad)} with problems" if bad else ""))
         for r in bad[:5]:
             self.listener.warn(f"{named}: {r.id}: {r.problem}")
+
+    def _told(self, named: str, done: Iterable[Done], before: int, of: int) -> Iterator[tuple[str, list[Any]]]:
+        """Results as the journal keeps them; says now and then how far the work is."""
+        last = time.monotonic()
+        for count, (key, results) in enumerate(done, before + 1):
+            yield key, [r.to_json() for r in results]
+            if time.monotonic() - last > SILENCE:
+                last = time.monotonic()
+                self.listener.say(f"{named}: {count} of {of} pieces of work")
 
     def journal(self, name: str) -> Journal:
         """The journal of one task.

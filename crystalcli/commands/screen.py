@@ -187,4 +187,5 @@ def screen(
         overwrite=overwrite,
         config=rerunnable(ctx, "screen", candidates=list(inputs)),
     )
-    raise typer.Exit(ScreeningFace(Face(json=json, quiet=quiet), time_limit).run(plan))
+    face = ScreeningFace(Face(json=json, quiet=quiet), time_limit)
+    raise typer.Exit(face.describe(plan) if dry_run else face.run(plan))

@@ -29,6 +29,23 @@ class ScreeningFace:
             report = screening.run(plan, Listener(self.face.line, self.face.warn), stop)
         return self._told(report)
 
+    def describe(self, plan: ScreeningPlan) -> int:
+        """Show the resolved plan."""
+        found = screening.describe(plan)
+        if plan.model:
+            self.face.say(f"{found['files']} files with candidates, predicted by {plan.model}")
+        else:
+            training = found["training"]
+            self.face.say(f"{found['trained_on']} structures with '{found['target']}' train")
+            self.face.say(
+                f"ensemble: {plan.ensemble} {training['architecture']}, {training['recipe']['epochs']} epochs"
+            )
+            self.face.say(f"{found['number_of_candidates']} candidates without it")
+        self.face.say(f"what has E_hull > {found['threshold']} goes")
+        self.face.say(f"output: {plan.output}; nothing was written")
+        self.face.result(found)
+        return 0
+
     def resume(self, path: Path, changes: Mapping[str, Any]) -> int:
         """Go on with a screening."""
         with Stop(self.limit).listening() as stop:

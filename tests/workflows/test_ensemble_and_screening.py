@@ -92,6 +92,10 @@ def test_the_line_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capf
     """``crystal screen --ensemble 2 --threshold 2sigma`` in a folder with a partly labelled cache."""
     partly_labelled(tmp_path / "graphs.h5", 30)
     monkeypatch.chdir(tmp_path)
+    assert run(["screen", "--ensemble", "2", "--epochs", "2", "--dry-run"]) == 0
+    said = capfd.readouterr().out
+    assert "30 structures with 'energy_per_atom' train\nensemble: 2 cgcnn, 2 epochs\n12 candidates without it" in said
+    assert [p.name for p in tmp_path.iterdir()] == ["graphs.h5"]
     assert run(["screen", "--ensemble", "2", "--threshold", "2sigma", "--epochs", "2", "--threads", "1"]) == 0
     said = capfd.readouterr().out
     assert "30 structures with 'energy_per_atom' train, 12 without are candidates" in said
@@ -117,6 +121,9 @@ def test_the_line_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capf
     # the trained ensemble screens again, in one go, a cache whose true energies are known
     small_cache.write(tmp_path / "all.h5")
     again = ["screen", "all.h5", "--model", "runs/latest/model", "--threshold", "50meV", "-o", "again", "--json"]
+    assert run([*again, "--dry-run"]) == 0
+    assert json.loads(capfd.readouterr().out)["files"] == 1
+    assert not (tmp_path / "again").exists()
     assert run(again) == 0
     found = json.loads(capfd.readouterr().out)
     assert found["candidates"] == N

@@ -22,6 +22,7 @@ from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.journal import Journal
 from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows.hearing import Listener
@@ -45,6 +46,22 @@ class ScreeningReport:
 
     folder: Path
     data: Mapping[str, Any]
+
+
+def describe(plan: ScreeningPlan) -> dict[str, Any]:
+    """The resolved plan with what would train and what would be screened (``--dry-run``). Writes nothing.
+
+    Raises:
+        UsageError, InputError: as :func:`run` before it writes anything.
+    """
+    threshold = Threshold.parse(plan.threshold)
+    found = {k: v for k, v in plan.to_json().items() if k != "config"} | {"threshold": str(threshold)}
+    if plan.model:
+        _refuse_one_model(Path(plan.model), threshold, Listener())
+        return found | {"files": len(expand(plan.candidates)), "reference_files": len(expand(plan.references))}
+    data, name = _labelled_and_not(plan, Listener())
+    known = int(data.columns[name].mask.sum())
+    return found | {"target": name, "trained_on": known, "number_of_candidates": len(data) - known}
 
 
 def run(plan: ScreeningPlan, listener: Listener | None = None, stop: Stop | None = None) -> ScreeningReport:

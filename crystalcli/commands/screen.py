@@ -137,11 +137,11 @@ def screen(
         refuse_beside(ctx, "--campaign", OF_CAMPAIGN, "write it into the plan")
         from crystalcli.commands.campaign_face import CampaignFace
 
-        face = CampaignFace(Face(json=json, quiet=quiet), time_limit)
+        plans = CampaignFace(Face(json=json, quiet=quiet), time_limit)
         call = {"device": device, "threads": threads, "jobs": jobs, "overwrite": overwrite, "latest": output is None}
         where = output or Path("runs") / campaign.stem
         call |= {"output": str(where), "config": rerunnable(ctx, "screen")}
-        raise typer.Exit(face.run(campaign, candidates or [], call, dry_run=dry_run))
+        raise typer.Exit(plans.run(campaign, candidates or [], call, dry_run=dry_run))
     Threshold.parse(threshold)
     from crystalcli.commands.screening_face import ScreeningFace
     from crystalcli.mechanisms.running.run_folder import default_folder

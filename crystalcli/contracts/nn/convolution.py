@@ -111,8 +111,7 @@ class GatedConvolution(nn.Module):
             norm = self.norm_edges
             if norm.uses_batch(plan.n_edges):
                 mean, variance = edge_statistics(nodes, w, plan)
-                mean = mean + shift
-                norm.follow(mean.detach(), variance.detach(), plan.n_edges)
+                mean, variance = norm.of_batch(mean + shift, variance, plan.n_edges)
             else:
                 mean, variance = norm.statistics()
             gain = norm.weight * torch.rsqrt(variance + norm.eps)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,23 +50,49 @@ class Block:
     Args:
         atoms: their slice. first_gate: number of the first gate.
         atom_rows: slice of the (4R, F) addends. distances: slice of the distances.
+        n_rows: 4r + 2d.
         rows: (6g,) the three rows to add up for the filter of each gate, then for its core; rows_start: (2g,).
-        back: (6g,) filters and cores (g + gate) to add up for each row of the table; back_start: (4r + 2d,).
         gate: (e,) gate of each edge, edges sorted by centre; gate_start: (n,) first edge of each centre.
-        centre: (e,) centre of each edge, edges sorted by gate, from the block's first atom.
-        centre_start: (g,) first edge of each gate, or none where edge e has gate e.
+        shares: whether edges share gates; else edge e has gate e.
     """
 
     atoms: slice
     first_gate: int
     atom_rows: slice
     distances: slice
+    n_rows: int
     rows: Tensor
     rows_start: Tensor
-    back: Tensor
-    back_start: Tensor
     gate: Tensor
     gate_start: Tensor
+    shares: bool
+
+    @cached_property
+    def backward(self) -> Backward:
+        """Made when it is first asked for: predictions never do."""
+        flat, n_gates = _short(self.rows.numpy(), self.n_rows), len(self.rows_start) // 2
+        degree = np.diff(self.gate_start.numpy(), append=len(self.gate))
+        centre, centre_start = np.repeat(np.arange(len(degree)), degree), None
+        if self.shares:
+            gate = self.gate.numpy()
+            centre = centre[stable_order(gate, n_gates)]
+            centre_start = int32(starts_of(gate, n_gates))
+        back = int32(np.argsort(flat, kind="stable") // 3)
+        return Backward(back, int32(starts_of(flat, self.n_rows)), int32(centre), centre_start)
+
+
+@dataclass(frozen=True)
+class Backward:
+    """How the gradients of a block's gates go back.
+
+    Args:
+        back: (6g,) filters and cores (g + gate) to add up for each row of the table; back_start: (4r + 2d,).
+        centre: (e,) centre of each edge, edges sorted by gate, from the block's first atom.
+        centre_start: (g,) first edge of each gate, or none where edge e has gate e.
+    """
+
+    back: Tensor
+    back_start: Tensor
     centre: Tensor
     centre_start: Tensor | None
 
@@ -84,29 +111,23 @@ def _block(gates: Gates, atoms: slice, sources: slice, distances: slice, part: s
     r, d, g = (s.stop - s.start for s in (sources, distances, part))
     i, j, u = gates.centre[part] - sources.start, gates.neighbor[part] - sources.start, gates.distance[part]
     size = 4 * r + 2 * d
-    table = np.empty((2, g, 3), dtype=np.uint16 if size < 1 << 16 else np.int64)
+    table = np.empty((2, g, 3), dtype=np.int32)
     table[0, :, 0], table[0, :, 1], table[0, :, 2] = 4 * i, 4 * j + 1, 4 * r + 2 * (u - distances.start)
-    table[1] = table[0] + np.array([2, 2, 1], dtype=table.dtype)
-    flat = table.reshape(-1)
-    pointers = gates.pointers[atoms.start : atoms.stop + 1] - edges.start
-    gate, centre, centre_start = np.arange(g), i, None
-    if gates.gate is not None:
-        gate = gates.gate[edges] - part.start
-        centre = np.repeat(np.arange(len(pointers) - 1), np.diff(pointers))[stable_order(gate, g)]
-        centre_start = int32(starts_of(gate, g))
+    np.add(table[0], np.array([2, 2, 1], dtype=np.int32), out=table[1])
+    pointers = gates.pointers[atoms.start : atoms.stop] - edges.start
+    shares = gates.gate is not None
+    gate = np.arange(g) if gates.gate is None else gates.gate[edges] - part.start
     return Block(
         atoms=atoms,
         first_gate=part.start,
         atom_rows=slice(4 * sources.start, 4 * sources.stop),
         distances=distances,
-        rows=int32(flat),
+        n_rows=size,
+        rows=torch.from_numpy(table.reshape(-1)),
         rows_start=torch.arange(0, 6 * g, 3, dtype=torch.int32),
-        back=int32(np.argsort(flat, kind="stable") // 3),
-        back_start=int32(starts_of(flat, size)),
         gate=int32(gate),
-        gate_start=int32(pointers[:-1]),
-        centre=int32(centre),
-        centre_start=centre_start,
+        gate_start=int32(pointers),
+        shares=shares,
     )
 
 
@@ -119,7 +140,12 @@ def starts_of(values: NDArray[Any], bound: int) -> Ints:
 
 def stable_order(values: Ints, bound: int) -> Ints:
     """Stable order of values below ``bound``."""
-    return np.argsort(values.astype(np.uint16) if bound < 1 << 16 else values, kind="stable")
+    return np.argsort(_short(values, bound), kind="stable")
+
+
+def _short(values: NDArray[Any], bound: int) -> NDArray[Any]:
+    """In 16 bits where that is enough: those are sorted by radix."""
+    return values.astype(np.uint16) if bound < 1 << 16 else values
 
 
 def int32(values: NDArray[Any]) -> Tensor:

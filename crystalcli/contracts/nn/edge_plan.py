@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -65,17 +66,34 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class EdgeSums:
+    """What the statistics of a batch norm over edges need, in training only. Rows are atoms, or kinds of atoms.
+
+    Args:
+        degree, sent: (R, 1) edges arriving at each centre, leaving each neighbor.
+        adjacency: sums over neighbors and centres.
+        basis_mean: (K,), basis_covariance: (K, K) over all edges.
+        basis_by_centre, basis_by_neighbor: (R, K) sums of the centred basis over the edges of each row.
+    """
+
+    degree: Tensor
+    sent: Tensor
+    adjacency: Adjacency
+    basis_mean: Tensor
+    basis_covariance: Tensor
+    basis_by_centre: Tensor
+    basis_by_neighbor: Tensor
+
+
+@dataclass(frozen=True)
 class EdgePlan:
-    """Gates of a batch, and what the statistics of a batch norm over edges need. Rows are atoms, or kinds of atoms.
+    """Gates of a batch. Rows are atoms, or kinds of atoms.
 
     Args:
         basis: (D, K) edge features of the distinct distances.
         gates: G, in order. n_atoms, n_edges: N, E.
         spread: (R',) row of the node features for each row of addends in the blocks; none if they are the same.
-        degree, sent: (R, 1) edges arriving at each centre, leaving each neighbor.
-        adjacency: sums over neighbors and centres.
-        basis_mean: (K,), basis_covariance: (K, K) over all edges.
-        basis_by_centre, basis_by_neighbor: (R, K) sums of the centred basis over the edges of each row.
+        make_sums: makes :attr:`sums`.
         first: another plan for the first convolution, if that is faster.
     """
 
@@ -84,14 +102,13 @@ class EdgePlan:
     n_atoms: int
     n_edges: int
     spread: Tensor | None
-    degree: Tensor
-    sent: Tensor
-    adjacency: Adjacency
-    basis_mean: Tensor
-    basis_covariance: Tensor
-    basis_by_centre: Tensor
-    basis_by_neighbor: Tensor
+    make_sums: Callable[[], EdgeSums]
     first: FirstPlan | None = None
+
+    @cached_property
+    def sums(self) -> EdgeSums:
+        """Made when they are first asked for."""
+        return self.make_sums()
 
     @property
     def n_gates(self) -> int:
@@ -143,23 +160,29 @@ def plan_of_atoms(graph: CrystalGraph, distinct: DistinctRows) -> EdgePlan:
     n_atoms, n_edges = graph.n_atoms, graph.n_edges
     i, j = graph.edge_index.numpy()
     u, pointers = distinct.index.numpy(), graph.row_pointers.numpy()
-    by_neighbor = stable_order(j, n_atoms)
-    neighbor_start, sent = starts_of(j, n_atoms), np.bincount(j, minlength=n_atoms)
-    edges = Lists(int32(j), int32(pointers[:-1]), int32(i[by_neighbor]), int32(neighbor_start))
     atom_ends = np.cumsum(graph.atom_counts.numpy())
     ends = np.stack(
         [atom_ends, atom_ends, np.cumsum(distinct.counts.numpy()), pointers[atom_ends], pointers[atom_ends]]
     )
-    basis = distinct.rows
-    share = torch.as_tensor(np.bincount(u, minlength=len(basis)), dtype=basis.dtype) / n_edges
-    mean = share @ basis
-    centred = basis - mean
     return EdgePlan(
-        basis=basis,
+        basis=distinct.rows,
         gates=Gates(i, j, u, None, pointers, ends.T),
         n_atoms=n_atoms,
         n_edges=n_edges,
         spread=None,
+        make_sums=lambda: _sums_of_atoms(distinct.rows, i, j, u, pointers),
+    )
+
+
+def _sums_of_atoms(basis: Tensor, i: Ints, j: Ints, u: Ints, pointers: Ints) -> EdgeSums:
+    n_atoms = len(pointers) - 1
+    by_neighbor = stable_order(j, n_atoms)
+    neighbor_start, sent = starts_of(j, n_atoms), np.bincount(j, minlength=n_atoms)
+    edges = Lists(int32(j), int32(pointers[:-1]), int32(i[by_neighbor]), int32(neighbor_start))
+    share = torch.as_tensor(np.bincount(u, minlength=len(basis)), dtype=basis.dtype) / len(i)
+    mean = share @ basis
+    centred = basis - mean
+    return EdgeSums(
         degree=torch.as_tensor(np.diff(pointers), dtype=basis.dtype).unsqueeze(1),
         sent=torch.as_tensor(sent, dtype=basis.dtype).unsqueeze(1),
         adjacency=edges,
@@ -205,25 +228,30 @@ def plan_of_kinds(graph: CrystalGraph, distinct: DistinctRows, kinds: Tensor, ev
         graph.row_pointers.numpy(),
         ends.t().numpy(),
     )
-    count = torch.bincount(pair, minlength=k * k).view(k, k).to(every.basis.dtype)
-    zero = every.basis.new_zeros(k, every.basis.shape[1])
     plan = EdgePlan(
         basis=every.basis,
         gates=gates,
         n_atoms=graph.n_atoms,
         n_edges=graph.n_edges,
         spread=sources % k,
-        degree=count.sum(1, keepdim=True),
-        sent=count.sum(0).unsqueeze(1),
-        adjacency=Pairs(count),
-        basis_mean=every.basis_mean,
-        basis_covariance=every.basis_covariance,
-        basis_by_centre=zero.index_add(0, kind, every.basis_by_centre),
-        basis_by_neighbor=zero.index_add(0, kind, every.basis_by_neighbor),
+        make_sums=lambda: _sums_of_kinds(kind, pair, k, every),
     )
     example = np.empty(k, dtype=np.int64)
     example[kind.numpy()] = np.arange(graph.n_atoms)
     return FirstPlan(plan, torch.from_numpy(example), kind)
+
+
+def _sums_of_kinds(kind: Tensor, pair: Tensor, k: int, every: EdgePlan) -> EdgeSums:
+    count = torch.bincount(pair, minlength=k * k).view(k, k).to(every.basis.dtype)
+    zero = every.basis.new_zeros(k, every.basis.shape[1])
+    return replace(
+        every.sums,
+        degree=count.sum(1, keepdim=True),
+        sent=count.sum(0).unsqueeze(1),
+        adjacency=Pairs(count),
+        basis_by_centre=zero.index_add(0, kind, every.sums.basis_by_centre),
+        basis_by_neighbor=zero.index_add(0, kind, every.sums.basis_by_neighbor),
+    )
 
 
 def _rows(row_of: Tensor, index: Tensor) -> Ints:

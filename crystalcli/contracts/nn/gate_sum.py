@@ -55,7 +55,7 @@ class GateSum(torch.autograd.Function):
             for b in queue:
                 g = len(b.rows_start) // 2
                 gates = _part(scratch, 0 if kept is None else b.first_gate, g, f)
-                table = ab.new_empty(len(b.back_start), f)
+                table = ab.new_empty(b.n_rows, f)
                 atoms = b.atom_rows.stop - b.atom_rows.start
                 table[:atoms] = ab_rows[b.atom_rows]
                 torch.mm(plan.basis[b.distances], w, out=table[atoms:].view(-1, 2 * f))
@@ -90,15 +90,16 @@ class GateSum(torch.autograd.Function):
                 both = _part(scratch, 0, g, f)
                 dp, dr = both.chunk(2)
                 # with h = −dm·s: d/dp = h·log(t)·(1 − s), d/dr = h·(1 − t)
-                if b.centre_start is None:
-                    torch.index_select(negative[b.atoms], 0, b.centre, out=dr)
+                way = b.backward
+                if way.centre_start is None:
+                    torch.index_select(negative[b.atoms], 0, way.centre, out=dr)
                     dr.mul_(s)
                 else:
-                    torch.mul(bag_sum(negative[b.atoms], b.centre, b.centre_start), s, out=dr)
+                    torch.mul(bag_sum(negative[b.atoms], way.centre, way.centre_start), s, out=dr)
                 _log(t, out=dp).mul_(dr)
                 torch.addcmul(dp, dp, s, value=-1, out=dp)
                 torch.addcmul(dr, dr, t, value=-1, out=dr)
-                rows = bag_sum(both, b.back, b.back_start)
+                rows = bag_sum(both, way.back, way.back_start)
                 atoms = b.atom_rows.stop - b.atom_rows.start
                 ab_rows[b.atom_rows] = rows[:atoms]
                 torch.mm(plan.basis[b.distances].t(), rows[atoms:].view(-1, 2 * f), out=d_w[k])
@@ -119,8 +120,9 @@ class Moments(torch.autograd.Function):
     def forward(ctx: Any, v: Tensor, plan: EdgePlan) -> tuple[Tensor, Tensor]:
         """The sums."""
         f = v.shape[1]
-        neighbors = plan.adjacency.neighbors(v)
-        parts = [v * plan.degree, neighbors, v * plan.sent, plan.basis_by_centre, plan.basis_by_neighbor]
+        sums = plan.sums
+        neighbors = sums.adjacency.neighbors(v)
+        parts = [v * sums.degree, neighbors, v * sums.sent, sums.basis_by_centre, sums.basis_by_neighbor]
         right = torch.cat(parts, 1)
         ctx.plan = plan
         ctx.save_for_backward(v, right)
@@ -131,14 +133,14 @@ class Moments(torch.autograd.Function):
     def backward(ctx: Any, d_products: Tensor, d_sums: Tensor) -> tuple[Tensor, None]:
         """Gradient of v."""
         v, right = ctx.saved_tensors
-        plan: EdgePlan = ctx.plan
+        known = ctx.plan.sums
         f = v.shape[1]
         d = d_products.clone()
         d12 = d[:, f : 2 * f].clone()
         for own in (slice(0, f), slice(2 * f, 3 * f)):  # v stands on both sides of these two
             d[:, own] += d_products[:, own].t()
-        back = plan.adjacency.centres(torch.addmm(d_sums[1], v, d12))
-        return back.addmm_(right, d.t()).addcmul_(plan.degree, d_sums[0]), None
+        back = known.adjacency.centres(torch.addmm(d_sums[1], v, d12))
+        return back.addmm_(right, d.t()).addcmul_(known.degree, d_sums[0]), None
 
 
 def edge_statistics(v: Tensor, weight: Tensor, plan: EdgePlan) -> tuple[Tensor, Tensor]:
@@ -159,9 +161,9 @@ def edge_statistics(v: Tensor, weight: Tensor, plan: EdgePlan) -> tuple[Tensor, 
     variance = (
         (w1 * (c11 @ w1 + 2.0 * (c12 @ w2 + c13 @ w3))).sum(0)
         + (w2 * (c22 @ w2 + 2.0 * (c23 @ w3))).sum(0)
-        + (w3 * (plan.basis_covariance @ w3)).sum(0)
+        + (w3 * (plan.sums.basis_covariance @ w3)).sum(0)
     )
-    return (m1 + origin) @ w1 + (m2 + origin) @ w2 + plan.basis_mean @ w3, variance.clamp_min(0.0)
+    return (m1 + origin) @ w1 + (m2 + origin) @ w2 + plan.sums.basis_mean @ w3, variance.clamp_min(0.0)
 
 
 def _take(size: int, like: Tensor) -> Tensor:

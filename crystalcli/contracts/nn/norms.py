@@ -7,6 +7,8 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from crystalcli.contracts.nn import joint
+
 Norm = Literal["batch", "none", "layer"]
 
 
@@ -28,15 +30,27 @@ class BatchNorm(nn.BatchNorm1d):
         self.recalibrate = recalibrate
 
     def uses_batch(self, rows: int) -> bool:
-        """Whether a batch of so many rows is normalised by its own statistics."""
-        return self.training and rows > 1
+        """Whether a batch of so many rows is normalised by its own statistics; one shared by processes always asks."""
+        return self.training and (rows > 1 or joint.is_shared())
+
+    def of_batch(self, mean: Tensor, variance: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+        """Mean and biased variance to normalise by, (C,) each; the running statistics follow them.
+
+        Args:
+            mean, variance: of the rows of this process, however computed.
+            rows: how many they are; of all processes, fewer than two leave the running statistics to be used.
+        """
+        mean, variance, rows = joint.statistics(mean, variance, rows)
+        if rows < 2:
+            return self.statistics()
+        self._follow(mean.detach(), variance.detach(), rows)
+        return mean, variance
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Running mean and variance, (C,) each."""
         return cast(Tensor, self.running_mean), cast(Tensor, self.running_var)
 
-    def follow(self, mean: Tensor, variance: Tensor, rows: int) -> None:
-        """Let the running statistics follow those of a batch (biased variance) that was normalised elsewhere."""
+    def _follow(self, mean: Tensor, variance: Tensor, rows: int) -> None:
         running_mean, running_variance = self.statistics()
         with torch.no_grad():
             seen = cast(Tensor, self.num_batches_tracked)
@@ -47,11 +61,21 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (n, C) rows."""
+        if self.training and joint.is_shared():
+            return self._jointly(x)
         if self.training and not self.uses_batch(x.shape[0]):
             return nn.functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
             )
         return super().forward(x)
+
+    def _jointly(self, x: Tensor) -> Tensor:
+        """Normalise rows by the statistics of the rows of all processes."""
+        some = x.shape[0] > 0
+        own = x.mean(0) if some else x.sum(0)
+        spread = (x - own).square().mean(0) if some else x.sum(0)
+        mean, variance = self.of_batch(own, spread, x.shape[0])
+        return (x - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
 
 
 def normalization(norm: Norm, dim: int) -> nn.Module:

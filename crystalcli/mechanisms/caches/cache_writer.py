@@ -149,8 +149,10 @@ class CacheWriter:
         needed = sum(s.n_bytes for s in self._flat.values())
         needed += sum(c.values.nbytes + c.mask.nbytes for c in columns)
         needed += 2 * sum(map(len, (*self._ids, *self._sources)))
-        if shutil.disk_usage(self.path.parent).free < needed + _MARGIN:
-            raise EnvironmentProblem(f"cannot write: {needed / 1e6:.0f} MB do not fit on the disk", path=self.path)
+        free = shutil.disk_usage(self.path.parent).free
+        if free < needed + _MARGIN:
+            said = f"No space left: {(needed + _MARGIN) / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free"
+            raise EnvironmentProblem(f"cannot write: {said}; make room and give the command again", path=self.path)
         attributes = {
             "format": FORMAT,
             "version": VERSION,

@@ -137,3 +137,13 @@ def max_per_structure(graph: CrystalGraph, values: Tensor) -> Tensor:
     index = graph.structure_index.unsqueeze(-1).expand_as(values)
     out = values.new_full((graph.n_structures, values.shape[1]), -torch.inf)
     return out.scatter_reduce(0, index, values, reduce="amax", include_self=True)
+
+
+def smooth_max_per_structure(graph: CrystalGraph, values: Tensor, beta: float) -> Tensor:
+    """``β⁻¹ log[(1/N) Σ exp(β u_i)]`` of (N, F) site values in each structure, (S, F).
+
+    The maximum for β → ∞, the mean for β → 0; smooth, and the same for a crystal and its supercells.
+    """
+    largest = max_per_structure(graph, values.detach())  # so that no exponential is too large
+    shifted = values - largest.index_select(0, graph.structure_index)
+    return largest + torch.log1p(mean_per_structure(graph, torch.expm1(beta * shifted))) / beta

@@ -13,7 +13,13 @@ from crystalcli.contracts.modules import Embedding, Labels, Prediction
 from crystalcli.contracts.nn.losses import masked_error, masked_likelihood, masked_noise_likelihood
 from crystalcli.contracts.nn.norms import BatchNorm
 from crystalcli.contracts.records import Statistics
-from crystalcli.nouns.graph import CrystalGraph, max_per_structure, mean_per_structure, sum_per_structure
+from crystalcli.nouns.graph import (
+    CrystalGraph,
+    max_per_structure,
+    mean_per_structure,
+    smooth_max_per_structure,
+    sum_per_structure,
+)
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -27,7 +33,8 @@ class CrystalHead(nn.Module):
     """Pooling, softplus, hidden layers with softplus, a linear output per value or class.
 
     Poolings ``average``, ``max`` and ``fcmax`` (max_i of a linear map of v_i) are those of S. Sanyal et al., Table I,
-    and give values that do not grow with the crystal. ``sum`` applies the layers to every atom and sums, so that
+    and give values that do not grow with the crystal. ``smoothmax``, the logarithm of the mean exponential, has no
+    kinks where another atom becomes the largest. ``sum`` applies the layers to every atom and sums, so that
     values are totals: ``E = Σ_i (mean + scale·e_i)``.
 
     Deviation: ``pool_norm="batch"`` normalises v_G over the batch. Along a trajectory v_G varies by a thousandth of its
@@ -51,10 +58,10 @@ class CrystalHead(nn.Module):
         self, options: CrystalHeadOptions, dim: int, targets: tuple[Quantity, ...], statistics: Statistics
     ) -> None:
         super().__init__()
-        self.pool, self.targets = options.pool, targets
+        self.pool, self.pool_beta, self.targets = options.pool, options.pool_beta, targets
         self.extensive = options.pool == "sum"
         if self.extensive and any(t.classes for t in targets):
-            raise UsageError("--pool sum gives totals, which cannot be classes; use average, max or fcmax")
+            raise UsageError("--pool sum gives totals, which cannot be classes; use another pool")
         self.pool_map = nn.Linear(dim, dim) if options.pool == "fcmax" else nn.Identity()
         normalised = options.pool_norm == "batch"
         self.pool_norm = BatchNorm(dim, eps=POOL_EPS, recalibrate=True) if normalised else nn.Identity()
@@ -80,10 +87,16 @@ class CrystalHead(nn.Module):
     def pooled(self, graph: CrystalGraph, nodes: Tensor) -> Tensor:
         """Crystal vector v_G, (S, F); for ``sum`` the atoms themselves, (N, F)."""
         if self.pool != "sum":
-            reduce = mean_per_structure if self.pool == "average" else max_per_structure
-            nodes = reduce(graph, self.pool_map(nodes))
+            nodes = self._reduced(graph, self.pool_map(nodes))
         normalised: Tensor = self.pool_norm(nodes)
         return normalised
+
+    def _reduced(self, graph: CrystalGraph, nodes: Tensor) -> Tensor:
+        if self.pool == "average":
+            return mean_per_structure(graph, nodes)
+        if self.pool == "smoothmax":
+            return smooth_max_per_structure(graph, nodes, self.pool_beta)
+        return max_per_structure(graph, nodes)
 
     def forward(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:
         """Predict all targets: (S,) values in their unit, or (S, C) probabilities with their logits."""

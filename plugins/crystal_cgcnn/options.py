@@ -86,9 +86,12 @@ class LcgcnFfOptions:
 class CrystalHeadOptions:
     """Head ``crystal``."""
 
-    pool: Literal["average", "max", "fcmax", "sum"] = option(
-        "average", "pooling over the atoms; fcmax: maximum after a linear map; sum: a total, summed over the atoms"
+    pool: Literal["average", "max", "fcmax", "smoothmax", "sum"] = option(
+        "average",
+        "pooling over the atoms; fcmax: maximum after a linear map; smoothmax: between average and max; "
+        "sum: a total, summed over the atoms",
     )
+    pool_beta: float = option(10.0, "of smoothmax: small as the average, large as the maximum", min=1e-6, max=1e6)
     pool_norm: Literal["none", "batch"] = option(
         "none", "normalise the pooled vector over the batch; needed where crystals differ little, as along a trajectory"
     )

@@ -140,6 +140,21 @@ def test_energy_is_conserved_by_forces_of_a_smooth_graph() -> None:
     assert 3.0 < spread[0] / spread[1] < 5.0
 
 
+def test_energy_is_not_conserved_where_neighbors_are_the_nearest_few() -> None:
+    """An atom that becomes the twelfth nearest makes the energy jump; all within a smooth cutoff come and go gently."""
+    worst = {}
+    for featurizer in ("radius", "cgcnn"):
+        atoms = perovskite(0)
+        atoms.calc = CrystalCalculator(ModelPotential(model_of(featurizer=featurizer), "m"))
+        thermalize_momenta(atoms, 300.0, rng=np.random.default_rng(1))
+        run, totals = VelocityVerlet(atoms, timestep=0.5 * fs), []
+        for _ in range(150):
+            run.run(1)
+            totals.append(atoms.get_total_energy())
+        worst[featurizer] = np.abs(np.diff(totals)).max()
+    assert worst["cgcnn"] > 10 * worst["radius"]
+
+
 def test_all_is_derived_whatever_the_targets_were() -> None:
     systems = Systems.of([perovskite()])
     only = ModelPotential(model_of(ALL[:1]), "m").evaluate(systems, stress=True)

@@ -18,7 +18,7 @@ from crystalcli.testing.compare import check_gradient, same
 from crystalcli.vocabulary.quantities import Quantity
 
 CUTOFF = 5.0
-POOLS = ("average", "max", "fcmax", "sum")
+POOLS = ("average", "max", "fcmax", "smoothmax", "sum")
 PERFECT = 1e-10
 
 

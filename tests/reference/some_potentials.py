@@ -16,12 +16,14 @@ STRESS = Quantity("stress", "eV/Å³", shape=(6,))
 ALL = (ENERGY, FORCES, STRESS)
 
 
-def model_of(targets: tuple[Quantity, ...] = ALL, **options: object) -> CrystalModel:
+def model_of(
+    targets: tuple[Quantity, ...] = ALL, featurizer: str = "radius", max_neighbors: int = 12, **options: object
+) -> CrystalModel:
     torch.manual_seed(2)
     statistics = Statistics(40.0, (8, 22, 38), {"energy": 0.1}, {"energy": 0.2, "forces": 0.7}, (), (-3.0, -5.0, -7.0))
     spec = ModelSpec(
-        PartChoice("radius", {"cutoff": CUTOFF}),
-        PartChoice("radius"),
+        PartChoice(featurizer, {"cutoff": CUTOFF} | ({"max_neighbors": max_neighbors} if featurizer == "cgcnn" else {})),
+        PartChoice(featurizer),
         PartChoice("lcgcn", {"n_conv": 2, "width": 16, "message_scale": "neighbors"}),
         PartChoice("energy", options),
         targets,

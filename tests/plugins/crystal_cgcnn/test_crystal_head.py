@@ -51,6 +51,30 @@ def test_pools_of_one_atom_and_of_negative_numbers() -> None:
             torch.testing.assert_close(pooled[k], mine.mean(0) if pool == "average" else mine.amax(0))
 
 
+def test_the_smooth_maximum_is_between_mean_and_maximum() -> None:
+    graph, embedding = batch()
+    mean, largest = (head(pool).pooled(graph, embedding.nodes) for pool in ("average", "max"))
+    several = (graph.atom_counts > 1).nonzero().squeeze(1)
+    previous = mean
+    for beta in (1e-6, 0.5, 2.0, 10.0, 1e6):
+        pooled = head("smoothmax", pool_beta=beta).pooled(graph, embedding.nodes)
+        assert (pooled >= previous - 1e-9).all()
+        assert (pooled <= largest + 1e-9).all()
+        previous = pooled
+        if beta == 1e-6:
+            torch.testing.assert_close(pooled, mean, rtol=0, atol=1e-4)
+    torch.testing.assert_close(previous, largest, rtol=0, atol=1e-4)
+    assert (largest[several] > mean[several]).all()
+
+
+def test_the_smooth_maximum_can_be_differentiated_far_out() -> None:
+    graph, embedding = batch()
+    nodes = (1e4 * embedding.nodes).requires_grad_()
+    (gradient,) = torch.autograd.grad(head("smoothmax").pooled(graph, nodes).sum(), nodes)
+    assert torch.isfinite(gradient).all()
+    torch.testing.assert_close(gradient.sum(), torch.tensor(5.0 * graph.n_structures, dtype=torch.float64))
+
+
 def test_the_gradient_of_a_tied_maximum_is_shared() -> None:
     graph = collate([build_graph(crystals.rattled(), cutoff=3.0)], torch.float64)
     nodes = torch.zeros(5, 5, dtype=torch.float64, requires_grad=True)
@@ -65,6 +89,10 @@ def test_two_crystals_add_with_the_sum() -> None:
     whole = total(graph, embedding)["energy"].value.sum()
     joined = collate([build_graph(a, cutoff=3.0) for a in [sum_of(crystals.all_crystals())]], torch.float64)
     torch.testing.assert_close(total(joined, embedding)["energy"].value[0], whole)
+    of_max = head("max")  # neither total nor per atom: far clusters do not add
+    apart, counts = of_max(graph, embedding)["energy"].value, graph.atom_counts
+    together = of_max(joined, embedding)["energy"].value[0]
+    assert abs(together * counts.sum() - (apart * counts).sum()) > 0.1
 
 
 def sum_of(parts):

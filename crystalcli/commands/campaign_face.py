@@ -36,7 +36,8 @@ class CampaignFace:
         s, t = found["settings"], found["training"]
         self.face.say(f"{found['number_of_candidates']} candidates, {s['train']} to train on ({s['selection']})")
         for k in found["stages"]:
-            self.face.say(f"stage {k['name']}: {k['kind']} {' '.join(k['source'])}, cost {k['cost']:g}")
+            learns = "; learns the difference to the final energies" if k["learns_difference"] else ""
+            self.face.say(f"stage {k['name']}: {' '.join([k['kind'], *k['source']])}, cost {k['cost']:g}{learns}")
         members = f"{t['ensemble']} {t['arch']}, {t['epochs']} epochs"
         self.face.say(f"after each but the last: {members}; what has E_hull > {s['threshold']} goes")
         low, high = found["full_relaxations_at_least"], found["full_relaxations_at_most"]

@@ -374,9 +374,11 @@ def test_a_plan_that_makes_no_sense_is_refused_before_anything_is_written(
 
 def test_dry_run_and_flags_beside_a_plan(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     plan = some_campaign.write(tmp_path)
+    plan.write_text(plan.read_text().replace('name = "loose"', 'name = "loose"\nlearn = "difference"'))
     assert crystal(["screen", "--campaign", str(plan), "-o", str(tmp_path / "run"), "--dry-run"]) == 0
     said = capfd.readouterr()
     assert "24 candidates, 12 to train on (random)" in said.out + said.err
+    assert "stage volume: potential emt, cost 5\nstage loose: potential emt, cost 60; learns the difference" in said.out
     assert "cost: 12.1 to 24 full relaxations" in said.out + said.err
     assert not (tmp_path / "run").exists()
     assert crystal(["screen", "--campaign", str(plan), "--threshold", "1sigma"]) == 2

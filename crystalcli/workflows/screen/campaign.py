@@ -57,7 +57,16 @@ def describe(plan: CampaignPlan) -> dict[str, Any]:
     Models(Workshop(plan, Path(plan.output), "", inputs.candidates, listener=Listener(), stop=Stop()))
     n, trained_on, costs = len(inputs.candidates), plan.settings.train, plan.costs
     least = stage_costs([n - trained_on, *[0] * (len(costs) - 1)], costs, trained_on)
-    stages = [{"name": s.name, "cost": s.cost, "kind": s.kind, "source": list(s.source)} for s in plan.stages]
+    stages = [
+        {
+            "name": s.name,
+            "cost": s.cost,
+            "kind": s.kind,
+            "source": list(s.source),
+            "learns_difference": k < len(costs) - 1 and plan.learns_difference(k),
+        }
+        for k, s in enumerate(plan.stages)
+    ]
     return {
         **plan.facts(),
         "stages": stages,

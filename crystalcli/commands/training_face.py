@@ -14,6 +14,8 @@ from crystalcli.commands.training_tables import curve_table, element_table, seri
 from crystalcli.mechanisms.running.display import number, unit_for
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.mechanisms.scoring import metrics
+from crystalcli.mechanisms.training.team import started_by_torchrun
+from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.train import training, training_curve, training_series
@@ -39,7 +41,12 @@ class TrainingFace:
         torch.set_flush_denormal(True)
 
     def run(self, plan: TrainingPlan, series: Series, curve: Curve | None = None) -> None:
-        """Start a run, a series of runs, or those of a learning curve."""
+        """Start a run, a series of runs, or those of a learning curve.
+
+        Raises:
+            UsageError: several runs by one team of processes.
+        """
+        self._refuse_team(curve is not None or not series.is_one)
         if curve is not None:
             self._train_curve(lambda listener, stop: training_curve.run(plan, curve, series, listener, stop))
         elif series.is_one:
@@ -47,8 +54,17 @@ class TrainingFace:
         else:
             self._train_all(lambda listener, stop: training_series.run(plan, series, listener, stop))
 
+    def _refuse_team(self, several: bool) -> None:
+        if several and started_by_torchrun().size > 1:
+            raise UsageError("torchrun trains one model; start --ensemble, --seeds and --learning-curve without it")
+
     def resume(self, path: Path, changes: Mapping[str, Any]) -> None:
-        """Go on with a run, a series or a learning curve."""
+        """Go on with a run, a series or a learning curve.
+
+        Raises:
+            UsageError: several runs by one team of processes.
+        """
+        self._refuse_team(training_curve.is_curve(path) or training_series.is_series(path))
         if training_curve.is_curve(path):
             self._train_curve(lambda listener, stop: training_curve.resume(path, changes, listener, stop))
         elif training_series.is_series(path):
@@ -75,6 +91,8 @@ class TrainingFace:
     def _train(self, start: Callable[[Listener, Stop], training.TrainingReport]) -> None:
         with Stop(self.limit).listening() as stop, self._listener() as listener:
             report = start(listener, stop)
+        if not report.data:
+            return  # a process of a team; the first one speaks
         for target in report.targets:
             self._table(target)
         self.face.say(f"model -> {report.model}")

@@ -11,6 +11,7 @@ from crystal_cgcnn.moments import Moments
 from crystal_cgcnn.options import LcgcnFfOptions
 from crystal_cgcnn.radial_splines import radial_sums, smooth_weights
 from crystalcli.contracts.modules import Distances, Embedding, Features
+from crystalcli.contracts.nn import joint
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
@@ -70,6 +71,8 @@ class PairTerm(nn.Module):
             x, envelope, kind_j, centre = (t.index_select(0, known) for t in (x, envelope, kind_j, centre))
         sums = radial_sums(x, envelope, centre * n + kind_j, graph.n_atoms * n, self.intervals).view(graph.n_atoms, -1)
         out = sums.new_zeros(graph.n_atoms, self.channels)
+        if self.training and joint.is_shared() and not bool(self.seen.all()):
+            self._meet(kind, sums.detach())
         for e in torch.unique(kind[kind >= 0]).tolist():
             atoms = (kind == e).nonzero().squeeze(1)
             mine = sums.index_select(0, atoms)
@@ -78,6 +81,15 @@ class PairTerm(nn.Module):
             weight = (self.even @ self.weight[e]).view(-1, self.channels)
             out = out.index_add(0, atoms, torch.mm(mine - self.mean[e], weight))
         return out
+
+    def _meet(self, kind: Tensor, sums: Tensor) -> None:
+        """Take the means of elements that are new to all processes from the atoms of all."""
+        known = (kind >= 0).nonzero().squeeze(1)
+        own = sums.new_zeros(len(self.seen), sums.shape[1] + 1)
+        own.index_add_(0, kind[known], torch.cat([sums[known], sums.new_ones(len(known), 1)], 1))
+        every = joint.total(own)
+        new = (~self.seen & (every[:, -1] > 0)).nonzero().squeeze(1)
+        self.mean[new], self.seen[new] = every[new, :-1] / every[new, -1:], True
 
 
 class GatedMessage(nn.Module):

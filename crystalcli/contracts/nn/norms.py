@@ -37,7 +37,8 @@ class BatchNorm(nn.BatchNorm1d):
         """Mean and biased variance to normalise by, (C,) each; the running statistics follow them.
 
         Args:
-            mean, variance: of the rows of this process, however computed.
+            mean: of the rows of this process, however computed.
+            variance: of them.
             rows: how many they are; of all processes, fewer than two leave the running statistics to be used.
         """
         mean, variance, rows = joint.statistics(mean, variance, rows)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from crystalcli.mechanisms.scoring import metrics
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.quantities import Quantity
 
+Made = TypeVar("Made")
 Zeroth = Mapping[str, NDArray[np.float64]]
 """Values of the zeroth terms for all structures of a data set, by target."""
 
@@ -48,13 +50,25 @@ class Collected:
         return metrics.regression(self.value[self.mask].ravel(), self.true[self.mask].ravel())
 
 
-def ahead(make: Callable[[NDArray[np.int64]], Batch], pieces: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
+def joined(parts: Sequence[Collected]) -> Collected:
+    """Predictions of several parts as one; sigma only where all have it."""
+
+    def together(name: str) -> Any:
+        pieces = [getattr(p, name) for p in parts]
+        return None if any(x is None for x in pieces) else np.concatenate(pieces)
+
+    if len(parts) == 1:
+        return parts[0]
+    return replace(parts[0], **{n: together(n) for n in ("value", "sigma", "true", "mask", "epistemic")})
+
+
+def ahead(make: Callable[[NDArray[np.int64]], Made], pieces: Sequence[NDArray[np.int64]]) -> Iterator[Made]:
     """Yield ``make(piece)`` in order, each gathered by a thread while the one before is worked on."""
     if len(pieces) < 2:
         yield from map(make, pieces)
         return
     with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting: list[Future[Batch]] = []
+        waiting: list[Future[Made]] = []
         try:
             for piece in pieces:
                 waiting.append(pool.submit(make, piece))

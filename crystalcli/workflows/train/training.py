@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,15 @@ import torch
 
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.model_head import MODEL
+from crystalcli.mechanisms.running.onlooker import Onlooker
 from crystalcli.mechanisms.running.run_folder import RunFolder, plugin_versions, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.scoring import evaluation
 from crystalcli.mechanisms.simple_models import extra_baselines
 from crystalcli.mechanisms.training import familiar
 from crystalcli.mechanisms.training.optimizers import make_optimizer
-from crystalcli.vocabulary.errors import Exit, NumericalFailure, UsageError
+from crystalcli.mechanisms.training.team import ALONE, Team, gathered
+from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
 from crystalcli.workflows.hearing import Listener, heard
 from crystalcli.workflows.train import training_beside
 from crystalcli.workflows.train.training_beside import Other, Standing
@@ -41,7 +43,8 @@ class TrainingReport:
     """What came out.
 
     Args:
-        targets: test errors. model: file of the model. folder: of the run. data: what report.json holds.
+        targets: test errors. model: file of the model. folder: of the run.
+        data: what report.json holds; empty in all processes of a team but the first.
     """
 
     targets: tuple[TargetReport, ...]
@@ -84,16 +87,18 @@ def run(plan: TrainingPlan, listener: Listener | None = None, stop: Stop | None 
     Raises:
         UsageError, EnvironmentProblem: before anything is written. NumericalFailure, Stopped: what was reached is kept.
     """
-    listener, stop = listener or Listener(), stop or Stop()
-    if plan.threads:
-        torch.set_num_threads(plan.threads)
-    said: list[str] = []
-    listening = heard(listener, said.append)
-    prepared = prepare(plan, listening)
-    plan = plan.fitted_to(len(prepared.split.train), listening)
-    others = training_beside.others(plan, prepared)
-    extra_baselines.parse_all(plan.baselines)
-    return _begin(plan, prepared, others, listener, stop, said)
+    stop = stop or Stop()
+    with gathered(plan.device) as team:
+        listener = (listener if team.is_first else None) or Listener()
+        if plan.threads:
+            torch.set_num_threads(plan.threads)
+        said: list[str] = []
+        listening = heard(listener, said.append)
+        prepared = prepare(replace(plan, device=team.device(plan.device)), listening)
+        plan = plan.fitted_to(len(prepared.split.train), listening)
+        others = training_beside.others(plan, prepared)
+        extra_baselines.parse_all(plan.baselines)
+        return _begin(plan, prepared, others, listener, stop, said, team)
 
 
 def _begin(
@@ -103,15 +108,34 @@ def _begin(
     listener: Listener,
     stop: Stop,
     said: Sequence[str] = (),
+    team: Team = ALONE,
 ) -> TrainingReport:
     make_optimizer(prepared.model, plan.recipe, plan.momentum)
-    folder = RunFolder.create(
-        Path(plan.output), overwrite=plan.overwrite, facts=_facts(plan, prepared), config=plan.config
+    path, facts = Path(plan.output), {**_facts(plan, prepared), "processes": team.size}
+    folder = _opened(
+        team, path, lambda: RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
     )
     for line in said:
         folder.log(line)
     folder.write_json("splits.json", prepared.split.to_json(prepared.ids))
-    return _train(plan, prepared, others, folder, listener, stop, resumed=False)
+    return _train(plan, prepared, others, folder, listener, stop, resumed=False, team=team)
+
+
+def _opened(team: Team, path: Path, opened: Callable[[], RunFolder]) -> RunFolder:
+    """The folder of the run, opened by the first process; the others end with it if it cannot."""
+    problem: CrystalError | None = None
+    folder: RunFolder | None = None
+    if team.is_first:
+        try:
+            folder = opened()
+        except CrystalError as found:
+            problem = found
+    code = team.firsts(None if problem is None else int(problem.exit_code))
+    if problem is not None:
+        raise problem
+    if code is not None:
+        raise SystemExit(code)
+    return folder or Onlooker(path)
 
 
 def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> TrainingReport:
@@ -129,11 +153,14 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
     for name, digest in record["inputs"].items():
         if not Path(name).exists() or sha256(Path(name)) != digest:
             raise UsageError("is not the file that this run was started with", path=name)
-    if plan.threads:
-        torch.set_num_threads(plan.threads)
-    prepared, folder = prepare(plan, listener), RunFolder.reopen(path)
-    others = training_beside.others(plan, prepared)
-    return _train(plan, prepared, others, folder, listener, stop, resumed=True)
+    with gathered(plan.device) as team:
+        listener = listener if team.is_first else Listener()
+        if plan.threads:
+            torch.set_num_threads(plan.threads)
+        prepared = prepare(replace(plan, device=team.device(plan.device)), listener)
+        folder = _opened(team, path, lambda: RunFolder.reopen(path))
+        others = training_beside.others(plan, prepared)
+        return _train(plan, prepared, others, folder, listener, stop, resumed=True, team=team)
 
 
 def _train(
@@ -145,21 +172,24 @@ def _train(
     stop: Stop,
     *,
     resumed: bool,
+    team: Team = ALONE,
 ) -> TrainingReport:
     listening = heard(listener, folder.log)
     with folder.recorded(lambda: _outputs(folder)):
-        trainer = Trainer(plan, prepared, folder, listening, stop)
+        trainer = Trainer(plan, prepared, folder, listening, stop, team)
         try:
             if resumed:
                 trainer.restore()
             trainer.run()
+            if not team.is_first:
+                return TrainingReport((), folder.path / MODEL, folder.path, {})
             if others:
                 trainer.save()
                 _save_model(plan, prepared, folder, trainer)
             beside = training_beside.train(others, folder, listener, lambda *one: _beside(stop, *one))
             report = _finish(plan, prepared, folder, trainer, beside)
         except NumericalFailure:
-            if trainer.best:
+            if trainer.best and team.is_first:
                 prepared.model.load_state_dict(trainer.best)
                 _save_model(plan, prepared, folder, trainer)
             raise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystalcli.contracts.modules import Labels
+from crystalcli.contracts.nn import joint
 from crystalcli.mechanisms.datasets.dataset import Batch
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.running.display import shown
@@ -23,6 +26,7 @@ from crystalcli.mechanisms.training.ema import AveragedModel
 from crystalcli.mechanisms.training.optimizers import make_optimizer
 from crystalcli.mechanisms.training.recalibration import recalibrate
 from crystalcli.mechanisms.training.schedules import Schedule
+from crystalcli.mechanisms.training.team import ALONE, Team
 from crystalcli.vocabulary.errors import NumericalFailure, Stopped
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.train.training_plan import TrainingPlan
@@ -34,13 +38,28 @@ def _copied(model: CrystalModel) -> dict[str, Tensor]:
     return {k: v.detach().clone() for k, v in model.state_dict().items()}
 
 
+@dataclass(frozen=True)
+class Own:
+    """Structures of a batch that this process works on, and the number of the first."""
+
+    batch: Batch
+    first: int
+
+
 class Trainer:
     """One run of the loop over a prepared model."""
 
     def __init__(
-        self, plan: TrainingPlan, prepared: Prepared, folder: RunFolder, listener: Listener, stop: Stop
+        self,
+        plan: TrainingPlan,
+        prepared: Prepared,
+        folder: RunFolder,
+        listener: Listener,
+        stop: Stop,
+        team: Team = ALONE,
     ) -> None:
         self.plan, self.prepared, self.folder, self.listener, self.stop = plan, prepared, folder, listener, stop
+        self.team, self.asked = team, False
         self.model = prepared.model
         factors = transfer.lr_factors(self.model, plan.start.lr_factors)
         self.optimizer = make_optimizer(self.model, plan.recipe, plan.momentum, factors)
@@ -61,10 +80,13 @@ class Trainer:
         return self.ema.module if self.ema else self.model  # type: ignore[return-value]
 
     def _pieces(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Batches of ``epoch``; a last batch of one structure joins the one before (batch norm needs company)."""
+        """Batches of ``epoch``; a last batch of one structure joins the one before (batch norm needs company).
+
+        So does one of fewer structures than there are processes.
+        """
         order = np.random.default_rng([self.plan.seed, 3, epoch]).permutation(self.prepared.split.train)
         pieces = evaluation.pieces_of(order, self.plan.recipe.batch_size)
-        if len(pieces) > 1 and len(pieces[-1]) == 1:
+        if len(pieces) > 1 and len(pieces[-1]) < max(2, self.team.size):
             pieces[-2:] = [np.concatenate(pieces[-2:])]
         return pieces
 
@@ -75,6 +97,7 @@ class Trainer:
             NumericalFailure: a loss or gradient that is not a number. Stopped: asked to stop; a state was kept.
         """
         p, recipe = self.progress, self.plan.recipe
+        self.team.same(self.model)
         if p.step == 0 and (self.prepared.zeroth or self.plan.start.model):
             self._look_at_untrained(keep=bool(self.prepared.zeroth) or self.plan.start.keep or not recipe.epochs)
         while p.epoch < recipe.epochs and not (recipe.patience and p.waited >= recipe.patience):
@@ -101,9 +124,8 @@ class Trainer:
         p = self.progress
         pieces = self._pieces(p.epoch)
         self.model.train()
-        data, names = self.prepared.data, self.prepared.names
-        for batch in evaluation.ahead(lambda i: data.batch(i, names), pieces[p.batch :]):
-            loss = self._step(batch)
+        for batch, own in evaluation.ahead(self._taken, pieces[p.batch :]):
+            loss = self._step(batch, own)
             p.loss_sum += loss * len(batch.index)
             p.loss_n += len(batch.index)
             p.batch += 1
@@ -113,9 +135,17 @@ class Trainer:
                 self._save_if_due()
                 self._stop_if_asked()
 
-    def _step(self, batch: Batch) -> float:
-        plan = self.plan
-        seeds = np.random.SeedSequence([plan.seed, 4, self.progress.step]).generate_state(1, np.uint64)
+    def _taken(self, piece: NDArray[np.int64]) -> tuple[Batch, Own]:
+        """A batch, and what this process has to do of it."""
+        data, names, team = self.prepared.data, self.prepared.names, self.team
+        batch = data.batch(piece, names)
+        part = team.part(batch.graph.atom_counts.numpy())
+        return batch, Own(batch if team.size == 1 else data.batch(piece[part], names), part.start)
+
+    def _step(self, batch: Batch, own: Own) -> float:
+        plan, rank = self.plan, self.team.rank
+        seed = [plan.seed, 4, self.progress.step, *([rank] if rank else [])]
+        seeds = np.random.SeedSequence(seed).generate_state(1, np.uint64)
         torch.manual_seed(int(seeds[0] >> np.uint64(1)))
         for group in self.optimizer.param_groups:
             group["lr"] = (
@@ -124,12 +154,14 @@ class Trainer:
                 * self.schedule.factor(self.progress.step)
                 * self.progress.plateau.factor
             )
-        loss = self._loss(batch)
+        with joint.sharing() if self.team.size > 1 else nullcontext():
+            loss = self._loss(batch) if self.team.size == 1 else self._joint_loss(batch, own)
         value = float(loss.detach())
         if not np.isfinite(value):
             self._fail(batch, "loss")
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss, inputs=self.weights)  # and not to positions, the leaves of forces
+        self.asked = self.team.sum_gradients(self.weights, self.stop.reason() is not None)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), plan.recipe.clip or float("inf"))
         if not torch.isfinite(norm):
             self._fail(batch, "gradient")
@@ -144,6 +176,13 @@ class Trainer:
         zeroth = evaluation.zeroth_of(batch, self.prepared.zeroth or None, device)
         return self.model.loss(batch.graph.to(device), labels, self.plan.recipe.loss, zeroth)[1]
 
+    def _joint_loss(self, batch: Batch, own: Own) -> Tensor:
+        device = self.prepared.device
+        labels = {k: Labels(v.value.to(device), v.mask.to(device)) for k, v in batch.labels.items()}
+        zeroth = evaluation.zeroth_of(own.batch, self.prepared.zeroth or None, device)
+        graph, whole = own.batch.graph.to(device), batch.graph.to(device)
+        return self.team.loss(self.model, graph, whole, own.first, labels, self.plan.recipe.loss, zeroth)
+
     def _validate(self, seconds: float) -> None:
         p, plan = self.progress, self.plan
         train_loss, lr = p.loss_sum / p.loss_n, self.optimizer.param_groups[0]["lr"]
@@ -151,7 +190,7 @@ class Trainer:
         recalibrate(self.evaluated, self.prepared.data, self.prepared.split.train)
         if len(self.prepared.split.val):
             errors = self.validation_errors()
-        score = self.score(errors) if errors else train_loss
+        score = self.team.firsts(self.score(errors) if errors else train_loss)
         p.epoch, p.batch, p.loss_sum, p.loss_n = p.epoch + 1, 0, 0.0, 0
         better = score < p.best
         p.waited = 0 if better else p.waited + 1
@@ -177,11 +216,13 @@ class Trainer:
         found = evaluation.collect(
             model,
             self.prepared.data,
-            self.prepared.split.val,
+            np.array_split(self.prepared.split.val, self.team.size)[self.team.rank],
             self.plan.recipe.batch_size,
             self.prepared.zeroth or None,
         )
-        return {t: c.errors() for t, c in found.items() if c.mask.any()}
+        every = [f for f in self.team.everyones(found) if f]
+        joined = {t: evaluation.joined([f[t] for f in every]) for t in every[0]}
+        return {t: c.errors() for t, c in joined.items() if c.mask.any()}
 
     def score(self, errors: Mapping[str, metrics.Errors | metrics.ClassErrors]) -> float:
         """Mean over targets of MAE in training standard deviations, or of the log loss of classes."""
@@ -206,13 +247,15 @@ class Trainer:
         return f"epoch {row['epoch']}/{self.plan.recipe.epochs}  {numbers}" + ("  best" if better and errors else "")
 
     def _save_if_due(self) -> None:
-        if time.monotonic() - self.saved_at >= self.plan.checkpoint_every:
+        if self.team.is_first and time.monotonic() - self.saved_at >= self.plan.checkpoint_every:
             self.save()
 
     def _stop_if_asked(self) -> None:
         reason = self.stop.reason()
-        if reason:
-            self.save()
+        if self.asked if self.team.size > 1 else reason:
+            if self.team.is_first:
+                self.save()
+            reason = reason or "a signal to another process"
             again = f"crystal train --resume {self.folder.path}"
             raise Stopped(f"stopped by {reason} in epoch {self.progress.epoch + 1}; go on with: {again}")
 
@@ -238,13 +281,17 @@ class Trainer:
         batch = self.prepared.data.batch(np.array([structure]), self.prepared.names)
         return bool(torch.isfinite(self._loss(batch)))
 
+    def _circumstances(self) -> dict[str, Any]:
+        """What bits depend on beside the plan."""
+        return {"threads": torch.get_num_threads(), "torch": torch.__version__, "processes": self.team.size}
+
     def save(self) -> None:
         """Write a training state."""
         tensors = checkpoint.prefixed("model", self.model.state_dict())
         tensors |= checkpoint.prefixed("best", self.best) | checkpoint.optimizer_tensors(self.optimizer)
         if self.ema:
             tensors |= checkpoint.prefixed("ema", self.ema.module.state_dict())
-        facts = {"progress": self.progress.to_json(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+        facts = {"progress": self.progress.to_json(), **self._circumstances()}
         checkpoint.save(self.folder.path, self.progress.step, checkpoint.State(tensors, facts))
         self.saved_at = time.monotonic()
 
@@ -257,7 +304,7 @@ class Trainer:
             self.listener.say("there is no training state yet: it begins anew")
             self.folder.trim_metrics(0)
             return
-        for name, here in (("threads", torch.get_num_threads()), ("torch", torch.__version__)):
+        for name, here in self._circumstances().items():
             if state.facts[name] != here:
                 self.listener.warn(f"{name} was {state.facts[name]}, now {here}: not bit-identical to one long run")
         self.model.load_state_dict(checkpoint.under("model", state.tensors))

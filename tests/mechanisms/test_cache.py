@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crystalcli.mechanisms.caches import cache_seal
 from crystalcli.mechanisms.caches.cache import Column, GraphCache, GraphRecipe
 from crystalcli.mechanisms.caches.cache_check import verify
 from crystalcli.mechanisms.caches.cache_packing import pack
@@ -201,6 +202,8 @@ def test_any_id_and_any_crystal_come_back(tmp_path_factory, text, seed):
 def damaged(path, change):
     with h5py.File(path, "r+") as h:
         change(h)
+        block = h.userblock_size
+    cache_seal.write(path, [], block)
     return path
 
 
@@ -232,8 +235,6 @@ def external(h):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda h: h.attrs.modify("version", 99), "version 99"),
-        (lambda h: h.attrs.modify("format", "other"), "not a graph cache"),
         (without("structures/id"), "damaged"),
         (without("failures"), "damaged"),
         (replaced("structures/atom_pointers", np.array([0, 5, 3, 4])), "pointers"),
@@ -246,6 +247,29 @@ def external(h):
 )
 def test_a_damaged_cache_is_named(tmp_path, change, said):
     path = damaged(write(tmp_path / "a.h5", some_graphs(2)), change)
+    with pytest.raises(InputError, match=said) as caught:
+        GraphCache(path)
+    assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b"crystal-graphs 2", b"crystal-graphs 9", "version 9"),
+        (b"crystal-graphs 2 4096", b"crystal-graphs 2 8192", "damaged"),
+        (b"crystal-graphs 2 4096", b"crystal-graphs 2 many", "damaged"),
+        (b'{"bytes": 4', b'{"bytes": 5', "damaged"),
+        (b'"arrays": [[', b'"arrays": [[9', "damaged"),
+        (b'"sha256": "', b'"sha256": "0', "damaged"),
+        (b"crystal-graphs", b"crystal-grapes", "not a graph cache"),
+        (b"cutoff", b"cutofg", "not the bytes that were written"),
+    ],
+)
+def test_a_broken_seal_is_named(tmp_path, old, new, said):
+    path = write(tmp_path / "a.h5", some_graphs(40))
+    whole = path.read_bytes()
+    assert old in whole
+    path.write_bytes(whole.replace(old, new, 1)[: len(whole)])
     with pytest.raises(InputError, match=said) as caught:
         GraphCache(path)
     assert str(caught.value).startswith(str(path))

@@ -1,6 +1,6 @@
 """The graph cache: many crystals in flat ragged arrays of one HDF5 file, read by one gather per batch.
 
-Layout, version 1 (docs/graph-cache.md), S structures, N atoms and E edges in all:
+Layout, version 2 (docs/graph-cache.md), S structures, N atoms and E edges in all:
 
 - ``structures``: id, source (texts); sha256, graph_sha256 (S, 32); atom_pointers, edge_pointers (S + 1,);
   cell (S, 3, 3) Å; pbc (S, 3)
@@ -25,10 +25,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.vocabulary.errors import InputError, UsageError
+from crystalcli.mechanisms.caches import cache_seal
+from crystalcli.mechanisms.caches.cache_seal import FORMAT, VERSION
+from crystalcli.vocabulary.errors import InputError
 from crystalcli.vocabulary.quantities import Quantity
 
-FORMAT, VERSION = "crystal-graphs", 1
 FAILURE_KEYS = ("path", "id", "stage", "code", "reason")
 
 
@@ -70,32 +71,21 @@ class GraphCache:
         path: the file.
 
     Raises:
-        InputError: not a cache, of another version, damaged, or with links to other files.
+        UsageError: no such file. InputError: not a cache, of another version, damaged, or with links to other files.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        cache_seal.check(path)
         try:
             with h5py.File(path, "r") as h:
                 self._read(h)
         except InputError:
             raise
-        except FileNotFoundError as problem:
-            raise UsageError("no such file; crystal build-graphs makes one", path=path) from problem
-        except PermissionError as problem:
-            raise InputError("no permission to read it", path=path) from problem
         except (OSError, KeyError, ValueError, TypeError, RuntimeError) as problem:
-            said = "it is no HDF5 file" if "signature not found" in str(problem) else problem
-            raise InputError(f"not a graph cache, or damaged: {said}", path=path) from problem
+            raise InputError(f"not a graph cache, or damaged: {problem}", path=path) from problem
 
     def _read(self, h: h5py.File) -> None:
-        if h.attrs.get("format") != FORMAT:
-            raise InputError("an HDF5 file, but not a graph cache of crystal", path=self.path)
-        if h.attrs.get("version") != VERSION:
-            raise InputError(
-                f"is a graph cache of version {h.attrs.get('version')}, this crystal reads {VERSION}; build it again",
-                path=self.path,
-            )
         _refuse_links(h, self.path)
         self.recipe = GraphRecipe(str(h.attrs["featurizer"]), json.loads(h.attrs["options"]))
         self.versions: dict[str, str] = json.loads(h.attrs["versions"])

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli import __version__
-from crystalcli.mechanisms.caches.cache import FAILURE_KEYS, FORMAT, VERSION, Column, GraphCache, GraphRecipe
+from crystalcli.mechanisms.caches import cache_seal
+from crystalcli.mechanisms.caches.cache import FAILURE_KEYS, Column, GraphCache, GraphRecipe
 from crystalcli.mechanisms.caches.cache_packing import COUNTS, SHIFTS, PackedGraph, pack
 from crystalcli.mechanisms.caches.spool import BLOCK, Spool
 from crystalcli.mechanisms.running import files
@@ -154,8 +155,8 @@ class CacheWriter:
             said = f"No space left: {(needed + _MARGIN) / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free"
             raise EnvironmentProblem(f"cannot write: {said}; make room and give the command again", path=self.path)
         attributes = {
-            "format": FORMAT,
-            "version": VERSION,
+            "format": cache_seal.FORMAT,
+            "version": cache_seal.VERSION,
             "featurizer": recipe.featurizer,
             "options": json.dumps(dict(recipe.options), sort_keys=True),
             "fingerprint": recipe.fingerprint,
@@ -163,10 +164,12 @@ class CacheWriter:
             "inputs": inputs,
             "units": json.dumps({"positions": "Å", "cell": "Å"}, ensure_ascii=False),
         }
+        block = cache_seal.block_size(len(self._flat))
         with files.replacing(self.path) as temporary:
             with h5py.File(
                 temporary,
                 "w",
+                userblock_size=block,
                 libver=("v110", "v110"),
                 track_order=True,
                 alignment_threshold=512,
@@ -182,6 +185,7 @@ class CacheWriter:
             with temporary.open("r+b") as out:
                 for name, offset in offsets.items():
                     self._flat[name].copy_into(out, offset)
+            cache_seal.write(temporary, [(o, self._flat[name].n_bytes) for name, o in offsets.items()], block)
 
     def _write_small(self, h: h5py.File, columns: Sequence[Column], failures: Sequence[Mapping[str, str]]) -> None:
         _put_texts(h, "structures/id", self._ids)

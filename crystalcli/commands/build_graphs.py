@@ -12,7 +12,19 @@ import typer
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
-from crystalcli.commands.shared import DryRun, Jobs, Json, Output, Overwrite, Quiet, Scheduler, TimeLimit, cores
+from crystalcli.commands.shared import (
+    DryRun,
+    Jobs,
+    Json,
+    MemoryPerJob,
+    Output,
+    Overwrite,
+    Quiet,
+    Scheduler,
+    SecondsPerFile,
+    TimeLimit,
+    cores,
+)
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import Exit, UsageError, one_line
 
@@ -61,10 +73,8 @@ def build_graphs(
             metavar="I/N", help="do only every N-th block of 512 files, for array jobs; then run without to join"
         ),
     ] = "",
-    seconds_per_file: Annotated[
-        float, typer.Option(help="give a file up when it gives no structure for so long", min=0.1)
-    ] = 60.0,
-    memory_per_job: Annotated[float, typer.Option(help="GB of address space of a worker; 0: no limit", min=0.0)] = 8.0,
+    seconds_per_file: SecondsPerFile = 60.0,
+    memory_per_job: MemoryPerJob = 8.0,
     time_limit: TimeLimit = "",
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -98,7 +108,7 @@ def build_graphs(
         reading=ReadOptions(cif_column=cif_column, id_column=id_column),
         require_labels=require_labels,
         share=Share.parse(shard) if shard else Share(),
-        limits=Limits(seconds_per_file, int(memory_per_job * (1 << 30))),
+        limits=Limits.of(seconds_per_file, memory_per_job),
     )
     resolved = resolve(plan)
     for note in resolved.reading.notes if resolved.requests is not None else ():

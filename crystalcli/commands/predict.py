@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from crystalcli.commands.command import CrystalCommand
 from crystalcli.commands.console import Face
-from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Threads
+from crystalcli.commands.shared import (
+    Device,
+    DryRun,
+    Jobs,
+    Json,
+    MemoryPerJob,
+    Overwrite,
+    Quiet,
+    Scheduler,
+    SecondsPerFile,
+    Threads,
+    cores,
+)
+from crystalcli.mechanisms.running.places import Place
+from crystalcli.mechanisms.running.tasks import Limits
+
+if TYPE_CHECKING:
+    from crystalcli.workflows.predict.prediction_reading import Reading
 
 
 def register(app: typer.Typer) -> None:
@@ -43,27 +62,44 @@ def predict(
     batch_size: Annotated[int, typer.Option(help="structures at a time", min=1)] = 64,
     device: Device = "auto",
     threads: Threads = 0,
+    jobs: Jobs = 0,
+    scheduler: Scheduler = "",
+    seconds_per_file: SecondsPerFile = 60.0,
+    memory_per_job: MemoryPerJob = 8.0,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Predict the properties of structures, in input order, with units; errors where the inputs have labels."""
-    from crystalcli.commands.prediction_face import PredictionFace, PredictionWish
+    face = Face(json=json, quiet=quiet)
+    place, limits = Place(jobs or cores(), scheduler), Limits.of(seconds_per_file, memory_per_job)
+    with nullcontext() if dry_run else _begun(model, inputs, place, limits, face) as reading:
+        from crystalcli.commands.prediction_face import PredictionFace, PredictionWish
 
-    wish = PredictionWish(
-        model=model,
-        inputs=tuple(inputs),
-        output=output,
-        format=format,
-        labels=tuple(labels or ()),
-        allow_unseen=allow_unseen_elements,
-        batch_size=batch_size,
-        device=device,
-        threads=threads,
-        overwrite=overwrite,
-        latent=latent,
-        similar=similar,
-    )
-    face = PredictionFace(Face(json=json, quiet=quiet), wish)
-    raise typer.Exit(face.describe() if dry_run else face.run())
+        wish = PredictionWish(
+            model=model,
+            inputs=tuple(inputs),
+            output=output,
+            format=format,
+            labels=tuple(labels or ()),
+            allow_unseen=allow_unseen_elements,
+            batch_size=batch_size,
+            device=device,
+            threads=threads,
+            overwrite=overwrite,
+            latent=latent,
+            similar=similar,
+        )
+        shown = PredictionFace(face, wish)
+        raise typer.Exit(shown.describe() if reading is None else shown.run(reading))
+
+
+def _begun(model: Path, inputs: Sequence[str], place: Place, limits: Limits, face: Face) -> Reading:
+    """The reading of the inputs: its workers begin while torch, which takes longest, is loaded."""
+    from crystalcli.mechanisms.models.model_head import named_by, read_head
+    from crystalcli.workflows.graphs.build_graphs_work import Work
+    from crystalcli.workflows.predict.prediction_reading import Reading
+
+    graph = read_head(named_by(model))["spec"]["graph"]
+    return Reading(inputs, Work(graph["name"], graph["options"]), place, limits=limits, say=face.warn)

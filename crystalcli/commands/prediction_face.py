@@ -22,6 +22,7 @@ from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_output import Compared, Writer, failure_line, format_of, opened
+from crystalcli.workflows.predict.prediction_reading import Reading
 from crystalcli.workflows.predict.prediction_sites import similar_table
 
 
@@ -87,11 +88,11 @@ class PredictionFace:
         )
         return Exit.OK
 
-    def run(self) -> int:
+    def run(self, reading: Reading) -> int:
         """Predict; returns the exit code."""
         failures: list[Failure] = []
         objects: list[dict[str, Any]] = []
-        n = self._stream(failures, objects)
+        n = self._stream(reading, failures, objects)
         beside = self._write_failures(failures)
         self._write_latents()
         report = self._report(n, failures)
@@ -107,11 +108,11 @@ class PredictionFace:
         self.json.result({**report, "exit_code": int(code), **({"rows": objects} if self.wish.output is None else {})})
         return code
 
-    def _stream(self, failures: list[Failure], objects: list[dict[str, Any]]) -> int:
+    def _stream(self, reading: Reading, failures: list[Failure], objects: list[dict[str, Any]]) -> int:
         writer, n = self._writer(), 0
         keep = self.json.json and self.wish.output is None
         with opened(self.wish.output, sys.stdout, overwrite=self.wish.overwrite) as write:
-            for item in self.predictor.predict(self.wish.inputs):
+            for item in self.predictor.predict(reading):
                 if isinstance(item, Failure):
                     failures.append(item)
                     self.talk.warn(str(item))

@@ -39,6 +39,12 @@ Scheduler = Annotated[
         "--scheduler", metavar="ADDRESS", help="work on this Dask cluster (address or file)", rich_help_panel=PANEL
     ),
 ]
+SecondsPerFile = Annotated[
+    float, typer.Option("--seconds-per-file", help="give a file up when it gives no structure for so long", min=0.1)
+]
+MemoryPerJob = Annotated[
+    float, typer.Option("--memory-per-job", help="GB of address space of a worker; 0: no limit", min=0.0)
+]
 TimeLimit = Annotated[
     str, typer.Option("--time-limit", help="stop, resumable, after e.g. 90m, 2h or 600s", rich_help_panel=PANEL)
 ]

@@ -11,6 +11,7 @@ import ase.io
 import pytest
 from dask_cluster import Cluster, address, wait_for
 from mechanisms.trouble import start
+from workflows import small_cache
 
 from crystalcli.commands.main import run
 from crystalcli.mechanisms.running import dask_client, dask_host
@@ -215,6 +216,18 @@ def test_relax_gives_the_same_bytes(cluster, tmp_path):
     crystal(*words, "-o", "there", "--scheduler", cluster.file, cwd=tmp_path)
     for name in ("relaxed.extxyz", "relaxation.csv"):
         assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+
+
+def test_predict_gives_the_same_bytes(cluster, crystals):
+    small_cache.write(crystals / "graphs.h5")
+    small = ("--width", "8", "--hidden", "8", "--n-conv", "1", "--epochs", "1", "--split", "random", "--no-compare")
+    crystal("train", "-o", "run", *small, cwd=crystals)
+    words = ("predict", "run", "in", "--allow-unseen-elements", "--batch-size", "7")
+    crystal(*words, "-o", "here.csv", "--jobs", "1", cwd=crystals, code=3)
+    crystal(*words, "-o", "there.csv", "--scheduler", cluster.file, cwd=crystals, code=3)
+    for name in ("csv", "failures.jsonl"):
+        assert (crystals / f"there.{name}").read_bytes() == (crystals / f"here.{name}").read_bytes()
+    assert len((crystals / "there.csv").read_text().splitlines()) == 41
 
 
 def test_processes_end_with_their_run(cluster):

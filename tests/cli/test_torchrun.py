@@ -53,6 +53,7 @@ def test_two_processes_end_where_one_does(folder: Path) -> None:
     assert maes[1] == pytest.approx(maes[0], rel=5e-3)
 
 
+@pytest.mark.slow
 def test_a_signal_stops_all_and_both_go_on(folder: Path) -> None:
     words = [*TRAIN, "--epochs", "30"]
     running = subprocess.Popen(

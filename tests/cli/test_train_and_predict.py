@@ -17,8 +17,11 @@ CRYSTAL = [sys.executable, "-m", "crystalcli"]
 SMALL = ["--width", "8", "--n-conv", "1", "--hidden", "8", "--batch-size", "8", "--threads", "1", "--split", "random"]
 
 
-def crystal(*args: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*CRYSTAL, *args], check=False, cwd=cwd, capture_output=True, text=True, timeout=240)
+def crystal(
+    *args: str, cwd: Path, code: int = 0, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    own = os.environ | (env or {})
+    done = subprocess.run([*CRYSTAL, *args], check=False, cwd=cwd, capture_output=True, text=True, timeout=240, env=own)
     assert done.returncode == code, done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     if code:
@@ -126,6 +129,39 @@ def test_predictions_with_units_failures_and_exit_code(folder: Path) -> None:
     assert "6 predicted, 1 failed" in done.stderr
     allowed = crystal("predict", "run", "new", "--allow-unseen-elements", cwd=folder)
     assert len(allowed.stdout.splitlines()) == 8
+
+
+ODD = """
+import os, time
+from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.records import Reader
+
+def read(path):
+    if "hang" in path.name:
+        time.sleep(600)
+    os._exit(11)
+    yield
+
+@hookimpl
+def crystal_parts():
+    return [Reader(name="odd", summary="hangs or dies", suffixes=(".odd",), sniff=lambda p: True, read=read)]
+"""
+
+
+def test_files_that_hang_or_kill_their_reader_are_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(ODD)
+    for name in ("hang.odd", "die.odd"):
+        (tmp_path / name).touch()
+    line = ["predict", "run", "new/c0.cif", str(tmp_path / "hang.odd"), "new/c1.cif", str(tmp_path / "die.odd")]
+    env = {"CRYSTAL_PLUGINS": str(tmp_path / "odd.py")}
+    for jobs in ("1", "3"):
+        more = ["-j", jobs, "--seconds-per-file", "1", "-o", f"odd{jobs}.csv"]
+        crystal(*line, "new/c2.cif", *more, cwd=folder, code=3, env=env)
+        failures = [json.loads(x) for x in (folder / f"odd{jobs}.failures.jsonl").read_text().splitlines()]
+        assert [(f["id"], f["code"]) for f in failures] == [("hang", "timeout"), ("die", "worker-died")]
+    rows = [(folder / f"odd{jobs}.csv").read_text() for jobs in ("1", "3")]
+    assert [r.split(",")[0] for r in rows[0].splitlines()] == ["id", "c0", "c1", "c2"]
+    assert rows[0] == rows[1]
 
 
 def test_errors_and_a_picture_where_labels_exist(folder: Path) -> None:

@@ -22,6 +22,7 @@ from crystalcli.vocabulary.quantities import Quantity
 KNN, RADIUS = PartChoice("cgcnn", {}), PartChoice("radius", {"cutoff": 5.0})
 EMBED = PartChoice("radius", {"atom_features": "onehot92"})
 CGCNN = PartChoice("cgcnn", {"n_conv": 2, "width": 8})
+CALM = {"dropout": 0.0}
 A, B, Q = Quantity("a"), Quantity("b"), Quantity("q", "e", "site")
 CLASS = Quantity("c", classes=2, class_names=("no", "yes"))
 ENERGY = Quantity("energy", "eV", extensive=True)
@@ -29,7 +30,13 @@ FORCES = Quantity("forces", "eV/Å", "site", shape=(3,))
 STRESS = Quantity("stress", "eV/Å³", shape=(6,))
 
 CASES = {
-    "structures": (KNN, KNN, CGCNN, PartChoice("crystal", {"hidden": 8, "pool_norm": "batch", "dropout": 0.0}), (A, B, CLASS)),
+    "structures": (
+        KNN,
+        KNN,
+        CGCNN,
+        PartChoice("crystal", {"hidden": 8, "pool_norm": "batch", **CALM}),
+        (A, B, CLASS),
+    ),
     "structures, float32": (KNN, KNN, CGCNN, PartChoice("crystal", {"hidden": 8}), (A, B)),
     "one process without edges": (KNN, KNN, CGCNN, PartChoice("crystal", {"hidden": 8}), (A,)),
     "sites": (RADIUS, EMBED, CGCNN, PartChoice("site", {"hidden": 8, "weigh": "crystals"}), (Q,)),

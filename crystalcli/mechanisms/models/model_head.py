@@ -24,6 +24,20 @@ def file_of(path: Path) -> Path:
     return path / MODEL if path.is_dir() else path
 
 
+def named_by(path: Path) -> Path:
+    """The model file that ``path`` means.
+
+    Raises:
+        UsageError: there is none; names those below a folder.
+    """
+    file = file_of(path)
+    if not file.exists():
+        inside = sorted(p.parent.name for p in path.glob(f"*/{MODEL}")) if path.is_dir() else []
+        cure = f"; there are several in it: {', '.join(inside)}" if inside else ""
+        raise UsageError(f"no such model{cure}", path=file)
+    return file
+
+
 def read_head(path: Path) -> dict[str, Any]:
     """Metadata of a model file without its weights: format, version, spec, plugins, provenance.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -84,11 +85,17 @@ def refuse_to_overwrite(path: Path, overwrite: bool) -> None:
         raise UsageError("exists; give --overwrite to replace it", path=path)
 
 
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without locks say."""
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the right to write ``path``, so that two programs do not; a dead program's lock is free.
 
-    Temporary files that a killed program left behind are removed.
+    Temporary files that a killed program left behind are removed. The kernel holds the lock, and gives it back when its
+    owner or its owner's machine is gone. On a file system without locks nothing keeps two programs apart; every file
+    is still renamed whole.
 
     Raises:
         EnvironmentProblem: somebody else holds it; names host and process.
@@ -125,6 +132,9 @@ def _open_lock(name: Path, path: Path) -> TextIO:
             raise EnvironmentProblem(
                 f"{holder} is writing it; wait, or write elsewhere with -o", path=path
             ) from problem
+        except OSError as problem:
+            if problem.errno not in _NO_LOCKS:
+                raise
         if name.exists() and os.fstat(file.fileno()).st_ino == name.stat().st_ino:
             return file
         file.close()

@@ -20,6 +20,11 @@ class Limits:
     seconds: float = 60.0
     bytes: int = 8 << 30
 
+    @classmethod
+    def of(cls, seconds: float, gigabytes: float) -> Limits:
+        """As people say it."""
+        return cls(seconds, int(gigabytes * (1 << 30)))
+
 
 UNLIMITED = Limits(float("inf"), 0)
 
@@ -58,6 +63,7 @@ class Task:
         preload: modules that all workers need, imported once.
         ahead: items that wait at a worker, so that it never waits for the next.
         window: items, for each worker, that may be begun before the first unfinished one; bounds what is held.
+        fork: workers may be forked off this process while it is light: it holds no lock and no open file that matters.
         settings: variables ``CRYSTAL_*`` of the workers.
         folder: working folder of the workers: items may hold relative paths.
     """
@@ -68,6 +74,7 @@ class Task:
     preload: tuple[str, ...] = ()
     ahead: int = 16
     window: int = 64
+    fork: bool = False
     settings: Mapping[str, str] = field(default_factory=own_settings)
     folder: str = field(default_factory=os.getcwd)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -19,17 +19,20 @@ MORE, END, BROKEN = "more", "end", "broken"
 """What a message brings: some results, the last ones of an item, or why the worker cannot begin."""
 
 
-def serve(pipe: Connection, line: Connection, task: Task) -> None:
+def serve(pipe: Connection, line: Connection, task: Task, parents: Sequence[Connection] = ()) -> None:
     """Do a task.
 
     Args:
         pipe: brings (item, results to leave out, whether it was somebody's end); takes the results.
         line: nothing ever comes; it is closed when the parent is gone.
         task: what is done.
+        parents: connections of the parent that a fork has open, too.
     """
     import signal
     import warnings
 
+    for connection in parents:
+        connection.close()
     for name in [n for n in os.environ if n.startswith("CRYSTAL_")]:
         del os.environ[name]
     os.environ.update(task.settings)  # the server of forks may be older than today's settings

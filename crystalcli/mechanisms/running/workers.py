@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import sys
+import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -61,10 +64,6 @@ class Workers:
 
     def __init__(self, task: Task, jobs: int) -> None:
         self._task, self._jobs = task, jobs
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self._context: Any = multiprocessing.get_context(method)
-        if method == "forkserver":
-            self._context.set_forkserver_preload([worker_process.__name__, *task.preload])
         self._workers: list[_Worker] = []
         self._state: dict[int, _Item] = {}
 
@@ -84,12 +83,17 @@ class Workers:
         skip: Mapping[int, int] | None = None,
         pause: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[int, Any]]:
-        """See :class:`Executor`."""
+        """See :class:`Executor`; the first workers begin at once."""
         self._items, self._skip = iter(items), dict(skip or {})
         self._state.clear()
         self._again: deque[int] = deque()
         self._waiting: Any = None
-        self._next = head = 0
+        self._next = 0
+        self._hand_out(0)
+        return self._in_order(pause)
+
+    def _in_order(self, pause: Callable[[], None]) -> Iterator[tuple[int, Any]]:
+        head = 0
         while True:
             self._hand_out(head)
             if head not in self._state:
@@ -136,10 +140,17 @@ class Workers:
         return self._new() if len(self._workers) < self._jobs else None
 
     def _new(self) -> _Worker:
-        mine, theirs = self._context.Pipe()
-        life, line = reversed(self._context.Pipe(duplex=False))
-        process = self._context.Process(target=worker_process.serve, args=(theirs, line, self._task), daemon=True)
-        process.start()
+        method = _method(self._task)
+        context: Any = multiprocessing.get_context(method)
+        mine, theirs = context.Pipe()
+        line, life = context.Pipe(duplex=False)
+        ours = [mine, life, *(c for w in self._workers for c in (w.pipe, w.life))] if method == "fork" else []
+        process = context.Process(target=worker_process.serve, args=(theirs, line, self._task, ours), daemon=True)
+        if method == "forkserver":
+            context.set_forkserver_preload([worker_process.__name__, *self._task.preload])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside the threads of a library
+            process.start()
         theirs.close()
         line.close()
         self._workers.append(_Worker(process, mine, life))
@@ -200,3 +211,16 @@ class Workers:
             else:
                 worker.items.appendleft(first)
         self._again.extend(worker.items)
+
+
+HEAVY = ("torch", "distributed")
+"""Modules with threads of their own: a process that has one is not forked."""
+
+
+def _method(task: Task) -> str:
+    """How a worker is made: forked off this process while that is cheap and safe, else off a clean one."""
+    offered = multiprocessing.get_all_start_methods()
+    if "forkserver" not in offered:
+        return "spawn"
+    light = threading.active_count() == 1 and not any(m in sys.modules for m in HEAVY)
+    return "fork" if task.fork and light else "forkserver"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import ase
 
@@ -68,6 +68,7 @@ class LeftOut:
     label: str
 
 
+Made = TypeVar("Made")
 Named = tuple[Path, str]
 """A file and the id it gives."""
 Outcome = Built | Failure | LeftOut
@@ -110,10 +111,11 @@ def supervised(
     task = Task(start, work, limits or Limits(), preload=(__name__,))
     with executor(place, task, heard.say) as who:
         for number, outcome in who.results(files, skip, heard.pause):
-            yield number, _named(outcome, *files[number]) if isinstance(outcome, Lost) else outcome
+            yield number, named(outcome, *files[number]) if isinstance(outcome, Lost) else outcome
 
 
-def _named(lost: Lost, path: Path, name: str) -> Failure:
+def named(lost: Lost, path: Path, name: str) -> Failure:
+    """The failure of a file that was the end of its worker."""
     where = f", after {lost.after} structures; what follows in this file is lost" if lost.after else ""
     return Failure(str(path), name, "read", "timeout" if lost.timed_out else "worker-died", lost.reason + where)
 
@@ -149,14 +151,21 @@ def build_file(
         yield LeftOut(lacks) if lacks is not None else _build(work, make, item)
 
 
-def _build(work: Work, make: Callable[[ase.Atoms], GraphArrays], item: Entry) -> Outcome:
+def graph_of(work: Work, make: Callable[[ase.Atoms], Made], item: Entry) -> Made | Failure:
+    """What ``make`` makes of a structure; its bug costs the structure, not the batch."""
     try:
-        graph = pack(make(item.atoms))
+        return make(item.atoms)
     except CrystalError as problem:
         return Failure(item.source, item.id, "graph", problem.code or "bad-graph", one_line(problem.reason))
-    except (Exception, SystemExit) as problem:  # a featurizer's bug costs the structure, not the batch
+    except (Exception, SystemExit) as problem:
         reason = one_line(f"featurizer {work.featurizer}: {type(problem).__name__}: {problem}")
         return Failure(item.source, item.id, "graph", "featurizer-error", reason)
+
+
+def _build(work: Work, make: Callable[[ase.Atoms], GraphArrays], item: Entry) -> Outcome:
+    graph = graph_of(work, lambda atoms: pack(make(atoms)), item)
+    if isinstance(graph, Failure):
+        return graph
     alone = int((graph.degree == 0).sum())
     said = (f"{alone} of {len(graph.degree)} atoms have no neighbors",) if alone else ()
     return Built(Labelled.of(item), (*item.warnings, *said), graph)

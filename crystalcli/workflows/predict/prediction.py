@@ -9,38 +9,37 @@ from pathlib import Path
 from typing import Any, cast
 
 import ase
-import h5py
 import numpy as np
 import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Featurizer
-from crystalcli.mechanisms.caches.cache import FORMAT, GraphCache, GraphRecipe
+from crystalcli.mechanisms.caches.cache import GraphCache, GraphRecipe
 from crystalcli.mechanisms.datasets import classes
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.latent import latent_vectors
 from crystalcli.mechanisms.models.model import CrystalModel, Seen
-from crystalcli.mechanisms.models.model_head import file_of
+from crystalcli.mechanisms.models.model_head import named_by
 from crystalcli.mechanisms.models.model_inputs import inputs_of
 from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
-from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.simple_models.baseline_models import LinearBaseline
-from crystalcli.mechanisms.structure_files import reading
-from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
+from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker
 from crystalcli.workflows.predict.extrapolation import Domain, Said
 from crystalcli.workflows.predict.prediction_batches import Known, batches, from_cache, pieces
 from crystalcli.workflows.predict.prediction_inputs import InputFinder
 from crystalcli.workflows.predict.prediction_labels import LabelFinder
+from crystalcli.workflows.predict.prediction_reading import Read, Reading, with_graph
 
+ONE = Place(1)
+"""One supervised process that reads."""
 BLOCK = 1024
 """Structures looked at together: their elements are named before any of them is predicted."""
 
@@ -98,11 +97,7 @@ class Predictor:
         latent: bool = False,
         warn: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self.path = file_of(path)
-        if not self.path.exists():
-            inside = sorted(p.parent.name for p in path.glob("*/model.safetensors")) if path.is_dir() else []
-            cure = f"; there are several in it: {', '.join(inside)}" if inside else ""
-            raise UsageError(f"no such model{cure}", path=self.path)
+        self.path = named_by(path)
         self.model, self.provenance = model_file.load(self.path)
         self.latent = latent
         if latent and not isinstance(self.model, CrystalModel):
@@ -135,45 +130,38 @@ class Predictor:
         """How graphs must be made for this model."""
         return GraphRecipe(self.model.spec.graph.name, self.model.spec.graph.options)
 
-    def predict(self, inputs: Sequence[str]) -> Iterator[Row | Failure]:
+    def predict(self, inputs: Sequence[str] | Reading, place: Place = ONE) -> Iterator[Row | Failure]:
         """Yield a row or a failure for every structure of ``inputs``, in order.
 
+        Args:
+            inputs: as typed, or their reading if it has begun.
+            place: where files are read, if it has not.
+
         Raises:
-            UsageError: a cache whose graphs were made otherwise than the model's.
+            UsageError: a cache whose graphs were made otherwise than the model's. EnvironmentProblem: no workers.
         """
-        paths = expand(inputs)
-        caches = {p for p in paths if is_cache(p)}
-        for path in caches:
+        if not isinstance(inputs, Reading):
+            with Reading(inputs, Work(self.recipe.featurizer, self.recipe.options), place) as begun:
+                yield from self.predict(begun)
+            return
+        for path in inputs.caches:
             self._refuse_other_recipe(path)
-        files = [p for p in paths if p not in caches]
-        names, ids = reading.plan(files).names, reading.Ids()
-        for path in paths:
-            if path in caches:
-                yield from self._of_cache(path)
-            else:
-                items = reading.read_file(path, names[path])
-                yield from self.of_entries(ids.keep_apart(i) if isinstance(i, Entry) else i for i in items)
+        for part in inputs.parts():
+            yield from self._of_cache(part) if isinstance(part, Path) else self._blocks(map(self._known, part))
         self.say_strange()
 
     def of_entries(self, items: Iterable[Entry | Failure]) -> Iterator[Row | Failure]:
         """Predict structures as read."""
-        featurizer = cast(Featurizer, registry().get("featurizer", self.model.spec.graph.name))
-        options: Any = opt.make(
-            featurizer.options, self.model.spec.graph.options, owner=f"featurizer {featurizer.name}"
-        )
-        build = featurizer.build(options)
+        work = Work(self.recipe.featurizer, self.recipe.options)
+        make = graph_maker(work)
+        yield from self._blocks(self._known(with_graph(work, make, i)) for i in items)
 
-        def ready(item: Entry | Failure) -> Known | Failure:
-            if isinstance(item, Failure):
-                return item
-            try:
-                graph = build(item.atoms)
-            except CrystalError as problem:
-                return Failure(item.source, item.id, "graph", problem.code or "graph", one_line(problem.reason))
-            given = self.inputs.given(graph, item)
-            return Known(item.id, item.source, item.atoms, given, self.labels.of(item))
-
-        yield from self._blocks(ready(i) for i in items)
+    def _known(self, item: Read | Failure) -> Known | Failure:
+        if isinstance(item, Failure):
+            return item
+        entry = item.entry
+        given = self.inputs.given(item.graph, entry)
+        return Known(entry.id, entry.source, entry.atoms, given, self.labels.of(entry))
 
     def _of_cache(self, path: Path) -> Iterator[Row | Failure]:
         data = GraphDataset.open([path])
@@ -294,14 +282,3 @@ class Predictor:
             return
         said = other.difference(mine) or "another version"
         raise UsageError(f"was not built as the model needs it: {said}; predict from the structure files", path=path)
-
-
-def is_cache(path: Path) -> bool:
-    """Whether ``path`` is a graph cache (and not some other HDF5 file)."""
-    if path.suffix.lower() not in (".h5", ".hdf5") or not path.is_file():
-        return False
-    try:
-        with h5py.File(path, "r") as h:
-            return bool(h.attrs.get("format") == FORMAT)
-    except OSError:
-        return False

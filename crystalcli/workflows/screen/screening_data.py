@@ -19,7 +19,7 @@ from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
 from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.predict.prediction import is_cache
+from crystalcli.workflows.predict.prediction_reading import is_cache
 
 Floats = NDArray[np.float64]
 PER_ATOM = ("eV/atom", "")

@@ -1,0 +1,124 @@
+"""Inputs of a prediction: caches, and files that become structures with graphs in worker processes.
+
+Loads no torch: the workers begin, at little cost, while the program that predicts still loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import groupby, islice
+from pathlib import Path
+
+import ase
+
+from crystalcli.mechanisms.caches import cache_seal
+from crystalcli.mechanisms.running.places import Place, executor
+from crystalcli.mechanisms.running.tasks import Executor, Limits, Lost, Task
+from crystalcli.mechanisms.structure_files import reading
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.arrays import GraphArrays
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.workflows.graphs.build_graphs_work import Named, Work, graph_maker, graph_of, named
+
+
+@dataclass(frozen=True)
+class Read:
+    """A structure as read, with its graph."""
+
+    entry: Entry
+    graph: GraphArrays
+
+
+class Reading:
+    """Reads inputs, inside the context; what is read has ids that are unique over all files.
+
+    Args:
+        inputs: as typed.
+        work: how graphs are made.
+        place: where.
+        limits: of each worker.
+        say: told why it takes long.
+
+    Raises:
+        UsageError: inputs that cannot be meant.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        work: Work,
+        place: Place,
+        *,
+        limits: Limits | None = None,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self.paths = expand(inputs)
+        self.caches = [p for p in self.paths if is_cache(p)]
+        caches = set(self.caches)
+        self._groups = [(cache, len(list(some))) for cache, some in groupby(self.paths, lambda p: p in caches)]
+        files = [p for p in self.paths if p not in caches]
+        names = reading.plan(files).names
+        self._files: list[Named] = [(p, names[p]) for p in files]
+        self._place, self._say = place, say
+        self._task = Task(start, work, limits or Limits(), preload=(__name__,), fork=True)
+        self._ids = reading.Ids()
+
+    def __enter__(self) -> Reading:
+        self._context: AbstractContextManager[Executor] = executor(
+            self._place if self._files else Place(), self._task, self._say
+        )
+        self._results = self._context.__enter__().results(self._files)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.__exit__(None, None, None)
+
+    def parts(self) -> Iterator[Path | Iterator[Read | Failure]]:
+        """Yield, in order, every cache, and of every run of files between caches what is read of them."""
+        caches, done = iter(self.caches), 0
+        self._following = next(self._results, None) if self._files else None
+        for cache, n in self._groups:
+            if cache:
+                yield from islice(caches, n)
+            else:
+                done += n
+                yield self._of_files(done)
+
+    def _of_files(self, end: int) -> Iterator[Read | Failure]:
+        """What is read of the files up to number ``end``."""
+        while self._following is not None and self._following[0] < end:
+            number, item = self._following
+            if isinstance(item, Lost):
+                yield named(item, *self._files[number])
+            elif isinstance(item, Failure):
+                yield item
+            else:
+                yield Read(self._ids.keep_apart(item.entry), item.graph)
+            self._following = next(self._results, None)
+
+
+def start(work: Work) -> Callable[[Named, int], Iterator[Read | Failure]]:
+    """(File and id, results to leave out) → structures with graphs; what a worker does."""
+    make = graph_maker(work)
+
+    def do(item: Named, skip: int) -> Iterator[Read | Failure]:
+        for entry in islice(reading.read_file(*item, work.reading), skip, None):
+            yield with_graph(work, make, entry)
+
+    return do
+
+
+def with_graph(work: Work, make: Callable[[ase.Atoms], GraphArrays], item: Entry | Failure) -> Read | Failure:
+    """A structure and what ``make`` makes of it."""
+    if isinstance(item, Failure):
+        return item
+    graph = graph_of(work, make, item)
+    return graph if isinstance(graph, Failure) else Read(item, graph)
+
+
+def is_cache(path: Path) -> bool:
+    """Whether ``path`` is a graph cache (and not some other HDF5 file)."""
+    return path.suffix.lower() in (".h5", ".hdf5") and path.is_file() and cache_seal.is_sealed(path)

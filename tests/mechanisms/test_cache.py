@@ -1,5 +1,6 @@
 """The graph cache: what goes in comes out, equal inputs give equal bytes, and damage is named."""
 
+import errno
 import hashlib
 import shutil
 
@@ -382,6 +383,16 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
     with files.locked(path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_without_locks_does_not_stop_the_work(tmp_path, monkeypatch):
+    def no_locks(_file, _how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", no_locks)
+    with files.locked(tmp_path / "a.h5"):
+        write(tmp_path / "a.h5", some_graphs(1))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
 
 
 def test_an_open_cache_survives_its_replacement(tmp_path):

@@ -69,6 +69,11 @@ def md_overhead(found: Any) -> Rows:
     yield f"driver of `nve` beside forces, {found['atoms']} atoms, of ASE's", f"{found['ratio_median']:.3f}"
 
 
+def screening_journal(found: Any) -> Rows:
+    """Surviving a kill."""
+    yield f"journal of a screening of {found['candidates']:,} candidates, of its time", f"{found['share']:.1%}"
+
+
 RUNS: tuple[tuple[tuple[str, ...], Callable[[Any], Rows]], ...] = (
     (("cif_to_prediction.py",), cif_to_prediction),
     (("cache_reads.py",), cache_reads),
@@ -77,6 +82,7 @@ RUNS: tuple[tuple[tuple[str, ...], Callable[[Any], Rows]], ...] = (
     (("force_step.py",), force_step),
     (("md_cost.py",), md_cost),
     (("md_overhead.py", "--steps", "1000", "--repeats", "3"), md_overhead),
+    (("screening_journal.py",), screening_journal),
 )
 
 

@@ -17,11 +17,12 @@ from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
 from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.screen import campaign_reading
+from crystalcli.workflows.screen import campaign_reading, screening
 from crystalcli.workflows.screen.campaign_files import extxyz, read_items
 from crystalcli.workflows.screen.campaign_results import Item, Result
 from crystalcli.workflows.screen.campaign_work import Workshop
 from crystalcli.workflows.screen.screening_data import Pool
+from crystalcli.workflows.screen.screening_plan import ScreeningPlan
 from crystalcli.workflows.screen.screening_prediction import predicted
 
 TWO_FILES = """
@@ -111,6 +112,10 @@ def test_a_prediction_is_the_energy_of_the_stage_and_what_the_ensemble_adds(tmp_
     build(BuildPlan((str(tmp_path / "stage.extxyz"),), tmp_path / "stage.h5", "cgcnn", targets=("none",)))
     model, provenance = model_file.load(run / "models" / "1-volume" / "model.safetensors")
     assert [q.name for q in model.spec.targets] == ["formation_energy_difference_per_atom"]
+    with pytest.raises(UsageError, match="predicts what a stage of a campaign adds to its energies"):
+        screening.run(
+            ScreeningPlan(str(tmp_path / "one"), (str(tmp_path / "stage.h5"),), str(run / "models" / "1-volume"))
+        )
     data = GraphDataset.open([tmp_path / "stage.h5"])
     pool = Pool(data, np.arange(len(data)), np.full(len(data), np.nan))
     added = {c.id: c for c in predicted(model, pool, provenance)}

@@ -27,6 +27,7 @@ from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen import screening_output as output
+from crystalcli.workflows.screen.campaign_training import DIFFERENCE
 from crystalcli.workflows.screen.screening_data import Pool, gathered, per_atom_energy
 from crystalcli.workflows.screen.screening_pieces import journaled
 from crystalcli.workflows.screen.screening_plan import ScreeningPlan, same_work
@@ -57,7 +58,7 @@ def describe(plan: ScreeningPlan) -> dict[str, Any]:
     threshold = Threshold.parse(plan.threshold)
     found = {k: v for k, v in plan.to_json().items() if k != "config"} | {"threshold": str(threshold)}
     if plan.model:
-        _refuse_one_model(Path(plan.model), threshold, Listener())
+        _refuse_unfit(Path(plan.model), threshold, Listener())
         return found | {"files": len(expand(plan.candidates)), "reference_files": len(expand(plan.references))}
     data, name = _labelled_and_not(plan, Listener())
     known = int(data.columns[name].mask.sum())
@@ -82,7 +83,7 @@ def run(plan: ScreeningPlan, listener: Listener | None = None, stop: Stop | None
         return ScreeningReport(path, json.loads((path / output.REPORT).read_text(encoding="utf-8")))
     split = None if plan.model else _labelled_and_not(plan, listener)
     if plan.model:
-        _refuse_one_model(Path(plan.model), threshold, listener)
+        _refuse_unfit(Path(plan.model), threshold, listener)
     if record is None:
         if plan.overwrite and (path / RECORD).exists():
             output.clear(path)
@@ -168,9 +169,11 @@ def _labelled_and_not(plan: ScreeningPlan, listener: Listener) -> tuple[GraphDat
     return data, name
 
 
-def _refuse_one_model(path: Path, threshold: Threshold, listener: Listener) -> None:
-    """Refuse a threshold in σ for a model that has none."""
+def _refuse_unfit(path: Path, threshold: Threshold, listener: Listener) -> None:
+    """Refuse a model of differences, which are no energies, and a threshold in σ for a model that has none."""
     head = read_head(file_of(path))
+    if any(t["name"] == DIFFERENCE.name for t in head["spec"]["targets"]):
+        raise UsageError("predicts what a stage of a campaign adds to its energies, no formation energies", path=path)
     if "members" in head or head.get("sigma"):
         return
     listener.warn("one model alone has no sigma of its own: only an energy threshold (50meV) means something")

@@ -151,6 +151,12 @@ def train(
     ] = "adamw",
     lr: Annotated[float, typer.Option(help="peak learning rate", min=0.0, rich_help_panel=RECIPE)] = 2e-3,
     momentum: Annotated[float, typer.Option(help="of sgd", min=0.0, max=1.0, rich_help_panel=RECIPE)] = 0.9,
+    shuffle_window: Annotated[
+        int,
+        typer.Option(
+            help="structures shuffled at a time, for caches larger than memory; 0: all", min=0, rich_help_panel=RECIPE
+        ),
+    ] = 0,
     weight_decay: Annotated[float, typer.Option(help="weight decay", min=0.0, rich_help_panel=RECIPE)] = 0.0,
     batch_size: Annotated[
         int,
@@ -298,6 +304,7 @@ def train(
         ),
         fit_batches=not given(ctx, "batch_size"),
         momentum=momentum,
+        shuffle_window=shuffle_window,
         step_epochs=step_epochs,
         gamma=gamma,
         compare=() if no_compare else tuple(dict.fromkeys(compare or _yardsticks(part, head, featurizer, from_))),

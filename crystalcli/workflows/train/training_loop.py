@@ -23,6 +23,7 @@ from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.scoring import evaluation, metrics
 from crystalcli.mechanisms.training import checkpoint, transfer
 from crystalcli.mechanisms.training.ema import AveragedModel
+from crystalcli.mechanisms.training.epoch_order import epoch_order
 from crystalcli.mechanisms.training.optimizers import make_optimizer
 from crystalcli.mechanisms.training.recalibration import recalibrate
 from crystalcli.mechanisms.training.schedules import Schedule
@@ -84,7 +85,8 @@ class Trainer:
 
         So does one of fewer structures than there are processes.
         """
-        order = np.random.default_rng([self.plan.seed, 3, epoch]).permutation(self.prepared.split.train)
+        rng = np.random.default_rng([self.plan.seed, 3, epoch])
+        order = epoch_order(self.prepared.split.train, rng, self.plan.shuffle_window)
         pieces = evaluation.pieces_of(order, self.plan.recipe.batch_size)
         if len(pieces) > 1 and len(pieces[-1]) < max(2, self.team.size):
             pieces[-2:] = [np.concatenate(pieces[-2:])]

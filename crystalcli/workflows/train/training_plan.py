@@ -82,6 +82,7 @@ class TrainingPlan:
         recipe: loss, optimiser, schedule, ….
         fit_batches: make the batches smaller where few structures would give fewer than four steps per epoch.
         momentum: of sgd.
+        shuffle_window: structures shuffled among each other, for caches larger than memory; 0: all.
         step_epochs, gamma: of the schedules step and plateau.
         split_seed: of the split; none: ``seed``. Runs of a series share it: only their beginnings differ.
         start: from which model.
@@ -113,6 +114,7 @@ class TrainingPlan:
     fit_batches: bool = False
     latest: bool = False
     momentum: float = 0.9
+    shuffle_window: int = 0
     step_epochs: int = 10
     gamma: float = 0.5
     seed: int = 0

@@ -19,7 +19,8 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 
-OF_CAMPAIGN = frozenset({"candidates", "campaign", "output", "device", "threads", "jobs", "time_limit"}) | TRANSIENT
+CALL = frozenset({"output", "device", "threads", "jobs", "scheduler", "time_limit"})
+OF_CAMPAIGN = frozenset({"candidates", "campaign"}) | CALL | TRANSIENT
 """Parameters that go with ``--campaign``; its plan says all else."""
 FREE = frozenset({"resume", "threads", "device", "time_limit", "json", "quiet"})
 """Options that may go with ``--resume``; all others are those of the run's beginning."""
@@ -115,6 +116,12 @@ def screen(
         int,
         typer.Option("-j", "--jobs", help="campaign: relaxations or commands at a time", min=1, rich_help_panel="Run"),
     ] = 1,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="campaign: relax on this Dask cluster (address or file)", rich_help_panel="Run"
+        ),
+    ] = "",
     time_limit: TimeLimit = "",
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -138,10 +145,13 @@ def screen(
         from crystalcli.commands.campaign_face import CampaignFace
 
         plans = CampaignFace(Face(json=json, quiet=quiet), time_limit)
-        call = {"device": device, "threads": threads, "jobs": jobs, "overwrite": overwrite, "latest": output is None}
+        call = {"device": device, "threads": threads, "jobs": jobs, "scheduler": scheduler}
+        call |= {"overwrite": overwrite, "latest": output is None}
         where = output or Path("runs") / campaign.stem
         call |= {"output": str(where), "config": rerunnable(ctx, "screen")}
         raise typer.Exit(plans.run(campaign, candidates or [], call, dry_run=dry_run))
+    if scheduler:
+        raise UsageError("--scheduler is for the relaxations of a --campaign")
     Threshold.parse(threshold)
     from crystalcli.commands.screening_face import ScreeningFace
     from crystalcli.mechanisms.running.run_folder import default_folder

@@ -131,6 +131,8 @@ def test_no_scheduler_is_one_line(tmp_path):
     assert said == "error: no Dask scheduler answers at tcp://127.0.0.1:9; start one with: dask scheduler\n"
     said = crystal("build-graphs", "a.cif", "--scheduler", "none.json", cwd=tmp_path, code=2)
     assert said.startswith("error: none.json: no such scheduler file")
+    said = crystal("build-graphs", "a.cif", "--scheduler", "slurm:short", cwd=tmp_path, code=2)
+    assert "start workers in the queue with dask-jobqueue" in said
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ LOOK = 5.0
 """Seconds between two looks at who works."""
 AHEAD = 3
 """Groups of items for every thread of the cluster that are handed out before the first unfinished one."""
+QUEUES = ("slurm", "pbs", "lsf", "sge", "htcondor", "oar", "moab")
 INSTALL = "pip install 'crystal-graphs[cluster]'"
 
 
@@ -226,6 +227,10 @@ class DaskWorkers:
 
 
 def _address(scheduler: str) -> str:
+    if scheduler.partition(":")[0] in QUEUES:
+        raise UsageError(
+            f"--scheduler {scheduler}: start workers in the queue with dask-jobqueue and give their scheduler's address"
+        )
     path = Path(scheduler)
     if not path.is_file():
         if path.suffix == ".json":

@@ -180,7 +180,7 @@ def gathered(device: str) -> Iterator[Team]:
     """The team that torchrun started; :data:`ALONE` without it.
 
     Raises:
-        EnvironmentProblem: the processes do not find each other, or one is lost.
+        EnvironmentProblem: the processes do not find each other.
     """
     team = started_by_torchrun()
     if team.size == 1:
@@ -190,21 +190,33 @@ def gathered(device: str) -> Iterator[Team]:
     if word != "cpu":
         torch.cuda.set_device(torch.device(word))
     try:
-        torch.distributed.init_process_group("gloo" if word == "cpu" else "nccl")
+        with watched(team):
+            torch.distributed.init_process_group("gloo" if word == "cpu" else "nccl")
         yield team
     except (UsageError, InputError) as problem:
         if team.is_first:
             raise
         raise SystemExit(int(problem.exit_code)) from problem  # the first process says the same
-    except RuntimeError as problem:
-        if not _is_loss(problem):
-            raise
-        raise EnvironmentProblem(
-            f"process {team.rank} of {team.size} lost another one; the last training state is kept"
-        ) from problem
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def watched(team: Team) -> Iterator[None]:
+    """Inside, the loss of another process is an error of one line.
+
+    Raises:
+        EnvironmentProblem: another process is gone.
+    """
+    try:
+        yield
+    except RuntimeError as problem:
+        if team.size == 1 or not _is_loss(problem):
+            raise
+        raise EnvironmentProblem(
+            f"process {team.rank} of {team.size} lost another one; crystal train --resume goes on from the last state"
+        ) from problem
 
 
 def _is_loss(problem: RuntimeError) -> bool:

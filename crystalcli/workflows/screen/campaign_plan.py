@@ -64,7 +64,7 @@ class CampaignPlan:
         candidates: files. settings, training, stages, references: of the plan.
         part_options: of architecture, head and featurizer, by name.
         kappas: for the cost–recall curve; empty: none.
-        output, latest, device, threads, jobs, overwrite: of this call; they do not change results.
+        output, latest, device, threads, jobs, scheduler, overwrite: of this call; they do not change results.
         config: table for the folder's config.toml.
     """
 
@@ -80,6 +80,7 @@ class CampaignPlan:
     device: str = "auto"
     threads: int = 0
     jobs: int = 1
+    scheduler: str = ""
     overwrite: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -113,4 +114,4 @@ class CampaignPlan:
         return {k: v for k, v in every.items() if k not in FREE}
 
 
-FREE = frozenset({"output", "latest", "device", "threads", "jobs", "overwrite", "config"})
+FREE = frozenset({"output", "latest", "device", "threads", "jobs", "scheduler", "overwrite", "config"})

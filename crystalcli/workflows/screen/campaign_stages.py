@@ -97,6 +97,7 @@ class Relaxation:
             device=plan.device,
             threads=plan.threads,
             jobs=plan.jobs,
+            scheduler=plan.scheduler,
             **values,
         )
         try:

@@ -19,7 +19,7 @@ from crystalcli.mechanisms.scoring import evaluation
 from crystalcli.mechanisms.simple_models import extra_baselines
 from crystalcli.mechanisms.training import familiar
 from crystalcli.mechanisms.training.optimizers import make_optimizer
-from crystalcli.mechanisms.training.team import ALONE, Team, gathered
+from crystalcli.mechanisms.training.team import ALONE, Team, gathered, watched
 from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
 from crystalcli.workflows.hearing import Listener, heard
 from crystalcli.workflows.train import training_beside
@@ -175,7 +175,7 @@ def _train(
     team: Team = ALONE,
 ) -> TrainingReport:
     listening = heard(listener, folder.log)
-    with folder.recorded(lambda: _outputs(folder)):
+    with folder.recorded(lambda: _outputs(folder)), watched(team):
         trainer = Trainer(plan, prepared, folder, listening, stop, team)
         try:
             if resumed:

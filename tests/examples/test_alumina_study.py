@@ -20,6 +20,7 @@ STUDY = Path(__file__).parents[2] / "examples" / "lcgcn"
 sys.path.insert(0, str(STUDY))
 
 import study as program  # noqa: E402
+from alumina_study.cells import Bench  # noqa: E402
 from alumina_study.journal import Journal  # noqa: E402
 from alumina_study.plan import Study  # noqa: E402
 from alumina_study.program import CommandFailed  # noqa: E402
@@ -38,10 +39,11 @@ def corundum() -> ase.Atoms:
     return spacegroup_crystal(["Al", "O"], sites, spacegroup=167, cellpar=cell, primitive_cell=True)
 
 
-def write_run(path: Path, shake: float, seed: int) -> None:
+def write_run(path: Path, shake: float | np.ndarray, seed: int, frames: int = FRAMES) -> None:
     """A run in the format of the data: shaken corundum with the energies and some forces of the rigid ions."""
     sites, rng = corundum(), np.random.default_rng(seed)
-    counts = rng.normal(0, shake / 1e-4, (FRAMES, len(sites), 3)).astype(np.int16)
+    shakes = np.broadcast_to(shake, frames)[:, None, None] / 1e-4
+    counts = (shakes * rng.normal(size=(frames, len(sites), 3))).astype(np.int16)
     energies, forces = [], []
     for moved in counts:
         atoms = sites.copy()
@@ -52,9 +54,9 @@ def write_run(path: Path, shake: float, seed: int) -> None:
     with h5py.File(path, "w") as h:
         h["numbers"], h["cell"] = sites.numbers.astype(np.int8), sites.cell.array
         h["reference_positions"], h["displacement"] = sites.positions, counts
-        h["energy"], h["step"] = energies, np.arange(FRAMES) * 50
-        h["temperature"], h["pressure_bar"] = np.full(FRAMES, 300.0), np.zeros(FRAMES)
-        h["force_index"] = np.arange(FRAMES, dtype=np.int32)
+        h["energy"], h["step"] = energies, np.arange(frames) * 50
+        h["temperature"], h["pressure_bar"] = np.full(frames, 300.0), np.zeros(frames)
+        h["force_index"] = np.arange(frames, dtype=np.int32)
         h["force"] = np.round(np.array(forces) / 1e-3).astype(np.int16)
 
 
@@ -259,6 +261,70 @@ def test_blocks_do_not_touch(data: Path, tmp_path: Path) -> None:
     random = systems.split("alpha-240-300K", "random", 1)
     assert random.train.max() > random.test.min()
     assert not set(random.train) & set(random.test)
+
+
+LEARNING = """
+title = "learning"
+text = ""
+corner = "n"
+columns = ["error"]
+tests = ["alpha-120-ramp"]
+splits = ["block"]
+"""
+POINTS = (8, 24, 72)
+
+
+def errors_of_the_ridge(folder: Path, seed: int) -> dict[str, float]:
+    """Errors of the ridge on rigid ions, by training and test: temperatures, their mixtures, numbers of snapshots."""
+    temperatures = {"300": 0.03, "500": 0.05, "800": 0.08}
+    for k, (kelvin, shake) in enumerate(temperatures.items()):
+        write_run(folder / f"alpha-240-{kelvin}K.h5", shake, 10 * seed + k, 120)
+    write_run(folder / "alpha-120-ramp.h5", np.linspace(0.03, 0.05, 120), 10 * seed + 3, 120)
+    plan = folder / "plan"
+    (plan / "tables").mkdir(parents=True)
+    for name in ("tables/table-vi.toml", "tables/table-vii.toml", "methods.toml"):
+        (plan / name).symlink_to(STUDY / name)
+    rows = "".join(f"[[rows]]\nname = '{n}'\ntrain = {{ alpha-120-ramp = {n} }}\n" for n in POINTS)
+    (plan / "tables" / "learning.toml").write_text(LEARNING + rows)
+    (plan / "scales.toml").write_text(
+        "[trend]\nsnapshots = 72\nvalidation = 10\npool = 0\nprobe = 60\nseeds = [0]\ntimed = 1\n"
+    )
+    study = load("trend", methods=["pairs"], folder=plan)
+    systems = Systems(folder, folder / "out", study.scale)
+    bench, cells = Bench(systems, Journal(folder / "out")), study.cells()
+    methods = {m.name: m for m in study.methods}
+    program.prepare(systems, cells, methods, 1)
+    found = {}
+    for cell in cells:
+        if cell.split == "random":
+            continue
+        bench.compute(cell, methods[cell.method])
+        runs = "+".join(run.split("-")[2].rstrip("K") for run, _, _ in cell.parts)
+        counts = f" {cell.parts[0][1]}" if runs == "ramp" else ""
+        for test in ("trained", *cell.tests):
+            of = runs if test == "trained" else test.split("-")[2].rstrip("K")
+            result = bench.journal.read(cell, test)
+            assert result is not None
+            found.setdefault(f"{runs}{counts}: {of}", result["mae"])
+    return found
+
+
+@pytest.mark.slow
+def test_trends_of_the_paper_on_the_potential_of_rigid_ions(tmp_path: Path) -> None:
+    """Means of three seeds: more snapshots, nearer temperatures and a second temperature lower the error."""
+    all_of_them = []
+    for seed in range(3):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        all_of_them.append(errors_of_the_ridge(folder, seed))
+    mean = {k: np.mean([f[k] for f in all_of_them]) for k in all_of_them[0]}
+    curve = [mean[f"ramp {n}: ramp"] for n in POINTS]
+    assert curve == sorted(curve, reverse=True)
+    assert mean["300: 300"] < mean["500: 300"] < mean["800: 300"]
+    assert mean["500: 500"] < min(mean["300: 500"], mean["800: 500"])
+    assert mean["800: 800"] < mean["500: 800"] < mean["300: 800"]
+    assert mean["300+500: 800"] < min(mean["300: 800"], mean["500: 800"])
+    assert mean["300+800: 500"] < min(mean["300: 500"], mean["800: 500"])
 
 
 def test_marked_places_of_a_document() -> None:

@@ -3,8 +3,8 @@
     python benchmarks/screening_journal.py [--candidates 28800] [--members 5]
 
 Crystals of two atoms, the least that there is to predict, are screened by an ensemble of the default size in one step.
-Counted is all that the journal of predictions does, from looking for an earlier one to the last line on the disk,
-beside the whole screening: reading graphs, predictions, hulls, tables.
+Counted is all that the journal of predictions does, from looking for an earlier one to the last line on the disk, and
+what it takes to make and to read its lines, beside the whole screening: reading graphs, predictions, hulls, tables.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.screen import screening
 from crystalcli.workflows.screen.screening_plan import ScreeningPlan
+from crystalcli.workflows.screen.screening_prediction import Answer
 from crystalcli.workflows.train import training_series
 from crystalcli.workflows.train.training_plan import TrainingPlan
 from crystalcli.workflows.train.training_series import Series
@@ -85,10 +86,14 @@ def main() -> None:
     torch.set_flush_denormal(True)
     plots.save = lambda _figure, _path: None
     clock = Clock()
-    for method in ("__init__", "add", "__contains__", "__getitem__"):
-        clock.on(Journal, method)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    for owner, names in (
+        (Journal, ("__init__", "add", "__contains__", "__getitem__")),
+        (Answer, ("to_json", "from_json")),
+    ):
+        for name in names:
+            clock.on(owner, name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         known = crystals(folder / "known.h5", 60, labelled=True)
         candidates = crystals(folder / "candidates.h5", wish.candidates, labelled=False)
         training = TrainingPlan(

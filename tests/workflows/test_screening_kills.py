@@ -23,6 +23,7 @@ from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen import screening, screening_pieces
 from crystalcli.workflows.screen.screening_plan import ScreeningPlan
+from crystalcli.workflows.screen.screening_prediction import Answer
 from crystalcli.workflows.train import training_series
 from crystalcli.workflows.train.training_series import Series
 
@@ -95,20 +96,20 @@ def test_what_is_predicted_is_not_predicted_again(model: Path, tmp_path: Path, m
     cache = candidates(tmp_path / "candidates.h5", 300)
     do(cache, model, tmp_path / "whole")
     asked: list[int] = []
-    ask = screening_pieces.predicted
+    ask = screening_pieces.ask
 
-    def counted(model, pool, provenance, **more):
+    def counted(model, pool, *args, **more):
         if len(asked) == 2:
             raise MemoryError
         asked.append(len(pool))
-        return ask(model, pool, provenance, **more)
+        return ask(model, pool, *args, **more)
 
-    monkeypatch.setattr(screening_pieces, "predicted", counted)
+    monkeypatch.setattr(screening_pieces, "ask", counted)
     with pytest.raises(MemoryError):
         do(cache, model, tmp_path / "run")
     asked.clear()
     asked.append(0)  # three are left: none of them is the third call
-    monkeypatch.setattr(screening_pieces, "predicted", lambda *a, **k: (asked.append(len(a[1])), ask(*a, **k))[1])
+    monkeypatch.setattr(screening_pieces, "ask", lambda *a, **k: (asked.append(len(a[1])), ask(*a, **k))[1])
     screening.resume(tmp_path / "run", {"threads": 1}, Listener(), Stop())
     assert asked == [0, 64, 64, 44]
     assert results(tmp_path / "run") == results(tmp_path / "whole")
@@ -126,3 +127,10 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(model: Path,
     candidates(cache, 41)
     with pytest.raises(UsageError, match="is not the file that this screening was started with"):
         do(cache, model, tmp_path / "run")
+
+
+def test_an_answer_is_kept_bit_by_bit() -> None:
+    numbers = np.array([[-0.0, 1 / 3, np.nan, np.inf, 5e-324], [1.0, 2.0, 3.0, 4.0, -1e300]])
+    kept = Answer.from_json(json.loads(json.dumps(Answer(numbers, ("", "α")).to_json())))
+    assert kept.numbers.tobytes() == numbers.tobytes()
+    assert (kept.numbers.shape, kept.flags) == (numbers.shape, ("", "α"))

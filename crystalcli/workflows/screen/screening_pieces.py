@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.phases.screening import Candidate
 from crystalcli.mechanisms.running.journal import Journal
@@ -13,7 +15,7 @@ from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import Stopped
 from crystalcli.workflows.screen.screening_data import Pool
 from crystalcli.workflows.screen.screening_plan import ScreeningPlan
-from crystalcli.workflows.screen.screening_prediction import predicted
+from crystalcli.workflows.screen.screening_prediction import Answer, ask, candidates
 
 PIECE = 1024
 """Candidates that are predicted, and written down, together."""
@@ -32,17 +34,19 @@ def journaled(
     Raises:
         Stopped: asked to; what is finished is kept.
     """
+    amounts = pool.amounts()
 
-    def ask(missing: Iterable[tuple[str, Pool]]) -> Iterator[tuple[str, Any]]:
-        for key, some in missing:
+    def answers(missing: Iterable[tuple[str, slice]]) -> Iterator[tuple[str, Any]]:
+        for key, part in missing:
             if why := stop.reason():
                 raise Stopped(f"stopped by {why}; the same command or --resume {plan.output} goes on")
-            made = predicted(model, some, provenance, device=plan.device, batch_size=plan.batch_size)
-            yield key, [vars(c) for c in made]
+            some = replace(pool, index=pool.index[part], energy=pool.energy[part])
+            said = ask(model, some, amounts[part], provenance, device=plan.device, batch_size=plan.batch_size)
+            yield key, said.to_json()
 
-    starts = range(0, len(pool), PIECE)
-    pieces = [
-        (str(k), replace(pool, index=pool.index[k : k + PIECE], energy=pool.energy[k : k + PIECE])) for k in starts
-    ]
-    every = [c for piece in journal.work(pieces, ask) for c in piece]
-    return [Candidate(**{**c, "members": tuple(c["members"])}) for c in every]
+    pieces = [(str(k), slice(k, k + PIECE)) for k in range(0, len(pool), PIECE)]
+    parts = [Answer.from_json(said) for said in journal.work(pieces, answers)]
+    if not parts:
+        return []
+    whole = Answer(np.concatenate([p.numbers for p in parts]), tuple(f for p in parts for f in p.flags))
+    return candidates(model, pool.ids, amounts, whole)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,61 @@ from crystalcli.workflows.predict.extrapolation import Domain, Said
 from crystalcli.workflows.screen.screening_data import Pool
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of some structures, as it is kept while others are asked for.
+
+    Args:
+        numbers: (S, 4 + M) energy, σ_a, σ_e (eV/atom), strangeness (0 if not known) and what each of M members says.
+        flags: (S,) why a prediction is an extrapolation; empty if nothing speaks for it.
+    """
+
+    numbers: np.ndarray
+    flags: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values with every bit of the numbers, the inverse of :meth:`from_json`; one text is soon written."""
+        data = base64.b64encode(np.ascontiguousarray(self.numbers, dtype="<f8").tobytes()).decode()
+        return {"numbers": data, "flags": list(self.flags)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Answer:
+        """Build from the record of :meth:`to_json`."""
+        numbers = np.frombuffer(base64.b64decode(data["numbers"]), dtype="<f8")
+        return cls(numbers.reshape(len(data["flags"]), -1), tuple(data["flags"]))
+
+
 @torch.no_grad()
+def ask(
+    model: model_file.AnyModel,
+    pool: Pool,
+    amounts: Sequence[Amounts],
+    provenance: Mapping[str, Any],
+    *,
+    device: str = "auto",
+    batch_size: int = 64,
+) -> Answer:
+    """What ``model`` says of all structures of ``pool``, whose compositions are ``amounts``."""
+    where = choose_device(device)
+    model.to(where)
+    found = [np.zeros((0, 4 + (len(model.models) if isinstance(model, Ensemble) else 0)))]
+    for batch in evaluation.ahead(pool.data.batch, evaluation.pieces_of(pool.index, batch_size)):
+        found.append(_of_batch(model, batch.graph.to(where)))
+    every = np.concatenate(found)
+    return Answer(every, tuple(_flags(model, amounts, every, provenance)))
+
+
+def candidates(
+    model: model_file.AnyModel, ids: Sequence[str], amounts: Sequence[Amounts], answer: Answer
+) -> list[Candidate]:
+    """Formation energies with what each member says, of all structures that were asked for."""
+    calibration = _calibration(model)
+    return [
+        Candidate(i, a, v[0], v[1], v[2], tuple(v[4:]), flag, calibration)
+        for i, a, v, flag in zip(ids, amounts, answer.numbers.tolist(), answer.flags, strict=True)
+    ]
+
+
 def predicted(
     model: model_file.AnyModel,
     pool: Pool,
@@ -31,18 +87,9 @@ def predicted(
     batch_size: int = 64,
 ) -> list[Candidate]:
     """Formation energies of all candidates, with what each member says."""
-    where = choose_device(device)
-    model.to(where)
-    found = [np.zeros((0, 4 + (len(model.models) if isinstance(model, Ensemble) else 0)))]
-    for batch in evaluation.ahead(pool.data.batch, evaluation.pieces_of(pool.index, batch_size)):
-        found.append(_of_batch(model, batch.graph.to(where)))
-    every, amounts = np.concatenate(found), pool.amounts()
-    calibration = _calibration(model)
-    flags = _flags(model, amounts, every, provenance)
-    return [
-        Candidate(i, a, v[0], v[1], v[2], tuple(v[4:]), flag, calibration)
-        for i, a, v, flag in zip(pool.ids, amounts, every.tolist(), flags, strict=True)
-    ]
+    amounts = pool.amounts()
+    answer = ask(model, pool, amounts, provenance, device=device, batch_size=batch_size)
+    return candidates(model, pool.ids, amounts, answer)
 
 
 def _of_batch(model: model_file.AnyModel, graph: CrystalGraph) -> np.ndarray:

@@ -119,7 +119,9 @@ def screen(
     scheduler: Annotated[
         str,
         typer.Option(
-            metavar="ADDRESS", help="campaign: relax on this Dask cluster (address or file)", rich_help_panel="Run"
+            metavar="ADDRESS",
+            help="campaign: Dask cluster that relaxes: address, file, slurm:QUEUE:JOBS",
+            rich_help_panel="Run",
         ),
     ] = "",
     time_limit: TimeLimit = "",

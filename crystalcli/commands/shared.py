@@ -36,7 +36,10 @@ Jobs = Annotated[
 Scheduler = Annotated[
     str,
     typer.Option(
-        "--scheduler", metavar="ADDRESS", help="work on this Dask cluster (address or file)", rich_help_panel=PANEL
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask cluster that works: address, file, slurm:QUEUE:JOBS",
+        rich_help_panel=PANEL,
     ),
 ]
 SecondsPerFile = Annotated[

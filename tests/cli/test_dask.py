@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from crystalcli.mechanisms.running.dask_client import DaskWorkers
 from crystalcli.mechanisms.running.tasks import Limits, Lost, Task
 from crystalcli.vocabulary.errors import EnvironmentProblem
 
+dask = pytest.importorskip("dask")
 pytest.importorskip("distributed")
 
 PLUGIN = """
@@ -110,7 +112,7 @@ def test_a_dask_worker_that_is_killed_is_not_missed(cluster):
 def test_other_versions_there_are_refused(cluster, monkeypatch):
     wanted = {**dask_host.installed(), "crystal": "9.9"}
     monkeypatch.setattr(dask_client, "installed", lambda: wanted)
-    with pytest.raises(EnvironmentProblem, match=r"worker tcp://.*: crystal .* instead of 9\.9"):
+    with pytest.raises(EnvironmentProblem, match=r"worker .*: crystal .* instead of 9\.9"):
         results(cluster, [1])
 
 
@@ -131,8 +133,42 @@ def test_no_scheduler_is_one_line(tmp_path):
     assert said == "error: no Dask scheduler answers at tcp://127.0.0.1:9; start one with: dask scheduler\n"
     said = crystal("build-graphs", "a.cif", "--scheduler", "none.json", cwd=tmp_path, code=2)
     assert said.startswith("error: none.json: no such scheduler file")
-    said = crystal("build-graphs", "a.cif", "--scheduler", "slurm:short", cwd=tmp_path, code=2)
-    assert "start workers in the queue with dask-jobqueue" in said
+    said = crystal("build-graphs", "a.cif", "--scheduler", "slurm:short:many", cwd=tmp_path, code=2)
+    assert "slurm:QUEUE:JOBS" in said
+
+
+SBATCH = """#!/bin/bash
+(setsid bash "$1" > "$QUEUE/out-$$" 2>&1 & echo $! > "$QUEUE/$$")
+cp "$1" "$QUEUE/script-$$"
+echo $$
+"""
+SCANCEL = """#!/bin/bash
+for job in "$@"; do [ -e "$QUEUE/$job" ] && kill -9 -- -$(cat "$QUEUE/$job") && touch "$QUEUE/cancelled-$job"; done
+"""
+
+
+def test_jobs_of_a_slurm_queue_are_started_and_ended(tmp_path, monkeypatch):
+    """The queue is a stand-in that runs at once what it is given; dask-jobqueue is the real one."""
+    pytest.importorskip("dask_jobqueue")
+    (tmp_path / "bin").mkdir()
+    for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "queue").mkdir()
+    monkeypatch.setenv("QUEUE", str(tmp_path / "queue"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    settings = {"cores": 1, "memory": "2GB", "local-directory": str(tmp_path)}
+    (tmp_path / "in").mkdir()
+    for k in range(5):
+        ase.io.write(tmp_path / "in" / f"{k}.cif", ase.build.bulk("Cu", a=3.6 + 0.01 * k))
+    words = ("build-graphs", "in", "--targets", "none")
+    crystal(*words, "-o", "here.h5", "--jobs", "1", cwd=tmp_path)
+    with dask.config.set({f"jobqueue.slurm.{k}": v for k, v in settings.items()}):
+        crystal(*words, "-o", "there.h5", "--scheduler", "slurm:short:1", cwd=tmp_path)
+    assert (tmp_path / "there.h5").read_bytes() == (tmp_path / "here.h5").read_bytes()
+    (script,) = (tmp_path / "queue").glob("script-*")
+    assert "#SBATCH -p short" in script.read_text()
+    assert len(list((tmp_path / "queue").glob("cancelled-*"))) == 1
 
 
 @pytest.fixture

@@ -8,21 +8,19 @@ then named.
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
 import time
 import uuid
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from crystalcli.mechanisms.running import dask_host
+from crystalcli.mechanisms.running.dask_cluster import be_quiet, scheduler_of
 from crystalcli.mechanisms.running.dask_host import Answer, Order, installed
 from crystalcli.mechanisms.running.tasks import Lost, Task
-from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
+from crystalcli.vocabulary.errors import EnvironmentProblem
 
 CONNECT = 5.0
 """Seconds in which a scheduler must answer."""
@@ -32,8 +30,6 @@ LOOK = 5.0
 """Seconds between two looks at who works."""
 AHEAD = 3
 """Groups of items for every thread of the cluster that are handed out before the first unfinished one."""
-QUEUES = ("slurm", "pbs", "lsf", "sge", "htcondor", "oar", "moab")
-INSTALL = "pip install 'crystal-graphs[cluster]'"
 
 
 @dataclass
@@ -50,7 +46,7 @@ class DaskWorkers:
     """Context manager around a connection to a scheduler; an :class:`Executor`.
 
     Args:
-        scheduler: ``tcp://host:8786``, or the file that ``dask scheduler --scheduler-file`` wrote.
+        scheduler: which; see :func:`crystalcli.mechanisms.running.dask_cluster.scheduler_of`.
         task: what is done. say: told when there are no workers yet.
 
     Raises:
@@ -59,33 +55,35 @@ class DaskWorkers:
 
     def __init__(self, scheduler: str, task: Task, say: Callable[[str], None]) -> None:
         self._task, self._say = task, say
-        self._address = _address(scheduler)
+        self._scheduler, self._address = scheduler, scheduler
         self._order = Order(uuid.uuid4().hex, task, installed())
         self._groups: deque[_Group] = deque()
         self._threads, self._looked, self._waited = 0, 0.0, False
 
     def __enter__(self) -> DaskWorkers:
+        with contextlib.ExitStack() as started:
+            self._address = started.enter_context(scheduler_of(self._scheduler))
+            self._client = self._connected()
+            started.callback(self._leave)
+            self._check_versions()
+            self._started = started.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._started.close()
+
+    def _connected(self) -> Any:
+        import distributed
+
+        be_quiet()
         try:
-            import distributed
-        except ImportError as problem:
-            raise EnvironmentProblem(f"--scheduler needs Dask's distributed; {INSTALL}") from problem
-        for name in list(logging.root.manager.loggerDict):  # what is lost is said by us, in one line
-            if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
-                logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        try:
-            self._client = distributed.Client(self._address, timeout=CONNECT, set_as_default=False)
+            return distributed.Client(self._address, timeout=CONNECT, set_as_default=False)
         except (OSError, ValueError, TypeError) as problem:
             raise EnvironmentProblem(
                 f"no Dask scheduler answers at {self._address}; start one with: dask scheduler"
             ) from problem
-        try:
-            self._check_versions()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def _leave(self) -> None:
         with contextlib.suppress(Exception):  # whatever a broken connection makes of it
             if self._client.status == "running":
                 self._client.cancel([g.future for g in self._groups if g.future is not None])
@@ -224,19 +222,3 @@ class DaskWorkers:
         rest = _Group(group.numbers[k:], group.items[k:], skip)
         self._submit(rest, priority=1)
         self._groups.appendleft(rest)
-
-
-def _address(scheduler: str) -> str:
-    if scheduler.partition(":")[0] in QUEUES:
-        raise UsageError(
-            f"--scheduler {scheduler}: start workers in the queue with dask-jobqueue and give their scheduler's address"
-        )
-    path = Path(scheduler)
-    if not path.is_file():
-        if path.suffix == ".json":
-            raise UsageError("no such scheduler file; dask scheduler --scheduler-file writes it", path=path)
-        return scheduler
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["address"])
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise UsageError("is no file of a Dask scheduler", path=path) from problem

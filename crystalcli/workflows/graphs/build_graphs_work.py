@@ -98,7 +98,7 @@ def outcomes(
 
 def supervised(
     start: Start,
-    work: Work,
+    work: Any,
     files: Sequence[Named],
     place: Place,
     skip: Mapping[int, int] | None = None,

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.mechanisms.labelling.site_labels import LABELS, Wish
 from crystalcli.mechanisms.running import files
-from crystalcli.mechanisms.structure_files import reading
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import CrystalError, NothingUsable, UsageError, did_you_mean, one_line
+from crystalcli.workflows.graphs.supervised_reading import read_inputs
 from crystalcli.workflows.predict.prediction_output import visible
 
 
@@ -98,7 +98,7 @@ Labelled = tuple[Entry, dict[str, NDArray[np.float64]]]
 
 
 def _labelled(plan: LabellingPlan, potential: object) -> Iterator[Labelled | Failure]:
-    for item in reading.read_inputs(expand(plan.inputs)):
+    for item in read_inputs(expand(plan.inputs)):
         if isinstance(item, Failure):
             yield item
             continue

@@ -21,10 +21,10 @@ from crystalcli.mechanisms.relaxation.relaxing import SINGLE_POINT, STEPS
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, plugin_versions, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
-from crystalcli.mechanisms.structure_files import reading
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
+from crystalcli.workflows.graphs.supervised_reading import read_inputs
 from crystalcli.workflows.hearing import heard
 from crystalcli.workflows.relax import relaxation_output as output
 from crystalcli.workflows.relax.relaxation_outcome import Outcome
@@ -180,7 +180,7 @@ def _work(plan: RelaxationPlan, worker: Worker, folder: RunFolder, listener: Lis
 def _shards(plan: RelaxationPlan, listener: Listener) -> Iterator[list[Entry | Failure]]:
     """The structures, so many at a time; those that cannot be read have their places too."""
     paths = [Path(p) for p in plan.inputs]
-    items = reading.read_inputs(paths)
+    items = read_inputs(paths)
     while block := list(islice(items, plan.batch_size)):
         for item in block:
             for text in item.warnings if isinstance(item, Entry) else ():

@@ -1,0 +1,82 @@
+"""Which Dask cluster a user means: one that runs already, or jobs of a Slurm queue that are started for a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError, one_line
+
+INSTALL = "pip install 'crystal-graphs[cluster]'"
+JOBS = 1
+"""Jobs of a Slurm queue, unless said."""
+
+
+@contextmanager
+def scheduler_of(wish: str) -> Iterator[str]:
+    """Address of the scheduler that ``wish`` means, while it is needed.
+
+    Args:
+        wish: an address, ``tcp://host:8786``; the file that ``dask scheduler --scheduler-file`` wrote; or
+            ``slurm[:QUEUE[:JOBS]]``: so many jobs with the settings of dask-jobqueue, ended with the run.
+
+    Raises:
+        UsageError: no such file, no such words. EnvironmentProblem: not installed, or the queue refuses.
+    """
+    try:
+        import distributed  # noqa: F401 - is it there?
+    except ImportError as problem:
+        raise EnvironmentProblem(f"--scheduler needs Dask's distributed; {INSTALL}") from problem
+    if re.match(r"slurm(:|$)", wish):
+        with _jobs(wish) as address:
+            yield address
+        return
+    yield _address(wish)
+
+
+def be_quiet() -> None:
+    """Let the library say nothing: what is lost is said by us, in one line."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio", "dask_jobqueue"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _address(wish: str) -> str:
+    path = Path(wish)
+    if not path.is_file():
+        if path.suffix == ".json":
+            raise UsageError("no such scheduler file; dask scheduler --scheduler-file writes it", path=path)
+        return wish
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["address"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise UsageError("is no file of a Dask scheduler", path=path) from problem
+
+
+@contextmanager
+def _jobs(wish: str) -> Iterator[str]:
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError as problem:
+        raise EnvironmentProblem(f"--scheduler {wish} needs dask-jobqueue; {INSTALL}") from problem
+    found = re.fullmatch(r"slurm(?::([^:]*))?(?::([1-9]\d*))?", wish)
+    if not found:
+        raise UsageError(f"--scheduler slurm:QUEUE:JOBS, as in slurm:short:20, not '{wish}'")
+    be_quiet()
+    try:
+        queue = {"queue": found[1]} if found[1] else {}
+        cluster = SLURMCluster(**queue, scheduler_options={"dashboard_address": ":0"})
+        cluster.scale(jobs=int(found[2] or JOBS))
+    except (ValueError, TypeError, OSError, RuntimeError) as problem:
+        said = one_line(str(problem).split("\n", maxsplit=1)[0])
+        raise EnvironmentProblem(f"--scheduler {wish}: {said}; cores, memory, … stand in jobqueue.yaml") from problem
+    try:
+        yield str(cluster.scheduler_address)
+    finally:
+        with contextlib.suppress(Exception):  # jobs without a scheduler end by themselves after a minute
+            cluster.close(timeout=10)

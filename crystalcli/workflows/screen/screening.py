@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.models import model_file
-from crystalcli.mechanisms.models.model_head import file_of, read_head
+from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.phases.hull import Phase
 from crystalcli.mechanisms.phases.screening import decide
 from crystalcli.mechanisms.running import files
@@ -27,14 +27,14 @@ from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen import screening_output as output
-from crystalcli.workflows.screen.campaign_training import DIFFERENCE
+from crystalcli.workflows.screen.screening_checks import PLAN, labelled_and_not, refuse_unfit, same_run
 from crystalcli.workflows.screen.screening_data import Pool, gathered, per_atom_energy
 from crystalcli.workflows.screen.screening_pieces import journaled
-from crystalcli.workflows.screen.screening_plan import ScreeningPlan, same_work
+from crystalcli.workflows.screen.screening_plan import ScreeningPlan
 from crystalcli.workflows.screen.screening_training import trained
 
-PLAN, JOURNAL = "plan", "predictions.jsonl"
-"""Key of run.json that holds the plan, and the file of predictions while a run is under way."""
+JOURNAL = "predictions.jsonl"
+"""Predictions while a run is under way."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ def describe(plan: ScreeningPlan) -> dict[str, Any]:
     threshold = Threshold.parse(plan.threshold)
     found = {k: v for k, v in plan.to_json().items() if k != "config"} | {"threshold": str(threshold)}
     if plan.model:
-        _refuse_unfit(Path(plan.model), threshold, Listener())
+        refuse_unfit(Path(plan.model), threshold, Listener())
         return found | {"files": len(expand(plan.candidates)), "reference_files": len(expand(plan.references))}
-    data, name = _labelled_and_not(plan, Listener())
+    data, name = labelled_and_not(plan, Listener())
     known = int(data.columns[name].mask.sum())
     return found | {"target": name, "trained_on": known, "number_of_candidates": len(data) - known}
 
@@ -77,13 +77,13 @@ def run(plan: ScreeningPlan, listener: Listener | None = None, stop: Stop | None
     if plan.threads:
         torch.set_num_threads(plan.threads)
     path, hashes = Path(plan.output), _hashes(plan)
-    record = _same_run(path, plan, hashes)
+    record = same_run(path, plan, hashes)
     if record is not None and record["exit_code"] in (Exit.OK, Exit.SOME_FAILED):
         listener.say(f"{path}: finished before; nothing to do")
         return ScreeningReport(path, json.loads((path / output.REPORT).read_text(encoding="utf-8")))
-    split = None if plan.model else _labelled_and_not(plan, listener)
+    split = None if plan.model else labelled_and_not(plan, listener)
     if plan.model:
-        _refuse_unfit(Path(plan.model), threshold, listener)
+        refuse_unfit(Path(plan.model), threshold, listener)
     if record is None:
         if plan.overwrite and (path / RECORD).exists():
             output.clear(path)
@@ -112,75 +112,6 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
         raise UsageError("is no screening of one step; give a campaign's own command again", path=path)
     plan = replace(ScreeningPlan.from_json(record[PLAN]), **changes, output=str(path), overwrite=False)
     return run(plan, listener, stop)
-
-
-def _same_run(path: Path, plan: ScreeningPlan, hashes: Mapping[str, str]) -> dict[str, Any] | None:
-    """The record of the run in ``path`` if it is the same screening.
-
-    Raises:
-        UsageError: it is another one, or an input has changed.
-    """
-    if plan.overwrite or not (path / RECORD).is_file():
-        return None
-    record = RunFolder.read(path)
-    if PLAN not in record or record.get("command") != "screen":
-        return None
-    differs = same_work(plan, ScreeningPlan.from_json(record[PLAN]))
-    if differs:
-        raise UsageError(f"holds another screening ({', '.join(differs)} differ); --overwrite replaces it", path=path)
-    for name, digest in record["inputs"].items():
-        if hashes.get(name) != digest:
-            raise UsageError("is not the file that this screening was started with", path=name)
-    return record
-
-
-def _labelled_and_not(plan: ScreeningPlan, listener: Listener) -> tuple[GraphDataset, str]:
-    """The cache whose labelled part trains and whose rest is screened, and the label.
-
-    Raises:
-        UsageError: nothing or everything is labelled; says what to do.
-    """
-    path = Path(plan.candidates[0])
-    data = GraphDataset.open([Path(p) for p in plan.candidates])
-    if not data.columns:
-        raise UsageError(
-            "has no labels to train on: give a trained model with --model, or build the cache from a table in which "
-            "some structures have formation energies",
-            path=path,
-        )
-    if not plan.target and len(data.columns) > 1:
-        raise UsageError(f"has several labels; choose with --target: {', '.join(sorted(data.columns))}", path=path)
-    name = plan.target or next(iter(data.columns))
-    if name not in data.columns:
-        raise UsageError(f"has no label '{name}'; it has {', '.join(sorted(data.columns))}", path=path)
-    note = per_atom_energy(data.columns[name].quantity)
-    if note:
-        listener.say(note)
-    known = int(data.columns[name].mask.sum())
-    if known == len(data):
-        raise UsageError(
-            f"all {known} structures have a label '{name}': there is nothing to screen. Train with crystal train "
-            "--ensemble, then crystal screen NEW --model RUN; or leave the labels of candidates empty",
-            path=path,
-        )
-    if known < 10:
-        raise UsageError(f"{known} structures with a label '{name}' are too few to train on", path=path)
-    listener.say(f"{known} structures with '{name}' train, {len(data) - known} without are candidates")
-    return data, name
-
-
-def _refuse_unfit(path: Path, threshold: Threshold, listener: Listener) -> None:
-    """Refuse a model of differences, which are no energies, and a threshold in σ for a model that has none."""
-    head = read_head(file_of(path))
-    if any(t["name"] == DIFFERENCE.name for t in head["spec"]["targets"]):
-        raise UsageError("predicts what a stage of a campaign adds to its energies, no formation energies", path=path)
-    if "members" in head or head.get("sigma"):
-        return
-    listener.warn("one model alone has no sigma of its own: only an energy threshold (50meV) means something")
-    if threshold.kind == "sigma":
-        raise UsageError(
-            f"{threshold} needs an ensemble; train with --ensemble 5, calibrate the model, or give --threshold 50meV"
-        )
 
 
 def _train(plan: ScreeningPlan, folder: RunFolder, listener: Listener, stop: Stop) -> Path:

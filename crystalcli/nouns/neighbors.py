@@ -15,6 +15,7 @@ import ase
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalcli.nouns import cells
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.vocabulary.errors import InputError
 
@@ -131,8 +132,8 @@ def _wrap(atoms: ase.Atoms) -> _Wrapped:
     if not pbc.all():
         cell = np.where(pbc[:, None], given, 0.0)  # vectors of non-periodic directions mean nothing for the search
         cell = np.asarray(ase.cell.Cell(cell).complete().array, dtype=np.float64)
-    volume = abs(np.linalg.det(cell))
-    if not volume > 1e-9 * np.prod(np.sqrt((cell * cell).sum(axis=1))):
+    volume = abs(cells.volume(cell))
+    if not volume > 1e-9 * float(np.sqrt((cell * cell).sum(axis=1).prod())):
         raise InputError(f"the cell is flat (volume {volume:.3g} Å³)")
     moved = np.where(pbc, np.floor(positions @ np.linalg.inv(cell)), 0.0)
     return _Wrapped(positions - moved @ cell, cell, pbc, moved.astype(np.int64))
@@ -141,9 +142,10 @@ def _wrap(atoms: ase.Atoms) -> _Wrapped:
 def _within(wrapped: _Wrapped, centres: NDArray[np.int64], cutoff: float) -> _Pairs:
     """All pairs of ``centres`` with length at most ``cutoff`` plus the tolerance."""
     reach = cutoff + TIE_TOLERANCE
-    extent = np.ptp(wrapped.positions, axis=0) if len(wrapped.positions) else np.zeros(3)
-    cells = float(np.prod(np.ceil((extent + 2 * reach) / reach)))
-    pairs = (_cell_list if cells < _MAX_CELLS else _tree)(wrapped, centres, reach)
+    at = wrapped.positions
+    extent = at.max(axis=0) - at.min(axis=0) if len(at) else np.zeros(3)
+    empty_too = float(np.ceil((extent + 2 * reach) / reach).prod())
+    pairs = (_cell_list if empty_too < _MAX_CELLS else _tree)(wrapped, centres, reach)
     real = (pairs.length <= reach) & ((pairs.centre != pairs.neighbor) | pairs.shift.any(axis=1))
     return pairs.take(real)
 
@@ -183,7 +185,7 @@ def _first_radius(wrapped: _Wrapped, count: int) -> float:
     """Radius of a sphere that holds a few times ``count`` atoms at the mean density; infinite if that is unknown."""
     if not wrapped.pbc.all() or not len(wrapped.positions):
         return np.inf
-    density = len(wrapped.positions) / abs(np.linalg.det(wrapped.cell))
+    density = len(wrapped.positions) / abs(cells.volume(wrapped.cell))
     return float(np.cbrt(_FIRST_GUESS * (count + 1) * 3 / (4 * np.pi * density)))
 
 

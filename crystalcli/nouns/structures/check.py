@@ -6,6 +6,7 @@ import ase
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalcli.nouns import cells
 from crystalcli.vocabulary.errors import InputError
 
 OVERLAP = 0.25
@@ -80,7 +81,7 @@ def _cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], n: int) -> list[str
     warnings = [f"a cell vector is only {least:.2f} Å long"] if least < SHORT_VECTOR else []
     if not pbc.all():
         return warnings
-    volume = abs(float(np.linalg.det(cell)))
+    volume = abs(cells.volume(cell))
     if volume < SMALLEST_VOLUME * n:
         raise InputError(f"cell volume is {volume:.3g} Å³ for {n} atoms: flat, or atoms too many", code="cell")
     if volume < SMALL_VOLUME * n:

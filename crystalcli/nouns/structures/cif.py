@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 from gemmi import cif
 from numpy.typing import NDArray
 
+from crystalcli.nouns import cells
 from crystalcli.nouns.structures.cif_sites import Sites, read_sites
 from crystalcli.nouns.structures.cif_symmetry import DoubtfulError, expand, operations
 from crystalcli.nouns.structures.entry import Entry
@@ -150,11 +153,11 @@ def cell_of(block: cif.Block) -> NDArray[np.float64]:
         if text is None:
             raise InputError(f"no cell: {tag} is missing", code="cell")
         value = cif.as_number(text)
-        if not np.isfinite(value) or value <= 0 or ("angle" in tag and value >= 180):
+        if not math.isfinite(value) or value <= 0 or ("angle" in tag and value >= 180):
             raise InputError(f"{tag} is {cif.as_string(text)}", code="cell")
         values.append(value)
-    cos = np.cos(np.radians(values[3:]))
-    if 1 - (cos**2).sum() + 2 * cos.prod() <= 1e-8:
+    x, y, z = (math.cos(math.radians(angle)) for angle in values[3:])
+    if 1 - x * x - y * y - z * z + 2 * x * y * z <= 1e-8:
         raise InputError(f"angles {values[3]:g}, {values[4]:g}, {values[5]:g} make no cell", code="cell")
     return np.array(gemmi.UnitCell(*values).orth.mat.tolist()).T
 
@@ -176,7 +179,7 @@ def _volume(block: cif.Block, cell: NDArray[np.float64]) -> list[str]:
     """Compare the cell with the volume that the file states."""
     text = block.find_value("_cell_volume")
     stated = cif.as_number(text) if text is not None else np.nan
-    volume = float(np.linalg.det(cell))
+    volume = cells.volume(cell)
     if not np.isfinite(stated) or abs(stated - volume) < VOLUME_AGREES * volume:
         return []
     return [f"_cell_volume is {cif.as_string(str(text))}, the cell has {volume:.4g} Å³"]
@@ -192,8 +195,7 @@ def _formula(block: cif.Block, numbers: NDArray[np.int64]) -> list[str]:
         stated[symbol] = stated.get(symbol, 0) + (float(amount) if amount.strip(".") else 1.0)
     if "D" in stated:
         stated["H"] = stated.get("H", 0) + stated.pop("D")
-    symbols, counts = np.unique(numbers, return_counts=True)
-    found = {ase.data.chemical_symbols[z]: int(n) for z, n in zip(symbols, counts, strict=True)}
+    found = {ase.data.chemical_symbols[z]: n for z, n in sorted(Counter(numbers.tolist()).items())}
     total, have = sum(stated.values()), len(numbers)
     if total <= 0 or set(stated) - set(ase.data.chemical_symbols):
         return []

@@ -16,6 +16,7 @@ from ase.constraints import FixAtoms, FixScaled
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from crystalcli.nouns import cells
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text
@@ -95,7 +96,7 @@ def _scaled(scale: list[float], cell: NDArray[np.float64]) -> NDArray[np.float64
             raise InputError("three scales must be positive", line=2, code="cell")
         stretched: NDArray[np.float64] = cell * np.array(scale[:3])
         return stretched
-    volume = abs(float(np.linalg.det(cell)))
+    volume = abs(cells.volume(cell))
     if volume < 1e-12:
         raise InputError("cell has zero volume", line=3, code="cell")
     if scale[0] == 0:

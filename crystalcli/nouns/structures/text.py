@@ -87,18 +87,23 @@ def open_bytes(path: Path) -> IO[bytes]:
         InputError: not a regular file, an archive of files, empty, zero-filled, or a ``.gz`` that is none.
     """
     regular(path)
-    if path.stat().st_size == 0:
-        raise InputError("empty file", path=path, code="empty")
-    with path.open("rb") as file:
-        magic = file.read(8)
-    if magic[:2] == b"\x1f\x8b":
-        return io.BufferedReader(Bounded(path), _CHUNK)
-    if path.name.lower().endswith(".gz"):
-        raise InputError("named .gz but not gzip", path=path, code="bad-gzip")
-    for sign, kind in _ARCHIVES.items():
-        if magic.startswith(sign):
-            raise InputError(f"is {kind}; unpack it first", path=path, code="archive")
-    return path.open("rb")
+    file = path.open("rb")
+    try:
+        magic = file.peek(8)[:8]
+        if not magic:
+            raise InputError("empty file", path=path, code="empty")
+        if magic[:2] == b"\x1f\x8b":
+            file.close()
+            return io.BufferedReader(Bounded(path), _CHUNK)
+        if path.name.lower().endswith(".gz"):
+            raise InputError("named .gz but not gzip", path=path, code="bad-gzip")
+        for sign, kind in _ARCHIVES.items():
+            if magic.startswith(sign):
+                raise InputError(f"is {kind}; unpack it first", path=path, code="archive")
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 _ARCHIVES = {

@@ -90,6 +90,7 @@ def predict(
             overwrite=overwrite,
             latent=latent,
             similar=similar,
+            scheduler=scheduler,
         )
         shown = PredictionFace(face, wish)
         raise typer.Exit(shown.describe() if reading is None else shown.run(reading))

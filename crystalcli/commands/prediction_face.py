@@ -16,6 +16,7 @@ from crystalcli.mechanisms.models.latent import Latents
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.running.display import shown
+from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.scoring import metrics
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
@@ -42,6 +43,7 @@ class PredictionWish:
     overwrite: bool
     latent: Path | None = None
     similar: Path | None = None
+    scheduler: str = ""
 
 
 class PredictionFace:
@@ -69,11 +71,12 @@ class PredictionFace:
         self.vectors: list[tuple[str, Any, Any]] = []
         self.predictor = Predictor(
             wish.model,
-            device=choose_device(wish.device),
+            device=wish.device if wish.scheduler else choose_device(wish.device),
             batch_size=wish.batch_size,
             allow_unseen=wish.allow_unseen,
             labels=parse(wish.labels) or (),
             latent=wish.latent is not None or wish.similar is not None,
+            place=Place(0, wish.scheduler),
             warn=face.warn,
         )
         self.compared = [Compared(q) for q in self.predictor.quantities]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import ase
 import numpy as np
@@ -19,25 +21,27 @@ from crystalcli.mechanisms.datasets import classes
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest
 from crystalcli.mechanisms.models import model_file
-from crystalcli.mechanisms.models.latent import latent_vectors
-from crystalcli.mechanisms.models.model import CrystalModel, Seen
+from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_head import named_by
 from crystalcli.mechanisms.models.model_inputs import inputs_of
 from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
-from crystalcli.mechanisms.running.places import Place
-from crystalcli.mechanisms.simple_models.baseline_models import LinearBaseline
+from crystalcli.mechanisms.running.places import Place, executor
+from crystalcli.mechanisms.running.run_folder import sha256
+from crystalcli.mechanisms.running.tasks import UNLIMITED, Executor, Lost, Task
 from crystalcli.mechanisms.structure_files.reading import Failure
-from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker
+from crystalcli.workflows.predict.evaluating import Batch, Elsewhere, Evaluated, Evaluator, start
 from crystalcli.workflows.predict.extrapolation import Domain, Said
-from crystalcli.workflows.predict.prediction_batches import Known, batches, from_cache, pieces
+from crystalcli.workflows.predict.prediction_batches import Known, batches, from_cache
 from crystalcli.workflows.predict.prediction_inputs import InputFinder
 from crystalcli.workflows.predict.prediction_labels import LabelFinder
 from crystalcli.workflows.predict.prediction_reading import Read, Reading, with_graph
 
+HERE = Place()
+"""This process."""
 ONE = Place(1)
 """One supervised process that reads."""
 BLOCK = 1024
@@ -80,6 +84,7 @@ class Predictor:
         allow_unseen: predict structures with elements that training never saw, too.
         labels: where to find labels in the inputs, by :class:`LabelRequest`; default the targets' own names.
         latent: give the vectors of the sites, too.
+        place: where the model works; elsewhere it is read from ``path``.
         warn: told of what a careful user wants to know.
 
     Raises:
@@ -95,6 +100,7 @@ class Predictor:
         allow_unseen: bool = False,
         labels: Sequence[LabelRequest] = (),
         latent: bool = False,
+        place: Place = HERE,
         warn: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.path = named_by(path)
@@ -102,8 +108,9 @@ class Predictor:
         self.latent = latent
         if latent and not isinstance(self.model, CrystalModel):
             raise UsageError("is an ensemble, which has no latent vectors; take one of its members", path=self.path)
-        self.model.to(device)
-        self.device, self.batch_size, self.allow_unseen = torch.device(device), batch_size, allow_unseen
+        self.place, self.wished_device = place, str(device)
+        self.evaluate = Evaluator(self.model, torch.device(device if place == HERE else "cpu"), latent=latent)
+        self.batch_size, self.allow_unseen = batch_size, allow_unseen
         self.warn = warn
         self.seen = frozenset(self.model.spec.statistics.elements)
         self.named: set[int] = set()
@@ -146,15 +153,18 @@ class Predictor:
             return
         for path in inputs.caches:
             self._refuse_other_recipe(path)
-        for part in inputs.parts():
-            yield from self._of_cache(part) if isinstance(part, Path) else self._blocks(map(self._known, part))
+        with self._evaluating() as who:
+            for part in inputs.parts():
+                items = self._of_cache(part) if isinstance(part, Path) else map(self._known, part)
+                yield from self._blocks(items, who)
         self.say_strange()
 
     def of_entries(self, items: Iterable[Entry | Failure]) -> Iterator[Row | Failure]:
         """Predict structures as read."""
         work = Work(self.recipe.featurizer, self.recipe.options)
         make = graph_maker(work)
-        yield from self._blocks(self._known(with_graph(work, make, i)) for i in items)
+        with self._evaluating() as who:
+            yield from self._blocks((self._known(with_graph(work, make, i)) for i in items), who)
 
     def _known(self, item: Read | Failure) -> Known | Failure:
         if isinstance(item, Failure):
@@ -163,7 +173,7 @@ class Predictor:
         given = self.inputs.given(item.graph, entry)
         return Known(entry.id, entry.source, entry.atoms, given, self.labels.of(entry))
 
-    def _of_cache(self, path: Path) -> Iterator[Row | Failure]:
+    def _of_cache(self, path: Path) -> Iterator[Known]:
         data = GraphDataset.open([path])
         self.inputs.take_from(data)
         for q in self.quantities:
@@ -177,25 +187,50 @@ class Predictor:
                     f"{path}: label '{q.name}' is in '{columns[q.name].quantity.unit}', the model's in '{q.unit}'"
                 )
                 del columns[q.name]
-        yield from self._blocks(
-            item
-            for start in range(0, len(data), BLOCK)
-            for item in from_cache(data, np.arange(start, min(start + BLOCK, len(data))), list(columns))
-        )
+        for first in range(0, len(data), BLOCK):
+            yield from from_cache(data, np.arange(first, min(first + BLOCK, len(data))), list(columns))
 
-    def _blocks(self, items: Iterator[Known | Failure]) -> Iterator[Row | Failure]:
-        while block := list(islice(items, BLOCK)):
-            self._name_unseen([i for i in block if isinstance(i, Known)])
-            done = self._predicted([i for i in block if isinstance(i, Known) and not self._unseen(i)])
-            for item in block:
-                if isinstance(item, Failure):
-                    yield item
-                elif self._unseen(item):
-                    unknown = ", ".join(chemical_symbols[z] for z in self._unseen(item))
-                    reason = f"the model has never seen {unknown}; --allow-unseen-elements predicts nevertheless"
-                    yield Failure(item.source, item.id, "elements", "unseen-element", reason)
-                else:
-                    yield next(done)
+    def _blocks(self, items: Iterator[Known | Failure], who: Executor) -> Iterator[Row | Failure]:
+        waiting: deque[Known | Failure] = deque()
+        sent: deque[list[Known]] = deque()
+
+        def usable() -> Iterator[Batch]:
+            while block := list(islice(items, BLOCK)):
+                known = [i for i in block if isinstance(i, Known)]
+                self._name_unseen(known)
+                waiting.extend(block)
+                for batch in batches([i for i in known if not self._unseen(i)], self.batch_size):
+                    sent.append(batch)
+                    yield [i.graph for i in batch]
+
+        for _, found in who.results(usable()):
+            for row in self._rows(sent.popleft(), found):
+                yield from self._passed_over(waiting)
+                waiting.popleft()
+                yield row
+        yield from self._passed_over(waiting)
+
+    def _passed_over(self, waiting: deque[Known | Failure]) -> Iterator[Failure]:
+        """What is not predicted, up to the next structure that is."""
+        while waiting and (isinstance(waiting[0], Failure) or self._unseen(waiting[0])):
+            item = waiting.popleft()
+            if isinstance(item, Failure):
+                yield item
+                continue
+            unknown = ", ".join(chemical_symbols[z] for z in self._unseen(item))
+            reason = f"the model has never seen {unknown}; --allow-unseen-elements predicts nevertheless"
+            yield Failure(item.source, item.id, "elements", "unseen-element", reason)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[Executor]:
+        """Whoever evaluates: this process, or the workers of a cluster."""
+        if self.place == HERE:
+            task = Task(lambda _: lambda batch, _skip: iter((self.evaluate(batch),)), None, UNLIMITED)
+        else:
+            work = Elsewhere(self.path, sha256(self.path), self.wished_device, torch.get_num_threads(), self.latent)
+            task = Task(start, work, UNLIMITED, preload=(start.__module__,), ahead=1, window=2)
+        with executor(self.place, task, self.warn) as who:
+            yield who
 
     def _unseen(self, item: Known) -> list[int]:
         return [] if self.allow_unseen else self._new_elements(item)
@@ -211,31 +246,22 @@ class Predictor:
             symbols = ", ".join(chemical_symbols[z] for z in sorted(new))
             self.warn(f"elements that the model has never seen: {symbols}; structures with them are {what}")
 
-    def _predicted(self, items: Sequence[Known]) -> Iterator[Row | Failure]:
-        for batch in batches(items, self.batch_size):
-            yield from self._batch(batch)
-
-    @torch.no_grad()
-    def _batch(self, items: Sequence[Known]) -> Iterator[Row | Failure]:
-        graph: CrystalGraph = collate([i.graph for i in items]).to(self.device)
-        seen = self.model.seen(graph, self._zeroth(graph))
-        predictions = {n: pieces(p, graph) for n, p in seen.predictions.items()}
-        strangeness = self._strangeness(graph, seen)
-        vectors = self._latent(graph) if self.latent else [None] * len(items)
+    def _rows(self, items: Sequence[Known], found: Evaluated | Lost) -> Iterator[Row | Failure]:
+        if isinstance(found, Lost):
+            yield from (Failure(i.source, i.id, "predict", "worker-died", found.reason) for i in items)
+            return
+        self.strange += found.strange
         for k, item in enumerate(items):
-            values = {n: v[k] for n, (v, _) in predictions.items()}
+            values = {n: v[k] for n, v in found.values.items()}
             bad = [n for n, v in values.items() if not np.isfinite(v).all()]
             if bad:
                 yield Failure(item.source, item.id, "predict", "not-finite", f"the predicted {bad[0]} is not a number")
             else:
-                spreads = {n: {w: u[k] for w, u in known.items()} for n, (_, known) in predictions.items() if known}
-                why = self.domain.reasons(item.atoms.numbers, self._said(item, values, spreads), strangeness[k])
+                spreads = {n: {w: u[k] for w, u in known.items()} for n, known in found.spreads.items()}
+                said = self._said(item, values, spreads)
+                why = self.domain.reasons(item.atoms.numbers, said, found.strangeness[k])
                 self.extrapolated += bool(why)
-                yield Row(item.id, item.source, item.atoms, values, spreads, item.labels, vectors[k], why)
-
-    def _strangeness(self, graph: CrystalGraph, seen: Seen) -> list[float | None]:
-        known = self.model.familiarity
-        return [None] * graph.n_structures if known is None else known.strangeness(graph, seen.embedding).tolist()
+                yield Row(item.id, item.source, item.atoms, values, spreads, item.labels, found.vectors[k], why)
 
     def _said(
         self, item: Known, values: Mapping[str, Any], spreads: Mapping[str, Mapping[str, Any]]
@@ -247,22 +273,6 @@ class Predictor:
                 size, known = len(item.atoms) if q.extensive else 1, spreads.get(q.name, {})
                 numbers = (values[q.name], known.get("sigma", 0.0), known.get("sigma_e", 0.0))
                 found[q.name] = Said(*(float(v) / size for v in numbers))
-        return found
-
-    def _latent(self, graph: CrystalGraph) -> list[NDArray[np.float32] | None]:
-        vectors = latent_vectors(cast(CrystalModel, self.model), graph).cpu().numpy().astype(np.float32)
-        return list(np.split(vectors, np.cumsum(graph.atom_counts.cpu().numpy())[:-1]))
-
-    def _zeroth(self, graph: CrystalGraph) -> dict[str, torch.Tensor]:
-        """Values of the baselines; counts the structures with distances that training never had."""
-        found: dict[str, torch.Tensor] = {}
-        strange = torch.zeros(graph.n_structures, dtype=torch.bool, device=self.device)
-        for name, baseline in zip(self.model.baseline_targets, self.model.baselines, strict=True):
-            known = cast(LinearBaseline, baseline)
-            features = known.describe(graph)
-            found[name] = known.value(graph, features)
-            strange |= known.strange(features)
-        self.strange += int(strange.sum())
         return found
 
     def say_strange(self) -> None:

@@ -33,7 +33,8 @@ from reference.cgcnn import gaussians, like
 
 from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
 

@@ -22,7 +22,8 @@ import torch
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture, Statistics
 from crystalcli.mechanisms.forces.model_potential import SKIN, ModelPotential
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.quantities import Quantity

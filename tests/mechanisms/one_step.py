@@ -12,7 +12,8 @@ import torch
 from crystalcli.contracts.modules import Labels
 from crystalcli.contracts.nn import joint
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.training.team import ALONE, Team, gathered
 from crystalcli.nouns.graph import collate
 from crystalcli.nouns.neighbors import build_graph

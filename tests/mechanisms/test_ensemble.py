@@ -10,7 +10,8 @@ from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.forces.model_potential import ModelPotential
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.ensemble import Ensemble
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.systems import Systems
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.errors import InputError, UsageError

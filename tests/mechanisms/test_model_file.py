@@ -12,7 +12,8 @@ import torch
 
 from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.models import model_file
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
+from crystalcli.mechanisms.models.model import CrystalModel, refuse_mixed_sizes
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.simple_models import baselines
 from crystalcli.nouns.graph import collate
 from crystalcli.nouns.neighbors import build_graph

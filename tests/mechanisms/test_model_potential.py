@@ -13,7 +13,8 @@ from reference.some_potentials import ALL, model_of
 from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.forces.ase_calculator import CrystalCalculator
 from crystalcli.mechanisms.forces.model_potential import ModelPotential
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.systems import Systems
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.errors import InputError, UsageError

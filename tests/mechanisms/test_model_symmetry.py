@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.graph import collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals

@@ -7,7 +7,8 @@ import torch
 from mechanisms.some_datasets import dataset
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.training.recalibration import recalibrate
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.quantities import Quantity

@@ -11,7 +11,8 @@ import torch
 
 from crystalcli.contracts.modules import Embedding, Labels
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.graph import CrystalGraph, collate, mean_per_structure
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals

@@ -4,7 +4,8 @@ import ase
 import torch
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.quantities import Quantity
@@ -22,7 +23,9 @@ def model_of(
     torch.manual_seed(2)
     statistics = Statistics(40.0, (8, 22, 38), {"energy": 0.1}, {"energy": 0.2, "forces": 0.7}, (), (-3.0, -5.0, -7.0))
     spec = ModelSpec(
-        PartChoice(featurizer, {"cutoff": CUTOFF} | ({"max_neighbors": max_neighbors} if featurizer == "cgcnn" else {})),
+        PartChoice(
+            featurizer, {"cutoff": CUTOFF} | ({"max_neighbors": max_neighbors} if featurizer == "cgcnn" else {})
+        ),
         PartChoice(featurizer),
         PartChoice("lcgcn", {"n_conv": 2, "width": 16, "message_scale": "neighbors"}),
         PartChoice("energy", options),

@@ -16,8 +16,9 @@ from crystalcli.contracts.records import Featurizer
 from crystalcli.mechanisms.forces.moving_graph import MovingGraph
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.ensemble import Ensemble, mean_and_spread
-from crystalcli.mechanisms.models.model import CrystalModel, parts
+from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_head import file_of
+from crystalcli.mechanisms.models.model_parts import parts
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, UsageError

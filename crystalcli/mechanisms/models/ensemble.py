@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from crystalcli.contracts.modules import Embedding, Prediction, StackedMembers
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, Seen, parts
+from crystalcli.mechanisms.models.model import CrystalModel, Seen
+from crystalcli.mechanisms.models.model_parts import parts
+from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple, cast
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,71 +13,15 @@ from torch import Tensor, nn
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.modules import Baseline, Embedding, Features, Labels, Prediction
-from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Statistics
+from crystalcli.contracts.records import Part
 from crystalcli.mechanisms.models.derivatives import DERIVED, Strained, to_pressure, to_voigt
 from crystalcli.mechanisms.models.familiarity import Familiarity
+from crystalcli.mechanisms.models.model_parts import parts, refuse_misfits
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
-from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.simple_models import baselines as closed_forms
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.vocabulary.quantities import Quantity
-
-
-@dataclass(frozen=True)
-class PartChoice:
-    """A part by name with its options as plain values."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Everything needed to build a model again, apart from its weights; plain values only.
-
-    Args:
-        graph: featurizer with the options that fix the edges; must equal the cache's recipe.
-        embedding: featurizer's name with its embed options.
-        architecture, head: parts with their options.
-        targets: what the model predicts.
-        statistics: of the training split; of the residual where a target has a baseline.
-        baselines: zeroth term by target, name and options of :mod:`crystalcli.mechanisms.simple_models.baselines`.
-    """
-
-    graph: PartChoice
-    embedding: PartChoice
-    architecture: PartChoice
-    head: PartChoice
-    targets: tuple[Quantity, ...]
-    statistics: Statistics
-    baselines: Mapping[str, PartChoice] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain dictionary, the inverse of :meth:`from_json`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ModelSpec:
-        """Build from the dictionary of :meth:`to_json`."""
-        parts = {k: PartChoice(**data[k]) for k in ("graph", "embedding", "architecture", "head")}
-        lists = {k: tuple(data["statistics"].get(k, ())) for k in ("elements", "residual", "references")}
-        shortest = tuple((int(a), int(b), float(d)) for a, b, d in data["statistics"].get("shortest", ()))
-        statistics = Statistics(**{**data["statistics"], **lists, "shortest": shortest})
-        return cls(
-            **parts,
-            targets=tuple(Quantity.from_json(q) for q in data["targets"]),
-            statistics=statistics,
-            baselines={t: PartChoice(**choice) for t, choice in data["baselines"].items()},
-        )
-
-    def with_statistics(self, statistics: Statistics) -> ModelSpec:
-        """The same model with other statistics."""
-        return replace(self, statistics=statistics)
-
-    def with_baselines(self, fitted: Mapping[str, Baseline]) -> ModelSpec:
-        """The same model on top of ``fitted`` baselines, one by target; give them to :class:`CrystalModel` too."""
-        return replace(self, baselines={t: PartChoice(b.name, b.options()) for t, b in fitted.items()})
 
 
 class Seen(NamedTuple):
@@ -212,75 +156,8 @@ class CrystalModel(nn.Module):
         return predictions, loss if penalty is None else loss + penalty()
 
 
-def part_names(spec: ModelSpec) -> tuple[tuple[str, str], ...]:
-    """Family and name of every part that ``spec`` needs."""
-    return (("featurizer", spec.graph.name), ("architecture", spec.architecture.name), ("head", spec.head.name))
-
-
-def parts(spec: ModelSpec) -> tuple[Featurizer, Architecture, Head]:
-    """The records of the parts that ``spec`` names.
-
-    Raises:
-        UsageError: one is not installed.
-    """
-    reg = registry()
-    return (
-        cast(Featurizer, reg.get("featurizer", spec.graph.name)),
-        cast(Architecture, reg.get("architecture", spec.architecture.name)),
-        cast(Head, reg.get("head", spec.head.name)),
-    )
-
-
 def _options(part: Part, model: type, choice: PartChoice) -> Any:
     return opt.make(model, choice.options, owner=f"{part.family} {part.name}")
-
-
-def refuse_misfits(
-    featurizer: Featurizer, architecture: Architecture, head: Head, targets: tuple[Quantity, ...]
-) -> None:
-    """Refuse parts that do not fit together, before anything runs.
-
-    Raises:
-        UsageError: a part requires what no part before it provides, or a target's level is not the head's.
-    """
-    provided: set[str] = set()
-    for part in (featurizer, architecture, head):
-        missing = sorted(part.requires - provided)
-        if missing:
-            before = f"{featurizer.family} '{featurizer.name}'"
-            if part is head:
-                before = f"{architecture.family} '{architecture.name}'"
-            raise UsageError(
-                f"{part.family} '{part.name}' requires {', '.join(missing)}, which {before} does not provide;"
-                " choose another part (crystal plugins list)"
-            )
-        provided |= part.provides
-    if not targets:
-        raise UsageError("the model has no target; name one with --targets")
-    for t in targets:
-        if head.learns:
-            _refuse_unknown_label(t, head)
-        elif t.shape:
-            raise UsageError(
-                f"head '{head.name}' learns one number per {head.level}; '{t.name}' has {len(t.components)}"
-            )
-        elif t.level != head.level:
-            raise UsageError(f"head '{head.name}' learns {head.level} labels; '{t.name}' is one per {t.level}")
-
-
-def _refuse_unknown_label(target: Quantity, head: Head) -> None:
-    known = {q.name: q for q in head.learns}
-    if target.name not in known:
-        raise UsageError(
-            f"head '{head.name}' learns {', '.join(known)}, not '{target.name}'; name labels when building the graphs, "
-            f"as in --targets {next(iter(known))}={target.name}"
-        )
-    wanted = known[target.name]
-    if (target.level, target.shape, target.extensive) != (wanted.level, wanted.shape, wanted.extensive):
-        kind = "a total" if wanted.extensive else f"one value of {len(wanted.components)} numbers"
-        raise UsageError(
-            f"head '{head.name}' learns '{target.name}' as {kind} per {wanted.level}, which this label is not"
-        )
 
 
 def refuse_mixed_sizes(model: CrystalModel, atom_counts: NDArray[np.int64]) -> None:

@@ -20,8 +20,10 @@ from torch import Tensor
 
 from crystalcli.mechanisms.models.ensemble import Ensemble
 from crystalcli.mechanisms.models.familiarity import PREFIX, Familiarity
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, part_names
+from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_head import FORMAT, KEY, VERSION, read_head
+from crystalcli.mechanisms.models.model_parts import part_names
+from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files

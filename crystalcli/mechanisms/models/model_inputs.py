@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Head
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
-from crystalcli.mechanisms.models.model import ModelSpec
+from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 

@@ -14,8 +14,9 @@ from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.caches.cache import GraphRecipe
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.ensemble import Ensemble
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_head import file_of, read_head
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crystalcli.mechanisms.caches.cache import GraphRecipe
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
-from crystalcli.mechanisms.models.model import ModelSpec
+from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.mechanisms.phases.hull import Phase
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import InputError, UsageError

@@ -21,8 +21,9 @@ from crystalcli.mechanisms.datasets.normalisers import (
     with_shortest,
 )
 from crystalcli.mechanisms.datasets.splits import Split
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice, refuse_mixed_sizes
+from crystalcli.mechanisms.models.model import CrystalModel, refuse_mixed_sizes
 from crystalcli.mechanisms.models.model_inputs import inputs_of, take_from_cache
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.scoring.evaluation import Zeroth

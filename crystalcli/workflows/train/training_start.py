@@ -10,7 +10,8 @@ import torch
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.normalisers import target_statistics, with_references, with_shortest
 from crystalcli.mechanisms.datasets.splits import Split
-from crystalcli.mechanisms.models.model import CrystalModel, PartChoice, refuse_mixed_sizes
+from crystalcli.mechanisms.models.model import CrystalModel, refuse_mixed_sizes
+from crystalcli.mechanisms.models.model_spec import PartChoice
 from crystalcli.mechanisms.scoring.evaluation import Zeroth
 from crystalcli.mechanisms.simple_models import baselines
 from crystalcli.mechanisms.training import transfer

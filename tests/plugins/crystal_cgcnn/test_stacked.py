@@ -6,7 +6,8 @@ from crystal_cgcnn import stacked
 
 from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.models.ensemble import Ensemble
-from crystalcli.mechanisms.models.model import CrystalModel, ModelSpec, PartChoice
+from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals

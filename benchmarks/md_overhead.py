@@ -81,10 +81,10 @@ def ours(atoms: ase.Atoms, sampler: str, folder: Path, steps: int) -> float:
     run.begin()
     run.advance()
     start = time.process_time()
-    while run.progress.step < steps:
+    while run.step < steps:
         run.advance()
     spent = time.process_time() - start
-    assert not run.progress.halted
+    assert not run.halts.found
     return spent / (steps - 10)
 
 

@@ -4,48 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated, Potential, SamplerModule, State
 from crystalcli.mechanisms.dynamics.temperature_program import TemperatureProgram
-from crystalcli.mechanisms.dynamics.trajectory import Frame
 from crystalcli.mechanisms.dynamics.velocities import seed_of
-from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.training import checkpoint
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, Stopped
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.md.sampling_guards import Guards, Verdict
+from crystalcli.workflows.md.sampling_halts import FATAL, LAST_GOOD, Halts, write_geometry
 from crystalcli.workflows.md.sampling_plan import GUARD_EVERY, SamplingPlan
 from crystalcli.workflows.md.sampling_records import Recorder, Row
 from crystalcli.workflows.md.sampling_watch import Watch
 
-LAST_GOOD, FATAL = "last-good.extxyz", "stopped-at.extxyz"
 _EVALUATED = ("energy", "forces", "stress", "energies", "sigma")
-
-
-@dataclass(frozen=True)
-class Halted:
-    """A structure that was stopped: where, and why."""
-
-    step: int
-    code: str
-    reason: str
-
-
-@dataclass
-class Progress:
-    """How far the run is."""
-
-    step: int = 0
-    halted: dict[int, Halted] = field(default_factory=dict)
 
 
 class Dynamics:
@@ -78,12 +57,10 @@ class Dynamics:
         self.potential, self.sampler = parts
         self.folder, self.listener, self.stop = folder, listener, stop
         self.systems, self.device = systems, systems.cell.device
-        self.progress = Progress()
-        self.alive = torch.ones(systems.n_structures, dtype=torch.bool, device=self.device)
-        self.some_halted = False
+        self.step = 0
+        self.halts = Halts(systems)
         self.guards = Guards(systems)
         self.first_cell = systems.cell
-        self.good = systems
         self.tried = systems
         self.watch = Watch(plan, ids, systems.atom_counts, listener)
         self.stress_now = self._stress_possible = "stress" in self.potential.provides and bool(systems.pbc.all())
@@ -119,19 +96,19 @@ class Dynamics:
             **checkpoint.prefixed("state", self.state),
             **checkpoint.prefixed("record", self.recorder.tensors()),
             **checkpoint.prefixed("watch", self.watch.tensors()),
-            "alive": self.alive,
+            "alive": self.halts.alive,
             "first_cell": self.first_cell,
         }
         facts = {
             "kind": "md",
-            "step": self.progress.step,
+            "step": self.step,
             "ids": list(self.ids),
-            "halted": {str(k): vars(v) for k, v in self.progress.halted.items()},
+            "halted": self.halts.facts(),
             "watch": self.watch.facts(),
             "record": self.recorder.facts(),
         }
         apart = {k: v.clone() for k, v in tensors.items()}  # the format has no tensors that share memory
-        checkpoint.save(self.folder, self.progress.step, checkpoint.State(apart, facts))
+        checkpoint.save(self.folder, self.step, checkpoint.State(apart, facts))
         self.saved = time.monotonic()
 
     def restore(self, state: checkpoint.State) -> None:
@@ -145,16 +122,11 @@ class Dynamics:
         self.systems = Systems(**checkpoint.under("systems", tensors))
         self.evaluated = Evaluated(**checkpoint.under("evaluated", tensors))
         self.state = checkpoint.under("state", tensors)
-        self.alive, self.first_cell = tensors["alive"], tensors["first_cell"]
-        self.progress = Progress(
-            facts["step"],
-            {int(k): Halted(**v) for k, v in facts["halted"].items()},
-        )
-        self.some_halted = bool(self.progress.halted)
+        self.first_cell, self.step = tensors["first_cell"], facts["step"]
+        self.halts.restore(self.systems, tensors["alive"], facts["halted"])
         self.watch.restore(checkpoint.under("watch", tensors), facts["watch"])
         self.guards = Guards(self.systems.moved(cell=self.first_cell))
         self.guards.reset(self.systems)
-        self.good = self.systems
         self.recorder.restore(checkpoint.under("record", tensors), facts["record"])
         self.recorder.check()
 
@@ -167,7 +139,7 @@ class Dynamics:
             Stopped: asked to; a restart record is written.
         """
         plan, chunk = self.plan, self.plan.chunk_steps(self.systems.n_atoms)
-        while self.progress.step < plan.steps and len(self.progress.halted) < len(self.ids):
+        while self.step < plan.steps and len(self.halts.found) < len(self.ids):
             step = self.advance()
             if step % chunk == 0:
                 self.recorder.seal()
@@ -184,18 +156,18 @@ class Dynamics:
 
     def advance(self) -> int:
         """Go to the next step at which something is looked at or kept; returns it."""
-        plan, step = self.plan, self.progress.step
+        plan, step = self.plan, self.step
         self._walk(min(plan.steps, *(step - step % r + r for r in self.rhythms)))
-        step = self.progress.step
+        step = self.step
         self._guard(step)
         self._record(step)
         return step
 
     def _walk(self, until: int) -> None:
         """Steps up to ``until``, or to the first that needs a look."""
-        plan, progress, step = self.plan, self.progress, self.sampler.step
-        while progress.step < until:
-            n = progress.step + 1
+        plan, step = self.plan, self.sampler.step
+        while self.step < until:
+            n = self.step + 1
             self.stress_now = self._stress_possible and (n % plan.log_every == 0 or n % plan.frame_every == 0)
             kelvins = self._kelvins(n)
             generator = self._noise(n) if self.noisy else self.generator
@@ -209,17 +181,15 @@ class Dynamics:
                 continue
             before = self.systems
             self.systems, self.evaluated, self.state = point
-            if self.some_halted:
-                self._freeze()
-            progress.step = n
+            self._freeze()
+            self.step = n
             if not self.guards.calm(before, self.systems, plan.dt):
                 self._guard(n, before)
             if self.stop.signal:
                 return
 
     def _force(self, moved: Systems) -> Evaluated:
-        if self.some_halted:
-            moved = self._frozen(moved)
+        moved = self.halts.at_rest(moved)
         self.tried = moved
         return self.potential.evaluate(moved, stress=self.sampler.needs_stress or self.stress_now)
 
@@ -242,44 +212,29 @@ class Dynamics:
     def _guard(self, step: int, before: Systems | None = None) -> None:
         target = self.program.at(step)
         if before is not None or not self.guards.fine(self.systems, self.evaluated, target):
-            found = self.guards.look(self.systems, self.evaluated, target, self.plan.dt, self.alive, before)
+            found = self.guards.look(self.systems, self.evaluated, target, self.plan.dt, self.halts.alive, before)
             if found:
                 self._halt(step, found)
-        self.good = self.systems
+        self.halts.good = self.systems
 
     def _halt(self, step: int, found: Mapping[int, Verdict]) -> None:
         """Stop structures: their last good frame is written, and they stand there while the others go on."""
+        self.halts.stop(step, found)
+        fatal = self.systems if self.step == step else self.tried
         for k, verdict in sorted(found.items()):
-            self.progress.halted[k] = Halted(step, verdict.code, verdict.reason)
-            self.alive = self.alive.clone()
-            self.alive[k] = False
-            self._write_frame(k, LAST_GOOD, self.good)
-            self._write_frame(k, FATAL, self.systems if self.progress.step == step else self.tried)
+            for name, systems in ((LAST_GOOD, self.halts.good), (FATAL, fatal)):
+                write_geometry(self.recorder, k, name, systems, self.step, self.plan.dt)
             self.listener.warn(f"{self.ids[k]}: stopped at step {step}: {verdict.reason}")
-        self.some_halted = True
         self._freeze()
 
     def _freeze(self) -> None:
-        self.systems = self._frozen(self.systems)
-        rows = self.alive.index_select(0, self.systems.structure_index).unsqueeze(1)
-        forces = torch.where(rows, self.evaluated.forces, torch.zeros_like(self.evaluated.forces))
-        self.evaluated = Evaluated(
-            self.evaluated.energy, forces, self.evaluated.stress, self.evaluated.energies, self.evaluated.sigma
-        )
-
-    def _frozen(self, systems: Systems) -> Systems:
-        """``systems`` with the stopped ones at rest in their last good geometry."""
-        rows = self.alive.index_select(0, systems.structure_index).unsqueeze(1)
-        return systems.moved(
-            positions=torch.where(rows, systems.positions, self.good.positions),
-            velocities=torch.where(rows, systems.velocities, torch.zeros_like(systems.velocities)),
-            cell=torch.where(self.alive[:, None, None], systems.cell, self.good.cell),
-        )
+        self.systems = self.halts.at_rest(self.systems)
+        self.evaluated = self.halts.unpushed(self.systems, self.evaluated)
 
     def _find_culprit(self, step: int, problem: InputError) -> None:
         """The potential has refused the batch: stop the structures that it refuses alone; the others try again."""
         found = {}
-        for k in torch.nonzero(self.alive).flatten().tolist():
+        for k in torch.nonzero(self.halts.alive).flatten().tolist():
             alone = self.tried.take(torch.tensor([k], device=self.device))
             try:
                 self.potential.evaluate(alone, stress=self.sampler.needs_stress)
@@ -289,42 +244,27 @@ class Dynamics:
             raise problem
         self._halt(step, found)
 
-    def _write_frame(self, k: int, name: str, systems: Systems) -> None:
-        span = self.recorder.spans[k]
-        frame = Frame(
-            step=self.progress.step,
-            time=self.progress.step * self.plan.dt,
-            positions=systems.positions[span].cpu().numpy(),
-            velocities=systems.velocities[span].cpu().numpy(),
-            forces=np.zeros((span.stop - span.start, 3)),
-            cell=systems.cell[k].cpu().numpy(),
-            energy=0.0,
-            temperature=0.0,
-        )
-        files.write_text(self.recorder.homes[k] / name, self.recorder.writers[k].geometry(frame))
-
     # the log
 
     def _record(self, step: int) -> None:
         plan = self.plan
         if step % plan.log_every == 0:
             kept = self.sampler.conserved(self.systems, self.evaluated, self.state)
-            row = Row(step, self.program.at(step), self.systems, self.evaluated, kept, self.alive)
+            row = Row(step, self.program.at(step), self.systems, self.evaluated, kept, self.halts.alive)
             self.recorder.log(row)
             self.watch.line(row)
-            found = self.watch.drift(step, kept, self.alive)
-            found |= self.watch.sigma(step, self.evaluated.sigma, self.alive)
+            found = self.watch.drift(step, kept, self.halts.alive)
+            found |= self.watch.sigma(step, self.evaluated.sigma, self.halts.alive)
             if found:
                 self._halt(step, found)
         if step % plan.frame_every == 0:
-            self.recorder.frame(step, self.systems, self.evaluated, self.alive)
+            self.recorder.frame(step, self.systems, self.evaluated, self.halts.alive)
 
 
 def summary(dynamics: Dynamics) -> dict[str, Any]:
     """How the run went, for its report."""
-    p = dynamics.progress
     return {
-        "steps": p.step,
+        "steps": dynamics.step,
         "worst_drift_meV_per_atom_ps": dynamics.watch.worst,
-        "stopped": {dynamics.ids[k]: vars(h) for k, h in sorted(p.halted.items())},
+        "stopped": {dynamics.ids[k]: vars(h) for k, h in sorted(dynamics.halts.found.items())},
     }

@@ -129,7 +129,7 @@ def test_no_scheduler_is_one_line(tmp_path):
     (tmp_path / "a.cif").write_text("data_nothing\n")
     began = time.monotonic()
     said = crystal("build-graphs", "a.cif", "--scheduler", "tcp://127.0.0.1:9", cwd=tmp_path, code=5)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 20
     assert said == "error: no Dask scheduler answers at tcp://127.0.0.1:9; start one with: dask scheduler\n"
     said = crystal("build-graphs", "a.cif", "--scheduler", "none.json", cwd=tmp_path, code=2)
     assert said.startswith("error: none.json: no such scheduler file")

@@ -15,8 +15,8 @@ CHUNK = 64
 """Results sent together."""
 BEAT = 0.5
 """Seconds after which results are sent though there are few."""
-MORE, END, BROKEN = "more", "end", "broken"
-"""What a message brings: some results, the last ones of an item, or why the worker cannot begin."""
+READY, MORE, END, BROKEN = "ready", "more", "end", "broken"
+"""What a message says: it has begun; some results; the last ones of an item; why it cannot begin."""
 
 
 def serve(pipe: Connection, line: Connection, task: Task, parents: Sequence[Connection] = ()) -> None:
@@ -43,6 +43,8 @@ def serve(pipe: Connection, line: Connection, task: Task, parents: Sequence[Conn
     _limit_memory(task.limits.bytes)
     try:
         do = _begin(task, lambda why: pipe.send((BROKEN, [why])))
+        if do is not None:
+            pipe.send((READY, []))
         while do is not None:
             item, skip, carefully = pipe.recv()
             _do(pipe, do(item, skip), 1 if carefully else CHUNK)

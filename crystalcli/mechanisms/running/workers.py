@@ -22,11 +22,13 @@ from typing import Any
 
 from crystalcli.mechanisms.running import worker_process
 from crystalcli.mechanisms.running.tasks import Lost, Task
-from crystalcli.mechanisms.running.worker_process import BEAT, BROKEN, END
+from crystalcli.mechanisms.running.worker_process import BEAT, BROKEN, END, READY
 from crystalcli.vocabulary.errors import EnvironmentProblem
 
 CHUNKS_HELD = 64
 """Chunks of a later item that are taken in before its worker has to wait."""
+START = 120.0
+"""Seconds in which a worker must have begun, whatever the limit of an item: machines may be busy."""
 _NO_MORE = object()
 
 
@@ -37,6 +39,7 @@ class _Worker:
     life: Connection
     items: deque[int] = field(default_factory=deque)
     heard: float = field(default_factory=time.monotonic)
+    ready: bool = False
 
     def end(self) -> None:
         self.process.kill()
@@ -174,8 +177,9 @@ class Workers:
             else:
                 listened.append(worker)
         ready = wait([w.pipe for w in listened], timeout=BEAT)
-        limit = self._task.limits.seconds
         for worker in listened:
+            seconds = self._task.limits.seconds
+            limit = seconds if worker.ready else max(seconds, START)
             if worker.pipe in ready:
                 self._receive(worker)
             elif worker.items and time.monotonic() - worker.heard > limit:
@@ -190,6 +194,9 @@ class Workers:
         if kind == BROKEN:
             raise EnvironmentProblem(f"a worker cannot begin: {chunk[0]}")
         worker.heard = time.monotonic()
+        if kind == READY:
+            worker.ready = True
+            return
         state = self._state[worker.items[0]]
         state.chunks.append(chunk)
         state.received += len(chunk)

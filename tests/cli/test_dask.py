@@ -147,6 +147,7 @@ for job in "$@"; do [ -e "$QUEUE/$job" ] && kill -9 -- -$(cat "$QUEUE/$job") && 
 """
 
 
+@pytest.mark.slow
 def test_jobs_of_a_slurm_queue_are_started_and_ended(tmp_path, monkeypatch):
     """The queue is a stand-in that runs at once what it is given; dask-jobqueue is the real one."""
     pytest.importorskip("dask_jobqueue")
@@ -244,6 +245,7 @@ def test_a_scheduler_that_is_lost_is_one_line_and_the_same_command_goes_on(
     assert (crystals / "there.h5").read_bytes() == (crystals / "here.h5").read_bytes()
 
 
+@pytest.mark.slow
 def test_relax_gives_the_same_bytes(cluster, tmp_path):
     for k, symbol in enumerate(("Cu", "Al", "Ni", "Pd", "Ag")):
         atoms = ase.build.bulk(symbol, cubic=True)

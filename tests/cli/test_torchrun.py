@@ -35,6 +35,7 @@ def metrics(run: Path) -> list[dict[str, float]]:
     return [json.loads(x) for x in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_end_where_one_does(folder: Path) -> None:
     one = call(CRYSTAL, *TRAIN, "--epochs", "4", "-o", "one", cwd=folder)
     assert one.returncode == 0, one.stderr
@@ -76,6 +77,7 @@ def test_a_signal_stops_all_and_both_go_on(folder: Path) -> None:
     assert (folder / "cut" / "model.safetensors").read_bytes() == (folder / "whole" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_several_processes_cannot_do_is_one_line(folder: Path) -> None:
     done = call(TORCHRUN, *TRAIN, "--epochs", "1", "--ensemble", "2", "-o", "many", cwd=folder)
     assert done.returncode != 0

@@ -309,6 +309,27 @@ def test_verify_finds_a_flipped_bit_anywhere(tmp_path):
         assert {f.id for f in findings} == {"s0"}
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("atoms/degree", 1, "as many edges"),
+        ("edges/neighbor", 0x70, "an edge leads to an atom"),
+        ("atoms/atomic_numbers", 0xFF, "no element"),
+    ],
+)
+def test_a_batch_names_what_is_damaged(tmp_path, name, change, said):
+    path = write(tmp_path / "a.h5", some_graphs(3))
+    with h5py.File(path) as h:
+        offset = h[name].id.get_offset()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:offset] + bytes([whole[offset] ^ change]) + whole[offset + 1 :])
+    data = GraphDataset.open([path])
+    data.batch(np.array([1, 2]))
+    with pytest.raises(InputError, match=said) as caught:
+        data.batch(np.array([2, 0]))
+    assert "a.h5: damaged: s0: " in str(caught.value)
+
+
 def test_verify_says_how_many_graphs_go_both_ways(tmp_path):
     radius = [build_graph(ase.build.bulk("NaCl", "rocksalt", a=5.6), cutoff=5.0)]
     few = ase.Atoms("H3", positions=[[0, 0, 0], [0, 0, 1], [0, 0, 3]])

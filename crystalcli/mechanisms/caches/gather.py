@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms.caches.cache import GraphCache
 from crystalcli.nouns.graph import CrystalGraph
 
+LAST_ELEMENT = 118
+
 
 def flat_ranges(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
     """Concatenate ``arange(start, stop)`` of all pairs."""
@@ -88,8 +90,31 @@ def join(pieces: Sequence[Piece]) -> Piece:
     return Piece(fields={k: np.concatenate([p.fields[k] for p in pieces]) for k in names}, **whole)
 
 
+def fault(piece: Piece) -> tuple[int, str] | None:
+    """The first structure whose arrays cannot be a graph, and why; the large arrays are read without their hashes.
+
+    An edge that leaves its structure would silently read another one, or crash.
+    """
+    counts, edges = piece.atom_counts, piece.edge_counts
+    stops = np.concatenate([[0], np.cumsum(piece.degree, dtype=np.int64)])[np.cumsum(counts)]
+    if (bad := stops != np.cumsum(edges)).any():
+        return int(bad.argmax()), "its atoms do not have as many edges as it has"
+    outside = (piece.neighbor < 0) | (piece.neighbor >= np.repeat(counts, edges))
+    if outside.any():
+        return int(
+            np.repeat(np.arange(len(edges)), edges)[outside.argmax()]
+        ), "an edge leads to an atom that it has not"
+    wrong = (piece.atomic_numbers < 1) | (piece.atomic_numbers > LAST_ELEMENT)
+    wrong |= ~np.isfinite(piece.positions).all(axis=1)
+    if wrong.any():
+        return int(np.repeat(np.arange(len(counts)), counts)[wrong.argmax()]), "an atom is no element, or nowhere"
+    if (bad := ~np.isfinite(piece.cell).all(axis=(1, 2))).any():
+        return int(bad.argmax()), "its cell is not finite"
+    return None
+
+
 def assemble(piece: Piece, dtype: torch.dtype) -> CrystalGraph:
-    """The batch of all structures of ``piece``; floating numbers as ``dtype``."""
+    """The batch of all structures of ``piece``, which has no :func:`fault`; floating numbers as ``dtype``."""
     counts = piece.atom_counts
     starts = np.cumsum(counts) - counts
     degree = piece.degree.astype(np.int64)

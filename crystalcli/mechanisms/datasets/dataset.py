@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from crystalcli.contracts.modules import Labels
 from crystalcli.mechanisms.caches.cache import GraphCache
 from crystalcli.mechanisms.caches.cache_union import check_together, distinct_ids, joined_columns
-from crystalcli.mechanisms.caches.gather import assemble, flat_ranges, gather, join
+from crystalcli.mechanisms.caches.gather import assemble, fault, flat_ranges, gather, join
 from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.vocabulary.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,11 @@ class GraphDataset:
         return np.concatenate([c.hashes for c in self.caches])
 
     def batch(self, index: NDArray[np.int64], targets: Sequence[str] = (), dtype: torch.dtype = torch.float32) -> Batch:
-        """Gather structures ``index`` in the order given; the graph's floats have ``dtype``, labels are float64."""
+        """Gather structures ``index`` in the order given; the graph's floats have ``dtype``, labels are float64.
+
+        Raises:
+            InputError: the graph of one of them is damaged; it is named.
+        """
         index = np.asarray(index, dtype=np.int64)
         if len(self.caches) == 1:
             piece = gather(self.caches[0], index)
@@ -126,11 +131,21 @@ class GraphDataset:
             whole = join([gather(self.caches[p], index[part == p] - self.offsets[p]) for p in used])
             order = np.argsort(np.concatenate([np.flatnonzero(part == p) for p in used]), kind="stable")
             piece = whole.take(order)
+        if (found := fault(piece)) is not None:
+            raise self._damaged(int(index[found[0]]), found[1])
         graph = assemble(piece, dtype)
         if self.inputs:
             given = {n: torch.from_numpy(self._input(n, index)).to(dtype) for n in self.inputs}
             graph = replace(graph, fields={**graph.fields, **given})
         return Batch(graph, {t: self._labels(t, index) for t in targets}, index)
+
+    def _damaged(self, k: int, said: str) -> InputError:
+        cache = self.caches[int(np.searchsorted(self.offsets, k, side="right")) - 1]
+        return InputError(
+            f"damaged: {self.ids[k]}: {said}; crystal graphs verify lists all such; build it again",
+            path=cache.path,
+            code="damaged",
+        )
 
     def _input(self, name: str, index: NDArray[np.int64]) -> NDArray[np.float64]:
         column = self.columns.get(name)

@@ -207,6 +207,17 @@ def test_files_that_are_no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not (tmp_path / "hacked").exists()
 
 
+@pytest.mark.parametrize("start", [b"(d", b"(l", b"\x1f\x8b", b"\x80\x04"])
+def test_a_header_whose_length_begins_as_a_pickle_does(saved: Path, start: bytes) -> None:
+    whole = saved.read_bytes()
+    (size,) = struct.unpack("<Q", whole[:8])
+    wanted = next(n for n in range(int.from_bytes(start, "little"), 10**7, 1 << 16) if n >= size)
+    header = whole[8 : 8 + size].ljust(wanted)
+    saved.write_bytes(struct.pack("<Q", wanted) + header + whole[8 + size :])
+    assert saved.read_bytes().startswith(start)
+    model_file.load(saved)
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such model"):
         model_file.load(tmp_path / "none.safetensors")

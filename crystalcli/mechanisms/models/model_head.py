@@ -53,11 +53,12 @@ def read_head(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             start = file.read(8)
-            if start.startswith(_PICKLES):
+            size, whole = int.from_bytes(start, "little"), path.stat().st_size
+            # a length of 25,640 begins as a pickle does, too, but is followed by a header
+            if start.startswith(_PICKLES) and not (size <= whole - 8 and file.peek(1).startswith(b"{")):
                 raise UnsafeInput(
                     "is a pickle or archive, which can run code; crystal reads safetensors only", path=path
                 )
-            size, whole = int.from_bytes(start, "little"), path.stat().st_size
             if len(start) < 8 or not 2 <= size <= whole - 8:
                 raise InputError("not a crystal model: empty, cut off, or another format", path=path)
             if size > MAX_HEADER:

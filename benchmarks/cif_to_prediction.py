@@ -3,9 +3,9 @@
 The twin parses with pymatgen, finds neighbors with ``get_all_neighbors``, sorts and cuts them in Python, expands and
 stores the distances, joins padded tables graph by graph and predicts without flushing denormals. Ours is what
 ``crystal build-graphs`` and ``crystal predict`` do in one process. Files are the first of a table with CIF texts; CPU
-time of one process, stages in turn, block by block::
+time of one process, stages in turn, block by block; batches of 256 as in the released code::
 
-    python benchmarks/cif_to_prediction.py $CRYSTAL_DATA/mp-formation-energy/test.csv.gz --count 200 --blocks 5
+    python benchmarks/cif_to_prediction.py $CRYSTAL_DATA/mp-formation-energy/test.csv.gz --count 1280 --blocks 5
 """
 
 from __future__ import annotations
@@ -127,9 +127,9 @@ def main() -> None:
     """Measure and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", type=Path, nargs="?", help="CSV, gzipped, with columns id and cif")
-    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--count", type=int, default=1280)
     parser.add_argument("--blocks", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=256)
     chosen = parser.parse_args()
     table = chosen.table or Path(os.environ.get("CRYSTAL_DATA", "."), "mp-formation-energy", "test.csv.gz")
     if not table.exists():

@@ -36,7 +36,8 @@ from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
+from crystalcli.workflows.graphs.build_graphs import build
+from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 
 CUTOFF, NEIGHBORS = 8.0, 12
 STAGES = ("CIF to cached graphs", "batched inference")

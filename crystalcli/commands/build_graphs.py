@@ -29,7 +29,7 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import Exit, UsageError, one_line
 
 if TYPE_CHECKING:
-    from crystalcli.workflows.graphs.build_graphs import BuildReport, Resolved
+    from crystalcli.workflows.graphs.build_graphs_plan import BuildReport, Resolved
 
 SHOWN = 100
 """Failures printed one by one; all of them are in the file beside the cache."""
@@ -92,8 +92,10 @@ def build_graphs(
     from crystalcli.mechanisms.running.stopping import Stop, seconds
     from crystalcli.mechanisms.running.tasks import Limits
     from crystalcli.nouns.structures.read_options import ReadOptions
-    from crystalcli.workflows.graphs.build_graphs import BuildPlan, resolve, run
+    from crystalcli.workflows.graphs.build_graphs import run
     from crystalcli.workflows.graphs.build_graphs_parts import Share
+    from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
+    from crystalcli.workflows.graphs.build_graphs_resolving import resolve
 
     face = Face(json=json, quiet=quiet)
     tolerated = _tolerance(allow_failures)

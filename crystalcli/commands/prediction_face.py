@@ -22,7 +22,8 @@ from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
 from crystalcli.workflows.predict.prediction import Predictor, Row
-from crystalcli.workflows.predict.prediction_output import Compared, Writer, failure_line, format_of, opened
+from crystalcli.workflows.predict.prediction_errors import Compared
+from crystalcli.workflows.predict.prediction_output import Writer, failure_line, format_of, opened
 from crystalcli.workflows.predict.prediction_reading import Reading
 from crystalcli.workflows.predict.prediction_sites import similar_table
 

@@ -19,7 +19,8 @@ from crystalcli.mechanisms.caches.cache import GraphCache
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.running.places import Place
 from crystalcli.vocabulary.errors import Exit, UsageError
-from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
+from crystalcli.workflows.graphs.build_graphs import build
+from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 
 PLUGIN = """
 import os, time

@@ -15,9 +15,10 @@ from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, Stopped, UsageError
 from crystalcli.workflows.graphs import build_graphs_parts as parts
 from crystalcli.workflows.graphs import build_graphs_resumable as resumable
-from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
+from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_codec import from_bytes, to_bytes
 from crystalcli.workflows.graphs.build_graphs_parts import Share
+from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 from crystalcli.workflows.graphs.build_graphs_work import Built, Work, outcomes
 
 

@@ -15,7 +15,8 @@ from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
+from crystalcli.workflows.graphs.build_graphs import build
+from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen import campaign_reading, screening
 from crystalcli.workflows.screen.campaign_files import extxyz, read_items

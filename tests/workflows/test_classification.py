@@ -20,7 +20,8 @@ from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.predict.prediction import Predictor, Row
-from crystalcli.workflows.predict.prediction_output import Compared, Writer
+from crystalcli.workflows.predict.prediction_errors import Compared
+from crystalcli.workflows.predict.prediction_output import Writer
 from crystalcli.workflows.train import training
 from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 

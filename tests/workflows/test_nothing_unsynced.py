@@ -17,7 +17,8 @@ from workflows.test_training import plan as training_plan
 
 from crystalcli.workflows.graphs import build_graphs_parts as parts
 from crystalcli.workflows.graphs import build_graphs_resumable as resumable
-from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
+from crystalcli.workflows.graphs.build_graphs import build
+from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 from crystalcli.workflows.md import sampling
 from crystalcli.workflows.md.sampling_plan import SamplingPlan
 from crystalcli.workflows.relax import relaxation

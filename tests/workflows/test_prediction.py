@@ -19,7 +19,8 @@ from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.predict.prediction import Predictor, Row
-from crystalcli.workflows.predict.prediction_output import Compared, Writer
+from crystalcli.workflows.predict.prediction_errors import Compared
+from crystalcli.workflows.predict.prediction_output import Writer
 from crystalcli.workflows.train import training
 from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 

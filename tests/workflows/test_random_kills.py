@@ -11,7 +11,8 @@ from workflows.failing_writes import killed_after
 from workflows.test_building_resumed import inputs, small_units
 from workflows.test_training_kills import expected, go_on, plan
 
-from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
+from crystalcli.workflows.graphs.build_graphs import build
+from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 from crystalcli.workflows.train import training
 
 __all__ = ["expected", "plan", "small_units"]

@@ -22,7 +22,8 @@ from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.predict.prediction import Predictor, Row
-from crystalcli.workflows.predict.prediction_output import Compared, Writer
+from crystalcli.workflows.predict.prediction_errors import Compared
+from crystalcli.workflows.predict.prediction_output import Writer
 from crystalcli.workflows.predict.prediction_sites import magmom_line, moment_of, similar_table
 from crystalcli.workflows.train import training
 from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan

@@ -15,7 +15,7 @@ from crystalcli import load_model
 from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows.graphs import build_graphs
+from crystalcli.workflows.graphs import build_graphs, build_graphs_plan
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.train import training
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("charged")
     ase.io.write(path / "cells.extxyz", cells(40, 1))
     ase.io.write(path / "new.extxyz", cells(21, 2))
-    wished = build_graphs.BuildPlan(
+    wished = build_graphs_plan.BuildPlan(
         (str(path / "cells.extxyz"),), path / "graphs.h5", "cgcnn", targets=("q:e", "cell_charge:e")
     )
     build_graphs.build(wished)

@@ -17,7 +17,8 @@ from crystalcli.mechanisms.phases.hull import Phase
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.graphs.build_graphs import BuildPlan, build
+from crystalcli.workflows.graphs.build_graphs import build
+from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.predict.prediction_reading import is_cache
 

@@ -1,0 +1,123 @@
+"""What to build, what that means once everything is looked up, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crystalcli.mechanisms.caches.cache import GraphCache, GraphRecipe
+from crystalcli.mechanisms.labelling import label_requests
+from crystalcli.mechanisms.labelling.labels import Audit
+from crystalcli.mechanisms.running.places import Place
+from crystalcli.mechanisms.running.tasks import Limits
+from crystalcli.mechanisms.structure_files.reading import Failure, ReadPlan
+from crystalcli.nouns.structures.read_options import ReadOptions
+from crystalcli.vocabulary.errors import Exit
+from crystalcli.workflows.graphs.build_graphs_parts import Share
+from crystalcli.workflows.graphs.build_graphs_work import Work
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What to build.
+
+    Args:
+        inputs: as typed, see :func:`crystalcli.mechanisms.structure_files.inputs.expand`.
+        output: cache to write.
+        featurizer, options: what makes the graphs.
+        targets: labels to take, see :mod:`crystalcli.mechanisms.labelling.labels`; none named takes the only one.
+        overwrite: replace ``output``, whatever it is.
+        place: where files are read; the result does not depend on it.
+        reading: choices for formats that need them.
+        require_labels: leave out structures that lack one of ``targets``.
+        share: of an array job; what it does is kept beside ``output``, and the plan with the whole share joins it.
+        limits: of each worker.
+    """
+
+    inputs: tuple[str, ...]
+    output: Path
+    featurizer: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    overwrite: bool = False
+    place: Place = field(default_factory=Place)
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    require_labels: bool = False
+    share: Share = field(default_factory=Share)
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What was built and what failed.
+
+    Args:
+        output: the cache; absent on disk if ``n_structures`` is 0.
+        n_structures, n_atoms, n_edges: what it holds.
+        failures: inputs that could not be used, in input order.
+        warnings: (source, text) of structures that were used all the same.
+        audit: what the labels look like.
+        labels: names of the labels taken.
+        up_to_date: nothing was done: ``output`` was already built from the same.
+        left_out: structures that lack a required label, by the label.
+        share: of an array job, the one that was done; then there is no cache yet.
+    """
+
+    output: Path
+    n_structures: int
+    n_atoms: int
+    n_edges: int
+    failures: tuple[Failure, ...]
+    warnings: tuple[tuple[str, str], ...] = ()
+    audit: Audit = field(default_factory=Audit)
+    labels: tuple[str, ...] = ()
+    up_to_date: bool = False
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    share: Share = field(default_factory=Share)
+
+    @property
+    def exit_code(self) -> Exit:
+        """0, 3 when some inputs failed, 4 when nothing was usable."""
+        if not self.n_structures and self.share.count == 1:
+            return Exit.NOTHING_USABLE
+        return Exit.SOME_FAILED if self.failures else Exit.OK
+
+    @property
+    def failures_file(self) -> Path:
+        """Where the failures are listed, one JSON object a line."""
+        return failures_file(self.output)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A plan with everything looked up and nothing read yet.
+
+    Args:
+        plan: the plan.
+        work: what every file is put through, with all options.
+        paths: the files, in order.
+        reading: their names and what to tell the user.
+        requests: the labels asked for; ``None`` for no labels.
+        digest: sha256 of everything the result depends on, input files included.
+        current: the cache that is there already and was built from the same, if so.
+    """
+
+    plan: BuildPlan
+    work: Work
+    paths: tuple[Path, ...]
+    reading: ReadPlan
+    requests: tuple[label_requests.LabelRequest, ...] | None
+    digest: str
+    current: GraphCache | None
+
+    @property
+    def recipe(self) -> GraphRecipe:
+        """The recipe of the cache."""
+        return GraphRecipe(self.work.featurizer, self.work.options)
+
+
+def failures_file(output: Path) -> Path:
+    """The list of failures beside a cache."""
+    return output.with_name(output.name + ".failures.jsonl")

@@ -1,0 +1,94 @@
+"""A plan with everything looked up before a file is read: files, featurizer, labels, and what is there already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from collections.abc import Iterable
+from dataclasses import asdict
+from os.path import realpath
+from pathlib import Path
+from typing import Any
+
+from crystalcli.contracts import options as opt
+from crystalcli.mechanisms.caches.cache import GraphCache, GraphRecipe
+from crystalcli.mechanisms.labelling import label_requests
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.readers import found_in_folder
+from crystalcli.mechanisms.structure_files.reading import plan as reading_plan
+from crystalcli.nouns.structures.id_prop import TABLE
+from crystalcli.vocabulary.errors import InputError, UsageError
+from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan, Resolved, failures_file
+from crystalcli.workflows.graphs.build_graphs_work import Work
+
+
+def resolve(plan: BuildPlan) -> Resolved:
+    """Look up files, featurizer and labels, and check that ``output`` may be written.
+
+    Raises:
+        UsageError: a wrong option or label, or an output that is something else.
+        InputError: no input at all.
+    """
+    part = registry().get("featurizer", plan.featurizer)
+    options = opt.to_dict(opt.make(part.options, plan.options, owner=f"featurizer {part.name}"))
+    requests = label_requests.parse(plan.targets)
+    if plan.require_labels and not requests:
+        raise UsageError("--require-labels needs to know which: name them with --targets")
+    required = tuple((r.key, r.text) for r in requests or ()) if plan.require_labels else ()
+    work = Work(part.name, options, plan.reading, required)
+    own = {realpath(plan.output), realpath(failures_file(plan.output))}
+    paths = tuple(p for p in expand(plan.inputs) if realpath(p) not in own)  # unlike resolve, survives link loops
+    if not paths:
+        raise InputError("no input files", path=" ".join(plan.inputs))
+    digest = _digest(work, plan, paths)
+    current = _look_at_output(plan, GraphRecipe(part.name, options), digest)
+    return Resolved(plan, work, paths, reading_plan(paths, plan.reading), requests, digest, current)
+
+
+def _look_at_output(plan: BuildPlan, recipe: GraphRecipe, digest: str) -> GraphCache | None:
+    """The cache at ``output`` if it is what the plan would make; refuse anything else that is there."""
+    output = plan.output
+    if output.is_dir():
+        raise UsageError("is a folder; choose a file with -o", path=output)
+    if not output.exists():
+        return None
+    if output.name == TABLE or found_in_folder(output):
+        raise UsageError("holds structures or labels; choose another output with -o", path=output)
+    if plan.overwrite:
+        return None
+    cure = "--overwrite replaces it, -o FILE writes elsewhere"
+    try:
+        there = GraphCache(output)
+    except InputError as problem:
+        raise UsageError(f"exists: {problem.reason}; {cure}", path=output) from problem
+    if there.inputs_digest == digest:
+        return there
+    different = there.recipe.difference(recipe)
+    said = f"was built with {different}" if different else "exists and was built from other inputs, labels or versions"
+    raise UsageError(f"{said}; {cure}", path=output)
+
+
+def _digest(work: Work, plan: BuildPlan, paths: Iterable[Path]) -> str:
+    """sha256 of recipe, versions, wishes, and names and contents of all files that are read."""
+    part = registry().origin("featurizer", work.featurizer)
+    recipe = GraphRecipe(work.featurizer, work.options)
+    head: list[Any] = [recipe.fingerprint, part.distribution, part.version, list(plan.targets), asdict(plan.reading)]
+    head += [plan.require_labels] if plan.require_labels else []
+    whole = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    paths = list(paths)
+    for path in (*paths, *dict.fromkeys(p.parent / TABLE for p in paths)):
+        whole.update(f"{path}\0{_content(path)}\n".encode(errors="surrogateescape"))
+    return whole.hexdigest()
+
+
+def _content(path: Path) -> str:
+    """sha256 of a file; a word if it cannot be read. Never opens what might wait (a FIFO)."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return "not a file"
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return "unreadable"

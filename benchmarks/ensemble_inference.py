@@ -23,6 +23,7 @@ from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.models.ensemble import Ensemble
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.quantities import Quantity
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     wish = parser.parse_args()
     torch.set_num_threads(wish.threads)
-    torch.set_flush_denormal(True)
+    prepare_cpu()
     members = [member(k) for k in range(wish.members)]
     ensemble = Ensemble(members, {"e": 0.1}).eval()
     found = {}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.workflows.predict.prediction import Predictor, Row
 
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     wish = parser.parse_args()
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    prepare_cpu()
     predictor = Predictor(wish.model, batch_size=256, allow_unseen=True)
     name = predictor.quantities[0].name
     rows: list[Row] = []

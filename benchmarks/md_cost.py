@@ -25,6 +25,7 @@ from crystalcli.mechanisms.forces.model_potential import SKIN, ModelPotential
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     parser.add_argument("-o", "--output", type=Path)
     asked = parser.parse_args()
+    prepare_cpu()
     torch.set_num_threads(1)
     dtype = getattr(torch, asked.dtype)
     rows = []

@@ -24,6 +24,7 @@ from crystalcli.mechanisms.caches.cache import Column, GraphRecipe
 from crystalcli.mechanisms.caches.cache_packing import pack
 from crystalcli.mechanisms.caches.cache_writer import CacheWriter
 from crystalcli.mechanisms.drawing import plots
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.journal import Journal
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.quantities import Quantity
@@ -83,7 +84,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=5)
     wish = parser.parse_args()
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    prepare_cpu()
     plots.save = lambda _figure, _path: None
     clock = Clock()
     for owner, names in (

@@ -6,6 +6,7 @@ import torch
 
 from crystalcli.commands.console import Face
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.vocabulary.errors import Exit
 from crystalcli.workflows.train import calibrating
 from crystalcli.workflows.train.calibrating import CalibrationPlan, CalibrationReport
@@ -16,7 +17,7 @@ class CalibrationFace:
 
     def __init__(self, face: Face, threads: int) -> None:
         self.face = face
-        torch.set_flush_denormal(True)
+        prepare_cpu()
         if threads:
             torch.set_num_threads(threads)
 

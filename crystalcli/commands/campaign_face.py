@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from crystalcli.commands.console import Face
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen import campaign, campaign_reading
@@ -20,7 +19,7 @@ class CampaignFace:
     def __init__(self, face: Face, time_limit: str) -> None:
         self.face = face
         self.limit = seconds(time_limit)
-        torch.set_flush_denormal(True)
+        prepare_cpu()
 
     def run(self, path: Path, candidates: Sequence[str], call: Mapping[str, Any], *, dry_run: bool) -> int:
         """Read the plan and run it, or show it; returns the exit code."""

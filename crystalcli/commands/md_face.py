@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from crystalcli.commands.console import Face
 from crystalcli.mechanisms.dynamics import temperature_program
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.vocabulary.errors import Exit, UsageError
@@ -28,7 +27,7 @@ class DynamicsFace:
     def __init__(self, face: Face, time_limit: str) -> None:
         self.face = face
         self.limit = seconds(time_limit)
-        torch.set_flush_denormal(True)
+        prepare_cpu()
 
     def run(self, plan: SamplingPlan) -> int:
         """Start a run; returns the exit code."""

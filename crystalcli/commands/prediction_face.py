@@ -14,6 +14,7 @@ from crystalcli.commands.console import Face
 from crystalcli.mechanisms.labelling.label_requests import parse
 from crystalcli.mechanisms.models.latent import Latents
 from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.running.display import shown
 from crystalcli.mechanisms.running.places import Place
@@ -58,7 +59,7 @@ class PredictionFace:
         self.json = face
         to_stdout = wish.output is None
         self.talk = Face(json=face.json or to_stdout, quiet=face.quiet)
-        torch.set_flush_denormal(True)
+        prepare_cpu()
         if wish.threads:
             torch.set_num_threads(wish.threads)
         self.kind = format_of(wish.output, wish.format)

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from crystalcli.commands.console import Face
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.workflows.relax import relaxation
 from crystalcli.workflows.relax.relaxation_plan import Listener, RelaxationPlan
@@ -26,7 +25,7 @@ class RelaxationFace:
         self.face = face
         self.limit = seconds(time_limit)
         self.warned = 0
-        torch.set_flush_denormal(True)
+        prepare_cpu()
 
     def run(self, plan: RelaxationPlan) -> int:
         """Start a run, or go on with it."""

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from crystalcli.commands.console import Face
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen import screening
@@ -21,7 +20,7 @@ class ScreeningFace:
     def __init__(self, face: Face, time_limit: str) -> None:
         self.face = face
         self.limit = seconds(time_limit)
-        torch.set_flush_denormal(True)
+        prepare_cpu()
 
     def run(self, plan: ScreeningPlan) -> int:
         """Screen, and return the exit code."""

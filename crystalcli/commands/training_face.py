@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from crystalcli.commands.console import Face
 from crystalcli.commands.training_tables import curve_table, element_table, series_table
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.display import number, unit_for
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.mechanisms.scoring import metrics
@@ -38,7 +37,7 @@ class TrainingFace:
     def __init__(self, face: Face, time_limit: str) -> None:
         self.face = face
         self.limit = seconds(time_limit)
-        torch.set_flush_denormal(True)
+        prepare_cpu()
 
     def run(self, plan: TrainingPlan, series: Series, curve: Curve | None = None) -> None:
         """Start a run, a series of runs, or those of a learning curve.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.latent import latent_vectors
 from crystalcli.mechanisms.models.model import CrystalModel, Seen
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.mechanisms.simple_models.baseline_models import LinearBaseline
@@ -111,7 +112,7 @@ def start(work: Elsewhere) -> Callable[[Batch, int], Iterator[Evaluated]]:
     Raises:
         InputError: another model there.
     """
-    torch.set_flush_denormal(True)
+    prepare_cpu()
     torch.set_num_threads(work.threads)
     if sha256(work.path) != work.sha256:
         raise InputError("is another model on the worker", path=work.path)

@@ -18,6 +18,7 @@ from crystalcli.mechanisms.relaxation.cell_coordinates import CellCoordinates
 from crystalcli.mechanisms.relaxation.constraints import projections, without_constraints
 from crystalcli.mechanisms.relaxation.fixing import Fixing
 from crystalcli.mechanisms.relaxation.relaxing import Batch, Heard
+from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.places import Place, executor
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.running.tasks import UNLIMITED, Lost, Task
@@ -145,7 +146,7 @@ def relaxed_shards(
 
 def start(plan: RelaxationPlan) -> Callable[[Items, int], Iterator[list[Outcome]]]:
     """What a worker does: (structures of a shard, 1 if they are done) → their outcomes."""
-    torch.set_flush_denormal(True)
+    prepare_cpu()
     worker = Worker(plan)
 
     def do(items: Items, skip: int) -> Iterator[list[Outcome]]:

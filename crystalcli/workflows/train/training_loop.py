@@ -163,7 +163,8 @@ class Trainer:
             self._fail(batch, "loss")
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss, inputs=self.weights)  # and not to positions, the leaves of forces
-        self.asked = self.team.sum_gradients(self.weights, self.stop.reason() is not None)
+        asked = self.team.size > 1 and self.stop.reason() is not None  # one alone asks after the step
+        self.asked = self.team.sum_gradients(self.weights, asked)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), plan.recipe.clip or float("inf"))
         if not torch.isfinite(norm):
             self._fail(batch, "gradient")

@@ -28,7 +28,7 @@ from crystalcli.mechanisms.drawing import plots
 from crystalcli.workflows.relax import relaxation
 from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
 from crystalcli.workflows.screen import campaign, campaign_reading
-from crystalcli.workflows.screen.campaign import CampaignReport
+from crystalcli.workflows.screen.screening_report import ScreeningReport
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "screening" / "make_candidates.py"
 SAME = 1e-4
@@ -88,7 +88,7 @@ def exhaustive(work: Path, elements: list[str], count: int, seed: int = 0) -> di
     return energies
 
 
-def one(args: argparse.Namespace, energies: dict[str, float], seed: int, starts: dict[str, Path]) -> CampaignReport:
+def one(args: argparse.Namespace, energies: dict[str, float], seed: int, starts: dict[str, Path]) -> ScreeningReport:
     """One campaign.
 
     Args:

@@ -12,6 +12,7 @@ from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen import screening
 from crystalcli.workflows.screen.screening_plan import ScreeningPlan
+from crystalcli.workflows.screen.screening_report import ScreeningReport
 
 
 class ScreeningFace:
@@ -51,6 +52,6 @@ class ScreeningFace:
             report = screening.resume(path, changes, Listener(self.face.line, self.face.warn), stop)
         return self._told(report)
 
-    def _told(self, report: screening.ScreeningReport) -> int:
+    def _told(self, report: ScreeningReport) -> int:
         self.face.result(report.data)
         return int(report.data["exit_code"])

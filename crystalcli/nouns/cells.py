@@ -1,4 +1,4 @@
-"""Small numbers of one cell, in plain arithmetic: NumPy takes ten times as long for three vectors."""
+"""Small numbers of one cell, in plain arithmetic: for three vectors NumPy is slower."""
 
 from __future__ import annotations
 

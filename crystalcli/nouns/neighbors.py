@@ -207,7 +207,7 @@ def _shortest(pairs: _Pairs, n_atoms: int, count: int) -> tuple[_Pairs, NDArray[
 
 
 def _by_length(pairs: _Pairs) -> NDArray[np.intp]:
-    """Order by centre and length; one key sorts ten times faster than two. Ties are for :func:`_sorted`."""
+    """Order by centre and length; one key sorts faster than two. Ties are for :func:`_sorted`."""
     if not len(pairs.length):
         return np.zeros(0, dtype=np.intp)
     return np.argsort(pairs.centre * (pairs.length.max() + 1.0) + pairs.length, kind="stable")

@@ -12,6 +12,7 @@ import ase.io
 import pytest
 from dask_cluster import Cluster, address, wait_for
 from mechanisms.trouble import start
+from moody_plugin import moody_plugin
 from workflows import small_cache
 
 from crystalcli.commands.main import run
@@ -22,27 +23,6 @@ from crystalcli.vocabulary.errors import EnvironmentProblem
 
 dask = pytest.importorskip("dask")
 pytest.importorskip("distributed")
-
-PLUGIN = """
-import os, time
-from crystalcli.contracts.hookspecs import hookimpl
-from crystalcli.contracts.records import Featurizer
-from crystalcli.nouns.neighbors import build_graph
-
-def make(options):
-    def one(atoms):
-        symbol = atoms.get_chemical_symbols()[0]
-        if symbol == "Ag":
-            os._exit(11)
-        if symbol == "Pt":
-            time.sleep(0.03)
-        return build_graph(atoms, cutoff=4.0)
-    return one
-
-@hookimpl
-def crystal_parts():
-    return [Featurizer(name="moody", summary="slow on platinum, dies on silver", build=make, embed=lambda *a: None)]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +157,7 @@ def crystals(tmp_path, monkeypatch):
     """A folder of crystals, most of them slow, one of them deadly, one unreadable; as typed from ``tmp_path``."""
     from crystalcli.mechanisms.registry.plugin_manager import registry
 
-    (tmp_path / "moody.py").write_text(PLUGIN)
+    (tmp_path / "moody.py").write_text(moody_plugin(0.03))
     monkeypatch.setenv("CRYSTAL_PLUGINS", str(tmp_path / "moody.py"))
     registry.cache_clear()
     (tmp_path / "in").mkdir()

@@ -13,6 +13,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
+from moody_plugin import moody_plugin
 from reference import neighbors as twin
 
 from crystalcli.mechanisms.caches.cache import GraphCache
@@ -21,29 +22,6 @@ from crystalcli.mechanisms.running.places import Place
 from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
-
-PLUGIN = """
-import os, time
-from crystalcli.contracts.hookspecs import hookimpl
-from crystalcli.contracts.records import Featurizer
-from crystalcli.nouns.neighbors import build_graph
-
-def make(options):
-    def one(atoms):
-        symbol = atoms.get_chemical_symbols()[0]
-        if symbol == "Ag":
-            os._exit(11)
-        if symbol == "Au":
-            raise ZeroDivisionError("gold")
-        if symbol == "Pt":
-            time.sleep(0.1)
-        return build_graph(atoms, cutoff=4.0)
-    return one
-
-@hookimpl
-def crystal_parts():
-    return [Featurizer(name="moody", summary="fails on gold, dies on silver", build=make, embed=lambda *a: None)]
-"""
 
 
 def write_crystals(folder: Path, symbols: list[str]) -> tuple[str, ...]:
@@ -58,7 +36,7 @@ def moody(tmp_path, monkeypatch):
     """A featurizer that fails on gold and kills its process on silver."""
     from crystalcli.mechanisms.registry.plugin_manager import registry
 
-    (tmp_path / "moody.py").write_text(PLUGIN)
+    (tmp_path / "moody.py").write_text(moody_plugin(0.1))
     monkeypatch.setenv("CRYSTAL_PLUGINS", str(tmp_path / "moody.py"))
     registry.cache_clear()
     yield

@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import ase.build
 import ase.io
 import pytest
 import torch
+from workflows.failing_writes import killed_after
 
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.stopping import Stop
@@ -45,28 +45,6 @@ def results(run: Path) -> dict[str, bytes]:
     return {str(p.relative_to(run)): p.read_bytes() for p in kept}
 
 
-def in_child(work, after: float = 1e9) -> tuple[bool, float]:
-    """Do ``work`` in a process of its own and kill it after some seconds; whether it was killed, and when it ended."""
-    start = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    while time.monotonic() - start < after:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            assert os.waitstatus_to_exitcode(status) == 0
-            return False, time.monotonic() - start
-        time.sleep(0.002)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True, time.monotonic() - start
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("sampler", ["langevin", "npt"])
@@ -76,7 +54,9 @@ def test_random_kills(tmp_path: Path, sampler: str, monkeypatch: pytest.MonkeyPa
     ase.io.write(tmp_path / "Cu.extxyz", ase.build.bulk("Cu", cubic=True))
     ase.io.write(tmp_path / "Ag.extxyz", ase.build.bulk("Ag"))
     made = plan(tmp_path, "whole", sampler)
-    _, length = in_child(lambda: sampling.run(made))
+    start = time.monotonic()
+    assert not killed_after(1e9, lambda: sampling.run(made))
+    length = time.monotonic() - start
     whole = results(tmp_path / "whole")
     assert sum(name.endswith("trajectory.extxyz") for name in whole) == 2
     rng, hits, runs = random.Random(sampler), 0, 0
@@ -84,7 +64,7 @@ def test_random_kills(tmp_path: Path, sampler: str, monkeypatch: pytest.MonkeyPa
         runs += 1
         run = tmp_path / f"run{runs}"
         here = replace(made, output=str(run))
-        killed, _ = in_child(lambda here=here: sampling.run(here), rng.uniform(0.0, 1.0) * length)
+        killed = killed_after(rng.uniform(0.0, 1.0) * length, lambda here=here: sampling.run(here))
         if killed and not (run / "run.json").exists():
             continue  # killed before the run began: nothing to go on with
         while killed:
@@ -92,7 +72,7 @@ def test_random_kills(tmp_path: Path, sampler: str, monkeypatch: pytest.MonkeyPa
             if RunFolder.read(run)["exit_code"] == 0:
                 break  # killed after the end
             after = rng.uniform(0.0, 1.0) * length if rng.random() < 0.4 else 1e9
-            killed, _ = in_child(lambda run=run: sampling.resume(run, {}, Listener(), Stop()), after)
+            killed = killed_after(after, lambda run=run: sampling.resume(run, {}, Listener(), Stop()))
         found = results(run)
         assert found.keys() == whole.keys()
         assert [n for n in whole if found[n] != whole[n]] == []

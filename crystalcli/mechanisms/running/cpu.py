@@ -18,7 +18,7 @@ def prepare_cpu() -> None:
     """Flush denormal numbers to zero, and keep freed memory.
 
     The temporaries of a step are some megabytes. glibc gives them back to the system and takes them anew every step,
-    and the first touch of each page takes up to a quarter of the time of small steps.
+    and the first touch of each page takes a good part of the time of small steps (``benchmarks/md_cost.py``).
     """
     torch.set_flush_denormal(True)
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):

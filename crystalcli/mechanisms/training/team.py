@@ -129,6 +129,8 @@ class Team:
             kind: of the loss.
             zeroth: values of the baselines of this process' structures.
         """
+        if self.size == 1:
+            return model.loss(own, labels, kind, zeroth)[1]
         predictions = self._together(model(own, zeroth), whole, first)
         loss = model.head.loss(predictions, labels, whole, kind)
         penalty = getattr(model.architecture, "penalty", None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +29,10 @@ from crystalcli.workflows.screen.campaign_models import Models
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
 from crystalcli.workflows.screen.campaign_sweep import all_predictions, errors, sweep
 from crystalcli.workflows.screen.campaign_work import Workshop
+from crystalcli.workflows.screen.screening_report import ScreeningReport
 
 FACTS = "campaign"
 """Key of run.json that holds the plan."""
-
-
-@dataclass(frozen=True)
-class CampaignReport:
-    """What came out.
-
-    Args:
-        folder: of the run. data: what report.json holds.
-    """
-
-    folder: Path
-    data: Mapping[str, Any]
 
 
 def describe(plan: CampaignPlan) -> dict[str, Any]:
@@ -78,7 +66,7 @@ def describe(plan: CampaignPlan) -> dict[str, Any]:
     }
 
 
-def run(plan: CampaignPlan, listener: Listener | None = None, stop: Stop | None = None) -> CampaignReport:
+def run(plan: CampaignPlan, listener: Listener | None = None, stop: Stop | None = None) -> ScreeningReport:
     """Screen; goes on where the same plan was interrupted, and does nothing where it is finished.
 
     Raises:
@@ -94,7 +82,7 @@ def run(plan: CampaignPlan, listener: Listener | None = None, stop: Stop | None 
     record = _same_run(path, plan, facts, hashes)
     if record is not None and record["exit_code"] in (Exit.OK, Exit.SOME_FAILED):
         listener.say(f"{path}: finished before; nothing to do")
-        return CampaignReport(path, json.loads((path / output.REPORT).read_text(encoding="utf-8")))
+        return ScreeningReport(path, json.loads((path / output.REPORT).read_text(encoding="utf-8")))
     inputs = read_inputs(plan)
     name = hashlib.sha256(json.dumps([facts, hashes], sort_keys=True).encode()).hexdigest()[:16]
     shop = Workshop(plan, path, name, inputs.candidates, inputs.elements, listener=listener, stop=stop)
@@ -110,14 +98,14 @@ def run(plan: CampaignPlan, listener: Listener | None = None, stop: Stop | None 
     return _finished(folder, lambda: _campaign(plan, shop, models, inputs, folder), latest=plan.latest)
 
 
-def _finished(folder: RunFolder, work: Callable[[], dict[str, Any]], *, latest: bool) -> CampaignReport:
+def _finished(folder: RunFolder, work: Callable[[], dict[str, Any]], *, latest: bool) -> ScreeningReport:
     """Do the work under a lock, and write how it ended."""
     with folder.recorded(), files.locked(folder.path / FACTS):
         data = work()
     folder.finish(data["exit_code"], output.written(folder.path))
     if latest:
         point_latest(folder.path)
-    return CampaignReport(folder.path, data)
+    return ScreeningReport(folder.path, data)
 
 
 def _same_run(

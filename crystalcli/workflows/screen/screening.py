@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +31,11 @@ from crystalcli.workflows.screen.screening_checks import PLAN, labelled_and_not,
 from crystalcli.workflows.screen.screening_data import Pool, gathered, per_atom_energy
 from crystalcli.workflows.screen.screening_pieces import journaled
 from crystalcli.workflows.screen.screening_plan import ScreeningPlan
+from crystalcli.workflows.screen.screening_report import ScreeningReport
 from crystalcli.workflows.screen.screening_training import trained
 
 JOURNAL = "predictions.jsonl"
 """Predictions while a run is under way."""
-
-
-@dataclass(frozen=True)
-class ScreeningReport:
-    """What came out.
-
-    Args:
-        folder: of the run. data: what report.json holds.
-    """
-
-    folder: Path
-    data: Mapping[str, Any]
 
 
 def describe(plan: ScreeningPlan) -> dict[str, Any]:

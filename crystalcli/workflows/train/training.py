@@ -13,7 +13,7 @@ import torch
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.model_head import MODEL
 from crystalcli.mechanisms.running.onlooker import Onlooker
-from crystalcli.mechanisms.running.run_folder import RunFolder, plugin_versions, point_latest, sha256
+from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.scoring import evaluation
 from crystalcli.mechanisms.simple_models import extra_baselines
@@ -24,6 +24,7 @@ from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, U
 from crystalcli.workflows.hearing import Listener, heard
 from crystalcli.workflows.train import training_beside
 from crystalcli.workflows.train.training_beside import Other, Standing
+from crystalcli.workflows.train.training_facts import run_facts, split_facts
 from crystalcli.workflows.train.training_loop import Trainer
 from crystalcli.workflows.train.training_pictures import draw
 from crystalcli.workflows.train.training_plan import TrainingPlan
@@ -72,7 +73,7 @@ def describe(plan: TrainingPlan, listener: Listener) -> dict[str, Any]:
         },
         "parameters": prepared.n_parameters,
         "recipe": vars(plan.recipe),
-        "split": _split_facts(prepared),
+        "split": split_facts(prepared),
         "leaks": [leak.to_json() for leak in prepared.leaks],
         "beside": [one.architecture for one, _ in training_beside.others(plan, prepared)],
         "device": str(prepared.device),
@@ -111,7 +112,7 @@ def _begin(
     team: Team = ALONE,
 ) -> TrainingReport:
     make_optimizer(prepared.model, plan.recipe, plan.momentum)
-    path, facts = Path(plan.output), {**_facts(plan, prepared), "processes": team.size}
+    path, facts = Path(plan.output), {**run_facts(plan, prepared), "processes": team.size}
     folder = _opened(
         team, path, lambda: RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
     )
@@ -257,7 +258,7 @@ def _finish(
         "folder": str(folder.path),
         "architecture": plan.architecture,
         "test": {t.quantity.name: t.to_json() for t in targets},
-        "split": _split_facts(prepared),
+        "split": split_facts(prepared),
         "leaks": [leak.to_json() for leak in prepared.leaks],
         "parameters": prepared.n_parameters,
         "epochs": trainer.progress.epoch,
@@ -277,24 +278,3 @@ def _validation_errors(prepared: Prepared, batch_size: int) -> dict[str, Any]:
     """Errors of the weights that are kept, on the part that chose them; by target."""
     found = evaluation.collect(prepared.model, prepared.data, prepared.split.val, batch_size, prepared.zeroth or None)
     return {name: c.errors().to_json() for name, c in found.items() if c.mask.any()}
-
-
-def _split_facts(prepared: Prepared) -> dict[str, Any]:
-    said = prepared.split.to_json(prepared.ids)
-    sizes = {n: len(p) for n, p in prepared.split.parts().items()}
-    return {"how": said["how"], "sha256": said["sha256"], "sizes": sizes}
-
-
-def _facts(plan: TrainingPlan, prepared: Prepared) -> dict[str, Any]:
-    spec = prepared.model.spec
-    parts = [("featurizer", spec.graph.name), ("architecture", spec.architecture.name), ("head", spec.head.name)]
-    return {
-        "command": "train",
-        "plan": plan.to_json(),
-        "plugins": plugin_versions(parts),
-        "inputs": {str(p): sha256(p) for p in plan.inputs},
-        "split": _split_facts(prepared),
-        "seed": plan.seed,
-        "device": str(prepared.device),
-        "threads": torch.get_num_threads(),
-    }

@@ -62,6 +62,18 @@ def _config(plan: TrainingPlan, one: TrainingPlan) -> dict[str, Any]:
     return {"train": table}
 
 
+def unfinished(path: Path, changes: Mapping[str, Any], of: str) -> tuple[dict[str, Any], TrainingPlan]:
+    """Record and plan of the several trainings in folder ``path``, to go on with; ``of``: what they are called.
+
+    Raises:
+        UsageError: all of them are finished.
+    """
+    record = RunFolder.read(path)
+    if record["exit_code"] == Exit.OK:
+        raise UsageError(f"is finished: all its {of} are trained; start a new run", path=path)
+    return record, TrainingPlan.from_json({**record["plan"], **changes, "output": str(path)})
+
+
 Standing = Literal["new", "under way", "finished"]
 
 

@@ -157,7 +157,7 @@ class Trainer:
                 * self.progress.plateau.factor
             )
         with joint.sharing() if self.team.size > 1 else nullcontext():
-            loss = self._loss(batch) if self.team.size == 1 else self._joint_loss(batch, own)
+            loss = self._loss(batch, own, self.team)
         value = float(loss.detach())
         if not np.isfinite(value):
             self._fail(batch, "loss")
@@ -173,18 +173,13 @@ class Trainer:
             self.ema.update(self.model, self.progress.step)
         return value
 
-    def _loss(self, batch: Batch) -> Tensor:
-        device = self.prepared.device
-        labels = {k: Labels(v.value.to(device), v.mask.to(device)) for k, v in batch.labels.items()}
-        zeroth = evaluation.zeroth_of(batch, self.prepared.zeroth or None, device)
-        return self.model.loss(batch.graph.to(device), labels, self.plan.recipe.loss, zeroth)[1]
-
-    def _joint_loss(self, batch: Batch, own: Own) -> Tensor:
+    def _loss(self, batch: Batch, own: Own, team: Team) -> Tensor:
         device = self.prepared.device
         labels = {k: Labels(v.value.to(device), v.mask.to(device)) for k, v in batch.labels.items()}
         zeroth = evaluation.zeroth_of(own.batch, self.prepared.zeroth or None, device)
-        graph, whole = own.batch.graph.to(device), batch.graph.to(device)
-        return self.team.loss(self.model, graph, whole, own.first, labels, self.plan.recipe.loss, zeroth)
+        whole = batch.graph.to(device)
+        graph = whole if own.batch is batch else own.batch.graph.to(device)
+        return team.loss(self.model, graph, whole, own.first, labels, self.plan.recipe.loss, zeroth)
 
     def _validate(self, seconds: float) -> None:
         p, plan = self.progress, self.plan
@@ -282,7 +277,7 @@ class Trainer:
     @torch.no_grad()
     def _finite(self, structure: int) -> bool:
         batch = self.prepared.data.batch(np.array([structure]), self.prepared.names)
-        return bool(torch.isfinite(self._loss(batch)))
+        return bool(torch.isfinite(self._loss(batch, Own(batch, 0), ALONE)))
 
     def _circumstances(self) -> dict[str, Any]:
         """What bits depend on beside the plan."""

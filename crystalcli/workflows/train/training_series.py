@@ -123,10 +123,7 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
     Raises:
         UsageError: it is finished, or its input changed.
     """
-    record = RunFolder.read(path)
-    if record["exit_code"] == Exit.OK:
-        raise UsageError("is finished: all its runs are trained; start a new run", path=path)
-    plan = TrainingPlan.from_json({**record["plan"], **changes, "output": str(path)})
+    record, plan = training_beside.unfinished(path, changes, "runs")
     series = Series(**record["series"])
     plans = members(plan, series)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,9 @@ from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, S
 from crystalcli.mechanisms.forces import potential_names
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
+
+if TYPE_CHECKING:
+    from crystalcli.workflows.graphs.supervised_reading import Reading
 
 OUT, GUARDS = "Output", "Guards"
 DEFAULT_STEPS = 1000
@@ -114,15 +117,16 @@ def md(
     quiet: Quiet = False,
 ) -> None:
     """Run molecular dynamics of structures, side by side; a run that was stopped goes on with the same bits."""
-    from crystalcli.commands.md_face import DynamicsFace
     from crystalcli.mechanisms.dynamics import temperature_program
     from crystalcli.mechanisms.running.run_folder import default_folder
     from crystalcli.workflows.md.sampling_plan import SamplingPlan
 
-    face = DynamicsFace(Face(json=json, quiet=quiet), time_limit)
+    face = Face(json=json, quiet=quiet)
     if resume is not None:
+        from crystalcli.commands.md_face import DynamicsFace
+
         changes = {k: v for k, v in (("threads", threads), ("device", device)) if given(ctx, k)}
-        raise typer.Exit(face.resume(resume, changes, _asked(ctx)))
+        raise typer.Exit(DynamicsFace(face, time_limit).resume(resume, changes, _asked(ctx)))
     if not structures:
         raise UsageError("no structures; give files, folders or quoted globs")
     if potential is None:
@@ -158,7 +162,19 @@ def md(
         overwrite=overwrite,
     )
     plan = replace(plan, config=rerunnable(ctx, "md", temperature=plan.temperature))
-    raise typer.Exit(face.describe(plan) if dry_run else face.run(plan))
+    with _begun(plan.structures) as read:
+        from crystalcli.commands.md_face import DynamicsFace
+
+        shown = DynamicsFace(face, time_limit)
+        raise typer.Exit(shown.describe(plan, read) if dry_run else shown.run(plan, read))
+
+
+def _begun(structures: Sequence[str]) -> Reading:
+    """The reading of the structures: its process begins while torch, which takes longest, is loaded."""
+    from crystalcli.mechanisms.structure_files.inputs import expand
+    from crystalcli.workflows.graphs.supervised_reading import Reading
+
+    return Reading(expand(structures), fork=True)
 
 
 def _steps(steps: int | None, time: float | None, dt: float) -> int | None:

@@ -13,6 +13,7 @@ from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.vocabulary.errors import Exit, UsageError
+from crystalcli.workflows.graphs.supervised_reading import Reading
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.md import sampling
 from crystalcli.workflows.md.sampling_plan import SamplingPlan
@@ -29,9 +30,9 @@ class DynamicsFace:
         self.limit = seconds(time_limit)
         prepare_cpu()
 
-    def run(self, plan: SamplingPlan) -> int:
+    def run(self, plan: SamplingPlan, structures: Reading) -> int:
         """Start a run; returns the exit code."""
-        return self._go(lambda listener, stop: sampling.run(plan, listener, stop), plan.steps)
+        return self._go(lambda listener, stop: sampling.run(plan, listener, stop, structures), plan.steps)
 
     def resume(self, path: Path, changes: Mapping[str, Any], asked: Mapping[str, Any]) -> int:
         """Go on with a run; what is ``asked`` must be what it was started with."""
@@ -44,9 +45,9 @@ class DynamicsFace:
             raise UsageError(f"{'; '.join(differ)}: start a new run, or leave it out", path=path)
         return self._go(lambda listener, stop: sampling.resume(path, changes, listener, stop), plan.steps)
 
-    def describe(self, plan: SamplingPlan) -> int:
+    def describe(self, plan: SamplingPlan, structures: Reading) -> int:
         """Show the resolved plan."""
-        found = sampling.describe(plan, Listener(self.face.say, self.face.warn))
+        found = sampling.describe(plan, Listener(self.face.say, self.face.warn), structures)
         atoms = found["structures"]
         self.face.say(f"structures: {len(atoms)}, {sum(atoms.values())} atoms")
         for name in ("potential", "sampler"):

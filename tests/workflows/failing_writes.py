@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def in_a_child(work: Callable[[], object], n: int, at: str) -> bool:
     if child == 0:
         code = 1
         try:
+            _no_forkserver()
             with pytest.MonkeyPatch.context() as patch:
                 nth_write(patch, n, at)
                 work()
@@ -47,6 +49,11 @@ def in_a_child(work: Callable[[], object], n: int, at: str) -> bool:
     return os.WIFSIGNALED(status)
 
 
+def _no_forkserver() -> None:
+    """The server of forks belongs to the process that was forked here; a program of its own begins without one."""
+    forkserver._forkserver._forkserver_pid = None  # type: ignore[attr-defined]
+
+
 def killed_after(seconds: float, work: Callable[[], object]) -> bool:
     """Do ``work`` in another process and kill that after some seconds; whether it was still at work."""
     end = time.monotonic() + seconds
@@ -54,6 +61,7 @@ def killed_after(seconds: float, work: Callable[[], object]) -> bool:
     if child == 0:
         code = 1
         try:
+            _no_forkserver()
             work()
             code = 0
         finally:

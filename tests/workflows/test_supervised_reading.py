@@ -1,23 +1,35 @@
 """Files read, and structures relaxed, in supervised processes: what kills one is named, the others come as ever."""
 
+import multiprocessing
+
 import ase.build
 import ase.io
 import pytest
+from workflows import some_campaign
 
 from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running import workers
+from crystalcli.mechanisms.running.tasks import Limits
 from crystalcli.mechanisms.structure_files import reading
 from crystalcli.mechanisms.structure_files.reading import Failure
-from crystalcli.vocabulary.errors import Exit
+from crystalcli.vocabulary.errors import Exit, UsageError
+from crystalcli.workflows.graphs import supervised_reading
 from crystalcli.workflows.graphs.supervised_reading import read_inputs
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.md import sampling
+from crystalcli.workflows.md.sampling_plan import SamplingPlan
 from crystalcli.workflows.relax import relaxation
 from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
+from crystalcli.workflows.screen import campaign, campaign_reading
 
 DEADLY = """
-import os
+import os, time
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Calculator, Reader
 
 def read(path):
+    if path.name.startswith("slow"):
+        time.sleep(600)
     os._exit(11)
     yield
 
@@ -35,7 +47,7 @@ def potential(options):
 @hookimpl
 def crystal_parts():
     return [
-        Reader(name="deadly", summary="dies", suffixes=(".deadly",), sniff=lambda p: True, read=read),
+        Reader(name="deadly", summary="hangs or dies", suffixes=(".deadly",), sniff=lambda p: True, read=read),
         Calculator(name="deadly", summary="dies of silver", build=potential),
     ]
 """
@@ -63,6 +75,62 @@ def test_the_same_as_without_and_the_deadly_one_is_named(files):
     found = list(read_inputs(files))
     assert [f.code if isinstance(f, Failure) else f.id for f in found] == ["a:0", "a:1", "worker-died", "c:0", "c:1"]
     assert found[2].path == str(files[1])
+
+
+@pytest.fixture
+def slow(files, monkeypatch):
+    """The same with a file that never ends being read; patience is short."""
+    monkeypatch.setattr(supervised_reading, "LIMITS", Limits(seconds=1.0))
+    monkeypatch.setattr(workers, "START", 1.0)
+    (files[0].parent / "slow.deadly").touch()
+    return [*files, files[0].parent / "slow.deadly"]
+
+
+def failed(report):
+    return {f["id"]: f["reason"] for f in report.data["failed"]}
+
+
+REASONS = {
+    "b": "the process that worked on it died",
+    "slow": "took longer than 1 s; its process was stopped",
+}
+
+
+def test_dynamics_go_on_without_them(slow, tmp_path):
+    said = []
+    plan = SamplingPlan(tuple(map(str, slow)), "emt", "nve", "0", 1, output=str(tmp_path / "run"), analysis=False)
+    report = sampling.run(plan, Listener(lambda _line: None, said.append))
+    assert failed(report) == REASONS
+    assert [str(slow[1]), str(slow[3])] == [line.partition(": ")[0] for line in said]
+    assert report.data["exit_code"] == Exit.SOME_FAILED
+    assert set(report.data["structures"]) == {"a:0", "a:1", "c:0", "c:1"}
+
+
+def test_a_campaign_goes_on_without_them(slow, tmp_path):
+    said = []
+    some_campaign.candidates(slow[0], some_campaign.alloys(12))
+    plan = some_campaign.write(tmp_path, head="train = 10")
+    plan.write_text(plan.read_text().replace("epochs = 4", "epochs = 1"))
+    read = campaign_reading.read(plan, [*map(str, slow)], output=str(tmp_path / "run"), threads=1)
+    report = campaign.run(read, Listener(lambda _line: None, said.append))
+    assert failed(report) == REASONS
+    assert [str(slow[1]), str(slow[3])] == [line.partition(": ")[0] for line in said[:2]]
+    assert report.data["exit_code"] == Exit.SOME_FAILED
+
+
+@pytest.mark.parametrize("key", ["elements", "phases"])
+def test_a_campaign_does_not_begin_with_references_that_kill(files, tmp_path, key):
+    plan = some_campaign.write(tmp_path, references=f'{some_campaign.REFERENCES}\n{key} = "{files[1]}"\n')
+    with pytest.raises(UsageError, match=r"cannot be read: .*b\.deadly: the process that worked on it died"):
+        campaign.run(campaign_reading.read(plan, [], output=str(tmp_path / "run"), threads=1))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_process_ends_with_the_last_structure(files):
+    with supervised_reading.Reading([files[0]]) as structures:
+        assert multiprocessing.active_children()
+        assert len(list(structures)) == 2
+        assert not multiprocessing.active_children()
 
 
 def test_a_relaxation_goes_on_without_it(files, tmp_path):

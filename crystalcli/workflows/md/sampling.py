@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from crystalcli.mechanisms.running.run_folder import RunFolder, plugin_versions,
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.mechanisms.training import checkpoint
+from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.workflows.hearing import Listener, heard
@@ -40,9 +41,9 @@ class SamplingReport:
     data: Mapping[str, Any]
 
 
-def describe(plan: SamplingPlan, listener: Listener) -> dict[str, Any]:
-    """The resolved plan (``--dry-run``). Writes nothing."""
-    prepared = prepare(plan, listener)
+def describe(plan: SamplingPlan, listener: Listener, begun: Iterable[Entry | Failure] | None = None) -> dict[str, Any]:
+    """The resolved plan (``--dry-run``), as :func:`run` would follow it. Writes nothing."""
+    prepared = prepare(plan, listener, begun)
     return {
         "structures": {e.id: len(e.atoms) for e in prepared.entries},
         "failed": _failed(prepared.failures),
@@ -59,8 +60,19 @@ def describe(plan: SamplingPlan, listener: Listener) -> dict[str, Any]:
     }
 
 
-def run(plan: SamplingPlan, listener: Listener | None = None, stop: Stop | None = None) -> SamplingReport:
+def run(
+    plan: SamplingPlan,
+    listener: Listener | None = None,
+    stop: Stop | None = None,
+    begun: Iterable[Entry | Failure] | None = None,
+) -> SamplingReport:
     """Run the dynamics of all structures, side by side, and write what came of it.
+
+    Args:
+        plan: what is asked for.
+        listener: hears of it.
+        stop: ends it.
+        begun: the reading of the plan's structures, where it has begun.
 
     Raises:
         UsageError, NothingUsable: before anything is written. EnvironmentProblem, Stopped: resumable.
@@ -68,7 +80,7 @@ def run(plan: SamplingPlan, listener: Listener | None = None, stop: Stop | None 
     listener, stop = listener or Listener(), stop or Stop()
     if plan.threads:
         torch.set_num_threads(plan.threads)
-    prepared = prepare(plan, listener)
+    prepared = prepare(plan, listener, begun)
     path = Path(plan.output)
     if plan.overwrite:
         _clear(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,12 +17,12 @@ from crystalcli.mechanisms.dynamics.temperature_program import TemperatureProgra
 from crystalcli.mechanisms.dynamics.velocities import at_rest, maxwell_boltzmann
 from crystalcli.mechanisms.forces import potentials
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.structure_files import reading
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
+from crystalcli.workflows.graphs.supervised_reading import read_inputs
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.md.sampling_plan import SamplingPlan
 
@@ -69,8 +69,13 @@ def parts(plan: SamplingPlan) -> tuple[TemperatureProgram, Potential, SamplerMod
     return program, potential, record.build(options)
 
 
-def prepare(plan: SamplingPlan, listener: Listener) -> Prepared:
+def prepare(plan: SamplingPlan, listener: Listener, begun: Iterable[Entry | Failure] | None = None) -> Prepared:
     """Read and check everything; nothing is written.
+
+    Args:
+        plan: what is asked for.
+        listener: is warned.
+        begun: the reading of the plan's structures, where it has begun.
 
     Raises:
         UsageError: as :func:`parts`. NothingUsable: no structure can be used.
@@ -78,7 +83,7 @@ def prepare(plan: SamplingPlan, listener: Listener) -> Prepared:
     program, potential, sampler = parts(plan)
     if plan.dt > LONG_STEP:
         listener.warn(f"--dt {plan.dt:g} fs is long: atoms vibrate in 20 to 200 fs, of which a step is a fiftieth")
-    entries, failures = _read(plan, listener)
+    entries, failures = _read(read_inputs(expand(plan.structures)) if begun is None else begun, listener)
     entries, refused = _evaluable(entries, potential, listener)
     failures += refused
     if not entries:
@@ -89,10 +94,10 @@ def prepare(plan: SamplingPlan, listener: Listener) -> Prepared:
     return Prepared(program, potential, sampler, tuple(entries), tuple(failures), systems)
 
 
-def _read(plan: SamplingPlan, listener: Listener) -> tuple[list[Entry], list[Failure]]:
+def _read(items: Iterable[Entry | Failure], listener: Listener) -> tuple[list[Entry], list[Failure]]:
     entries: list[Entry] = []
     failures: list[Failure] = []
-    for item in reading.read_inputs(expand(plan.structures)):
+    for item in items:
         if isinstance(item, Failure):
             failures.append(item)
             listener.warn(str(item))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from crystalcli.mechanisms.structure_files import reading
 from crystalcli.mechanisms.structure_files.reading import ID_IN_FILE, Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.workflows.graphs.supervised_reading import read_inputs
 from crystalcli.workflows.screen.campaign_keys import Energies
 from crystalcli.workflows.screen.campaign_results import Item, Result
 
@@ -47,7 +47,7 @@ def read_items(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> tuple[
     """Structures by their ids, and what could not be read."""
     items: list[Item] = []
     failures: list[Failure] = []
-    for found in reading.read_inputs(paths, options):
+    for found in read_inputs(paths, options):
         if isinstance(found, Failure):
             failures.append(found)
         else:
@@ -71,7 +71,7 @@ def read_results(
     """
     found: dict[str, Result] = {}
     failures: list[Failure] = []
-    for item in reading.read_inputs(paths, options):
+    for item in read_inputs(paths, options):
         if isinstance(item, Failure):
             failures.append(item)
             continue

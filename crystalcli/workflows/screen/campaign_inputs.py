@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crystalcli.mechanisms.phases.hull import Phase
-from crystalcli.mechanisms.structure_files import reading
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
+from crystalcli.workflows.graphs import supervised_reading
 from crystalcli.workflows.screen.campaign_files import read_items
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
 from crystalcli.workflows.screen.campaign_results import ELEMENT, Item
@@ -64,7 +64,7 @@ def _known_phases(plan: CampaignPlan) -> list[Phase]:
     label, found = plan.references.label, []
     if not plan.references.phases:
         return []
-    for item in reading.read_inputs(expand(plan.references.phases)):
+    for item in supervised_reading.read_inputs(expand(plan.references.phases)):
         if isinstance(item, Failure):
             raise UsageError(f"a reference phase cannot be read: {item}")
         if label not in item.labels:

@@ -26,7 +26,7 @@ TIE_TOLERANCE = 1e-6
 _MAX_CELLS = 2_000_000
 """More cells of the cell list than this, and the k-d tree is used."""
 
-_FIRST_GUESS = 2.5
+_FIRST_GUESS = 1.7
 """The first sphere of a search for the nearest M holds this many times M atoms at the mean density."""
 
 
@@ -39,7 +39,7 @@ class _Pairs:
     shift: NDArray[np.int64]
     length: NDArray[np.float64]
 
-    def take(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> _Pairs:
+    def take(self, which: NDArray[np.intp]) -> _Pairs:
         return _Pairs(self.centre[which], self.neighbor[which], self.shift[which], self.length[which])
 
 
@@ -64,7 +64,7 @@ def neighbor_list(atoms: ase.Atoms, cutoff: float) -> tuple[NDArray[np.int64], N
         InputError: the cell is flat along a periodic direction, or a number is not finite.
     """
     wrapped = _wrap(atoms)
-    return _finished(_sorted(_within(wrapped, np.arange(len(atoms)), cutoff)), wrapped)
+    return _finished(_ordered(_within(wrapped, np.arange(len(atoms)), cutoff)), wrapped)
 
 
 def pairs_within(atoms: ase.Atoms, cutoff: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
@@ -85,19 +85,17 @@ def nearest_neighbors(
         As :func:`neighbor_list`.
     """
     wrapped = _wrap(atoms)
-    n_atoms = len(atoms)
-    everyone = np.arange(n_atoms)
+    everyone = np.arange(len(atoms))
     guess = _first_radius(wrapped, count)
     if guess > 0.75 * cutoff:
-        return _finished(
-            _sorted(_shortest(_within(wrapped, everyone, cutoff), n_atoms, count)[0], count, ties), wrapped
-        )
-    near, reach = _shortest(_within(wrapped, everyone, guess), n_atoms, count)
+        return _finished(_nearest(_within(wrapped, everyone, cutoff), everyone, count, ties)[0], wrapped)
+    found, reach = _nearest(_within(wrapped, everyone, guess), everyone, count, ties)
     sparse = reach >= guess - TIE_TOLERANCE  # not full, or a tie may go on beyond the first sphere
     if sparse.any():
-        far, _ = _shortest(_within(wrapped, np.flatnonzero(sparse), cutoff), n_atoms, count)
-        near = _joined(near.take(~sparse[near.centre]), far)
-    return _finished(_sorted(near, count, ties), wrapped)
+        few = np.flatnonzero(sparse)
+        far, _ = _nearest(_within(wrapped, few, cutoff), few, count, ties)
+        found = _joined(found.take(np.flatnonzero(~sparse[found.centre])), far)
+    return _finished(found, wrapped)
 
 
 def build_graph(atoms: ase.Atoms, *, cutoff: float, max_neighbors: int = 0, ties: Ties = "cut") -> GraphArrays:
@@ -131,11 +129,10 @@ def _wrap(atoms: ase.Atoms) -> _Wrapped:
     cell = given
     if not pbc.all():
         cell = np.where(pbc[:, None], given, 0.0)  # vectors of non-periodic directions mean nothing for the search
-        cell = np.asarray(ase.cell.Cell(cell).complete().array, dtype=np.float64)
-    volume = abs(cells.volume(cell))
-    if not volume > 1e-9 * float(np.sqrt((cell * cell).sum(axis=1).prod())):
-        raise InputError(f"the cell is flat (volume {volume:.3g} Å³)")
-    moved = np.where(pbc, np.floor(positions @ np.linalg.inv(cell)), 0.0)
+        cell = cells.completed(cell)
+    if cells.is_flat(cell):
+        raise InputError(f"the cell is flat (volume {abs(cells.volume(cell)):.3g} Å³)")
+    moved = np.floor(positions @ cells.inverse(cell)) * pbc
     return _Wrapped(positions - moved @ cell, cell, pbc, moved.astype(np.int64))
 
 
@@ -146,8 +143,10 @@ def _within(wrapped: _Wrapped, centres: NDArray[np.int64], cutoff: float) -> _Pa
     extent = at.max(axis=0) - at.min(axis=0) if len(at) else np.zeros(3)
     empty_too = float(np.ceil((extent + 2 * reach) / reach).prod())
     pairs = (_cell_list if empty_too < _MAX_CELLS else _tree)(wrapped, centres, reach)
-    real = (pairs.length <= reach) & ((pairs.centre != pairs.neighbor) | pairs.shift.any(axis=1))
-    return pairs.take(real)
+    real = pairs.length <= reach
+    own = np.flatnonzero(pairs.centre == pairs.neighbor)
+    real[own] &= pairs.shift[own].any(axis=1)
+    return pairs.take(np.flatnonzero(real))
 
 
 def _cell_list(wrapped: _Wrapped, centres: NDArray[np.int64], reach: float) -> _Pairs:
@@ -169,7 +168,7 @@ def _tree(wrapped: _Wrapped, centres: NDArray[np.int64], reach: float) -> _Pairs
     from scipy.spatial import cKDTree
 
     points, cell = wrapped.positions, wrapped.cell
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    heights = 1.0 / np.linalg.norm(cells.inverse(cell), axis=0)
     span = np.where(wrapped.pbc, np.ceil(reach / heights), 0).astype(int)
     shifts = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in span), indexing="ij"), axis=-1).reshape(-1, 3)
     low, high = points[centres].min(axis=0) - reach, points[centres].max(axis=0) + reach
@@ -189,25 +188,33 @@ def _first_radius(wrapped: _Wrapped, count: int) -> float:
     return float(np.cbrt(_FIRST_GUESS * (count + 1) * 3 / (4 * np.pi * density)))
 
 
-def _shortest(pairs: _Pairs, n_atoms: int, count: int) -> tuple[_Pairs, NDArray[np.float64]]:
-    """The ``count`` shortest pairs of every centre with all their ties, and how far they reach, (n_atoms,).
+def _nearest(pairs: _Pairs, centres: NDArray[np.int64], count: int, ties: Ties) -> tuple[_Pairs, NDArray[np.float64]]:
+    """The ``count`` nearest of every centre, in order, and how far they and their ties reach, (len(centres),) Å.
 
     A centre with fewer pairs reaches to infinity.
     """
     order = _by_length(pairs)
     centre, length = pairs.centre[order], pairs.length[order]
     group = _groups(centre, length)
-    starts = np.searchsorted(centre, np.arange(n_atoms + 1))
-    full = np.flatnonzero(starts[1:] - starts[:-1] >= count)
-    last_group = np.full(n_atoms, len(group))
-    last_group[full] = group[starts[full] + count - 1]
-    reach = np.full(n_atoms, np.inf)
-    reach[full] = length[np.searchsorted(group, last_group[full], side="right") - 1]
-    return pairs.take(order[group <= last_group[centre]]), reach
+    starts = np.searchsorted(centre, centres)
+    ends = np.append(starts[1:], len(centre))
+    full = np.flatnonzero(ends - starts >= count)
+    last = np.full(len(centres), len(group))
+    last[full] = group[starts[full] + count - 1]
+    reach = np.full(len(centres), np.inf)
+    reach[full] = length[np.searchsorted(group, last[full], side="right") - 1]
+    place = np.repeat(np.arange(len(centres)), ends - starts)
+    near = np.flatnonzero(group <= last[place])
+    order = order[near][_by_group(group[near], pairs.neighbor[order[near]], pairs.shift[order[near]])]
+    if ties == "cut":
+        # the last group was kept whole until now, since its members have their order only after the sort; the
+        # sort moves nothing beyond its group, so places of centres are still those of ``near``
+        order = order[near - starts[place[near]] < count]
+    return pairs.take(order), reach
 
 
 def _by_length(pairs: _Pairs) -> NDArray[np.intp]:
-    """Order by centre and length; one key sorts faster than two. Ties are for :func:`_sorted`."""
+    """Order by centre and length; one key sorts faster than two. Ties are for :func:`_by_group`."""
     if not len(pairs.length):
         return np.zeros(0, dtype=np.intp)
     return np.argsort(pairs.centre * (pairs.length.max() + 1.0) + pairs.length, kind="stable")
@@ -215,22 +222,17 @@ def _by_length(pairs: _Pairs) -> NDArray[np.intp]:
 
 def _groups(centre: NDArray[np.int64], length: NDArray[np.float64]) -> NDArray[np.int64]:
     """Number the runs of equal lengths of pairs sorted by centre and length."""
-    if not len(length):
-        return np.zeros(0, dtype=np.int64)
-    new = centre[1:] != centre[:-1]
-    new |= length[1:] - length[:-1] > TIE_TOLERANCE
-    return np.concatenate([[0], np.cumsum(new)])
+    new = np.empty(len(length), dtype=np.int64)
+    new[:1] = 0
+    new[1:] = (centre[1:] != centre[:-1]) | (length[1:] - length[:-1] > TIE_TOLERANCE)
+    return new.cumsum()
 
 
-def _sorted(pairs: _Pairs, count: int = 0, ties: Ties = "keep") -> _Pairs:
-    """Sort by centre, distance with tolerance, neighbor and shift; cut to ``count`` a centre if asked."""
+def _ordered(pairs: _Pairs) -> _Pairs:
+    """Sort by centre, distance with tolerance, neighbor and shift."""
     order = _by_length(pairs)
     group = _groups(pairs.centre[order], pairs.length[order])
-    order = order[_by_group(group, pairs.neighbor[order], pairs.shift[order])]
-    if count and ties == "cut":
-        centre = pairs.centre[order]
-        order = order[np.arange(len(centre)) - np.searchsorted(centre, centre) < count]
-    return pairs.take(order)
+    return pairs.take(order[_by_group(group, pairs.neighbor[order], pairs.shift[order])])
 
 
 def _by_group(group: NDArray[np.int64], neighbor: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -247,10 +249,14 @@ def _by_group(group: NDArray[np.int64], neighbor: NDArray[np.int64], shift: NDAr
 
 
 def _joined(a: _Pairs, b: _Pairs) -> _Pairs:
-    return _Pairs(*(np.concatenate([getattr(a, f), getattr(b, f)]) for f in _Pairs.__dataclass_fields__))
+    """Both in the order of their centres; none of them is in both."""
+    both = _Pairs(*(np.concatenate([getattr(a, f), getattr(b, f)]) for f in _Pairs.__dataclass_fields__))
+    return both.take(np.argsort(both.centre, kind="stable"))
 
 
 def _finished(pairs: _Pairs, wrapped: _Wrapped) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Convert the shifts back to the atoms as given: r_j + S·A − r_i is the same vector."""
-    shift = pairs.shift - wrapped.moved[pairs.neighbor] + wrapped.moved[pairs.centre]
+    shift = pairs.shift
+    if wrapped.moved.any():
+        shift = shift - wrapped.moved[pairs.neighbor] + wrapped.moved[pairs.centre]
     return np.stack([pairs.centre, pairs.neighbor]), shift, pairs.length

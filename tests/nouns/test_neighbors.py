@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reference import neighbors as twin
 
 from crystalcli.nouns.neighbors import TIE_TOLERANCE, build_graph, nearest_neighbors, neighbor_list
+from crystalcli.nouns.structures.check import check
 from crystalcli.vocabulary.errors import InputError
 
 KINDS = ("random", "tiny", "needle", "plate", "skewed", "left", "crystal")
@@ -87,12 +88,17 @@ def complete(atoms: ase.Atoms) -> np.ndarray:
     return ase.cell.Cell(np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)).complete().array
 
 
+def volume(atoms: ase.Atoms) -> float:
+    with np.errstate(invalid="ignore", divide="ignore"):  # parallel vectors have no complement
+        return float(np.nan_to_num(abs(np.linalg.det(complete(atoms)))))
+
+
 def check_many(seed: int, times: int) -> None:
     rng = np.random.default_rng(seed)
     for k in range(times):
         atoms = random_atoms(rng)
         cutoff, count = rng.uniform(0.8, 4.0), int(rng.integers(1, 16))
-        if len(atoms) / max(abs(np.linalg.det(complete(atoms))), 0.1) * cutoff**3 > 400:
+        if len(atoms) / max(volume(atoms), 0.1) * cutoff**3 > 400:
             cutoff = 1.5
         try:
             check_one(atoms, cutoff, count)
@@ -123,11 +129,21 @@ number = st.floats(-6, 6, allow_nan=False, width=32)
 def test_any_cell_equals_brute_force(cell, positions, pbc, cutoff, count):
     cell = np.array(cell).reshape(3, 3)
     atoms = ase.Atoms(["H"] * len(positions), positions=positions, cell=cell, pbc=pbc)
-    if not cell[list(pbc)].any(axis=1).all() or abs(np.linalg.det(complete(atoms))) < 0.5:
+    if not cell[list(pbc)].any(axis=1).all() or volume(atoms) < 0.5:
         cell = cell + 9 * np.eye(3)
         atoms.cell = cell
-    if abs(np.linalg.det(complete(atoms))) > 0.5:
+    if volume(atoms) > 0.5:
         check_one(atoms, cutoff, count)
+
+
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, True, False)])
+@pytest.mark.parametrize("rows", [[[1, 0, 2], [2, 0, 4], [0, 3, 0]], [[3, 0, 0], [0, 0, 0], [0, 3, 0]]])
+def test_parallel_or_missing_vectors_are_refused(rows, pbc):
+    atoms = ase.Atoms("H", cell=rows, pbc=pbc)
+    with pytest.raises(InputError, match=r"flat|zero length"):
+        neighbor_list(atoms, 3.0)
+    with pytest.raises(InputError, match=r"flat|zero"):
+        check(atoms)
 
 
 @pytest.mark.parametrize("pbc", ALL_PBC)

@@ -16,6 +16,7 @@ COUNTS: tuple[type[np.integer[Any]], ...] = (np.uint16, np.int32, np.int64)
 """Types for what is never negative, narrow first."""
 SHIFTS: tuple[type[np.integer[Any]], ...] = (np.int8, np.int16, np.int32, np.int64)
 """Types for cell shifts, narrow first."""
+_RANGES = {kind: (np.iinfo(kind).min, np.iinfo(kind).max) for kind in (*COUNTS, *SHIFTS)}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ def narrow(values: NDArray[Any], types: tuple[type[np.integer[Any]], ...]) -> ND
         return values.astype(types[0])
     low, high = values.min(), values.max()
     for kind in types:
-        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+        least, most = _RANGES[kind]
+        if least <= low and high <= most:
             return values.astype(kind)
     raise InputError(f"a number of the graph is too large: {max(-low, high)}")
 
@@ -83,27 +85,28 @@ def graph_hash(degree: NDArray[Any], neighbor: NDArray[Any], shift: NDArray[Any]
 def _hash(*arrays: tuple[NDArray[Any], type[np.generic]]) -> bytes:
     h = hashlib.sha256()
     for values, kind in arrays:
-        h.update(np.ascontiguousarray(values, dtype=kind).tobytes())
+        h.update(np.ascontiguousarray(values, dtype=kind).data)
     return h.digest()
 
 
 def _check(graph: GraphArrays, edges: NDArray[Any], shifts: NDArray[Any]) -> None:
     n = graph.n_atoms
-    shapes = {
-        "positions": (graph.positions.shape, (n, 3)),
-        "cell": (graph.cell.shape, (3, 3)),
-        "pbc": (graph.pbc.shape, (3,)),
-        "edge_index": (edges.shape, (2, edges.shape[-1])),
-        "cell_shifts": (shifts.shape, (edges.shape[-1], 3)),
-    }
-    for name, (found, wanted) in shapes.items():
+    for name, found, wanted in (
+        ("positions", graph.positions.shape, (n, 3)),
+        ("cell", graph.cell.shape, (3, 3)),
+        ("pbc", graph.pbc.shape, (3,)),
+        ("edge_index", edges.shape, (2, edges.shape[-1])),
+        ("cell_shifts", shifts.shape, (edges.shape[-1], 3)),
+    ):
         if found != wanted:
             raise InputError(f"the featurizer made {name} of shape {found}, expected {wanted}", code="bad-graph")
     if edges.size and (edges.min() < 0 or edges.max() >= n):
         raise InputError(f"the featurizer made an edge to atom {edges.max()} of {n}", code="bad-graph")
-    if (np.diff(edges[0]) < 0).any():
+    centre, neighbor = edges
+    if (centre[1:] < centre[:-1]).any():
         raise InputError("the featurizer made edges that are not sorted by centre", code="bad-graph")
-    if ((edges[0] == edges[1]) & ~shifts.any(axis=1)).any():
+    own = np.flatnonzero(centre == neighbor)
+    if not shifts[own].any(axis=1).all():
         raise InputError("the featurizer made an atom its own neighbor", code="bad-graph")
     for name, values in graph.fields.items():
         if np.shape(values)[:1] != (n,):

@@ -103,9 +103,11 @@ def read_file(path: Path, name: str = "", options: ReadOptions = DEFAULTS) -> It
     for item in _read_file(path, name or stem(path), options):
         if isinstance(item, Failure):
             yield replace(item, path=_storable(item.path), id=_storable(item.id))
-        else:
+        elif item.tags or not (item.source.isascii() and item.id.isascii()):
             tags = {_storable(k): _storable(v) for k, v in item.tags.items()}
             yield replace(item, source=_storable(item.source), id=_storable(item.id), tags=tags)
+        else:
+            yield item
 
 
 def _storable(text: str) -> str:
@@ -122,15 +124,15 @@ def _read_file(path: Path, name: str, options: ReadOptions) -> Iterator[Entry | 
             if isinstance(item, InputError):
                 yield _failure(path, name, item)
                 continue
-            entry = replace(item, id=name + item.id if item.id[:1] in ("", ":") else item.id)
+            id = name + item.id if item.id[:1] in ("", ":") else item.id
             alone = (stem(path), path.name) if not item.id else ()
-            labels = beside.labels(*alone, entry.id) if beside else {}
+            labels = beside.labels(*alone, id) if beside else {}
             try:
-                warnings = (*entry.warnings, *check(entry.atoms))
+                warnings = (*item.warnings, *check(item.atoms))
             except CrystalError as problem:
-                yield _failure(entry.source, entry.id, problem)
+                yield _failure(item.source, id, problem)
                 continue
-            yield ids.keep_apart(replace(entry, labels={**labels, **entry.labels}, warnings=warnings))
+            yield ids.keep_apart(replace(item, id=id, labels={**labels, **item.labels}, warnings=warnings))
     except UsageError:
         raise
     except CrystalError as problem:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import ase
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +41,12 @@ def check(atoms: ase.Atoms) -> tuple[str, ...]:
     cell, pbc = atoms.cell.array, atoms.pbc
     warnings = _cell(cell, pbc, len(atoms))
     positions = atoms.positions
-    bad = ~np.isfinite(positions).all(1)
-    if bad.any():
-        k = int(bad.argmax())
+    largest = float(np.abs(positions).max())  # not finite if any is not
+    if not math.isfinite(largest):
+        k = int((~np.isfinite(positions).all(1)).argmax())
         raise InputError(f"position of atom {k} is {_text(positions[k])}", code="not-finite")
-    if np.abs(positions).max() > LARGEST:
-        raise InputError(f"a coordinate is {np.abs(positions).max():.3g} Å", code="not-finite")
+    if largest > LARGEST:
+        raise InputError(f"a coordinate is {largest:.3g} Å", code="not-finite")
     i, j, distance = closest(positions, cell, pbc, CLOSE)
     if distance < OVERLAP:
         names = atoms.get_chemical_symbols()
@@ -58,9 +60,8 @@ def check(atoms: ase.Atoms) -> tuple[str, ...]:
 
 
 def _elements(numbers: NDArray[np.int64]) -> None:
-    bad = (numbers < 1) | (numbers > 118)
-    if bad.any():
-        k = int(bad.argmax())
+    if numbers.min() < 1 or numbers.max() > 118:
+        k = int(((numbers < 1) | (numbers > 118)).argmax())
         raise InputError(f"atom {k} is no element (atomic number {numbers[k]})", code="element")
 
 
@@ -69,15 +70,15 @@ def _cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_], n: int) -> list[str
         raise InputError(f"cell is not finite: {_text(cell[~np.isfinite(cell).all(1)][0])}", code="cell")
     if not cell.any() and not pbc.any():
         return []
-    lengths = np.sqrt((cell * cell).sum(1))
-    if lengths.max() > LARGEST:
-        raise InputError(f"a cell vector is {lengths.max():.3g} Å long", code="cell")
-    short = pbc & (lengths < SHORTEST_VECTOR)
-    if short.any():
-        k = int(short.argmax())
-        text = f"shortest image distance is {lengths[k]:.3g} Å (cell vector {'abc'[k]})"
-        raise InputError(text if lengths[k] else f"cell vector {'abc'[k]} is zero", code="cell")
-    least = float(lengths[pbc].min(initial=np.inf))
+    lengths = cells.lengths(cell)
+    if max(lengths) > LARGEST:
+        raise InputError(f"a cell vector is {max(lengths):.3g} Å long", code="cell")
+    periodic = [(length, name) for length, name, p in zip(lengths, "abc", pbc.tolist(), strict=True) if p]
+    for length, name in periodic:
+        if length < SHORTEST_VECTOR:
+            text = f"shortest image distance is {length:.3g} Å (cell vector {name})"
+            raise InputError(text if length else f"cell vector {name} is zero", code="cell")
+    least = min(periodic, default=(math.inf, ""))[0]
     warnings = [f"a cell vector is only {least:.2f} Å long"] if least < SHORT_VECTOR else []
     if not pbc.all():
         return warnings
@@ -97,8 +98,10 @@ def closest(
     Exact: where all plane spacings exceed twice ``below``, the nearest image within it is the one that rounding gives;
     smaller cells are searched in full.
     """
-    filled = ase.cell.Cell(cell).complete().array if not pbc.all() else cell
-    inverse = np.linalg.inv(filled)
+    filled = cells.completed(cell) if not pbc.all() else cell
+    if cells.is_flat(filled):
+        raise InputError("the cell is flat: two of its vectors are parallel, or all in one plane", code="cell")
+    inverse = cells.inverse(filled)
     spacing = 1 / np.sqrt((inverse * inverse).sum(0))
     if (spacing[pbc] < 2.02 * below).any():
         return _search_in_full(positions, filled, pbc, below)
@@ -114,11 +117,11 @@ def _by_rounding(
     n = len(fractional)
     delta = fractional[:, None] - fractional[None]
     delta -= np.rint(delta) * pbc
-    delta = delta @ cell
-    squared = np.einsum("ijk,ijk->ij", delta, delta)
-    squared.flat[:: n + 1] = np.inf
+    delta = delta.reshape(-1, 3) @ cell
+    squared = np.einsum("ij,ij->i", delta, delta)
+    squared[:: n + 1] = np.inf
     k = int(squared.argmin())
-    distance = float(np.sqrt(squared.flat[k]))
+    distance = math.sqrt(squared[k])
     return (k // n, k % n, distance) if distance < below else (-1, -1, np.inf)
 
 

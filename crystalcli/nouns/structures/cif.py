@@ -197,9 +197,11 @@ def _formula(block: cif.Block, numbers: NDArray[np.int64]) -> list[str]:
         stated["H"] = stated.get("H", 0) + stated.pop("D")
     found = {ase.data.chemical_symbols[z]: n for z, n in sorted(Counter(numbers.tolist()).items())}
     total, have = sum(stated.values()), len(numbers)
-    if total <= 0 or set(stated) - set(ase.data.chemical_symbols):
+    if total <= 0 or stated.keys() - ase.data.atomic_numbers.keys():
         return []
-    if set(found) == set(stated) and all(abs(stated[s] / total - n / have) < 0.02 * n / have for s, n in found.items()):
+    if found.keys() == stated.keys() and all(
+        abs(stated[s] / total - n / have) < 0.02 * n / have for s, n in found.items()
+    ):
         return []
     shown = " ".join(f"{s}{n}" for s, n in found.items())
     return [f"formula says '{cif.as_string(text)}', the atoms are {shown}"]

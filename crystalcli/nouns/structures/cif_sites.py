@@ -50,9 +50,8 @@ def read_sites(block: cif.Block) -> Sites:
         raise InputError("_atom_site_occupancy stands outside the atom loop", code="partial-occupancy")
     columns = [list(table.column(k)) if has[k] else [] for k in range(len(_TAGS))]
     labels = tuple(map(cif.as_string, columns[4] or columns[3]))
-    keep = [k for k in range(len(labels)) if not columns[6] or columns[6][k] != "dum"]
-    if len(keep) < len(labels):
-        raise InputError(f"site {labels[min(set(range(len(labels))) - set(keep))]} is a dummy", code="element")
+    if "dum" in columns[6]:
+        raise InputError(f"site {labels[columns[6].index('dum')]} is a dummy", code="element")
     warnings: list[str] = []
     fractional = np.array([_coordinates(columns[k], labels, "xyz"[k]) for k in range(3)]).T
     _occupancies(columns[5], labels, warnings)
@@ -79,9 +78,9 @@ def _no_coordinates(block: cif.Block) -> InputError:
 
 def _coordinates(texts: list[str], labels: tuple[str, ...], axis: str) -> list[float]:
     values = list(map(cif.as_number, texts))
-    for k, value in enumerate(values):
-        if not isfinite(value):
-            raise InputError(f"{axis} of {labels[k]} is '{cif.as_string(texts[k]) or texts[k]}'", code="not-finite")
+    if not all(map(isfinite, values)):
+        k = next(k for k, value in enumerate(values) if not isfinite(value))
+        raise InputError(f"{axis} of {labels[k]} is '{cif.as_string(texts[k]) or texts[k]}'", code="not-finite")
     return values
 
 

@@ -50,7 +50,6 @@ def read(path: Path, options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputE
     Raises:
         InputError: the file as a whole cannot be used. UnsafeInput: it tries to do more than hold data.
     """
-    regular(path)
     name = format_of(path)
     if name is None:
         ending = Path(without_gz(path.name)).suffix

@@ -22,6 +22,8 @@ MAX_LINE_BYTES = 64 * 2**20
 """Longest line in a file that is streamed."""
 _BOMB_SIZE, _BOMB_RATIO = 64 * 2**20, 200
 _CHUNK = 2**20
+_BLOCK = 2**16
+"""A small text is read into a small buffer: asking for the limit at once maps and unmaps it for every file."""
 _BLANK = 10_000
 _SNIFF = 4096
 
@@ -123,11 +125,14 @@ def read_text(path: Path, limit: int = MAX_TEXT) -> str:
     Raises:
         InputError: what :func:`open_bytes` and :func:`decode` refuse, or more than ``limit`` bytes.
     """
+    blocks, size = [], 0
     with open_bytes(path) as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise InputError(f"larger than {limit // 2**20} MB", path=path, code="too-large")
-    return decode(data, path)
+        while block := file.read(_BLOCK):
+            blocks.append(block)
+            size += len(block)
+            if size > limit:
+                raise InputError(f"larger than {limit // 2**20} MB", path=path, code="too-large")
+    return decode(b"".join(blocks), path)
 
 
 def decode(data: bytes, path: Path | None = None) -> str:

@@ -7,7 +7,6 @@ import json
 import stat
 from collections.abc import Iterable
 from dataclasses import asdict
-from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,9 @@ from crystalcli.nouns.structures.id_prop import TABLE
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan, Resolved, failures_file
 from crystalcli.workflows.graphs.build_graphs_work import Work
+
+_BLOCK = 2**16
+"""Bytes read at a time; a larger buffer is mapped and unmapped for every file."""
 
 
 def resolve(plan: BuildPlan) -> Resolved:
@@ -38,13 +40,20 @@ def resolve(plan: BuildPlan) -> Resolved:
         raise UsageError("--require-labels needs to know which: name them with --targets")
     required = tuple((r.key, r.text) for r in requests or ()) if plan.require_labels else ()
     work = Work(part.name, options, plan.reading, required)
-    own = {realpath(plan.output), realpath(failures_file(plan.output))}
-    paths = tuple(p for p in expand(plan.inputs) if realpath(p) not in own)  # unlike resolve, survives link loops
+    own = [f for f in (plan.output, failures_file(plan.output)) if f.exists()]
+    paths = tuple(p for p in expand(plan.inputs) if not any(_same(p, f) for f in own))
     if not paths:
         raise InputError("no input files", path=" ".join(plan.inputs))
     digest = _digest(work, plan, paths)
     current = _look_at_output(plan, GraphRecipe(part.name, options), digest)
     return Resolved(plan, work, paths, reading_plan(paths, plan.reading), requests, digest, current)
+
+
+def _same(a: Path, b: Path) -> bool:
+    try:
+        return a.samefile(b)
+    except OSError:  # not there, or links in a loop; reading says so
+        return False
 
 
 def _look_at_output(plan: BuildPlan, recipe: GraphRecipe, digest: str) -> GraphCache | None:
@@ -89,6 +98,9 @@ def _content(path: Path) -> str:
         if not stat.S_ISREG(path.stat().st_mode):
             return "not a file"
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            whole = hashlib.sha256()
+            while block := file.read(_BLOCK):
+                whole.update(block)
+            return whole.hexdigest()
     except OSError:
         return "unreadable"

@@ -89,7 +89,7 @@ def test_files_of_plugin_readers_are_found_in_folders(folder: Path, monkeypatch:
 
 def test_names_are_kept_apart() -> None:
     paths = [Path(p) for p in ("x/a.cif", "y/a.cif", "y/b.cif", "y/b.vasp", "y/c.cif.gz", "C.cif")]
-    assert list(plan(paths).names.values()) == ["x/a.cif", "y/a.cif", "b.cif", "b.vasp", "c", "C"]
+    assert [item.name for item in plan(paths).items] == ["x/a.cif", "y/a.cif", "b.cif", "b.vasp", "c", "C"]
 
 
 def test_ids_are_kept_apart(folder: Path) -> None:
@@ -160,7 +160,7 @@ def test_several_cif_columns(folder: Path) -> None:
         plan([Path("t.csv")])
     with pytest.raises(UsageError, match="did you mean 'cif_raw'"):
         plan([Path("t.csv")], ReadOptions(cif_column="cif_rw"))
-    (entry,) = read_file(Path("t.csv"), "", ReadOptions(cif_column="cif_relaxed"))
+    (entry,) = read_file(Path("t.csv"), options=ReadOptions(cif_column="cif_relaxed"))
     assert isinstance(entry, Entry)
     assert entry.atoms.cell.lengths()[0] == 5.5
     assert (entry.id, entry.labels, entry.tags) == ("q", {"e": 1e-3}, {"note": "seen"})

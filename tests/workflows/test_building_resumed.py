@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from workflows.failing_writes import in_a_child, nth_write
 
+from crystalcli.mechanisms.caches.cache import GraphCache
 from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.structure_files import reading
+from crystalcli.nouns.structures import formats, pieces
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, Stopped, UsageError
 from crystalcli.workflows.graphs import build_graphs_parts as parts
 from crystalcli.workflows.graphs import build_graphs_resumable as resumable
@@ -19,6 +22,7 @@ from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_codec import from_bytes, to_bytes
 from crystalcli.workflows.graphs.build_graphs_parts import Share
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
+from crystalcli.workflows.graphs.build_graphs_resolving import resolve
 from crystalcli.workflows.graphs.build_graphs_work import Built, Work, outcomes
 
 
@@ -74,8 +78,7 @@ class StopAfter(Stop):
 
 def test_outcomes_come_back_as_they_were(whole):
     plan, _ = whole
-    named = [(Path(p), Path(p).stem) for p in plan.inputs]
-    every = [o for _, o in outcomes(Work("cgcnn"), named, Place())]
+    every = [o for _, o in outcomes(Work("cgcnn"), reading.plan([Path(p) for p in plan.inputs]).items, Place())]
     back = from_bytes(to_bytes(every))
     assert len(back) == len(every) == 17
     for one, other in zip(every, back, strict=True):
@@ -154,6 +157,27 @@ def test_an_array_job_shares_the_files_and_nothing_is_read_twice(whole, monkeypa
     )
     build(plan)
     assert plan.output.read_bytes() == expected
+
+
+def test_one_large_file_is_shared_too(tmp_path, monkeypatch):
+    whole, again = tmp_path / "whole.h5", tmp_path / "again.h5"
+    every = [f for p in inputs(tmp_path / "in")[:-1] if p.endswith("xyz") for f in ase.io.read(p, ":")]
+    for frame in every:
+        frame.info["name"] = "same"
+    ase.io.write(tmp_path / "all.extxyz", every)
+    plan = BuildPlan((str(tmp_path / "all.extxyz"),), whole, "cgcnn", targets=("gap:eV",))
+    build(plan)
+    plan, expected = replace(plan, output=again), whole.read_bytes()
+    monkeypatch.setattr(pieces, "SIZE", 200)
+    monkeypatch.setattr(formats, "SIZE", 200)
+    assert len(resolve(plan).reading.items) == len(every)
+    for k in (2, 0, 1):
+        with pytest.raises(Stopped):
+            build(replace(plan, share=Share(k, 3)), stop=StopAfter(1))
+        build(replace(plan, share=Share(k, 3), place=Place(2)))
+    build(plan)
+    assert again.read_bytes() == expected
+    assert GraphCache(again).ids == ["same", *(f"same#{k}" for k in range(2, len(every) + 1))]
 
 
 def test_shares_are_written_as_people_do():

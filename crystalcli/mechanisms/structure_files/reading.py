@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os.path import splitext
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from crystalcli.mechanisms.structure_files.readers import claimed_by
 from crystalcli.nouns.structures import formats, id_prop
 from crystalcli.nouns.structures.check import check
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import without_gz
+from crystalcli.nouns.structures.pieces import WHOLE, Piece
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.vocabulary.errors import CrystalError, InputError, UnsafeInput, UsageError, one_line
 
@@ -61,11 +62,19 @@ class Failure:
         return one_line(f"{self.path}: {self.reason}")
 
 
+class Item(NamedTuple):
+    """What one process reads at a time: a file, or a piece of a large one, and the id the file gives."""
+
+    path: Path
+    name: str
+    piece: Piece = WHOLE
+
+
 @dataclass(frozen=True)
 class ReadPlan:
-    """What is known before anything is read: a name for every file, and what to tell the user."""
+    """What is known before anything is read: files with names, large ones cut, and what to tell the user."""
 
-    names: Mapping[Path, str]
+    items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -85,22 +94,36 @@ def plan(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> ReadPlan:
             notes += id_prop.load(table).notes({stem(p) for p in given} | {p.name for p in given})
     for path in paths:
         formats.check_choices(path, options)
-    return ReadPlan(_names(paths), tuple(notes))
+    names = _names(paths)
+    return ReadPlan(tuple(Item(p, names[p], piece) for p in paths for piece in _pieces(p)), tuple(notes))
 
 
-def read_file(path: Path, name: str = "", options: ReadOptions = DEFAULTS) -> Iterator[Entry | Failure]:
+def _pieces(path: Path) -> tuple[Piece, ...]:
+    found = formats.pieces(path)
+    if len(found) == 1:
+        return found
+    try:
+        return found if claimed_by(path) is None else (WHOLE,)
+    except Exception:  # whatever a plugin does; reading the file names it
+        return (WHOLE,)
+
+
+def read_file(
+    path: Path, name: str = "", piece: Piece = WHOLE, options: ReadOptions = DEFAULTS
+) -> Iterator[Entry | Failure]:
     """Yield the structures of one file, and a :class:`Failure` for each that cannot be used. Raises no InputError.
 
     Every entry has passed :func:`crystalcli.nouns.structures.check.check` and carries the label that an
     ``id_prop.csv`` in the same folder gives to its id or, if it is alone in its file, to the file's stem or name.
-    Ids are unique inside the file. What is no Unicode in names and texts is replaced by an escape.
+    What is no Unicode in names and texts is replaced by an escape. :class:`Ids` keeps equal ids apart.
 
     Args:
         path: the file.
         name: id of the file from :func:`plan`; its stem by default.
+        piece: of the file, from :func:`plan`.
         options: choices for formats that need them.
     """
-    for item in _read_file(path, name or stem(path), options):
+    for item in _read_file(Item(path, name or stem(path), piece), options):
         if isinstance(item, Failure):
             yield replace(item, path=_storable(item.path), id=_storable(item.id))
         elif item.tags or not (item.source.isascii() and item.id.isascii()):
@@ -115,12 +138,12 @@ def _storable(text: str) -> str:
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
-def _read_file(path: Path, name: str, options: ReadOptions) -> Iterator[Entry | Failure]:
-    ids = Ids()
+def _read_file(given: Item, options: ReadOptions) -> Iterator[Entry | Failure]:
+    path, name, piece = given
     try:
         table = path.parent / id_prop.TABLE
         beside = id_prop.load(table) if table.is_file() else None
-        for item in _items(path, options):
+        for item in _items(path, piece, options):
             if isinstance(item, InputError):
                 yield _failure(path, name, item)
                 continue
@@ -132,7 +155,7 @@ def _read_file(path: Path, name: str, options: ReadOptions) -> Iterator[Entry | 
             except CrystalError as problem:
                 yield _failure(item.source, id, problem)
                 continue
-            yield ids.keep_apart(replace(item, id=id, labels={**labels, **item.labels}, warnings=warnings))
+            yield replace(item, id=id, labels={**labels, **item.labels}, warnings=warnings)
     except UsageError:
         raise
     except CrystalError as problem:
@@ -149,9 +172,9 @@ def _read_file(path: Path, name: str, options: ReadOptions) -> Iterator[Entry | 
 
 def read_inputs(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> Iterator[Entry | Failure]:
     """Yield the structures of all files in order, with ids unique over all of them."""
-    names, ids = plan(paths, options).names, Ids()
-    for path in paths:
-        for item in read_file(path, names[path], options):
+    ids = Ids()
+    for given in plan(paths, options).items:
+        for item in read_file(*given, options):
             yield ids.keep_apart(item) if isinstance(item, Entry) else item
 
 
@@ -182,13 +205,13 @@ def stem(path: Path) -> str:
     return splitext(without_gz(path.name))[0]  # noqa: PTH122 - a Path for each of 100,000 names takes seconds
 
 
-def _items(path: Path, options: ReadOptions) -> Iterator[Entry | InputError]:
+def _items(path: Path, piece: Piece, options: ReadOptions) -> Iterator[Entry | InputError]:
     formats.regular(path)
     reader = claimed_by(path)
     if reader is not None:
         items: Iterator[Entry | InputError] = reader.read(path)
         return items
-    return formats.read(path, options)
+    return formats.read(path, options, piece)
 
 
 def _failure(source: str | Path, name: str, problem: CrystalError) -> Failure:

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.extxyz_frame import refuse_broken
 from crystalcli.nouns.structures.numbers import ASE_QUANTITIES, sort_arrays, sort_info
+from crystalcli.nouns.structures.pieces import WHOLE, Piece, PlainLines, Start
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.nouns.structures.text import text_lines, where
+from crystalcli.nouns.structures.text import MAX_LINE_BYTES, open_bytes, text_lines, where
 from crystalcli.vocabulary.errors import InputError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -28,8 +30,8 @@ _IDS = ("id", "name", "material_id")
 _ID = re.compile(r"""(?:^|\s)(id|name|material_id)=(?:"([^"]*)"|([^\s"']+))""")
 
 
-def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
-    """Yield every frame; a bad frame is yielded as its error, a lost count ends the file.
+def read(path: Path, _options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> Iterator[Entry | InputError]:
+    """Yield every frame of the piece; a bad frame is yielded as its error, a lost count ends the file.
 
     A frame is called by its ``id``, ``name`` or ``material_id``, else ``FILE:FRAME``.
 
@@ -37,8 +39,8 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
         InputError: the first line is no number of atoms.
     """
     held: Entry | InputError | None = None
-    several = False
-    for index, (line, frame) in enumerate(_frames(path)):
+    several = piece != WHOLE
+    for index, (line, frame) in enumerate(islice(_frames(path, piece), piece.count), piece.first):
         if held is not None:
             several = True
             yield held
@@ -56,10 +58,24 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
         yield held
 
 
-def _frames(path: Path) -> Iterator[tuple[int, str | InputError]]:
-    """Text of each frame and the number of its first line."""
-    lines = text_lines(path)
-    number = 0
+def starts(path: Path) -> Iterator[Start]:
+    """Where every frame begins, as far as all is in order."""
+    with open_bytes(path) as file:
+        lines = PlainLines(file, MAX_LINE_BYTES)
+        here = lines.here
+        for first in lines:
+            if first.strip():
+                count = int(first) if re.fullmatch(r"\s*\d{1,9}\s*", first, re.ASCII) else MAX_ATOMS + 1
+                if count > MAX_ATOMS or sum(1 for _ in islice(lines, count + 1)) <= count:
+                    return
+                yield here
+            here = lines.here
+
+
+def _frames(path: Path, piece: Piece) -> Iterator[tuple[int, str | InputError]]:
+    """Text of each frame from the first of ``piece`` on, and the number of its first line."""
+    lines = text_lines(path, piece.offset)
+    number = piece.line
     for first in lines:
         number += 1
         if not first.strip():

@@ -8,6 +8,7 @@ from os.path import splitext
 from pathlib import Path
 
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.pieces import SIZE, WHOLE, Piece, cut, is_packed
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import open_bytes, regular
 from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError, did_you_mean
@@ -25,6 +26,10 @@ _BY_ENDING = {
     ".json": "pymatgen_json",
     ".csv": "table",
 }
+_CUT = ("extxyz", "table")
+"""Formats whose structures can be told apart without reading them."""
+_SHRINKS = 4
+"""How much smaller packed text is, about."""
 _BY_NAME = {"poscar": "poscar", "contcar": "poscar"}
 
 
@@ -42,8 +47,21 @@ def format_of(path: Path) -> str | None:
     return next((f for start, f in _BY_NAME.items() if name.startswith(start)), None)
 
 
-def read(path: Path, options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
-    """Yield the structures of ``path``; a bad one among good ones is yielded as its error.
+def pieces(path: Path) -> tuple[Piece, ...]:
+    """Pieces of a large file that several processes may read at once; the whole file where that is no gain."""
+    name = format_of(path)
+    if name not in _CUT:
+        return (WHOLE,)
+    try:
+        if path.stat().st_size < 2 * SIZE // (_SHRINKS if (packed := is_packed(path)) else 1):
+            return (WHOLE,)
+        return cut(import_module(f"crystalcli.nouns.structures.{name}").starts(path), packed=packed)
+    except (CrystalError, OSError):  # reading will say so
+        return (WHOLE,)
+
+
+def read(path: Path, options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> Iterator[Entry | InputError]:
+    """Yield the structures of ``path``, or a piece of it; a bad one among good ones is yielded as its error.
 
     An id that is empty, or begins with ``:``, is to be put behind the name of the file.
 
@@ -59,7 +77,8 @@ def read(path: Path, options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputE
             code="unknown-format",
         )
     module = import_module(f"crystalcli.nouns.structures.{name}")
-    items: Iterator[Entry | InputError] = module.read(path, options)
+    cut_out = () if piece == WHOLE else (piece,)
+    items: Iterator[Entry | InputError] = module.read(path, options, *cut_out)
     return items
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.numbers import MAX_TAG, is_nothing, number_in
+from crystalcli.nouns.structures.pieces import WHOLE, Piece, PlainLines, Start
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.nouns.structures.text import text_lines, where
+from crystalcli.nouns.structures.text import MAX_LINE_BYTES, open_bytes, text_lines, where
 from crystalcli.vocabulary.errors import InputError, UsageError, did_you_mean
 
 FIELD_LIMIT = 16 * 2**20
@@ -29,8 +32,8 @@ class Columns:
     others: tuple[int, ...]
 
 
-def read(path: Path, options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
-    """Yield one structure per row; a bad row is yielded as its error, with its line.
+def read(path: Path, options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> Iterator[Entry | InputError]:
+    """Yield one structure per row of the piece; a bad row is yielded as its error, with its line.
 
     Raises:
         InputError: no header, no CIF column, no rows. UsageError: several CIF columns and none chosen.
@@ -40,7 +43,10 @@ def read(path: Path, options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputE
     rows = _rows(path)
     columns = choose_columns(_checked_header(next(rows, (1, ()))[1], path), path, options)
     width, empty = len(columns.names), True
-    for line, row in rows:
+    if piece != WHOLE:
+        rows.close()
+        rows = _rows(path, piece)
+    for line, row in islice(rows, piece.count):
         empty = False
         if len(row) != width:
             said = f"row has {len(row)} columns, the header {width}"
@@ -124,12 +130,27 @@ def choose_columns(names: Sequence[str], path: Path, options: ReadOptions) -> Co
     return Columns(tuple(names), chosen, ident, others)
 
 
-def _rows(path: Path) -> Generator[tuple[int, list[str]], None, None]:
-    """Rows of the table with the line each begins on; blank ones left out."""
+def starts(path: Path) -> Iterator[Start]:
+    """Where every row begins, as far as all is in order."""
     csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT))
-    reader = csv.reader(text_lines(path), strict=True)
+    with open_bytes(path) as file:
+        lines = PlainLines(file, MAX_LINE_BYTES)
+        reader = csv.reader(lines, strict=True)
+        with suppress(csv.Error):
+            next((row for row in reader if row), None)  # the header
+            here = lines.here
+            for row in reader:
+                if row:
+                    yield here
+                here = lines.here
+
+
+def _rows(path: Path, piece: Piece = WHOLE) -> Generator[tuple[int, list[str]], None, None]:
+    """Rows of the table from the first of ``piece`` on, with the line each begins on; blank ones left out."""
+    csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT))
+    reader = csv.reader(text_lines(path, piece.offset), strict=True)
     while True:
-        line = reader.line_num + 1
+        line = piece.line + reader.line_num + 1
         try:
             row = next(reader, None)
         except csv.Error as problem:

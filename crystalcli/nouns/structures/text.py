@@ -172,8 +172,12 @@ def looks_wrong(start: str, path: Path | None = None) -> None:
         raise InputError("is a Git LFS pointer; run 'git lfs pull'", path=path, code="lfs-pointer")
 
 
-def text_lines(path: Path) -> Iterator[str]:
+def text_lines(path: Path, offset: int = 0) -> Iterator[str]:
     r"""Yield the lines of a large file one by one, with ``\n`` ends, whatever the ends in the file.
+
+    Args:
+        path: the file.
+        offset: bytes of the unpacked file that are left out.
 
     Raises:
         InputError: as :func:`read_text`, or a line beyond :data:`MAX_LINE_BYTES`.
@@ -183,6 +187,7 @@ def text_lines(path: Path) -> Iterator[str]:
     decode(start, path)
     encoding, number, blank = _encoding(start), 0, 0
     with open_bytes(path) as file, io.TextIOWrapper(file, encoding, newline=None) as text:
+        _leave_out(file, offset)
         try:
             while line := text.readline(MAX_LINE_BYTES):
                 number += 1
@@ -197,6 +202,14 @@ def text_lines(path: Path) -> Iterator[str]:
                 yield line
         except UnicodeDecodeError:
             raise InputError(f"not {encoding} text", path=path, line=number + 1, code="encoding") from None
+
+
+def _leave_out(file: IO[bytes], n_bytes: int) -> None:
+    if file.seekable():
+        file.seek(n_bytes)
+        return
+    while n_bytes > 0 and (block := file.read(min(n_bytes, _CHUNK))):
+        n_bytes -= len(block)
 
 
 def _encoding(start: bytes) -> str:

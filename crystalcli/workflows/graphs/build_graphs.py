@@ -66,9 +66,10 @@ def run(resolved: Resolved, listen: Listener = lambda _n, _text: None, stop: Sto
 
 def _outcomes(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | None) -> Iterator[Outcome]:
     plan = resolved.plan
-    named = [(p, resolved.reading.names[p]) for p in resolved.paths]
     who, say = plan.place, partial(listen, 0)
-    return resumable(resolved.work, named, who, parts, share=plan.share, stop=stop, limits=plan.limits, say=say)
+    return resumable(
+        resolved.work, resolved.reading.items, who, parts, share=plan.share, stop=stop, limits=plan.limits, say=say
+    )
 
 
 def _sealed(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | None) -> BuildReport:

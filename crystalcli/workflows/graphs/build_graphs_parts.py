@@ -24,7 +24,7 @@ from crystalcli.workflows.graphs.build_graphs_codec import from_bytes, to_bytes
 from crystalcli.workflows.graphs.build_graphs_work import Outcome
 
 UNIT = 512
-"""Files of a unit."""
+"""Files of a unit, or pieces of large ones."""
 PART = 1024
 """Outcomes of a part."""
 SECONDS = 20.0
@@ -91,12 +91,17 @@ class Parts:
         """Outcomes sealed by this process."""
 
     def _drop_others(self) -> bool:
-        """Remove what was left by a build of other inputs, options or versions; whether there was any."""
+        """Remove what was left by a build of other inputs, options or versions; whether there was any.
+
+        Without a mark nothing was sealed yet. Locks stay: the other shares of an array job begin in the same second.
+        """
         mark = self.folder / "build"
-        if not self.folder.exists() or (mark.exists() and mark.read_text(encoding="utf-8") == self._digest):
+        if not mark.exists() or mark.read_text(encoding="utf-8") == self._digest:
             return False
         try:
-            shutil.rmtree(self.folder)
+            for path in self.folder.iterdir():
+                if path.suffix != ".lock":
+                    path.unlink(missing_ok=True)
         except OSError as problem:
             raise files.environment_problem(problem, self.folder) from problem
         return True

@@ -10,9 +10,10 @@ from pathlib import Path
 from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.running.tasks import Limits
+from crystalcli.mechanisms.structure_files.reading import Item
 from crystalcli.vocabulary.errors import CrystalError, Stopped
 from crystalcli.workflows.graphs.build_graphs_parts import UNIT, Cursor, Parts, Sealing, Share, units
-from crystalcli.workflows.graphs.build_graphs_work import Heard, Named, Outcome, Work, outcomes
+from crystalcli.workflows.graphs.build_graphs_work import Heard, Outcome, Work, outcomes
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class _Unit:
 
 def resumable(
     work: Work,
-    files: Sequence[Named],
+    files: Sequence[Item],
     place: Place,
     parts: Parts,
     *,

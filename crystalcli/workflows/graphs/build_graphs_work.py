@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import ase
@@ -17,7 +16,7 @@ from crystalcli.mechanisms.labelling.labelled import Labelled
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.places import Place, executor
 from crystalcli.mechanisms.running.tasks import Limits, Lost, Start, Task
-from crystalcli.mechanisms.structure_files.reading import Failure, read_file
+from crystalcli.mechanisms.structure_files.reading import Failure, Item, read_file
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import ReadOptions
@@ -69,14 +68,12 @@ class LeftOut:
 
 
 Made = TypeVar("Made")
-Named = tuple[Path, str]
-"""A file and the id it gives."""
 Outcome = Built | Failure | LeftOut
 
 
 def outcomes(
     work: Work,
-    files: Sequence[Named],
+    files: Sequence[Item],
     place: Place,
     skip: Mapping[int, int] | None = None,
     *,
@@ -87,7 +84,7 @@ def outcomes(
 
     Args:
         work: what every structure is put through.
-        files: with the ids they give.
+        files: as :func:`crystalcli.mechanisms.structure_files.reading.plan` names and cuts them.
         place: where it is done.
         skip: outcomes of a file, by its number, that are known already and left out.
         limits: of each worker.
@@ -99,7 +96,7 @@ def outcomes(
 def supervised(
     start: Start,
     work: Any,
-    files: Sequence[Named],
+    files: Sequence[Item],
     place: Place,
     skip: Mapping[int, int] | None = None,
     *,
@@ -111,19 +108,24 @@ def supervised(
     task = Task(start, work, limits or Limits(), preload=(__name__,))
     with executor(place, task, heard.say) as who:
         for number, outcome in who.results(files, skip, heard.pause):
-            yield number, named(outcome, *files[number]) if isinstance(outcome, Lost) else outcome
+            yield number, named(outcome, files[number]) if isinstance(outcome, Lost) else outcome
 
 
-def named(lost: Lost, path: Path, name: str) -> Failure:
-    """The failure of a file that was the end of its worker."""
-    where = f", after {lost.after} structures; what follows in this file is lost" if lost.after else ""
-    return Failure(str(path), name, "read", "timeout" if lost.timed_out else "worker-died", lost.reason + where)
+def named(lost: Lost, item: Item) -> Failure:
+    """The failure of a file, or of a piece of one, that was the end of its worker."""
+    piece, where = item.piece, ""
+    if piece.count is not None:
+        where = f", after structure {piece.first + lost.after}; what follows up to {piece.first + piece.count} is lost"
+    elif done := piece.first + lost.after:
+        where = f", after {done} structures; what follows in this file is lost"
+    code = "timeout" if lost.timed_out else "worker-died"
+    return Failure(str(item.path), item.name, "read", code, lost.reason + where)
 
 
-def start(work: Work) -> Callable[[Named, int], Iterator[Outcome]]:
-    """(File and id, outcomes to leave out) → outcomes; what a worker does."""
+def start(work: Work) -> Callable[[Item, int], Iterator[Outcome]]:
+    """(File, outcomes to leave out) → outcomes; what a worker does."""
     make = graph_maker(work)
-    return lambda named, skip: build_file(work, make, *named, skip)
+    return lambda item, skip: build_file(work, make, item, skip)
 
 
 def graph_maker(work: Work) -> Callable[[ase.Atoms], GraphArrays]:
@@ -136,14 +138,12 @@ def graph_maker(work: Work) -> Callable[[ase.Atoms], GraphArrays]:
     return part.build(opt.make(part.options, work.options, owner=f"featurizer {part.name}"))
 
 
-def build_file(
-    work: Work, make: Callable[[ase.Atoms], GraphArrays], path: Path, name: str, skip: int = 0
-) -> Iterator[Outcome]:
+def build_file(work: Work, make: Callable[[ase.Atoms], GraphArrays], file: Item, skip: int = 0) -> Iterator[Outcome]:
     """Yield what becomes of every structure of one file but the first ``skip``.
 
     Nothing that is wrong with one stops the next.
     """
-    for item in islice(read_file(path, name, work.reading), skip, None):
+    for item in islice(read_file(*file, work.reading), skip, None):
         if isinstance(item, Failure):
             yield item
             continue

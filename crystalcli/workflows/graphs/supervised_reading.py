@@ -10,10 +10,10 @@ from pathlib import Path
 from crystalcli.mechanisms.running.places import Place, executor
 from crystalcli.mechanisms.running.tasks import Limits, Lost, Task
 from crystalcli.mechanisms.structure_files import reading
-from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.mechanisms.structure_files.reading import Failure, Item
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.workflows.graphs.build_graphs_work import Named, named
+from crystalcli.workflows.graphs.build_graphs_work import named
 
 ONE = Place(1)
 """One process of this machine."""
@@ -39,8 +39,7 @@ class Reading:
     def __init__(
         self, paths: Sequence[Path], options: ReadOptions = DEFAULTS, place: Place = ONE, *, fork: bool = False
     ) -> None:
-        names = reading.plan(paths, options).names
-        self._files: list[Named] = [(p, names[p]) for p in paths]
+        self._files = reading.plan(paths, options).items
         self._task = Task(start, options, LIMITS, preload=PRELOAD, fork=fork)
         self._place, self._open = place, ExitStack()
 
@@ -56,7 +55,7 @@ class Reading:
         ids = reading.Ids()
         for number, item in self._results:
             if isinstance(item, Lost):
-                yield named(item, *self._files[number])
+                yield named(item, self._files[number])
             else:
                 yield ids.keep_apart(item) if isinstance(item, Entry) else item
         self._open.close()
@@ -70,6 +69,6 @@ def read_inputs(
         yield from structures
 
 
-def start(options: ReadOptions) -> Callable[[Named, int], Iterator[Entry | Failure]]:
-    """(File and id, structures to leave out) → structures; what the process does."""
+def start(options: ReadOptions) -> Callable[[Item, int], Iterator[Entry | Failure]]:
+    """(File, structures to leave out) → structures; what the process does."""
     return lambda item, skip: islice(reading.read_file(*item, options), skip, None)

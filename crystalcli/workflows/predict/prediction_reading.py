@@ -5,6 +5,7 @@ Loads no torch: the workers begin, at little cost, while the program that predic
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,10 +19,10 @@ from crystalcli.mechanisms.running.places import Place, executor
 from crystalcli.mechanisms.running.tasks import Executor, Limits, Lost, Task
 from crystalcli.mechanisms.structure_files import reading
 from crystalcli.mechanisms.structure_files.inputs import expand
-from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.mechanisms.structure_files.reading import Failure, Item
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.workflows.graphs.build_graphs_work import Named, Work, graph_maker, graph_of, named
+from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker, graph_of, named
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,10 @@ class Reading:
         self.paths = expand(inputs)
         self.caches = [p for p in self.paths if is_cache(p)]
         caches = set(self.caches)
-        self._groups = [(cache, len(list(some))) for cache, some in groupby(self.paths, lambda p: p in caches)]
-        files = [p for p in self.paths if p not in caches]
-        names = reading.plan(files).names
-        self._files: list[Named] = [(p, names[p]) for p in files]
+        self._files = reading.plan([p for p in self.paths if p not in caches]).items
+        count = Counter(item.path for item in self._files)
+        groups = groupby(self.paths, lambda p: p in caches)
+        self._groups = [(cache, sum(1 if cache else count[p] for p in some)) for cache, some in groups]
         self._place, self._say = place, say
         self._task = Task(start, work, limits or Limits(), preload=(__name__,), fork=True)
         self._ids = reading.Ids()
@@ -92,7 +93,7 @@ class Reading:
         while self._following is not None and self._following[0] < end:
             number, item = self._following
             if isinstance(item, Lost):
-                yield named(item, *self._files[number])
+                yield named(item, self._files[number])
             elif isinstance(item, Failure):
                 yield item
             else:
@@ -100,11 +101,11 @@ class Reading:
             self._following = next(self._results, None)
 
 
-def start(work: Work) -> Callable[[Named, int], Iterator[Read | Failure]]:
-    """(File and id, results to leave out) → structures with graphs; what a worker does."""
+def start(work: Work) -> Callable[[Item, int], Iterator[Read | Failure]]:
+    """(File, results to leave out) → structures with graphs; what a worker does."""
     make = graph_maker(work)
 
-    def do(item: Named, skip: int) -> Iterator[Read | Failure]:
+    def do(item: Item, skip: int) -> Iterator[Read | Failure]:
         for entry in islice(reading.read_file(*item, work.reading), skip, None):
             yield with_graph(work, make, entry)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -57,7 +58,7 @@ class CacheWriter:
         self._ids: list[str] = []
         self._sources: list[str] = []
         self._tags: dict[str, dict[int, str]] = {}
-        self._atoms, self._edges = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
+        self._atoms, self._edges = array("q", [0]), array("q", [0])
 
     def __enter__(self) -> CacheWriter:
         return self
@@ -106,8 +107,8 @@ class CacheWriter:
             self._tags.setdefault(name, {})[len(self._ids)] = text
         self._ids.append(id)
         self._sources.append(source)
-        self._atoms.append(np.array([len(graph.atomic_numbers)]))
-        self._edges.append(np.array([len(graph.neighbor)]))
+        self._atoms.append(len(graph.atomic_numbers))
+        self._edges.append(len(graph.neighbor))
 
     def extend(self, cache: GraphCache, ids: Sequence[str]) -> None:
         """Append all structures of ``cache`` under ``ids``, block by block."""
@@ -123,8 +124,8 @@ class CacheWriter:
             self._tags.setdefault(name, {}).update({len(self._ids) + k: t for k, t in enumerate(column) if t})
         self._ids += ids
         self._sources += cache.sources
-        self._atoms.append(np.diff(cache.atom_pointers))
-        self._edges.append(np.diff(cache.edge_pointers))
+        self._atoms.extend(np.diff(cache.atom_pointers).tolist())
+        self._edges.extend(np.diff(cache.edge_pointers).tolist())
 
     def finish(
         self,
@@ -190,8 +191,8 @@ class CacheWriter:
     def _write_small(self, h: h5py.File, columns: Sequence[Column], failures: Sequence[Mapping[str, str]]) -> None:
         _put_texts(h, "structures/id", self._ids)
         _put_texts(h, "structures/source", self._sources)
-        h["structures/atom_pointers"] = np.cumsum(np.concatenate(self._atoms))
-        h["structures/edge_pointers"] = np.cumsum(np.concatenate(self._edges))
+        h["structures/atom_pointers"] = np.cumsum(self._atoms, dtype=np.int64)
+        h["structures/edge_pointers"] = np.cumsum(self._edges, dtype=np.int64)
         for column in columns:
             _check_name(column.quantity.name, "label", self.path)
             group = h.create_group(f"labels/{column.quantity.name}", track_order=True)

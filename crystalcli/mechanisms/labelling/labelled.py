@@ -15,7 +15,7 @@ from crystalcli.vocabulary.quantities import Quantity
 STRESS = "stress"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Labelled:
     """What is kept of an entry for its labels, once the structure itself is gone.
 
@@ -41,7 +41,8 @@ class Labelled:
         atoms = entry.atoms
         parts = (atoms.numbers, np.round(atoms.cell.array, 6) + 0.0, np.round(atoms.positions, 6) + 0.0)
         digest = hashlib.sha256(b"".join(a.tobytes() for a in parts)).digest()[:16]
-        sites, lattice = b"", cls.lattice
+        sites: bytes = b""
+        lattice: tuple[tuple[float, ...], ...] = ()
         if any(q.name == STRESS for q in entry.quantities.values()) or STRESS in entry.labels:
             fractional = np.round(atoms.get_scaled_positions(), 3) % 1.0
             sites = hashlib.sha256(atoms.numbers.tobytes() + (fractional + 0.0).tobytes()).digest()[:16]

@@ -29,7 +29,7 @@ from alumina_study.systems import Systems, graphs_of
 from alumina_study.tables import put, render
 
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running import files, locks
 from crystalcli.vocabulary.errors import CrystalError
 
 STOPPED = (75, 130)
@@ -77,7 +77,7 @@ def main(words: list[str] | None = None) -> int:
     failed = 0
     if not wish.render_only:
         wish.output.mkdir(parents=True, exist_ok=True)
-        with files.locked(wish.output / "study"):
+        with locks.locked(wish.output / "study"):
             try:
                 failed = compute(study, cells, wish, given)
             except StudyStopped:

@@ -1,6 +1,5 @@
 """The graph cache: what goes in comes out, equal inputs give equal bytes, and damage is named."""
 
-import errno
 import hashlib
 import shutil
 
@@ -19,7 +18,6 @@ from crystalcli.mechanisms.caches.cache_packing import pack
 from crystalcli.mechanisms.caches.cache_writer import CacheWriter, write_cache
 from crystalcli.mechanisms.caches.gather import flat_ranges
 from crystalcli.mechanisms.datasets.dataset import GraphDataset, reduced_formulas, source_file
-from crystalcli.mechanisms.running import files
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
@@ -394,25 +392,6 @@ def test_a_write_that_fails_on_the_way_is_an_error_and_leaves_the_old_file(tmp_p
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
     assert digest(path) == before
-    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
-
-
-def test_two_writers_of_one_file_do_not_meet(tmp_path):
-    path = tmp_path / "a.h5"
-    with files.locked(path), pytest.raises(EnvironmentProblem, match=r"process .* is writing it"), files.locked(path):
-        pass
-    with files.locked(path):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_system_without_locks_does_not_stop_the_work(tmp_path, monkeypatch):
-    def no_locks(_file, _how):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(files.fcntl, "flock", no_locks)
-    with files.locked(tmp_path / "a.h5"):
-        write(tmp_path / "a.h5", some_graphs(1))
     assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
 
 

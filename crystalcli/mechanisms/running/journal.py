@@ -74,11 +74,12 @@ class Journal:
             result: plain values, as JSON has them.
 
         Raises:
-            EnvironmentProblem: disk full, no permission.
+            EnvironmentProblem: disk full, no permission, the run's lock is lost.
         """
         if key in self._done:
             return
         body = json.dumps({"run": self.run, "key": key, "result": result}, ensure_ascii=False).encode()
+        files.permitted(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:

@@ -15,7 +15,7 @@ from crystalcli.mechanisms.labelling import label_requests, labels
 from crystalcli.mechanisms.labelling.labelled import Labelled
 from crystalcli.mechanisms.labelling.labels import Audit
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.reading import Failure, Ids
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError
@@ -49,7 +49,7 @@ def run(resolved: Resolved, listen: Listener = lambda _n, _text: None, stop: Sto
     if resolved.current is not None:
         return _unchanged(resolved.current)
     target = plan.output if plan.share.count == 1 else parts_folder(plan.output) / plan.share.name
-    with files.locked(target):
+    with locks.locked(target):
         parts = Parts(plan.output, resolved.digest, plan.share)
         try:
             return (

@@ -17,7 +17,7 @@ from crystalcli.mechanisms.caches.cache import Column, GraphCache
 from crystalcli.mechanisms.caches.cache_check import Verdict, verify
 from crystalcli.mechanisms.caches.cache_union import check_together, distinct_ids, joined_columns
 from crystalcli.mechanisms.caches.cache_writer import CacheWriter
-from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running import files, locks
 from crystalcli.vocabulary.errors import UsageError
 
 
@@ -88,7 +88,7 @@ def merge(paths: Sequence[Path], output: Path, *, overwrite: bool = False) -> Me
     failures = [f for c in caches for f in c.failures]
     inputs = hashlib.sha256("\n".join(c.inputs_digest for c in caches).encode()).hexdigest()
     versions = {k: v for c in caches for k, v in c.versions.items()}
-    with files.locked(output), CacheWriter(output) as writer:
+    with locks.locked(output), CacheWriter(output) as writer:
         for cache in caches:
             writer.extend(cache, ids[len(writer) : len(writer) + len(cache)])
         writer.finish(caches[0].recipe, list(columns.values()), failures, versions=versions, inputs=inputs)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from crystalcli.mechanisms.forces import potential_names
-from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running import locks
 from crystalcli.mechanisms.running.run_folder import RunFolder, plugin_versions, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.reading import Failure
@@ -172,7 +172,7 @@ def _dynamics(
 def _guarded(
     plan: SamplingPlan, folder: RunFolder, dynamics: Dynamics, listener: Listener, *, start: Any
 ) -> SamplingReport:
-    with folder.recorded(lambda: _outputs(folder)), files.locked(folder.path / "run"):
+    with locks.locked(folder.path / "run"), folder.recorded(lambda: _outputs(folder)):
         start()
         dynamics.run()
         report = _finish(plan, folder, dynamics, listener)

@@ -18,7 +18,7 @@ from typing import Any
 
 from crystalcli.mechanisms.forces.potential_names import model_file
 from crystalcli.mechanisms.relaxation.relaxing import SINGLE_POINT, STEPS
-from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, plugin_versions, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.reading import Failure
@@ -132,7 +132,7 @@ def _go_on(
 
 def _relax(plan: RelaxationPlan, worker: Worker, folder: RunFolder, listener: Listener, stop: Stop) -> RelaxationReport:
     listener = heard(listener, folder.log)
-    with folder.recorded(lambda: _outputs(folder)), files.locked(folder.path / STRUCTURES):
+    with locks.locked(folder.path / STRUCTURES), folder.recorded(lambda: _outputs(folder)):
         count = _work(plan, worker, folder, listener, stop)
         report = _finish(plan, folder, count)
     folder.finish(report.exit_code, _outputs(folder))

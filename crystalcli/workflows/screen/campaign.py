@@ -16,7 +16,7 @@ import torch
 
 from crystalcli.mechanisms.phases.screening import Candidate, stage_costs
 from crystalcli.mechanisms.phases.staging import Course, course
-from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running import locks
 from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.inputs import expand
@@ -100,7 +100,7 @@ def run(plan: CampaignPlan, listener: Listener | None = None, stop: Stop | None 
 
 def _finished(folder: RunFolder, work: Callable[[], dict[str, Any]], *, latest: bool) -> ScreeningReport:
     """Do the work under a lock, and write how it ended."""
-    with folder.recorded(), files.locked(folder.path / FACTS):
+    with locks.locked(folder.path / FACTS), folder.recorded():
         data = work()
     folder.finish(data["exit_code"], output.written(folder.path))
     if latest:

@@ -18,7 +18,7 @@ from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.phases.hull import Phase
 from crystalcli.mechanisms.phases.screening import decide
-from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.running.journal import Journal
 from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
@@ -80,7 +80,7 @@ def run(plan: ScreeningPlan, listener: Listener | None = None, stop: Stop | None
         folder = RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
     else:
         folder = RunFolder.reopen(path)
-    with folder.recorded(), files.locked(folder.path / output.TABLE):
+    with locks.locked(folder.path / output.TABLE), folder.recorded():
         model = Path(plan.model) if plan.model else _train(plan, folder, listener, stop)
         report = _screen(plan, threshold, model, split, folder, listener, stop)
     folder.finish(report.data["exit_code"], [p.name for p in folder.path.iterdir() if p.is_file()])

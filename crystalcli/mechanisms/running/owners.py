@@ -1,0 +1,179 @@
+"""Who owns a lock file, and whether they live: by the word of the kernel, the table of processes, or their beats."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import socket
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+BEAT = 10.0
+"""Seconds between two touches of a lock file by its owner."""
+PATIENCE = 60.0
+"""Seconds without a touch after which an owner that cannot be asked is given up."""
+POLL = 1.0
+"""Seconds between two looks at a lock file whose owner cannot be asked."""
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without locks say."""
+GONE = (errno.ENOENT, errno.ESTALE)
+"""What they say of a file that somebody has removed; NFS has a word of its own."""
+HELD, FREE, SILENT = "held", "free", "silent"
+"""What the kernel says of a lock: a living process has it; none that it knows of; it knows nothing."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What a lock file says.
+
+    Args:
+        token: nobody else has it.
+        host, pid: for people.
+        machine, began: kernel and name space of processes in which the number counts, and when the process began there.
+        since: when it took the lock.
+        kernel: the kernel holds the lock for it, too.
+    """
+
+    token: str
+    host: str = ""
+    pid: int = 0
+    machine: str = ""
+    began: str = ""
+    since: str = ""
+    kernel: bool = False
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}" if self.pid else "another program"
+
+
+def me(kernel: bool) -> Owner:
+    """This process, with a token that is new."""
+    pid = os.getpid()
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Owner(secrets.token_hex(8), socket.gethostname(), pid, machine(), _began(pid) or "", now, kernel)
+
+
+def text_of(owner: Owner) -> str:
+    """What is written into the file."""
+    return json.dumps(asdict(owner))
+
+
+def read(name: Path) -> Owner | None:
+    """The owner that a lock file names; none if there is no such file, somebody unknown if nothing is to be read."""
+    try:
+        with name.open("rb") as file:  # NFS asks its server at each opening, and need not otherwise
+            text, inode = file.read(), os.fstat(file.fileno()).st_ino
+    except OSError as problem:
+        if problem.errno in GONE:
+            return None
+        raise
+    try:
+        return Owner(**json.loads(text))
+    except (ValueError, TypeError):
+        return Owner(f"unknown {inode}")
+
+
+def lives(name: Path, owner: Owner) -> bool:
+    """Whether ``owner``, read from the lock file ``name``, must be thought to be at work; false if the file is gone.
+
+    A process of this machine is asked for. Of any other only the touches of the file speak, and no clock but this
+    process's own: it looks until it sees one, at most for ``PATIENCE``. Time in which the file system gave no answer,
+    or this process stood still, does not count.
+    """
+    said = _kernel(name)
+    if said == HELD:
+        return True
+    if owner.machine == machine():
+        return (said == SILENT or not owner.kernel) and bool(owner.began) and _began(owner.pid) == owner.began
+    first, quiet, last = _touched(name), 0.0, time.monotonic()
+    while first is not None and quiet < PATIENCE:
+        time.sleep(POLL)
+        now, touched = time.monotonic(), _touched(name)
+        if touched is None or touched[0] != first[0]:
+            return False
+        if touched != first:
+            return True
+        quiet, last = quiet + min(now - last, 2 * POLL), time.monotonic()
+    return False
+
+
+def lock_by_kernel(handle: int) -> bool:
+    """Have the kernel hold the lock on an open file until its last handle is closed; whether it can."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError as problem:
+        if problem.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
+
+
+def machine() -> str:
+    """Where the number of a process means the same: name of the host, this boot of its kernel, name space."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _kernel(name: Path) -> str:
+    try:
+        handle = os.open(name, os.O_RDONLY)
+    except OSError as problem:
+        if problem.errno in GONE:
+            return FREE
+        raise
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return HELD
+    except OSError as problem:
+        if problem.errno not in NO_LOCKS:
+            raise
+        return SILENT
+    finally:
+        os.close(handle)
+    return FREE
+
+
+def _began(pid: int) -> str | None:
+    """When a process of this machine began, as its kernel counts; none if it is no more."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return _without_proc(pid)
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _without_proc(pid: int) -> str | None:
+    """The same where processes are no files."""
+    if Path("/proc/self/stat").exists():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return "unknown"
+
+
+def _touched(name: Path) -> tuple[int, int] | None:
+    """File and time of its last touch, by the clock of whoever keeps it; none if it is gone."""
+    try:
+        handle = os.open(name, os.O_RDONLY)
+    except OSError as problem:
+        if problem.errno in GONE:
+            return None
+        raise
+    try:
+        found = os.fstat(handle)
+        return found.st_ino, found.st_mtime_ns
+    finally:
+        os.close(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 
 import torch
@@ -15,11 +16,13 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 def prepare_cpu() -> None:
-    """Flush denormal numbers to zero, and keep freed memory.
+    """Flush denormal numbers to zero, keep freed memory, and let the garbage collector rest where it finds nothing.
 
     The temporaries of a step are some megabytes. glibc gives them back to the system and takes them anew every step,
     and the first touch of each page takes a good part of the time of small steps (``benchmarks/md_cost.py``).
+    What is imported by now lives as long as the process; the collector would walk it again and again.
     """
+    gc.freeze()
     torch.set_flush_denormal(True)
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_MMAP_THRESHOLD, MAPPED)

@@ -7,17 +7,23 @@ from typing import cast
 
 from crystalcli.contracts.records import Reader
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.nouns.structures.formats import looks_readable
+from crystalcli.nouns.structures.formats import looks_readable, regular
 
 
 def claimed_by(path: Path) -> Reader | None:
-    """The plugin reader that knows this file, or none."""
+    """The plugin reader that knows this file, or none.
+
+    Raises:
+        InputError: no regular file, whose content a reader would wait for.
+    """
     registered = registry()
     name = path.name.lower()
     for reader_name in registered.names("reader"):
         reader = cast(Reader, registered.get("reader", reader_name))
-        if name.endswith(reader.suffixes) and reader.sniff(path):
-            return reader
+        if name.endswith(reader.suffixes):
+            regular(path)
+            if reader.sniff(path):
+                return reader
     return None
 
 

@@ -206,7 +206,6 @@ def stem(path: Path) -> str:
 
 
 def _items(path: Path, piece: Piece, options: ReadOptions) -> Iterator[Entry | InputError]:
-    formats.regular(path)
     reader = claimed_by(path)
     if reader is not None:
         items: Iterator[Entry | InputError] = reader.read(path)

@@ -70,6 +70,7 @@ def read(path: Path, options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> I
     """
     name = format_of(path)
     if name is None:
+        regular(path)
         ending = Path(without_gz(path.name)).suffix
         raise InputError(
             f"unknown format '{ending or path.name}'; {did_you_mean(ending, sorted(_BY_ENDING))}",

@@ -1,6 +1,7 @@
 """Training as a whole: same bits, resumed bits, numerical failure, splits by what the data are."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from workflows import small_cache
 from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.running.locks import locked
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import EnvironmentProblem, NumericalFailure, Stopped, UsageError
 from crystalcli.vocabulary.quantities import Quantity
@@ -89,6 +91,21 @@ def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
     with pytest.raises(UsageError, match="is finished: its model is"):
         training.resume(tmp_path / "cut", {}, Listener(), Stop())
     assert json.loads((resumed.folder / "run.json").read_text())["exit_code"] == 0
+
+
+def test_a_run_that_is_being_trained_is_left_alone(cache: Path, tmp_path: Path) -> None:
+    mine = plan(cache, tmp_path / "run", step_epochs=1, checkpoint_every=0.0)
+    with pytest.raises(Stopped):
+        training.run(mine, stop=StopAfter(1))
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    with locked(tmp_path / "run" / "run"):
+        for again in (
+            lambda: training.resume(tmp_path / "run", {}, Listener(), Stop()),
+            lambda: training.run(replace(mine, overwrite=True)),
+        ):
+            with pytest.raises(EnvironmentProblem, match=f"process {os.getpid()} on .* is writing it"):
+                again()
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
 
 
 def test_resume_refuses_changed_input(tmp_path: Path) -> None:

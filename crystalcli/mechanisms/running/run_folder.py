@@ -100,7 +100,7 @@ class RunFolder:
         """
         if path.exists() and not path.is_dir():
             raise UsageError("is a file, not a folder for a run", path=path)
-        if path.exists() and any(not _abandoned(p) for p in path.iterdir()):
+        if path.exists() and any(not _no_result(p) for p in path.iterdir()):
             if not overwrite:
                 raise UsageError("exists; give --overwrite to replace the run in it", path=path)
             if not (path / RECORD).exists():
@@ -239,9 +239,9 @@ BEGINNINGS = ("state-", "predictions", "parity", "confusion", "distribution")
 """Beginnings of the names of further such files."""
 
 
-def _abandoned(path: Path) -> bool:
-    """Whether ``path`` is the beginning of a file whose writer was killed."""
-    return path.name.startswith(".") and path.name.endswith(".tmp")
+def _no_result(path: Path) -> bool:
+    """Whether ``path`` is the beginning of a file whose writer was killed, or the lock of the folder."""
+    return path.name.startswith(".") and path.name.endswith((".tmp", ".lock"))
 
 
 def _toml(config: Mapping[str, Any]) -> str:

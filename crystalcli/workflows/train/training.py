@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.model_head import MODEL
+from crystalcli.mechanisms.running.locks import locked
 from crystalcli.mechanisms.running.onlooker import Onlooker
 from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
@@ -113,30 +115,34 @@ def _begin(
 ) -> TrainingReport:
     make_optimizer(prepared.model, plan.recipe, plan.momentum)
     path, facts = Path(plan.output), {**run_facts(plan, prepared), "processes": team.size}
-    folder = _opened(
+    with _opened(
         team, path, lambda: RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
-    )
-    for line in said:
-        folder.log(line)
-    folder.write_json("splits.json", prepared.split.to_json(prepared.ids))
-    return _train(plan, prepared, others, folder, listener, stop, resumed=False, team=team)
+    ) as folder:
+        for line in said:
+            folder.log(line)
+        folder.write_json("splits.json", prepared.split.to_json(prepared.ids))
+        return _train(plan, prepared, others, folder, listener, stop, resumed=False, team=team)
 
 
-def _opened(team: Team, path: Path, opened: Callable[[], RunFolder]) -> RunFolder:
-    """The folder of the run, opened by the first process; the others end with it if it cannot."""
+@contextmanager
+def _opened(team: Team, path: Path, opened: Callable[[], RunFolder]) -> Iterator[RunFolder]:
+    """The folder of the run, opened and locked by the first process; the others end with it if it cannot."""
     problem: CrystalError | None = None
     folder: RunFolder | None = None
-    if team.is_first:
-        try:
-            folder = opened()
-        except CrystalError as found:
-            problem = found
-    code = team.firsts(None if problem is None else int(problem.exit_code))
-    if problem is not None:
-        raise problem
-    if code is not None:
-        raise SystemExit(code)
-    return folder or Onlooker(path)
+    with ExitStack() as inside:
+        if team.is_first:
+            try:
+                if path.is_dir() or not path.exists():  # else there is a word for it
+                    inside.enter_context(locked(path / "run"))
+                folder = opened()
+            except CrystalError as found:
+                problem = found
+        code = team.firsts(None if problem is None else int(problem.exit_code))
+        if problem is not None:
+            raise problem
+        if code is not None:
+            raise SystemExit(code)
+        yield folder or Onlooker(path)
 
 
 def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> TrainingReport:
@@ -159,9 +165,9 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
         if plan.threads:
             torch.set_num_threads(plan.threads)
         prepared = prepare(replace(plan, device=team.device(plan.device)), listener)
-        folder = _opened(team, path, lambda: RunFolder.reopen(path))
         others = training_beside.others(plan, prepared)
-        return _train(plan, prepared, others, folder, listener, stop, resumed=True, team=team)
+        with _opened(team, path, lambda: RunFolder.reopen(path)) as folder:
+            return _train(plan, prepared, others, folder, listener, stop, resumed=True, team=team)
 
 
 def _train(
@@ -214,12 +220,13 @@ def _beside(
     if standing == "finished":
         return report_of(path)
     if standing == "under way":
-        return _train(plan, prepared, (), RunFolder.reopen(path), listener, stop, resumed=True).data
+        with _opened(ALONE, path, lambda: RunFolder.reopen(path)) as folder:
+            return _train(plan, prepared, (), folder, listener, stop, resumed=True).data
     return _begin(replace(plan, overwrite=True), prepared, (), listener, stop).data
 
 
 def _outputs(folder: RunFolder) -> list[str]:
-    return [p.name for p in folder.path.iterdir() if p.is_file()]
+    return [p.name for p in folder.path.iterdir() if p.is_file() and not p.name.startswith(".")]
 
 
 def _save_model(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, trainer: Trainer) -> Path:

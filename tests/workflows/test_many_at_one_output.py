@@ -1,0 +1,83 @@
+"""Eight builds and sixteen readers of one cache: one program at a time writes, who reads sees a whole one."""
+
+import errno
+import fcntl
+import multiprocessing
+import random
+import time
+from pathlib import Path
+
+import ase.build
+import ase.io
+import pytest
+
+from crystalcli.commands.main import run as crystal
+from crystalcli.mechanisms.caches import cache_seal
+from crystalcli.mechanisms.running.locks import locked
+from crystalcli.vocabulary.errors import EnvironmentProblem, Exit
+from crystalcli.workflows.graphs.build_graphs import build
+from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
+
+CONTEXT = multiprocessing.get_context("fork")
+WRITERS, READERS = 8, 16
+
+
+@pytest.fixture(params=["kernel", "no-locks"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Structures in two folders, one more in the second; on a file system with locks and on one without."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if request.param == "no-locks":
+        monkeypatch.setattr(fcntl, "flock", no_locks)
+    for name, n in (("few", 5), ("many", 6)):
+        (tmp_path / name).mkdir()
+        for k in range(n):
+            ase.io.write(tmp_path / name / f"{k}.extxyz", ase.build.bulk("Cu", a=3.5 + 0.02 * k))
+    return tmp_path
+
+
+def test_a_second_build_is_refused_by_name(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with locked(folder / "a.h5"):
+        assert crystal(["build-graphs", str(folder / "few"), "-o", str(folder / "a.h5")]) == Exit.ENVIRONMENT
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {folder / 'a.h5'}: process ")
+    assert "is writing it" in line
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("rounds", [1, pytest.param(100, marks=pytest.mark.slow)])
+def test_eight_builds_and_sixteen_readers(folder: Path, rounds: int) -> None:
+    """Every build takes its turn; they replace a cache of five structures by one of six, and back."""
+    target = folder / "a.h5"
+    build(BuildPlan((str(folder / "few"),), target, "cgcnn"))
+    over = CONTEXT.Event()
+
+    def write(k: int) -> None:
+        for n in range(rounds):
+            plan = BuildPlan((str(folder / ("few", "many")[(k + n) % 2]),), target, "cgcnn", overwrite=True)
+            while True:
+                try:
+                    build(plan)
+                    break
+                except EnvironmentProblem as problem:
+                    if "is writing it" not in str(problem):
+                        raise
+                    time.sleep(random.random() * 0.1)
+
+    def read() -> None:
+        while not over.is_set():
+            cache_seal.check(target)
+
+    writers = [CONTEXT.Process(target=write, args=(k,)) for k in range(WRITERS)]
+    readers = [CONTEXT.Process(target=read) for _ in range(READERS)]
+    for process in writers + readers:
+        process.start()
+    for process in writers:
+        process.join(1200)
+    over.set()
+    for process in readers:
+        process.join(60)
+    assert [p.exitcode for p in writers + readers] == [0] * (WRITERS + READERS)
+    assert sorted(p.name for p in folder.iterdir()) == ["a.h5", "few", "many"]

@@ -11,10 +11,11 @@ from corpus import NACL
 
 from crystalcli.contracts.records import Reader
 from crystalcli.mechanisms.structure_files.inputs import expand
-from crystalcli.mechanisms.structure_files.reading import ID_IN_FILE, Failure, plan, read_file, read_inputs
+from crystalcli.mechanisms.structure_files.reading import ID_IN_FILE, Failure, plan, read_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.vocabulary.errors import Exit, UsageError
+from crystalcli.workflows.graphs.supervised_reading import read_inputs
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,8 @@ def files(tmp_path, monkeypatch):
 
 def test_the_same_as_without_and_the_deadly_one_is_named(files):
     good = [files[0], files[2]]
-    for one, other in zip(read_inputs(good), reading.read_inputs(good), strict=True):
+    here = (found for item in reading.plan(good).items for found in reading.read_file(*item))
+    for one, other in zip(read_inputs(good), here, strict=True):
         assert (one.id, one.source, one.atoms, one.labels) == (other.id, other.source, other.atoms, other.labels)
     found = list(read_inputs(files))
     assert [f.code if isinstance(f, Failure) else f.id for f in found] == ["a:0", "a:1", "worker-died", "c:0", "c:1"]

@@ -170,14 +170,6 @@ def _read_file(given: Item, options: ReadOptions) -> Iterator[Entry | Failure]:
         yield Failure(str(path), name, "read", "reader-error", one_line(f"{type(problem).__name__}: {problem}"))
 
 
-def read_inputs(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> Iterator[Entry | Failure]:
-    """Yield the structures of all files in order, with ids unique over all of them."""
-    ids = Ids()
-    for given in plan(paths, options).items:
-        for item in read_file(*given, options):
-            yield ids.keep_apart(item) if isinstance(item, Entry) else item
-
-
 @dataclass
 class Ids:
     """Keeps ids apart: the first keeps its id, the next get ``#2``, ``#3``… in order and keep the old as a tag.

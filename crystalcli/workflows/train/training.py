@@ -13,7 +13,7 @@ import torch
 
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.model_head import MODEL
-from crystalcli.mechanisms.running.locks import locked
+from crystalcli.mechanisms.running.locks import run_locked
 from crystalcli.mechanisms.running.onlooker import Onlooker
 from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
@@ -132,8 +132,7 @@ def _opened(team: Team, path: Path, opened: Callable[[], RunFolder]) -> Iterator
     with ExitStack() as inside:
         if team.is_first:
             try:
-                if path.is_dir() or not path.exists():  # else there is a word for it
-                    inside.enter_context(locked(path / "run"))
+                inside.enter_context(run_locked(path))
                 folder = opened()
             except CrystalError as found:
                 problem = found

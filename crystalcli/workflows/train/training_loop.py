@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +16,9 @@ from crystalcli.contracts.modules import Labels
 from crystalcli.contracts.nn import joint
 from crystalcli.mechanisms.datasets.dataset import Batch
 from crystalcli.mechanisms.models.model import CrystalModel
-from crystalcli.mechanisms.running.display import shown
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.stopping import Stop
-from crystalcli.mechanisms.scoring import evaluation, metrics
+from crystalcli.mechanisms.scoring import evaluation
 from crystalcli.mechanisms.training import checkpoint, transfer
 from crystalcli.mechanisms.training.ema import AveragedModel
 from crystalcli.mechanisms.training.epoch_order import epoch_order
@@ -33,6 +31,7 @@ from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.train.training_plan import TrainingPlan
 from crystalcli.workflows.train.training_progress import Progress
 from crystalcli.workflows.train.training_setup import Prepared
+from crystalcli.workflows.train.training_words import Errors, epoch_line, errors_line, validation_score
 
 
 def _copied(model: CrystalModel) -> dict[str, Tensor]:
@@ -117,8 +116,8 @@ class Trainer:
         said = f"{self.plan.start.model} as it is" if self.plan.start.model else "zeroth term alone"
         if len(self.prepared.split.val):
             errors = self.validation_errors()
-            self.progress.best = self.score(errors) if keep else self.progress.best
-            self.listener.say(f"{said}  {self._errors_line(errors)}")
+            self.progress.best = validation_score(errors, self.model.spec.statistics) if keep else self.progress.best
+            self.listener.say(f"{said}  {errors_line(errors, self.prepared.targets)}")
         if keep:
             self.best = _copied(self.evaluated)
 
@@ -184,11 +183,11 @@ class Trainer:
     def _validate(self, seconds: float) -> None:
         p, plan = self.progress, self.plan
         train_loss, lr = p.loss_sum / p.loss_n, self.optimizer.param_groups[0]["lr"]
-        errors: dict[str, metrics.Errors | metrics.ClassErrors] = {}
+        errors: Errors = {}
         recalibrate(self.evaluated, self.prepared.data, self.prepared.split.train)
         if len(self.prepared.split.val):
             errors = self.validation_errors()
-        score = self.team.firsts(self.score(errors) if errors else train_loss)
+        score = self.team.firsts(validation_score(errors, self.model.spec.statistics) if errors else train_loss)
         p.epoch, p.batch, p.loss_sum, p.loss_n = p.epoch + 1, 0, 0.0, 0
         better = score < p.best
         p.waited = 0 if better else p.waited + 1
@@ -202,12 +201,12 @@ class Trainer:
         if plan.recipe.schedule == "plateau":
             p.plateau = p.plateau.after(score, plan.step_epochs, plan.gamma)
         row = {"epoch": p.epoch, "step": p.step, "lr": lr, "train_loss": train_loss, "val_score": score}
-        self.folder.metric(
-            {**row, "val": {t: e.to_json() for t, e in errors.items()}, "best": better, "seconds": round(seconds, 3)}
-        )
-        self.listener.say(self._line(row, errors, better, seconds))
+        row["seconds"] = round(seconds, 3)
+        self.folder.metric({**row, "val": {t: e.to_json() for t, e in errors.items()}, "best": better})
+        best = better and bool(errors)
+        self.listener.say(epoch_line(row, errors, self.prepared.targets, plan.recipe.epochs, best=best))
 
-    def validation_errors(self) -> dict[str, metrics.Errors | metrics.ClassErrors]:
+    def validation_errors(self) -> Errors:
         """Errors of every target over the validation part, where it has labels."""
         model = self.evaluated
         model.eval()
@@ -221,28 +220,6 @@ class Trainer:
         every = [f for f in self.team.everyones(found) if f]
         joined = {t: evaluation.joined([f[t] for f in every]) for t in every[0]}
         return {t: c.errors() for t, c in joined.items() if c.mask.any()}
-
-    def score(self, errors: Mapping[str, metrics.Errors | metrics.ClassErrors]) -> float:
-        """Mean over targets of MAE in training standard deviations, or of the log loss of classes."""
-        scale = self.model.spec.statistics.target_scale
-        return float(
-            np.mean(
-                [e.mae / scale.get(t, 1.0) if isinstance(e, metrics.Errors) else e.log_loss for t, e in errors.items()]
-            )
-        )
-
-    def _errors_line(self, errors: Mapping[str, metrics.Errors | metrics.ClassErrors]) -> str:
-        unit = {q.name: q.per_atom() for q in self.prepared.targets}
-        return "  ".join(
-            f"val {'' if len(errors) == 1 else t + ' '}"
-            + (f"MAE {shown(e.mae, unit[t])}" if isinstance(e, metrics.Errors) else f"accuracy {e.accuracy:.4f}")
-            for t, e in errors.items()
-        )
-
-    def _line(self, row: Mapping[str, Any], errors: Mapping[str, Any], better: bool, seconds: float) -> str:
-        parts = [self._errors_line(errors)] if errors else []
-        numbers = "  ".join([f"train loss {row['train_loss']:.4g}", *parts, f"lr {row['lr']:.2g}", f"{seconds:.1f} s"])
-        return f"epoch {row['epoch']}/{self.plan.recipe.epochs}  {numbers}" + ("  best" if better and errors else "")
 
     def _save_if_due(self) -> None:
         if self.team.is_first and time.monotonic() - self.saved_at >= self.plan.checkpoint_every:

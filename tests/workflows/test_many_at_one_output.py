@@ -5,6 +5,7 @@ import fcntl
 import multiprocessing
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import ase.build
@@ -17,6 +18,11 @@ from crystalcli.mechanisms.running.locks import locked
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
+from crystalcli.workflows.md import sampling
+from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows.relax import relaxation
+from crystalcli.workflows.relax.relaxation import STRUCTURES
+from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
 
 CONTEXT = multiprocessing.get_context("fork")
 WRITERS, READERS = 8, 16
@@ -44,6 +50,27 @@ def test_a_second_build_is_refused_by_name(folder: Path, capfd: pytest.CaptureFi
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith(f"error: {folder / 'a.h5'}: process ")
     assert "is writing it" in line
+
+
+def relaxed(structures: str, output: Path) -> None:
+    relaxation.run(RelaxationPlan((structures,), "emt", "fire", str(output), steps=1, overwrite=True))
+
+
+def moved(structures: str, output: Path) -> None:
+    plan = SamplingPlan((structures,), "emt", "nve", "300", 2, output=str(output), analysis=False, overwrite=True)
+    sampling.run(plan)
+
+
+@pytest.mark.parametrize(("do", "name"), [(relaxed, STRUCTURES), (moved, "run")])
+def test_nothing_of_a_run_at_work_is_replaced(folder: Path, do: Callable[[str, Path], None], name: str) -> None:
+    structures, output = str(folder / "few" / "0.extxyz"), folder / "run"
+    do(structures, output)
+    assert not list(output.rglob(".*"))
+    before = {p: p.read_bytes() for p in output.rglob("*") if p.is_file()}
+    with locked(output / name), pytest.raises(EnvironmentProblem, match="is writing it"):
+        do(structures, output)
+    assert {p: p.read_bytes() for p in output.rglob("*") if p.is_file()} == before
+    do(structures, output)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -82,8 +82,6 @@ def run(
         torch.set_num_threads(plan.threads)
     prepared = prepare(plan, listener, begun)
     path = Path(plan.output)
-    if plan.overwrite:
-        _clear(path)
     facts = {
         "command": "md",
         "plan": plan.to_json(),
@@ -95,9 +93,12 @@ def run(
         "device": str(prepared.potential.device),
         "threads": torch.get_num_threads(),
     }
-    folder = RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
-    dynamics = _dynamics(plan, prepared, folder, listener, stop)
-    return _guarded(plan, folder, dynamics, listener, start=dynamics.begin)
+    with locks.run_locked(path):
+        if plan.overwrite:
+            _clear(path)
+        folder = RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
+        dynamics = _dynamics(plan, prepared, folder, listener, stop)
+        return _guarded(plan, folder, dynamics, listener, start=dynamics.begin)
 
 
 def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> SamplingReport:
@@ -128,9 +129,10 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
     systems = Systems(**checkpoint.under("systems", tensors))
     failures = tuple(Failure(f["path"], f["id"], "md", "", f["reason"]) for f in record["failed"])
     prepared = Prepared(program, potential, sampler, (), failures, systems)
-    folder = RunFolder.reopen(path)
-    dynamics = _dynamics(plan, prepared, folder, listener, stop, ids=list(state.facts["ids"]))
-    return _guarded(plan, folder, dynamics, listener, start=lambda: dynamics.restore(state))
+    with locks.run_locked(path):
+        folder = RunFolder.reopen(path)
+        dynamics = _dynamics(plan, prepared, folder, listener, stop, ids=list(state.facts["ids"]))
+        return _guarded(plan, folder, dynamics, listener, start=lambda: dynamics.restore(state))
 
 
 def _from_the_start(
@@ -140,9 +142,10 @@ def _from_the_start(
     prepared = prepare(plan, listener)
     if _hashes(plan, prepared) != record["inputs"]:
         raise UsageError("the structures are not those that this run was started with", path=path)
-    folder = RunFolder.reopen(path)
-    dynamics = _dynamics(plan, prepared, folder, listener, stop)
-    return _guarded(plan, folder, dynamics, listener, start=dynamics.begin)
+    with locks.run_locked(path):
+        folder = RunFolder.reopen(path)
+        dynamics = _dynamics(plan, prepared, folder, listener, stop)
+        return _guarded(plan, folder, dynamics, listener, start=dynamics.begin)
 
 
 def _dynamics(
@@ -172,7 +175,7 @@ def _dynamics(
 def _guarded(
     plan: SamplingPlan, folder: RunFolder, dynamics: Dynamics, listener: Listener, *, start: Any
 ) -> SamplingReport:
-    with locks.locked(folder.path / "run"), folder.recorded(lambda: _outputs(folder)):
+    with folder.recorded(lambda: _outputs(folder)):
         start()
         dynamics.run()
         report = _finish(plan, folder, dynamics, listener)

@@ -83,10 +83,11 @@ def run(plan: RelaxationPlan, listener: Listener | None = None, stop: Stop | Non
     known = _same_run(path, plan)
     if known is not None:
         return _go_on(path, known, plan, worker, listener, stop)
-    if plan.overwrite and (path / RECORD).exists():
-        _clear(path)
-    folder = RunFolder.create(path, overwrite=plan.overwrite, facts=_facts(plan, worker), config=plan.config)
-    return _relax(plan, worker, folder, listener, stop)
+    with locks.run_locked(path, STRUCTURES):
+        if plan.overwrite and (path / RECORD).exists():
+            _clear(path)
+        folder = RunFolder.create(path, overwrite=plan.overwrite, facts=_facts(plan, worker), config=plan.config)
+        return _relax(plan, worker, folder, listener, stop)
 
 
 def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> RelaxationReport:
@@ -127,12 +128,13 @@ def _go_on(
         shutil.rmtree(path / SHARDS, ignore_errors=True)
         data = json.loads((path / REPORT).read_text(encoding="utf-8"))
         return RelaxationReport(path, data, Exit(record["exit_code"]))
-    return _relax(plan, worker, RunFolder.reopen(path), listener, stop)
+    with locks.run_locked(path, STRUCTURES):
+        return _relax(plan, worker, RunFolder.reopen(path), listener, stop)
 
 
 def _relax(plan: RelaxationPlan, worker: Worker, folder: RunFolder, listener: Listener, stop: Stop) -> RelaxationReport:
     listener = heard(listener, folder.log)
-    with locks.locked(folder.path / STRUCTURES), folder.recorded(lambda: _outputs(folder)):
+    with folder.recorded(lambda: _outputs(folder)):
         count = _work(plan, worker, folder, listener, stop)
         report = _finish(plan, folder, count)
     folder.finish(report.exit_code, _outputs(folder))

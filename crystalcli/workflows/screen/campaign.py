@@ -87,20 +87,21 @@ def run(plan: CampaignPlan, listener: Listener | None = None, stop: Stop | None 
     name = hashlib.sha256(json.dumps([facts, hashes], sort_keys=True).encode()).hexdigest()[:16]
     shop = Workshop(plan, path, name, inputs.candidates, inputs.elements, listener=listener, stop=stop)
     models = Models(shop)
-    if record is None:
-        if plan.overwrite and (path / RECORD).exists():
-            output.clear(path)
-        told = {"command": "screen", FACTS: facts, "inputs": hashes}
-        folder = RunFolder.create(path, overwrite=plan.overwrite, facts=told, config=plan.config)
-    else:
-        folder = RunFolder.reopen(path)
-    shop.listener = listener = heard(listener, folder.log)
-    return _finished(folder, lambda: _campaign(plan, shop, models, inputs, folder), latest=plan.latest)
+    with locks.run_locked(path, FACTS):
+        if record is None:
+            if plan.overwrite and (path / RECORD).exists():
+                output.clear(path)
+            told = {"command": "screen", FACTS: facts, "inputs": hashes}
+            folder = RunFolder.create(path, overwrite=plan.overwrite, facts=told, config=plan.config)
+        else:
+            folder = RunFolder.reopen(path)
+        shop.listener = listener = heard(listener, folder.log)
+        return _finished(folder, lambda: _campaign(plan, shop, models, inputs, folder), latest=plan.latest)
 
 
 def _finished(folder: RunFolder, work: Callable[[], dict[str, Any]], *, latest: bool) -> ScreeningReport:
-    """Do the work under a lock, and write how it ended."""
-    with locks.locked(folder.path / FACTS), folder.recorded():
+    """Do the work, and write how it ended."""
+    with folder.recorded():
         data = work()
     folder.finish(data["exit_code"], output.written(folder.path))
     if latest:

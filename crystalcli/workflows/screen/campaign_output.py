@@ -159,7 +159,7 @@ def lines(data: Mapping[str, Any]) -> list[str]:
 
 def written(folder: Path) -> list[str]:
     """Files of a finished campaign."""
-    return [p.name for p in folder.iterdir() if p.is_file()]
+    return [p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
 
 
 def clear(folder: Path) -> None:

@@ -73,21 +73,28 @@ def run(plan: ScreeningPlan, listener: Listener | None = None, stop: Stop | None
     split = None if plan.model else labelled_and_not(plan, listener)
     if plan.model:
         refuse_unfit(Path(plan.model), threshold, listener)
-    if record is None:
-        if plan.overwrite and (path / RECORD).exists():
-            output.clear(path)
-        facts = {"command": "screen", PLAN: plan.to_json(), "inputs": hashes}
-        folder = RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
-    else:
-        folder = RunFolder.reopen(path)
-    with locks.locked(folder.path / output.TABLE), folder.recorded():
-        model = Path(plan.model) if plan.model else _train(plan, folder, listener, stop)
-        report = _screen(plan, threshold, model, split, folder, listener, stop)
-    folder.finish(report.data["exit_code"], [p.name for p in folder.path.iterdir() if p.is_file()])
-    files.remove(folder.path / JOURNAL)
-    if plan.latest:
-        point_latest(folder.path)
-    return report
+    with locks.run_locked(path, output.TABLE):
+        if record is None:
+            if plan.overwrite and (path / RECORD).exists():
+                output.clear(path)
+            facts = {"command": "screen", PLAN: plan.to_json(), "inputs": hashes}
+            folder = RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
+        else:
+            folder = RunFolder.reopen(path)
+        with folder.recorded():
+            model = Path(plan.model) if plan.model else _train(plan, folder, listener, stop)
+            report = _screen(plan, threshold, model, split, folder, listener, stop)
+        folder.finish(
+            report.data["exit_code"], [p.name for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+        )
+        files.remove(folder.path / JOURNAL)
+        if plan.latest:
+            point_latest(folder.path)
+        return report
+
+
+def _results(folder: Path) -> list[str]:
+    return [p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
 
 
 def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> ScreeningReport:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystalcli.mechanisms.caches import cache_seal
+from crystalcli.mechanisms.caches import cache, cache_seal
 from crystalcli.mechanisms.caches.cache import Column, GraphCache, GraphRecipe
 from crystalcli.mechanisms.caches.cache_check import verify
 from crystalcli.mechanisms.caches.cache_packing import pack
@@ -393,6 +393,26 @@ def test_a_write_that_fails_on_the_way_is_an_error_and_leaves_the_old_file(tmp_p
         signal.signal(signal.SIGXFSZ, handler)
     assert digest(path) == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+
+
+@pytest.mark.parametrize("step", ["seal", "HDF5"])
+def test_a_cache_replaced_while_it_is_opened_is_the_new_one_and_no_mixture(tmp_path, monkeypatch, step):
+    path, other = write(tmp_path / "a.h5", some_graphs(3)), write(tmp_path / "b.h5", some_graphs(5, seed=9))
+    new = GraphDataset.open([other])
+    everything = np.arange(len(new))
+    expected = new.batch(everything).graph
+    sound = {"seal": cache_seal.check, "HDF5": cache.h5py.File}[step]
+
+    def replaced(*words, **more):
+        found = sound(*words, **more)
+        if other.exists():
+            other.replace(path)
+        return found
+
+    monkeypatch.setattr(*{"seal": (cache_seal, "check"), "HDF5": (cache.h5py, "File")}[step], replaced)
+    data = GraphDataset.open([path])
+    assert data.ids == new.ids
+    same(data.batch(everything).graph, expected)
 
 
 def test_an_open_cache_survives_its_replacement(tmp_path):

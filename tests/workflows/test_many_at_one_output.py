@@ -10,10 +10,11 @@ from pathlib import Path
 
 import ase.build
 import ase.io
+import numpy as np
 import pytest
 
 from crystalcli.commands.main import run as crystal
-from crystalcli.mechanisms.caches import cache_seal
+from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.running.locks import locked
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit
 from crystalcli.workflows.graphs.build_graphs import build
@@ -95,7 +96,11 @@ def test_eight_builds_and_sixteen_readers(folder: Path, rounds: int) -> None:
 
     def read() -> None:
         while not over.is_set():
-            cache_seal.check(target)
+            data = GraphDataset.open([target])
+            assert len(data) in (5, 6)
+            sources = {Path(s).parent.name for s in data.sources}
+            assert sources == {"few" if len(data) == 5 else "many"}
+            assert data.batch(np.arange(len(data))).graph.n_structures == len(data)
 
     writers = [CONTEXT.Process(target=write, args=(k,)) for k in range(WRITERS)]
     readers = [CONTEXT.Process(target=read) for _ in range(READERS)]

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -76,14 +77,17 @@ class GraphCache:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        cache_seal.check(path)
+        of_one_file(path, self._open)
+
+    def _open(self) -> None:
+        cache_seal.check(self.path)
         try:
-            with h5py.File(path, "r") as h:
+            with h5py.File(self.path, "r") as h:
                 self._read(h)
         except InputError:
             raise
         except (OSError, KeyError, ValueError, TypeError, RuntimeError) as problem:
-            raise InputError(f"not a graph cache, or damaged: {problem}", path=path) from problem
+            raise InputError(f"not a graph cache, or damaged: {problem}", path=self.path) from problem
 
     def _read(self, h: h5py.File) -> None:
         _refuse_links(h, self.path)
@@ -145,6 +149,33 @@ class GraphCache:
     def array(self, name: str) -> NDArray[Any]:
         """One of the large arrays, by its path in the file."""
         return self._arrays[name]
+
+
+def of_one_file(path: Path, read: Callable[[], None]) -> None:
+    """Do ``read``, which opens ``path`` several times, again as long as another file is renamed to it meanwhile."""
+    while True:
+        try:
+            file = path.open("rb")  # open all the while: its number is not given to another
+        except OSError:
+            return read()  # which says why
+        with file:
+            try:
+                read()
+            except InputError:
+                if _is_at(path, file):
+                    raise
+            else:
+                if _is_at(path, file):
+                    return None
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        with path.open("rb") as now:
+            return os.path.sameopenfile(file.fileno(), now.fileno())
+    except OSError:
+        return False
 
 
 ON_DISK = ("atoms/positions", "atoms/atomic_numbers", "atoms/degree", "edges/neighbor", "edges/shift")

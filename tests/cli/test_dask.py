@@ -118,8 +118,8 @@ def test_no_scheduler_is_one_line(tmp_path):
 
 
 SBATCH = """#!/bin/bash
-(setsid bash "$1" > "$QUEUE/out-$$" 2>&1 & echo $! > "$QUEUE/$$")
-cp "$1" "$QUEUE/script-$$"
+cp "$1" "$QUEUE/script-$$"  # the script is removed as soon as this ends
+(setsid bash "$QUEUE/script-$$" > "$QUEUE/out-$$" 2>&1 & echo $! > "$QUEUE/$$")
 echo $$
 """
 SCANCEL = """#!/bin/bash

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from workflows import some_campaign
 
 from crystalcli.commands.main import run as crystal
-from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.running.places import Place
 from crystalcli.nouns.graph import collate
 from crystalcli.workflows.graphs.build_graphs import build
@@ -133,22 +132,15 @@ def test_five_processes_train_the_same_bytes(home: Path, name: str, threads: int
     assert len(digests) == 1
 
 
-def test_workers_do_not_change_graphs_and_order_only_theirs(home: Path) -> None:
-    """Those of a cache are in the order typed; more of it, killed on the way too, is in the tests of building."""
+def test_neither_workers_nor_the_order_of_files_change_a_cache(home: Path) -> None:
+    """More of it, killed on the way too, is in the tests of building."""
     inputs = tuple(map(str, sorted((home / "in").iterdir())))
     other = inputs[20:] + inputs[:20][::-1]
     made = []
     for k, (some, workers) in enumerate([(inputs, 0), (inputs, 2), (other, 0), (other, 2)]):
         build(BuildPlan(some, home / f"way{k}.h5", "cgcnn", targets=("energy",), place=Place(workers)))
         made.append((home / f"way{k}.h5").read_bytes())
-    assert made[0] == made[1] != made[2] == made[3]
-    one, two = (GraphDataset.open([home / f"way{k}.h5"]) for k in (0, 2))
-    assert sorted(one.ids) == sorted(two.ids)
-    places = np.array([list(two.ids).index(i) for i in one.ids])
-    a, b = one.batch(np.arange(len(one))).graph, two.batch(places).graph
-    for field in fields(a):
-        value, other_value = getattr(a, field.name), getattr(b, field.name)
-        assert not isinstance(value, torch.Tensor) or torch.equal(value, other_value), field.name
+    assert made == made[:1] * 4
 
 
 Found = dict[str, dict[str, NDArray[np.float64]]]

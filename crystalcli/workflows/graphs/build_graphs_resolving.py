@@ -41,7 +41,7 @@ def resolve(plan: BuildPlan) -> Resolved:
     required = tuple((r.key, r.text) for r in requests or ()) if plan.require_labels else ()
     work = Work(part.name, options, plan.reading, required)
     own = [f for f in (plan.output, failures_file(plan.output)) if f.exists()]
-    paths = tuple(p for p in expand(plan.inputs) if not any(_same(p, f) for f in own))
+    paths = tuple(p for p in sorted(expand(plan.inputs), key=str) if not any(_same(p, f) for f in own))
     if not paths:
         raise InputError("no input files", path=" ".join(plan.inputs))
     digest = _digest(work, plan, paths)

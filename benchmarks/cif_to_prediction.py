@@ -5,7 +5,7 @@ stores the distances, joins padded tables graph by graph and predicts without fl
 ``crystal build-graphs`` and ``crystal predict`` do in one process. Files are the first of a table with CIF texts; CPU
 time of one process, stages in turn, block by block; batches of 256 as in the released code::
 
-    python benchmarks/cif_to_prediction.py $CRYSTAL_DATA/mp-formation-energy/test.csv.gz --count 1280 --blocks 5
+    python benchmarks/cif_to_prediction.py $CRYSTAL_DATA/mp-formation-energy/test.csv.gz --count 2560 --blocks 5
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def main() -> None:
     """Measure and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", type=Path, nargs="?", help="CSV, gzipped, with columns id and cif")
-    parser.add_argument("--count", type=int, default=1280)
+    parser.add_argument("--count", type=int, default=2560)
     parser.add_argument("--blocks", type=int, default=5)
     parser.add_argument("--batch", type=int, default=256)
     chosen = parser.parse_args()

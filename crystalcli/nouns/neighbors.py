@@ -88,12 +88,11 @@ def nearest_neighbors(
     everyone = np.arange(len(atoms))
     guess = _first_radius(wrapped, count)
     if guess > 0.75 * cutoff:
-        return _finished(_nearest(_within(wrapped, everyone, cutoff), everyone, count, ties)[0], wrapped)
-    found, reach = _nearest(_within(wrapped, everyone, guess), everyone, count, ties)
+        return _finished(_nearest(_within(wrapped, everyone, cutoff), len(atoms), count, ties)[0], wrapped)
+    found, reach = _nearest(_within(wrapped, everyone, guess), len(atoms), count, ties)
     sparse = reach >= guess - TIE_TOLERANCE  # not full, or a tie may go on beyond the first sphere
     if sparse.any():
-        few = np.flatnonzero(sparse)
-        far, _ = _nearest(_within(wrapped, few, cutoff), few, count, ties)
+        far, _ = _nearest(_within(wrapped, np.flatnonzero(sparse), cutoff), len(atoms), count, ties)
         found = _joined(found.take(np.flatnonzero(~sparse[found.centre])), far)
     return _finished(found, wrapped)
 
@@ -188,28 +187,27 @@ def _first_radius(wrapped: _Wrapped, count: int) -> float:
     return float(np.cbrt(_FIRST_GUESS * (count + 1) * 3 / (4 * np.pi * density)))
 
 
-def _nearest(pairs: _Pairs, centres: NDArray[np.int64], count: int, ties: Ties) -> tuple[_Pairs, NDArray[np.float64]]:
-    """The ``count`` nearest of every centre, in order, and how far they and their ties reach, (len(centres),) Å.
+def _nearest(pairs: _Pairs, n_atoms: int, count: int, ties: Ties) -> tuple[_Pairs, NDArray[np.float64]]:
+    """The ``count`` nearest of every centre, in order, and how far they and their ties reach, (n_atoms,) Å.
 
     A centre with fewer pairs reaches to infinity.
     """
     order = _by_length(pairs)
     centre, length = pairs.centre[order], pairs.length[order]
     group = _groups(centre, length)
-    starts = np.searchsorted(centre, centres)
-    ends = np.append(starts[1:], len(centre))
-    full = np.flatnonzero(ends - starts >= count)
-    last = np.full(len(centres), len(group))
+    starts = np.searchsorted(centre, np.arange(n_atoms + 1))
+    full = np.flatnonzero(starts[1:] - starts[:-1] >= count)
+    last = np.full(n_atoms, len(group))
     last[full] = group[starts[full] + count - 1]
-    reach = np.full(len(centres), np.inf)
+    reach = np.full(n_atoms, np.inf)
     reach[full] = length[np.searchsorted(group, last[full], side="right") - 1]
-    place = np.repeat(np.arange(len(centres)), ends - starts)
-    near = np.flatnonzero(group <= last[place])
-    order = order[near][_by_group(group[near], pairs.neighbor[order[near]], pairs.shift[order[near]])]
+    near = np.flatnonzero(group <= last[centre])
+    order = order[near]
+    order = order[_by_group(group[near], pairs.neighbor[order], pairs.shift[order])]
     if ties == "cut":
         # the last group was kept whole until now, since its members have their order only after the sort; the
         # sort moves nothing beyond its group, so places of centres are still those of ``near``
-        order = order[near - starts[place[near]] < count]
+        order = order[near - starts[centre[near]] < count]
     return pairs.take(order), reach
 
 
@@ -217,7 +215,7 @@ def _by_length(pairs: _Pairs) -> NDArray[np.intp]:
     """Order by centre and length; one key sorts faster than two. Ties are for :func:`_by_group`."""
     if not len(pairs.length):
         return np.zeros(0, dtype=np.intp)
-    return np.argsort(pairs.centre * (pairs.length.max() + 1.0) + pairs.length, kind="stable")
+    return np.argsort(pairs.centre * (pairs.length.max() + 1.0) + pairs.length)
 
 
 def _groups(centre: NDArray[np.int64], length: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -245,7 +243,7 @@ def _by_group(group: NDArray[np.int64], neighbor: NDArray[np.int64], shift: NDAr
         x, y, z = shift.T
         return np.lexsort((z, y, x, neighbor, group))
     place = (shift + most) @ np.array([base * base, base, 1])
-    return np.argsort((group * (int(neighbor.max()) + 1) + neighbor) * base**3 + place, kind="stable")
+    return np.argsort((group * (int(neighbor.max()) + 1) + neighbor) * base**3 + place)
 
 
 def _joined(a: _Pairs, b: _Pairs) -> _Pairs:

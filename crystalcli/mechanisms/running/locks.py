@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 import threading
@@ -46,9 +47,8 @@ def locked(path: Path) -> Iterator[None]:
         try:
             name.parent.mkdir(parents=True, exist_ok=True)
             lock = inside.enter_context(_held(name, path))
-            for other in list(path.parent.iterdir()):
-                if other.name.startswith(f".{path.name[:200]}.") and other.name.endswith(".tmp"):
-                    other.unlink(missing_ok=True)
+            for other in list(path.parent.glob(f".{glob.escape(path.name[:200])}.*.tmp")):
+                other.unlink(missing_ok=True)
         except OSError as problem:
             raise files.environment_problem(problem, path) from problem
         inside.enter_context(_beating(lock))

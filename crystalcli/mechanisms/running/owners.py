@@ -85,11 +85,17 @@ def lives(name: Path, owner: Owner) -> bool:
     process's own: it looks until it sees one, at most for ``PATIENCE``. Time in which the file system gave no answer,
     or this process stood still, does not count.
     """
+    here = owner.machine == machine()
+    runs = here and bool(owner.began) and _began(owner.pid) == owner.began
     said = _kernel(name)
+    asked = time.monotonic()
+    while said == HELD and here and not runs and time.monotonic() - asked < POLL:
+        time.sleep(0.01)  # a dead process is still being cleared away, its other threads last
+        said = _kernel(name)
     if said == HELD:
         return True
-    if owner.machine == machine():
-        return (said == SILENT or not owner.kernel) and bool(owner.began) and _began(owner.pid) == owner.began
+    if here:
+        return runs and (said == SILENT or not owner.kernel)
     first, quiet, last = _touched(name), 0.0, time.monotonic()
     while first is not None and quiet < PATIENCE:
         time.sleep(POLL)

@@ -100,7 +100,7 @@ def block(paths: list[Path], cache: Path, model: CrystalModel, twin: torch.nn.Mo
     """CPU seconds of both, by stage, for some files."""
     ours, theirs = [], []
     plan = BuildPlan(tuple(map(str, paths)), cache, "cgcnn", targets=("none",), overwrite=True)
-    gc.freeze()  # as in the workers of crystal, which do not load torch either; the released code is one process
+    gc.freeze()  # else the collector walks all of torch, which workers of crystal do not load; the released code does
     ours.append(spent(lambda: build(plan)))
     gc.unfreeze()
     graphs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []

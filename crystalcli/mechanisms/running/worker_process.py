@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -44,7 +43,6 @@ def serve(pipe: Connection, line: Connection, task: Task, parents: Sequence[Conn
     _limit_memory(task.limits.bytes)
     try:
         do = _begin(task, lambda why: pipe.send((BROKEN, [why])))
-        gc.freeze()  # what is imported by now stays; walking it takes a good part of the time of a small file
         if do is not None:
             pipe.send((READY, []))
         while do is not None:

@@ -129,12 +129,8 @@ def machine() -> str:
 
 
 def _kernel(name: Path) -> str:
-    try:
-        handle = os.open(name, os.O_RDONLY)
-    except OSError as problem:
-        if problem.errno in GONE:
-            return FREE
-        raise
+    if (handle := _opened(name)) is None:
+        return FREE
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -172,14 +168,20 @@ def _without_proc(pid: int) -> str | None:
 
 def _touched(name: Path) -> tuple[int, int] | None:
     """File and time of its last touch, by the clock of whoever keeps it; none if it is gone."""
-    try:
-        handle = os.open(name, os.O_RDONLY)
-    except OSError as problem:
-        if problem.errno in GONE:
-            return None
-        raise
+    if (handle := _opened(name)) is None:
+        return None
     try:
         found = os.fstat(handle)
         return found.st_ino, found.st_mtime_ns
     finally:
         os.close(handle)
+
+
+def _opened(name: Path) -> int | None:
+    """A handle of the lock file; none if it is gone. NFS asks its server at each opening, and need not otherwise."""
+    try:
+        return os.open(name, os.O_RDONLY)
+    except OSError as problem:
+        if problem.errno in GONE:
+            return None
+        raise

@@ -54,10 +54,17 @@ def point_latest(folder: Path) -> Path | None:
     return link
 
 
+BLOCK = 1 << 16
+"""Bytes hashed at a time; a larger buffer is mapped and unmapped for every small file."""
+
+
 def sha256(path: Path) -> str:
-    """Hash of a file."""
+    """Hash of a file; raises OSError."""
+    whole = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(BLOCK):
+            whole.update(block)
+    return whole.hexdigest()
 
 
 def versions() -> dict[str, str]:

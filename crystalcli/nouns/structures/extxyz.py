@@ -65,11 +65,17 @@ def starts(path: Path) -> Iterator[Start]:
         here = lines.here
         for first in lines:
             if first.strip():
-                count = int(first) if re.fullmatch(r"\s*\d{1,9}\s*", first, re.ASCII) else MAX_ATOMS + 1
-                if count > MAX_ATOMS or sum(1 for _ in islice(lines, count + 1)) <= count:
+                count = _count_in(first)
+                if count is None or sum(1 for _ in islice(lines, count + 1)) <= count:
                     return
                 yield here
             here = lines.here
+
+
+def _count_in(line: str) -> int | None:
+    """The number of atoms that begins a frame; none if it is no such number."""
+    count = int(line) if re.fullmatch(r"\s*\d{1,9}\s*", line, re.ASCII) else None
+    return count if count is None or count <= MAX_ATOMS else None
 
 
 def _frames(path: Path, piece: Piece) -> Iterator[tuple[int, str | InputError]]:
@@ -81,7 +87,8 @@ def _frames(path: Path, piece: Piece) -> Iterator[tuple[int, str | InputError]]:
         if not first.strip():
             continue
         begin = number
-        if not first.strip().isdigit() or len(first.strip()) > 9 or int(first) > MAX_ATOMS:
+        count = _count_in(first)
+        if count is None:
             problem = InputError(f"'{first.strip()[:40]}' is no number of atoms", path=path, line=number, code="syntax")
             if begin == 1:
                 raise problem
@@ -91,11 +98,11 @@ def _frames(path: Path, piece: Piece) -> Iterator[tuple[int, str | InputError]]:
         for line in lines:
             number += 1
             frame.append(line)
-            if len(frame) == int(first) + 2:
+            if len(frame) == count + 2:
                 break
-        if len(frame) < int(first) + 2:
+        if len(frame) < count + 2:
             have = max(len(frame) - 2, 0)
-            said = f"truncated: {int(first)} atoms are counted, {have} are there"
+            said = f"truncated: {count} atoms are counted, {have} are there"
             yield begin, InputError(said, path=path, line=number, code="syntax")
             return
         yield begin, "".join(frame)

@@ -19,6 +19,7 @@ from typing import Any
 
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.journal import Journal
+from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.graphs.build_graphs_codec import from_bytes, to_bytes
 from crystalcli.workflows.graphs.build_graphs_work import Outcome
@@ -143,12 +144,12 @@ class Parts:
         if not mark.exists():
             files.write_text(mark, self._digest)
         data = to_bytes(outcomes)
-        sha256 = hashlib.sha256(data).hexdigest()
-        path = self.folder / f"{self._share.name}-{unit:05d}-{number:03d}-{sha256[:8]}.part"
+        digest = hashlib.sha256(data).hexdigest()
+        path = self.folder / f"{self._share.name}-{unit:05d}-{number:03d}-{digest[:8]}.part"
         files.write_bytes(path, data)
         key = next(k for k in (_key(unit, number, a) for a in count()) if k not in self._own)
         end_said = [end.file, end.skip, end.ended]
-        said = {"file": path.name, "sha256": sha256, "from": [begin.file, begin.skip], "next": end_said}
+        said = {"file": path.name, "sha256": digest, "from": [begin.file, begin.skip], "next": end_said}
         self._own.add(key, said)
         self.sealed += len(outcomes)
 
@@ -204,9 +205,8 @@ def _key(unit: int, number: int, attempt: int) -> str:
     return f"{unit}.{number}.{attempt}"
 
 
-def _whole(path: Path, sha256: str) -> bool:
+def _whole(path: Path, digest: str) -> bool:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        return sha256(path) == digest
     except OSError:
         return False

@@ -14,6 +14,7 @@ from crystalcli.contracts import options as opt
 from crystalcli.mechanisms.caches.cache import GraphCache, GraphRecipe
 from crystalcli.mechanisms.labelling import label_requests
 from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.readers import found_in_folder
 from crystalcli.mechanisms.structure_files.reading import plan as reading_plan
@@ -21,9 +22,6 @@ from crystalcli.nouns.structures.id_prop import TABLE
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan, Resolved, failures_file
 from crystalcli.workflows.graphs.build_graphs_work import Work
-
-_BLOCK = 2**16
-"""Bytes read at a time; a larger buffer is mapped and unmapped for every file."""
 
 
 def resolve(plan: BuildPlan) -> Resolved:
@@ -97,10 +95,6 @@ def _content(path: Path) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return "not a file"
-        with path.open("rb") as file:
-            whole = hashlib.sha256()
-            while block := file.read(_BLOCK):
-                whole.update(block)
-            return whole.hexdigest()
+        return sha256(path)
     except OSError:
         return "unreadable"

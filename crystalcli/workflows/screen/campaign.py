@@ -29,7 +29,7 @@ from crystalcli.workflows.screen.campaign_models import Models
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
 from crystalcli.workflows.screen.campaign_sweep import all_predictions, errors, sweep
 from crystalcli.workflows.screen.campaign_work import Workshop
-from crystalcli.workflows.screen.screening_report import ScreeningReport
+from crystalcli.workflows.screen.screening_report import ScreeningReport, result_files
 
 FACTS = "campaign"
 """Key of run.json that holds the plan."""
@@ -103,7 +103,7 @@ def _finished(folder: RunFolder, work: Callable[[], dict[str, Any]], *, latest: 
     """Do the work, and write how it ended."""
     with folder.recorded():
         data = work()
-    folder.finish(data["exit_code"], output.written(folder.path))
+    folder.finish(data["exit_code"], result_files(folder.path))
     if latest:
         point_latest(folder.path)
     return ScreeningReport(folder.path, data)

@@ -157,11 +157,6 @@ def lines(data: Mapping[str, Any]) -> list[str]:
     return [*said, f"table -> {data['folder']}/{DECISIONS}", f"structures -> {data['folder']}/{STRUCTURES}"]
 
 
-def written(folder: Path) -> list[str]:
-    """Files of a finished campaign."""
-    return [p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
-
-
 def clear(folder: Path) -> None:
     """Remove what an earlier campaign left, results from outside apart."""
     for name in (DECISIONS, STAGES, STRUCTURES, REPORT, f"{CURVE}.csv"):

@@ -31,7 +31,7 @@ from crystalcli.workflows.screen.screening_checks import PLAN, labelled_and_not,
 from crystalcli.workflows.screen.screening_data import Pool, gathered, per_atom_energy
 from crystalcli.workflows.screen.screening_pieces import journaled
 from crystalcli.workflows.screen.screening_plan import ScreeningPlan
-from crystalcli.workflows.screen.screening_report import ScreeningReport
+from crystalcli.workflows.screen.screening_report import ScreeningReport, result_files
 from crystalcli.workflows.screen.screening_training import trained
 
 JOURNAL = "predictions.jsonl"
@@ -84,17 +84,11 @@ def run(plan: ScreeningPlan, listener: Listener | None = None, stop: Stop | None
         with folder.recorded():
             model = Path(plan.model) if plan.model else _train(plan, folder, listener, stop)
             report = _screen(plan, threshold, model, split, folder, listener, stop)
-        folder.finish(
-            report.data["exit_code"], [p.name for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
-        )
+        folder.finish(report.data["exit_code"], result_files(path))
         files.remove(folder.path / JOURNAL)
         if plan.latest:
             point_latest(folder.path)
         return report
-
-
-def _results(folder: Path) -> list[str]:
-    return [p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
 
 
 def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> ScreeningReport:

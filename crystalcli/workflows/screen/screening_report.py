@@ -18,3 +18,8 @@ class ScreeningReport:
 
     folder: Path
     data: Mapping[str, Any]
+
+
+def result_files(folder: Path) -> list[str]:
+    """Names of the files in the folder of a finished run; its lock is none of them."""
+    return [p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]

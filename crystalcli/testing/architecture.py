@@ -17,7 +17,7 @@ from crystalcli.contracts.records import Architecture, Statistics
 from crystalcli.nouns.graph import CrystalGraph, collate, edge_vectors
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals, tolerances
-from crystalcli.testing.compare import check_gradient, check_save_load, same, with_positions
+from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same, with_positions
 
 
 class PlainFeatures(nn.Module):
@@ -193,3 +193,8 @@ class ArchitectureContract:
         """Everything that matters is in the state."""
         graph = self.graph(*crystals.all_crystals())
         check_save_load(self.build, lambda m: self.run(m, graph), f"architecture {self.part.name}")
+
+    def test_same_elsewhere(self) -> None:
+        """Saved here, it says the same with other threads and where decompositions come out otherwise."""
+        graph = self.graph(*crystals.all_crystals())
+        check_elsewhere(self.build, lambda m: self.run(m, graph), f"architecture {self.part.name}")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.testing import tolerances
+from crystalcli.testing.elsewhere import elsewhere
 
 
 def same(found: Tensor, expected: Tensor, what: str, tolerance: float = tolerances.SAME_FLOAT64) -> None:
@@ -70,3 +71,20 @@ def check_save_load(make: Callable[[], nn.Module], run: Callable[[nn.Module], Te
     second.load_state_dict({k: v.clone() for k, v in state.items()}, strict=True)
     with torch.no_grad():
         assert torch.equal(run(first), run(second)), f"{what}: changes when its weights are saved and loaded"
+
+
+def check_elsewhere(make: Callable[[], nn.Module], run: Callable[[nn.Module], Tensor], what: str) -> None:
+    """A module that is built elsewhere and gets the saved state must say the same.
+
+    See :func:`crystalcli.testing.elsewhere.elsewhere`. What weights are multiplied with belongs into the state, or must
+    come from an algorithm with one answer (a Cholesky factor, a formula).
+    """
+    torch.manual_seed(1)
+    first = make().eval()
+    state = {k: v.clone() for k, v in first.state_dict().items()}
+    expected = run(first)
+    with elsewhere():
+        torch.manual_seed(2)
+        second = make().eval()
+        second.load_state_dict(state, strict=True)
+        same(run(second), expected, f"{what}, saved here and loaded on another machine")

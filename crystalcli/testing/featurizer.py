@@ -15,7 +15,7 @@ from crystalcli.contracts.modules import Features
 from crystalcli.contracts.records import Featurizer, Statistics
 from crystalcli.nouns.graph import CrystalGraph, collate, edge_lengths, sum_over_neighbors
 from crystalcli.testing import crystals, tolerances
-from crystalcli.testing.compare import check_gradient, check_save_load, same, with_positions
+from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same, with_positions
 
 
 class FeaturizerContract:
@@ -38,15 +38,19 @@ class FeaturizerContract:
         build = self.part.build(opt.make(self.part.options, self.options, owner=self.part.name))
         return collate([build(a) for a in atoms], dtype)
 
-    def module(self) -> nn.Module:
-        """The part's feature module with weights in float64, the same in every call."""
-        torch.manual_seed(0)
+    def fresh(self) -> nn.Module:
+        """A new feature module of the part with weights in float64."""
         module = self.part.embed(
             opt.make(self.part.embed_options, self.embed_options, owner=self.part.name),
             opt.make(self.part.options, self.options, owner=self.part.name),
             self.statistics,
         )
-        return cast(nn.Module, module).double().eval()
+        return cast(nn.Module, module).double()
+
+    def module(self) -> nn.Module:
+        """The same module in every call, in evaluation mode."""
+        torch.manual_seed(0)
+        return self.fresh().eval()
 
     def per_atom(self, *atoms: ase.Atoms) -> Tensor:
         """Features of every atom and the sum over its edges, (N, D + K + 1)."""
@@ -180,15 +184,16 @@ class FeaturizerContract:
 
     def test_save_load(self) -> None:
         """Weights and tables are in the state."""
+        check_save_load(self.fresh, self.said, f"featurizer {self.part.name}")
+
+    def test_same_elsewhere(self) -> None:
+        """Saved here, it says the same with other threads and where decompositions come out otherwise."""
+        check_elsewhere(self.fresh, self.said, f"featurizer {self.part.name}")
+
+    def said(self, module: nn.Module) -> Tensor:
+        """Features of all crystals, their edges found anew."""
         graph = self.graph(*self.crystals())
-        embed = self.part.embed
-        choices: Any = opt.make(self.part.embed_options, self.embed_options, owner=self.part.name)
-        fixed: Any = opt.make(self.part.options, self.options, owner=self.part.name)
-
-        def make() -> nn.Module:
-            return cast(nn.Module, embed(choices, fixed, self.statistics)).double()
-
-        check_save_load(make, lambda m: summed(graph, m(graph)), f"featurizer {self.part.name}")
+        return summed(graph, module(graph))
 
 
 def summed(graph: CrystalGraph, features: Features) -> Tensor:

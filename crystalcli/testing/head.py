@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
@@ -16,7 +16,7 @@ from crystalcli.contracts.records import Head, Statistics
 from crystalcli.nouns.graph import CrystalGraph, collate, sum_per_structure
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals
-from crystalcli.testing.compare import check_gradient, check_save_load, same
+from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -229,9 +229,13 @@ class HeadContract:
 
     def test_save_load(self) -> None:
         """Weights and normalisers are in the state."""
+        check_save_load(self.build, self.said(), f"head {self.part.name}")
+
+    def test_same_elsewhere(self) -> None:
+        """Saved here, it says the same with other threads and where decompositions come out otherwise."""
+        check_elsewhere(self.build, self.said(), f"head {self.part.name}")
+
+    def said(self) -> Callable[[nn.Module], Tensor]:
+        """What a module predicts of the batch, in a row."""
         graph, embedding = self.batch()
-
-        def run(module: nn.Module) -> Tensor:
-            return torch.cat([p.value.flatten() for p in module(graph, embedding).values()])
-
-        check_save_load(self.build, run, f"head {self.part.name}")
+        return lambda module: torch.cat([p.value.flatten() for p in module(graph, embedding).values()])

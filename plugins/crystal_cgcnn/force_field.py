@@ -38,7 +38,7 @@ class PairTerm(nn.Module):
 
     index: Tensor
     even: Tensor
-    kappa: Tensor
+    rough: Tensor
     mean: Tensor
     seen: Tensor
 
@@ -48,17 +48,21 @@ class PairTerm(nn.Module):
         n, k = len(elements), intervals + 3
         index = torch.full((N_NUMBERS,), -1)
         index[list(elements)] = torch.arange(n)
+        # whole numbers that the elements of the training split, kept in the model, fix
         self.register_buffer("index", index, persistent=False)
-        even, kappa = smooth_weights(intervals)
-        self.register_buffer("even", (n**0.5 * PAIR_SIZE * even).float(), persistent=False)
-        self.register_buffer("kappa", kappa.float().unsqueeze(1), persistent=False)
+        even, rough = smooth_weights(intervals)
+        # kept in the model: the weights mean something together with this map only
+        self.register_buffer("even", (n**0.5 * PAIR_SIZE * even).float())
+        self.register_buffer("rough", rough.float())
         self.register_buffer("mean", torch.zeros(n, n * k))
         self.register_buffer("seen", torch.zeros(n, dtype=torch.bool))
-        self.weight = nn.Parameter(0.3 * torch.randn(n, n, k, channels) * (1.0 - self.kappa))
+        self.weight = nn.Parameter(torch.empty(n, n, k, channels))
+        with torch.no_grad():  # smooth where there may be no data to change it
+            self.weight.normal_(std=0.3).sub_(self.rough @ self.weight)
 
     def roughness(self) -> Tensor:
-        """``Σ κ θ²`` over all splines, for one channel in the mean; see :func:`smooth_weights`."""
-        return (self.weight.square() * self.kappa).sum() / self.channels
+        """``Σ θᵀKθ`` over all splines, for one channel in the mean; see :func:`smooth_weights`."""
+        return (self.weight * (self.rough @ self.weight)).sum() / self.channels
 
     def forward(self, graph: CrystalGraph, distances: Distances, envelope: Tensor) -> Tensor:
         """The channels of every atom, (N, P)."""

@@ -113,22 +113,27 @@ class RadialGradient(torch.autograd.Function):
 
 
 def smooth_weights(intervals: int) -> tuple[Tensor, Tensor]:
-    """A map of spline weights, (K, K), and how much of each mapped weight is a matter of smoothness, (K,); float64.
+    """A map of spline weights, and how much of the mapped weights is a matter of smoothness; (K, K) float64 both.
 
     Energies of a crystal hang on a fine radial basis through a badly conditioned matrix: smooth functions count, their
     wiggles do not, and an optimiser that looks at one weight at a time takes thousands of steps. And at distances that
     training does not have, between the shells of a cold crystal, no data say anything at all. Two matrices tell both:
     ``G = σ² 4πρ ∫ φ'φ'ᵀ max(r, 1 Å)² dr`` with φ = f_c B, the covariance of the sums when every distance jitters by
     itself, and ``C = λ ∫ B''B''ᵀ exp((r − 2 Å)/½ Å) dr``, the curvature, which is natural where atoms repel and
-    unlikely further out. The map L makes ``Lᵀ(G + C)L = 1``, so that a step changes everything evenly, and
-    ``LᵀCL = diag κ``: weights with κ near 1 would make wiggles that no jitter of distances is likely to see. A penalty
-    ``Σ κ θ²`` on the mapped weights bridges the gaps by smooth curves (P. H. C. Eilers, B. D. Marx, Stat. Sci. 11, 89
+    unlikely further out. The map L makes ``Lᵀ(G + C)L = 1``, so that a step changes everything evenly; ``K = LᵀCL``
+    has eigenvalues between 0 and 1, near 1 for wiggles that no jitter of distances is likely to see. A penalty
+    ``θᵀKθ`` on the mapped weights bridges the gaps by smooth curves (P. H. C. Eilers, B. D. Marx, Stat. Sci. 11, 89
     (1996), doi:10.1214/ss/1038425655). Any such map gives the same functions; this one needs no data.
+
+    Of the many L that do it this is ``R⁻ᵀ`` with the Cholesky factor ``G + C = RRᵀ``, which is unique. Axes of an
+    eigendecomposition would make K diagonal, but K has many eigenvalues near 0 and near 1, and which axes of their
+    spaces come out hangs on the processor and the number of threads.
     """
     x = torch.linspace(0.0, 1.0, 4001, dtype=torch.float64)[1:-1].requires_grad_(True)
     first, values, slopes, bends = spline_terms(x.detach(), intervals)
-    envelope = polynomial(x)
-    (steepness,) = torch.autograd.grad(envelope.sum(), x)
+    with torch.enable_grad():
+        envelope = polynomial(x)
+        (steepness,) = torch.autograd.grad(envelope.sum(), x)
     r, step = (x.detach() * NOMINAL_CUTOFF).unsqueeze(1), NOMINAL_CUTOFF / 4000
 
     def dense(four: Tensor) -> Tensor:
@@ -140,8 +145,7 @@ def smooth_weights(intervals: int) -> tuple[Tensor, Tensor]:
     bend = dense(bends / NOMINAL_CUTOFF**2) * torch.exp(r - 2.0)
     curvature = bend.t() @ bend * (step * STIFFNESS)
     largest = torch.linalg.eigvalsh(covariance)[-1]
-    floor = SHRINKAGE * largest * torch.eye(intervals + 3, dtype=torch.float64)
-    size, axes = torch.linalg.eigh(covariance + curvature + floor)
-    half = (axes * size.rsqrt()) @ axes.t()
-    kappa, turn = torch.linalg.eigh(half @ curvature @ half)
-    return half @ turn, kappa.clamp(0.0, 1.0)
+    one = torch.eye(intervals + 3, dtype=torch.float64)
+    factor = torch.linalg.cholesky(covariance + curvature + SHRINKAGE * largest * one)
+    even = torch.linalg.solve_triangular(factor, one, upper=False).t()
+    return even, even.t() @ curvature @ even

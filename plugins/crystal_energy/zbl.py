@@ -27,7 +27,9 @@ class Zbl(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("radii", torch.tensor(covalent_radii, dtype=torch.float64), persistent=False)
+        # kept in the model: the weights beside it were fitted with these, and a later ASE may have others
+        self.register_buffer("radii", torch.tensor(covalent_radii, dtype=torch.float64))
+        # not kept: the constants of the equation
         self.register_buffer(
             "c", torch.tensor([0.18175, 0.50986, 0.28022, 0.02817], dtype=torch.float64), persistent=False
         )

@@ -55,6 +55,7 @@ class SiteHead(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(options.hidden, len(targets)))
         self.register_buffer("mean", _row([statistics.target_mean.get(t.name, 0.0) for t in targets]))
         self.register_buffer("scale", _row([statistics.target_scale.get(t.name, 1.0) for t in targets]))
+        # not kept: options, of the loss alone
         self.register_buffer("weights", _row(_weights(options.target_weights, targets)), persistent=False)
 
     def latent(self, embedding: Embedding) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.model import CrystalModel, refuse_mixed_sizes
+from crystalcli.mechanisms.models.model_head import VERSION
 from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.simple_models import baselines
 from crystalcli.nouns.graph import collate
@@ -235,7 +236,7 @@ def test_cut_off_anywhere(saved: Path) -> None:
 
 def test_overlapping_tensors(tmp_path: Path) -> None:
     entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-    head = {"format": "crystal-model", "version": 1, "spec": {}, "plugins": {}, "provenance": {}}
+    head = {"format": "crystal-model", "version": VERSION, "spec": {}, "plugins": {}, "provenance": {}}
     header = json.dumps({"__metadata__": {"crystal": json.dumps(head)}, "a": entry, "b": entry}).encode()
     (tmp_path / "m").write_bytes(raw_header(header) + bytes(8))
     with pytest.raises(InputError, match="damaged model"):

@@ -42,7 +42,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
         self.aleatoric = dict(aleatoric)
         self.sigma_fits: dict[str, SigmaFit] = {}
-        self.familiarity = self.models[0].familiarity
+        self.familiarity, self.witnesses = self.models[0].familiarity, self.models[0].witnesses
         features: list[nn.Module] = [m.get_submodule("features") for m in self.models]
         self.one_featurizer = all(_same(features[0], other) for other in features[1:])
         self.stacked = _stacked(self.models)
@@ -77,6 +77,15 @@ class Ensemble(nn.Module):
     def forward(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> dict[str, Prediction]:  # noqa: ARG002
         """Predict every target; every member adds its own zeroth term."""
         return self.joined(self.each(graph), graph)
+
+    def everything(self, graph: CrystalGraph) -> tuple[dict[str, Prediction], dict[str, Tensor]]:
+        """What all say together, and where they have energies the means of what they are as potentials."""
+        if not self.differentiable:
+            return self(graph), {}
+        each = [m.everything(graph) for m in self.models]
+        both = {q.name: self._joined(q, [p[q.name] for p, _ in each], graph) for q in self.spec.targets}
+        means = {name: torch.stack([found[name] for _, found in each]).mean(0) for name in each[0][1]}
+        return applied(self.sigma_fits, both, graph), means
 
     def seen(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> Seen:  # noqa: ARG002
         """What all say together, and the embedding of the first."""

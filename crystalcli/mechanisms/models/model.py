@@ -22,6 +22,7 @@ from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
 from crystalcli.mechanisms.simple_models import baselines as closed_forms
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
 
 
 class Seen(NamedTuple):
@@ -37,6 +38,9 @@ class CrystalModel(nn.Module):
     Args:
         spec: what to build.
         fitted: baselines by target; without them the baselines of ``spec`` are built empty, to be loaded.
+
+    Attributes:
+        witnesses: small crystals that its file is to keep with its answers; none: made up when it is saved.
 
     Raises:
         UsageError: a part that is not installed, or parts that do not fit together.
@@ -66,6 +70,7 @@ class CrystalModel(nn.Module):
         self.frozen_norms = False
         self.sigma_fits: dict[str, SigmaFit] = {}
         self.familiarity: Familiarity | None = None
+        self.witnesses: CrystalGraph | None = None
         self.baseline_targets = tuple(t.name for t in spec.targets if t.name in fitted)
         self.baselines = nn.ModuleList(fitted[t] for t in self.baseline_targets)
 
@@ -124,11 +129,16 @@ class CrystalModel(nn.Module):
         if not wanted:
             return self._direct(graph)
         predictions, found = self.differentiate(graph, stress=bool({"stress", "pressure"} & wanted.keys()))
-        if "pressure" in wanted:
-            found["pressure"] = to_pressure(found["stress"])
-        if "stress" in wanted:
-            found["stress"] = to_voigt(found["stress"])
-        return predictions | {name: Prediction(found[name], quantity) for name, quantity in wanted.items()}
+        return predictions | _derived_targets(wanted, found)
+
+    def everything(self, graph: CrystalGraph) -> tuple[dict[str, Prediction], dict[str, Tensor]]:
+        """What it predicts, and where it has energies ``energies``, ``forces`` and ``stress`` as of a potential."""
+        if not self.differentiable:
+            return self(graph), {}
+        wanted = {t.name: t for t in self.spec.targets if t.name in DERIVED}
+        predictions, found = self.differentiate(graph, stress=True)
+        said = self._finished(graph, predictions | _derived_targets(wanted, found), None)
+        return said, {"energies": predictions["energies"].value, **found}
 
     def differentiate(self, graph: CrystalGraph, *, stress: bool) -> tuple[dict[str, Prediction], dict[str, Tensor]]:
         """Predictions of a head with energies, and ``forces`` (N, 3) eV/Å and ``stress`` (S, 3, 3) eV/Å³ from them.
@@ -154,6 +164,16 @@ class CrystalModel(nn.Module):
         predictions = self(graph, zeroth)
         loss, penalty = self.head.loss(predictions, labels, graph, kind), getattr(self.architecture, "penalty", None)
         return predictions, loss if penalty is None else loss + penalty()
+
+
+def _derived_targets(wanted: Mapping[str, Quantity], found: Mapping[str, Tensor]) -> dict[str, Prediction]:
+    """The targets that are derivatives, in their shapes."""
+    values = dict(found)
+    if "pressure" in wanted:
+        values["pressure"] = to_pressure(found["stress"])
+    if "stress" in wanted:
+        values["stress"] = to_voigt(found["stress"])
+    return {name: Prediction(values[name], quantity) for name, quantity in wanted.items()}
 
 
 def _options(part: Part, model: type, choice: PartChoice) -> Any:

@@ -2,11 +2,12 @@
 
 Tensors hold weights, element tables, normalisers and baselines; the metadata holds what to build (parts with their
 options, targets with their units, statistics), which plugins are needed, and provenance. Reading a file runs nothing
-in it: everything is checked before a tensor is used.
+in it: everything is checked before a tensor is used, and the model proves itself before it is handed out.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -19,79 +20,115 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from crystalcli.mechanisms.models.ensemble import Ensemble
-from crystalcli.mechanisms.models.familiarity import PREFIX, Familiarity
+from crystalcli.mechanisms.models.familiarity import PREFIX as FAMILIARITY
+from crystalcli.mechanisms.models.familiarity import Familiarity
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_head import FORMAT, KEY, VERSION, read_head
 from crystalcli.mechanisms.models.model_parts import part_names
 from crystalcli.mechanisms.models.model_spec import ModelSpec
+from crystalcli.mechanisms.models.proof import PREFIX as PROOF
+from crystalcli.mechanisms.models.proof import AnyModel, Difference, Proof
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit
+from crystalcli.mechanisms.models.weight_budget import SMALL, no_more_numbers_than
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files
-from crystalcli.vocabulary.errors import CrystalError, InputError
+from crystalcli.mechanisms.running.cpu import circumstances
+from crystalcli.vocabulary.errors import CrystalError, InputError, NumericalFailure
 
-AnyModel = CrystalModel | Ensemble
+__all__ = ["AnyModel", "load", "save", "to_bytes"]
 
 
 def save(path: Path, model: AnyModel, provenance: Mapping[str, Any]) -> None:
-    """Write ``model``; equal models and provenance give equal bytes."""
+    """Write ``model``; equal models and provenance give equal bytes on one machine with one number of threads."""
     files.write_bytes(path, to_bytes(model, provenance))
 
 
 def to_bytes(model: AnyModel, provenance: Mapping[str, Any]) -> bytes:
     """The file of ``model``."""
+    state = model.state_dict() | (model.familiarity.tensors() if model.familiarity else {}) | Proof.of(model).tensors()
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in sorted(state.items())}
     head = {
         "format": FORMAT,
         "version": VERSION,
         "spec": model.spec.to_json(),
         "plugins": registry().requirements(part_names(model.spec)),
         "provenance": dict(provenance),
+        "made": circumstances(),
+        "sha256": _hash(tensors),
     }
     if isinstance(model, Ensemble):
         head |= {"members": [m.spec.to_json() for m in model.models], "aleatoric": model.aleatoric}
     if model.sigma_fits:
         head["sigma"] = {name: fit.to_json() for name, fit in model.sigma_fits.items()}
     text = json.dumps(_plain(head), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    state = model.state_dict() | (model.familiarity.tensors() if model.familiarity else {})
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in sorted(state.items())}
     return safetensors.torch.save(tensors, {KEY: text})
 
 
 def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
     """Build the model or ensemble of ``path`` and load its weights; returns it in evaluation mode with its provenance.
 
+    It is asked about the crystals that the file keeps, and must say what it said when it was saved.
+
     Raises:
         UsageError, InputError, UnsafeInput: as :func:`read_head`, or a plugin is missing, or the weights are damaged.
+        NumericalFailure: it says something else than when it was saved.
     """
     head = read_head(path)
     tensors = _tensors(path)
+    sound = head.get("sha256") == _hash(tensors)
     try:
-        specs = [ModelSpec.from_json(s) for s in head.get("members", [head["spec"]])]
-        for family, name in dict.fromkeys(n for s in specs for n in part_names(s)):
-            registry().needed(head["plugins"], family, name)
-        with torch.random.fork_rng(devices=[]):
-            members = [CrystalModel(s) for s in specs]
+        model = _assembled(head, tensors, path)
+        proof = Proof.of_tensors({k: tensors[k] for k in tensors if k.startswith(PROOF)})
+        model.witnesses = proof.graph
+        difference = proof.difference(model)
     except CrystalError as problem:
-        raise type(problem)(problem.reason, path=path) from problem
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise type(problem)(problem.reason, path=problem.path or path, code=problem.code) from problem
+    except _DAMAGE as problem:
         raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
-    whole: torch.nn.Module = torch.nn.ModuleDict({"members": torch.nn.ModuleList(members)})
-    if "members" not in head:
-        whole = members[0]
-    kept = {k: tensors.pop(k) for k in [k for k in tensors if k.startswith(PREFIX)]}
-    _check(tensors, whole.state_dict(), path)
-    whole.load_state_dict(tensors, strict=True)
-    whole.eval()
-    try:
-        model: AnyModel = members[0]
-        if "members" in head:
-            model = Ensemble(members, {str(k): float(v) for k, v in head["aleatoric"].items()}).eval()
-        model.sigma_fits = {name: SigmaFit.from_json(fit) for name, fit in head.get("sigma", {}).items()}
-        model.familiarity = Familiarity.of_tensors(kept) if kept else None
-        return model, dict(head["provenance"])
-    except CrystalError as problem:
-        raise type(problem)(problem.reason, path=path) from problem
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
+    if difference is not None:
+        raise NumericalFailure(_why(difference, head, model, sound=sound), path=path, code="proof")
+    if not sound:
+        raise InputError("damaged model: its tensors are not those that were saved", path=path)
+    return model, dict(head["provenance"])
+
+
+_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError)
+"""What parts raise that are built, or asked, with numbers that cannot be."""
+
+
+def _assembled(head: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> AnyModel:
+    """The model that ``head`` describes with its weights; every member is compared with ``tensors`` as it is built."""
+    named = {k: v for k, v in tensors.items() if not k.startswith((FAMILIARITY, PROOF))}
+    whole = "members" not in head
+    described = [head["spec"]] if whole else head["members"]
+    members = []
+    with torch.random.fork_rng(devices=[]):
+        for k, one in enumerate(described):
+            prefix = "" if whole else f"members.{k}."
+            own = {n.removeprefix(prefix): named.pop(n) for n in [n for n in named if n.startswith(prefix)]}
+            members.append(_member(ModelSpec.from_json(one), head["plugins"], own, prefix, path))
+    if named:
+        raise InputError(f"damaged model: unexpected tensor '{min(named)}' ({len(named)} too many)", path=path)
+    model: AnyModel = members[0]
+    if not whole:
+        model = Ensemble(members, {str(k): float(v) for k, v in head["aleatoric"].items()}).eval()
+    model.sigma_fits = {name: SigmaFit.from_json(fit) for name, fit in head.get("sigma", {}).items()}
+    kept = {k: v for k, v in tensors.items() if k.startswith(FAMILIARITY)}
+    model.familiarity = Familiarity.of_tensors(kept) if kept else None
+    return model
+
+
+def _member(
+    spec: ModelSpec, plugins: Mapping[str, str], tensors: Mapping[str, Tensor], prefix: str, path: Path
+) -> CrystalModel:
+    """A model of ``spec`` with ``tensors``; ``prefix`` says which of a file they are."""
+    for family, name in part_names(spec):
+        registry().needed(plugins, family, name)
+    with no_more_numbers_than(2 * sum(t.numel() for t in tensors.values()) + SMALL):
+        model = CrystalModel(spec)
+    _check(tensors, model.state_dict(), prefix, path)
+    model.load_state_dict(tensors, strict=True)
+    return model.eval()
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -103,14 +140,14 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise files.environment_problem(problem, path) from problem
 
 
-def _check(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+def _check(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], prefix: str, path: Path) -> None:
     """Refuse tensors that are missing, too many, of another shape or type, or not finite."""
     if missing := sorted(expected.keys() - found.keys()):
-        raise InputError(f"damaged model: without tensor '{missing[0]}' ({len(missing)} missing)", path=path)
+        raise InputError(f"damaged model: without tensor '{prefix}{missing[0]}' ({len(missing)} missing)", path=path)
     if extra := sorted(found.keys() - expected.keys()):
-        raise InputError(f"damaged model: unexpected tensor '{extra[0]}' ({len(extra)} too many)", path=path)
+        raise InputError(f"damaged model: unexpected tensor '{prefix}{extra[0]}' ({len(extra)} too many)", path=path)
     for name, value in found.items():
-        want = expected[name]
+        want, name = expected[name], prefix + name
         if value.shape != want.shape:
             shapes = f"{tuple(value.shape)}, expected {tuple(want.shape)}"
             raise InputError(f"damaged model: tensor '{name}' is {shapes}", path=path)
@@ -118,6 +155,30 @@ def _check(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Pa
             raise InputError(f"damaged model: tensor '{name}' is {value.dtype}, expected {want.dtype}", path=path)
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise InputError(f"damaged model: tensor '{name}' has numbers that are not finite", path=path)
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> str:
+    """Of names, types, shapes and numbers."""
+    whole = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        whole.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        whole.update(value.contiguous().flatten().view(torch.uint8).numpy())
+    return whole.hexdigest()
+
+
+def _why(difference: Difference, head: Mapping[str, Any], model: AnyModel, *, sound: bool) -> str:
+    """One line: what is otherwise, and what may be the cause."""
+    targets = {q.name: q.unit for q in model.spec.targets}
+    size = f"{difference.size:.2g} {targets.get(difference.quantity, '')}".rstrip()
+    said = f"does not say what it said when it was saved: {difference.quantity} of its test crystals is {size} off; "
+    if not sound:
+        return said + "its weights were changed since"
+    here = circumstances() | registry().requirements(part_names(model.spec))
+    then = dict(head.get("made", {})) | dict(head["plugins"])
+    other = [f"{name} {then.get(name)} (here {now})" for name, now in here.items() if then.get(name) != now]
+    if not other:
+        return said + "versions and processor are those that made it: a part was changed; train it again"
+    return said + f"made with {', '.join(other)}; use it there, or train it again here"
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from crystalcli.vocabulary.errors import InputError, UnsafeInput, UsageError
 
 MODEL = "model.safetensors"
 """Name of the model in a run folder."""
-FORMAT, VERSION, KEY = "crystal-model", 1, "crystal"
+FORMAT, VERSION, KEY = "crystal-model", 2, "crystal"
 MAX_HEADER = 64 * 2**20
 """Bytes of the longest header accepted; the ids of a million structures fit."""
 
@@ -43,7 +43,7 @@ def read_head(path: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: there is no such file, or a newer crystal made it.
-        InputError: not a model file of ours, or damaged.
+        InputError: not a model file of ours, damaged, or an older crystal made it.
         UnsafeInput: a pickle.
     """
     if not path.exists():
@@ -70,9 +70,13 @@ def read_head(path: Path) -> dict[str, Any]:
         raise InputError(f"not a crystal model: {_short(problem)}", path=path) from problem
     if head["format"] != FORMAT:
         raise InputError("not a crystal model", path=path)
-    if head["version"] != VERSION:
-        raise UsageError(
-            f"is model format {head['version']!r}, this crystal reads {VERSION}; update crystal", path=path
+    if head["version"] > VERSION:
+        raise UsageError(f"is model format {head['version']}, this crystal reads {VERSION}; update crystal", path=path)
+    if head["version"] < VERSION:
+        raise InputError(
+            f"is model format {head['version']} of an older crystal, which does not keep all that its weights are "
+            f"multiplied with; this one reads {VERSION}; train it again (crystal train -c RUN/config.toml)",
+            path=path,
         )
     return head
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from crystalcli.mechanisms.running import files
 
-FORMAT, VERSION = "crystal-training-state", 1
+FORMAT, VERSION = "crystal-training-state", 2
 KEPT = 3
 
 

@@ -16,6 +16,7 @@ from crystalcli.contracts.modules import Labels
 from crystalcli.contracts.nn import joint
 from crystalcli.mechanisms.datasets.dataset import Batch
 from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.proof import PREFIX, Proof
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.scoring import evaluation
@@ -266,6 +267,7 @@ class Trainer:
         tensors |= checkpoint.prefixed("best", self.best) | checkpoint.optimizer_tensors(self.optimizer)
         if self.ema:
             tensors |= checkpoint.prefixed("ema", self.ema.module.state_dict())
+        tensors |= Proof.of(self.model).tensors()
         facts = {"progress": self.progress.to_json(), **self._circumstances()}
         checkpoint.save(self.folder.path, self.progress.step, checkpoint.State(tensors, facts))
         self.saved_at = time.monotonic()
@@ -283,6 +285,13 @@ class Trainer:
             if state.facts[name] != here:
                 self.listener.warn(f"{name} was {state.facts[name]}, now {here}: not bit-identical to one long run")
         self.model.load_state_dict(checkpoint.under("model", state.tensors))
+        proof = Proof.of_tensors({k: v for k, v in state.tensors.items() if k.startswith(PREFIX)})
+        if (difference := proof.difference(self.model)) is not None:
+            raise NumericalFailure(
+                f"the model of its last training state does not say here what it said: {difference.quantity} of its "
+                f"test crystals is {difference.size:.2g} off; go on with it where it began, or train anew",
+                path=self.folder.path,
+            )
         if self.ema:
             self.ema.module.load_state_dict(checkpoint.under("ema", state.tensors))
         self.best = {k: v.to(self.prepared.device) for k, v in checkpoint.under("best", state.tensors).items()}

@@ -27,6 +27,7 @@ from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.scoring.evaluation import Zeroth
+from crystalcli.mechanisms.training.proving import give_witnesses
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.hearing import Listener
@@ -117,6 +118,7 @@ def _with_model(
     if plan.start.model:
         model, zeroth = started(plan, data, targets, split, listener)
         _give_inputs(data, model, listener)
+        give_witnesses(model, data, split.train)
         return Prepared(data, ids, targets, split, tuple(found), zeroth, model.to(device), device)
     names = [q.name for q in targets]
     head = cast(Head, registry().get("head", plan.head))
@@ -137,6 +139,7 @@ def _with_model(
     model = CrystalModel(spec, fitted)
     refuse_mixed_sizes(model, data.atom_counts())
     _give_inputs(data, model, listener)
+    give_witnesses(model, data, split.train)
     return Prepared(data, ids, targets, split, tuple(found), zeroth, model.to(device), device)
 
 

@@ -57,7 +57,7 @@ def refuse_contradiction(block: cif.Block, numbers: NDArray[np.int64], cell: NDA
 
 def remarks(block: cif.Block, numbers: NDArray[np.int64], cell: NDArray[np.float64]) -> list[Remark]:
     """Every disagreement of stated formula, Z and density with the atoms. Missing hydrogen atoms are no grave one."""
-    found = {chemical_symbols[z]: n for z, n in sorted(Counter(numbers.tolist()).items())}
+    found: Amounts = {chemical_symbols[z]: n for z, n in sorted(Counter(numbers.tolist()).items())}
     z = _number(block, _Z)
     text = _text(block, _SUM)
     if text:
@@ -81,7 +81,7 @@ def _against(stated: Amounts, text: str, found: Amounts, z: float, whole_cell: b
     """One reading of the formula against the atoms; hydrogen is compared last, since it is what files lack."""
     said: list[Remark] = []
     scale = 1.0
-    shown = " ".join(f"{s}{n}" for s, n in found.items())
+    shown = " ".join(f"{s}{n:g}" for s, n in found.items())
     if stated != found:
         there = f"formula says '{text}', the atoms are {shown}"
         heavy = {s: n for s, n in stated.items() if s != "H"} or stated
@@ -110,7 +110,7 @@ def _of_units(found: Amounts, z: float) -> list[Remark]:
     """Z alone: every element comes in multiples of it."""
     if not math.isfinite(z) or z != int(z) or not any(n % z for s, n in found.items() if s != "H"):
         return []
-    shown = " ".join(f"{s}{n}" for s, n in found.items())
+    shown = " ".join(f"{s}{n:g}" for s, n in found.items())
     return [Remark(f"_cell_formula_units_Z is {z:g}, which does not divide the atoms {shown}", grave=True)]
 
 
@@ -132,13 +132,14 @@ def _of_density(block: cif.Block, numbers: NDArray[np.int64], cell: NDArray[np.f
 
 def _text(block: cif.Block, tag: str) -> str:
     text = block.find_value(tag)
-    return "" if text is None or text in ("?", ".") else cif.as_string(text).strip()
+    plain = "" if text is None else cif.as_string(text).strip()
+    return "" if plain in ("?", ".") else plain
 
 
 def _number(block: cif.Block, tag: str) -> float:
     """A positive number, nan for any other."""
     text = block.find_value(tag)
-    value = cif.as_number(text) if text is not None else math.nan
+    value = math.nan if text is None else cif.as_number(cif.as_string(text))
     return value if value > 0 else math.nan
 
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from crystalcli.nouns.structures.cif_images import Operations
 
-
 Rows = tuple[int, ...]
 """Settings, as places in the table; those that a bare name or number means by convention stand first."""
 
@@ -30,8 +29,8 @@ _CODED = (
 )
 _SCHOENFLIES = re.compile(r"([CDSTO](?:\d|\d?[hvids])?)\s*[\^(_{-]*\s*(\d{1,2})\s*[)}]*")
 _FIRST_OF_CLASS = (
-    "C1:1 Ci:1 C2:3 Cs:4 C2h:6 D2:9 C2v:22 D2h:28 C4:6 S4:2 C4h:6 D4:10 C4v:12 D2d:12 D4h:20 C3:4 C3i:2 D3:7 C3v:6 D3d:6 "
-    "C6:6 C3h:1 C6h:2 D6:6 C6v:4 D3h:4 D6h:4 T:5 Th:7 O:8 Td:6 Oh:10"
+    "C1:1 Ci:1 C2:3 Cs:4 C2h:6 D2:9 C2v:22 D2h:28 C4:6 S4:2 C4h:6 D4:10 C4v:12 D2d:12 D4h:20 C3:4 C3i:2 D3:7 C3v:6 "
+    "D3d:6 C6:6 C3h:1 C6h:2 D6:6 C6v:4 D3h:4 D6h:4 T:5 Th:7 O:8 Td:6 Oh:10"
 )
 _SAME_CLASS = {"S2": "Ci", "C1h": "Cs", "S6": "C3i", "S1": "Cs"}
 
@@ -81,7 +80,7 @@ def _tabulated() -> tuple[gemmi.SpaceGroup, ...]:
 def rows_of_name(name: str) -> Rows:
     """Settings that a Hermann-Mauguin name can mean; none if it is not understood.
 
-    A number of the group or the code of a setting may stand behind the name: ``Pnma (62)``, ``F d -3 m:2``, ``R -3 c H``.
+    The number of the group or the code of a setting may stand behind it: ``Pnma (62)``, ``F d -3 m:2``, ``R -3 c H``.
     """
     name = _BARRED.sub(r"-\1", name.split("=")[min(1, name.count("="))])  # spglib: P 2_1/c = P 1 2_1/n 1
     bracketed = _IN_BRACKETS.search(name)
@@ -112,7 +111,7 @@ def _bare(name: str) -> Rows:
 
 
 def _shortened(key: str) -> str:
-    """The short symbol of a full one: P 21/n 21/m 21/a is P n m a, P 63/m 2/m 2/c is P 63/m m c, F 4/m -3 2/m is F m -3 m."""
+    """The short symbol of a full one: P 21/n 21/m 21/a is P n m a, P 63/m 2/m 2/c P 63/m m c, F 4/m -3 2/m F m -3 m."""
     if "-3" in key:
         return "-3".join(_AXES.sub("", part) for part in key.split("-3"))
     if len(_AXES.findall(key)) < 2:

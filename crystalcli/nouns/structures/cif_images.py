@@ -20,7 +20,7 @@ class DoubtfulError(Exception):
 
 
 def misfits(rotations: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far each rotation (k, 3, 3) is from an isometry of the cell (rows, Å): (k,), 0 for one that keeps all lengths.
+    """How far each rotation (k, 3, 3) is from an isometry of the cell (rows, Å): (k,), 0 for one that is.
 
     The metric G = cell·cellᵀ must be its own image RᵀGR; the largest difference, relative to |a_i||a_j|.
     """
@@ -32,14 +32,18 @@ def misfits(rotations: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArra
 
 
 def expand(
-    fractional: NDArray[np.float64], ops: Operations, cell: NDArray[np.float64], same: float = SAME
+    fractional: NDArray[np.float64],
+    ops: Operations,
+    cell: NDArray[np.float64],
+    same: float = SAME,
+    apart: float = APART,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """All images of the sites: index of the site (N,) and fractional coordinates (N, 3) in [0, 1), each image once.
 
-    Images within ``same`` Å of each other are one; from APART on there is no doubt.
+    Images within ``same`` Å of each other are one, those beyond ``apart`` are two.
 
     Raises:
-        DoubtfulError: two images of a site lie between ``same`` and APART of each other.
+        DoubtfulError: two images of a site lie between.
     """
     rotations, translations = ops
     if len(fractional) * len(rotations) > MAX_IMAGES:
@@ -54,7 +58,7 @@ def expand(
         delta = delta @ cell
         distance = np.sqrt((delta * delta).sum(-1))
         one = distance < same
-        unclear = ~one & (distance < APART)
+        unclear = ~one & (distance < apart)
         if unclear.any():
             raise DoubtfulError(f"images of site {k + 1} are {distance[unclear].min():.2g} Å apart")
         first = one.argmax(1) == np.arange(len(images))

@@ -11,6 +11,7 @@ from ase.data import chemical_symbols, covalent_radii
 from gemmi import cif
 from numpy.typing import NDArray
 
+from crystalcli.nouns.structures.check import OVERLAP
 from crystalcli.nouns.structures.cif_formula import remarks, units_are_whole
 from crystalcli.nouns.structures.cif_groups import (
     Rows,
@@ -22,12 +23,16 @@ from crystalcli.nouns.structures.cif_groups import (
     rows_of_number,
     table,
 )
-from crystalcli.nouns.structures.cif_images import APART, expand, misfits
+from crystalcli.nouns.structures.cif_images import expand, misfits
 from crystalcli.nouns.structures.cif_sites import Sites
 from crystalcli.vocabulary.errors import InputError
 
 FITS = 1e-2
 """Largest misfit of operations and cell. Of 956 published crystals four were above, each a contradiction."""
+MONOCLINIC = 15
+"""Largest number of a monoclinic group; a name that does not tell the unique axis means b."""
+_PROBED = 200
+"""Sites whose contacts are looked at where nothing else tells two settings apart."""
 TAGS = {
     "_space_group_name_h-m_alt": "name",
     "_symmetry_space_group_name_h-m": "name",
@@ -57,9 +62,10 @@ class Said:
 
     Args:
         statements: each as it is shown, with the settings that it allows.
-        unknown: names that nobody knows.
+        unknown: names and numbers that nobody knows.
         exact: there is a name, which says more than the number.
-        warnings: what else was not understood.
+        warnings: what was not understood and does not matter beside a name.
+        code: of the setting.
     """
 
     statements: tuple[tuple[str, Rows], ...]
@@ -75,7 +81,7 @@ class Said:
             InputError: two statements contradict each other, or a name is not understood; they are named.
         """
         if self.unknown and not self.exact:
-            what = f"space group name '{self.unknown[0]}' not understood"
+            what = f"space group '{self.unknown[0]}' not understood"
             if self.statements:
                 raise InputError(f"{what}; {self.statements[0][0]} does not tell its setting", code="symmetry")
             raise InputError(f"unknown space group '{self.unknown[0]}' and no operations listed", code="symmetry")
@@ -96,7 +102,8 @@ class Said:
 def what_is_said(block: cif.Block) -> Said:
     """Names, numbers and the code of the setting of a block."""
     found = [(kind, block.find_value(tag)) for tag, kind in TAGS.items()]
-    return _understood(tuple((kind, cif.as_string(t).strip()) for kind, t in found if t is not None and t not in "?."))
+    texts = [(kind, cif.as_string(text).strip()) for kind, text in found if text is not None]
+    return _understood(tuple((kind, text) for kind, text in texts if text not in ("", "?", ".")))
 
 
 @lru_cache(maxsize=1024)
@@ -120,8 +127,10 @@ def _understood(texts: Texts) -> Said:
         rows = rows_of_number(number) if number is not None else ()
         if rows:
             numbered.append((f"group {number}" if text.isdigit() else f"'{text}', group {number}", rows))
-        elif kind in ("name", "number") and text:
+        elif kind in ("name", "number"):
             unknown.append(text)
+        else:
+            warnings.append(f"space group '{text}' ({kind}) not understood")
     if named:
         warnings += [f"'{text}' is no space group that crystal knows" for text in unknown]
     return Said((*named, *numbered), tuple(unknown), bool(named), tuple(warnings), code)
@@ -151,7 +160,8 @@ def setting(block: cif.Block, cell: NDArray[np.float64], sites: Sites) -> tuple[
     if not fit:
         raise InputError(f"{shown} does not fit the cell ({in_words(cell)}); correct one of them", code="symmetry")
     standard, names = table()[rows[0]], list(dict.fromkeys(table()[k].hm for k in fit))
-    if standard.hm in names and (standard.qualifier.lstrip("-")[:1] != "c" or len(names) == 1):
+    axis = standard.qualifier.lstrip("-")[:1]
+    if standard.hm in names and (len(names) == 1 or axis == ("b" if standard.number <= MONOCLINIC else "")):
         if not said.exact and not said.code and standard.number > 1:
             warnings.append(f"no symmetry operations listed; standard setting of group {standard.number} taken")
         fit = [k for k in fit if table()[k].hm == standard.hm]
@@ -177,7 +187,7 @@ def _by_atoms(
     rows: list[int], shown: str, block: cif.Block, cell: NDArray[np.float64], sites: Sites
 ) -> tuple[int, list[str]]:
     """The setting that formula, Z, density or multiplicities leave; else that of the wider atoms, with a warning."""
-    crystals = {k: expand(sites.fractional, operations_of(k), cell, APART) for k in rows}
+    crystals = {k: expand(sites.fractional, operations_of(k), cell, OVERLAP, OVERLAP) for k in rows}
     for worse in (_contradictions, _multiplicities):
         points = {k: worse(block, crystals[k], cell, sites) for k in crystals}
         crystals = {k: crystals[k] for k, p in points.items() if p == min(points.values())}
@@ -185,8 +195,8 @@ def _by_atoms(
         return next(iter(crystals)), []
     contacts = {k: _nearest(crystal, cell, sites) for k, crystal in crystals.items()}
     best, *others = sorted(contacts, key=lambda k: contacts[k], reverse=True)
-    near = "; ".join(f"'{label(k)}': {contacts[k][1]}" for k in (best, *others[:2]))
-    return best, [f"{shown} does not say which of its settings is meant, '{label(best)}' taken; nearest atoms {near}"]
+    contact = ", ".join(f"{contacts[k][1]} in '{label(k)}'" for k in (best, *others[:2]))
+    return best, [f"{shown} does not say which of its settings it means; '{label(best)}' taken by contacts: {contact}"]
 
 
 def _contradictions(
@@ -201,7 +211,8 @@ def _multiplicities(block: cif.Block, crystal: Crystal, _cell: NDArray[np.float6
     """Whether a site has another number of images than its row says."""
     n = len(sites.numbers)
     stated = next((v for v in (block.find_values(t) for t in _MULTIPLICITY) if len(v) == n), ())
-    return [cif.as_number(text) for text in stated] != np.bincount(crystal[0], minlength=n).tolist()
+    found: list[int] = np.bincount(crystal[0], minlength=n).tolist()
+    return [cif.as_number(text) for text in stated] != found
 
 
 def _nearest(crystal: Crystal, cell: NDArray[np.float64], sites: Sites) -> tuple[float, str]:
@@ -209,11 +220,11 @@ def _nearest(crystal: Crystal, cell: NDArray[np.float64], sites: Sites) -> tuple
     which, where = crystal
     numbers = sites.numbers[which]
     best, words = np.inf, "none"
-    for k, site in enumerate(sites.fractional):
+    for k, site in enumerate(sites.fractional[:_PROBED]):
         delta = where - site
         delta -= np.rint(delta)
         distance = np.linalg.norm(delta @ cell, axis=1)
-        distance[(which == k) & (distance < APART)] = np.inf
+        distance[(which == k) & (distance < OVERLAP)] = np.inf
         scaled = distance / (covalent_radii[sites.numbers[k]] + covalent_radii[numbers])
         j = int(scaled.argmin())
         if scaled[j] < best:

@@ -65,7 +65,7 @@ def _fitting(
 ) -> tuple[Operations | None, list[str]]:
     """The operations, none for the identity alone, if the cell can have them, and warnings.
 
-    Operations of another setting than the cell's would make a crystal of sheared images, the distances of which mean nothing.
+    Operations of another setting than the cell's would make sheared images, whose distances mean nothing.
     """
     if len(texts) == 1:
         return None, list(said)
@@ -143,6 +143,8 @@ def _other_group(texts: Triplets, said: Said) -> tuple[str, str]:
 
     Operations that the tables do not have (another origin, other axes) are compared by the kinds of their rotations.
     """
+    if not said.statements:
+        return "", ""
     ops = [gemmi.Op(text.lower()).wrap() for text in texts]
     listed = {op.triplet() for op in ops}
     group = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(ops))

@@ -31,6 +31,8 @@ FITS = 1e-2
 """Largest misfit of operations and cell. Of 956 published crystals four were above, each a contradiction."""
 MONOCLINIC = 15
 """Largest number of a monoclinic group; a name that does not tell the unique axis means b."""
+ROUNDING = 0.05
+"""Å. Images of one site nearer than this are one atom, written with few digits."""
 _PROBED = 200
 """Sites whose contacts are looked at where nothing else tells two settings apart."""
 TAGS = {
@@ -193,7 +195,9 @@ def _by_atoms(
         crystals = {k: crystals[k] for k, p in points.items() if p == min(points.values())}
     if len(crystals) == 1:
         return next(iter(crystals)), []
-    contacts = {k: _nearest(crystal, cell, sites) for k, crystal in crystals.items()}
+    # images a little apart, which formula and counts may take for one atom, speak against a setting here
+    split = {k: expand(sites.fractional, operations_of(k), cell, ROUNDING, ROUNDING) for k in crystals}
+    contacts = {k: _nearest(crystal, cell, sites) for k, crystal in split.items()}
     best, *others = sorted(contacts, key=lambda k: contacts[k], reverse=True)
     contact = ", ".join(f"{contacts[k][1]} in '{label(k)}'" for k in (best, *others[:2]))
     return best, [f"{shown} does not say which of its settings it means; '{label(best)}' taken by contacts: {contact}"]
@@ -224,7 +228,7 @@ def _nearest(crystal: Crystal, cell: NDArray[np.float64], sites: Sites) -> tuple
         delta = where - site
         delta -= np.rint(delta)
         distance = np.linalg.norm(delta @ cell, axis=1)
-        distance[(which == k) & (distance < OVERLAP)] = np.inf
+        distance[(which == k) & (distance < ROUNDING)] = np.inf
         scaled = distance / (covalent_radii[sites.numbers[k]] + covalent_radii[numbers])
         j = int(scaled.argmin())
         if scaled[j] < best:

@@ -213,6 +213,35 @@ def test_a_number_whose_axis_the_cell_leaves_open_is_refused() -> None:
         from_text(text_of(GAMMA, said(number=14)))
 
 
+@pytest.mark.parametrize(
+    ("setting", "name", "open_"),
+    [
+        ("P 1 1 21/b", "P 21/b", True),  # of unique axis c or a
+        ("P 21/b 1 1", "P 21/b", True),
+        ("P 1 21/n 1", "P 21/n", False),  # of a, b or c: means b
+        ("P 1 21/a 1", "P 21/a", False),
+        ("P 1 21/c 1", "P 21/c", False),
+    ],
+)
+def test_a_short_name_in_a_cell_of_right_angles(setting: str, name: str, open_: bool) -> None:
+    """The cell tells nothing; such a name means the axis b; between others the contacts choose, and it is said."""
+    a, b, c, *_ = described(BADDELEYITE, setting).cell
+    crystal = other_cell(described(BADDELEYITE, setting), a, b, c, 90, 90, 90)
+    atoms, warned = from_text(text_of(crystal, said(name)))
+    assert ["does not say which" in w for w in warned] == [True] * open_
+    delta = atoms.get_scaled_positions()[:, None] - whole(crystal).get_scaled_positions()[None]
+    assert np.abs(delta - np.rint(delta)).max(-1).min(1).max() < 1e-6
+
+
+def test_a_setting_in_which_images_nearly_fall_together_is_not_the_one_meant() -> None:
+    """Ba4Pd: about the first origin images of barium are 0.13 Å apart; taken as one, they would leave all atoms wide."""
+    sites = (("Ba", 0.7465, 0.2465, 0.2465), ("Pd", 0.375, 0.375, 0.375))
+    crystal = Crystal("F d -3 m:2", (13.405, 13.405, 13.405, 90, 90, 90), sites, "Ba4 Pd", 8)
+    atoms, warned = from_text(text_of(crystal, said("F d -3 m")))
+    assert atoms.get_chemical_formula() == "Ba32Pd8"
+    assert "'F d -3 m:2' taken" in warned[0]
+
+
 def test_an_unknown_hall_symbol_leaves_the_name() -> None:
     block = stated("_space_group_name_Hall 'Q 9'\n_space_group_name_H-M_alt 'P -1'\n")
     assert as_set(block, row("P -1")) == meant(row("P -1"))

@@ -66,5 +66,5 @@ CASES = (
         "refused",
         "no atom loop",
     ),
-    Case("formula_wrong.cif", instead(P1, "_chemical_formula_sum 'Na4 Cl5'\n" + P1), "warned", "formula"),
+    Case("formula_wrong.cif", instead(P1, "_chemical_formula_sum 'Na4 Cl5'\n" + P1), "refused", "formula"),
 )

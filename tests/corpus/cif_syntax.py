@@ -7,7 +7,7 @@ CASES = (
     Case(
         "truncated_between_rows.cif",
         instead(P1, "_chemical_formula_sum 'Na4 Cl4'\n" + P1).removesuffix("Cl4 Cl 0 0 0.5 1\n"),
-        "warned",
+        "refused",
         "formula",
     ),
     Case("zero_rows.cif", cif(rows=""), "refused", "no rows"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +14,10 @@ from gemmi import cif
 from numpy.typing import NDArray
 
 from crystalcli.nouns import cells
+from crystalcli.nouns.structures.cif_formula import refuse_contradiction
+from crystalcli.nouns.structures.cif_images import DoubtfulError, expand
 from crystalcli.nouns.structures.cif_sites import Sites, read_sites
-from crystalcli.nouns.structures.cif_symmetry import DoubtfulError, expand, operations
+from crystalcli.nouns.structures.cif_symmetry import explicit, operations
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text, where
@@ -120,11 +121,12 @@ def structure(block: cif.Block) -> tuple[ase.Atoms, tuple[str, ...]]:
     """The structure of one block and warnings.
 
     Raises:
-        InputError: no cell, an impossible one, sites that cannot be used, or symmetry that makes no sense.
+        InputError: no cell, an impossible one, sites that cannot be used, symmetry that makes no sense, or atoms that
+            cannot be those of the formula that the file states.
     """
     cell = cell_of(block)
     sites = read_sites(block)
-    ops, said = operations(block)
+    ops, said = operations(block, cell, sites)
     warnings = [*sites.warnings, *said]
     if ops is None:
         numbers, fractional = sites.numbers, sites.fractional
@@ -133,11 +135,11 @@ def structure(block: cif.Block) -> tuple[ase.Atoms, tuple[str, ...]]:
             index, fractional = expand(sites.fractional, ops, cell)
             numbers = sites.numbers[index]
         except DoubtfulError as doubt:
-            numbers, fractional, more = _by_pymatgen(block, str(doubt), sites)
+            numbers, fractional, more = _by_pymatgen(explicit(block, ops), str(doubt), sites)
             warnings.extend(more)
     atoms = ase.Atoms(numbers=numbers, positions=fractional @ cell, cell=cell, pbc=True)
     warnings += _volume(block, cell)
-    warnings += _formula(block, numbers)
+    warnings += refuse_contradiction(block, numbers, cell)
     return atoms, tuple(warnings)
 
 
@@ -183,25 +185,3 @@ def _volume(block: cif.Block, cell: NDArray[np.float64]) -> list[str]:
     if not np.isfinite(stated) or abs(stated - volume) < VOLUME_AGREES * volume:
         return []
     return [f"_cell_volume is {cif.as_string(str(text))}, the cell has {volume:.4g} Å³"]
-
-
-def _formula(block: cif.Block, numbers: NDArray[np.int64]) -> list[str]:
-    """Compare the atoms with the formula that the file states: a truncated loop shows here."""
-    text = block.find_value("_chemical_formula_sum")
-    if text is None:
-        return []
-    stated: dict[str, float] = {}
-    for symbol, amount in re.findall(r"([A-Z][a-z]?)\s*([\d.]*)", cif.as_string(text)):
-        stated[symbol] = stated.get(symbol, 0) + (float(amount) if amount.strip(".") else 1.0)
-    if "D" in stated:
-        stated["H"] = stated.get("H", 0) + stated.pop("D")
-    found = {ase.data.chemical_symbols[z]: n for z, n in sorted(Counter(numbers.tolist()).items())}
-    total, have = sum(stated.values()), len(numbers)
-    if total <= 0 or stated.keys() - ase.data.atomic_numbers.keys():
-        return []
-    if found.keys() == stated.keys() and all(
-        abs(stated[s] / total - n / have) < 0.02 * n / have for s, n in found.items()
-    ):
-        return []
-    shown = " ".join(f"{s}{n}" for s, n in found.items())
-    return [f"formula says '{cif.as_string(text)}', the atoms are {shown}"]

@@ -1,7 +1,8 @@
-"""Symmetry of a CIF: the operations it means, and the images of its sites where they are beyond doubt."""
+"""Symmetry of a CIF: the operations that it means, checked against its cell and against what else it says of them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
 
 import gemmi
@@ -9,65 +10,77 @@ import numpy as np
 from gemmi import cif
 from numpy.typing import NDArray
 
+from crystalcli.nouns.structures.cif_groups import arrays, operations_of, rows_of_code, triplets_of
+from crystalcli.nouns.structures.cif_images import Operations, misfits
+from crystalcli.nouns.structures.cif_settings import FITS, TAGS, Said, in_words, setting, what_is_said
+from crystalcli.nouns.structures.cif_sites import Sites
 from crystalcli.vocabulary.errors import InputError
 
 MAX_OPERATIONS = 192
 """No space group has more in its conventional cell."""
-MAX_IMAGES = 2_000_000
-SAME, APART = 1e-3, 0.5
-"""Å. Images of one site nearer than SAME are one atom, farther than APART are two; between lies doubt."""
-_LISTED = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
+FITS_WELL = 1e-3
+"""Misfit of operations and cell from which a warning is due: an angle of 90.06° called a right one."""
+_LISTED = (
+    "_space_group_symop_operation_xyz",
+    "_symmetry_equiv_pos_as_xyz",
+    "_space_group_symop.operation_xyz",
+)
 _MAGNETIC = ("_space_group_symop_magn_operation.xyz", "_space_group_symop_magn_operation_xyz")
-_NAMES = ("_space_group_name_h-m_alt", "_symmetry_space_group_name_h-m")
-_HALL = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
-_NUMBERS = ("_space_group_it_number", "_symmetry_int_tables_number")
+_HALL = ("_space_group_name_hall", "_symmetry_space_group_name_hall", "_space_group.name_hall")
 
-Operations = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Rotations (k, 3, 3) and translations (k, 3), fractional."""
+Triplets = tuple[str, ...]
 
 
-class DoubtfulError(Exception):
-    """Images of a site that are neither clearly one atom nor clearly two."""
-
-
-def operations(block: cif.Block) -> tuple[Operations | None, list[str]]:
+def operations(block: cif.Block, cell: NDArray[np.float64], sites: Sites) -> tuple[Operations | None, list[str]]:
     """Operations of the block, none for the identity alone, and warnings.
 
-    Listed operations win over a Hall symbol, and that over the name of the group, which stands for its standard ones.
+    Listed operations win over a Hall symbol, and that over names, numbers and codes of the setting.
 
     Raises:
-        InputError: too many operations, one that is none, or a group that nobody knows.
+        InputError: too many operations, one that is none, operations that the cell cannot have, a group that nobody
+            knows, or statements that contradict each other.
     """
     listed = next((v for v in map(block.find_values, _LISTED) if len(v)), None)
-    name, number = _first(block, _NAMES), _first(block, _NUMBERS)
     if listed is not None:
-        return _listed(listed, name)
+        if len(listed) > MAX_OPERATIONS:
+            raise InputError(f"{len(listed)} symmetry operations, > {MAX_OPERATIONS}", code="symmetry")
+        texts = tuple(cif.as_string(t) for t in listed)
+        ops, said = _parsed(texts), _listed_against(texts, what_is_said(block))
+        return _fitting(ops, texts, cell, said)
     if any(len(block.find_values(t)) for t in _MAGNETIC):
         raise InputError("magnetic symmetry only (magCIF); crystal reads ordinary CIF", code="symmetry")
-    hall = _first(block, _HALL)
-    group_operations = _of_hall(hall) if hall else None
-    if group_operations is not None:
-        return group_operations, []
-    return _named(block, name or hall, number)
+    hall = next((cif.as_string(t).strip() for t in map(block.find_value, _HALL) if t and t not in "?."), "")
+    texts = _of_hall(hall) if hall else ()
+    if texts:
+        return _fitting(_parsed(texts), texts, cell, _hall_against(hall, what_is_said(block)))
+    if hall and not what_is_said(block).exact:
+        raise InputError(f"unknown space group '{hall}' (Hall symbol) and no operations listed", code="symmetry")
+    row, doubts = setting(block, cell, sites)
+    said = (f"Hall symbol '{hall}' not understood", *doubts) if hall else tuple(doubts)
+    return (None, list(said)) if row is None else _fitting(operations_of(row), triplets_of(row), cell, said)
 
 
-def _listed(listed: cif.Column, name: str) -> tuple[Operations | None, list[str]]:
-    if len(listed) > MAX_OPERATIONS:
-        raise InputError(f"{len(listed)} symmetry operations, > {MAX_OPERATIONS}", code="symmetry")
-    texts = tuple(cif.as_string(t) for t in listed)
-    group = _group(name) if name else None
-    warnings = []
-    if group is not None and len(group.operations()) != len(set(texts)):
-        warnings.append(
-            f"lists {len(set(texts))} symmetry operations, '{name}' has {len(group.operations())}; the list counts"
-        )
-    if len(texts) == 1 and texts[0].replace(" ", "").lower() in ("x,y,z", "+x,+y,+z"):
-        return None, warnings
-    return _parsed(texts), warnings
+def _fitting(
+    ops: Operations, texts: Triplets, cell: NDArray[np.float64], said: Triplets
+) -> tuple[Operations | None, list[str]]:
+    """The operations, none for the identity alone, if the cell can have them, and warnings.
+
+    Operations of another setting than the cell's would make sheared images, whose distances mean nothing.
+    """
+    if len(texts) == 1:
+        return None, list(said)
+    misfit = misfits(ops[0], cell)
+    worst = int(misfit.argmax())
+    if misfit[worst] > FITS:
+        reason = f"symmetry operation '{texts[worst]}' does not fit the cell ({in_words(cell)}); correct one of them"
+        raise InputError(reason, code="symmetry")
+    if misfit[worst] > FITS_WELL:
+        said = (*said, f"the cell ({in_words(cell)}) has the symmetry only within {100 * misfit[worst]:.1g} %")
+    return ops, list(said)
 
 
 @lru_cache(maxsize=256)
-def _parsed(texts: tuple[str, ...]) -> Operations:
+def _parsed(texts: Triplets) -> Operations:
     ops = []
     for text in texts:
         try:
@@ -80,7 +93,7 @@ def _parsed(texts: tuple[str, ...]) -> Operations:
     if gemmi.Op("x,y,z") not in ops:
         raise InputError("the list of symmetry operations has no identity", code="symmetry")
     _refuse_incomplete(ops)
-    return _arrays(ops)
+    return arrays(ops)
 
 
 def _refuse_incomplete(ops: list[gemmi.Op]) -> None:
@@ -99,73 +112,68 @@ def _key(rotation: NDArray[np.int64], translation: NDArray[np.int64]) -> bytes:
     return rotation.tobytes() + translation.tobytes()
 
 
-def _arrays(ops: list[gemmi.Op]) -> Operations:
-    den = float(gemmi.Op.DEN)
-    return np.array([o.rot for o in ops]) / den, np.array([o.tran for o in ops]) / den
-
-
-def _of_hall(symbol: str) -> Operations | None:
+@lru_cache(maxsize=256)
+def _of_hall(symbol: str) -> Triplets:
     """Operations of a Hall symbol, which leaves no choice of setting; none if nobody knows it."""
     try:
-        ops = list(gemmi.symops_from_hall(symbol))
+        return tuple(op.triplet() for op in gemmi.symops_from_hall(symbol))
     except (RuntimeError, ValueError):
-        return None
-    return _arrays(ops)
+        return ()
 
 
-def _named(block: cif.Block, name: str, number: str) -> tuple[Operations | None, list[str]]:
-    if not name and not number:
-        return None, ["no symmetry given; taken as P 1"]
-    angles = [cif.as_number(block.find_value(f"_cell_angle_{a}") or "90") for a in ("alpha", "gamma")]
-    group = _group(name, *angles) if name else None
-    warnings = []
-    if group is None and number.isdigit():
-        group = gemmi.find_spacegroup_by_number(int(number))
-        if group is not None and group.number > 1:
-            warnings.append(f"no symmetry operations listed; standard setting of group {number} taken")
-    if group is None:
-        raise InputError(f"unknown space group '{name or number}' and no operations listed", code="symmetry")
-    ops = list(group.operations())
-    return (None if len(ops) == 1 else _arrays(ops)), warnings
+@lru_cache(maxsize=256)
+def _listed_against(texts: Triplets, said: Said) -> Triplets:
+    """Warnings where the list contradicts the names: the list counts."""
+    warnings = [f"space group name '{name}' not understood; the operations listed count" for name in said.unknown]
+    shown, name = _other_group(texts, said)
+    if shown:
+        those = f"those of '{name}', not of" if name else "not those of"
+        warnings.append(f"the {len(set(texts))} symmetry operations listed are {those} {shown}; the list counts")
+    return tuple(warnings)
 
 
-def _group(name: str, alpha: float = 0.0, gamma: float = 0.0) -> gemmi.SpaceGroup | None:
-    try:
-        return gemmi.find_spacegroup_by_name(name, alpha, gamma)
-    except (RuntimeError, ValueError):
-        return None
+@lru_cache(maxsize=256)
+def _hall_against(hall: str, said: Said) -> Triplets:
+    shown, name = _other_group(_of_hall(hall), said)
+    return (f"Hall symbol '{hall}' is that of '{name or '?'}', not of {shown}; the symbol counts",) if shown else ()
 
 
-def _first(block: cif.Block, tags: tuple[str, ...]) -> str:
-    texts = (cif.as_string(t) for t in map(block.find_value, tags) if t is not None and t not in ("?", "."))
-    return next(texts, "").strip()
+def _other_group(texts: Triplets, said: Said) -> tuple[str, str]:
+    """The first statement that these operations contradict, empty if there is none, and a name of their group.
 
-
-def expand(
-    fractional: NDArray[np.float64], ops: Operations, cell: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """All images of the sites: index of the site (N,) and fractional coordinates (N, 3) in [0, 1), each image once.
-
-    Raises:
-        DoubtfulError: two images of a site lie between SAME and APART of each other.
+    Operations that the tables do not have (another origin, other axes) are compared by the kinds of their rotations.
     """
-    rotations, translations = ops
-    if len(fractional) * len(rotations) > MAX_IMAGES:
-        raise InputError(f"{len(fractional)} sites times {len(rotations)} operations are too many", code="too-large")
-    which: list[NDArray[np.int64]] = []
-    where: list[NDArray[np.float64]] = []
-    for k, site in enumerate(fractional):
-        images = rotations @ site + translations
-        images -= np.floor(images)
-        delta = images[:, None] - images[None]
-        delta -= np.rint(delta)
-        delta = delta @ cell
-        distance = np.sqrt((delta * delta).sum(-1))
-        same = distance < SAME
-        unclear = ~same & (distance < APART)
-        if unclear.any():
-            raise DoubtfulError(f"images of site {k + 1} are {distance[unclear].min():.2g} Å apart")
-        first = same.argmax(1) == np.arange(len(images))
-        which.append(np.full(int(first.sum()), k, dtype=np.int64))
-        where.append(images[first])
-    return np.concatenate(which), np.concatenate(where)
+    if not said.statements:
+        return "", ""
+    ops = [gemmi.Op(text.lower()).wrap() for text in texts]
+    listed = {op.triplet() for op in ops}
+    group = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(ops))
+    name = str(group.xhm()) if group else ""
+    for shown, rows in said.statements:
+        same = tuple(k for k in rows if listed == set(triplets_of(k)))
+        if same and said.code and rows_of_code(same, said.code) == ():
+            return f"the code '{said.code}'", name
+        if not same and (group is not None or all(_kinds(texts) != _kinds(triplets_of(k)) for k in rows)):
+            return shown, name
+    return "", ""
+
+
+def _kinds(texts: Triplets) -> dict[tuple[int, int], float]:
+    """Share of every kind of rotation, told by determinant and trace, among operations."""
+    ops = [gemmi.Op(text.lower()) for text in texts]
+    kinds = Counter((op.det_rot(), sum(op.rot[k][k] for k in range(3))) for op in ops)
+    return {kind: n / len(ops) for kind, n in kinds.items()}
+
+
+def explicit(block: cif.Block, ops: Operations) -> cif.Block:
+    """A copy of the block that lists these operations and names no group, for readers that would choose others."""
+    copy = cif.Document().add_copied_block(block)
+    for tag in (*_LISTED, *_HALL, *TAGS):
+        copy.find([tag]).erase()
+    loop = copy.init_loop("_symmetry_equiv_pos_", ["as_xyz"])
+    for rotation, translation in zip(*ops, strict=True):
+        op = gemmi.Op()
+        op.rot = np.rint(rotation * op.DEN).astype(int).tolist()
+        op.tran = np.rint(translation * op.DEN).astype(int).tolist()
+        loop.add_row([cif.quote(op.triplet())])
+    return copy

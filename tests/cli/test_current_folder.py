@@ -124,7 +124,7 @@ def test_no_command_imports_from_it(folder: Path) -> None:
     ]
     said = {words[:2]: run_there(folder, *words) for words in lines[:-1]}
     known = run_there(folder, "calibrate", "run", "a.extxyz", "-o", "c.safetensors", code=2)
-    assert "taught the model" in known
+    assert "trained or validated the model" in known
     checked = run_there(folder, *lines[-1], code=2, TMPDIR=str(folder))  # pytest looks for settings above its files
     assert "RelaxerContract: FAILED" in checked
     assert "evil" not in said["plugins", "list"]

@@ -149,6 +149,20 @@ def test_the_dead_are_cleared_and_the_living_are_not(tmp_path: Path) -> None:
     assert all(p.exists() for p in others)
 
 
+def test_what_is_in_its_place_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader may come in the moment after the rename, and HDF5 locks what it reads."""
+    path, sync, seen = tmp_path / "a.h5", files.sync, []
+
+    def read(folder: Path) -> None:
+        with h5py.File(path, "r") as h:
+            seen.append(int(h["a"][()]))
+        sync(folder)
+
+    monkeypatch.setattr(files, "sync", read)
+    by_hdf5(path)
+    assert seen == [1]
+
+
 def test_without_locks_of_the_kernel_age_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no(*_: object) -> None:
         raise OSError(38, "no locks here")

@@ -62,6 +62,7 @@ def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
         os.fsync(file.fileno())
         permitted(path)
         _look_before(path, temporary, file)
+        owners.let_go(file.fileno())  # HDF5 does not open, and calls damaged, what somebody has locked
         temporary.replace(path)
         temporary = None
         sync(path.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -121,6 +122,12 @@ def lock_by_kernel(handle: int) -> bool:
             raise
         return False
     return True
+
+
+def let_go(handle: int) -> None:
+    """Have the kernel hold the lock on an open file no longer."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 def lock_if_free(handle: int) -> bool:

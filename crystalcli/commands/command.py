@@ -20,7 +20,9 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 from crystalcli.commands import plugin_flags, settings
 from crystalcli.commands.console import plain_words
 from crystalcli.commands.plugin_flags import Choice, Chooser, Flag, Given
+from crystalcli.commands.settings import Setting
 from crystalcli.commands.shared import PANEL, TRANSIENT
+from crystalcli.commands.unasked import refuse_unasked
 from crystalcli.mechanisms.registry.plugin_manager import registry, use_only_builtins
 from crystalcli.mechanisms.running import config
 from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
@@ -56,6 +58,7 @@ class _State:
         self.parts: list[tuple[str, str]] = []
         self.defaults: Mapping[str, Any] = {}
         self.params: list[Any] | None = None
+        self.settings: Mapping[str, Setting] = {}
 
 
 class CrystalCommand(TyperCommand):
@@ -105,7 +108,8 @@ class CrystalCommand(TyperCommand):
             ctx.meta[STATE] = state
             own = {o: p.name for p in super().get_params(ctx) for o in (*p.opts, *p.secondary_opts)}
             args = plugin_flags.respell(args, state.flags, own, self.name or "")
-            ctx.default_map = settings.default_map(self, ctx, layers, settings.path_of(ctx), state.flags)
+            state.settings = settings.read_all(self, ctx, layers, settings.path_of(ctx), state.flags)
+            ctx.default_map = {name: s.value for name, s in state.settings.items()}
         except CrystalError:
             if not ctx.resilient_parsing:
                 raise
@@ -167,6 +171,9 @@ class CrystalCommand(TyperCommand):
         """Hand the parts' values over in ``ctx.obj``; Typer's own wrapper must not see them."""
         state: _State = ctx.meta[STATE]
         ctx.meta["crystal.resolved"] = _table(ctx, state)
+        for name in state.settings:
+            if (found := unasked(ctx, name)) is not None:
+                refuse_unasked(found, name, [f.spec for f in state.flags if f.dest == name])
         ctx.obj = {chosen: Given({}, {}) for chosen in state.parts}  # one without options has its place too
         for flag in state.flags:
             part = flag.source.part
@@ -186,6 +193,14 @@ class CrystalCommand(TyperCommand):
         if broken:
             said = "; ".join(f"{name}: {reason}" for name, reason in sorted(broken.items()))
             print(f"warning: {one_line('broken plugin ' + said)}", file=sys.stderr)
+
+
+def unasked(ctx: Any, name: str) -> Setting | None:
+    """The setting that a parameter has from a ``crystal.toml`` that nobody asked for; none if somebody said it."""
+    state: _State = ctx.meta[STATE]
+    found = state.settings.get(name)
+    given = ctx.get_parameter_source(name).name != "DEFAULT_MAP"
+    return None if found is None or found.layer.asked or given else found
 
 
 def plugin_command(chooser: Chooser) -> type[CrystalCommand]:

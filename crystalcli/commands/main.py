@@ -13,6 +13,7 @@ from crystalcli.commands import build_graphs, calibrate, graphs, label_sites, md
 from crystalcli.commands.console import open_streams
 from crystalcli.commands.failures import report
 from crystalcli.mechanisms.registry.plugin_manager import use_only_builtins
+from crystalcli.mechanisms.running.import_path import import_matplotlib_elsewhere
 
 app = typer.Typer(
     name="crystal",
@@ -85,5 +86,6 @@ def _floats_as_before() -> None:
 
 def main() -> None:
     """Run the program and exit with its code."""
+    import_matplotlib_elsewhere()
     open_streams()
     sys.exit(run(sys.argv[1:]))

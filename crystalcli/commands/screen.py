@@ -9,7 +9,7 @@ from typing import Annotated, cast
 
 import typer
 
-from crystalcli.commands.command import plugin_command
+from crystalcli.commands.command import plugin_command, unasked
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Choice, Source, names
 from crystalcli.commands.runs import given, refuse_beside, refuse_changes, rerunnable
@@ -151,7 +151,8 @@ def screen(
         call |= {"overwrite": overwrite, "latest": output is None}
         where = output or Path("runs") / campaign.stem
         call |= {"output": str(where), "config": rerunnable(ctx, "screen")}
-        raise typer.Exit(plans.run(campaign, candidates or [], call, dry_run=dry_run))
+        by = unasked(ctx, "campaign")
+        raise typer.Exit(plans.run(campaign, candidates or [], call, dry_run=dry_run, unasked=by))
     if scheduler:
         raise UsageError("--scheduler is for the relaxations of a --campaign")
     Threshold.parse(threshold)

@@ -6,6 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,14 +16,27 @@ from crystalcli.commands.console import plain_words
 from crystalcli.commands.plugin_flags import Flag, explain_unknown, models
 from crystalcli.contracts import options as opt
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running.config import ConfigError, Layer, table_at
-from crystalcli.vocabulary.errors import UsageError, did_you_mean
+from crystalcli.mechanisms.running.config import ConfigError, Layer, line_of, table_at
+from crystalcli.vocabulary.errors import UnsafeInput, UsageError, did_you_mean
 
 
-def default_map(
+@dataclass(frozen=True)
+class Setting:
+    """A value of a configuration file, with the file and the keys that lead to it there."""
+
+    value: Any
+    layer: Layer
+    keys: tuple[str, ...]
+
+    def unsafe(self, reason: str) -> UnsafeInput:
+        """An error about it, with its line."""
+        return UnsafeInput(reason, path=self.layer.path, line=line_of(self.layer.text, self.keys))
+
+
+def read_all(
     command: TyperCommand, ctx: Any, layers: Sequence[Layer], keys: Sequence[str], flags: Sequence[Flag]
-) -> dict[str, Any]:
-    """Values of all layers by parameter name; later layers win.
+) -> dict[str, Setting]:
+    """Settings of all layers by parameter name; later layers win.
 
     Raises:
         ConfigError: unknown keys, wrong types, values out of bounds.
@@ -45,7 +59,7 @@ class _Checker:
         self.own = {n.rstrip("_"): p for n, p in self.params.items() if n not in by_dest and n != "config"}
         self.hints = typing.get_type_hints(inspect.unwrap(command.callback)) if command.callback else {}
         self.parts = {o.part.name for o in registry().offered()}
-        self.values: dict[str, Any] = {}
+        self.values: dict[str, Setting] = {}
         self.problems: list[UsageError] = []
 
     def read(self, layer: Layer) -> None:
@@ -111,7 +125,7 @@ class _Checker:
                 raise
             self.wrong(layer, path, f"{path[-1]} = {value!r}: {plain_words(problem.message)}")
         else:
-            self.values[param.name] = value
+            self.values[param.name] = Setting(value, layer, (*self.keys, *path))
 
     def type_problem(self, layer: Layer, path: list[str], hint: Any, value: Any) -> bool:
         """TOML has types: a text is no number and a number is no switch."""

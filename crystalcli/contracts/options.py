@@ -41,6 +41,7 @@ class OptionSpec:
     unit: str
     min: float | None
     max: float | None
+    runs: bool = False
 
     @property
     def flag(self) -> str:
@@ -53,9 +54,28 @@ class OptionSpec:
         return get_args(self.type) if get_origin(self.type) is Literal else ()
 
 
-def option(default: Any, help: str, *, unit: str = "", min: float | None = None, max: float | None = None) -> Any:
-    """Declare one field of an options dataclass."""
-    return dataclasses.field(default=default, metadata={"help": help, "unit": unit, "min": min, "max": max})
+def option(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    min: float | None = None,
+    max: float | None = None,
+    runs: bool = False,
+) -> Any:
+    """Declare one field of an options dataclass.
+
+    Args:
+        default: value.
+        help: what it is.
+        unit: of the value.
+        min: smallest value.
+        max: largest value.
+        runs: the value is run: a command line, a module or library that is loaded. A ``crystal.toml`` that nobody asked
+            for cannot set it.
+    """
+    said = {"help": help, "unit": unit, "min": min, "max": max, "runs": runs}
+    return dataclasses.field(default=default, metadata=said)
 
 
 def specs(model: type) -> Iterator[OptionSpec]:
@@ -63,8 +83,9 @@ def specs(model: type) -> Iterator[OptionSpec]:
     hints = typing.get_type_hints(model)
     for f in dataclasses.fields(model):
         m = f.metadata
+        bounds = m.get("min"), m.get("max")
         yield OptionSpec(
-            f.name, hints[f.name], f.default, m.get("help", ""), m.get("unit", ""), m.get("min"), m.get("max")
+            f.name, hints[f.name], f.default, m.get("help", ""), m.get("unit", ""), *bounds, runs=m.get("runs", False)
         )
 
 

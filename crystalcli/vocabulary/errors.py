@@ -95,8 +95,13 @@ class Stopped(CrystalError):
 
 def one_line(text: str) -> str:
     """Make ``text`` safe for one terminal line: control characters escaped, at most 300 characters."""
-    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return visible if len(visible) <= MAX_LINE else visible[: MAX_LINE - 1] + "…"
+    shown = visible(text)
+    return shown if len(shown) <= MAX_LINE else shown[: MAX_LINE - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """All of ``text`` in one line, control characters escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:

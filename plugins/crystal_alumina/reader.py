@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.text import refuse_bomb
 from crystalcli.vocabulary.errors import InputError, UnsafeInput
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -54,7 +55,7 @@ def read(path: Path) -> Iterator[Entry]:
     ``pressure`` (eV/Å³) is what the potential alone exerts, as a model can learn it.
 
     Raises:
-        InputError: shapes that do not fit each other, or damage. UnsafeInput: data that lie in another file.
+        InputError: shapes that do not fit each other, or damage. UnsafeInput: data that lie in another file, or a bomb.
     """
     try:
         with h5py.File(path, "r") as h:
@@ -75,6 +76,11 @@ def _refuse_links(h: h5py.File, path: Path) -> None:
 
 
 def _check_shapes(h: h5py.File, path: Path) -> None:
+    read = [name for name in (*_NEEDED, *_PER_FRAME, "force", "force_index") if name in h]
+    for name in read:
+        if not isinstance(h[name], h5py.Dataset) or h[name].dtype.kind not in "iuf" or not h[name].shape:
+            raise InputError(f"'{name}' is no array of numbers", path=path, code="damaged")
+    refuse_bomb(path, path.stat().st_size, sum(h[name].nbytes for name in read))
     n, atoms = len(h["energy"]), len(h["numbers"])
     wanted = {"cell": (3, 3), "reference_positions": (atoms, 3), "displacement": (n, atoms, 3)}
     wanted |= {k: (n,) for k in _PER_FRAME if k in h}

@@ -1,8 +1,10 @@
 """A journal forgets nothing that counted, and counts nothing that is torn, damaged, twice there or another run's."""
 
+import os
 from pathlib import Path
 
 import pytest
+from workflows.failing_writes import nth_write
 
 from crystalcli.mechanisms.running.journal import Journal
 from crystalcli.vocabulary.errors import EnvironmentProblem
@@ -70,12 +72,30 @@ def test_only_what_is_missing_is_done(tmp_path: Path) -> None:
     assert done == [0, 1, 2, 3, 4]
 
 
-def test_a_full_disk_is_an_environment_problem() -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("no /dev/full here")
-    journal = Journal.__new__(Journal)
-    journal.path, journal.run, journal.dropped, journal._done = full, "r", 0, {}
-    with pytest.raises(EnvironmentProblem, match="No space left"):
-        journal.add("a", 1)
+def test_a_full_disk_is_an_environment_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path / "j.jsonl", "r")
+    with monkeypatch.context() as patch:
+        nth_write(patch, 1, "full")
+        with pytest.raises(EnvironmentProblem, match="No space left"):
+            journal.add("a", 1)
     assert "a" not in journal
+
+
+@pytest.mark.parametrize("place", ["link", "dangling", "device", "fifo", "folder"])
+def test_nothing_but_a_file_of_its_own_is_read_or_added_to(tmp_path: Path, place: str) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "j.jsonl"
+    victim.write_text("precious")
+    if place == "fifo":
+        os.mkfifo(path)
+    elif place == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to({"link": victim, "dangling": tmp_path / "new", "device": Path("/dev/zero")}[place])
+    with pytest.raises(EnvironmentProblem):
+        Journal(path, "r")
+    journal = Journal(tmp_path / "other", "r")
+    journal.path = path
+    with pytest.raises(EnvironmentProblem):
+        journal.add("a", 1)
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "new").exists()

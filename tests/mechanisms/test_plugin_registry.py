@@ -118,6 +118,21 @@ def test_user_folder(tmp_path: Path) -> None:
     assert "nothing_like_this" in registry().broken[str(folder / "mine.py")]
 
 
+@pytest.mark.parametrize("name", [".", "config", ""])
+@pytest.mark.parametrize("variable", ["XDG_CONFIG_HOME", "HOME"])
+def test_no_variable_leads_into_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, name: str
+) -> None:
+    for folder in (tmp_path / "crystal", tmp_path / "config" / "crystal", tmp_path / ".config" / "crystal"):
+        (folder / "plugins").mkdir(parents=True)
+        (folder / "plugins" / "stranger.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.setenv(variable, name)
+    assert [o.name for o in find() if o.entry is None] == []
+
+
 def test_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 from dask_cluster import wait_for
-from mechanisms.trouble import start
+from mechanisms.trouble import PATHS, start
 
 from crystalcli.mechanisms.running.tasks import Limits, Lost, Task
 from crystalcli.mechanisms.running.workers import Workers
@@ -104,6 +105,23 @@ def test_a_pause_ends_the_work_and_what_is_whole_is_not_lost(tmp_path):
     assert workers.finished() == [(n, ("t", n, k)) for n in (2, 3, 4) for k in range(n)]
 
 
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_workers_begin_with_nothing_of_the_current_folder(tmp_path, monkeypatch, method):
+    """However they are made, on any system; what they start in turn finds its variables as the user set them."""
+    for name in ("struct", "socket", "signal", "pickle", "selectors", "random", "numpy", "runpy", "mechanisms"):
+        (tmp_path / f"{name}.py").write_text("open('RUN', 'w').close()\nraise ImportError('of a stranger')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}.{os.pathsep}{tmp_path / 'lib'}{os.pathsep}lib")
+    monkeypatch.setattr("crystalcli.mechanisms.running.workers._method", lambda _task: method)
+    monkeypatch.setattr(forkserver._forkserver, "_forkserver_pid", None)  # a new one
+    monkeypatch.setattr(forkserver._forkserver, "_forkserver_address", None)
+    before = {name: os.environ.get(name) for name in PATHS}
+    with Workers(Task(start, tmp_path / "once"), 1) as workers:
+        assert list(workers.results([("path", 0)])) == [(0, (False, before)), (0, ("t", "path", 0))]
+    assert {name: os.environ.get(name) for name in PATHS} == before
+    assert not (tmp_path / "RUN").exists()
+
+
 def test_one_that_cannot_begin_says_why(tmp_path):
     task = Task(start, tmp_path / "once", folder=str(tmp_path / "nowhere"))
     with Workers(task, 1) as workers, pytest.raises(EnvironmentProblem, match=r"nowhere is not there .*same files"):
@@ -115,7 +133,7 @@ def test_workers_end_with_their_parent(tmp_path):
     script = f"""
 import os, signal, sys
 from pathlib import Path
-from mechanisms.trouble import start
+from mechanisms.trouble import PATHS, start
 from crystalcli.mechanisms.running.tasks import Task
 from crystalcli.mechanisms.running.workers import Workers
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """What workers may be given: numbers of results, and words that make trouble."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+
+PATHS = ("PYTHONSAFEPATH", "PYTHONPATH")
 
 
 def start(mark: Path) -> Callable[[object, int], Iterator[object]]:
@@ -26,6 +29,8 @@ def start(mark: Path) -> Callable[[object, int], Iterator[object]]:
             time.sleep(0.3)
         elif word == "pid":
             yield os.getpid()
+        elif word == "path":
+            yield str(Path.cwd()) in sys.path or "" in sys.path, {k: os.environ.get(k) for k in PATHS}
         elif word == "once" and not mark.exists():
             mark.touch()
             os._exit(3)

@@ -1,6 +1,7 @@
 """The alumina reader: a small file made here, damage, links, and the real files where they are at hand."""
 
 import os
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -85,6 +86,52 @@ def test_links_are_refused(tmp_path: Path) -> None:
         h["energy"] = h5py.ExternalLink("secret.h5", "energy")
     found = failure(tmp_path / "run.h5")
     assert (found.code, "is a link" in found.reason) == ("unsafe", True)
+
+
+def huge(h: h5py.File) -> None:
+    """Two thousand million atoms in 5 kB: chunks that are not there are zeros."""
+    for name, shape in (("numbers", ()), ("reference_positions", (3,))):
+        del h[name]
+        h.create_dataset(name, (2 * 10**9, *shape), dtype="f8", chunks=(1024, *shape))
+
+
+def group(h: h5py.File) -> None:
+    del h["energy"]
+    h.create_group("energy")
+
+
+def reference(h: h5py.File) -> None:
+    del h["numbers"]
+    h.create_dataset("numbers", (N,), dtype=h5py.ref_dtype)[0] = h["cell"].ref
+
+
+def virtual(h: h5py.File) -> None:
+    del h["cell"]
+    layout = h5py.VirtualLayout((3, 3), "f8")
+    layout[...] = h5py.VirtualSource("secret.h5", "cell", (3, 3))
+    h.create_virtual_dataset("cell", layout)
+
+
+def soft(h: h5py.File) -> None:
+    del h["step"]
+    h["step"] = h5py.SoftLink("/energy")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (huge, "archive bomb"),
+        (group, "'energy' is no array of numbers"),
+        (reference, "'numbers' is no array of numbers"),
+        (virtual, "lies in another file"),
+        (soft, "is a link"),
+    ],
+)
+def test_what_is_no_plain_array_is_refused_before_it_is_read(tmp_path: Path, change: Callable, said: str) -> None:
+    make(tmp_path / "run.h5")
+    with h5py.File(tmp_path / "run.h5", "a") as h:
+        change(h)
+    assert said in failure(tmp_path / "run.h5").reason
 
 
 def test_other_hdf5_is_not_claimed(tmp_path: Path) -> None:

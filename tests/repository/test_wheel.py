@@ -48,7 +48,7 @@ def test_pages_go_where_shells_and_man_look(wheel: zipfile.ZipFile) -> None:
 def test_entry_points_and_licence(wheel: zipfile.ZipFile) -> None:
     (points,) = (n for n in wheel.namelist() if n.endswith(".dist-info/entry_points.txt"))
     text = wheel.read(points).decode()
-    assert "crystal = crystalcli.commands.main:main" in text
+    assert "crystal = crystalcli.__main__:main" in text
     assert "[crystal]" in text
     (meta,) = (n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
     fields = email.message_from_string(wheel.read(meta).decode())

@@ -18,6 +18,7 @@ from reference import neighbors as twin
 
 from crystalcli.mechanisms.caches.cache import GraphCache
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.places import Place
 from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.workflows.graphs.build_graphs import build
@@ -67,7 +68,7 @@ def test_a_killed_build_leaves_the_old_cache_and_the_next_one_cleans_up(tmp_path
     new = write_crystals(tmp_path / "new", ["Pt"] * 12)
     command = [str(Path(sys.executable).parent / "crystal"), "build-graphs", *new, "-o", str(tmp_path / "a.h5")]
     command += ["--featurizer", "moody", "--overwrite", "-j", "1"]
-    (tmp_path / ".a.h5.999999.tmp").write_text("left by a program killed while it wrote")
+    files.unforeseen(tmp_path / "a.h5").write_text("left by a program killed while it wrote")
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.time() + 60
     while not (tmp_path / ".a.h5.lock").exists() and running.poll() is None and time.time() < deadline:

@@ -175,6 +175,7 @@ class CacheWriter:
                 track_order=True,
                 alignment_threshold=512,
                 alignment_interval=64,
+                locking=False,
             ) as h:
                 for name, value in attributes.items():
                     h.attrs[name] = value

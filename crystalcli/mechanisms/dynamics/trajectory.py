@@ -137,7 +137,7 @@ class Chunks:
 
     def join(self, count: int, target: Path, head: str = "") -> Path:
         """Write the first ``count`` pieces, in order, as ``target``."""
-        with files.replacing(target) as temporary, temporary.open("wb") as out:
+        with files.writing(target) as out:
             out.write(head.encode())
             for k in range(count):
                 with self.path(k).open("rb") as piece:

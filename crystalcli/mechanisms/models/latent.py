@@ -16,6 +16,7 @@ from torch import Tensor
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.running import files
 from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.nouns.structures.text import refuse_bomb
 from crystalcli.vocabulary.errors import InputError, UsageError
 
 ARRAYS = ("ids", "sites", "numbers", "vectors")
@@ -68,9 +69,11 @@ class Latents:
         """Read what :meth:`save` wrote.
 
         Raises:
-            UsageError: no such file. InputError: another file.
+            UsageError: no such file. InputError: another file. UnsafeInput: a few bytes that unpack to very many.
         """
         try:
+            with zipfile.ZipFile(path) as archive:
+                refuse_bomb(path, path.stat().st_size, sum(i.file_size for i in archive.infolist()))
             with np.load(path, allow_pickle=False) as found:
                 return cls(*(found[name] for name in ARRAYS))
         except FileNotFoundError as problem:

@@ -112,7 +112,8 @@ def _contract(label: str, part: Part, registry: Registry) -> Finding:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "test_contract.py"
         file.write_text(text, encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=line", "-p", "no:cacheprovider", file.name]
+        Path(folder, "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # pytest looks for one in /tmp, else
+        command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "--tb=line", "-p", "no:cacheprovider", file.name]
         environment = dict(os.environ) | {"OMP_NUM_THREADS": "1"}  # the tensors are tiny
         if origin is not None and origin.entry is None:
             environment["CRYSTAL_PLUGINS"] = origin.target

@@ -209,12 +209,16 @@ def named() -> list[Origin]:
 
 
 def user_folder() -> Path | None:
-    """``$XDG_CONFIG_HOME/crystal/plugins``, usually ``~/.config/crystal/plugins``."""
-    base = os.environ.get("XDG_CONFIG_HOME")
+    """``$XDG_CONFIG_HOME/crystal/plugins``, usually ``~/.config/crystal/plugins``; none where that is no full name.
+
+    A relative one would lead into the current folder; the standard of these variables says to ignore it.
+    """
+    base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     try:
-        return (Path(base) if base else Path.home() / ".config") / "crystal" / "plugins"
+        found = (base if base.is_absolute() else Path.home() / ".config") / "crystal" / "plugins"
     except RuntimeError:  # no home folder at all
         return None
+    return found if found.is_absolute() else None
 
 
 def _folder(path: Path | None) -> list[Origin]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,13 @@ class Layer:
         path: where it was read.
         data: its tables.
         text: its text, for the line numbers of messages.
+        asked: somebody has named it; else it was found in the working folder, where anybody may have put it.
     """
 
     path: Path
     data: Mapping[str, Any]
     text: str
+    asked: bool = True
 
     def problem(self, keys: Sequence[str], reason: str) -> UsageError:
         """An error about the value at ``keys``, with its line."""
@@ -84,8 +86,10 @@ def _toml_problem(message: str) -> tuple[str, int | None]:
 def layers(given: Path | None, folder: Path | None = None) -> list[Layer]:
     """Return ``crystal.toml`` of ``folder`` (if there) and the ``given`` file; the later one counts more."""
     default = (folder or Path()) / DEFAULT_FILE
-    found = [read(default)] if default.exists() else []
-    return found + ([read(given)] if given is not None else [])
+    found = [read(given)] if given is not None else []
+    if default.exists() and not (given is not None and default.samefile(given)):
+        found.insert(0, replace(read(default), asked=False))
+    return found
 
 
 def line_of(text: str, keys: Sequence[str]) -> int | None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,7 @@ def _address(wish: str) -> str:
 @contextmanager
 def _jobs(wish: str) -> Iterator[str]:
     try:
+        import dask
         from dask_jobqueue import SLURMCluster
     except ImportError as problem:
         raise EnvironmentProblem(f"--scheduler {wish} needs dask-jobqueue; {INSTALL}") from problem
@@ -70,7 +72,8 @@ def _jobs(wish: str) -> Iterator[str]:
     be_quiet()
     try:
         queue = {"queue": found[1]} if found[1] else {}
-        cluster = SLURMCluster(**queue, scheduler_options={"dashboard_address": ":0"})
+        safe = f"{dask.config.get('jobqueue.slurm.python') or sys.executable} -P"  # jobs begin in the current folder
+        cluster = SLURMCluster(**queue, python=safe, scheduler_options={"dashboard_address": ":0"})
         cluster.scale(jobs=int(found[2] or JOBS))
     except (ValueError, TypeError, OSError, RuntimeError) as problem:
         said = one_line(str(problem).split("\n", maxsplit=1)[0])

@@ -34,12 +34,15 @@ class Journal:
         self.path, self.run = path, run
         self.dropped = 0
         """Lines that did not count, a torn last one not among them."""
+        text = b""
         try:
-            text = path.read_bytes() if path.exists() else b""
-            whole = text.rfind(b"\n") + 1
-            if whole < len(text) and writing:
-                with path.open("r+b") as file:
+            with os.fdopen(files.own(path, os.O_RDWR if writing else os.O_RDONLY), "r+b" if writing else "rb") as file:
+                text = file.read()
+                whole = text.rfind(b"\n") + 1
+                if whole < len(text) and writing:
                     file.truncate(whole)
+        except FileNotFoundError:
+            whole = 0
         except OSError as problem:
             raise files.environment_problem(problem, path) from problem
         self._done: dict[str, Any] = {}
@@ -80,14 +83,7 @@ class Journal:
             return
         body = json.dumps({"run": self.run, "key": key, "result": result}, ensure_ascii=False).encode()
         files.permitted(self.path)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write(_sum(body) + b" " + body + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as problem:
-            raise files.environment_problem(problem, self.path) from problem
+        files.append(self.path, _sum(body) + b" " + body + b"\n", durable=True)
         self._done[key] = json.loads(body)["result"]  # as it will be read next time
 
     def work(

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
 import secrets
 import threading
@@ -42,13 +41,12 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         EnvironmentProblem: somebody else holds it; names host and process.
     """
-    name = path.with_name(f".{path.name[:200]}.lock")
+    name = path.with_name(f".{files.beginning(path.name)}.lock")
     with contextlib.ExitStack() as inside:
         try:
             name.parent.mkdir(parents=True, exist_ok=True)
             lock = inside.enter_context(_held(name, path))
-            for other in list(path.parent.glob(f".{glob.escape(path.name[:200])}.*.tmp")):
-                other.unlink(missing_ok=True)
+            files.clear_dead(path)
         except OSError as problem:
             raise files.environment_problem(problem, path) from problem
         inside.enter_context(_beating(lock))
@@ -122,10 +120,11 @@ def _made(name: Path) -> _Lock | None:
 
 def _written(path: Path) -> tuple[int, Owner]:
     """Make a file that names this process as owner, locked by the kernel if it can."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         owner = owners.me(owners.lock_by_kernel(handle))
-        path.write_text(owners.text_of(owner), encoding="utf-8")  # closed at once: NFS sends it off then
+        os.write(handle, owners.text_of(owner).encode())
+        os.close(os.dup(handle))  # NFS sends off what was written when a handle is closed
     except OSError:
         os.close(handle)
         path.unlink(missing_ok=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
 import secrets
 import socket
+import stat
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from crystalcli.vocabulary.errors import EnvironmentProblem
 
 BEAT = 10.0
 """Seconds between two touches of a lock file by its owner."""
@@ -21,6 +25,8 @@ POLL = 1.0
 """Seconds between two looks at a lock file whose owner cannot be asked."""
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems without locks say."""
+LONGEST = 1 << 16
+"""Bytes of a lock file that are read; a real one has some hundred."""
 GONE = (errno.ENOENT, errno.ESTALE)
 """What they say of a file that somebody has removed; NFS has a word of its own."""
 HELD, FREE, SILENT = "held", "free", "silent"
@@ -65,13 +71,12 @@ def text_of(owner: Owner) -> str:
 
 def read(name: Path) -> Owner | None:
     """The owner that a lock file names; none if there is no such file, somebody unknown if nothing is to be read."""
+    if (handle := _opened(name)) is None:
+        return None
     try:
-        with name.open("rb") as file:  # NFS asks its server at each opening, and need not otherwise
-            text, inode = file.read(), os.fstat(file.fileno()).st_ino
-    except OSError as problem:
-        if problem.errno in GONE:
-            return None
-        raise
+        text, inode = os.read(handle, LONGEST), os.fstat(handle).st_ino
+    finally:
+        os.close(handle)
     try:
         return Owner(**json.loads(text))
     except (ValueError, TypeError):
@@ -116,6 +121,28 @@ def lock_by_kernel(handle: int) -> bool:
         if problem.errno not in NO_LOCKS:
             raise
         return False
+    return True
+
+
+def let_go(handle: int) -> None:
+    """Have the kernel hold the lock on an open file no longer."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+def lock_if_free(handle: int) -> bool:
+    """Lock an open file that no living process has locked; whether it was free.
+
+    Where the kernel has no locks it is thought free when nobody has written to it for :data:`PATIENCE` seconds.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as problem:
+        if problem.errno not in NO_LOCKS:
+            raise
+        return time.time() - os.fstat(handle).st_mtime > PATIENCE
     return True
 
 
@@ -178,10 +205,20 @@ def _touched(name: Path) -> tuple[int, int] | None:
 
 
 def _opened(name: Path) -> int | None:
-    """A handle of the lock file; none if it is gone. NFS asks its server at each opening, and need not otherwise."""
+    """A handle of the lock file; none if it is gone. NFS asks its server at each opening, and need not otherwise.
+
+    Raises:
+        EnvironmentProblem: it is a link or no regular file: no program of ours made it.
+    """
     try:
-        return os.open(name, os.O_RDONLY)
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as problem:
         if problem.errno in GONE:
             return None
+        if problem.errno == errno.ELOOP:
+            raise EnvironmentProblem("stands in the place of a lock and is a link; remove it", path=name) from problem
         raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise EnvironmentProblem("stands in the place of a lock and is no regular file; remove it", path=name)
+    return handle

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,9 +43,8 @@ def point_latest(folder: Path) -> Path | None:
     link = folder.parent / LATEST
     if link.exists() and not link.is_symlink():
         return None
-    temporary = folder.parent / f".{LATEST}-{os.getpid()}"
+    temporary = files.unforeseen(link)
     try:
-        temporary.unlink(missing_ok=True)
         temporary.symlink_to(folder.name, target_is_directory=True)
         temporary.replace(link)
     except OSError:
@@ -113,8 +112,10 @@ class RunFolder:
             if not (path / RECORD).exists():
                 raise UsageError("holds other files and no run; choose another folder", path=path)
             for old in sorted(path.iterdir()):
-                if old.is_file() and (old.name in OWNED or old.name.startswith(BEGINNINGS)):
+                if not old.is_dir() and (old.name in OWNED or old.name.startswith(BEGINNINGS)):
                     old.unlink()
+        if path.is_symlink():
+            warnings.warn(f"{path} is a link; the run is written to {path.resolve()}", stacklevel=2)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
@@ -218,11 +219,7 @@ class RunFolder:
         self.write_record()
 
     def _append(self, name: str, line: str) -> None:
-        try:
-            with (self.path / name).open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError as problem:
-            raise EnvironmentProblem(f"cannot write: {problem.strerror}", path=self.path / name) from problem
+        files.append(self.path / name, (line + "\n").encode())
 
 
 OWNED = frozenset(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
+from crystalcli.mechanisms.running import import_path
 from crystalcli.mechanisms.running.tasks import Task
 from crystalcli.vocabulary.errors import CrystalError
 
@@ -19,13 +20,20 @@ READY, MORE, END, BROKEN = "ready", "more", "end", "broken"
 """What a message says: it has begun; some results; the last ones of an item; why it cannot begin."""
 
 
-def serve(pipe: Connection, line: Connection, task: Task, parents: Sequence[Connection] = ()) -> None:
+def serve(
+    pipe: Connection,
+    line: Connection,
+    task: Task,
+    before: Mapping[str, str | None],
+    parents: Sequence[Connection] = (),
+) -> None:
     """Do a task.
 
     Args:
         pipe: brings (item, results to leave out, whether it was somebody's end); takes the results.
         line: nothing ever comes; it is closed when the parent is gone.
         task: what is done.
+        before: variables that were other ones while this process was started.
         parents: connections of the parent that a fork has open, too.
     """
     import signal
@@ -33,6 +41,7 @@ def serve(pipe: Connection, line: Connection, task: Task, parents: Sequence[Conn
 
     for connection in parents:
         connection.close()
+    import_path.put_back(before)
     for name in [n for n in os.environ if n.startswith("CRYSTAL_")]:
         del os.environ[name]
     os.environ.update(task.settings)  # the server of forks may be older than today's settings

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from crystalcli.mechanisms.running import worker_process
+from crystalcli.mechanisms.running import import_path, worker_process
 from crystalcli.mechanisms.running.tasks import Lost, Task
 from crystalcli.mechanisms.running.worker_process import BEAT, BROKEN, END, READY
 from crystalcli.vocabulary.errors import EnvironmentProblem
@@ -148,11 +148,12 @@ class Workers:
         mine, theirs = context.Pipe()
         line, life = context.Pipe(duplex=False)
         ours = [mine, life, *(c for w in self._workers for c in (w.pipe, w.life))] if method == "fork" else []
-        process = context.Process(target=worker_process.serve, args=(theirs, line, self._task, ours), daemon=True)
         if method == "forkserver":
             context.set_forkserver_preload([worker_process.__name__, *self._task.preload])
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), import_path.left_out_of_children() as before:
             warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside the threads of a library
+            args = (theirs, line, self._task, before, ours)
+            process = context.Process(target=worker_process.serve, args=args, daemon=True)
             process.start()
         theirs.close()
         line.close()

@@ -49,6 +49,16 @@ def regular(path: Path) -> None:
         raise InputError(f"not a regular file: {kind}", path=path, code="not-regular")
 
 
+def refuse_bomb(path: Path, packed: int, size: int) -> None:
+    """Refuse a file of ``packed`` bytes that holds ``size`` bytes and more: as much as no honest data are packed.
+
+    Raises:
+        UnsafeInput: says both.
+    """
+    if size > _BOMB_SIZE and size > _BOMB_RATIO * max(packed, 1):
+        raise UnsafeInput(f"archive bomb: {packed} bytes unpack to more than {_BOMB_SIZE}", path=path, code="bomb")
+
+
 class Bounded(io.RawIOBase):
     """A gzip stream that refuses to grow without bound; reads like a raw binary file."""
 
@@ -68,10 +78,7 @@ class Bounded(io.RawIOBase):
         except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
             raise InputError(f"damaged gzip: {problem}", path=self._path, code="bad-gzip") from problem
         self._size += len(data)
-        if self._size > _BOMB_SIZE and self._size > _BOMB_RATIO * self._packed:
-            raise UnsafeInput(
-                f"archive bomb: {self._packed} bytes unpack to more than {_BOMB_SIZE}", path=self._path, code="bomb"
-            )
+        refuse_bomb(self._path, self._packed, self._size)
         view[: len(data)] = data
         return len(data)
 

@@ -78,11 +78,12 @@ class Parts:
         share: whose parts are written.
 
     Raises:
-        EnvironmentProblem: the folder cannot be read or written.
+        EnvironmentProblem: the folder cannot be read or written. UsageError: it is a link.
     """
 
     def __init__(self, output: Path, digest: str, share: Share) -> None:
         self.folder = folder(output)
+        files.refuse_link(self.folder)
         self._digest, self._share = digest, share
         self.dropped = self._drop_others()
         names = sorted(self.folder.glob("journal-*.jsonl")) if self.folder.is_dir() else []

@@ -14,6 +14,7 @@ from crystalcli.contracts import options as opt
 from crystalcli.mechanisms.caches.cache import GraphCache, GraphRecipe
 from crystalcli.mechanisms.labelling import label_requests
 from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.readers import found_in_folder
@@ -59,6 +60,7 @@ def _look_at_output(plan: BuildPlan, recipe: GraphRecipe, digest: str) -> GraphC
     output = plan.output
     if output.is_dir():
         raise UsageError("is a folder; choose a file with -o", path=output)
+    files.refuse_link(output)
     if not output.exists():
         return None
     if output.name == TABLE or found_in_folder(output):

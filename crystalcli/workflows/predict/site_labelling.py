@@ -77,14 +77,14 @@ def run(plan: LabellingPlan, warn: Callable[[str], None] = lambda _line: None) -
     check(plan)
     potential = named(plan.potential) if "frequency" in plan.labels else None
     report = LabellingReport(labelled=dict.fromkeys(plan.labels, 0))
-    with files.replacing(plan.output) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with files.writing(plan.output) as file:
         for item in _labelled(plan, potential):
             if isinstance(item, Failure):
                 report.failures.append(item)
                 warn(str(item))
                 continue
             entry, values = item
-            file.write(_text(entry, values))
+            file.write(_text(entry, values).encode())
             report.n += 1
             report.sites += len(entry.atoms)
             for name, value in values.items():

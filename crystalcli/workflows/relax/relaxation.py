@@ -212,10 +212,10 @@ def _finish(plan: RelaxationPlan, folder: RunFolder, count: int) -> RelaxationRe
         why = Counter(r["reason"] for r in rows).most_common(3)
         said = ", ".join(f"{reason}: {n}" for reason, n in why) or "there are none"
         raise NothingUsable(f"none of {len(rows)} structures could be relaxed ({said}); see {folder.path / TABLE}")
-    with files.replacing(folder.path / STRUCTURES) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with files.writing(folder.path / STRUCTURES) as file:
         for o in everything():
             if o.geometry is not None:
-                file.write(output.extxyz(o, o.geometry))
+                file.write(output.extxyz(o, o.geometry).encode())
     if plan.cif:
         output.write_cifs(folder.path / CIFS, everything())
     return _report(plan, folder, rows)

@@ -79,7 +79,7 @@ class Command:
     def _run(self, line: str, log: Path) -> str:
         """Run to the end; returns what went wrong."""
         began = time.monotonic()
-        with log.open("wb") as out:
+        with files.afresh(log) as out:
             child = subprocess.Popen(
                 line, shell=True, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from crystalcli.contracts.options import specs
 from crystalcli.mechanisms.phases.staging import Rule
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows.screen.campaign_keys import Energies, Settings, Training
 
@@ -108,10 +110,28 @@ class CampaignPlan:
         """Of the stages."""
         return [s.cost for s in self.stages]
 
+    @property
+    def commands(self) -> list[tuple[str, str]]:
+        """All that the plan has run, as (stage, or training; what)."""
+        found = [(s.name, s.source[0]) for s in self.stages if s.kind == "command"]
+        tables = [(s.name, s.parts) for s in self.stages] + [("training", self.part_options)]
+        for owner, parts in tables:
+            for name, values in parts.items():
+                found += [(owner, f"{name} {key} = {value}") for key, value in _run(name, values)]
+        return found
+
     def facts(self) -> dict[str, Any]:
         """What results depend on, as plain values."""
         every = asdict(self)
         return {k: v for k, v in every.items() if k not in FREE}
+
+
+def _run(name: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Those of the options of parts called ``name`` that are run."""
+    parts = [o.part for o in registry().offered() if o.part.name == name]
+    models = [m for p in parts for m in (p.options, getattr(p, "embed_options", None)) if m is not None]
+    names = {s.name for m in models for s in specs(m) if s.runs}
+    return [(k, v) for k, v in values.items() if k.replace("-", "_") in names and v]
 
 
 FREE = frozenset({"output", "latest", "device", "threads", "jobs", "scheduler", "overwrite", "config"})

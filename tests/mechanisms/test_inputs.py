@@ -138,7 +138,11 @@ def test_id_prop_with_header_and_leading_zeros(folder: Path) -> None:
     [
         ("a,1\nb,2\na,3\n", ":3: id 'a' was already on line 1"),
         ("a,1\nb,abc\n", ":2: 'abc' is not a number"),
-        ("a,1\nb,nan\n", ":2: 'nan' is not a finite number"),
+        ("a,1\nb,inf\n", ":2: 'inf' is not a finite number"),
+        ("a,1.5 eV\nb,2\n", ":1: '1.5 eV' is not a number (write the number alone"),
+        ("a,1_000\nb,2\n", ":1: '1_000' is not a number (no underscores"),
+        ("a,1\n\nb,****\n", ":3: '****' is not a number (Fortran prints stars"),
+        ("# only\n#comments\n", "holds comments only"),
         ("a;1\nb;2\n", ":1: needs an id and a value, has 'a;1'; columns are separated by commas"),
         ("a,1\n\nb,2,3\n", ":3: has 3 columns, line 1 has 2"),
         ('a,1,5\nb,"2,5",3\n', ":2: '2,5' is not a number"),

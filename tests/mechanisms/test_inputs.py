@@ -68,6 +68,36 @@ def test_lists(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         expand(["@nowhere.txt"])
 
 
+@pytest.mark.parametrize(
+    ("line", "means"),
+    [
+        ("# what to read", []),
+        ("   # indented", []),
+        ("b/NaCl.cif # the best", ["b/NaCl.cif"]),
+        ("b/NaCl.cif\t#the best", ["b/NaCl.cif"]),
+        ('"b/NaCl.cif"', ["b/NaCl.cif"]),
+        ("'b/NaCl.cif'  # quoted", ["b/NaCl.cif"]),
+        ('"b/*.cif"', ["b/NaCl.cif"]),
+        ("#1.cif", ["#1.cif"]),
+        ("a #2.cif", ["a #2.cif"]),
+        ('"odd".cif', ['"odd".cif']),
+        ("'q'", ["'q'"]),
+        ("gone #3.cif", ["gone"]),
+        ("~/home.cif", ["home/home.cif"]),
+        ("x#y.cif", ["x#y.cif"]),
+    ],
+)
+def test_comments_and_quotes_in_lists(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, line: str, means: list[str]
+) -> None:
+    monkeypatch.setenv("HOME", "home")
+    for name in ("#1.cif", "a #2.cif", '"odd".cif', "'q'", "home/home.cif"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(NACL)
+    (folder / "some.list").write_text(f"\n{line}\n")
+    assert names(["@some.list"]) == means
+
+
 def test_files_of_plugin_readers_are_found_in_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader(name="mine", summary="", suffixes=(".h5",), sniff=lambda p: p.stem == "md", read=lambda _: iter(()))
     (folder / "run").mkdir()

@@ -22,8 +22,8 @@ class Seen:
 
     def __init__(self) -> None:
         self.structures: Counter[str] = Counter()
-        self.left_out: Counter[tuple[str, str]] = Counter()
-        self.what: dict[tuple[str, str], str] = {}
+        self.left_out: Counter[tuple[str, str, bool]] = Counter()  # kind, name, whether it is a word
+        self.what: dict[tuple[str, str, bool], str] = {}
         self.tags: Counter[tuple[str, str]] = Counter()
         self.notes: Counter[tuple[str, str]] = Counter()
 
@@ -58,21 +58,21 @@ class Seen:
             if name in taken or is_nothing(text):
                 continue
             if name in ASE_QUANTITIES or meant_as_number(text):
-                self._leave(kind, name, no_number(text))
+                self._leave(kind, name, no_number(text), is_word=True)
             else:
                 self.tags[kind, name] += 1
 
-    def _leave(self, kind: str, name: str, what: str) -> None:
-        self.left_out[kind, name] += 1
-        self.what.setdefault((kind, name), what)
+    def _leave(self, kind: str, name: str, what: str, *, is_word: bool = False) -> None:
+        self.left_out[kind, name, is_word] += 1
+        self.what.setdefault((kind, name, is_word), what)
 
     def lines(self) -> list[str]:
         """For people."""
         said = []
         for kind, total in self.structures.items():
             left = [
-                f"{name} ({self.what[k, name]}{'' if n == total else f'; {n} of {total}'})"
-                for (k, name), n in self.left_out.items()
+                f"{name} ({self.what[k, name, word]}{'' if n == total else f'; {n} of {total}'})"
+                for (k, name, word), n in self.left_out.items()
                 if k == kind
             ]
             tags = [name for k, name in self.tags if k == kind]
@@ -91,8 +91,8 @@ class Seen:
         """For programs."""
         return {
             "seen_and_left_out": [
-                {"files": kind, "name": name, "what": self.what[kind, name], "structures": n}
-                for (kind, name), n in self.left_out.items()
+                {"files": kind, "name": name, "what": self.what[kind, name, word], "structures": n}
+                for (kind, name, word), n in self.left_out.items()
             ],
             "kept_as_tags": [{"files": kind, "name": name, "structures": n} for (kind, name), n in self.tags.items()],
             "understood": [{"files": kind, "text": text, "structures": n} for (kind, text), n in self.notes.items()],

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from crystalcli.nouns.structures.numbers import hint, number_in
+from crystalcli.nouns.structures.numbers import DECIMAL_COMMA, number_in
 from crystalcli.vocabulary.errors import InputError
 
 _PAIR = re.compile(
@@ -93,8 +93,8 @@ def _value(text: str, mark: str) -> Any:
         mark, inner = inner[0], inner[1:-1]
     if mark in ("[", "{") and ("[" in inner or "{" in inner):
         return _rows(inner.replace("{", "[").replace("}", "]"), text)
-    if not mark and hint(inner.rstrip(",")):
-        return inner.rstrip(",")
+    if not mark and DECIMAL_COMMA.fullmatch(inner):
+        return inner
     words = inner.replace(",", " ").split()
     for kind in (_whole, number_in, _TRUTH.get):
         values = _all(words, kind)

@@ -68,22 +68,20 @@ class IdProp:
             if name in self.rows:
                 return name
         for name in names:
-            if (found := self._loosely.get(name.lower())) is not None and (
-                found.removeprefix("./") == name or found not in self._files
-            ):
+            found = self._loosely.get(name.lower())
+            if found is not None and (found.removeprefix("./") == name or not self._is_another(found, names)):
                 return found
         return None
+
+    def _is_another(self, name: str, names: tuple[str, ...]) -> bool:
+        """Whether an id in another case is the right one of another file."""
+        return any((self.path.parent / (name + Path(n).suffix)).exists() for n in (*names, ""))
 
     @cached_property
     def _loosely(self) -> Mapping[str, str]:
         loose = [(_loose(name), name) for name in self.rows]
         count = Counter(key for key, _ in loose)
         return {key: name for key, name in loose if count[key] == 1}
-
-    @cached_property
-    def _files(self) -> frozenset[str]:
-        """Names and stems of what lies beside the table: an id that is one of them means it and no other."""
-        return frozenset(n for file in self.path.parent.iterdir() for n in (file.name, file.stem))
 
 
 def load(path: Path) -> IdProp:

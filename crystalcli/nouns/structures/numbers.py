@@ -10,7 +10,8 @@ import numpy as np
 _FORTRAN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+))(?:[dDqQ]([-+]?\d+)|(?<=[.\d])([-+]\d{3}))")
 """A double precision exponent, or one whose letter had no room: ``-7.1D+00``, ``0.7-100``."""
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
-_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eEdD][-+]?\d+)?")
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eEdD][-+]?\d+)?")
+"""More likely a number with a comma than two numbers."""
 _SEVERAL = re.compile(rf"\[?{_NUMBER}(?:[\s,]+{_NUMBER})+\]?")
 _WITH_UNIT = re.compile(
     rf"{_NUMBER}\s*\*?\s*(?:[mk]?eV|Ry|Ha|Hartree|k?J|kcal|[GMk]?Pa|k?bar|Å|Ang|µB|muB|K)(?:[/^*·]\S*)?"
@@ -62,7 +63,7 @@ def hint(text: str) -> str:
     word = text.strip()
     for said, found in (
         ("Fortran prints stars where a number has no room", "*" in word and not word.strip("*-+. ")),
-        ("a decimal comma? write a point", _COMMA.fullmatch(word)),
+        ("a decimal comma? write a point", DECIMAL_COMMA.fullmatch(word)),
         ("several numbers where one belongs", _SEVERAL.fullmatch(word)),
         ("write the number alone and say its unit with --targets KEY:UNIT", _WITH_UNIT.fullmatch(word)),
         ("no underscores in numbers", "_" in word and re.fullmatch(_NUMBER, word.replace("_", ""))),

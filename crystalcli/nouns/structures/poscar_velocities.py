@@ -68,12 +68,11 @@ def _begins_with_number(rows: list[str]) -> bool:
 def _take(found: Behind, mode: str, rows: list[str], n: int) -> None:
     values = _velocities(rows, n)
     if values is None:
-        said = f"velocities are left out: {n} rows of three numbers are needed"
-        found.warnings = (said,)
+        found.warnings = (f"velocities are left out: {n} rows of three numbers are needed",)
     elif not values.any():
         return
     elif mode[:1] in ("d", "D"):
-        found.left_out["velocities"] = "in lattice vectors per time step, which is not known"
+        found.warnings = ("velocities are left out: in lattice vectors per time step, which the file does not say",)
     else:
         found.velocities = values / units.fs
 

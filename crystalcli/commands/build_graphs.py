@@ -152,7 +152,7 @@ def _show_plan(face: Face, resolved: Resolved) -> None:
 
 
 def _show(face: Face, report: BuildReport) -> None:
-    for line in report.audit.lines:
+    for line in (*report.audit.lines, *report.seen.lines()):
         face.say(line)
     for text in report.audit.warnings:
         face.warn(text)
@@ -203,6 +203,7 @@ def _as_json(report: BuildReport) -> dict[str, Any]:
         "warnings": [{"source": s, "text": one_line(t)} for s, t in report.warnings],
         "label_warnings": list(report.audit.warnings),
         "left_out": dict(report.left_out),
+        **report.seen.to_json(),
         "up_to_date": report.up_to_date,
     }
 

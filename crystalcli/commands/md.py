@@ -172,9 +172,10 @@ def md(
 def _begun(structures: Sequence[str]) -> Reading:
     """The reading of the structures: its process begins while torch, which takes longest, is loaded."""
     from crystalcli.mechanisms.structure_files.inputs import expand
+    from crystalcli.nouns.structures.read_options import UNLABELLED
     from crystalcli.workflows.graphs.supervised_reading import Reading
 
-    return Reading(expand(structures), fork=True)
+    return Reading(expand(structures), UNLABELLED, fork=True)
 
 
 def _steps(steps: int | None, time: float | None, dt: float) -> int | None:

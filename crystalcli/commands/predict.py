@@ -74,7 +74,7 @@ def predict(
     """Predict the properties of structures, in input order, with units; errors where the inputs have labels."""
     face = Face(json=json, quiet=quiet)
     place, limits = Place(jobs or cores(), scheduler), Limits.of(seconds_per_file, memory_per_job)
-    with nullcontext() if dry_run else _begun(model, inputs, place, limits, face) as reading:
+    with nullcontext() if dry_run else _begun(model, inputs, labels or (), place, limits, face) as reading:
         from crystalcli.commands.prediction_face import PredictionFace, PredictionWish
 
         wish = PredictionWish(
@@ -96,11 +96,15 @@ def predict(
         raise typer.Exit(shown.describe() if reading is None else shown.run(reading))
 
 
-def _begun(model: Path, inputs: Sequence[str], place: Place, limits: Limits, face: Face) -> Reading:
+def _begun(
+    model: Path, inputs: Sequence[str], labels: Sequence[str], place: Place, limits: Limits, face: Face
+) -> Reading:
     """The reading of the inputs: its workers begin while torch, which takes longest, is loaded."""
     from crystalcli.mechanisms.models.model_head import named_by, read_head
+    from crystalcli.nouns.structures.read_options import ReadOptions
     from crystalcli.workflows.graphs.build_graphs_work import Work
     from crystalcli.workflows.predict.prediction_reading import Reading
 
     graph = read_head(named_by(model))["spec"]["graph"]
-    return Reading(inputs, Work(graph["name"], graph["options"]), place, limits=limits, say=face.warn)
+    reading = ReadOptions(labels="needed" if labels else "welcome")
+    return Reading(inputs, Work(graph["name"], graph["options"], reading), place, limits=limits, say=face.warn)

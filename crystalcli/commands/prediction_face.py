@@ -101,6 +101,8 @@ class PredictionFace:
         beside = self._write_failures(failures)
         self._write_latents()
         report = self._report(n, failures)
+        for line in self.predictor.files.lines():
+            self.talk.say(line)
         if self.predictor.extrapolated:
             self.talk.say(f"{self.predictor.extrapolated} of {n} are extrapolations; each row says why")
         code = Exit.SOME_FAILED if failures else Exit.OK
@@ -110,6 +112,7 @@ class PredictionFace:
             self.talk.warn(f"{n} predicted, {len(failures)} failed{beside}")
         elif self.wish.output is not None:
             self.talk.say(f"{n} predicted -> {self.wish.output}")
+        report |= self.predictor.files.to_json()
         self.json.result({**report, "exit_code": int(code), **({"rows": objects} if self.wish.output is None else {})})
         return code
 

@@ -68,6 +68,36 @@ def test_lists(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         expand(["@nowhere.txt"])
 
 
+@pytest.mark.parametrize(
+    ("line", "means"),
+    [
+        ("# what to read", []),
+        ("   # indented", []),
+        ("b/NaCl.cif # the best", ["b/NaCl.cif"]),
+        ("b/NaCl.cif\t#the best", ["b/NaCl.cif"]),
+        ('"b/NaCl.cif"', ["b/NaCl.cif"]),
+        ("'b/NaCl.cif'  # quoted", ["b/NaCl.cif"]),
+        ('"b/*.cif"', ["b/NaCl.cif"]),
+        ("#1.cif", ["#1.cif"]),
+        ("a #2.cif", ["a #2.cif"]),
+        ('"odd".cif', ['"odd".cif']),
+        ("'q'", ["'q'"]),
+        ("gone #3.cif", ["gone"]),
+        ("~/home.cif", ["home/home.cif"]),
+        ("x#y.cif", ["x#y.cif"]),
+    ],
+)
+def test_comments_and_quotes_in_lists(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, line: str, means: list[str]
+) -> None:
+    monkeypatch.setenv("HOME", "home")
+    for name in ("#1.cif", "a #2.cif", '"odd".cif', "'q'", "home/home.cif"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(NACL)
+    (folder / "some.list").write_text(f"\n{line}\n")
+    assert names(["@some.list"]) == means
+
+
 def test_files_of_plugin_readers_are_found_in_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader(name="mine", summary="", suffixes=(".h5",), sniff=lambda p: p.stem == "md", read=lambda _: iter(()))
     (folder / "run").mkdir()
@@ -138,7 +168,11 @@ def test_id_prop_with_header_and_leading_zeros(folder: Path) -> None:
     [
         ("a,1\nb,2\na,3\n", ":3: id 'a' was already on line 1"),
         ("a,1\nb,abc\n", ":2: 'abc' is not a number"),
-        ("a,1\nb,nan\n", ":2: 'nan' is not a finite number"),
+        ("a,1\nb,inf\n", ":2: 'inf' is not a finite number"),
+        ("a,1.5 eV\nb,2\n", ":1: '1.5 eV' is not a number (write the number alone"),
+        ("a,1_000\nb,2\n", ":1: '1_000' is not a number (no underscores"),
+        ("a,1\n\nb,****\n", ":3: '****' is not a number (Fortran prints stars"),
+        ("# only\n#comments\n", "holds comments only"),
         ("a;1\nb;2\n", ":1: needs an id and a value, has 'a;1'; columns are separated by commas"),
         ("a,1\n\nb,2,3\n", ":3: has 3 columns, line 1 has 2"),
         ('a,1,5\nb,"2,5",3\n', ":2: '2,5' is not a number"),

@@ -10,6 +10,7 @@ from crystalcli.mechanisms.labelling.label_tensors import CONVENTIONS, as_stress
 from crystalcli.mechanisms.labelling.labelled import Labelled
 from crystalcli.mechanisms.labelling.labels import columns
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.offered import Offered
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -72,13 +73,12 @@ def test_an_unknown_convention_lists_what_there_is() -> None:
 
 
 def test_a_virial_becomes_the_stress_that_energies_show() -> None:
-    from crystalcli.nouns.structures.extxyz import _stress_of_virial
-
     atoms = ase.build.bulk("Cu", cubic=True)
     atoms.set_cell(atoms.cell * 0.98, scale_atoms=True)
     atoms.calc = EMT()
     stress = atoms.get_stress(voigt=False)
-    atoms.info["virial"] = -stress * atoms.get_volume()
-    found = _stress_of_virial(atoms)["stress_from_virial"]
+    offered = Offered(len(atoms), atoms.cell.array)
+    offered.take({"virial": -stress * atoms.get_volume()})
+    found = offered.labels["stress_from_virial"]
     np.testing.assert_allclose(found, atoms.get_stress(), rtol=1e-12)
     assert found[0] < 0  # a compressed crystal pushes: negative with tension positive

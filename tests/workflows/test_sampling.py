@@ -8,6 +8,7 @@ import ase.io
 import numpy as np
 import pytest
 import torch
+from ase import units
 from ase.constraints import FixAtoms
 
 from crystalcli.contracts.dynamics import Evaluated
@@ -328,6 +329,20 @@ def test_fixed_atoms_and_given_velocities(world) -> None:
     assert not frames[0].get_velocities()[1].any()
     assert frames[-1].positions[1] == pytest.approx(atoms.positions[1], abs=1e-9)
     assert frames[-1].constraints[0].index.tolist() == [1]
+
+
+@pytest.mark.parametrize("mode", ["", "Cartesian", "Lattice velocities and vectors\n1\n" + "0 0 0\n" * 6])
+def test_velocities_of_a_contcar(world, mode) -> None:
+    folder, use = world
+    rows = "0.01 0 0\n-0.01 0 0\n0 0.01 0\n0 -0.01 0\n"
+    places = "Cu\n1.0\n3.6 0 0\n0 3.6 0\n0 0 3.6\nCu\n4\nDirect\n0 0 0\n0 .5 .5\n.5 0 .5\n.5 .5 0\n"
+    (folder / "CONTCAR").write_text(f"{places}{mode}\n{rows}")
+    use(names=("Cu",))
+    read = plan(folder, sampler="nve", velocities="file")
+    sampling.run(replace(read, structures=(str(folder / "CONTCAR"),)), quiet()[0])
+    first = ase.io.read(folder / "run" / "trajectory.extxyz", 0)
+    assert first.get_velocities() * units.fs == pytest.approx(np.loadtxt(rows.splitlines()))
+    assert first.get_velocities()[0, 0] == pytest.approx(0.1018, abs=1e-4)
 
 
 def test_first_velocities() -> None:

@@ -76,10 +76,12 @@ def parse(targets: Sequence[str]) -> tuple[LabelRequest, ...] | None:
     return requests
 
 
-def choose(candidates: Mapping[str, int], requests: Sequence[LabelRequest] | None) -> tuple[LabelRequest, ...]:
+def choose(
+    candidates: Mapping[str, int], requests: Sequence[LabelRequest] | None, default: str = ""
+) -> tuple[LabelRequest, ...]:
     """Decide which labels to take, given how many structures offer each key.
 
-    None named: the target of an ``id_prop.csv``, or the only candidate there is.
+    None named: the target of an ``id_prop.csv``, the only candidate there is, or else ``default``.
 
     Raises:
         UsageError: several candidates and none named, or a named one that no structure has; lists what there is.
@@ -90,8 +92,8 @@ def choose(candidates: Mapping[str, int], requests: Sequence[LabelRequest] | Non
         return tuple(_found(r, candidates) for r in requests)
     if TARGET in candidates and f"{TARGET}2" not in candidates:
         return (LabelRequest.parse(TARGET),)
-    if len(candidates) == 1:
-        (key,) = candidates
+    if len(candidates) == 1 or default in candidates:
+        key = default or next(iter(candidates))
         return (LabelRequest(key, key, key.replace("/", "_")),)
     raise UsageError(
         f"the files offer several labels: {_listed(candidates)}; choose with --targets KEY, or --targets none",

@@ -70,4 +70,4 @@ def as_stress(values: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
             code="label",
         )
     written = CONVENTIONS[unit]
-    return written.factor * values[:, list(written.order)]
+    return written.factor * values[:, list(written.order)] + 0.0  # no -0

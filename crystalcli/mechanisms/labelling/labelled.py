@@ -12,7 +12,7 @@ import numpy as np
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.quantities import Quantity
 
-STRESS = "stress"
+ENERGY, STRESS = "energy", "stress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Labelled:
         id, source, n_atoms, labels, tags, quantities: of the entry.
         crystal: digest of cell, species and positions, so that the same crystal twice is noticed.
         sites, lattice: digest of species and fractional positions, and the cell; of structures with a stress only.
+        kind, left_out, notes: of the entry.
     """
 
     id: str
@@ -34,6 +35,9 @@ class Labelled:
     crystal: bytes = b""
     sites: bytes = b""
     lattice: tuple[tuple[float, ...], ...] = ()
+    kind: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, entry: Entry) -> Labelled:
@@ -43,10 +47,21 @@ class Labelled:
         digest = hashlib.sha256(b"".join(a.tobytes() for a in parts)).digest()[:16]
         sites: bytes = b""
         lattice: tuple[tuple[float, ...], ...] = ()
-        if any(q.name == STRESS for q in entry.quantities.values()) or STRESS in entry.labels:
+        if any(q.shape == (6,) for q in entry.quantities.values()) or STRESS in entry.labels:
             fractional = np.round(atoms.get_scaled_positions(), 3) % 1.0
             sites = hashlib.sha256(atoms.numbers.tobytes() + (fractional + 0.0).tobytes()).digest()[:16]
             lattice = tuple(tuple(float(v) for v in row) for row in atoms.cell.array)
         return cls(
-            entry.id, entry.source, len(atoms), entry.labels, entry.tags, entry.quantities, digest, sites, lattice
+            entry.id,
+            entry.source,
+            len(atoms),
+            entry.labels,
+            entry.tags,
+            entry.quantities,
+            digest,
+            sites,
+            lattice,
+            entry.kind,
+            entry.left_out,
+            entry.notes,
         )

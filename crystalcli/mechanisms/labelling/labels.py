@@ -5,37 +5,31 @@ How to ask for labels is in :mod:`crystalcli.mechanisms.labelling.label_requests
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.mechanisms.caches.cache import Column
-from crystalcli.mechanisms.labelling import stress_check
-from crystalcli.mechanisms.labelling.label_audit import audit_site, audit_structure, audit_tensor, growth
+from crystalcli.mechanisms.labelling.label_arrays import array_column, stress_of_virials
+from crystalcli.mechanisms.labelling.label_audit import audit_site, audit_structure, growth
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest, choose, parse
-from crystalcli.mechanisms.labelling.label_tensors import CONVENTIONS, UNIT, as_stress, six
-from crystalcli.mechanisms.labelling.labelled import STRESS, Labelled
+from crystalcli.mechanisms.labelling.label_words import are_words, candidates, the_property, with_numbers
+from crystalcli.mechanisms.labelling.labelled import ENERGY, Labelled
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
-__all__ = ["Audit", "LabelRequest", "Labelled", "candidates", "choose", "columns", "parse"]
+__all__ = ["Audit", "LabelRequest", "Labelled", "candidates", "choose", "columns", "parse", "the_property"]
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What the labels look like: lines to print, and what looks suspicious."""
+    """What the labels look like: lines to print, what looks suspicious, and the keys of the files that were taken."""
 
     lines: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-
-
-def candidates(entries: Sequence[Labelled]) -> Counter[str]:
-    """How many structures offer each key."""
-    return Counter(key for e in entries for key in e.labels)
+    keys: frozenset[str] = frozenset()
 
 
 def columns(entries: Sequence[Labelled], requests: Sequence[LabelRequest] | None) -> tuple[list[Column], Audit]:
@@ -48,34 +42,37 @@ def columns(entries: Sequence[Labelled], requests: Sequence[LabelRequest] | None
             files, values that contradict "per atom", or a site label that does not fit its structure.
     """
     words, requests = _words_asked_for(entries, requests)
-    chosen = choose(candidates(entries), requests)
-    made = [_column(entries, request) for request in chosen]
-    lines = (*words, *(line for _, audit in made for line in audit.lines))
-    return [c for c, _ in made], Audit(lines, tuple(w for _, audit in made for w in audit.warnings))
+    offered = candidates(entries, [key for r in requests or () for key in (r.text, r.key)])
+    said, chosen = stress_of_virials(choose(offered, requests, "" if requests else the_property(entries)), offered)
+    energy = next((r.key for r in chosen if r.name == ENERGY and not r.scaling), ENERGY)
+    entries = with_numbers(entries, {r.key for r in chosen})
+    made = [_column(entries, request, energy) for request in chosen]
+    lines = (*words, *said, *(line for _, audit in made for line in audit.lines))
+    warnings = tuple(w for _, audit in made for w in audit.warnings)
+    return [c for c, _ in made], Audit(lines, warnings, frozenset(r.key for r in chosen))
 
 
 def _words_asked_for(
     entries: Sequence[Labelled], requests: Sequence[LabelRequest] | None
 ) -> tuple[list[str], Sequence[LabelRequest] | None]:
     """Texts are kept with every structure anyway: say so, and how to learn them. The rest of the requests remains."""
-    tags, keys = Counter(k for e in entries for k in e.tags), {k for e in entries for k in e.labels}
-    asked = [r for r in requests or () if r.text in tags and r.text not in keys]
+    asked = [r for r in requests or () if are_words(entries, r)]
     if not asked:
         return [], requests
     lines = [
-        f"'{r.text}' is text: {tags[r.text]} of {len(entries)} structures; "
+        f"'{r.text}' is text: {sum(r.text in e.tags for e in entries)} of {len(entries)} structures; "
         f"crystal train --target {r.text} learns classes"
         for r in asked
     ]
     return lines, [r for r in requests or () if r not in asked] or None
 
 
-def _column(entries: Sequence[Labelled], request: LabelRequest) -> tuple[Column, Audit]:
-    _no_text(entries, request)
+def _column(entries: Sequence[Labelled], request: LabelRequest, energy: str) -> tuple[Column, Audit]:
     known = _known(entries, request)
     quantity = _quantity(known, request)
     if known.shape and known.level == "structure":
-        return _tensor_column(entries, request, quantity)
+        column, (lines, warnings) = array_column(entries, request, known, quantity, energy)
+        return column, Audit(lines, warnings)
     said: list[str] = []
     if request.unit and known.unit and request.unit != known.unit:
         said.append(f"label '{request.key}' is in {known.unit} by its format; taken as {request.unit}, as asked")
@@ -89,47 +86,6 @@ def _column(entries: Sequence[Labelled], request: LabelRequest) -> tuple[Column,
         lines, warnings = audit_structure(entries, quantity, request.key, values, mask)
     quantity = replace(quantity, shape=values.shape[1:])
     return Column(quantity, values, mask), Audit(lines, (*said, *warnings))
-
-
-def _tensor_column(entries: Sequence[Labelled], request: LabelRequest, quantity: Quantity) -> tuple[Column, Audit]:
-    """A symmetric tensor per structure, (S, 6); stress in the program's unit, sign and order."""
-    if request.scaling:
-        raise UsageError(f"label '{request.key}' is a tensor: '{request.scaling}' has no meaning", code="label")
-    nothing = np.full(6, np.nan)
-    rows = [six(e.labels[request.key], e.source, request.key) if request.key in e.labels else nothing for e in entries]
-    values = np.array(rows, dtype=np.float64).reshape(-1, 6)
-    said: list[str] = []
-    if request.name == STRESS:
-        said, values = _stress(entries, request, values, quantity.unit or UNIT)
-        quantity = replace(quantity, unit=UNIT)
-    mask = np.asarray(np.isfinite(values).all(1), dtype=np.bool_)
-    lines, warnings = audit_tensor(entries, quantity, request.key, values, mask)
-    return Column(replace(quantity, shape=(6,)), values, mask), Audit((*lines, *said), warnings)
-
-
-def _stress(
-    entries: Sequence[Labelled], request: LabelRequest, written: NDArray[np.float64], unit: str
-) -> tuple[list[str], NDArray[np.float64]]:
-    """Stress in eV/Å³, and what strained pairs of structures say of the convention."""
-    values = as_stress(written, unit)
-    verdict = stress_check.check(entries, written, unit, {n: partial(as_stress, unit=n) for n in CONVENTIONS})
-    if verdict is None:
-        return [], values
-    agreement = f"{verdict.pairs} pairs of strained crystals; it leaves {verdict.left:.0%} of their energy differences"
-    if not verdict.wrong:
-        return [f"label '{request.key}' agrees with the energies of {agreement}"], values
-    said = f"label '{request.key}' as {unit} contradicts the energies of {agreement}"
-    if verdict.better:
-        raise UsageError(f"{said}; --targets {request.key}:{verdict.better} does not", code="label")
-    return [f"{said}; no known convention does better"], values
-
-
-def _no_text(entries: Sequence[Labelled], request: LabelRequest) -> None:
-    """A key that is a number here and a word there: the words would be lost without being missed."""
-    for e in entries:
-        if request.key in e.tags and request.key not in e.labels:
-            text = e.tags[request.key]
-            raise UsageError(f"label '{request.key}' is '{text}', not a number", path=e.source, code="label")
 
 
 def _known(entries: Sequence[Labelled], request: LabelRequest) -> Quantity:
@@ -156,7 +112,8 @@ def _known(entries: Sequence[Labelled], request: LabelRequest) -> Quantity:
 
 
 def _words(quantity: Quantity) -> str:
-    return f"one per {quantity.level}" + (f" in {quantity.unit}" if quantity.unit else ", unit unknown")
+    one = f"{' × '.join(map(str, quantity.shape))} numbers" if quantity.shape else "one"
+    return f"{one} per {quantity.level}" + (f" in {quantity.unit}" if quantity.unit else ", unit unknown")
 
 
 def _quantity(known: Quantity, request: LabelRequest) -> Quantity:

@@ -10,7 +10,7 @@ from itertools import combinations, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.labelling.labelled import Labelled
+from crystalcli.mechanisms.labelling.labelled import ENERGY, Labelled
 
 LARGEST, SMALLEST = 0.06, 1e-4
 """Strains between which the mean stress of two cells gives the work to a few percent."""
@@ -43,17 +43,22 @@ class Verdict:
 
 
 def check(
-    entries: Sequence[Labelled], written: Floats, taken: str, conventions: dict[str, Callable[[Floats], Floats]]
+    entries: Sequence[Labelled],
+    written: Floats,
+    taken: str,
+    conventions: dict[str, Callable[[Floats], Floats]],
+    energy: str = ENERGY,
 ) -> Verdict | None:
     """Compare stress and energy of structures that differ by a small strain only; none where there are too few.
 
     Args:
-        entries: with ``energy`` among their labels.
+        entries: with an energy among their labels.
         written: (S, 6) as in the files.
         taken: the convention chosen.
         conventions: name → function to eV/Å³, tensile positive, xx yy zz yz xz xy.
+        energy: what the energies are called.
     """
-    pairs = list(islice(_pairs(entries, written), MOST_PAIRS))
+    pairs = list(islice(_pairs(entries, written, energy), MOST_PAIRS))
     work = {name: np.array([_work(p, convert) for p in pairs]) for name, convert in conventions.items()}
     change = np.array([p.change for p in pairs])
     whole = float(np.square(change).sum())
@@ -75,10 +80,10 @@ class _Pair:
     change: float
 
 
-def _pairs(entries: Sequence[Labelled], written: Floats) -> Iterator[_Pair]:
+def _pairs(entries: Sequence[Labelled], written: Floats, energy: str) -> Iterator[_Pair]:
     groups: dict[bytes, list[int]] = defaultdict(list)
     for k, e in enumerate(entries):
-        if e.sites and np.isfinite(written[k]).all() and np.isfinite(e.labels.get("energy", np.nan)):
+        if e.sites and np.isfinite(written[k]).all() and np.isfinite(e.labels.get(energy, np.nan)):
             groups[e.sites].append(k)
     for members in groups.values():
         for i, j in combinations(members, 2):
@@ -86,7 +91,7 @@ def _pairs(entries: Sequence[Labelled], written: Floats) -> Iterator[_Pair]:
             strain = _strain(a, b)
             if strain is not None:
                 volume = 0.5 * (abs(np.linalg.det(a)) + abs(np.linalg.det(b)))
-                change = entries[j].labels["energy"] - entries[i].labels["energy"]
+                change = entries[j].labels[energy] - entries[i].labels[energy]
                 yield _Pair(strain, volume, 0.5 * (written[i] + written[j]), change)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from os.path import abspath, realpath
@@ -20,14 +21,16 @@ def expand(inputs: Sequence[str]) -> list[Path]:
     """Return the files that ``inputs`` mean, each once however it is spelled, in the order typed.
 
     A folder means the structure files in it and below, in sorted order (hidden ones left out); a folder with an
-    ``id_prop.csv`` means the files that the table lists, missing ones too, and the other structure files in it. A name
+    ``id_prop.csv`` means the files that the table lists, missing ones too, and the other structure files in it (all of
+    those in it, if the table is broken). A name
     with ``*?[`` that is no file is a glob (``**`` goes down). ``@list``, or a file ending in ``.txt``, ``.lst`` or
     ``.list``, holds one input a line, relative to the current folder or else to the list; ``-`` is such a list on
-    standard input. A name that leads nowhere, or to a folder without structure files, stays in the result, so that
-    reading it reports the failure.
+    standard input; lines that begin with ``#``, what stands behind `` #``, and quotes around a name are no part of
+    it unless a file is called so. A name that leads nowhere, or to a folder without structure files, stays in the
+    result, so that reading it reports the failure.
 
     Raises:
-        UsageError: a list that cannot be read or leads back to itself, a name that is none, a broken ``id_prop.csv``.
+        UsageError: a list that cannot be read or leads back to itself, or a name that is none.
     """
     found: dict[str, Path] = {}
     for path in _each(inputs):
@@ -91,9 +94,25 @@ def _listed(path: Path, lists: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _lines(text: str, base: Path) -> Iterator[str]:
+    """Names in a list: blank lines and comments left out, quotes taken off, unless a file is really called so."""
     for line in text.splitlines():
-        name = line.strip()
-        if not name:
-            continue
-        beside = base / name
-        yield str(beside) if not Path(name).exists() and beside.exists() else name
+        spellings = _spellings(line.strip())
+        places = (place for name in spellings if name for place in (name, str(base / name)))
+        name = next(filter(_is_there, places), spellings[-1])
+        if name:
+            yield name
+
+
+def _spellings(line: str) -> list[str]:
+    """What a line may mean, from the name as it stands to the one that is likely; the last is empty for a comment."""
+    bare = re.sub(r"(?:^|\s+)#.*$", "", line)
+    quoted = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'"
+    name = bare[1:-1] if quoted else bare
+    return [line, bare, name, str(Path(name).expanduser()) if name.startswith("~/") else name]
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # too long, or a NUL in it
+        return False

@@ -72,10 +72,11 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class ReadPlan:
-    """What is known before anything is read: files with names, large ones cut, and what to tell the user."""
+    """What is known before anything is read: files with names, large ones cut, and what to tell or warn the user of."""
 
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def plan(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> ReadPlan:
@@ -85,17 +86,33 @@ def plan(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> ReadPlan:
     (``NaCl.cif`` and ``NaCl.vasp``, ``a/NaCl.cif`` and ``b/NaCl.cif``).
 
     Raises:
-        UsageError: a broken ``id_prop.csv`` (with its line), or a table with several CIF columns and none chosen.
+        UsageError: a broken ``id_prop.csv`` (with its line) where labels are needed, or a table with several CIF
+            columns and none chosen.
     """
-    notes = []
-    for table in (folder / id_prop.TABLE for folder in dict.fromkeys(p.parent for p in paths)):
-        if table.is_file():
-            given = [p for p in paths if p.parent == table.parent]
-            notes += id_prop.load(table).notes({stem(p) for p in given} | {p.name for p in given})
+    notes: list[str] = []
+    warnings: list[str] = []
+    for table in _tables(paths, options):
+        given = [p for p in paths if p.parent == table.parent]
+        try:
+            notes += id_prop.load(table).notes({n for p in given for n in (stem(p), p.name)})
+        except UsageError as problem:
+            if options.labels == "needed":
+                raise
+            warnings.append(f"{problem}; its labels are not used")
     for path in paths:
         formats.check_choices(path, options)
     names = _names(paths)
-    return ReadPlan(tuple(Item(p, names[p], piece) for p in paths for piece in _pieces(p)), tuple(notes))
+    return ReadPlan(
+        tuple(Item(p, names[p], piece) for p in paths for piece in _pieces(p)), tuple(notes), tuple(warnings)
+    )
+
+
+def _tables(paths: Sequence[Path], options: ReadOptions) -> list[Path]:
+    """Every ``id_prop.csv`` beside the files, if anybody wants labels."""
+    if options.labels == "unused":
+        return []
+    tables = (folder / id_prop.TABLE for folder in dict.fromkeys(p.parent for p in paths))
+    return [t for t in tables if t.is_file()]
 
 
 def _pieces(path: Path) -> tuple[Piece, ...]:
@@ -126,9 +143,11 @@ def read_file(
     for item in _read_file(Item(path, name or stem(path), piece), options):
         if isinstance(item, Failure):
             yield replace(item, path=_storable(item.path), id=_storable(item.id))
-        elif item.tags or not (item.source.isascii() and item.id.isascii()):
-            tags = {_storable(k): _storable(v) for k, v in item.tags.items()}
-            yield replace(item, source=_storable(item.source), id=_storable(item.id), tags=tags)
+        elif item.tags or item.left_out or item.notes or not (item.source.isascii() and item.id.isascii()):
+            tags, left_out = ({_storable(k): _storable(v) for k, v in d.items()} for d in (item.tags, item.left_out))
+            notes = tuple(map(_storable, item.notes))
+            source, id = _storable(item.source), _storable(item.id)
+            yield replace(item, source=source, id=id, tags=tags, left_out=left_out, notes=notes)
         else:
             yield item
 
@@ -141,9 +160,9 @@ def _storable(text: str) -> str:
 def _read_file(given: Item, options: ReadOptions) -> Iterator[Entry | Failure]:
     path, name, piece = given
     try:
-        table = path.parent / id_prop.TABLE
-        beside = id_prop.load(table) if table.is_file() else None
-        for item in _items(path, piece, options):
+        beside = _beside(path, options)
+        kind, items = _items(path, piece, options)
+        for item in items:
             if isinstance(item, InputError):
                 yield _failure(path, name, item)
                 continue
@@ -155,7 +174,7 @@ def _read_file(given: Item, options: ReadOptions) -> Iterator[Entry | Failure]:
             except CrystalError as problem:
                 yield _failure(item.source, id, problem)
                 continue
-            yield replace(item, id=id, labels={**labels, **item.labels}, warnings=warnings)
+            yield replace(item, id=id, labels={**labels, **item.labels}, warnings=warnings, kind=kind)
     except UsageError:
         raise
     except CrystalError as problem:
@@ -197,12 +216,24 @@ def stem(path: Path) -> str:
     return splitext(without_gz(path.name))[0]  # noqa: PTH122 - a Path for each of 100,000 names takes seconds
 
 
-def _items(path: Path, piece: Piece, options: ReadOptions) -> Iterator[Entry | InputError]:
+def _beside(path: Path, options: ReadOptions) -> id_prop.IdProp | None:
+    """The table of labels beside a file, if there is one and it is wanted."""
+    for table in _tables([path], options):
+        try:
+            return id_prop.load(table)
+        except UsageError:  # the plan has said so
+            if options.labels == "needed":
+                raise
+    return None
+
+
+def _items(path: Path, piece: Piece, options: ReadOptions) -> tuple[str, Iterator[Entry | InputError]]:
+    """What kind of file it is, and its structures."""
     reader = claimed_by(path)
     if reader is not None:
         items: Iterator[Entry | InputError] = reader.read(path)
-        return items
-    return formats.read(path, options, piece)
+        return reader.name, items
+    return formats.KINDS.get(formats.format_of(path) or "", ""), formats.read(path, options, piece)
 
 
 def _failure(source: str | Path, name: str, problem: CrystalError) -> Failure:

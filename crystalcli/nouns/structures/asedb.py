@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.extxyz import entry_of
+from crystalcli.nouns.structures.offered import ASE_QUANTITIES, IDS, Offered, entry_of
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import regular, where
 from crystalcli.vocabulary.errors import InputError
@@ -62,9 +62,17 @@ def _rows(path: Path) -> Iterator[Entry | InputError]:
 def _row(database: Any, number: int, path: Path) -> Entry | InputError:
     try:
         row = database.get(id=number)
-        atoms = row.toatoms()
-        atoms.info.update(row.key_value_pairs)
+        atoms, results = row.toatoms(), {}
+        if atoms.calc is not None:
+            results = dict(atoms.calc.results)
+        pairs, data = dict(row.key_value_pairs), dict(row.data)
     except Exception as problem:  # a damaged row costs itself only
         return InputError(f"row {number}: {problem}", path=path, code="syntax")
-    entry = entry_of(atoms, path, number)
-    return Entry(entry.id, atoms, where(path, number), entry.labels, entry.tags, entry.quantities)
+    atoms.info.update(pairs)
+    offered = Offered(len(atoms), atoms.cell.array)
+    offered.take(data, ASE_QUANTITIES, per_atom=True)
+    offered.take(pairs, ASE_QUANTITIES, skip=IDS)
+    offered.take_sites(atoms.arrays)
+    offered.take(results, ASE_QUANTITIES, ordered=True)
+    name = next((str(pairs[k]) for k in IDS if str(pairs.get(k, "")).strip()), f":{number}")
+    return entry_of(offered, name, atoms, where(path, number))

@@ -24,6 +24,10 @@ class Entry:
         tags: texts that belong to the structure (a ``split`` or ``group`` column, say).
         quantities: what the format itself knows of some labels (unit, level, extensive), by the same key.
         warnings: what a careful user would want to know of this structure, one line each.
+        left_out: what the file says of the structure and the reader does not use, by name, and what it is
+            (``"36 numbers"``). Said once for all structures of a kind of file.
+        notes: how the reader understands what can be understood in several ways; said once, too.
+        kind: what kind of file it is from, in words; reading fills it in.
     """
 
     id: str
@@ -33,3 +37,6 @@ class Entry:
     tags: Mapping[str, str] = field(default_factory=dict)
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    kind: str = ""

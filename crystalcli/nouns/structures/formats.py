@@ -26,6 +26,15 @@ _BY_ENDING = {
     ".json": "pymatgen_json",
     ".csv": "table",
 }
+KINDS = {
+    "cif": "CIF",
+    "poscar": "POSCAR",
+    "extxyz": "extended XYZ",
+    "asedb": "ASE database",
+    "pymatgen_json": "JSON",
+    "table": "table",
+}
+"""The formats in words."""
 _CUT = ("extxyz", "table")
 """Formats whose structures can be told apart without reading them."""
 _SHRINKS = 4
@@ -118,5 +127,5 @@ def looks_readable(path: Path) -> bool:
                 start = file.read(2**16)
         except (CrystalError, OSError):
             return True
-        return b'"lattice"' in start
+        return b'"lattice"' in start or b'"lattice_mat"' in start
     return True

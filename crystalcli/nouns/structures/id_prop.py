@@ -4,33 +4,54 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
+from crystalcli.nouns.structures.numbers import hint, is_nothing, number_in
 from crystalcli.nouns.structures.text import read_text
 from crystalcli.vocabulary.errors import CrystalError, UsageError
 
 TABLE = "id_prop.csv"
 TARGET = "target"
 """Name of the quantity: the table has none. One per structure, unit unknown, intensive."""
+_ID_WORDS = ("id", "ids", "name", "file", "filename", "material_id", "cif_id")
+"""What may stand above a list of ids."""
+Line = tuple[int, list[str]]
 
 
 @dataclass(frozen=True)
 class IdProp:
-    """Labels by id, with the line each came from."""
+    """Labels by id, with the line each came from.
+
+    Args:
+        path: the table.
+        keys: names of the quantities; none if the table is a list of ids.
+        rows: values by id, NaN where there is none.
+        lines: where each id stands.
+        read_as: what was taken for something else than an id and values with commas.
+    """
 
     path: Path
     keys: tuple[str, ...]
     rows: Mapping[str, tuple[float, ...]]
     lines: Mapping[str, int]
+    read_as: str = ""
 
     def notes(self, given: set[str]) -> list[str]:
         """Lines that tell the user what was found, how it is understood, and which rows fit no file that was given."""
-        named = ", ".join(f"'{k}'" for k in self.keys)
-        found = f"labels from {self.path}: {len(self.rows)} rows, quantity {named}, one per structure, unit unknown"
-        extra = [f"'{name}' on line {line}" for name, line in self.lines.items() if name not in given]
+        if self.keys:
+            named = ", ".join(f"'{k}'" for k in self.keys)
+            found = f"labels from {self.path}: {len(self.rows)} rows, quantity {named}, one per structure, unit unknown"
+            missing = sum(any(map(math.isnan, row)) for row in self.rows.values())
+            found += f"; {missing} rows lack a value" if missing else ""
+        else:
+            found = f"{self.path}: a list of {len(self.rows)} ids, no labels"
+        found += f"; {self.read_as}" if self.read_as else ""
+        fit = {self.id_of(name) for name in given}
+        extra = [f"'{name}' on line {line}" for name, line in self.lines.items() if name not in fit]
         if not extra:
             return [found]
         shown = ", ".join(extra[:3]) + (f" and {len(extra) - 3} more" if len(extra) > 3 else "")
@@ -38,8 +59,29 @@ class IdProp:
 
     def labels(self, *names: str) -> dict[str, float]:
         """Labels of the structure called by one of ``names`` (stem, file name)."""
-        row = next((self.rows[n] for n in names if n in self.rows), ())
+        row = self.rows.get(self.id_of(*names) or "", ())
         return {k: v for k, v in zip(self.keys, row, strict=False) if not math.isnan(v)}
+
+    def id_of(self, *names: str) -> str | None:
+        """The id that means one of ``names``: as it is, without ``./``, or in another case if that fits one only."""
+        for name in names:
+            if name in self.rows:
+                return name
+        for name in names:
+            found = self._loosely.get(name.lower())
+            if found is not None and (found.removeprefix("./") == name or not self._is_another(found, names)):
+                return found
+        return None
+
+    def _is_another(self, name: str, names: tuple[str, ...]) -> bool:
+        """Whether an id in another case is the right one of another file."""
+        return any((self.path.parent / (name + Path(n).suffix)).exists() for n in (*names, ""))
+
+    @cached_property
+    def _loosely(self) -> Mapping[str, str]:
+        loose = [(_loose(name), name) for name in self.rows]
+        count = Counter(key for key, _ in loose)
+        return {key: name for key, name in loose if count[key] == 1}
 
 
 def load(path: Path) -> IdProp:
@@ -58,43 +100,85 @@ def _load(path: Path, _mtime: int, _size: int) -> IdProp:
         text = read_text(path)
     except CrystalError as problem:
         raise UsageError(problem.reason, path=path, line=problem.line) from problem
-    lines = [(n, row) for n, row in enumerate(csv.reader(text.splitlines(), skipinitialspace=True), 1) if any(row)]
-    keys: tuple[str, ...] = ()
-    if len(lines) > 1 and len(lines[0][1]) > 1 and _is_header(lines[0][1]):
-        keys = tuple(c.strip() for c in lines.pop(0)[1][1:])
+    lines, said = _lines(text, path)
+    if not lines:
+        raise UsageError("holds comments only", path=path)
+    lines, keys, numbered = _without_index(lines)
+    said = "; ".join(s for s in (said, numbered) if s)
     rows: dict[str, tuple[float, ...]] = {}
     seen: dict[str, int] = {}
     width = len(lines[0][1])
     for number, row in lines:
         name = row[0].strip()
-        if len(row) < 2:
-            cure = "; columns are separated by commas" if ";" in row[0] or "\t" in row[0] else ""
-            raise UsageError(f"needs an id and a value, has '{row[0]}'{cure}", path=path, line=number)
+        if len(row) < 2 <= width:
+            raise UsageError(f"needs an id and a value, has '{row[0]}'", path=path, line=number)
         if len(row) != width:
             raise UsageError(f"has {len(row)} columns, line {lines[0][0]} has {width}", path=path, line=number)
         if name in seen:
             raise UsageError(f"id '{name}' was already on line {seen[name]}", path=path, line=number)
         seen[name] = number
         rows[name] = tuple(_number(text, path, number) for text in row[1:])
-    return IdProp(path, keys or _targets(width - 1), rows, seen)
+    return IdProp(path, keys or _targets(width - 1), rows, seen, said)
+
+
+def _lines(text: str, path: Path) -> tuple[list[Line], str]:
+    """Number and cells of every line but blanks and comments, and how they were told apart if not by commas."""
+    numbered = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and line.lstrip()[0] != "#"]
+    cells = list(csv.reader((line for _, line in numbered), skipinitialspace=True))
+    lines = [(n, row) for (n, _), row in zip(numbered, cells, strict=False) if any(row)]
+    if any(len(row) > 1 for _, row in lines):
+        return lines, ""
+    words = [(n, line.split("\t") if "\t" in line else line.split()) for n, line in numbered]
+    if len({len(row) for _, row in words}) == 1 and len(words[0][1]) > 1 and _ends_in_numbers(words):
+        return words, "columns are taken as separated by blanks"
+    for number, row in lines:
+        if ";" in row[0] or "\t" in row[0]:
+            cure = "columns are separated by commas"
+            raise UsageError(f"needs an id and a value, has '{row[0]}'; {cure}", path=path, line=number)
+    if lines and lines[0][1][0].strip().lower() in _ID_WORDS:
+        return lines[1:], ""
+    return lines, ""
+
+
+def _ends_in_numbers(lines: list[Line]) -> bool:
+    body = lines[1:] if len(lines) > 1 and _is_header(lines[0][1]) else lines
+    return all(is_nothing(row[-1]) or number_in(row[-1]) is not None for _, row in body)
+
+
+def _without_index(lines: list[Line]) -> tuple[list[Line], tuple[str, ...], str]:
+    """Lines without header and without the running number that pandas writes in front; the header's names."""
+    keys: tuple[str, ...] = ()
+    said = "the running numbers in front are no ids"
+    first = [c.strip() for c in lines[0][1]]
+    if len(lines) > 1 and len(first) > 1 and _is_header(first):
+        if len(first) > 2 and (not first[0] or first[0].startswith("Unnamed:")):
+            return [(n, row[1:]) for n, row in lines[1:]], tuple(first[2:]), said
+        return lines[1:], tuple(first[1:]), ""
+    counted = [row[0].strip() for _, row in lines]
+    if len(lines) > 1 and len(first) > 2 and counted in ([str(k + s) for k in range(len(lines))] for s in (0, 1)):
+        words = [row[1] for _, row in lines if len(row) > 1]
+        if not any(is_nothing(w) or number_in(w) is not None for w in words):
+            return [(n, row[1:]) for n, row in lines], keys, said
+    return lines, keys, ""
 
 
 def _targets(n: int) -> tuple[str, ...]:
-    return (TARGET, *(f"{TARGET}{k}" for k in range(2, n + 1)))
+    return (TARGET, *(f"{TARGET}{k}" for k in range(2, n + 1)))[:n]
 
 
 def _is_header(row: list[str]) -> bool:
     """A first line whose values all begin like words and are no attempt at a number."""
-    return all(c.strip()[:1].isalpha() and c.strip().lower() not in ("nan", "inf", "none", "null") for c in row)
+    first, *values = (c.strip() for c in row)
+    named = first[:1].isalpha() or (not first and len(values) > 1)
+    return named and all(c[:1].isalpha() and not is_nothing(c) and number_in(c) is None for c in values)
 
 
 def _number(text: str, path: Path, line: int) -> float:
-    if not text.strip():
+    if is_nothing(text):
         return math.nan
-    try:
-        value = float(text)
-    except ValueError:
-        raise UsageError(f"'{text.strip()}' is not a number", path=path, line=line) from None
+    value = number_in(text.strip())
+    if value is None:
+        raise UsageError(f"'{text.strip()}' is not a number{hint(text)}", path=path, line=line)
     if not math.isfinite(value):
         raise UsageError(f"'{text.strip()}' is not a finite number", path=path, line=line)
     return value
@@ -103,18 +187,31 @@ def _number(text: str, path: Path, line: int) -> float:
 def listed_files(path: Path) -> list[Path]:
     """The files that the rows mean, in row order: ``id``, ``id.cif`` or any other structure file with that stem.
 
-    A row without a file gives the ``.cif`` that is missing, so that reading reports it.
+    A row without a file gives the ``.cif`` that is missing, so that reading reports it. A table that cannot be read
+    lists nothing: what needs its labels says why, what does not goes on without it.
     """
     from crystalcli.nouns.structures.formats import format_of, without_gz
 
-    by_stem: dict[str, list[Path]] = {}
+    try:
+        table = load(path)
+    except UsageError:
+        return []
+    by_id: dict[str, list[Path]] = {}
     for file in sorted(path.parent.iterdir()):
         if file.name != TABLE and format_of(file) is not None:
-            by_stem.setdefault(Path(without_gz(file.name)).stem, []).append(file)
-            by_stem.setdefault(file.name, []).append(file)
-    return [f for name in load(path).rows for f in by_stem.get(name) or [path.parent / f"{_plain(name)}.cif"]]
+            name = table.id_of(Path(without_gz(file.name)).stem, file.name)
+            if name is not None:
+                by_id.setdefault(name, []).append(file)
+    return [f for name in table.rows for f in by_id.get(name) or [path.parent / _file_name(name)]]
 
 
-def _plain(name: str) -> str:
-    """An id never becomes a path elsewhere."""
-    return name.replace("/", "_").replace("\\", "_").replace("\0", "_")
+def _file_name(name: str) -> str:
+    """The file that an id means; an id never becomes a path elsewhere."""
+    from crystalcli.nouns.structures.formats import format_of
+
+    plain = name.removeprefix("./").replace("/", "_").replace("\\", "_").replace("\0", "_")
+    return plain if format_of(Path(plain)) is not None else f"{plain}.cif"
+
+
+def _loose(name: str) -> str:
+    return name.removeprefix("./").lower()

@@ -1,28 +1,23 @@
-"""Sorting what a file says beside the structure into labels (numbers), tags (texts) and the rest."""
+"""Numbers as people and programs write them, and words that stand where a number was meant."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from typing import Any
 
 import numpy as np
 
-from crystalcli.vocabulary.quantities import Quantity
-
-MAX_TAG = 200
-"""Longer texts are not kept as tags."""
-ASE_QUANTITIES: dict[str, Quantity] = {
-    "energy": Quantity("energy", "eV", extensive=True),
-    "free_energy": Quantity("free_energy", "eV", extensive=True),
-    "forces": Quantity("forces", "eV/Å", "site"),
-    "charges": Quantity("charges", "e", "site"),
-    "magmoms": Quantity("magmoms", "µB", "site"),
-    "magmom": Quantity("magmom", "µB", extensive=True),
-    "energies": Quantity("energies", "eV", "site"),
-    "stress": Quantity("stress", "eV/Å³", shape=(6,)),
-}
-"""Results that ASE stores under a fixed name and unit."""
-_NOT_LABELS = {"numbers", "positions", "tags", "momenta", "masses", "initial_magmoms", "initial_charges"}
+_FORTRAN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+))(?:[dDqQ]([-+]?\d+)|(?<=[.\d])([-+]\d{3}))")
+"""A double precision exponent, or one whose letter had no room: ``-7.1D+00``, ``0.7-100``."""
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eEdD][-+]?\d+)?")
+"""More likely a number with a comma than two numbers."""
+_SEVERAL = re.compile(rf"\[?{_NUMBER}(?:[\s,]+{_NUMBER})+\]?")
+_WITH_UNIT = re.compile(
+    rf"{_NUMBER}\s*\*?\s*(?:[mk]?eV|Ry|Ha|Hartree|k?J|kcal|[GMk]?Pa|k?bar|Å|Ang|µB|muB|K)(?:[/^*·]\S*)?"
+)
+_NOTHING = frozenset(("", "nan", "none", "null", "n/a", "#n/a", "<na>", "?"))
+_SHOWN = 60
 
 
 def is_number(value: Any) -> bool:
@@ -31,38 +26,54 @@ def is_number(value: Any) -> bool:
 
 
 def number_in(text: str) -> float | None:
-    """The number that ``text`` is, none if it is a text."""
+    """The number that ``text`` is, none if it is a text.
+
+    Fortran's exponents count (``-7.1D+00``, ``0.7-100``), the minus of typesetters, and what ASE marks as ``_JSON``.
+    """
     if "_" in text:  # float() would take 1_000
-        return None
+        if not text.startswith("_JSON "):
+            return None
+        text = text.removeprefix("_JSON ")
     try:
         return float(text)
+    except ValueError:
+        pass
+    found = _FORTRAN.fullmatch(text.strip().replace("\N{MINUS SIGN}", "-"))
+    if found is not None and (found[2] or "." in found[1]):
+        return float(f"{found[1]}e{found[2] or found[3]}")
+    try:
+        return float(text.replace("\N{MINUS SIGN}", "-")) if "_" not in text else None
     except ValueError:
         return None
 
 
 def is_nothing(text: str) -> bool:
-    """Whether ``text`` is empty or a word for a missing value."""
-    return text.strip().lower() in ("", "nan", "none", "null", "na", "n/a")
+    """Whether ``text`` is empty or a word for a missing value (``Na`` is sodium)."""
+    word = text.strip()
+    return word.lower() in _NOTHING or word in ("NA", "na")
 
 
-def sort_info(info: Mapping[str, Any], skip: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, str]]:
-    """Labels and tags in a dictionary of scalars and texts; arrays stay where they are."""
-    labels: dict[str, Any] = {}
-    tags: dict[str, str] = {}
-    for key, value in info.items():
-        if key in skip:
-            continue
-        if is_number(value):
-            labels[str(key)] = float(value)
-        elif isinstance(value, (str, bool, np.bool_)) and len(str(value)) <= MAX_TAG:
-            tags[str(key)] = str(value)
-    return labels, tags
+def meant_as_number(text: str) -> bool:
+    """Whether ``text`` is no number but was clearly meant as one."""
+    return bool(hint(text))
 
 
-def sort_arrays(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Site labels among per-atom arrays: every real array but what makes the structure itself."""
-    return {
-        k: np.asarray(v, dtype=np.float64)
-        for k, v in arrays.items()
-        if k not in _NOT_LABELS and np.asarray(v).dtype.kind in "fiu" and np.ndim(v) <= 2
-    }
+def hint(text: str) -> str:
+    """What may be wrong with a ``text`` that is no number, in parentheses behind a space; nothing if it is a word."""
+    word = text.strip()
+    for said, found in (
+        ("Fortran prints stars where a number has no room", "*" in word and not word.strip("*-+. ")),
+        ("a decimal comma? write a point", DECIMAL_COMMA.fullmatch(word)),
+        ("several numbers where one belongs", _SEVERAL.fullmatch(word)),
+        ("write the number alone and say its unit with --targets KEY:UNIT", _WITH_UNIT.fullmatch(word)),
+        ("no underscores in numbers", "_" in word and re.fullmatch(_NUMBER, word.replace("_", ""))),
+    ):
+        if found:
+            return f" ({said})"
+    return ""
+
+
+def no_number(text: str) -> str:
+    """``'TEXT', not a number``, with what may be wrong with it."""
+    word = text.strip()
+    return f"'{word if len(word) <= _SHOWN else word[:_SHOWN] + '…'}', not a number{hint(word)}"

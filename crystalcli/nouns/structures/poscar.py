@@ -1,7 +1,8 @@
 """POSCAR and CONTCAR, strictly: every count and number must be there, and elements are never guessed.
 
 Format: https://www.vasp.at/wiki/index.php/POSCAR. Compared with ASE and pymatgen in the tests; both read files with
-missing element names (as H, He, …) or counts that do not fit.
+missing element names (as H, He, …) or counts that do not fit. What stands behind the positions is in
+:mod:`crystalcli.nouns.structures.poscar_velocities`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from numpy.typing import NDArray
 
 from crystalcli.nouns import cells
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.numbers import hint, number_in
+from crystalcli.nouns.structures.poscar_velocities import after_positions
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text
 from crystalcli.vocabulary.errors import InputError
 
 MAX_ATOMS = 5_000_000
-_FLOAT = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?")
+_FLAG = re.compile(r"\.?([TF])(?:RUE|ALSE)?\.?", re.IGNORECASE)
+_COMMENT = re.compile(r"[!#].*")
 
 
 def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
@@ -33,35 +37,32 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
         InputError: anything missing or unreadable, with its line.
     """
     try:
-        atoms, comment, warnings = parse(read_text(path))
+        yield parse(read_text(path), str(path))
     except InputError as problem:
         raise InputError(problem.reason, path=path, line=problem.line, code=problem.code) from None
-    yield Entry("", atoms, str(path), tags={"comment": comment} if comment else {}, warnings=warnings)
 
 
-def parse(text: str) -> tuple[ase.Atoms, str, tuple[str, ...]]:
-    """Structure, comment and warnings of a POSCAR text.
+def parse(text: str, source: str = "") -> Entry:
+    """The structure of a POSCAR text, with the velocities that a CONTCAR may have.
 
     Raises:
         InputError: as :func:`read`.
     """
-    lines = text.split("\n")
+    title, *rest = text.split("\n")
+    lines = [title, *(_COMMENT.sub("", line) for line in rest)]
     if len(lines) < 8:
         raise InputError(f"has {len(lines)} lines, too few for a POSCAR", code="syntax")
-    cell = _scaled(_numbers(lines, 2), np.array([_numbers(lines, k, 3)[:3] for k in (3, 4, 5)]))
-    symbols, next_line = _species(lines)
-    warnings = ["deuterium; taken as H"] if "D" in re.split(r"[\s_/]+", lines[5]) else []
-    if len(symbols) > MAX_ATOMS:
-        raise InputError(f"{len(symbols)} atoms", line=next_line - 1, code="too-large")
+    scale = _scale(lines)
+    raw = np.array([_numbers(lines, k, 3)[:3] for k in (3, 4, 5)])
+    cell, factor = _scaled(scale, raw)
+    symbols, warnings, next_line = _species(lines)
     selective = _word(lines, next_line)[:1] in ("s", "S")
     next_line += selective
     mode = _word(lines, next_line)
     if not mode or not mode[0].isalpha():
         raise InputError(f"needs 'Direct' or 'Cartesian', has '{mode}'", line=next_line, code="syntax")
     positions, fixed = _positions(lines, next_line + 1, len(symbols), selective)
-    cartesian = mode[0] in "cCkK"
-    if cartesian:
-        factor = _scale_of_coordinates(_numbers(lines, 2), cell, lines)
+    if mode[0] in "cCkK":
         positions = positions * factor
     else:
         worst = float(np.abs(positions).max())
@@ -69,70 +70,89 @@ def parse(text: str) -> tuple[ase.Atoms, str, tuple[str, ...]]:
             warnings.append(f"fractional coordinate {worst:g} lies far outside the cell: are these Cartesian?")
         positions = positions @ cell
     atoms = ase.Atoms(symbols, positions=positions, cell=cell, pbc=True)
+    more = after_positions(lines, next_line + 1 + len(symbols), len(symbols))
+    if more.velocities is not None:
+        atoms.set_velocities(more.velocities)
     if fixed is not None and fixed.any():
         atoms.set_constraint(_constraints(fixed, cell))
-    return atoms, lines[0].strip(), tuple(warnings)
+    tags = {"comment": title.strip()} if title.strip() else {}
+    said = (*warnings, *more.warnings)
+    return Entry("", atoms, source, tags=tags, warnings=said, left_out=more.left_out)
 
 
 def _numbers(lines: list[str], number: int, least: int = 1) -> list[float]:
-    """Numbers at the beginning of line ``number`` (from 1), comments dropped."""
+    """Numbers at the beginning of line ``number`` (from 1)."""
     found: list[float] = []
-    for word in lines[number - 1].split():
-        try:
-            found.append(float(word.replace("D", "E").replace("d", "e")))
-        except ValueError:
+    line = lines[number - 1].strip()
+    for word in line.split():
+        value = number_in(word)
+        if value is None:
             break
+        found.append(value)
     if len(found) < least:
-        raise InputError(f"needs {least} numbers, has '{lines[number - 1].strip()}'", line=number, code="syntax")
+        why = hint(line.split()[len(found)]) if len(line.split()) > len(found) else ""
+        raise InputError(f"needs {least} numbers, has '{line}'{why}", line=number, code="syntax")
     if not np.isfinite(found).all():
-        raise InputError(f"number is not finite: '{lines[number - 1].strip()}'", line=number, code="not-finite")
+        raise InputError(f"number is not finite: '{line}'", line=number, code="not-finite")
     return found
 
 
-def _scaled(scale: list[float], cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cell in Å; a negative scale is the volume, three scales are one per Cartesian axis."""
-    if len(scale) >= 3:
-        if min(scale[:3]) <= 0:
+def _scale(lines: list[str]) -> list[float]:
+    scale = _numbers(lines, 2)
+    if len(scale) == 2:
+        raise InputError("two scales; there is one, or one for each of x, y and z", line=2, code="cell")
+    return scale[:3]
+
+
+def _scaled(scale: list[float], cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cell in Å, and what Cartesian coordinates are multiplied with, (3,).
+
+    A negative scale is the volume, three scales are one per Cartesian axis.
+    """
+    if len(scale) == 3:
+        if min(scale) <= 0:
             raise InputError("three scales must be positive", line=2, code="cell")
-        stretched: NDArray[np.float64] = cell * np.array(scale[:3])
-        return stretched
+        return cell * np.array(scale), np.array(scale)
     volume = abs(cells.volume(cell))
     if volume < 1e-12:
         raise InputError("cell has zero volume", line=3, code="cell")
     if scale[0] == 0:
         raise InputError("scale is 0", line=2, code="cell")
     factor: float = scale[0] if scale[0] > 0 else (-scale[0] / volume) ** (1 / 3)
-    return cell * factor
+    return cell * factor, np.full(3, factor)
 
 
-def _scale_of_coordinates(scale: list[float], cell: NDArray[np.float64], lines: list[str]) -> NDArray[np.float64]:
-    if len(scale) >= 3:
-        return np.array(scale[:3])
-    raw = np.array([_numbers(lines, k, 3)[:3] for k in (3, 4, 5)])
-    k = np.unravel_index(np.abs(raw).argmax(), raw.shape)
-    return np.full(3, cell[k] / raw[k])
+def _species(lines: list[str]) -> tuple[list[str], list[str], int]:
+    """Symbol of every atom, warnings, and the number of the line behind the counts.
 
-
-def _species(lines: list[str]) -> tuple[list[str], int]:
-    """Symbol of every atom, and the number of the line behind the counts."""
-    words = lines[5].split()
-    if not words or not words[0][0].isalpha():
+    Names and counts go on over several lines, as VASP writes more than 20 groups.
+    """
+    if not lines[5].split() or not lines[5].split()[0][0].isalpha():
         raise InputError("no line of element names (VASP 4); add one before the counts", line=6, code="element")
+    words: list[tuple[str, int]] = []
+    number = 6
+    while number <= len(lines) and (row := lines[number - 1].split()) and row[0][0].isalpha():
+        words += [(word, number) for word in row]
+        number += 1
     counts: list[int] = []
-    for word in lines[6].split():
-        if not word.isdigit():
+    while number <= len(lines) and len(counts) < len(words):
+        found = [int(word) for word in lines[number - 1].split() if word.isdecimal()]
+        if not found or len(found) != len(lines[number - 1].split()):
             break
-        counts.append(int(word))
+        counts += found
+        number += 1
     if len(counts) != len(words):
-        raise InputError(f"{len(words)} elements, {len(counts)} counts", line=7, code="syntax")
+        at = number if not counts else number - 1
+        raise InputError(f"{len(words)} elements, {len(counts)} counts", line=at, code="syntax")
     if sum(counts) > MAX_ATOMS:
-        raise InputError(f"{sum(counts)} atoms", line=7, code="too-large")
-    names = [re.split(r"[_/]", word)[0] for word in words]
+        raise InputError(f"{sum(counts)} atoms", line=number - 1, code="too-large")
+    names = [re.split(r"[_/]", word)[0] for word, _ in words]
+    warnings = ["deuterium; taken as H"] if "D" in names else []
     names = ["H" if name == "D" else name for name in names]
-    for name, word in zip(names, words, strict=True):
+    for name, (word, line) in zip(names, words, strict=True):
         if name not in atomic_numbers or name == "X":
-            raise InputError(f"'{word}' is no element", line=6, code="element")
-    return [s for s, n in zip(names, counts, strict=True) for _ in range(n)], 8
+            raise InputError(f"'{word}' is no element", line=line, code="element")
+    return [s for s, n in zip(names, counts, strict=True) for _ in range(n)], warnings, number
 
 
 def _word(lines: list[str], number: int) -> str:
@@ -151,18 +171,20 @@ def _positions(
         words = rows[k].split() if k < len(rows) else []
         if len(words) < 3:
             raise InputError(f"{n} atoms are counted, {k} have coordinates", line=first + k, code="syntax")
-        try:
-            values[k] = [float(w.replace("D", "E").replace("d", "e")) for w in words[:3]]
-        except ValueError:
-            raise InputError(f"not coordinates: '{rows[k].strip()}'", line=first + k, code="syntax") from None
+        row = [number_in(w) for w in words[:3]]
+        if None in row:
+            why = hint(words[row.index(None)])
+            raise InputError(f"not coordinates: '{rows[k].strip()}'{why}", line=first + k, code="syntax")
+        values[k] = row
         if not np.isfinite(values[k]).all():
             raise InputError(f"coordinate is not finite: '{rows[k].strip()}'", line=first + k, code="not-finite")
         if selective:
-            if len(words) < 6:
-                raise InputError("selective dynamics needs three flags per atom", line=first + k, code="syntax")
-            fixed[k] = [w.strip(".").upper().startswith("F") for w in words[3:6]]
+            flags = [_FLAG.fullmatch(w) for w in words[3:6]]
+            if len(flags) < 3 or None in flags:
+                raise InputError("selective dynamics needs three flags per atom, T or F", line=first + k, code="syntax")
+            fixed[k] = [flag is not None and flag[1] in "fF" for flag in flags]
     after = lines[first - 1 + n].split() if len(lines) >= first + n else []
-    if len(after) >= 3 and all(_FLOAT.fullmatch(w) for w in after[:3]):  # velocities come behind a blank line
+    if len(after) >= 3 and all(number_in(w) is not None for w in after[:3]):  # velocities come behind a blank line
         raise InputError(f"more coordinates than the {n} atoms counted", line=first + n, code="syntax")
     return values, fixed if selective else None
 

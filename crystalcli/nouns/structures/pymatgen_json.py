@@ -1,4 +1,8 @@
-"""pymatgen's JSON read as plain data. Nothing that the file names is imported, no object is decoded."""
+"""JSON of pymatgen, JARVIS, Matbench and MPtrj, read as plain data.
+
+Nothing that the file names is imported, no object is decoded. Where structures stand in it is found by
+:mod:`crystalcli.nouns.structures.json_layouts`.
+"""
 
 from __future__ import annotations
 
@@ -13,35 +17,40 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.numbers import sort_arrays, sort_info
+from crystalcli.nouns.structures.json_layouts import IDS, Record, alone, known_layouts, records
+from crystalcli.nouns.structures.offered import Offered, entry_of, numbers_of
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text, where
 from crystalcli.vocabulary.errors import InputError, UnsafeInput
-from crystalcli.vocabulary.quantities import Quantity
 
 _STRUCTURE_MODULES = ("pymatgen.core.structure",)
 _HOLDER_MODULES = ("pymatgen.entries.computed_entries", "pymatgen.core", "pymatgen.analysis", "emmet.core")
-_IDS = ("id", "entry_id", "material_id", "task_id", "name")
-_HELD_IN = ("structure", "final_structure", "atoms")
 
 
 def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
-    """Yield the structures: one ``Structure``, a list or a table of them by id, or records with a ``structure``.
+    """Yield the structures, wherever they stand.
 
     Raises:
         InputError: not JSON, or no structure in it. UnsafeInput: it names a class that is none of pymatgen's.
     """
     data = _load(path)
-    records = _records(data)
-    if not records:
-        raise InputError("no pymatgen structure in this JSON", path=path, code="no-atoms")
-    single = len(records) == 1 and isinstance(data, dict) and records[0][1] is data
-    for index, (name, record) in enumerate(records):
+    found, single = records(data), alone(data)
+    if not found:
+        raise InputError(f"no structure in this JSON that is known here: {_looks(data)}", path=path, code="no-atoms")
+    for index, record in enumerate(found):
         try:
-            yield _entry(record, name if not single else _own_name(record), path, None if single else index)
+            yield _entry(record, path, None if single else index)
         except InputError as problem:
-            said = problem.reason if single else f"structure {name.removeprefix(':')}: {problem.reason}"
+            said = problem.reason if single else f"structure {record.name or index}: {problem.reason}"
             yield InputError(said, path=path, code=problem.code)
+
+
+def _looks(data: Any) -> str:
+    """What stands outermost, and what is known."""
+    if isinstance(data, dict):
+        keys = ", ".join(list(data)[:5])
+        return f"a table with the keys {keys}; known is {known_layouts()}"
+    return f"{'a list' if isinstance(data, list) else 'a single value'}; known is {known_layouts()}"
 
 
 def _load(path: Path) -> Any:
@@ -85,44 +94,14 @@ def _harmless(module: Any) -> bool:
     )
 
 
-def _records(data: Any) -> list[tuple[str, dict[str, Any]]]:
-    """(id, record) of every structure: a record is a structure, or holds one."""
-    if isinstance(data, dict) and (_is_structure(data) or _held(data) is not None):
-        return [(_own_name(data), data)]
-    if isinstance(data, dict):
-        return [(str(k), v) for k, v in data.items() if isinstance(v, dict) and (_is_structure(v) or _held(v))]
-    if isinstance(data, list):
-        each = [v for v in data if isinstance(v, dict) and (_is_structure(v) or _held(v))]
-        return [(_own_name(v) or f":{k}", v) for k, v in enumerate(each)]
-    return []
-
-
-def _is_structure(item: Mapping[str, Any]) -> bool:
-    return "lattice" in item and "sites" in item
-
-
-def _held(item: Mapping[str, Any]) -> dict[str, Any] | None:
-    for key in _HELD_IN:
-        inner = item.get(key)
-        if isinstance(inner, dict) and _is_structure(inner):
-            return inner
-    return None
-
-
-def _own_name(item: Mapping[str, Any]) -> str:
-    return next((str(item[k]) for k in _IDS if isinstance(item.get(k), (str, int))), "")
-
-
-def _entry(record: dict[str, Any], name: str, path: Path, index: int | None) -> Entry:
-    structure = record if _is_structure(record) else _held(record) or {}
-    atoms, sites, warnings = _atoms(structure)
-    beside: dict[str, Any] = {}
-    for holder in (structure.get("properties"), record.get("data"), None if record is structure else record):
-        if isinstance(holder, dict):
-            beside |= holder
-    labels, tags = sort_info(beside, skip=(*_IDS, "@module", "@class", "@version"))
-    known = {k: Quantity(k, level="site") for k in sites}
-    return Entry(name, atoms, where(path, index), {**labels, **sites}, tags, known, warnings)
+def _entry(record: Record, path: Path, index: int | None) -> Entry:
+    structure = record.structure
+    atoms, sites, warnings = _jarvis_atoms(structure) if "lattice_mat" in structure else _atoms(structure)
+    offered = Offered(len(atoms), atoms.cell.array, notes=list(record.notes))
+    offered.take(record.beside, record.known, skip=(*IDS, "@module", "@class", "@version"), per_atom=True)
+    offered.take_sites(sites)
+    name = record.name or ("" if index is None else f":{index}")
+    return entry_of(offered, name, atoms, where(path, index), warnings)
 
 
 def _atoms(data: Mapping[str, Any]) -> tuple[ase.Atoms, dict[str, Any], tuple[str, ...]]:
@@ -177,18 +156,33 @@ def _species(species: Any, k: int, warnings: list[str]) -> int:
 
 
 def _site_labels(sites: list[dict[str, Any]]) -> dict[str, Any]:
-    """Properties that every site has as a number; elsewhere they are no labels."""
+    """Properties of the sites as columns: numbers where every site has one or none, anything else as it is."""
     properties = [s.get("properties") or {} for s in sites]
     if not all(isinstance(p, dict) for p in properties):
         return {}
     found: dict[str, Any] = {}
-    for key in properties[0] if properties else ():
+    for key in dict.fromkeys(k for p in properties for k in p):
         values = [p.get(key) for p in properties]
-        shown = [np.nan if v is None else v for v in values]
-        try:
-            array = np.array(shown, dtype=float)
-        except (TypeError, ValueError):
-            continue
-        if not np.isnan(array).all():
-            found |= sort_arrays({key: array})
+        width = next((len(v) for v in values if isinstance(v, list)), 0)
+        array = numbers_of([[np.nan] * width if v is None and width else v for v in values])
+        if array is None:
+            found[key] = np.array([str(v) for v in values], dtype=object)
+        elif not np.isnan(array).all():
+            found[key] = array
     return found
+
+
+def _jarvis_atoms(data: Mapping[str, Any]) -> tuple[ase.Atoms, dict[str, Any], tuple[str, ...]]:
+    """Atoms, site labels and warnings of a structure of JARVIS; ``props`` are words on the sites."""
+    cell = _numbers(data["lattice_mat"], (3, 3), "'lattice_mat' is no matrix of 3 × 3 numbers")
+    elements = data["elements"]
+    if not isinstance(elements, list):
+        raise InputError("'elements' is no list", code="syntax")
+    places = _numbers(data["coords"] or np.zeros((0, 3)), (len(elements), 3), "'coords' are not three per element")
+    warnings: list[str] = []
+    numbers = [_species([{"element": str(e).strip()}], k, warnings) for k, e in enumerate(elements)]
+    positions = places if data.get("cartesian") else places @ cell
+    words = data.get("props")
+    told = isinstance(words, list) and len(words) == len(elements) and any(words)
+    atoms = ase.Atoms(numbers=numbers, positions=positions, cell=cell, pbc=True)
+    return atoms, {"props": np.array(words, dtype=object)} if told else {}, tuple(warnings)

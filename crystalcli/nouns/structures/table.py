@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.numbers import MAX_TAG, is_nothing, number_in
+from crystalcli.nouns.structures.numbers import is_nothing, number_in
+from crystalcli.nouns.structures.offered import MAX_TAG
 from crystalcli.nouns.structures.pieces import WHOLE, Piece, PlainLines, Start
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import MAX_LINE_BYTES, open_bytes, text_lines, where
@@ -24,12 +25,13 @@ _IDS = ("id", "material_id", "mp_id", "mpid", "jid", "cif_id", "entry_id", "name
 
 @dataclass(frozen=True)
 class Columns:
-    """Where in a row the CIF, the id and the rest stand."""
+    """Where in a row the CIF, the id and the rest stand; and columns of CIF that were not chosen."""
 
     names: tuple[str, ...]
     cif: int
     id: int | None
     others: tuple[int, ...]
+    other_cifs: tuple[str, ...] = ()
 
 
 def read(path: Path, options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> Iterator[Entry | InputError]:
@@ -53,21 +55,23 @@ def read(path: Path, options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> I
             yield InputError(said, path=path, line=line, code="syntax")
             continue
         name = row[columns.id].strip() if columns.id is not None else ""
-        labels, tags = _beside(row, columns)
+        labels, tags, left_out = _beside(row, columns)
         try:
             atoms, warnings = from_text(row[columns.cif])
         except InputError as problem:
             said = f"{name}: {problem.reason}" if name else problem.reason
             yield InputError(said, path=path, line=line, code=problem.code)
             continue
-        yield Entry(name or f":{line}", atoms, where(path, line), labels, tags, warnings=warnings)
+        yield Entry(name or f":{line}", atoms, where(path, line), labels, tags, warnings=warnings, left_out=left_out)
     if empty:
         raise InputError("has a header and no rows", path=path, code="no-atoms")
 
 
-def _beside(row: Sequence[str], columns: Columns) -> tuple[dict[str, Any], dict[str, str]]:
+def _beside(row: Sequence[str], columns: Columns) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
+    """Labels, tags, and what is left out."""
     labels: dict[str, Any] = {}
     tags: dict[str, str] = {}
+    left_out = dict.fromkeys(columns.other_cifs, "a CIF that was not chosen")
     for k in columns.others:
         text = row[k]
         if is_nothing(text):
@@ -77,7 +81,9 @@ def _beside(row: Sequence[str], columns: Columns) -> tuple[dict[str, Any], dict[
             labels[columns.names[k]] = number
         elif len(text) <= MAX_TAG:
             tags[columns.names[k]] = text.strip()
-    return labels, tags
+        else:
+            left_out[columns.names[k]] = f"texts of more than {MAX_TAG} characters"
+    return labels, tags, left_out
 
 
 def header(path: Path) -> tuple[str, ...]:
@@ -127,7 +133,8 @@ def choose_columns(names: Sequence[str], path: Path, options: ReadOptions) -> Co
     named = options.id_column or next((names[lowered.index(i)] for i in _IDS if i in lowered), "")
     ident = names.index(named) if named else None
     others = tuple(k for k, n in enumerate(names) if k not in (chosen, ident) and n not in cifs and n)
-    return Columns(tuple(names), chosen, ident, others)
+    not_chosen = tuple(n for n in cifs if n != names[chosen])
+    return Columns(tuple(names), chosen, ident, others, not_chosen)
 
 
 def starts(path: Path) -> Iterator[Start]:

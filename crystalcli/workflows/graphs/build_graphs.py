@@ -14,6 +14,7 @@ from crystalcli.mechanisms.caches.cache_writer import CacheWriter
 from crystalcli.mechanisms.labelling import label_requests, labels
 from crystalcli.mechanisms.labelling.labelled import Labelled
 from crystalcli.mechanisms.labelling.labels import Audit
+from crystalcli.mechanisms.labelling.seen import Seen
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.running.stopping import Stop
@@ -112,6 +113,7 @@ def _joined(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | Non
             audit,
             tuple(c.quantity.name for c in columns),
             left_out=dict(collected.left_out),
+            seen=Seen.of(collected.entries, None if resolved.requests is None else audit.keys),
         )
 
 
@@ -142,7 +144,7 @@ class _Collected:
         self.entries.append(entry)
         self.warnings += [(entry.source, w) for w in outcome.warnings]
         if len(self.entries) == PEEK and self.requests == ():
-            label_requests.choose(Counter(key for e in self.entries for key in e.labels), self.requests)
+            label_requests.choose(labels.candidates(self.entries), self.requests, labels.the_property(self.entries))
 
 
 def _unchanged(cache: GraphCache) -> BuildReport:

@@ -87,7 +87,7 @@ def _row(outcome: Outcome, loose: _Loose) -> dict[str, Any]:
     entry, graph = outcome.entry, outcome.graph
     said = {f.name: getattr(entry, f.name) for f in fields(entry)}
     said["labels"] = [(k, loose.put(v)) for k, v in entry.labels.items()]
-    said["tags"] = dict(entry.tags)
+    said["tags"], said["left_out"] = dict(entry.tags), dict(entry.left_out)
     said["quantities"] = [(k, q.to_json()) for k, q in entry.quantities.items()]
     said["crystal"], said["sites"] = entry.crystal.hex(), entry.sites.hex()
     return {
@@ -104,7 +104,7 @@ def _built(row: Mapping[str, Any], loose: _Loose, ragged: Mapping[str, Any], fix
     said["labels"] = {k: loose.get(v) for k, v in said["labels"]}
     said["quantities"] = {k: Quantity.from_json(q) for k, q in said["quantities"]}
     said["crystal"], said["sites"] = bytes.fromhex(said["crystal"]), bytes.fromhex(said["sites"])
-    said["lattice"] = tuple(tuple(v) for v in said["lattice"])
+    said["lattice"], said["notes"] = tuple(tuple(v) for v in said["lattice"]), tuple(said["notes"])
     hashes: dict[str, Any] = {name: bytes.fromhex(h) for name, h in zip(HASHES, row["hashes"], strict=True)}
     graph = PackedGraph(**ragged, **fixed, **hashes, fields={k: loose.get(v) for k, v in row["fields"]})
     return Built(Labelled(**said), tuple(row["warnings"]), graph)

@@ -10,6 +10,7 @@ from typing import Any
 from crystalcli.mechanisms.caches.cache import GraphCache, GraphRecipe
 from crystalcli.mechanisms.labelling import label_requests
 from crystalcli.mechanisms.labelling.labels import Audit
+from crystalcli.mechanisms.labelling.seen import Seen
 from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.running.tasks import Limits
 from crystalcli.mechanisms.structure_files.reading import Failure, ReadPlan
@@ -62,6 +63,7 @@ class BuildReport:
         labels: names of the labels taken.
         up_to_date: nothing was done: ``output`` was already built from the same.
         left_out: structures that lack a required label, by the label.
+        seen: what the files say and nobody uses.
         share: of an array job, the one that was done; then there is no cache yet.
     """
 
@@ -75,6 +77,7 @@ class BuildReport:
     labels: tuple[str, ...] = ()
     up_to_date: bool = False
     left_out: Mapping[str, int] = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
     share: Share = field(default_factory=Share)
 
     @property

@@ -6,7 +6,7 @@ import hashlib
 import json
 import stat
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,15 @@ def resolve(plan: BuildPlan) -> Resolved:
     if plan.require_labels and not requests:
         raise UsageError("--require-labels needs to know which: name them with --targets")
     required = tuple((r.key, r.text) for r in requests or ()) if plan.require_labels else ()
-    work = Work(part.name, options, plan.reading, required)
+    choices = plan.reading if requests is not None else replace(plan.reading, labels="unused")
+    work = Work(part.name, options, choices, required, tuple(r.key for r in requests or ()))
     own = [f for f in (plan.output, failures_file(plan.output)) if f.exists()]
     paths = tuple(p for p in sorted(expand(plan.inputs), key=str) if not any(_same(p, f) for f in own))
     if not paths:
         raise InputError("no input files", path=" ".join(plan.inputs))
-    digest = _digest(work, plan, paths)
+    digest = _digest(work, plan, paths, labelled=requests is not None)
     current = _look_at_output(plan, GraphRecipe(part.name, options), digest)
-    return Resolved(plan, work, paths, reading_plan(paths, plan.reading), requests, digest, current)
+    return Resolved(plan, work, paths, reading_plan(paths, choices), requests, digest, current)
 
 
 def _same(a: Path, b: Path) -> bool:
@@ -79,7 +80,7 @@ def _look_at_output(plan: BuildPlan, recipe: GraphRecipe, digest: str) -> GraphC
     raise UsageError(f"{said}; {cure}", path=output)
 
 
-def _digest(work: Work, plan: BuildPlan, paths: Iterable[Path]) -> str:
+def _digest(work: Work, plan: BuildPlan, paths: Iterable[Path], *, labelled: bool) -> str:
     """sha256 of recipe, versions, wishes, and names and contents of all files that are read."""
     part = registry().origin("featurizer", work.featurizer)
     recipe = GraphRecipe(work.featurizer, work.options)
@@ -87,7 +88,8 @@ def _digest(work: Work, plan: BuildPlan, paths: Iterable[Path]) -> str:
     head += [plan.require_labels] if plan.require_labels else []
     whole = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     paths = list(paths)
-    for path in (*paths, *dict.fromkeys(p.parent / TABLE for p in paths)):
+    tables = dict.fromkeys(p.parent / TABLE for p in paths) if labelled else ()
+    for path in (*paths, *tables):
         whole.update(f"{path}\0{_content(path)}\n".encode(errors="surrogateescape"))
     return whole.hexdigest()
 

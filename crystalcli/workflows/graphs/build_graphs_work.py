@@ -12,6 +12,7 @@ import ase
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Featurizer
 from crystalcli.mechanisms.caches.cache_packing import PackedGraph, pack
+from crystalcli.mechanisms.labelling.label_words import refusal
 from crystalcli.mechanisms.labelling.labelled import Labelled
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.places import Place, executor
@@ -31,12 +32,14 @@ class Work:
         featurizer, options: what makes the graphs.
         reading: choices for formats that need them.
         required: labels without which a structure is left out; each by any of its keys.
+        asked: keys of all labels that were asked for; what is no number there, but was meant as one, is refused.
     """
 
     featurizer: str
     options: Mapping[str, Any] = field(default_factory=dict)
     reading: ReadOptions = field(default_factory=ReadOptions)
     required: tuple[tuple[str, ...], ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,9 @@ def build_file(work: Work, make: Callable[[ase.Atoms], GraphArrays], file: Item,
     for item in islice(read_file(*file, work.reading), skip, None):
         if isinstance(item, Failure):
             yield item
+            continue
+        if why := refusal(item, work.asked):
+            yield Failure(item.source, item.id, "label", "label", one_line(why))
             continue
         lacks = next((keys[0] for keys in work.required if not any(k in item.labels for k in keys)), None)
         yield LeftOut(lacks) if lacks is not None else _build(work, make, item)

@@ -17,8 +17,8 @@ from crystalcli.workflows.graphs.build_graphs_work import named
 
 ONE = Place(1)
 """One process of this machine."""
-PRELOAD = (__name__, "ase.io.extxyz")
-"""Loaded once, in the server of forks: scipy below ASE's readers takes as long as many files do."""
+PRELOAD = (__name__, "crystalcli.nouns.structures.extxyz")
+"""Loaded once, in the server of forks: ASE takes as long as many files do."""
 LIMITS = Limits()
 """Of that process."""
 

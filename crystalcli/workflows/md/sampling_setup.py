@@ -20,6 +20,7 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.read_options import UNLABELLED
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 from crystalcli.workflows.graphs.supervised_reading import read_inputs
@@ -83,7 +84,7 @@ def prepare(plan: SamplingPlan, listener: Listener, begun: Iterable[Entry | Fail
     program, potential, sampler = parts(plan)
     if plan.dt > LONG_STEP:
         listener.warn(f"--dt {plan.dt:g} fs is long: atoms vibrate in 20 to 200 fs, of which a step is a fiftieth")
-    entries, failures = _read(read_inputs(expand(plan.structures)) if begun is None else begun, listener)
+    entries, failures = _read(read_inputs(expand(plan.structures), UNLABELLED) if begun is None else begun, listener)
     entries, refused = _evaluable(entries, potential, listener)
     failures += refused
     if not entries:

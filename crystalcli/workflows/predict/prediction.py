@@ -20,6 +20,7 @@ from crystalcli.mechanisms.caches.cache import GraphCache, GraphRecipe
 from crystalcli.mechanisms.datasets import classes
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest
+from crystalcli.mechanisms.labelling.seen import Seen
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_head import named_by
@@ -114,6 +115,7 @@ class Predictor:
         self.warn = warn
         self.seen = frozenset(self.model.spec.statistics.elements)
         self.named: set[int] = set()
+        self.files = Seen()
         self.strange = 0
         self.domain = Domain.of(self.model, self.provenance)
         self.extrapolated = 0
@@ -170,6 +172,7 @@ class Predictor:
         if isinstance(item, Failure):
             return item
         entry = item.entry
+        self.files.take(entry)
         given = self.inputs.given(item.graph, entry)
         return Known(entry.id, entry.source, entry.atoms, given, self.labels.of(entry))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from crystalcli.mechanisms.datasets import classes
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.numbers import is_nothing, no_number, number_in
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -35,6 +37,7 @@ class LabelFinder:
 
     def of(self, entry: Entry) -> dict[str, Any]:
         """Labels of a structure as read, by target, in the model's meaning: numbers, site arrays, class numbers."""
+        entry = self._with_numbers(entry)
         found: dict[str, Any] = {}
         for q in self.quantities:
             for key, scaling in _places(q.name, self.requests):
@@ -54,6 +57,17 @@ class LabelFinder:
                     found[q.name] = np.asarray(entry.labels[key], dtype=np.float64)
                     break
         return found
+
+    def _with_numbers(self, entry: Entry) -> Entry:
+        """``entry`` with the words under its targets' keys as numbers; said, once a key, of one that is none."""
+        keys = {k for q in self.quantities if not q.classes for k, _ in _places(q.name, self.requests)}
+        words = {k: entry.tags[k] for k in keys & entry.tags.keys() - entry.labels.keys()}
+        numbers = {k: number_in(text) for k, text in words.items() if not is_nothing(text)}
+        for key in (k for k, number in numbers.items() if number is None and (k, "") not in self.strangers):
+            self.strangers.add((key, ""))
+            self.warn(f"{entry.source}: label '{key}' is {no_number(words[key])}; such are not compared")
+        found = {k: number for k, number in numbers.items() if number is not None}
+        return replace(entry, labels={**entry.labels, **found}) if found else entry
 
     def _class(self, quantity: Quantity, key: str, entry: Entry) -> dict[str, float]:
         """The class number that ``entry`` has under ``key``, if it is a class that the model knows."""

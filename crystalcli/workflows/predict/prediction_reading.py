@@ -59,7 +59,10 @@ class Reading:
         self.paths = expand(inputs)
         self.caches = [p for p in self.paths if is_cache(p)]
         caches = set(self.caches)
-        self._files = reading.plan([p for p in self.paths if p not in caches]).items
+        planned = reading.plan([p for p in self.paths if p not in caches], work.reading)
+        self._files = planned.items
+        for line in planned.warnings:
+            say(line)
         count = Counter(item.path for item in self._files)
         groups = groupby(self.paths, lambda p: p in caches)
         self._groups = [(cache, sum(1 if cache else count[p] for p in some)) for cache, some in groups]

@@ -131,10 +131,13 @@ def _text(entry: Entry, values: dict[str, NDArray[np.float64]]) -> str:
     atoms.info = {"id": visible(entry.id), **{k: visible(v) for k, v in entry.tags.items() if k != "id"}}
     for key, label in entry.labels.items():
         array = np.asarray(label)
-        if array.ndim and len(array) == len(atoms) and key not in atoms.arrays:
-            atoms.set_array(key, array)
-        elif array.ndim == 0:
+        known = entry.quantities.get(key)
+        if array.ndim == 0:
             atoms.info[key] = float(array)
+        elif known is not None and known.level == "structure":
+            atoms.info[key] = array
+        elif len(array) == len(atoms) and key not in atoms.arrays:
+            atoms.set_array(key, array)
     for name, value in values.items():
         atoms.arrays.pop(name, None)
         atoms.set_array(name, value)

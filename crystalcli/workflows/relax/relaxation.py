@@ -23,6 +23,7 @@ from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, plugin_v
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.read_options import UNLABELLED
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
 from crystalcli.workflows.graphs.supervised_reading import read_inputs
 from crystalcli.workflows.hearing import heard
@@ -182,7 +183,7 @@ def _work(plan: RelaxationPlan, worker: Worker, folder: RunFolder, listener: Lis
 def _shards(plan: RelaxationPlan, listener: Listener) -> Iterator[list[Entry | Failure]]:
     """The structures, so many at a time; those that cannot be read have their places too."""
     paths = [Path(p) for p in plan.inputs]
-    items = read_inputs(paths)
+    items = read_inputs(paths, UNLABELLED)
     while block := list(islice(items, plan.batch_size)):
         for item in block:
             for text in item.warnings if isinstance(item, Entry) else ():

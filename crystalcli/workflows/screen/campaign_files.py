@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crystalcli.mechanisms.structure_files.reading import ID_IN_FILE, Failure
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
+from crystalcli.nouns.structures.read_options import DEFAULTS, UNLABELLED, ReadOptions
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.graphs.supervised_reading import read_inputs
 from crystalcli.workflows.screen.campaign_keys import Energies
@@ -43,7 +43,7 @@ def _frame(item: Item, energy: float | None, key: str) -> str:
     return "\n".join([str(len(atoms)), " ".join(head), *lines]) + "\n"
 
 
-def read_items(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> tuple[list[Item], list[Failure]]:
+def read_items(paths: Sequence[Path], options: ReadOptions = UNLABELLED) -> tuple[list[Item], list[Failure]]:
     """Structures by their ids, and what could not be read."""
     items: list[Item] = []
     failures: list[Failure] = []

@@ -38,7 +38,7 @@ def read_inputs(plan: CampaignPlan) -> Inputs:
             is a compound.
     """
     s, references = plan.settings, plan.references
-    candidates, failures = read_items(expand(plan.candidates), ReadOptions(s.cif_column, s.id_column))
+    candidates, failures = read_items(expand(plan.candidates), ReadOptions(s.cif_column, s.id_column, labels="unused"))
     if not candidates:
         raise NothingUsable(f"no candidate could be read: {failures[0] if failures else 'there are none'}")
     if s.train >= len(candidates):

@@ -41,7 +41,7 @@ def assert_offered(entry: Entry) -> None:
     assert entry.tags["group"] == "md-1"
     np.testing.assert_allclose(entry.labels["stress"], np.arange(6) * 1e-3, atol=1e-12)
     assert (entry.quantities["stress"].shape, entry.quantities["stress"].unit) == ((6,), "eV/Å³")
-    assert not {"tensor", "tags", "label", "positions", "numbers", "converged"} & set(entry.labels)
+    assert not {"tags", "label", "positions", "numbers", "converged"} & set(entry.labels)
 
 
 def test_extxyz(tmp_path: Path) -> None:

@@ -1,0 +1,129 @@
+"""``id_prop.csv`` as people and programs write it: read with the right values, or refused with its line."""
+
+from pathlib import Path
+
+import pytest
+from corpus import NACL
+
+from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.reading import Failure, plan, read_file
+from crystalcli.nouns.structures import id_prop
+from crystalcli.nouns.structures.read_options import UNLABELLED, ReadOptions
+from crystalcli.vocabulary.errors import UsageError
+
+LEGAL = {
+    "plain": ("a,1.5\nb,2\n", {"a": 1.5, "b": 2.0}),
+    "fortran": ("a,1.5D+00\nb,0.2d1\n", {"a": 1.5, "b": 2.0}),
+    "nan": ("a,nan\nb,2\n", {"b": 2.0}),
+    "none": ("a,None\nb,2\n", {"b": 2.0}),
+    "question": ("a,?\nb,2\n", {"b": 2.0}),
+    "not_available": ("a,N/A\nb,2\n", {"b": 2.0}),
+    "empty": ("a,\nb,2\n", {"b": 2.0}),
+    "null_of_pandas": ("a,<NA>\nb,NULL\n", {}),
+    "spaces": (" a , 1.5 \n b , 2 \n", {"a": 1.5, "b": 2.0}),
+    "blank_lines": ("\na,1.5\n\n\nb,2\n\n", {"a": 1.5, "b": 2.0}),
+    "comments": ("# my table\na,1.5\n# in between\nb,2\n", {"a": 1.5, "b": 2.0}),
+    "quoted": ('"a","1.5"\n"b","2"\n', {"a": 1.5, "b": 2.0}),
+    "crlf": ("a,1.5\r\nb,2\r\n", {"a": 1.5, "b": 2.0}),
+    "marked": ("\ufeffa,1.5\nb,2\n", {"a": 1.5, "b": 2.0}),
+    "tabs": ("a\t1.5\nb\t2\n", {"a": 1.5, "b": 2.0}),
+    "blanks": ("a 1.5\nb   2\n", {"a": 1.5, "b": 2.0}),
+    "blanks_and_missing": ("a 1.5\nb nan\n", {"a": 1.5}),
+    "blanks_and_header": ("id gap\na 1.5\nb 2\n", {"a": 1.5, "b": 2.0}),
+    "endings": ("a.cif,1.5\nb.cif,2\n", {"a": 1.5, "b": 2.0}),
+    "here": ("./a.cif,1.5\n./b,2\n", {"a": 1.5, "b": 2.0}),
+    "another_case": ("A,1.5\nB.CIF,2\n", {"a": 1.5, "b": 2.0}),
+    "header": ("id,gap\na,1.5\nb,2\n", {"a": 1.5, "b": 2.0}),
+    "pandas": (",id,gap\n0,a,1.5\n1,b,2\n", {"a": 1.5, "b": 2.0}),
+    "pandas_unnamed": ("Unnamed: 0,id,gap\n0,a,1.5\n1,b,2\n", {"a": 1.5, "b": 2.0}),
+    "running_numbers": ("0,a,1.5\n1,b,2\n", {"a": 1.5, "b": 2.0}),
+    "running_from_one": ("1,a,1.5\n2,b,\n", {"a": 1.5}),
+    "ids_only": ("a\nb\n", {}),
+    "ids_with_header": ("id\na\nb\n", {}),
+    "one_id": ("a\n", {}),
+}
+BROKEN = {
+    "word": ("a,1\nb,high\n", ":2: 'high' is not a number"),
+    "unit": ("a,1.5 eV\nb,2\n", ":1: '1.5 eV' is not a number (write the number alone"),
+    "decimal_comma": ('a,"1,5"\nb,"2,0"\n', ":1: '1,5' is not a number (a decimal comma"),
+    "infinite": ("a,1\nb,-inf\n", ":2: '-inf' is not a finite number"),
+    "one_short": ("a,1\nb\n", ":2: needs an id and a value, has 'b'"),
+    "one_long": ("a\nb,1\n", ":2: has 2 columns, line 1 has 1"),
+    "semicolons": ("a;1\nb;2\n", ":1: needs an id and a value, has 'a;1'; columns are separated by commas"),
+    "id_twice": ("a,1\na,2\n", ":2: id 'a' was already on line 1"),
+    "stars": ("a,1\n#b\nb,*****\n", ":3: '*****' is not a number (Fortran"),
+}
+
+
+def folder_of(tmp_path: Path, text: str) -> list[Path]:
+    for name in ("a.cif", "b.cif"):
+        (tmp_path / name).write_text(NACL)
+    (tmp_path / "id_prop.csv").write_text(text, encoding="utf-8")
+    return expand([str(tmp_path)])
+
+
+def labels_of(paths: list[Path], options: ReadOptions) -> dict[str, float]:
+    entries = [e for p in paths for e in read_file(p, options=options)]
+    assert not [e for e in entries if isinstance(e, Failure)]
+    return {e.id: value for e in entries for value in e.labels.values()}
+
+
+@pytest.mark.parametrize("name", LEGAL)
+def test_legal_tables(name: str, tmp_path: Path) -> None:
+    text, values = LEGAL[name]
+    paths = folder_of(tmp_path, text)
+    assert [p.name for p in paths] == ["a.cif", "b.cif"]
+    assert plan(paths).warnings == ()
+    assert labels_of(paths, ReadOptions()) == values
+    notes = plan(paths).notes
+    assert len(notes) == 1, notes
+    assert ("a list of" in notes[0]) == (name.startswith(("ids", "one_id")))
+    assert ("lack a value" in notes[0]) == (len(values) < 2 and "a list of" not in notes[0])
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_tables_stop_only_what_needs_them(name: str, tmp_path: Path) -> None:
+    text, says = BROKEN[name]
+    paths = folder_of(tmp_path, text)
+    assert [p.name for p in paths] == ["a.cif", "b.cif"], "the files are there whatever the table says"
+    with pytest.raises(UsageError) as caught:
+        plan(paths)
+    assert says in str(caught.value)
+    with pytest.raises(UsageError):
+        list(read_file(paths[0]))
+    welcome = ReadOptions(labels="welcome")
+    assert says in plan(paths, welcome).warnings[0]
+    assert labels_of(paths, welcome) == labels_of(paths, UNLABELLED) == {}
+    assert plan(paths, UNLABELLED) == plan(paths, UNLABELLED).__class__(plan(paths, UNLABELLED).items)
+
+
+def test_a_table_that_is_not_wanted_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = folder_of(tmp_path, "a,1\n")
+
+    def refuse(path: Path) -> None:
+        raise AssertionError(path)
+
+    monkeypatch.setattr(id_prop, "load", refuse)
+    assert plan(paths, UNLABELLED).notes == ()
+    assert labels_of(paths, UNLABELLED) == {}
+
+
+def test_an_id_in_another_case_never_takes_the_place_of_the_right_one(tmp_path: Path) -> None:
+    paths = folder_of(tmp_path, "A,1.5\nb,2\n")
+    (tmp_path / "A.cif").write_text(NACL)
+    paths = expand([str(tmp_path)])
+    assert labels_of(paths, ReadOptions()) == {"A": 1.5, "b": 2.0}
+    (tmp_path / "id_prop.csv").write_text("a,1\nA,2\n")
+    assert labels_of([tmp_path / "a.cif", tmp_path / "A.cif", tmp_path / "b.cif"], ReadOptions()) == {"a": 1, "A": 2}
+
+
+def test_rows_without_a_file_are_failures_and_never_paths_elsewhere(tmp_path: Path) -> None:
+    paths = folder_of(tmp_path, "a,1\ngone,2\nlost.cif,3\n./../up,4\n")
+    assert [p.relative_to(tmp_path).as_posix() for p in paths] == [
+        "a.cif",
+        "gone.cif",
+        "lost.cif",
+        ".._up.cif",
+        "b.cif",
+    ]
+    assert "1 rows fit no file that was given ('./../up' on line 4" in plan(paths).notes[1]

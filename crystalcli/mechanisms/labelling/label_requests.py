@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from crystalcli.nouns.structures.id_prop import TARGET
+from crystalcli.nouns.structures.numbers import UNASKED
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
 NONE = "none"
@@ -79,7 +80,8 @@ def parse(targets: Sequence[str]) -> tuple[LabelRequest, ...] | None:
 def choose(candidates: Mapping[str, int], requests: Sequence[LabelRequest] | None) -> tuple[LabelRequest, ...]:
     """Decide which labels to take, given how many structures offer each key.
 
-    None named: the target of an ``id_prop.csv``, or the only candidate there is.
+    None named: the target of an ``id_prop.csv``, or the only candidate there is; what CIF files have as a matter of
+    course (:data:`UNASKED`) is none.
 
     Raises:
         UsageError: several candidates and none named, or a named one that no structure has; lists what there is.
@@ -90,8 +92,11 @@ def choose(candidates: Mapping[str, int], requests: Sequence[LabelRequest] | Non
         return tuple(_found(r, candidates) for r in requests)
     if TARGET in candidates and f"{TARGET}2" not in candidates:
         return (LabelRequest.parse(TARGET),)
-    if len(candidates) == 1:
-        (key,) = candidates
+    ours = [key for key in candidates if key not in UNASKED]
+    if not ours:
+        return ()
+    if len(ours) == 1:
+        (key,) = ours
         return (LabelRequest(key, key, key.replace("/", "_")),)
     raise UsageError(
         f"the files offer several labels: {_listed(candidates)}; choose with --targets KEY, or --targets none",

@@ -72,8 +72,10 @@ def _parsed(texts: tuple[str, ...]) -> Operations:
     for text in texts:
         try:
             op = gemmi.Op(text.lower())
-        except (RuntimeError, ValueError) as problem:
-            raise InputError(f"bad symmetry operation '{text}': {problem}", code="symmetry") from None
+        except (RuntimeError, ValueError):
+            cut = text.count(",") < 2
+            cure = ": cut at a blank; its quotes are missing" if cut else ": not of the kind x,y+1/2,-z"
+            raise InputError(f"bad symmetry operation '{text}'{cure}", code="symmetry") from None
         if abs(op.det_rot()) != op.DEN**3 or set("hkluvw") & set(text.lower()):
             raise InputError(f"bad symmetry operation '{text}': no isometry", code="symmetry")
         ops.append(op)

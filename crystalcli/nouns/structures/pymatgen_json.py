@@ -13,7 +13,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.numbers import sort_arrays, sort_info
+from crystalcli.nouns.structures.numbers import is_full, sort_arrays, sort_info
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text, where
 from crystalcli.vocabulary.errors import InputError, UnsafeInput
@@ -164,7 +164,7 @@ def _species(species: Any, k: int, warnings: list[str]) -> int:
                 f"partial occupancy: {len(species)} species at site {k}", code="partial-occupancy"
             ) from None
         raise InputError(f"site {k} has no element", code="element") from None
-    if abs(occupancy - 1) > 1e-3:
+    if not is_full(occupancy):
         kind = "partial" if 0 < occupancy < 1 else "impossible"
         raise InputError(f"{kind} occupancy {occupancy:g} at site {k}", code="partial-occupancy")
     if symbol in ("D", "T"):

@@ -52,11 +52,11 @@ def blocks(text: str, path: Path | None = None) -> Blocks:
     Raises:
         InputError: syntax errors and no other block to read (with the line), mmCIF, or no block with atoms.
     """
-    plain = text if text.isascii() else text.translate(_PLAIN).encode("ascii", errors="replace").decode()
+    plain = text if text.isascii() else text.translate(_PLAIN).encode("ascii", errors="backslashreplace").decode()
     try:
         pieces: list[cif.Block | Broken] = list(cif.read_string(plain))
     except (ValueError, RuntimeError):
-        pieces = list(_one_by_one(plain, text, path))
+        pieces = list(_one_by_one(plain, path))
     found: list[cif.Block | InputError] = []
     warnings: list[str] = []
     for piece in pieces:
@@ -102,20 +102,18 @@ def cut(text: str) -> list[tuple[int, str]]:
     return numbered
 
 
-def _one_by_one(plain: str, text: str, path: Path | None) -> Iterator[cif.Block | Broken]:
+def _one_by_one(text: str, path: Path | None) -> Iterator[cif.Block | Broken]:
     count: Counter[str] = Counter()
-    shown = text.split("\n")
-    for lines, piece in cut(plain):
+    for lines, piece in cut(text):
         if _COMMENTS.fullmatch(piece):
             continue
         try:
             document = cif.read_string(piece)
         except (ValueError, RuntimeError) as problem:
-            written = shown[lines : lines + piece.count("\n") + 1]
             name = piece.split(maxsplit=1)[0]
             named = name.lower().startswith("data_")
             needed = (_SITE_TAG if named else _ANY_TAG).search(piece) is not None
-            error = explain(str(problem), written, lines, path)
+            error = explain(str(problem), piece.split("\n"), lines, path)
             yield Broken(name if named else "what stands before the first data_", needed, error)
             continue
         for block in document:

@@ -86,7 +86,7 @@ def of_label(label: str, formula: Formula) -> tuple[int, str]:
     letters = match[0] if match else ""
     stated = formula.elements
     if letters.lower() in _DUMMY or not letters:
-        raise _no_element(label, letters, label, CURE)
+        raise _no_element(label, letters, "", CURE)
     if _MIXED.search(label, len(letters)):
         raise InputError(f"site {label} names two elements{CURE}", code="element")
     if letters in _SITE_LETTERS and letters not in stated and not (letters == "D" and "H" in stated):
@@ -105,7 +105,7 @@ def of_label(label: str, formula: Formula) -> tuple[int, str]:
         return int(atomic_numbers[symbol]), f"{label} is taken as {symbol}: {_says(formula)} leaves no other choice"
     if choices:
         raise InputError(f"site {label} is {' or '.join(sorted(choices))}{CURE}", code="element")
-    raise _no_element(label, letters, label, CURE)
+    raise _no_element(label, letters, "", CURE)
 
 
 def _by_formula(letters: str, stated: frozenset[str]) -> set[str]:
@@ -116,12 +116,13 @@ def _by_formula(letters: str, stated: frozenset[str]) -> set[str]:
     choices = {whole} & stated
     if first in stated and first not in _SITE_LETTERS:
         choices |= {first} | ({rest} & stated)
-    return choices
+    return choices - _ISOTOPES.keys()
 
 
 def _no_element(text: str, letters: str, label: str, cure: str) -> InputError:
     kind = "a dummy or a vacancy" if (letters or text).lower() in _DUMMY else "no element"
-    return InputError(f"'{text}' of site {label} is {kind}{cure}", code="element")
+    site = f" of site {label}" if label else ""
+    return InputError(f"'{text}'{site} is {kind}{cure}", code="element")
 
 
 def _as_hydrogen(symbol: str, label: str) -> str:

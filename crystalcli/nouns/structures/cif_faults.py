@@ -65,8 +65,10 @@ def _unparsed(lines: Sequence[str], number: int, column: int) -> str:
     above = lines[number - 2].split() if number > 1 else []
     reasons = (
         (here and not here.isprintable() and here != "\t", f"a control character ({here.encode()!r})"),
-        (here and not here.isascii(), f"'{here}' is no character of CIF; put the value into quotes"),
-        (here in ("[", "{"), f"a value that begins with '{here}' is CIF 2; write CIF 1.1, or quote it"),
+        (
+            tag and value[:1] in ("[", "{"),
+            f"a value that begins with '{value[:1]}' is CIF 2; write CIF 1.1, or quote it",
+        ),
         (here == "$", "a value may not begin with '$'; quote it"),
         (tag and value.startswith("_"), f"{tag} has no value, or one that begins with '_' and needs quotes"),
         (tag and reserved, f"the value of {tag} begins with '{value[:5]}'; quote it"),

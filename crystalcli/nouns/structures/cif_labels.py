@@ -129,7 +129,7 @@ def _name(tag: str) -> str:
 
 def _of_crystal(found: Offered, tag: str, text: str) -> None:
     number, words = cif.as_number(text), cif.as_string(text).strip()
-    if is_nothing(words):
+    if is_nothing(words) or "\n" in words:
         return
     labels, tags = sort_info({tag[1:]: number if isfinite(number) else words})
     found.crystal |= labels
@@ -170,7 +170,7 @@ def _of_sites(found: Offered, name: str, texts: list[str], labels: Sequence[str]
         return
     found.left_out.append(name)
     odd = next((k for k in words if _LIKE_A_NUMBER.fullmatch(texts[k])), words[0])
-    if len(words) < len(np.flatnonzero(~np.isnan(numbers))) or _LIKE_A_NUMBER.fullmatch(texts[odd]):
+    if np.isfinite(numbers).any() or _LIKE_A_NUMBER.fullmatch(texts[odd]):
         found.warnings.append(
             f"{name} of {labels[odd]} is '{cif.as_string(texts[odd])}', no number; {name} is left out"
         )

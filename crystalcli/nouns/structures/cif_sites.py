@@ -68,7 +68,7 @@ def read_sites(block: cif.Block) -> Sites:
     warnings: list[str] = []
     fractional = np.array([_coordinates(columns[axis], labels, axis[-1]) for axis in _AXES]).T
     _occupancies(columns.get("occupancy", ()), labels, warnings)
-    numbers = _elements(block, types, labels, warnings)
+    numbers = _elements(block, types, names or (), labels, warnings)
     worst = float(np.abs(fractional).max())
     if worst > FAR_OUT:
         warnings.append(f"fractional coordinate {worst:g} lies far outside the cell: are these Cartesian?")
@@ -127,23 +127,23 @@ def _occupancies(texts: Sequence[str], labels: tuple[str, ...], warnings: list[s
 
 
 def _elements(
-    block: cif.Block, types: list[str] | None, labels: tuple[str, ...], warnings: list[str]
+    block: cif.Block, types: list[str] | None, names: Sequence[str], labels: tuple[str, ...], warnings: list[str]
 ) -> NDArray[np.int64]:
-    """Atomic numbers (n,); of warnings of one kind the first is enough."""
+    """Atomic numbers (n,) from the type symbols or, without them, the names; of warnings alike the first is enough."""
     known: dict[str, int] = {}
     formula = Formula(block)
     said: dict[str, str] = {}
-    symbols = types or labels
-    for text, label in zip(symbols, labels, strict=True):
+    for text, label in zip(types or names, labels, strict=True):
         if text in known:
             continue
-        if types is None:
-            known[text], warning = of_label(label, formula)
-        elif atomic_numbers.get(text, 0) > 0:
+        if atomic_numbers.get(text, 0) > 0 and types is not None:
             known[text], warning = int(atomic_numbers[text]), ""
+        elif text in _UNKNOWN:
+            raise InputError(f"{label} has no element: '{text}'", code="element")
         else:
-            known[text], warning = of_type(cif.as_string(text) or text, label, formula)
+            found = of_label(label, formula) if types is None else of_type(cif.as_string(text), label, formula)
+            known[text], warning = found
         if warning:
             said.setdefault(warning.removeprefix(label), warning)
     warnings += said.values()
-    return np.array([known[text] for text in symbols], dtype=np.int64)
+    return np.array([known[text] for text in types or names], dtype=np.int64)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from gemmi import cif
@@ -56,7 +57,7 @@ def blocks(text: str, path: Path | None = None) -> Blocks:
     try:
         pieces: list[cif.Block | Broken] = list(cif.read_string(plain))
     except (ValueError, RuntimeError):
-        pieces = list(_one_by_one(plain, path))
+        pieces = _one_by_one(plain, path)
     found: list[cif.Block | InputError] = []
     warnings: list[str] = []
     for piece in pieces:
@@ -80,31 +81,41 @@ def blocks(text: str, path: Path | None = None) -> Blocks:
     return Blocks(found, warnings)
 
 
-def cut(text: str) -> list[tuple[int, str]]:
+def cut(text: str, *, fields: bool = True) -> list[tuple[int, str]]:
     """The text of each data block and the number of lines before it; what stands before the first comes first.
 
     A ``data_`` inside a text field begins no block; a text field that is never closed ends with its block.
+
+    Args:
+        text: of a CIF.
+        fields: whether there are text fields; without them every line that begins so begins a block.
     """
     begins, field = [0], None
     for match in _EDGE.finditer(text):
         if match[0] == ";":
-            field = match.start() if field is None else None
+            field = match.start() if field is None and fields else None
         elif field is None:
             begins.append(match.start())
     if field is not None:
         begins += [m.start() for m in _HEADER.finditer(text, field)]
     pieces = [text[a:b] for a, b in zip(begins, [*begins[1:], len(text)], strict=True)]
-    lines = 0
-    numbered = []
-    for piece in pieces:
-        numbered.append((lines, piece))
-        lines += piece.count("\n")
-    return numbered
+    before = [0, *accumulate(piece.count("\n") for piece in pieces)]
+    return list(zip(before, pieces, strict=False))
 
 
-def _one_by_one(text: str, path: Path | None) -> Iterator[cif.Block | Broken]:
+def _one_by_one(text: str, path: Path | None) -> list[cif.Block | Broken]:
+    """Blocks of a text that does not parse as a whole.
+
+    A text field that is not closed turns what is inside and outside of all that follow; the way to cut that gives more
+    blocks with atoms is right then.
+    """
+    ways = [list(_parsed(cut(text, fields=fields), path)) for fields in (True, False)]
+    return max(ways, key=lambda way: sum(isinstance(b, cif.Block) and _has_sites(b) for b in way))
+
+
+def _parsed(pieces: list[tuple[int, str]], path: Path | None) -> Iterator[cif.Block | Broken]:
     count: Counter[str] = Counter()
-    for lines, piece in cut(text):
+    for lines, piece in pieces:
         if _COMMENTS.fullmatch(piece):
             continue
         try:
@@ -121,6 +132,10 @@ def _one_by_one(text: str, path: Path | None) -> Iterator[cif.Block | Broken]:
             if count[block.name.lower()] > 1:
                 block.name += f"_{count[block.name.lower()]}"
             yield block
+
+
+def _has_sites(block: cif.Block) -> bool:
+    return any(block.find_values(t) for t in _SITE_TAGS)
 
 
 def _place(error: InputError) -> str:
@@ -144,6 +159,6 @@ def _no_structure(pieces: list[cif.Block | Broken], path: Path | None) -> InputE
         return InputError(
             "looks like mmCIF, for macromolecules; crystal reads small-molecule CIF", path=path, code="mmcif"
         )
-    if any(b.find_values(t) for b in blocks for t in _SITE_TAGS):
+    if any(map(_has_sites, blocks)):
         return InputError("has no atoms: its only sites are '?'", path=path, code="no-atoms")
     return InputError("no atom loop (_atom_site_…)", path=path, code="no-atoms")

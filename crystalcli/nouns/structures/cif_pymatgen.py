@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import gemmi
@@ -17,6 +18,8 @@ from crystalcli.vocabulary.errors import InputError
 
 TOLERANCES = (1e-4, 1e-3, 1e-2)
 """Fractional; the first that leaves no overlap is taken. pymatgen's default is the first."""
+
+_LETTERS = re.compile("[A-Za-z]+")
 
 
 def expand_doubtful(
@@ -77,5 +80,6 @@ def _parse(text: str, tolerance: float) -> tuple[NDArray[np.int64], NDArray[np.f
             return None
     if not structure.is_ordered:
         return None
-    index = [int(label.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")) for label in structure.labels]
-    return np.array(index, dtype=np.int64), structure.frac_coords
+    index = np.array([int(_LETTERS.sub("", label)) for label in structure.labels], dtype=np.int64)
+    order = np.argsort(index, kind="stable")  # of the file, not of electronegativity
+    return index[order], structure.frac_coords[order]

@@ -36,8 +36,6 @@ def expand_doubtful(
         if found is None:
             continue
         index, fractional = found
-        if len(np.unique(index)) < len(sites.numbers):  # two sites became one
-            continue
         _, _, distance = closest(fractional @ cell, cell, np.ones(3, dtype=bool), OVERLAP)
         if distance >= OVERLAP:
             said = f"{doubt}; merged within {tolerance:g} of the cell" if tolerance > TOLERANCES[0] else ""
@@ -78,7 +76,7 @@ def _parse(text: str, tolerance: float) -> tuple[NDArray[np.int64], NDArray[np.f
             (structure,) = parser.parse_structures(primitive=False, check_occu=False, on_error="raise")
         except (ValueError, AssertionError, KeyError):
             return None
-    if not structure.is_ordered:
+    if not structure.is_ordered:  # two sites became one
         return None
     index = np.array([int(_LETTERS.sub("", label)) for label in structure.labels], dtype=np.int64)
     order = np.argsort(index, kind="stable")  # of the file, not of electronegativity

@@ -13,6 +13,7 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from crystalcli.nouns.structures.cif import Crystal, crystal_of
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import read
+from crystalcli.vocabulary.errors import InputError
 
 SITES = {"charge": ("0.91", "-0.91"), "Bader_charge": ("1.2(1)", "-1.2e0"), "my_shift": ("+3", "?")}
 
@@ -132,6 +133,14 @@ def test_labels_follow_sites_that_pymatgen_merges() -> None:
     found = crystal_of(text)
     assert "merged within 0.01" in found.warnings[0]
     assert [*zip(found.atoms.symbols, site(found, "charge"), strict=True)] == [("Ga", 2)] * 2 + [("N", -3)] * 2
+
+
+@pytest.mark.parametrize(("second", "element"), [("0.334 0.666", "Ga"), ("0.333 0.667", "Ga"), ("0.334 0.667", "In")])
+def test_two_sites_in_doubt_never_become_one(second: str, element: str) -> None:
+    text = rows("", symmetry="_symmetry_space_group_name_H-M 'P 63/m m c'\n", cell=HEX)
+    text = text.replace("Na 0 0 0", "Ga 0.333 0.667 0.25").replace("Cl 0.5 0.5 0.5", f"{element} {second} 0.25")
+    with pytest.raises(InputError, match="neither one atom nor two"):
+        crystal_of(text)
 
 
 def test_numbers_written_otherwise_are_told() -> None:

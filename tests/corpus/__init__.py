@@ -7,7 +7,11 @@ says so), ``warned`` or ``refused``, and a word that the message must hold.
 from pathlib import Path
 
 from corpus import (
+    cif_alternatives,
+    cif_blocks,
     cif_cells,
+    cif_columns,
+    cif_names,
     cif_sites,
     cif_symmetry,
     cif_syntax,
@@ -30,6 +34,10 @@ CASES: tuple[Case, ...] = tuple(
         cif_symmetry,
         cif_sites,
         cif_cells,
+        cif_alternatives,
+        cif_names,
+        cif_blocks,
+        cif_columns,
         poscar,
         extended_xyz,
         databases,

@@ -47,7 +47,10 @@ XYZ = '2\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3 pbc="T T T"
 
 @dataclass(frozen=True)
 class Case:
-    """One file: its name, what is in it (or how it is made), and the verdict with a word of the message."""
+    """One file: its name, what is in it (or how it is made), and the verdict with a word of the message.
+
+    ``formula`` is that of the first structure; ``oracle`` names another reader that reads the file as it should be.
+    """
 
     name: str
     content: str | bytes | Callable[[Path], None]
@@ -55,6 +58,8 @@ class Case:
     says: str = ""
     structures: int = 1
     like_nacl: bool = False
+    formula: str = ""
+    oracle: Literal["", "pymatgen", "ase", "gemmi"] = ""
 
 
 def cif(*, cell: str = CELL, symmetry: str = P1, loop: str = LOOP, rows: str = ROWS, head: str = "data_x\n") -> str:

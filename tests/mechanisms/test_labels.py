@@ -52,6 +52,9 @@ def test_parse_of_several() -> None:
 def test_choice() -> None:
     assert choose({}, ()) == ()
     assert choose({"a": 3}, None) == ()
+    assert choose({"U_iso_or_equiv": 3, "oxidation_number": 2}, ()) == ()
+    assert [r.key for r in choose({"a": 3, "U_iso_or_equiv": 3}, ())] == ["a"]
+    assert [r.key for r in choose({"a": 3, "U_iso_or_equiv": 3}, parse(["U_iso_or_equiv"]))] == ["U_iso_or_equiv"]
     assert [r.key for r in choose({"a": 3}, ())] == ["a"]
     assert [r.key for r in choose({"a": 3, "target": 1}, ())] == ["target"]
     with pytest.raises(UsageError, match=r"several labels: a \(3\), b \(2\)") as several:

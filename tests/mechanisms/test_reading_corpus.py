@@ -1,11 +1,15 @@
 """Every malformed or odd file of the corpus gets the verdict that a careful person would give."""
 
 import time
+import warnings
 from pathlib import Path
 
+import ase.io
+import gemmi
 import numpy as np
 import pytest
 from corpus import CASES, NACL, Case, make
+from pymatgen.io.cif import CifParser
 
 from crystalcli.mechanisms.structure_files.reading import Failure, read_file
 from crystalcli.nouns.structures.entry import Entry
@@ -55,3 +59,34 @@ def test_good_ones_give_the_same_atoms(files: dict[str, Path], tmp_path: Path) -
 def test_corpus_is_large_enough() -> None:
     assert len({c.name for c in CASES}) == len(CASES)
     assert sum(c.verdict != "good" for c in CASES) >= 150
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.formula or c.oracle], ids=lambda c: c.name)
+def test_atoms(case: Case, files: dict[str, Path]) -> None:
+    entry = next(iter(read_file(files[case.name])))
+    assert isinstance(entry, Entry), entry
+    found = entry.atoms.get_chemical_formula()
+    assert found == (case.formula or "Cl4Na4")
+    if case.oracle:
+        assert found == ORACLES[case.oracle](files[case.name])
+
+
+def _by_pymatgen(path: Path) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (structure,) = CifParser(path).parse_structures(primitive=False)
+    return ase.Atoms(structure.atomic_numbers).get_chemical_formula()
+
+
+def _by_ase(path: Path) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return str(ase.io.read(path, format="cif").get_chemical_formula())
+
+
+def _by_gemmi(path: Path) -> str:
+    sites = gemmi.read_small_structure(str(path)).get_all_unit_cell_sites()
+    return ase.Atoms([s.element.atomic_number for s in sites]).get_chemical_formula()
+
+
+ORACLES = {"pymatgen": _by_pymatgen, "ase": _by_ase, "gemmi": _by_gemmi}

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from crystalcli.nouns.structures.id_prop import TARGET
+from crystalcli.nouns.structures.offered import UNASKED
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
 NONE = "none"
@@ -81,7 +82,8 @@ def choose(
 ) -> tuple[LabelRequest, ...]:
     """Decide which labels to take, given how many structures offer each key.
 
-    None named: the target of an ``id_prop.csv``, the only candidate there is, or else ``default``.
+    None named: the target of an ``id_prop.csv``, the only candidate there is, or else ``default``; what CIF files have as
+    a matter of course (:data:`UNASKED`) is none.
 
     Raises:
         UsageError: several candidates and none named, or a named one that no structure has; lists what there is.
@@ -92,8 +94,11 @@ def choose(
         return tuple(_found(r, candidates) for r in requests)
     if TARGET in candidates and f"{TARGET}2" not in candidates:
         return (LabelRequest.parse(TARGET),)
-    if len(candidates) == 1 or default in candidates:
-        key = default or next(iter(candidates))
+    ours = [key for key in candidates if key not in UNASKED]
+    if not ours:
+        return ()
+    if len(ours) == 1 or default in candidates:
+        key = default or ours[0]
         return (LabelRequest(key, key, key.replace("/", "_")),)
     raise UsageError(
         f"the files offer several labels: {_listed(candidates)}; choose with --targets KEY, or --targets none",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import ase
 import gemmi
@@ -14,20 +15,37 @@ from gemmi import cif
 from numpy.typing import NDArray
 
 from crystalcli.nouns import cells
+from crystalcli.nouns.structures.cif_blocks import blocks
+from crystalcli.nouns.structures.cif_disorder import refuse_alternatives
 from crystalcli.nouns.structures.cif_formula import refuse_contradiction
-from crystalcli.nouns.structures.cif_images import DoubtfulError, expand
+from crystalcli.nouns.structures.cif_images import DoubtfulError, Operations, expand
+from crystalcli.nouns.structures.cif_labels import offered
 from crystalcli.nouns.structures.cif_sites import Sites, read_sites
-from crystalcli.nouns.structures.cif_symmetry import explicit, operations
+from crystalcli.nouns.structures.cif_symmetry import operations
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text, where
-from crystalcli.vocabulary.errors import CrystalError, InputError
+from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.quantities import Quantity
 
 _CELL = tuple(f"_cell_length_{a}" for a in "abc") + tuple(f"_cell_angle_{a}" for a in ("alpha", "beta", "gamma"))
 VOLUME_AGREES = 0.02
 """Relative; volumes are stated with few digits."""
-_BLOCK = re.compile(r"^data_(\S*)", re.MULTILINE | re.IGNORECASE)
-_SITE_TAGS = ("_atom_site_fract_x", "_atom_site_label", "_atom_site_type_symbol", "_atom_site_cartn_x")
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """What one block holds: the structure, and what it offers as labels and tags (as in an :class:`Entry`).
+
+    ``left_out``: items of the block that look like results and are not used, and what they are.
+    """
+
+    atoms: ase.Atoms
+    warnings: tuple[str, ...]
+    labels: Mapping[str, Any]
+    tags: Mapping[str, str]
+    quantities: Mapping[str, Quantity]
+    left_out: Mapping[str, str]
 
 
 def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
@@ -36,17 +54,22 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
     Raises:
         InputError: no text, no CIF, or no block with atoms.
     """
-    blocks = parse(read_text(path), path)
-    several = len(blocks) > 1
-    for index, block in enumerate(blocks):
+    parsed = blocks(read_text(path), path)
+    several, beside = len(parsed.found) > 1, tuple(parsed.warnings)
+    for index, block in enumerate(parsed.found):
+        if isinstance(block, InputError):
+            yield block
+            continue
         try:
-            atoms, warnings = structure(block)
+            crystal = structure(block)
         except InputError as problem:
             said = f"data_{block.name}: {problem.reason}" if several else problem.reason
             yield InputError(said, path=path, line=problem.line, code=problem.code)
             continue
         name, source = (f":{block.name}", where(path, index)) if several else ("", str(path))
-        yield Entry(name, atoms, source, warnings=warnings)
+        warnings, beside = (*crystal.warnings, *beside), ()
+        offer = crystal.labels, crystal.tags, crystal.quantities
+        yield Entry(name, crystal.atoms, source, *offer, warnings, left_out=crystal.left_out)
 
 
 def from_text(text: str) -> tuple[ase.Atoms, tuple[str, ...]]:
@@ -55,70 +78,27 @@ def from_text(text: str) -> tuple[ase.Atoms, tuple[str, ...]]:
     Raises:
         InputError: none, several, or one that cannot be used.
     """
-    blocks = parse(text)
-    if len(blocks) > 1:
-        raise InputError(f"{len(blocks)} structures where one is expected", code="several")
-    return structure(blocks[0])
+    crystal = crystal_of(text)
+    return crystal.atoms, crystal.warnings
 
 
-def parse(text: str, path: Path | None = None) -> list[cif.Block]:
-    """Blocks of a CIF that hold atoms.
+def crystal_of(text: str) -> Crystal:
+    """All that is read of a CIF text that holds exactly one structure.
 
     Raises:
-        InputError: syntax errors (with the line), mmCIF, or no such block.
+        InputError: none, several, or one that cannot be used.
     """
-    if not text.isascii():
-        text = text.encode("ascii", errors="replace").decode()
-    try:
-        document = cif.read_string(text)
-    except (ValueError, RuntimeError) as problem:
-        if "duplicate block name" not in str(problem):
-            raise _syntax(str(problem), path) from problem
-        document = _with_names_apart(text, path)
-    blocks = [b for b in document if any(b.find_values(t) for t in _SITE_TAGS)]
-    if not blocks:
-        raise _no_structure(document, path)
-    return blocks
+    parsed = blocks(text)
+    if len(parsed.found) > 1:
+        raise InputError(f"{len(parsed.found)} structures where one is expected", code="several")
+    (block,) = parsed.found
+    assert not isinstance(block, InputError), "one that is broken is raised"
+    crystal = structure(block)
+    return replace(crystal, warnings=(*crystal.warnings, *parsed.warnings)) if parsed.warnings else crystal
 
 
-def _with_names_apart(text: str, path: Path | None) -> cif.Document:
-    count: dict[str, int] = {}
-
-    def rename(match: re.Match[str]) -> str:
-        name = match[1].lower()
-        count[name] = count.get(name, 0) + 1
-        return match[0] if count[name] == 1 else f"{match[0]}_{count[name]}"
-
-    try:
-        return cif.read_string(_BLOCK.sub(rename, text))
-    except (ValueError, RuntimeError) as problem:
-        raise _syntax(str(problem), path) from problem
-
-
-def _syntax(message: str, path: Path | None) -> InputError:
-    """Gemmi says ``string:LINE:COLUMN(OFFSET): WHAT`` or ``string:LINE in data_x: WHAT``."""
-    match = re.match(r"string(?::(\d+))?(?::\d+\(\d+\))?\s*(.*)", message, re.DOTALL)
-    line = int(match[1]) if match and match[1] else None
-    what = (match[2] if match else message).strip(": ")
-    if "values in loop" in what:
-        what = "loop incomplete: " + what[0].lower() + what[1:]
-    if "block header" in what:
-        what = "no data block (is this a CIF?)"
-    return InputError(f"not a CIF: {what}", path=path, line=line, code="syntax")
-
-
-def _no_structure(document: cif.Document, path: Path | None) -> InputError:
-    if len(document) == 0:
-        return InputError("no data block", path=path, code="no-data")
-    if any(b.find_values("_atom_site.Cartn_x") or b.find_values("_cell.length_a") for b in document):
-        return InputError(
-            "looks like mmCIF, for macromolecules; crystal reads small-molecule CIF", path=path, code="mmcif"
-        )
-    return InputError("no atom loop (_atom_site_…)", path=path, code="no-atoms")
-
-
-def structure(block: cif.Block) -> tuple[ase.Atoms, tuple[str, ...]]:
-    """The structure of one block and warnings.
+def structure(block: cif.Block) -> Crystal:
+    """The structure of one block, its labels and warnings.
 
     Raises:
         InputError: no cell, an impossible one, sites that cannot be used, symmetry that makes no sense, or atoms that
@@ -126,21 +106,23 @@ def structure(block: cif.Block) -> tuple[ase.Atoms, tuple[str, ...]]:
     """
     cell = cell_of(block)
     sites = read_sites(block)
+    disorder = refuse_alternatives(sites, cell)
     ops, said = operations(block, cell, sites)
-    warnings = [*sites.warnings, *said]
-    if ops is None:
-        numbers, fractional = sites.numbers, sites.fractional
-    else:
+    warnings = [*sites.warnings, *disorder, *said]
+    index, numbers, fractional = None, sites.numbers, sites.fractional
+    if ops is not None:
         try:
             index, fractional = expand(sites.fractional, ops, cell)
-            numbers = sites.numbers[index]
         except DoubtfulError as doubt:
-            numbers, fractional, more = _by_pymatgen(explicit(block, ops), str(doubt), sites)
-            warnings.extend(more)
+            index, fractional, more = _by_pymatgen(sites, ops, cell, str(doubt))
+            warnings += more
+        numbers = sites.numbers[index]
     atoms = ase.Atoms(numbers=numbers, positions=fractional @ cell, cell=cell, pbc=True)
     warnings += _volume(block, cell)
     warnings += refuse_contradiction(block, numbers, cell)
-    return atoms, tuple(warnings)
+    offer = offered(block, sites, cell)
+    labels, quantities, more = offer.expanded(index)
+    return Crystal(atoms, (*warnings, *more), labels, offer.tags, quantities, offer.left_out)
 
 
 def cell_of(block: cif.Block) -> NDArray[np.float64]:
@@ -165,16 +147,11 @@ def cell_of(block: cif.Block) -> NDArray[np.float64]:
 
 
 def _by_pymatgen(
-    block: cif.Block, doubt: str, sites: Sites
+    sites: Sites, ops: Operations, cell: NDArray[np.float64], doubt: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], list[str]]:
-    from crystalcli.nouns.structures.cif_pymatgen import expand_doubtful
+    from crystalcli.nouns.structures.cif_pymatgen import expand_doubtful  # pymatgen is slow to import, doubt rare
 
-    try:
-        return expand_doubtful(block, doubt, sites)
-    except CrystalError:
-        raise
-    except Exception as problem:  # pymatgen raises many kinds
-        raise InputError(f"sites near special positions ({doubt}): {problem}", code="symmetry") from problem
+    return expand_doubtful(sites, ops, cell, doubt)
 
 
 def _volume(block: cif.Block, cell: NDArray[np.float64]) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crystalcli.nouns.structures.cif_groups import arrays, operations_of, rows_of_code, triplets_of
 from crystalcli.nouns.structures.cif_images import Operations, misfits
-from crystalcli.nouns.structures.cif_settings import FITS, TAGS, Said, in_words, setting, what_is_said
+from crystalcli.nouns.structures.cif_settings import FITS, Said, in_words, setting, what_is_said
 from crystalcli.nouns.structures.cif_sites import Sites
 from crystalcli.vocabulary.errors import InputError
 
@@ -85,8 +85,10 @@ def _parsed(texts: Triplets) -> Operations:
     for text in texts:
         try:
             op = gemmi.Op(text.lower())
-        except (RuntimeError, ValueError) as problem:
-            raise InputError(f"bad symmetry operation '{text}': {problem}", code="symmetry") from None
+        except (RuntimeError, ValueError):
+            cut = text.count(",") < 2
+            cure = ": cut at a blank; its quotes are missing" if cut else ": not of the kind x,y+1/2,-z"
+            raise InputError(f"bad symmetry operation '{text}'{cure}", code="symmetry") from None
         if abs(op.det_rot()) != op.DEN**3 or set("hkluvw") & set(text.lower()):
             raise InputError(f"bad symmetry operation '{text}': no isometry", code="symmetry")
         ops.append(op)
@@ -163,17 +165,3 @@ def _kinds(texts: Triplets) -> dict[tuple[int, int], float]:
     ops = [gemmi.Op(text.lower()) for text in texts]
     kinds = Counter((op.det_rot(), sum(op.rot[k][k] for k in range(3))) for op in ops)
     return {kind: n / len(ops) for kind, n in kinds.items()}
-
-
-def explicit(block: cif.Block, ops: Operations) -> cif.Block:
-    """A copy of the block that lists these operations and names no group, for readers that would choose others."""
-    copy = cif.Document().add_copied_block(block)
-    for tag in (*_LISTED, *_HALL, *TAGS):
-        copy.find([tag]).erase()
-    loop = copy.init_loop("_symmetry_equiv_pos_", ["as_xyz"])
-    for rotation, translation in zip(*ops, strict=True):
-        op = gemmi.Op()
-        op.rot = np.rint(rotation * op.DEN).astype(int).tolist()
-        op.tran = np.rint(translation * op.DEN).astype(int).tolist()
-        loop.add_row([cif.quote(op.triplet())])
-    return copy

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.json_layouts import IDS, Record, alone, known_layouts, records
+from crystalcli.nouns.structures.numbers import is_full
 from crystalcli.nouns.structures.offered import Offered, entry_of, numbers_of
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text, where
@@ -143,7 +144,7 @@ def _species(species: Any, k: int, warnings: list[str]) -> int:
                 f"partial occupancy: {len(species)} species at site {k}", code="partial-occupancy"
             ) from None
         raise InputError(f"site {k} has no element", code="element") from None
-    if abs(occupancy - 1) > 1e-3:
+    if not is_full(occupancy):
         kind = "partial" if 0 < occupancy < 1 else "impossible"
         raise InputError(f"{kind} occupancy {occupancy:g} at site {k}", code="partial-occupancy")
     if symbol in ("D", "T"):

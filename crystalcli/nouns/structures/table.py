@@ -40,7 +40,7 @@ def read(path: Path, options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> I
     Raises:
         InputError: no header, no CIF column, no rows. UsageError: several CIF columns and none chosen.
     """
-    from crystalcli.nouns.structures.cif import from_text
+    from crystalcli.nouns.structures.cif import crystal_of
 
     rows = _rows(path)
     columns = choose_columns(_checked_header(next(rows, (1, ()))[1], path), path, options)
@@ -57,12 +57,16 @@ def read(path: Path, options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> I
         name = row[columns.id].strip() if columns.id is not None else ""
         labels, tags, left_out = _beside(row, columns)
         try:
-            atoms, warnings = from_text(row[columns.cif])
+            crystal = crystal_of(row[columns.cif])
         except InputError as problem:
             said = f"{name}: {problem.reason}" if name else problem.reason
             yield InputError(said, path=path, line=line, code=problem.code)
             continue
-        yield Entry(name or f":{line}", atoms, where(path, line), labels, tags, warnings=warnings, left_out=left_out)
+        labels, tags = {**crystal.labels, **labels}, {**crystal.tags, **tags}
+        known = {k: q for k, q in crystal.quantities.items() if labels[k] is crystal.labels[k]}
+        left_out = {**crystal.left_out, **left_out}
+        offer = labels, tags, known, crystal.warnings
+        yield Entry(name or f":{line}", crystal.atoms, where(path, line), *offer, left_out=left_out)
     if empty:
         raise InputError("has a header and no rows", path=path, code="no-atoms")
 

@@ -26,6 +26,7 @@ _BLOCK = 2**16
 """A small text is read into a small buffer: asking for the limit at once maps and unmaps it for every file."""
 _BLANK = 10_000
 _SNIFF = 4096
+_DOS_END = b"\x1a"
 
 
 def regular(path: Path) -> None:
@@ -148,6 +149,8 @@ def decode(data: bytes, path: Path | None = None) -> str:
     Raises:
         InputError: nothing in it, NUL bytes, or something that is recognised as no data.
     """
+    if data.rfind(_DOS_END, -_BLOCK) >= 0:
+        data = _without_dos_end(data)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = data.decode("utf-16", errors="replace")
     else:
@@ -164,6 +167,12 @@ def decode(data: bytes, path: Path | None = None) -> str:
         raise InputError("empty file: only white space", path=path, code="empty")
     looks_wrong(text[:_SNIFF], path)
     return text
+
+
+def _without_dos_end(data: bytes) -> bytes:
+    """What stands before the end that DOS and CP/M mark in the text and pad to a full sector."""
+    end = data.index(_DOS_END, -min(len(data), _BLOCK))
+    return data[:end] if not data[end:].strip(_DOS_END + b"\0 \t\r\n") else data
 
 
 def looks_wrong(start: str, path: Path | None = None) -> None:

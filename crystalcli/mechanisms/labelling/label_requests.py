@@ -82,8 +82,8 @@ def choose(
 ) -> tuple[LabelRequest, ...]:
     """Decide which labels to take, given how many structures offer each key.
 
-    None named: the target of an ``id_prop.csv``, the only candidate there is, or else ``default``; what CIF files have as
-    a matter of course (:data:`UNASKED`) is none.
+    None named: the target of an ``id_prop.csv``, the only candidate there is, or else ``default``; what CIF files have
+    as a matter of course (:data:`UNASKED`) is none.
 
     Raises:
         UsageError: several candidates and none named, or a named one that no structure has; lists what there is.

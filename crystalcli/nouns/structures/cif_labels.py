@@ -173,9 +173,9 @@ def _of_sites(found: Offered, name: str, texts: list[str], labels: Sequence[str]
     found.left_out[name] = "words, one per site"
     odd = next((k for k in words if _LIKE_A_NUMBER.fullmatch(texts[k])), words[0])
     if np.isfinite(numbers).any() or _LIKE_A_NUMBER.fullmatch(texts[odd]):
-        found.warnings.append(
-            f"{name} of {labels[odd]} is '{cif.as_string(texts[odd])}', no number; {name} is left out"
-        )
+        text = cif.as_string(texts[odd])
+        found.tags[name] = text  # who asks for the label is told that it is a text here
+        found.warnings.append(f"{name} of {labels[odd]} is '{text}', no number; {name} is left out")
 
 
 def _moments(found: Offered, cell: NDArray[np.float64]) -> None:

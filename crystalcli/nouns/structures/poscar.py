@@ -49,7 +49,9 @@ def parse(text: str, source: str = "") -> Entry:
         InputError: as :func:`read`.
     """
     title, *rest = text.split("\n")
-    lines = [title, *(_COMMENT.sub("", line) for line in rest)]
+    if "!" in text or "#" in text:
+        rest = [_COMMENT.sub("", line) for line in rest]
+    lines = [title, *rest]
     if len(lines) < 8:
         raise InputError(f"has {len(lines)} lines, too few for a POSCAR", code="syntax")
     scale = _scale(lines)
@@ -165,28 +167,42 @@ def _positions(
     rows = lines[first - 1 : first - 1 + n]
     if n == 0:
         raise InputError("has no atoms", line=7, code="no-atoms")
-    values = np.empty((n, 3))
+    split = [row.split() for row in rows]
+    values = _all_at_once(split, n) if "_" not in "".join(rows) else None  # numpy would take 1_000
     fixed = np.zeros((n, 3), dtype=bool)
-    for k in range(n):
-        words = rows[k].split() if k < len(rows) else []
+    for k in range(n) if values is None or selective else ():
+        words = split[k] if k < len(rows) else []
         if len(words) < 3:
             raise InputError(f"{n} atoms are counted, {k} have coordinates", line=first + k, code="syntax")
-        row = [number_in(w) for w in words[:3]]
-        if None in row:
-            why = hint(words[row.index(None)])
-            raise InputError(f"not coordinates: '{rows[k].strip()}'{why}", line=first + k, code="syntax")
-        values[k] = row
-        if not np.isfinite(values[k]).all():
-            raise InputError(f"coordinate is not finite: '{rows[k].strip()}'", line=first + k, code="not-finite")
+        _refuse_row(words, rows[k].strip(), first + k)
         if selective:
             flags = [_FLAG.fullmatch(w) for w in words[3:6]]
             if len(flags) < 3 or None in flags:
                 raise InputError("selective dynamics needs three flags per atom, T or F", line=first + k, code="syntax")
             fixed[k] = [flag is not None and flag[1] in "fF" for flag in flags]
+    if values is None:
+        values = np.array([[number_in(w) for w in words[:3]] for words in split], dtype=np.float64)
     after = lines[first - 1 + n].split() if len(lines) >= first + n else []
     if len(after) >= 3 and all(number_in(w) is not None for w in after[:3]):  # velocities come behind a blank line
         raise InputError(f"more coordinates than the {n} atoms counted", line=first + n, code="syntax")
     return values, fixed if selective else None
+
+
+def _all_at_once(rows: list[list[str]], n: int) -> NDArray[np.float64] | None:
+    """Coordinates as numpy reads them; none if a number is missing or written in another way."""
+    try:
+        values = np.array([row[:3] for row in rows], dtype=np.float64)
+    except ValueError:
+        return None
+    return values if values.shape == (n, 3) and np.isfinite(values).all() else None
+
+
+def _refuse_row(words: list[str], row: str, line: int) -> None:
+    numbers = [number_in(w) for w in words[:3]]
+    if None in numbers:
+        raise InputError(f"not coordinates: '{row}'{hint(words[numbers.index(None)])}", line=line, code="syntax")
+    if not np.isfinite(np.array(numbers, dtype=np.float64)).all():
+        raise InputError(f"coordinate is not finite: '{row}'", line=line, code="not-finite")
 
 
 def _constraints(fixed: NDArray[np.bool_], cell: NDArray[np.float64]) -> list[object]:

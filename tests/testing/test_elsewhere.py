@@ -60,7 +60,7 @@ def test_values_alone_and_factors_with_one_answer_are_left() -> None:
 
 def test_afterwards_all_is_as_before() -> None:
     threads, eigh = torch.get_num_threads(), np.linalg.eigh
-    with pytest.raises(ZeroDivisionError), elsewhere():
-        assert (torch.get_num_threads(), np.linalg.eigh) != (threads, eigh)
-        raise ZeroDivisionError
+    with elsewhere():
+        assert torch.get_num_threads() != threads
+        assert np.linalg.eigh is not eigh
     assert (torch.get_num_threads(), np.linalg.eigh, taken_over) == (threads, eigh, eigh)

@@ -20,6 +20,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 from workflows import some_campaign
+from workflows.predict_all import predict_all
 
 from crystalcli.commands.main import run as crystal
 from crystalcli.mechanisms.running.places import Place
@@ -190,3 +191,35 @@ def test_batches_threads_workers_and_order_change_rounding_only(
             assert said[-1] == (0.0, 0.0), "workers only read"
     assert max(e for e, _ in said) <= energies
     assert max(f for _, f in said) <= forces
+
+
+MACHINES = {
+    "two threads, old instructions": {
+        "OMP_NUM_THREADS": "2",
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_CBWR": "COMPATIBLE",
+        "OPENBLAS_CORETYPE": "Prescott",
+    },
+    **{f"{n} threads": {"OMP_NUM_THREADS": n} for n in ("1", "2", "4")},
+    **{f"torch for {word}": {"ATEN_CPU_CAPABILITY": word} for word in ("default", "avx2")},
+    **{f"MKL for {word}": {"MKL_CBWR": word} for word in ("COMPATIBLE", "AVX2")},
+    **{f"OpenBLAS for {word}": {"OPENBLAS_CORETYPE": word} for word in ("Haswell", "Prescott")},
+}
+"""Other machines, as far as the libraries let themselves be told; the first is all of it at once."""
+FIRST, *OTHERS = MACHINES
+
+
+@pytest.mark.parametrize("machine", [FIRST, *(pytest.param(m, marks=pytest.mark.slow) for m in OTHERS)])
+def test_a_model_says_the_same_on_other_machines(trained: Path, tmp_path: Path, machine: str) -> None:
+    """Trained and predicted with one thread here; when the model is loaded there its own crystals are checked, too."""
+    torch.set_num_threads(1)
+    expected = predict_all(str(trained))
+    script = Path(__file__).with_name("predict_all.py")
+    command = [sys.executable, str(script), str(trained), str(tmp_path / "there.npz")]
+    subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"} | MACHINES[machine], check=True, timeout=300)
+    found = np.load(tmp_path / "there.npz")
+    energies, forces = BOUNDS[torch.float32]
+    for name, values in expected.items():
+        difference = float(np.abs(found[name] - values).max())
+        print(trained.name, machine, name, f"largest difference {difference:.1e}")
+        assert difference <= (forces if name == "forces" else energies)

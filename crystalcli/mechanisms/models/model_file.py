@@ -147,14 +147,13 @@ def _check(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], prefix: 
     if extra := sorted(found.keys() - expected.keys()):
         raise InputError(f"damaged model: unexpected tensor '{prefix}{extra[0]}' ({len(extra)} too many)", path=path)
     for name, value in found.items():
-        want, name = expected[name], prefix + name
+        want, said = expected[name], f"damaged model: tensor '{prefix}{name}'"
         if value.shape != want.shape:
-            shapes = f"{tuple(value.shape)}, expected {tuple(want.shape)}"
-            raise InputError(f"damaged model: tensor '{name}' is {shapes}", path=path)
+            raise InputError(f"{said} is {tuple(value.shape)}, expected {tuple(want.shape)}", path=path)
         if value.is_floating_point() != want.is_floating_point():
-            raise InputError(f"damaged model: tensor '{name}' is {value.dtype}, expected {want.dtype}", path=path)
+            raise InputError(f"{said} is {value.dtype}, expected {want.dtype}", path=path)
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise InputError(f"damaged model: tensor '{name}' has numbers that are not finite", path=path)
+            raise InputError(f"{said} has numbers that are not finite", path=path)
 
 
 def _hash(tensors: Mapping[str, Tensor]) -> str:
@@ -162,7 +161,7 @@ def _hash(tensors: Mapping[str, Tensor]) -> str:
     whole = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         whole.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
-        whole.update(value.contiguous().flatten().view(torch.uint8).numpy())
+        whole.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
     return whole.hexdigest()
 
 

@@ -173,12 +173,12 @@ def _graph(arrays: Mapping[str, Tensor], fields: Mapping[str, Tensor]) -> Crysta
     counts, numbers, edges = (arrays[name] for name in ("atom_counts", "atomic_numbers", "edge_index"))
     s, n, e = len(counts), len(numbers), edges.shape[-1]
     shapes = {"positions": (n, 3), "cell": (s, 3, 3), "pbc": (s, 3), "edge_index": (2, e), "cell_shifts": (e, 3)}
-    fit = (
-        all(tuple(arrays[name].shape) == shape for name, shape in shapes.items()) and counts.dim() == numbers.dim() == 1
-    )
-    whole = all(not t.is_floating_point() for t in (counts, numbers, edges))
-    fit = fit and whole and all(len(f) == n for f in fields.values()) and 0 < n <= MOST_ATOMS and e <= MOST_EDGES
-    if not fit or int(counts.min()) < 1 or int(counts.max()) > n or int(counts.sum()) != n:
+    fit = all(tuple(arrays[name].shape) == shape for name, shape in shapes.items())
+    fit = fit and counts.dim() == numbers.dim() == 1 and all(len(f) == n for f in fields.values())
+    fit = fit and not any(t.is_floating_point() for t in (counts, numbers, edges))
+    if not fit or not 0 < n <= MOST_ATOMS or e > MOST_EDGES:
+        raise ValueError("the crystals of its proof cannot be")
+    if int(counts.min()) < 1 or int(counts.max()) > n or int(counts.sum()) != n:
         raise ValueError("the crystals of its proof cannot be")
     known = int(numbers.min()) >= 1 and int(numbers.max()) <= 118
     inside = not e or (int(edges.min()) >= 0 and int(edges.max()) < n and bool((edges[0].diff() >= 0).all()))

@@ -149,6 +149,7 @@ def test_jobs_of_a_slurm_queue_are_started_and_ended(tmp_path, monkeypatch):
     assert (tmp_path / "there.h5").read_bytes() == (tmp_path / "here.h5").read_bytes()
     (script,) = (tmp_path / "queue").glob("script-*")
     assert "#SBATCH -p short" in script.read_text()
+    assert " -P -m distributed" in script.read_text(), "jobs begin in the current folder and import nothing from it"
     assert len(list((tmp_path / "queue").glob("cancelled-*"))) == 1
 
 

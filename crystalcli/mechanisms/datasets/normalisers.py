@@ -73,29 +73,42 @@ def _mean_and_scale(
     return mean, scale if scale > ALMOST_CONSTANT * max(1.0, abs(mean)) else 1.0
 
 
-def with_references(statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64]) -> Statistics:
+def with_references(
+    statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64], held: Statistics | None = None
+) -> Statistics:
     """Add energies of atoms to ``statistics``: least squares of ``energy`` on the counts of elements.
 
     Every structure counts per atom; where compositions do not fix the answer (always Al₂O₃) the smallest one is taken.
     Mean and scale of ``energy`` become those of what is left. Without labels ``energy`` all references are zero.
+
+    Args:
+        statistics: of the training part.
+        dataset: where it is.
+        train_index: its structures.
+        held: of a model that is trained on: its references and its mean stay, those of further elements are fitted to
+            what they leave.
     """
     elements = list(statistics.elements)
     column = dataset.columns.get("energy")
     here = train_index if column is None else train_index[column.mask[train_index]]
+    stay = dict(zip(held.elements, held.references, strict=True)) if held and held.references else {}
+    references = np.array([stay.get(z, 0.0) for z in elements])
     if column is None or "energy" not in statistics.target_mean or not len(here):
-        return replace(statistics, references=(0.0,) * len(elements))
+        return replace(statistics, references=tuple(references.tolist()))
     atoms = dataset.atom_counts()
     owner = np.repeat(np.arange(len(dataset)), atoms)
     counts = np.zeros((len(dataset), 120))
     np.add.at(counts, (owner, dataset.atomic_numbers()), 1.0)
     shares = counts[here][:, elements] / atoms[here, None]
     per_atom = column.values[here] / atoms[here]
-    found = np.linalg.lstsq(shares, per_atom, rcond=1e-8)[0]
-    left = per_atom - shares @ found
+    free = np.array([z not in stay for z in elements])
+    mean = held.target_mean.get("energy", 0.0) if held and stay else 0.0
+    references[free] = np.linalg.lstsq(shares[:, free], per_atom - mean - shares @ references, rcond=1e-8)[0]
+    left = per_atom - shares @ references
     scale = float(left.std())
     return replace(
         statistics,
-        references=tuple(float(v) for v in found),
+        references=tuple(references.tolist()),
         target_mean={**statistics.target_mean, "energy": float(left.mean())},
         target_scale={**statistics.target_scale, "energy": scale if scale > ALMOST_CONSTANT else 1.0},
     )

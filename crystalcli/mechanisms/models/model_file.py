@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from crystalcli.contracts.element_tables import tables_of
 from crystalcli.mechanisms.models.ensemble import Ensemble
 from crystalcli.mechanisms.models.familiarity import PREFIX, Familiarity
 from crystalcli.mechanisms.models.model import CrystalModel
@@ -43,6 +44,7 @@ def to_bytes(model: AnyModel, provenance: Mapping[str, Any]) -> bytes:
         "format": FORMAT,
         "version": VERSION,
         "spec": model.spec.to_json(),
+        "element_tables": element_axes(model),
         "plugins": registry().requirements(part_names(model.spec)),
         "provenance": dict(provenance),
     }
@@ -78,6 +80,12 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
     if "members" not in head:
         whole = members[0]
     kept = {k: tensors.pop(k) for k in [k for k in tensors if k.startswith(PREFIX)]}
+    if head.get("element_tables") != element_axes(whole):
+        raise InputError(
+            f"its tables by element are {head.get('element_tables')}, those of the plugins here {element_axes(whole)}; "
+            "another version of a plugin made it",
+            path=path,
+        )
     _check(tensors, whole.state_dict(), path)
     whole.load_state_dict(tensors, strict=True)
     whole.eval()
@@ -92,6 +100,11 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
         raise type(problem)(problem.reason, path=path) from problem
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
+
+
+def element_axes(model: torch.nn.Module) -> dict[str, list[int]]:
+    """Axes that count the elements of the model's statistics, in their order, by name of the tensor."""
+    return {name: list(table.axes) for name, table in tables_of(model).items() if not table.by_number}
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

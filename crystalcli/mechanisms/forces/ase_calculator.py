@@ -77,8 +77,8 @@ class CrystalCalculator(Calculator):  # type: ignore[misc] # ASE is untyped
 
         Raises:
             UsageError: what is no structure.
-            InputError: a structure that cannot be evaluated, or whose energy, forces or stress are no numbers; says which
-                and why.
+            InputError: a structure that cannot be evaluated, or whose energy, forces or stress are no numbers; says
+                which and why.
         """
         found: list[dict[str, Any]] = []
         for block in _blocks(structures):

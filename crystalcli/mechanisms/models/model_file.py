@@ -80,12 +80,7 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
     if "members" not in head:
         whole = members[0]
     kept = {k: tensors.pop(k) for k in [k for k in tensors if k.startswith(PREFIX)]}
-    if head.get("element_tables") != element_axes(whole):
-        raise InputError(
-            f"its tables by element are {head.get('element_tables')}, those of the plugins here {element_axes(whole)}; "
-            "another version of a plugin made it",
-            path=path,
-        )
+    _check_tables(head, whole, path)
     _check(tensors, whole.state_dict(), path)
     whole.load_state_dict(tensors, strict=True)
     whole.eval()
@@ -105,6 +100,16 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
 def element_axes(model: torch.nn.Module) -> dict[str, list[int]]:
     """Axes that count the elements of the model's statistics, in their order, by name of the tensor."""
     return {name: list(table.axes) for name, table in tables_of(model).items() if not table.by_number}
+
+
+def _check_tables(head: Mapping[str, Any], model: torch.nn.Module, path: Path) -> None:
+    """Refuse rows of elements that the plugins here have elsewhere."""
+    said, here = head.get("element_tables"), element_axes(model)
+    if said != here:
+        raise InputError(
+            f"its tables by element are {said}, those of the plugins here {here}; another version of a plugin made it",
+            path=path,
+        )
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

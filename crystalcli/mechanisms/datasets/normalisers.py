@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.nouns.graph import edge_lengths
+from crystalcli.nouns.magnitudes import largest
 
 ALMOST_CONSTANT = 1e-12
+"""Times the largest label: what varies less than this is rounding."""
 BLOCK = 64
 """Structures whose distances are looked at together."""
 
@@ -60,17 +62,16 @@ def _mean_and_scale(
         pointers = np.concatenate([[0], np.cumsum(dataset.atom_counts())])
         index = np.concatenate([np.arange(pointers[i], pointers[i + 1]) for i in index])
     index = index[column.mask[index]]
-    values = column.values[index]
-    if zeroth is not None:
-        values = values - zeroth[index]
-    if column.quantity.extensive and column.quantity.level == "structure":
-        values = values / dataset.atom_counts()[index]
+    values = column.values[index] if zeroth is None else column.values[index] - zeroth[index]
+    total = column.quantity.extensive and column.quantity.level == "structure"
+    atoms = dataset.atom_counts()[index] if total else 1.0
+    values = values / atoms
     if len(values) == 0:
         return 0.0, 1.0
     # a vector has no preferred direction: its mean is zero, its scale the root mean square of a component
     mean = 0.0 if vector else float(values.mean())
     scale = float(np.sqrt(np.mean(np.square(values)))) if vector else float(values.std())
-    return mean, scale if scale > ALMOST_CONSTANT * max(1.0, abs(mean)) else 1.0
+    return mean, scale if scale > ALMOST_CONSTANT * largest(column.values[index] / atoms) else 1.0
 
 
 def with_references(
@@ -110,7 +111,10 @@ def with_references(
         statistics,
         references=tuple(references.tolist()),
         target_mean={**statistics.target_mean, "energy": float(left.mean())},
-        target_scale={**statistics.target_scale, "energy": scale if scale > ALMOST_CONSTANT else 1.0},
+        target_scale={
+            **statistics.target_scale,
+            "energy": scale if scale > ALMOST_CONSTANT * largest(per_atom) else 1.0,
+        },
     )
 
 

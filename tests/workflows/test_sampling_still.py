@@ -91,3 +91,21 @@ def test_at_the_command_line(files: dict[str, str], tmp_path: Path, capfd: pytes
     line = ["md", files["one"], "--potential", "emt", "--sampler", "nvt", "--temperature", "300", "--steps", "20"]
     assert run([*line, "-o", str(tmp_path / "run")]) == 2
     assert f"error: {files['one']}: {ALONE}" in capfd.readouterr().err
+
+
+def test_without_a_folder_given(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What ends before it begins leaves nothing, two runs in one second have folders of their own."""
+    monkeypatch.chdir(tmp_path)
+    line = ["md", "--potential", "emt", "--steps", "2", "--no-analysis"]
+    assert run([*line, files["one"]]) == 2
+    assert run([*line, files["two"], "--dry-run"]) == 0
+    assert run([*line, str(tmp_path / "nothing.cif")]) in (2, 4)
+    assert list(tmp_path.iterdir()) == []
+    assert [run([*line, files["two"]]) for _ in range(3)] == [0, 0, 0]
+    made = sorted(p for p in (tmp_path / "runs").iterdir() if not p.is_symlink())
+    assert len(made) == 3
+    assert all((p / "run.json").exists() for p in made)
+    assert (tmp_path / "runs" / "latest").resolve() in made
+    capfd.readouterr()

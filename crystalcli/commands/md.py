@@ -12,7 +12,7 @@ import typer
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
-from crystalcli.commands.runs import given, rerunnable, typed
+from crystalcli.commands.runs import given, home, rerunnable, typed
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
 from crystalcli.mechanisms.forces import potential_names
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -118,7 +118,6 @@ def md(
 ) -> None:
     """Run molecular dynamics of structures, side by side; a run that was stopped goes on with the same bits."""
     from crystalcli.mechanisms.dynamics import temperature_program
-    from crystalcli.mechanisms.running.run_folder import default_folder
     from crystalcli.workflows.md.sampling_plan import SamplingPlan
 
     face = Face(json=json, quiet=quiet)
@@ -157,7 +156,7 @@ def md(
         seed=seed,
         device=device,
         threads=threads,
-        output=str(output or default_folder(sampler)),
+        output=home(ctx, output, sampler),
         latest=output is None,
         overwrite=overwrite,
     )

@@ -11,7 +11,7 @@ import typer
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
-from crystalcli.commands.runs import given, refuse_changes, rerunnable
+from crystalcli.commands.runs import given, home, refuse_changes, rerunnable
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Scheduler, Threads, TimeLimit
 from crystalcli.mechanisms.forces import potential_names
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -103,7 +103,6 @@ def relax(
     The same command again, or --resume RUN, goes on after a stop or a kill.
     """
     from crystalcli.commands.relaxation_face import RelaxationFace
-    from crystalcli.mechanisms.running.run_folder import default_folder
     from crystalcli.mechanisms.structure_files.inputs import expand
     from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
 
@@ -124,7 +123,7 @@ def relax(
         potential_options=ctx.obj["calculator", calculator.name].values if calculator else {},
         relaxer=relaxer,
         relaxer_options=ctx.obj["relaxer", relaxer].values,
-        output=str(output or default_folder("relax")),
+        output=home(ctx, output, "relax"),
         latest=output is None,
         cell=cell,
         pressure=pressure,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -20,6 +21,17 @@ def rerunnable(ctx: typer.Context, command: str, **now: Any) -> dict[str, Any]:
     """
     table = resolved(ctx)[command] | now
     return {command: {k: v for k, v in table.items() if k not in ("output", "time_limit")}}
+
+
+def home(ctx: typer.Context, output: Path | None, word: str) -> str:
+    """Folder of the run: ``output``, else a new one of its own, named after ``word``, which goes if it stays empty."""
+    if output is not None:
+        return str(output)
+    from crystalcli.mechanisms.running.run_folder import default_names, reserved_folder
+
+    if ctx.params.get("dry_run"):
+        return str(next(path for path in default_names(word) if not path.exists()))
+    return str(ctx.with_resource(reserved_folder(word)))
 
 
 def given(ctx: typer.Context, name: str) -> bool:

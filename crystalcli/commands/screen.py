@@ -12,7 +12,7 @@ import typer
 from crystalcli.commands.command import plugin_command, unasked
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Choice, Source, names
-from crystalcli.commands.runs import given, refuse_beside, refuse_changes, rerunnable
+from crystalcli.commands.runs import given, home, refuse_beside, refuse_changes, rerunnable
 from crystalcli.commands.shared import TRANSIENT, Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Architecture, Featurizer
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -157,14 +157,13 @@ def screen(
         raise UsageError("--scheduler is for the relaxations of a --campaign")
     Threshold.parse(threshold)
     from crystalcli.commands.screening_face import ScreeningFace
-    from crystalcli.mechanisms.running.run_folder import default_folder
     from crystalcli.workflows.screen.screening_plan import ScreeningPlan
     from crystalcli.workflows.train.training_plan import TrainingPlan
 
     if model is not None and not candidates:
         raise UsageError("which candidates? name structure files or graph caches")
     inputs = tuple(candidates or ["graphs.h5"])
-    folder = str(output or default_folder("screen"))
+    folder = home(ctx, output, "screen")
     training = None
     if model is None:
         part = cast(Architecture, registry().get("architecture", arch))

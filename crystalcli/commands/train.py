@@ -12,7 +12,7 @@ import typer
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Choice, Source, names
-from crystalcli.commands.runs import given, refuse_changes, rerunnable
+from crystalcli.commands.runs import given, home, refuse_changes, rerunnable
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Architecture, Featurizer, Head, Recipe
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -240,7 +240,6 @@ def train(
 ) -> None:
     """Train a model on cached graphs and evaluate it on its untouched test part."""
     from crystalcli.commands.training_face import TrainingFace
-    from crystalcli.mechanisms.running.run_folder import default_folder
     from crystalcli.workflows.train.training_curve import Curve
     from crystalcli.workflows.train.training_plan import SplitPlan, StartPlan, TrainingPlan
     from crystalcli.workflows.train.training_series import Series
@@ -263,7 +262,7 @@ def train(
         train=_texts(train),
         val=_texts(val),
         test=_texts(test),
-        output=str(output or default_folder(arch)),
+        output=home(ctx, output, arch),
         latest=output is None,
         targets=tuple(target or ()),
         task=task,

@@ -202,6 +202,8 @@ class Relaxer(Part):
 class Sampler(Part):
     """Batched dynamics.
 
+    One that holds a temperature provides ``"temperature"``; structures in which nothing can move are refused then.
+
     Args:
         build: ``build(options) -> SamplerModule``.
     """

@@ -137,15 +137,20 @@ def kinetic_energy(systems: Systems) -> Tensor:
     return per_structure(systems, twice) * (0.5 / ACCELERATION)
 
 
-def degrees_of_freedom(systems: Systems) -> Tensor:
-    """3 for every free atom, less 3 for the centre of mass where no atom is fixed; (S,) float64, at least 1."""
+def free_directions(systems: Systems) -> Tensor:
+    """3 for every free atom, less 3 for the centre of mass where no atom is fixed; (S,) float64."""
     free = per_structure(systems, (~systems.fixed).double())
     whole = free == systems.atom_counts
-    return (3.0 * free - 3.0 * whole.double()).clamp_min(1.0)
+    return 3.0 * free - 3.0 * whole.double()
+
+
+def degrees_of_freedom(systems: Systems) -> Tensor:
+    """As :func:`free_directions`, but at least 1, so that it can be divided by; (S,) float64."""
+    return free_directions(systems).clamp_min(1.0)
 
 
 def temperature(systems: Systems) -> Tensor:
-    """2 E_kin / (f k_B) of every structure, (S,) K."""
+    """2 E_kin / (f k_B) of every structure, (S,) K; 0 where nothing can move, which is no temperature."""
     return 2.0 * kinetic_energy(systems) / (degrees_of_freedom(systems) * KB)
 
 

@@ -18,6 +18,7 @@ from crystalcli.nouns.graph import CrystalGraph, collate, edge_vectors
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals, tolerances
 from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same, with_positions
+from crystalcli.testing.elements import check_carried, check_tables, with_elements
 
 
 class PlainFeatures(nn.Module):
@@ -59,12 +60,12 @@ class ArchitectureContract:
         """Batch of ``atoms`` with all edges within the cutoff."""
         return collate([build_graph(a, cutoff=self.cutoff) for a in atoms], dtype)
 
-    def build(self) -> Any:
-        """A fresh module in float64."""
+    def build(self, elements: tuple[int, ...] = ()) -> Any:
+        """A fresh module in float64; of a training split with ``elements``."""
         plain = self.features()
         options: Any = opt.make(self.part.options, self.options, owner=self.part.name)
-        module = self.part.build(options, plain.node_dim, plain.edge_dim, self.statistics)
-        return cast(nn.Module, module).double()
+        statistics = with_elements(self.statistics, elements) if elements else self.statistics
+        return cast(nn.Module, self.part.build(options, plain.node_dim, plain.edge_dim, statistics)).double()
 
     def module(self) -> Any:
         """The same module in every call, in evaluation mode."""
@@ -198,3 +199,11 @@ class ArchitectureContract:
         """Saved here, it says the same with other threads and where decompositions come out otherwise."""
         graph = self.graph(*crystals.all_crystals())
         check_elsewhere(self.build, lambda m: self.run(m, graph), f"architecture {self.part.name}")
+
+    def test_element_tables(self) -> None:
+        """Every shape that hangs on the number of elements is declared."""
+        check_tables(self.build, f"architecture {self.part.name}")
+
+    def test_other_elements(self) -> None:
+        """Trained on with other elements, crystals of those that stay have the same embedding."""
+        check_carried(self.build, lambda m, atoms: self.run(m, self.graph(atoms)), f"architecture {self.part.name}")

@@ -16,6 +16,7 @@ from crystalcli.contracts.records import Featurizer, Statistics
 from crystalcli.nouns.graph import CrystalGraph, collate, edge_lengths, sum_over_neighbors
 from crystalcli.testing import crystals, tolerances
 from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same, with_positions
+from crystalcli.testing.elements import check_carried, check_tables, with_elements
 
 
 class FeaturizerContract:
@@ -38,19 +39,17 @@ class FeaturizerContract:
         build = self.part.build(opt.make(self.part.options, self.options, owner=self.part.name))
         return collate([build(a) for a in atoms], dtype)
 
-    def fresh(self) -> nn.Module:
-        """A new feature module of the part with weights in float64."""
-        module = self.part.embed(
-            opt.make(self.part.embed_options, self.embed_options, owner=self.part.name),
-            opt.make(self.part.options, self.options, owner=self.part.name),
-            self.statistics,
-        )
-        return cast(nn.Module, module).double()
-
     def module(self) -> nn.Module:
-        """The same module in every call, in evaluation mode."""
+        """The part's feature module with weights in float64, the same in every call."""
         torch.manual_seed(0)
-        return self.fresh().eval()
+        return self.build().eval()
+
+    def build(self, elements: tuple[int, ...] = ()) -> nn.Module:
+        """A fresh feature module in float64; of a training split with ``elements``."""
+        choices: Any = opt.make(self.part.embed_options, self.embed_options, owner=self.part.name)
+        fixed: Any = opt.make(self.part.options, self.options, owner=self.part.name)
+        statistics = with_elements(self.statistics, elements) if elements else self.statistics
+        return cast(nn.Module, self.part.embed(choices, fixed, statistics)).double()
 
     def per_atom(self, *atoms: ase.Atoms) -> Tensor:
         """Features of every atom and the sum over its edges, (N, D + K + 1)."""
@@ -184,16 +183,33 @@ class FeaturizerContract:
 
     def test_save_load(self) -> None:
         """Weights and tables are in the state."""
-        check_save_load(self.fresh, self.said, f"featurizer {self.part.name}")
+        check_save_load(self.build, self.said, f"featurizer {self.part.name}")
 
     def test_same_elsewhere(self) -> None:
         """Saved here, it says the same with other threads and where decompositions come out otherwise."""
-        check_elsewhere(self.fresh, self.said, f"featurizer {self.part.name}")
+        check_elsewhere(self.build, self.said, f"featurizer {self.part.name}")
 
     def said(self, module: nn.Module) -> Tensor:
         """Features of all crystals, their edges found anew."""
         graph = self.graph(*self.crystals())
         return summed(graph, module(graph))
+
+    def test_element_tables(self) -> None:
+        """Every shape that hangs on the number of elements is declared; the widths do not."""
+        check_tables(self.build, f"featurizer {self.part.name}")
+        few, many = (cast(Any, self.build(elements)) for elements in ((8, 22), (8, 13, 22)))
+        assert (few.node_dim, few.edge_dim) == (many.node_dim, many.edge_dim), (
+            "node_dim and edge_dim hang on the number of elements: no architecture could be trained on with others"
+        )
+
+    def test_other_elements(self) -> None:
+        """Trained on with other elements, crystals of those that stay have the same features."""
+
+        def run(module: nn.Module, atoms: ase.Atoms) -> Tensor:
+            graph = self.graph(atoms)
+            return summed(graph, module(graph))
+
+        check_carried(self.build, run, f"featurizer {self.part.name}")
 
 
 def summed(graph: CrystalGraph, features: Features) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
+import ase
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from crystalcli.nouns.graph import CrystalGraph, collate, sum_per_structure
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals
 from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same
+from crystalcli.testing.elements import check_carried, check_tables, with_elements
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -61,10 +63,13 @@ class HeadContract:
             target_scale=dict(zip(names, (factor * s for s in self.scales), strict=True)),
         )
 
-    def build(self, factor: float = 1.0) -> Any:
-        """A fresh module; its weights in float64."""
+    def build(self, factor: float = 1.0, elements: tuple[int, ...] = ()) -> Any:
+        """A fresh module, its weights in float64; of a training split with ``elements``."""
         options: Any = opt.make(self.part.options, self.options, owner=self.part.name)
-        return cast(nn.Module, self.part.build(options, DIM, self.targets, self.statistics(factor))).double()
+        statistics = self.statistics(factor)
+        if elements:
+            statistics = with_elements(statistics, elements)
+        return cast(nn.Module, self.part.build(options, DIM, self.targets, statistics)).double()
 
     def module(self, factor: float = 1.0) -> Any:
         """The same module in every call, in evaluation mode."""
@@ -239,3 +244,18 @@ class HeadContract:
         """What a module predicts of the batch, in a row."""
         graph, embedding = self.batch()
         return lambda module: torch.cat([p.value.flatten() for p in module(graph, embedding).values()])
+
+    def test_element_tables(self) -> None:
+        """Every shape that hangs on the number of elements is declared."""
+        check_tables(lambda elements: self.build(elements=elements), f"head {self.part.name}")
+
+    def test_other_elements(self) -> None:
+        """Trained on with other elements, crystals of those that stay have the same values."""
+
+        def run(module: nn.Module, atoms: ase.Atoms) -> Tensor:
+            graph = collate([build_graph(atoms, cutoff=3.0)], torch.float64)
+            nodes = torch.randn(len(atoms), DIM, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+            found = module(graph, Embedding(nodes))
+            return torch.cat([found[t.name].value.flatten() for t in self.targets])
+
+        check_carried(lambda elements: self.build(elements=elements), run, f"head {self.part.name}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from typing import ClassVar
 
 import torch
 from ase.data import chemical_symbols
 from torch import Tensor, nn
 
+from crystalcli.contracts.element_tables import ElementTable
 from crystalcli.vocabulary.errors import UsageError
 
 N_ELEMENTS = 119
@@ -55,6 +57,8 @@ class FixedElements(nn.Module):
 
 class LearnedElements(nn.Module):
     """One learned row per atomic number: tells all elements apart, knows nothing of those it was not trained on."""
+
+    element_tables: ClassVar = {"rows.weight": ElementTable(0, by_number=True)}
 
     def __init__(self, dim: int = DIM) -> None:
         super().__init__()

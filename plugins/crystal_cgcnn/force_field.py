@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +13,7 @@ from crystal_cgcnn.message_plan import MessagePlan, plan_messages
 from crystal_cgcnn.moments import Moments
 from crystal_cgcnn.options import LcgcnFfOptions
 from crystal_cgcnn.radial_splines import radial_sums, smooth_weights
+from crystalcli.contracts.element_tables import ElementTable
 from crystalcli.contracts.modules import Distances, Embedding, Features
 from crystalcli.contracts.nn import joint
 from crystalcli.contracts.records import Statistics
@@ -39,8 +43,16 @@ class PairTerm(nn.Module):
     index: Tensor
     even: Tensor
     rough: Tensor
+    size: Tensor
     mean: Tensor
+    shift: Tensor
     seen: Tensor
+    element_tables: ClassVar = {
+        "weight": ElementTable(0, 1),
+        "mean": ElementTable(0, 1),
+        "shift": ElementTable(0),
+        "seen": ElementTable(0),
+    }
 
     def __init__(self, elements: tuple[int, ...], channels: int, intervals: int) -> None:
         super().__init__()
@@ -52,9 +64,12 @@ class PairTerm(nn.Module):
         self.register_buffer("index", index, persistent=False)
         even, rough = smooth_weights(intervals)
         # kept in the model: the weights mean something together with this map only
-        self.register_buffer("even", (n**0.5 * PAIR_SIZE * even).float())
+        self.register_buffer("even", even.float())
         self.register_buffer("rough", rough.float())
-        self.register_buffer("mean", torch.zeros(n, n * k))
+        # kept, too: with more elements, or fewer, the channels of those that stay keep their size
+        self.register_buffer("size", torch.tensor(n**0.5 * PAIR_SIZE))
+        self.register_buffer("mean", torch.zeros(n, n, k))
+        self.register_buffer("shift", torch.zeros(n, channels))
         self.register_buffer("seen", torch.zeros(n, dtype=torch.bool))
         self.weight = nn.Parameter(torch.empty(n, n, k, channels))
         with torch.no_grad():  # smooth where there may be no data to change it
@@ -63,6 +78,17 @@ class PairTerm(nn.Module):
     def roughness(self) -> Tensor:
         """``Σ θᵀKθ`` over all splines, for one channel in the mean; see :func:`smooth_weights`."""
         return (self.weight * (self.rough @ self.weight)).sum() / self.channels
+
+    def forget_elements(self, places: Sequence[int]) -> None:
+        """Before the rows at ``places`` go: what the means over neighbors of these elements take from others stays."""
+        with torch.no_grad():
+            for e in range(len(self.seen)):
+                self.shift[e] -= self.size * (self.mean[e, places].view(1, -1) @ self._map(e, places)).squeeze(0)
+            self.mean[:, places] = 0.0
+
+    def _map(self, e: int, places: Sequence[int] | slice = slice(None)) -> Tensor:
+        """From the sums around an atom of element ``e`` to its channels, but for their size, (n K, P)."""
+        return (self.even @ self.weight[e, places]).view(-1, self.channels)
 
     def forward(self, graph: CrystalGraph, distances: Distances, envelope: Tensor) -> Tensor:
         """The channels of every atom, (N, P)."""
@@ -81,9 +107,9 @@ class PairTerm(nn.Module):
             atoms = (kind == e).nonzero().squeeze(1)
             mine = sums.index_select(0, atoms)
             if self.training and not bool(self.seen[e]):
-                self.mean[e], self.seen[e] = mine.detach().mean(0), True
-            weight = (self.even @ self.weight[e]).view(-1, self.channels)
-            out = out.index_add(0, atoms, torch.mm(mine - self.mean[e], weight))
+                self.mean[e], self.seen[e] = mine.detach().mean(0).view_as(self.mean[e]), True
+            channels = torch.mm(mine - self.mean[e].view(-1), self.size * self._map(e)) + self.shift[e]
+            out = out.index_add(0, atoms, channels)
         return out
 
     def _meet(self, kind: Tensor, sums: Tensor) -> None:
@@ -93,7 +119,8 @@ class PairTerm(nn.Module):
         own.index_add_(0, kind[known], torch.cat([sums[known], sums.new_ones(len(known), 1)], 1))
         every = joint.total(own)
         new = (~self.seen & (every[:, -1] > 0)).nonzero().squeeze(1)
-        self.mean[new], self.seen[new] = every[new, :-1] / every[new, -1:], True
+        self.mean[new] = (every[new, :-1] / every[new, -1:]).view_as(self.mean[new])
+        self.seen[new] = True
 
 
 class GatedMessage(nn.Module):

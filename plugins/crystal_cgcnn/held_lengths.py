@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from crystalcli.contracts.element_tables import ElementTable
 from crystalcli.nouns.graph import CrystalGraph
 
 SPAN = 0.1
@@ -26,6 +28,7 @@ class HeldLengths(nn.Module):
     """
 
     shortest: Tensor
+    element_tables: ClassVar = {"shortest": ElementTable(0, 1, by_number=True, from_statistics=True)}
 
     def __init__(self, shortest: Sequence[tuple[int, int, float]]) -> None:
         super().__init__()

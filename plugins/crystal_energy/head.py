@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from crystal_energy.options import EnergyOptions
 from crystal_energy.quantities import ENERGIES, ENERGY
 from crystal_energy.wall import Wall
 from crystal_energy.zbl import Zbl
+from crystalcli.contracts.element_tables import ElementTable
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
 from crystalcli.contracts.nn.losses import masked_error
 from crystalcli.contracts.records import Statistics
@@ -39,6 +41,7 @@ class EnergyHead(nn.Module):
     mean: Tensor
     scale: Tensor
     extensive = True
+    element_tables: ClassVar = {"references": ElementTable(0, by_number=True, from_statistics=True)}
 
     def __init__(self, options: EnergyOptions, dim: int, targets: tuple[Quantity, ...], statistics: Statistics) -> None:
         super().__init__()

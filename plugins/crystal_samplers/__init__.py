@@ -53,6 +53,7 @@ def crystal_parts() -> Sequence[Part]:
             summary="constant temperature, deterministic: Nosé-Hoover chain",
             options=NoseHooverOptions,
             build=_nvt,
+            provides=frozenset({"temperature"}),
             references=("10.1063/1.463940", "10.1080/00268979600100761"),
         ),
         Sampler(
@@ -60,6 +61,7 @@ def crystal_parts() -> Sequence[Part]:
             summary="constant temperature with friction and noise: BAOAB",
             options=LangevinOptions,
             build=_langevin,
+            provides=frozenset({"temperature"}),
             references=("10.1093/amrx/abs010",),
         ),
         Sampler(
@@ -67,6 +69,7 @@ def crystal_parts() -> Sequence[Part]:
             summary="constant pressure and temperature: Martyna-Tobias-Klein barostat, Nosé-Hoover chains",
             options=PressureOptions,
             build=_npt,
+            provides=frozenset({"temperature"}),
             requires=frozenset({"stress"}),
             references=("10.1063/1.467468", "10.1088/0305-4470/39/19/S18"),
         ),

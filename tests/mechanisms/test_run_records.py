@@ -3,9 +3,13 @@
 import csv
 import io
 import json
+import multiprocessing
 import os
 import signal
+import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +21,7 @@ from crystalcli.mechanisms.datasets.splits import made
 from crystalcli.mechanisms.drawing import plots
 from crystalcli.mechanisms.running import tables
 from crystalcli.mechanisms.running.display import shown
-from crystalcli.mechanisms.running.run_folder import RunFolder, default_folder, point_latest
+from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, reserved_folder
 from crystalcli.mechanisms.running.stopping import Stop, seconds
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
@@ -52,9 +56,54 @@ def test_a_folder_of_others_is_never_taken(tmp_path: Path) -> None:
 
 
 def test_default_folders_differ(tmp_path: Path) -> None:
-    first = default_folder("cgcnn", tmp_path)
-    first.mkdir()
-    assert default_folder("cgcnn", tmp_path) != first
+    root = tmp_path / "runs"
+    with ExitStack() as several:
+        made = [several.enter_context(reserved_folder("cgcnn", root)) for _ in range(12)]
+        assert len(set(made)) == 12
+        assert all(p.is_dir() and "-cgcnn" in p.name for p in made)
+        (made[3] / "run.json").write_text("{}")
+    assert list(root.iterdir()) == [made[3]]
+    with reserved_folder("cgcnn", tmp_path / "others") as empty:
+        assert empty.is_dir()
+    assert not (tmp_path / "others").exists()
+    (tmp_path / "mine").mkdir()
+    with reserved_folder("x", tmp_path / "mine"):
+        pass
+    assert (tmp_path / "mine").exists()
+
+
+def test_where_no_folder_can_be_made_there_is_a_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for root in (tmp_path / "file", tmp_path / "link", tmp_path / "file" / "below"):
+        with reserved_folder("nve", root) as folder:
+            assert folder.parent == root
+            assert not folder.exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "link"]
+
+
+def reserve(root: Path, start: float, queue: Any) -> None:
+    time.sleep(max(0.0, start - time.time()))
+    with reserved_folder("md", root) as folder:
+        RunFolder.create(folder, overwrite=False, facts={"pid": os.getpid()}, config={})
+        point_latest(folder)
+        queue.put((os.getpid(), str(folder)))
+
+
+def test_many_at_once_each_have_their_own(tmp_path: Path) -> None:
+    """As the jobs of an array that start in the same second."""
+    forks = multiprocessing.get_context("fork")
+    root, queue, start = tmp_path / "runs", forks.Queue(), time.time() + 0.5
+    jobs = [forks.Process(target=reserve, args=(root, start, queue)) for _ in range(50)]
+    for job in jobs:
+        job.start()
+    said = dict(queue.get(timeout=60) for _ in jobs)
+    for job in jobs:
+        job.join()
+    assert len(set(said.values())) == len(said) == 50
+    assert all(json.loads((Path(f) / "run.json").read_text())["pid"] == pid for pid, f in said.items())
+    assert (root / "latest").resolve() in {Path(f).resolve() for f in said.values()}
+    assert len([p for p in root.iterdir() if not p.is_symlink()]) == 50
 
 
 def test_resumed_metrics_are_cut_where_the_state_is(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import scipy.linalg
 import torch
 from torch import nn
 
+from crystalcli.contracts.element_tables import ElementTable
 from crystalcli.contracts.modules import Embedding, Features, Prediction
 from crystalcli.contracts.nn.basis import GaussianBasis
 from crystalcli.contracts.nn.losses import masked_error
@@ -16,6 +17,7 @@ from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import edge_lengths, max_per_structure, mean_per_structure, sum_over_neighbors
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import ArchitectureContract, FeaturizerContract, HeadContract
+from crystalcli.vocabulary.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,13 @@ STARTS = {f[:4] for f in DECOMPOSED}
 class Edges(nn.Module):
     """A sound feature module, with a switch for each fault."""
 
-    def __init__(self, fault: str = "") -> None:
+    def __init__(self, fault: str = "", elements: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.fault = fault
         self.table = torch.linspace(-1, 1, 119, dtype=torch.float64).unsqueeze(1)
         self.basis = GaussianBasis(0.0, 4.0, 0.5)
-        self.node_dim, self.edge_dim = 1, self.basis.dim + (fault == "dimensions")
+        self.node_dim, self.edge_dim = 1 + (fault == "one column per element") * len(elements), self.basis.dim
+        self.edge_dim += fault == "dimensions"
         self.hidden = float(torch.rand(())) if fault == "state" else 0.0
         self.turned = turning(self.basis.dim, fault)
 
@@ -127,7 +130,7 @@ def featurizer(fault: str) -> FeaturizerContract:
             options=Nothing,
             embed_options=Nothing,
             build=build_with(fault),
-            embed=lambda _e, _o, _s: Edges(fault),
+            embed=lambda _e, _o, s: Edges(fault, s.elements),
             provides=frozenset({"edge-features"} | ({"smooth-cutoff"} if fault == "jump" else set())),
         )
 
@@ -148,6 +151,7 @@ FEATURIZER_FAULTS = {
     "home cell only": "test_supercell",
     "unsorted": "test_graph_arrays_are_well_formed",
     "axes of scipy": "test_same_elsewhere",
+    "one column per element": "test_element_tables",
 }
 
 
@@ -161,11 +165,42 @@ def test_featurizers(fault: str) -> None:
 # architectures
 
 
+class Species(nn.Module):
+    """A sound table of elements, with another of pairs, and switches for faults of theirs."""
+
+    def __init__(self, elements: tuple[int, ...], fault: str) -> None:
+        super().__init__()
+        n, self.fault = len(elements), fault
+        self.elements = tuple(sorted(elements)) if fault == "rows in an order of their own" else elements
+        self.register_buffer("place", torch.zeros(119, dtype=torch.int64), persistent=False)
+        self.place[list(self.elements)] = torch.arange(n)
+        self.weight = nn.Parameter(torch.randn(n))
+        self.pairs = nn.Parameter(torch.randn(n, 5, n))
+        self.size = n**0.5 if fault == "a scale of their number" else 1.0
+        said = {"weight": ElementTable(0), "pairs": ElementTable(0, 2)}
+        if fault == "undeclared":
+            del said["weight"]
+        if fault == "one axis of two":
+            said["pairs"] = ElementTable(0)
+        if fault == "another axis":
+            said["pairs"] = ElementTable(0, 1)
+        if fault == "no such tensor":
+            said["weights"] = ElementTable(0)
+        self.element_tables = said
+        self.seldom = nn.Parameter(torch.zeros(3)) if fault == "a tensor for many" and n > 4 else None
+
+    def forward(self, graph):
+        kind = self.place.index_select(0, graph.atomic_numbers)
+        pairs = self.pairs[kind].mean((1, 2)) if self.fault == "rows of others count" else self.pairs[kind, 0, kind]
+        return (self.size * self.weight[kind] + pairs).unsqueeze(1)
+
+
 class Net(nn.Module):
     """A sound architecture of one sum over neighbors, with a switch for each fault."""
 
-    def __init__(self, node_dim: int, edge_dim: int, fault: str) -> None:
+    def __init__(self, node_dim: int, edge_dim: int, fault: str, elements: tuple[int, ...] = ()) -> None:
         super().__init__()
+        self.species = Species(elements or tuple(range(1, 119)), fault)
         self.fault, self.embedding_dim = fault, 4 + (fault == "dimensions")
         self.map, self.edges = nn.Linear(node_dim, 4), nn.Linear(edge_dim, 4)
         self.unused = nn.Linear(2, 2) if fault == "unused" else None
@@ -196,12 +231,12 @@ class Net(nn.Module):
             nodes = nodes.double()
         if self.fault == "batch norm":
             nodes = nodes - nodes.mean(0)
-        return Embedding(self.turned(nodes))
+        return Embedding(self.turned(nodes) + self.species(graph).to(nodes.dtype))
 
 
 def architecture(fault: str) -> ArchitectureContract:
     class Broken(ArchitectureContract):
-        part = Architecture(name="broken", summary="", build=lambda _o, n, e, _s: Net(n, e, fault))
+        part = Architecture(name="broken", summary="", build=lambda _o, n, e, s: Net(n, e, fault, s.elements))
 
     return Broken()
 
@@ -220,12 +255,20 @@ ARCHITECTURE_FAULTS = {
     "first atom": "test_permutation",
     "double": "test_precision",
     **dict.fromkeys(DECOMPOSED, "test_same_elsewhere"),
+    "undeclared": "test_element_tables",
+    "one axis of two": "test_element_tables",
+    "another axis": "test_element_tables",
+    "no such tensor": "test_element_tables",
+    "a tensor for many": "test_element_tables",
+    "rows in an order of their own": "test_other_elements",
+    "a scale of their number": "test_other_elements",
+    "rows of others count": "test_other_elements",
 }
 
 
 @pytest.mark.parametrize("fault", ARCHITECTURE_FAULTS)
 def test_architectures(fault: str) -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, UsageError)):
         getattr(architecture(fault), ARCHITECTURE_FAULTS[fault])()
     getattr(architecture(""), ARCHITECTURE_FAULTS[fault])()
 
@@ -249,6 +292,8 @@ class Readout(nn.Module):
         self.scale = [statistics.target_scale[t.name] for t in targets]
         self.offset = float(torch.rand(())) if fault == "state" else 0.0
         self.turned = turning(dim, fault)
+        if fault == "undeclared":
+            self.register_buffer("table", torch.zeros(len(statistics.elements)))
 
     def forward(self, graph, embedding):
         nodes = embedding.nodes
@@ -306,6 +351,7 @@ HEAD_FAULTS = {
     "state": "test_save_load",
     "axes of numpy": "test_same_elsewhere",
     "orthogonal factor": "test_same_elsewhere",
+    "undeclared": "test_element_tables",
 }
 
 

@@ -76,6 +76,11 @@ def test_pymatgen_structures_are_taken(run: Path) -> None:
         (lambda a: a.numbers.__setitem__(0, 0), "structure 1: atom 0 is no element"),
         (lambda a: a.numbers.__setitem__(0, 92), "structure 1: the model has never seen U"),
         (lambda a: a.__delitem__([0, 1]), "structure 1: has no atoms"),
+        (lambda a: a.positions.__setitem__(1, a.positions[0]), "structure 1: duplicate atoms: K 0 and Cl 1"),
+        (
+            lambda a: a.positions.__setitem__(1, a.positions[0] + a.cell[2]),
+            "structure 1: duplicate atoms: K 0 and Cl 1",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:elements that the model has never seen")

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.nouns.graph import edge_lengths
+from crystalcli.nouns.magnitudes import largest
 
 ALMOST_CONSTANT = 1e-12
+"""Times the largest label: what varies less than this is rounding."""
 BLOCK = 64
 """Structures whose distances are looked at together."""
 
@@ -60,44 +62,59 @@ def _mean_and_scale(
         pointers = np.concatenate([[0], np.cumsum(dataset.atom_counts())])
         index = np.concatenate([np.arange(pointers[i], pointers[i + 1]) for i in index])
     index = index[column.mask[index]]
-    values = column.values[index]
-    if zeroth is not None:
-        values = values - zeroth[index]
-    if column.quantity.extensive and column.quantity.level == "structure":
-        values = values / dataset.atom_counts()[index]
+    values = column.values[index] if zeroth is None else column.values[index] - zeroth[index]
+    total = column.quantity.extensive and column.quantity.level == "structure"
+    atoms = dataset.atom_counts()[index] if total else 1.0
+    values = values / atoms
     if len(values) == 0:
         return 0.0, 1.0
     # a vector has no preferred direction: its mean is zero, its scale the root mean square of a component
     mean = 0.0 if vector else float(values.mean())
     scale = float(np.sqrt(np.mean(np.square(values)))) if vector else float(values.std())
-    return mean, scale if scale > ALMOST_CONSTANT * max(1.0, abs(mean)) else 1.0
+    return mean, scale if scale > ALMOST_CONSTANT * largest(column.values[index] / atoms) else 1.0
 
 
-def with_references(statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64]) -> Statistics:
+def with_references(
+    statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64], held: Statistics | None = None
+) -> Statistics:
     """Add energies of atoms to ``statistics``: least squares of ``energy`` on the counts of elements.
 
     Every structure counts per atom; where compositions do not fix the answer (always Al₂O₃) the smallest one is taken.
     Mean and scale of ``energy`` become those of what is left. Without labels ``energy`` all references are zero.
+
+    Args:
+        statistics: of the training part.
+        dataset: where it is.
+        train_index: its structures.
+        held: of a model that is trained on: its references and its mean stay, those of further elements are fitted to
+            what they leave.
     """
     elements = list(statistics.elements)
     column = dataset.columns.get("energy")
     here = train_index if column is None else train_index[column.mask[train_index]]
+    stay = dict(zip(held.elements, held.references, strict=True)) if held and held.references else {}
+    references = np.array([stay.get(z, 0.0) for z in elements])
     if column is None or "energy" not in statistics.target_mean or not len(here):
-        return replace(statistics, references=(0.0,) * len(elements))
+        return replace(statistics, references=tuple(references.tolist()))
     atoms = dataset.atom_counts()
     owner = np.repeat(np.arange(len(dataset)), atoms)
     counts = np.zeros((len(dataset), 120))
     np.add.at(counts, (owner, dataset.atomic_numbers()), 1.0)
     shares = counts[here][:, elements] / atoms[here, None]
     per_atom = column.values[here] / atoms[here]
-    found = np.linalg.lstsq(shares, per_atom, rcond=1e-8)[0]
-    left = per_atom - shares @ found
+    free = np.array([z not in stay for z in elements])
+    mean = held.target_mean.get("energy", 0.0) if held and stay else 0.0
+    references[free] = np.linalg.lstsq(shares[:, free], per_atom - mean - shares @ references, rcond=1e-8)[0]
+    left = per_atom - shares @ references
     scale = float(left.std())
     return replace(
         statistics,
-        references=tuple(float(v) for v in found),
+        references=tuple(references.tolist()),
         target_mean={**statistics.target_mean, "energy": float(left.mean())},
-        target_scale={**statistics.target_scale, "energy": scale if scale > ALMOST_CONSTANT else 1.0},
+        target_scale={
+            **statistics.target_scale,
+            "energy": scale if scale > ALMOST_CONSTANT * largest(per_atom) else 1.0,
+        },
     )
 
 

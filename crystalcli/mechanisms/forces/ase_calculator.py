@@ -10,7 +10,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import ase
@@ -20,10 +21,15 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from crystalcli.contracts.dynamics import Evaluated, Potential
 from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.nouns.structures.check import check, closest
 from crystalcli.nouns.systems import Systems
+from crystalcli.vocabulary.errors import InputError, UsageError
 
 MOST_ATOMS = 4096
 """Structures are evaluated together until they have this many atoms."""
+NEAR, NAMED = 1.5, 3
+"""Å: the two nearest atoms are named if they are nearer, where a potential gives no number; and so many atoms that it
+gives none for."""
 
 
 class CrystalCalculator(Calculator):  # type: ignore[misc] # ASE is untyped
@@ -48,10 +54,15 @@ class CrystalCalculator(Calculator):  # type: ignore[misc] # ASE is untyped
         """Evaluate ``atoms``; see :class:`ase.calculators.calculator.Calculator`.
 
         Raises:
-            InputError: elements that the potential does not know, or a cell that it cannot take.
+            InputError: no atoms, atoms at one place, elements that the potential does not know, a cell that it cannot
+                take, or an answer that is no number.
         """
         super().calculate(atoms, properties, system_changes)
-        (self.results,) = self._results([self.atoms], stress="stress" in properties)
+        self.results = {}  # nothing of an earlier structure is left where this one is refused
+        try:
+            (self.results,) = self._results([self.atoms], stress="stress" in properties)
+        except InputError as problem:  # there is only one
+            raise InputError(problem.reason.removeprefix("structure 0: "), code=problem.code) from problem
 
     def evaluate(self, structures: Sequence[ase.Atoms], *, stress: bool = False) -> list[dict[str, Any]]:
         """Energies and forces of many structures at once, much faster than one after the other.
@@ -65,13 +76,33 @@ class CrystalCalculator(Calculator):  # type: ignore[misc] # ASE is untyped
             (N,) eV where the potential has them.
 
         Raises:
-            InputError: a structure that cannot be evaluated.
+            UsageError: what is no structure.
+            InputError: a structure that cannot be evaluated, or whose energy, forces or stress are no numbers; says
+                which and why.
         """
-        return [r for block in _blocks(structures) for r in self._results(block, stress=stress)]
+        found: list[dict[str, Any]] = []
+        for block in _blocks(structures):
+            found += self._results(block, stress=stress, before=len(found))
+        return found
 
-    def _results(self, structures: Sequence[ase.Atoms], *, stress: bool) -> Iterator[dict[str, Any]]:
+    def _results(self, structures: Sequence[ase.Atoms], *, stress: bool, before: int = 0) -> list[dict[str, Any]]:
+        """Results of ``structures``, numbered in messages from ``before`` on."""
+        for k, atoms in enumerate(structures, before):
+            if not isinstance(atoms, ase.Atoms):
+                raise UsageError(f"structure {k} is of type {type(atoms).__name__}, not ase.Atoms")
+            try:
+                check(atoms)
+            except InputError as problem:
+                raise InputError(f"structure {k}: {problem.reason}", code=problem.code) from problem
         systems = Systems.of([_bare(a) for a in structures], self.potential.device)
-        yield from _cut(self.potential.evaluate(systems, stress=stress), [len(a) for a in structures])
+        try:
+            evaluated = self.potential.evaluate(systems, stress=stress)
+        except InputError as problem:
+            raise InputError(_renumbered(problem.reason, before), code=problem.code) from problem
+        found = list(_cut(evaluated, [len(a) for a in structures]))
+        for k, (atoms, results) in enumerate(zip(structures, found, strict=True), before):
+            _refuse_no_numbers(atoms, results, f"structure {k}: {self.potential.name}")
+        return found
 
 
 def load_potential(
@@ -89,6 +120,29 @@ def load_potential(
         UsageError: no such potential, or a model without energies. InputError: damaged. UnsafeInput: a pickle.
     """
     return CrystalCalculator(named(str(potential), device=device, dtype=dtype, options=options))
+
+
+def _refuse_no_numbers(atoms: ase.Atoms, results: Mapping[str, Any], said: str) -> None:
+    for name, value in results.items():
+        if bool(np.isfinite(value).all()):
+            continue
+        what = f"{said} gives no finite {name}"
+        if name in ("forces", "energies"):
+            lost = np.flatnonzero(~np.isfinite(value).reshape(len(atoms), -1).all(1))
+            what += f" of {_names(atoms, lost.tolist())}"
+        i, j, distance = closest(atoms.positions, atoms.cell.array, atoms.pbc, NEAR)
+        near = f"; {_names(atoms, [i, j])} are {distance:.3g} Å apart" if i >= 0 else ""
+        raise InputError(what + near, code="not-finite")
+
+
+def _names(atoms: ase.Atoms, which: Sequence[int]) -> str:
+    more = f" and {len(which) - NAMED} more" if len(which) > NAMED else ""
+    return ", ".join(f"{atoms.symbols[k]} {k}" for k in which[:NAMED]) + more
+
+
+def _renumbered(reason: str, before: int) -> str:
+    """What was said of ``structure k`` of a block, said of all."""
+    return re.sub(r"^structure (\d+)", lambda m: f"structure {int(m[1]) + before}", reason)
 
 
 def _bare(atoms: ase.Atoms) -> ase.Atoms:

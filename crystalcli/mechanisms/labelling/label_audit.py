@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalcli.nouns.magnitudes import beyond, mean_and_deviation, reduced
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -33,6 +34,7 @@ def audit_structure(entries: Sequence[Labelled], quantity: Quantity, key: str, v
     """
     line = _summary(f"label '{key}' as '{quantity.name}'", values[mask], mask, quantity.unit, "structures")
     return (line,), (
+        *_size(key, values[mask]),
         *_missing(entries, key, mask),
         *_shape_of(entries, key, values, mask),
         *_twins(entries, key, values, mask),
@@ -54,7 +56,7 @@ def audit_site(entries: Sequence[Labelled], quantity: Quantity, key: str, values
         e.source for e, a, b in zip(entries, start, start[1:], strict=False) if key in e.labels and not mask[a:b].all()
     ]
     infinite = [e.source for e, a, b in zip(entries, start, start[1:], strict=False) if np.isinf(values[a:b]).any()]
-    warnings = []
+    warnings = _size(key, values[mask])
     if infinite:
         warnings.append(f"label '{key}': infinite on some atoms in {len(infinite)} ({_some(infinite)}); masked")
     if without:
@@ -71,14 +73,21 @@ def audit_tensor(entries: Sequence[Labelled], quantity: Quantity, key: str, valu
         UsageError: not one finite value.
     """
     line = _summary(f"label '{key}' as '{quantity.name}'", values[mask], mask, quantity.unit, "structures")
-    return (line,), tuple(_missing(entries, key, mask))
+    return (line,), (*_size(key, values[mask]), *_missing(entries, key, mask))
 
 
 def _summary(said: str, have: Floats, mask: Mask, unit: str, of: str) -> str:
     if not have.size:
         return f"{said}: none of {len(mask)} {of} has a usable value"
-    spread = f"{have.min():.6g} … {have.max():.6g}, mean {have.mean():.6g}, deviation {have.std():.4g}"
+    mean, deviation = mean_and_deviation(have)
+    spread = f"{have.min():.6g} … {have.max():.6g}, mean {mean:.6g}, deviation {deviation:.4g}"
     return f"{said}: {int(mask.sum())} of {len(mask)} {of}, {spread} ({unit or 'unit unknown'})"
+
+
+def _size(key: str, have: Floats) -> list[str]:
+    """A label that no training will take."""
+    said = beyond(have)
+    return [f"label '{key}', {said}"] if said else []
 
 
 def _missing(entries: Sequence[Labelled], key: str, mask: Mask) -> list[str]:
@@ -95,17 +104,17 @@ def _missing(entries: Sequence[Labelled], key: str, mask: Mask) -> list[str]:
 
 
 def _shape_of(entries: Sequence[Labelled], key: str, values: Floats, mask: Mask) -> list[str]:
-    have = values[mask]
-    said = f"label '{key}'"
+    small, _ = reduced(np.where(mask, values, 0.0))
+    have, said = small[mask], f"label '{key}'"
     if len(have) < 2:
         return []
     if np.ptp(have) == 0:
-        return [f"{said}: all {len(have)} values are {have[0]:g}"]
+        return [f"{said}: all {len(have)} values are {values[mask][0]:g}"]
     warnings = []
     if len(have) >= _ENOUGH:
         low, high = np.quantile(have, [0.25, 0.75])
         width = max(high - low, 1e-12 * np.abs(have).max())
-        far = mask & ((values < low - FAR * width) | (values > high + FAR * width))
+        far = mask & ((small < low - FAR * width) | (small > high + FAR * width))
         if far.any() and far.sum() <= 0.01 * len(have) + 1:
             named = _some([f"{e.source} = {v:g}" for e, v, f in zip(entries, values, far, strict=True) if f])
             warnings.append(f"{said}: {int(far.sum())} values lie far outside the rest ({named})")
@@ -122,8 +131,9 @@ def _twins(entries: Sequence[Labelled], key: str, values: Floats, mask: Mask) ->
     if not twins:
         return []
     named = _some([f"{entries[k].source} is {entries[i].source}" for i, k in twins])
-    differ = [abs(values[i] - values[k]) for i, k in twins if mask[i] and mask[k] and values[i] != values[k]]
-    said = f"; {len(differ)} of them with another '{key}', by up to {max(differ):.3g}" if differ else ""
+    small, unit = reduced(np.where(mask, values, 0.0))
+    differ = [abs(float(small[i] - small[k])) for i, k in twins if mask[i] and mask[k] and values[i] != values[k]]
+    said = f"; {len(differ)} of them with another '{key}', by up to {max(differ) * unit:.3g}" if differ else ""
     return [f"{len(twins)} structures are the same crystal as one before ({named}){said}"]
 
 
@@ -135,7 +145,7 @@ def growth(
     Raises:
         UsageError: the values contradict what the key or the request says, and the user did not say the unit.
     """
-    have = values[mask]
+    have, _ = reduced(values[mask])
     counts = np.array([e.n_atoms for e in entries], dtype=np.float64)[mask]
     if len(have) < _ENOUGH or np.ptp(counts) == 0 or np.ptp(have) == 0:
         return []

@@ -83,6 +83,7 @@ def _column(entries: Sequence[Labelled], request: LabelRequest, energy: str) -> 
         values, mask = _structure_values(entries, request)
         said += growth(entries, request, values, mask, known)
         values = _scaled(values, entries, request)
+        mask = np.isfinite(values)
         lines, warnings = audit_structure(entries, quantity, request.key, values, mask)
     quantity = replace(quantity, shape=values.shape[1:])
     return Column(quantity, values, mask), Audit(lines, (*said, *warnings))
@@ -159,4 +160,5 @@ def _scaled(values: NDArray[np.float64], entries: Sequence[Labelled], request: L
     if not request.scaling:
         return values
     counts = np.array([e.n_atoms for e in entries], dtype=np.float64)
-    return values / counts if request.scaling == "/atom" else values * counts
+    with np.errstate(over="ignore"):  # infinite then, and masked with a warning
+        return values / counts if request.scaling == "/atom" else values * counts

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.mechanisms.labelling.labelled import ENERGY, Labelled
+from crystalcli.nouns.magnitudes import LARGEST
 
-LARGEST, SMALLEST = 0.06, 1e-4
+MOST_STRAIN, LEAST_STRAIN = 0.06, 1e-4
 """Strains between which the mean stress of two cells gives the work to a few percent."""
 MOST_PAIRS = 500
 ENOUGH = 3
@@ -83,7 +84,7 @@ class _Pair:
 def _pairs(entries: Sequence[Labelled], written: Floats, energy: str) -> Iterator[_Pair]:
     groups: dict[bytes, list[int]] = defaultdict(list)
     for k, e in enumerate(entries):
-        if e.sites and np.isfinite(written[k]).all() and np.isfinite(e.labels.get(energy, np.nan)):
+        if e.sites and np.abs(written[k]).max() < LARGEST and abs(e.labels.get(energy, np.nan)) < LARGEST:
             groups[e.sites].append(k)
     for members in groups.values():
         for i, j in combinations(members, 2):
@@ -101,10 +102,10 @@ def _strain(a: Floats, b: Floats) -> Floats | None:
         return None
     gradient = np.linalg.solve(a, b) - np.eye(3)
     size = np.abs(gradient).max()
-    if not SMALLEST < size < LARGEST:
+    if not LEAST_STRAIN < size < MOST_STRAIN:
         return None
     symmetric: Floats = 0.5 * (gradient + gradient.T)
-    return symmetric if np.abs(symmetric).max() > SMALLEST else None
+    return symmetric if np.abs(symmetric).max() > LEAST_STRAIN else None
 
 
 def _work(pair: _Pair, convert: Callable[[Floats], Floats]) -> float:

@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from crystalcli.contracts.element_tables import tables_of
 from crystalcli.mechanisms.models.ensemble import Ensemble
 from crystalcli.mechanisms.models.familiarity import PREFIX as FAMILIARITY
 from crystalcli.mechanisms.models.familiarity import Familiarity
@@ -51,6 +52,7 @@ def to_bytes(model: AnyModel, provenance: Mapping[str, Any]) -> bytes:
         "format": FORMAT,
         "version": VERSION,
         "spec": model.spec.to_json(),
+        "element_tables": element_axes(model),
         "plugins": registry().requirements(part_names(model.spec)),
         "provenance": dict(provenance),
         "made": circumstances(),
@@ -113,6 +115,7 @@ def _assembled(head: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Pat
     if not whole:
         model = Ensemble(members, {str(k): float(v) for k, v in head["aleatoric"].items()}).eval()
     model.sigma_fits = {name: SigmaFit.from_json(fit) for name, fit in head.get("sigma", {}).items()}
+    _check_tables(head, model, path)
     kept = {k: v for k, v in tensors.items() if k.startswith(FAMILIARITY)}
     model.familiarity = Familiarity.of_tensors(kept) if kept else None
     return model
@@ -129,6 +132,21 @@ def _member(
     _check(tensors, model.state_dict(), prefix, path)
     model.load_state_dict(tensors, strict=True)
     return model.eval()
+
+
+def element_axes(model: torch.nn.Module) -> dict[str, list[int]]:
+    """Axes that count the elements of the model's statistics, in their order, by name of the tensor."""
+    return {name: list(table.axes) for name, table in tables_of(model).items() if not table.by_number}
+
+
+def _check_tables(head: Mapping[str, Any], model: torch.nn.Module, path: Path) -> None:
+    """Refuse rows of elements that the plugins here have elsewhere."""
+    said, here = head.get("element_tables"), element_axes(model)
+    if said != here:
+        raise InputError(
+            f"its tables by element are {said}, those of the plugins here {here}; another version of a plugin made it",
+            path=path,
+        )
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -10,9 +10,10 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,42 @@ from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, Exit,
 
 PACKAGES = ("torch", "numpy", "h5py", "ase", "pymatgen", "safetensors")
 RECORD, LATEST = "run.json", "latest"
+RUNS = Path("runs")
+"""Where runs go that are given no folder."""
 
 
-def default_folder(word: str, root: Path = Path("runs")) -> Path:
-    """A folder that does not exist yet: ``runs/<date-time>-<word>``, with a number when two runs share a second."""
+def default_names(word: str, root: Path = RUNS) -> Iterator[Path]:
+    """``runs/<date-time>-<word>``, and with a number behind it for further runs in the same second."""
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{word}"
-    path, k = root / name, 2
-    while path.exists():
-        path, k = root / f"{name}-{k}", k + 1
-    return path
+    yield root / name
+    yield from (root / f"{name}-{k}" for k in count(2))
+
+
+@contextmanager
+def reserved_folder(word: str, root: Path = RUNS) -> Iterator[Path]:
+    """A new folder that no other program is given, however many start at once; removed afterwards if it is empty.
+
+    Where it cannot be made it is only a name: who opens the run says why.
+    """
+    made_root = not root.exists()
+    for folder in default_names(word, root):
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            break
+        try:
+            folder.mkdir()
+        except (FileExistsError, FileNotFoundError):  # another has it; or another removed the empty root just now
+            continue
+        except OSError:
+            pass
+        break
+    try:
+        yield folder
+    finally:
+        for empty in (folder, *([root] if made_root else [])):
+            with suppress(OSError):
+                empty.rmdir()
 
 
 def point_latest(folder: Path) -> Path | None:

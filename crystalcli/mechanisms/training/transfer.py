@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from crystalcli.contracts.element_tables import carried, tables_of
 from crystalcli.contracts.modules import Baseline
 from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.caches.cache import GraphRecipe
@@ -19,9 +20,6 @@ from crystalcli.mechanisms.models.model_head import file_of, read_head
 from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
-
-BY_ELEMENT = ("head.references", "head.wall.begin", "features.held.shortest")
-"""Tables that may have rows of new elements."""
 
 
 def source(path: Path, member: int) -> CrystalModel:
@@ -89,18 +87,30 @@ def kept_statistics(old: Statistics, new: Statistics, names: Mapping[str, str]) 
             zip(old.elements, old.references, strict=True)
         )
         references = tuple(known.get(z, 0.0) for z in elements)
-    nearest: dict[tuple[int, int], float] = {}
-    for a, b, d in (*old.shortest, *new.shortest):
-        nearest[a, b] = min(d, nearest.get((a, b), d))
     return replace(
         old,
         elements=elements,
         references=references,
-        shortest=tuple((a, b, d) for (a, b), d in sorted(nearest.items())),
+        shortest=_nearest(old, new, elements),
         target_mean={names[k]: v for k, v in old.target_mean.items()},
         target_scale={names[k]: v for k, v in old.target_scale.items()},
         residual=tuple(names[k] for k in old.residual),
     )
+
+
+def refitted_statistics(old: Statistics, new: Statistics) -> Statistics:
+    """Those of the new data, but for what weights of the source are multiplied with, and distances that it has seen."""
+    return replace(new, mean_neighbors=old.mean_neighbors, shortest=_nearest(old, new, new.elements))
+
+
+def _nearest(old: Statistics, new: Statistics, elements: Iterable[int]) -> tuple[tuple[int, int, float], ...]:
+    """The shorter of both shortest distances of every pair of ``elements``."""
+    kept = set(elements)
+    nearest: dict[tuple[int, int], float] = {}
+    for a, b, d in (*old.shortest, *new.shortest):
+        if {a, b} <= kept:
+            nearest[a, b] = min(d, nearest.get((a, b), d))
+    return tuple((a, b, d) for (a, b), d in sorted(nearest.items()))
 
 
 def renamed_baselines(model: CrystalModel, names: Mapping[str, str]) -> dict[str, Baseline]:
@@ -118,33 +128,72 @@ def grown(
     head: PartChoice | None,
     refit: bool,
 ) -> CrystalModel:
-    """A model with the weights of ``origin``.
+    """A model with the weights of ``origin``; those of an element are where it has this element.
 
     Args:
-        origin: trained.
+        origin: trained; it forgets elements that ``statistics`` do not have.
         targets: what it is to predict.
-        statistics: normalisers of the new model.
+        statistics: normalisers and elements of the new model.
         baselines: its zeroth terms, by target.
         head: a new one, with fresh weights; none keeps that of ``origin``.
         refit: buffers of the head (means, scales) follow ``statistics``, not ``origin``.
+
+    Raises:
+        UsageError: other elements, and a part that does not say where it has them.
     """
     old = origin.spec
     spec = ModelSpec(old.graph, old.embedding, old.architecture, head or old.head, targets, statistics)
     model = CrystalModel(spec.with_baselines(baselines), baselines)
-    state = origin.state_dict()
-    own = model.state_dict()
-    buffers = {f"head.{name}" for name, _ in model.head.named_buffers()}  # type: ignore[attr-defined]
-    for name, value in state.items():
-        fresh = name.startswith("head.") and (head is not None or (refit and name in buffers))
-        if not fresh and not name.startswith("baselines.") and not _grows(name, value, own):
-            own[name] = value
-    model.load_state_dict(own)
+    kept = [*_KEPT, *([] if head else ["head"])]
+    if old.statistics.elements != statistics.elements:
+        _refuse_undeclared(origin, kept)
+    for of in kept:
+        part = model.get_submodule(of)
+        try:
+            state = carried(origin.get_submodule(of), part, old.statistics.elements, statistics.elements)
+        except UsageError as problem:
+            raise UsageError(f"{of} '{getattr(old, _CHOICE[of]).name}': {problem.reason}") from problem
+        if refit and of == "head":
+            state |= {name: value for name, value in part.named_buffers() if name in state}
+        part.load_state_dict(state)
     return model
 
 
-def _grows(name: str, value: torch.Tensor, own: Mapping[str, torch.Tensor]) -> bool:
-    """Tables by element may have new rows: those of the new statistics."""
-    return name in BY_ELEMENT and not torch.equal(value, own[name])
+_KEPT = ("features", "architecture")
+_CHOICE = {"features": "embedding", "architecture": "architecture", "head": "head"}
+"""Where a model's spec says which part is behind its modules."""
+
+
+def _refuse_undeclared(model: CrystalModel, modules: Iterable[str]) -> None:
+    """Refuse parts with a shape that hangs on the number of elements unsaid: rows might go to another element.
+
+    Raises:
+        UsageError: names the part and the tensor.
+    """
+    known = model.spec.statistics
+    count = max(len(known.elements) - 1, 1) if len(known.elements) != 1 else 2
+    elements = (*known.elements, *(z for z in (1, 2) if z not in known.elements))[:count]
+    other = replace(known, elements=elements, references=known.references and (0.0,) * count)
+    with torch.random.fork_rng(devices=[]):
+        probe = CrystalModel(model.spec.with_statistics(other))
+    for of in modules:
+        here, there = model.get_submodule(of), probe.get_submodule(of).state_dict()
+        tables = tables_of(here)
+        for name, value in here.state_dict().items():
+            if name not in tables and there[name].shape != value.shape:
+                raise UsageError(
+                    f"{of} '{getattr(model.spec, _CHOICE[of]).name}': the shape of '{name}' hangs on the number of "
+                    "elements, and no element_tables of the part name it: with other elements rows would go astray; "
+                    "train on the elements of the model only, or ask who wrote the part"
+                )
+
+
+def fresh_rows(model: CrystalModel, seen: Iterable[int]) -> list[str]:
+    """Names of the weights that have rows of elements which are not among ``seen``."""
+    if set(model.spec.statistics.elements) <= set(seen):
+        return []
+    weights = dict(model.named_parameters())
+    return [name for name in tables_of(model) if name in weights]
 
 
 def lr_factors(model: CrystalModel, words: Sequence[str]) -> dict[str, float]:

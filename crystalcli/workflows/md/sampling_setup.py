@@ -21,12 +21,14 @@ from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import UNLABELLED
-from crystalcli.nouns.systems import Systems
+from crystalcli.nouns.systems import Systems, free_directions
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 from crystalcli.workflows.graphs.supervised_reading import read_inputs
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.md.sampling_plan import SamplingPlan
 
+TEMPERATURE, STILL = "temperature", "no-temperature"
+"""What a thermostat provides, and the code of structures that cannot have it."""
 LONG_STEP = 10.0
 """fs. A longer step than this is a mistake for anything but very soft or heavy models."""
 
@@ -85,8 +87,11 @@ def prepare(plan: SamplingPlan, listener: Listener, begun: Iterable[Entry | Fail
     if plan.dt > LONG_STEP:
         listener.warn(f"--dt {plan.dt:g} fs is long: atoms vibrate in 20 to 200 fs, of which a step is a fiftieth")
     entries, failures = _read(read_inputs(expand(plan.structures), UNLABELLED) if begun is None else begun, listener)
-    entries, refused = _evaluable(entries, potential, listener)
+    thermostat = TEMPERATURE in registry().get("sampler", plan.sampler).provides
+    entries, refused = _evaluable(entries, potential, listener, thermostat=thermostat)
     failures += refused
+    if not entries and all(f.code == STILL for f in failures):
+        raise UsageError(failures[0].reason, path=failures[0].path, code=STILL)
     if not entries:
         raise NothingUsable(f"none of {len(failures)} structures can be used")
     systems = _started(plan, program, entries, potential.device)
@@ -109,15 +114,18 @@ def _read(items: Iterable[Entry | Failure], listener: Listener) -> tuple[list[En
     return entries, failures
 
 
-def _evaluable(entries: Sequence[Entry], potential: Potential, listener: Listener) -> tuple[list[Entry], list[Failure]]:
+def _evaluable(
+    entries: Sequence[Entry], potential: Potential, listener: Listener, *, thermostat: bool
+) -> tuple[list[Entry], list[Failure]]:
     """Leave out the structures that the potential, or the motion, cannot take."""
     good: list[Entry] = []
     failures: list[Failure] = []
     for entry in entries:
         try:
             one = Systems.of([entry.atoms], device=potential.device)
-            if bool(one.fixed.all()):
-                raise InputError("all its atoms are fixed", code="fixed")
+            still = _still(one)
+            if still and (thermostat or bool(one.fixed.all())):
+                raise InputError(still, code=STILL)
             found = potential.evaluate(one)
             if not bool(torch.isfinite(found.forces).all()) or not bool(torch.isfinite(found.energy).all()):
                 raise InputError("energy or forces are not finite", code="not-finite")
@@ -127,7 +135,19 @@ def _evaluable(entries: Sequence[Entry], potential: Potential, listener: Listene
             listener.warn(str(failures[-1]))
         else:
             good.append(entry)
+            if still:
+                listener.warn(f"{entry.source}: {still}; its 0 K says nothing")
     return good, failures
+
+
+def _still(one: Systems) -> str:
+    """Why nothing in a structure can move against the rest, so that it has no temperature; empty if something can."""
+    if float(free_directions(one)[0]) > 0:
+        return ""
+    if bool(one.fixed.all()):
+        return "all its atoms are fixed: nothing moves, and it has no temperature; free some"
+    cure = "repeat the cell" if bool(one.pbc.any()) else "add others"
+    return f"its one atom rests with the centre of mass: nothing moves, and it has no temperature; {cure}"
 
 
 def _started(

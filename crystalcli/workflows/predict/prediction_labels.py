@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalcli.mechanisms.datasets import classes
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest
+from crystalcli.nouns.magnitudes import LARGEST
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.numbers import is_nothing, no_number, number_in
 from crystalcli.vocabulary.errors import UsageError
@@ -22,7 +24,7 @@ class LabelFinder:
     Args:
         quantities: what the model predicts.
         requests: where to look; default the targets' own names.
-        warn: told, once, of every word that is no class of the model.
+        warn: told, once, of every word that is no class of the model, and of numbers that are no values.
 
     Raises:
         UsageError: a request for what the model does not predict.
@@ -34,6 +36,7 @@ class LabelFinder:
         _check_requests(requests, quantities)
         self.quantities, self.requests, self.warn = quantities, requests, warn
         self.strangers: set[tuple[str, str]] = set()
+        self.beyond: set[str] = set()
 
     def of(self, entry: Entry) -> dict[str, Any]:
         """Labels of a structure as read, by target, in the model's meaning: numbers, site arrays, class numbers."""
@@ -47,14 +50,17 @@ class LabelFinder:
                 if key in entry.labels and q.level == "structure" and np.ndim(entry.labels[key]) == 0:
                     value = float(entry.labels[key])
                     n = len(entry.atoms)
-                    found[q.name] = value / n if scaling == "/atom" else value * n if scaling == "*atoms" else value
+                    value = value / n if scaling == "/atom" else value * n if scaling == "*atoms" else value
+                    if self._usable(q.name, np.array(value)).all():
+                        found[q.name] = value
                     break
                 if (
                     key in entry.labels
                     and q.level == "site"
                     and len(np.atleast_1d(entry.labels[key])) == len(entry.atoms)
                 ):
-                    found[q.name] = np.asarray(entry.labels[key], dtype=np.float64)
+                    values = np.asarray(entry.labels[key], dtype=np.float64)
+                    found[q.name] = np.where(self._usable(q.name, values), values, np.nan)
                     break
         return found
 
@@ -68,6 +74,14 @@ class LabelFinder:
             self.warn(f"{entry.source}: label '{key}' is {no_number(words[key])}; such are not compared")
         found = {k: number for k, number in numbers.items() if number is not None}
         return replace(entry, labels={**entry.labels, **found}) if found else entry
+
+    def _usable(self, name: str, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Where the errors of ``values`` can be squared; says once that they cannot."""
+        usable: NDArray[np.bool_] = ~(np.abs(values) > LARGEST)
+        if name not in self.beyond and not usable.all():
+            self.beyond.add(name)
+            self.warn(f"labels '{name}' beyond {LARGEST:g}, as {values[~usable].flat[0]:g}, are not compared")
+        return usable
 
     def _class(self, quantity: Quantity, key: str, entry: Entry) -> dict[str, float]:
         """The class number that ``entry`` has under ``key``, if it is a class that the model knows."""

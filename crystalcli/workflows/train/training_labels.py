@@ -11,6 +11,7 @@ from crystalcli.contracts.records import Head
 from crystalcli.mechanisms.datasets import classes
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.splits import Split
+from crystalcli.nouns.magnitudes import beyond
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.hearing import Listener
@@ -74,12 +75,14 @@ def labelled(data: GraphDataset, targets: Sequence[Quantity], listener: Listener
     """Structures with a label of at least one target; says how many have none.
 
     Raises:
-        UsageError: fewer than three.
+        UsageError: fewer than three, or labels of a size that cannot be squared.
     """
     have = np.zeros(len(data), dtype=bool)
     counts = data.atom_counts()
     for q in targets:
         column = data.columns[q.name]
+        if said := beyond(column.values[column.mask]):
+            raise UsageError(f"label '{q.name}', {said}", code="label")
         mask = column.mask & np.isfinite(column.values.reshape(len(column.mask), -1)).all(1)
         if q.level == "site":
             owner = np.repeat(np.arange(len(data)), counts)

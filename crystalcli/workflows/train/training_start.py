@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 
+from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.normalisers import target_statistics, with_references, with_shortest
 from crystalcli.mechanisms.datasets.splits import Split
@@ -21,6 +24,8 @@ from crystalcli.workflows.train.training_plan import TrainingPlan
 
 FEW = 200
 """With fewer training structures the statistics of batch norms are kept."""
+MANY = 12
+"""More elements than these are not named, but counted."""
 
 
 def started(
@@ -34,19 +39,20 @@ def started(
     start = plan.start
     origin = transfer.source(Path(start.model), plan.member)
     transfer.refuse_other_graphs(origin, data.recipe, plan.paths[0])
-    names = [q.name for q in targets]
-    statistics = target_statistics(data, names, split.train)
-    if origin.differentiable:
-        statistics = with_shortest(with_references(statistics, data, split.train), data, split.train)
-    torch.manual_seed(plan.seed)
-    if start.new_head:
-        head = PartChoice(plan.head, plan.head_options)
-        model = transfer.grown(origin, targets, statistics, {}, head=head, refit=True)
+    renamed = {} if start.new_head else transfer.renamed(origin, targets)
+    terms = {} if start.new_head else transfer.renamed_baselines(origin, renamed)
+    every = np.arange(len(data))
+    zeroth = {t: baselines.evaluate(b, data, every) for t, b in terms.items()}
+    anew = start.new_head or start.refit
+    statistics = _statistics(origin, data, targets, split, zeroth, anew=anew)
+    if anew:
+        statistics = transfer.refitted_statistics(origin.spec.statistics, statistics)
     else:
-        renamed = transfer.renamed(origin, targets)
-        kept = statistics if start.refit else transfer.kept_statistics(origin.spec.statistics, statistics, renamed)
-        zeroth_terms = transfer.renamed_baselines(origin, renamed)
-        model = transfer.grown(origin, targets, kept, zeroth_terms, head=None, refit=start.refit)
+        statistics = transfer.kept_statistics(origin.spec.statistics, statistics, renamed)
+    torch.manual_seed(plan.seed)
+    head = PartChoice(plan.head, plan.head_options) if start.new_head else None
+    known = origin.spec.statistics.elements
+    model = transfer.grown(origin, targets, statistics, terms, head=head, refit=start.refit)
     transfer.lr_factors(model, start.lr_factors)  # what cannot be is refused before anything is written
     frozen = transfer.freeze(model, start.freeze) if start.freeze else 0
     few = len(split.train) < FEW
@@ -56,6 +62,41 @@ def started(
         f"starts from {start.model}: {'new head' if start.new_head else 'all weights'}, {frozen} numbers frozen, "
         f"statistics of batch norms {'kept' if model.frozen_norms else 'followed'}"
     )
-    every = np.arange(len(data))
-    pairs = zip(model.baseline_targets, model.baselines, strict=True)
-    return model, {t: baselines.evaluate(b, data, every) for t, b in pairs}  # type: ignore[arg-type]
+    _say_elements(model, known, listener)
+    return model, zeroth
+
+
+def _statistics(
+    origin: CrystalModel, data: GraphDataset, targets: tuple[Quantity, ...], split: Split, zeroth: Zeroth, *, anew: bool
+) -> Statistics:
+    """Of the new training part, on top of the zeroth terms that go on; unless ``anew`` with references of the model."""
+    found = target_statistics(data, [q.name for q in targets], split.train, zeroth)
+    if not origin.differentiable:
+        return found
+    found = with_references(found, data, split.train, None if anew else origin.spec.statistics)
+    return with_shortest(found, data, split.train)
+
+
+def _say_elements(model: CrystalModel, known: Sequence[int], listener: Listener) -> None:
+    """Say which elements go on, which are new and which are gone, where they are not the same."""
+    now = model.spec.statistics.elements
+    new, gone = [z for z in now if z not in known], [z for z in known if z not in now]
+    if not new and not gone:
+        return
+    said = [f"{_symbols([z for z in now if z in known]) or 'none'} kept from the model"]
+    if new:
+        said.append(f"{_symbols(new)} new, from nothing")
+    if gone:
+        said.append(f"{_symbols(gone)} dropped, not in the training part")
+    listener.say(f"elements: {'; '.join(said)}")
+    weights = dict(model.named_parameters())
+    still = [n for n in transfer.fresh_rows(model, known) if not weights[n].requires_grad]
+    if still:
+        listener.warn(
+            f"{', '.join(still)} frozen: the rows of {_symbols(new)} stay as they are drawn, and learn nothing"
+        )
+
+
+def _symbols(numbers: Sequence[int]) -> str:
+    """By symbol; of many only how many."""
+    return ", ".join(chemical_symbols[z] for z in numbers) if len(numbers) <= MANY else f"{len(numbers)} elements"

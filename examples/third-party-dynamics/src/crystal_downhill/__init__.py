@@ -49,6 +49,7 @@ ANDERSEN = Sampler(
     summary="constant temperature by collisions with a heat bath",
     options=AndersenOptions,
     build=_andersen,
+    provides=frozenset({"temperature"}),
     references=("H. C. Andersen, J. Chem. Phys. 72, 2384 (1980), doi:10.1063/1.439486",),
 )
 

@@ -5,7 +5,7 @@ HDF5 gives room for whatever a shape says, follows links into any file, and fill
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
@@ -13,44 +13,41 @@ import h5py
 
 from crystalcli.vocabulary.errors import InputError, UnsafeInput
 
-DEEPEST = 8
-"""Groups within groups, at most; a group can hold itself."""
-
 
 def datasets(h: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
     """All datasets of a file by their paths, of which nothing has been read.
 
     Raises:
-        UnsafeInput: a link, or data in another file. InputError: one thing at two places, groups without end, or what
-            is neither group nor dataset.
+        UnsafeInput: a link, or data in another file. InputError: one thing at two places (a group can hold itself), or
+            what is neither group nor dataset.
     """
     found: dict[str, h5py.Dataset] = {}
     seen: set[int] = set()
-    left: list[tuple[str, h5py.Group]] = [("", h)]
+    left: list[tuple[str, h5py.h5g.GroupID]] = [("", h.id)]
     while left:
         prefix, group = left.pop()
-        for name, item in _members(prefix, group, path):
-            if (place := h5py.h5o.get_info(item.id).addr) in seen or name.count("/") > DEEPEST:
+        for key in group:
+            name, link = prefix + key.decode(errors="surrogateescape"), group.links.get_info(key)
+            if link.type != h5py.h5l.TYPE_HARD:
+                raise UnsafeInput(f"'{name}' is a link; a file must hold its data itself", path=path, code="unsafe")
+            if link.u in seen:
                 raise InputError(f"damaged: '{name}' is there twice", path=path, code="damaged")
-            seen.add(place)
-            if isinstance(item, h5py.Group):
+            seen.add(link.u)
+            item = h5py.h5o.open(group, key)
+            if isinstance(item, h5py.h5g.GroupID):
                 left.append((f"{name}/", item))
-            elif isinstance(item, h5py.Dataset):
-                found[name] = item
+            elif isinstance(item, h5py.h5d.DatasetID):
+                found[name] = h5py.Dataset(item)
+                _refuse_elsewhere(name, item, path)
             else:
                 raise InputError(f"damaged: '{name}' holds no data", path=path, code="damaged")
     return found
 
 
-def _members(prefix: str, group: h5py.Group, path: Path) -> Iterator[tuple[str, h5py.HLObject]]:
-    for key in group:
-        name = f"{prefix}{key}"
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise UnsafeInput(f"'{name}' is a link; a file must hold its data itself", path=path, code="unsafe")
-        item = group[key]
-        if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
-            raise UnsafeInput(f"'{name}' lies in another file; a file must hold its data", path=path, code="unsafe")
-        yield name, item
+def _refuse_elsewhere(name: str, dataset: h5py.h5d.DatasetID, path: Path) -> None:
+    settings = dataset.get_create_plist()
+    if settings.get_layout() == h5py.h5d.VIRTUAL or settings.get_external_count():
+        raise UnsafeInput(f"'{name}' lies in another file; a file must hold its data", path=path, code="unsafe")
 
 
 def refuse_implausible(found: Mapping[str, h5py.Dataset], path: Path, times: int = 1) -> None:

@@ -268,7 +268,7 @@ def test_data_of_other_files_are_refused_as_unsafe(tmp_path, change, said):
         (b"crystal-graphs 3", b"crystal-graphs 2", "of version 2, this crystal reads 3; build it again"),
         (b"crystal-graphs 3 4096", b"crystal-graphs 3 8192", "damaged"),
         (b"crystal-graphs 3 4096", b"crystal-graphs 3 many", "damaged"),
-        (b'{"bytes": 4', b'{"bytes": 5', "damaged"),
+        (b'{"bytes": 3', b'{"bytes": 5', "damaged"),
         (b'"arrays": [[', b'"arrays": [[9', "damaged"),
         (b'"sha256": "', b'"sha256": "0', "damaged"),
         (b"crystal-graphs", b"crystal-grapes", "not a graph cache"),

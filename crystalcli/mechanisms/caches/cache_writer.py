@@ -283,7 +283,8 @@ def _reserve(h: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int, ..
 
 
 def _put_texts(h: h5py.File, name: str, values: Sequence[str]) -> None:
-    h[name] = np.frombuffer("".join(f"{v}\0" for v in values).encode("utf-8", "surrogatepass"), np.uint8)
+    data = "".join(f"{v}\0" for v in values).encode("utf-8", "surrogatepass")
+    h.create_dataset(name, data=np.frombuffer(data, np.uint8))  # h[name] = would give its group the time
 
 
 def _check_name(name: str, what: str, path: Path) -> None:

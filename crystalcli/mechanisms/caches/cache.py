@@ -106,13 +106,14 @@ class GraphCache:
         self.inputs_digest = str(about["inputs"])
         self.hashes: NDArray[np.uint8] = found["structures/sha256"][()]
         self.graph_hashes: NDArray[np.uint8] = found["structures/graph_sha256"][()]
-        n = len(self.hashes)
+        if not (n := len(self.hashes)):
+            raise InputError("holds no structure; build it again", path=self.path)
         self.ids, self.sources = (texts(found[f"structures/{k}"], n) for k in ("id", "source"))
         self.tags: dict[str, list[str]] = {k: texts(found[TAGS + k], n) for k in inside(found, TAGS)}
         self.cell: NDArray[np.float64] = found["structures/cell"][()]
         self.pbc: NDArray[np.bool_] = found["structures/pbc"][()].astype(bool)
-        self.atom_pointers = pointers(found["structures/atom_pointers"], len(found["atoms/atomic_numbers"]))
-        self.edge_pointers = pointers(found["structures/edge_pointers"], len(found["edges/neighbor"]))
+        self.atom_pointers = pointers(found["structures/atom_pointers"], len(found["atoms/atomic_numbers"]), 1)
+        self.edge_pointers = pointers(found["structures/edge_pointers"], len(found["edges/neighbor"]), 0)
         self.failures = failures(found)
         self.columns = {q.name: Column(q, *values_and_mask(q, found)) for q in quantities(about["labels"], found)}
         self.field_names = tuple(inside(found, FIELDS))

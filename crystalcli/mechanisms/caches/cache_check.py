@@ -45,6 +45,7 @@ def verify(cache: GraphCache, listen: Callable[[int, str], None] = lambda _n, _t
     """Check every structure of ``cache``."""
     findings = list(_whole(cache))
     limit = cache.recipe.options.get("cutoff", np.inf)
+    limit = float(limit) if isinstance(limit, int | float) else np.inf
     symmetric, shortest, longest = 0, np.inf, -np.inf
     for k, id_ in enumerate(cache.ids):
         one = _One(cache, k)
@@ -103,7 +104,8 @@ class _One:
             yield "a position or cell vector is not finite"
         if ((self.numbers < 1) | (self.numbers > 118)).any():
             yield f"atomic number {int(self.numbers.max(initial=0))} is no element"
-        if (self.degree < 0).any() or self.degree.sum() != len(self.neighbor):
+        odd = (self.degree < 0) | (self.degree > len(self.neighbor))  # of such the sum may overflow
+        if odd.any() or self.degree.sum() != len(self.neighbor):
             yield f"the atoms have {self.degree.sum()} edges, {len(self.neighbor)} are stored"
         elif ((self.neighbor < 0) | (self.neighbor >= len(self.numbers))).any():
             yield f"an edge leads to atom {int(self.neighbor.max())} of {len(self.numbers)}"

@@ -29,10 +29,11 @@ def texts(dataset: h5py.Dataset, count: int | None = None) -> list[str]:
     return data.decode("utf-8", "surrogatepass").split("\0")[:-1]
 
 
-def pointers(dataset: h5py.Dataset, rows: int) -> NDArray[np.int64]:
-    """Where the rows of each structure begin, and the last ones end."""
+def pointers(dataset: h5py.Dataset, rows: int, least: int) -> NDArray[np.int64]:
+    """Where the rows of each structure begin, of which it has ``least``, and the last ones end."""
     found: NDArray[np.int64] = dataset[()]
-    if found[0] != 0 or found[-1] != rows or (found[1:] < found[:-1]).any():  # a difference may overflow
+    begin, end = found[:-1], found[1:]  # a difference may overflow
+    if found[0] != 0 or found[-1] != rows or (end < begin).any() or (end - begin < least).any():
         raise ValueError(f"the pointers in {dataset.name} do not ascend from 0 to {rows}")
     return found
 

@@ -83,8 +83,8 @@ def survey(h: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
         count = {what: len(found[name]) for what, name in ROWS.items()}
         count["pointers"] = count["structures"] + 1
         for name, dataset in found.items():
-            _must_lie_in(size, name, dataset)
             _must_be(_place(name, found), name, dataset, count)
+            _must_lie_in(size, name, dataset)
     except (ValueError, TypeError) as problem:
         raise InputError(f"damaged: {problem}; build it again", path=path, code="damaged") from problem
     return found

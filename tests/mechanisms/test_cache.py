@@ -345,6 +345,19 @@ def test_a_graph_that_is_none_is_refused_at_the_door():
             pack(graph)
 
 
+@pytest.mark.parametrize("texts", [("a\0", "x", {}), ("a", "x\0y", {}), ("a", "x", {"split": "\0"})])
+def test_a_zero_byte_ends_a_text_and_is_none(tmp_path, texts):
+    with CacheWriter(tmp_path / "a.h5") as writer:
+        graph = pack(some_graphs(1)[0])
+        writer.add("", "", graph, {"split": "\ud800\udcff é"})
+        with pytest.raises(InputError, match="zero byte"):
+            writer.add(texts[0], texts[1], graph, texts[2])
+        writer.finish(RECIPE, failures=[{"id": "a\0b", "reason": "\n"}])
+    cache = GraphCache(tmp_path / "a.h5")
+    assert (cache.ids, cache.sources, cache.tags) == ([""], [""], {"split": ["\ud800\udcff é"]})
+    assert (cache.failures[0]["id"], cache.failures[0]["reason"]) == ("a\\x00b", "\n")
+
+
 def test_nothing_stays_when_writing_fails(tmp_path):
     graphs = some_graphs(2)
     path = write(tmp_path / "a.h5", graphs)

@@ -82,7 +82,7 @@ def check(path: Path) -> None:
                 raise InputError(f"damaged: has {size} bytes, {told['bytes']} were written", path=path)
             places = [(int(a), int(n)) for a, n in told["arrays"]]
             if _digest(file, block, size, places) != told["sha256"]:
-                where = _damaged(file, told.get("small", {})) or "what holds its arrays together"
+                where = _damaged(file, told.get("small", {})) or "the HDF5 structure around its arrays"
                 raise InputError(f"damaged: {where} is not what was written; build it again", path=path)
     except FileNotFoundError as problem:
         raise UsageError("no such file; crystal build-graphs makes one", path=path) from problem

@@ -95,10 +95,9 @@ def _refuse_implausible(path: Path) -> None:
 
 
 def _checked(found: Latents) -> Latents:
-    n = len(found.ids)
-    shapes = [a.shape for a in (found.ids, found.sites, found.numbers, found.vectors[:, :0])]
-    kinds = "".join(a.dtype.kind for a in (found.ids, found.sites, found.numbers, found.vectors))
-    if shapes != [(n,), (n,), (n,), (n, 0)] or kinds != "Uiif" or not np.isfinite(found.vectors).all():
+    arrays = found.ids, found.sites, found.numbers, found.vectors
+    shapes = [a.shape for a in arrays] == [(len(found.ids),)] * 3 + [(len(found.ids), *found.vectors.shape[-1:])]
+    if not shapes or "".join(a.dtype.kind for a in arrays) != "Uiif" or not np.isfinite(found.vectors).all():
         raise ValueError("its arrays do not go together")
     return found
 

@@ -7,7 +7,7 @@ Datasets: ``numbers`` (N), ``cell`` (3, 3) Å, ``reference_positions`` (N, 3) Å
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalcli.nouns import hdf5
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.text import refuse_bomb
-from crystalcli.vocabulary.errors import InputError, UnsafeInput
+from crystalcli.vocabulary.errors import InputError
 from crystalcli.vocabulary.quantities import Quantity
 
 DISPLACEMENT_UNIT = 1e-4
@@ -36,6 +36,8 @@ QUANTITIES = {
 _NEEDED = ("numbers", "cell", "reference_positions", "displacement", "energy")
 _PER_FRAME = ("energy", "temperature", "pressure_bar", "step")
 _BLOCK = 256
+_MOST = 100
+"""Times the size of its file that all data may be; real runs of ten thousand frames are 1.3 times as large."""
 BAR, BOLTZMANN = 6.241509074e-7, 8.617333262e-5
 """eV/Å³ and eV/K."""
 
@@ -55,43 +57,31 @@ def read(path: Path) -> Iterator[Entry]:
     ``pressure`` (eV/Å³) is what the potential alone exerts, as a model can learn it.
 
     Raises:
-        InputError: shapes that do not fit each other, or damage. UnsafeInput: data that lie in another file, or a bomb.
+        InputError: shapes that do not fit each other or the file, or damage. UnsafeInput: data in another file.
     """
     try:
         with h5py.File(path, "r") as h:
-            _refuse_links(h, path)
-            _check_shapes(h, path)
-            yield from _frames(h, path)
-    except (OSError, KeyError) as problem:
+            found = hdf5.datasets(h, path)
+            hdf5.refuse_implausible(found, path, _MOST)
+            _check_shapes(found, path)
+            yield from _frames(found, path)
+    except (OSError, KeyError, RuntimeError) as problem:
         raise InputError(f"damaged: {problem}", path=path, code="damaged") from problem
 
 
-def _refuse_links(h: h5py.File, path: Path) -> None:
-    """HDF5 follows external links and storage by itself; data of other files are none of this one's."""
-    for name in h:
-        if isinstance(h.get(name, getlink=True), (h5py.ExternalLink, h5py.SoftLink)):
-            raise UnsafeInput(f"dataset '{name}' is a link", path=path, code="unsafe")
-        if isinstance(h[name], h5py.Dataset) and (h[name].external or h[name].is_virtual):
-            raise UnsafeInput(f"dataset '{name}' lies in another file", path=path, code="unsafe")
-
-
-def _check_shapes(h: h5py.File, path: Path) -> None:
-    read = [name for name in (*_NEEDED, *_PER_FRAME, "force", "force_index") if name in h]
-    for name in read:
-        if not isinstance(h[name], h5py.Dataset) or h[name].dtype.kind not in "iuf" or not h[name].shape:
-            raise InputError(f"'{name}' is no array of numbers", path=path, code="damaged")
-    refuse_bomb(path, path.stat().st_size, sum(h[name].nbytes for name in read))
-    n, atoms = len(h["energy"]), len(h["numbers"])
-    wanted = {"cell": (3, 3), "reference_positions": (atoms, 3), "displacement": (n, atoms, 3)}
-    wanted |= {k: (n,) for k in _PER_FRAME if k in h}
-    if "force" in h:
-        wanted |= {"force": (len(h["force_index"]), atoms, 3)}
+def _check_shapes(h: Mapping[str, h5py.Dataset], path: Path) -> None:
+    """Whole or floating numbers, as many as there are frames and atoms."""
+    n, atoms, forces = (tuple(h[k].shape or ())[:1] if k in h else () for k in ("energy", "numbers", "force_index"))
+    wanted = {"numbers": atoms, "cell": (3, 3), "reference_positions": (*atoms, 3), "displacement": (*n, *atoms, 3)}
+    wanted |= {k: n for k in _PER_FRAME if k in h}
+    wanted |= {"force_index": forces, "force": (*forces, *atoms, 3)} if "force" in h else {}
     for name, shape in wanted.items():
-        if h[name].shape != shape:
-            raise InputError(f"dataset '{name}' has shape {h[name].shape}, not {shape}", path=path, code="damaged")
+        if h[name].shape != shape or h[name].dtype.kind not in "iuf":
+            said = f"holds {h[name].dtype} of shape {h[name].shape}, not numbers of shape {shape}"
+            raise InputError(f"dataset '{name}' {said}", path=path, code="damaged")
 
 
-def _frames(h: h5py.File, path: Path) -> Iterator[Entry]:
+def _frames(h: Mapping[str, h5py.Dataset], path: Path) -> Iterator[Entry]:
     numbers, cell, sites = h["numbers"][()].astype(int), h["cell"][()], h["reference_positions"][()]
     per_frame: dict[str, NDArray[Any]] = {k: h[k][()].astype(np.float64) for k in _PER_FRAME if k in h}
     static = _of_potential(per_frame, len(numbers), cell)

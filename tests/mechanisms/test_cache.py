@@ -16,12 +16,12 @@ from crystalcli.mechanisms.caches.cache import Column, GraphCache, GraphRecipe
 from crystalcli.mechanisms.caches.cache_check import verify
 from crystalcli.mechanisms.caches.cache_packing import pack
 from crystalcli.mechanisms.caches.cache_writer import CacheWriter, write_cache
-from crystalcli.mechanisms.caches.gather import flat_ranges
+from crystalcli.mechanisms.caches.sealed_array import flat_ranges
 from crystalcli.mechanisms.datasets.dataset import GraphDataset, reduced_formulas, source_file
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
-from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UsageError
+from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UnsafeInput, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
 RECIPE = GraphRecipe("cgcnn", {"cutoff": 5.0, "max_neighbors": 12, "ties": "cut"})
@@ -226,6 +226,11 @@ def linked(h):
     h["atoms/positions"] = h5py.ExternalLink("elsewhere.h5", "/x")
 
 
+def soft(h):
+    del h["atoms/positions"]
+    h["atoms/positions"] = h5py.SoftLink("/structures/cell")
+
+
 def external(h):
     del h["atoms/positions"]
     h.create_dataset("atoms/positions", shape=(3, 3), dtype="f8", external=[("/etc/hostname", 0, 72)])
@@ -239,9 +244,7 @@ def external(h):
         (replaced("structures/atom_pointers", np.array([0, 5, 3, 4])), "pointers"),
         (replaced("structures/cell", np.zeros((2, 3, 3))), "structures/cell has shape"),
         (replaced("edges/shift", np.zeros((4, 3), np.int8)), "edges/shift has shape"),
-        (linked, "link"),
-        (external, "another file"),
-        (lambda h: h.attrs.modify("options", "{"), "damaged"),
+        (replaced("about", np.frombuffer(b"{\0", np.uint8)), "damaged"),
     ],
 )
 def test_a_damaged_cache_is_named(tmp_path, change, said):
@@ -251,17 +254,25 @@ def test_a_damaged_cache_is_named(tmp_path, change, said):
     assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.parametrize(("change", "said"), [(linked, "link"), (soft, "link"), (external, "another file")])
+def test_data_of_other_files_are_refused_as_unsafe(tmp_path, change, said):
+    path = damaged(write(tmp_path / "a.h5", some_graphs(2)), change)
+    with pytest.raises(UnsafeInput, match=said) as caught:
+        GraphCache(path)
+    assert str(caught.value).startswith(str(path))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        (b"crystal-graphs 2", b"crystal-graphs 9", "version 9"),
-        (b"crystal-graphs 2 4096", b"crystal-graphs 2 8192", "damaged"),
-        (b"crystal-graphs 2 4096", b"crystal-graphs 2 many", "damaged"),
-        (b'{"bytes": 4', b'{"bytes": 5', "damaged"),
+        (b"crystal-graphs 3", b"crystal-graphs 2", "of version 2, this crystal reads 3; build it again"),
+        (b"crystal-graphs 3 4096", b"crystal-graphs 3 8192", "damaged"),
+        (b"crystal-graphs 3 4096", b"crystal-graphs 3 many", "damaged"),
+        (b'{"bytes": 3', b'{"bytes": 5', "damaged"),
         (b'"arrays": [[', b'"arrays": [[9', "damaged"),
         (b'"sha256": "', b'"sha256": "0', "damaged"),
         (b"crystal-graphs", b"crystal-grapes", "not a graph cache"),
-        (b"cutoff", b"cutofg", "not the bytes that were written"),
+        (b"cutoff", b"cutofg", "about is not what was written"),
     ],
 )
 def test_a_broken_seal_is_named(tmp_path, old, new, said):
@@ -307,27 +318,6 @@ def test_verify_finds_a_flipped_bit_anywhere(tmp_path):
         assert {f.id for f in findings} == {"s0"}
 
 
-@pytest.mark.parametrize(
-    ("name", "change", "said"),
-    [
-        ("atoms/degree", 1, "as many edges"),
-        ("edges/neighbor", 0x70, "an edge leads to an atom"),
-        ("atoms/atomic_numbers", 0xFF, "no element"),
-    ],
-)
-def test_a_batch_names_what_is_damaged(tmp_path, name, change, said):
-    path = write(tmp_path / "a.h5", some_graphs(3))
-    with h5py.File(path) as h:
-        offset = h[name].id.get_offset()
-    whole = path.read_bytes()
-    path.write_bytes(whole[:offset] + bytes([whole[offset] ^ change]) + whole[offset + 1 :])
-    data = GraphDataset.open([path])
-    data.batch(np.array([1, 2]))
-    with pytest.raises(InputError, match=said) as caught:
-        data.batch(np.array([2, 0]))
-    assert "a.h5: damaged: s0: " in str(caught.value)
-
-
 def test_verify_says_how_many_graphs_go_both_ways(tmp_path):
     radius = [build_graph(ase.build.bulk("NaCl", "rocksalt", a=5.6), cutoff=5.0)]
     few = ase.Atoms("H3", positions=[[0, 0, 0], [0, 0, 1], [0, 0, 3]])
@@ -353,6 +343,19 @@ def test_a_graph_that_is_none_is_refused_at_the_door():
     for said, graph in cases.items():
         with pytest.raises(InputError, match=said):
             pack(graph)
+
+
+@pytest.mark.parametrize("texts", [("a\0", "x", {}), ("a", "x\0y", {}), ("a", "x", {"split": "\0"})])
+def test_a_zero_byte_ends_a_text_and_is_none(tmp_path, texts):
+    with CacheWriter(tmp_path / "a.h5") as writer:
+        graph = pack(some_graphs(1)[0])
+        writer.add("", "", graph, {"split": "\ud800\udcff é"})
+        with pytest.raises(InputError, match="zero byte"):
+            writer.add(texts[0], texts[1], graph, texts[2])
+        writer.finish(RECIPE, failures=[{"id": "a\0b", "reason": "\n"}])
+    cache = GraphCache(tmp_path / "a.h5")
+    assert (cache.ids, cache.sources, cache.tags) == ([""], [""], {"split": ["\ud800\udcff é"]})
+    assert (cache.failures[0]["id"], cache.failures[0]["reason"]) == ("a\\x00b", "\n")
 
 
 def test_nothing_stays_when_writing_fails(tmp_path):

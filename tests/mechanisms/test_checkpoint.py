@@ -23,7 +23,9 @@ def test_the_last_three_are_kept_and_the_newest_is_found(tmp_path: Path) -> None
     assert state.tensors["model.w"].tolist() == [5, 5, 5]
 
 
-@pytest.mark.parametrize("harm", ["truncated", "empty", "flipped", "no tensors", "no json", "bad json"])
+@pytest.mark.parametrize(
+    "harm", ["truncated", "empty", "flipped", "no tensors", "no json", "bad json", "other facts", "a list", "deep"]
+)
 def test_a_damaged_state_is_passed_over_and_said(tmp_path: Path, harm: str) -> None:
     write(tmp_path, 3)
     tensors, note = tmp_path / "state-000000003.safetensors", tmp_path / "state-000000003.json"
@@ -38,11 +40,22 @@ def test_a_damaged_state_is_passed_over_and_said(tmp_path: Path, harm: str) -> N
         tensors.unlink()
     elif harm == "no json":
         note.unlink()
+    elif harm == "other facts":
+        note.write_text(note.read_text().replace('"epoch": 3', '"epoch": 9'))
     else:
-        note.write_text('{"format"')
+        note.write_text({"bad json": '{"format"', "a list": "[]", "deep": "[" * 100_000}[harm])
     state, said = checkpoint.newest(tmp_path)
     assert state.facts["progress"] == {"epoch": 2}
     assert len(said) == (harm != "no json")
+
+
+def test_facts_of_any_kind_come_back(tmp_path: Path) -> None:
+    facts = {"worst": {10: 0.1, 9: float("inf")}, "ids": ["ä", "b"], "none": None, "pair": (1, 2)}
+    checkpoint.save(tmp_path, 1, State({"w": torch.ones(1)}, facts))
+    state, said = checkpoint.newest(tmp_path)
+    assert said == []
+    assert state.facts["worst"] == {"10": 0.1, "9": float("inf")}
+    assert state.facts["pair"] == [1, 2]
 
 
 def test_no_state_at_all(tmp_path: Path) -> None:

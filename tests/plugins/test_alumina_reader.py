@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -88,13 +89,6 @@ def test_links_are_refused(tmp_path: Path) -> None:
     assert (found.code, "is a link" in found.reason) == ("unsafe", True)
 
 
-def huge(h: h5py.File) -> None:
-    """Two thousand million atoms in 5 kB: chunks that are not there are zeros."""
-    for name, shape in (("numbers", ()), ("reference_positions", (3,))):
-        del h[name]
-        h.create_dataset(name, (2 * 10**9, *shape), dtype="f8", chunks=(1024, *shape))
-
-
 def group(h: h5py.File) -> None:
     del h["energy"]
     h.create_group("energy")
@@ -117,21 +111,72 @@ def soft(h: h5py.File) -> None:
     h["step"] = h5py.SoftLink("/energy")
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (huge, "archive bomb"),
-        (group, "'energy' is no array of numbers"),
-        (reference, "'numbers' is no array of numbers"),
-        (virtual, "lies in another file"),
-        (soft, "is a link"),
-    ],
-)
-def test_what_is_no_plain_array_is_refused_before_it_is_read(tmp_path: Path, change: Callable, said: str) -> None:
+@pytest.mark.parametrize("change", [group, reference, virtual, soft])
+def test_what_is_no_plain_array_is_refused_before_it_is_read(tmp_path: Path, change: Callable) -> None:
     make(tmp_path / "run.h5")
     with h5py.File(tmp_path / "run.h5", "a") as h:
         change(h)
-    assert said in failure(tmp_path / "run.h5").reason
+    assert failure(tmp_path / "run.h5").code in ("damaged", "unsafe")
+
+
+PACKED = {"chunks": True, "compression": "gzip"}
+
+
+@pytest.mark.parametrize(
+    ("name", "declared"),
+    [
+        ("energy", {"shape": (2 * 10**9,), **PACKED}),
+        ("energy", {"shape": (2 * 10**9,)}),
+        ("numbers", {"shape": (10**10,), **PACKED}),
+        ("temperature", {"shape": (4,), "maxshape": (None,), "chunks": (10**8,), "compression": "gzip"}),
+        ("displacement", {"shape": (FRAMES, N, 3, 10**9), **PACKED}),
+        ("more", {"shape": (10**9,), **PACKED}),
+    ],
+)
+def test_data_that_the_file_cannot_hold(tmp_path: Path, name: str, declared: dict[str, Any]) -> None:
+    make(tmp_path / "run.h5")
+    with h5py.File(tmp_path / "run.h5", "a") as h:
+        if name in h:
+            del h[name]
+        h.create_dataset(name, dtype="f8", **declared)
+    found = failure(tmp_path / "run.h5")
+    assert found.code == "damaged"
+    assert "implausible size" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("numbers", np.array([b"Al", b"Al", b"O", b"O", b"O"])),
+        ("energy", np.array(1.0)),
+        ("energy", h5py.Empty("f8")),
+        ("numbers", np.array(13)),
+        ("cell", np.diag([4j, 5j, 6j])),
+        ("force_index", np.array([[1, 3]])),
+        ("temperature", np.zeros((FRAMES, 1))),
+    ],
+)
+def test_data_of_another_kind(tmp_path: Path, name: str, values: Any) -> None:
+    make(tmp_path / "run.h5")
+    with h5py.File(tmp_path / "run.h5", "a") as h:
+        del h[name]
+        h[name] = values
+    found = failure(tmp_path / "run.h5")
+    assert found.code == "damaged"
+    assert "not numbers of shape" in found.reason
+
+
+def test_a_run_packed_small_is_read(tmp_path: Path) -> None:
+    """Constant columns shrink a hundredfold; the whole file does not."""
+    data = make(tmp_path / "run.h5")
+    many = 5000
+    rng = np.random.default_rng(0)
+    data |= {"displacement": rng.integers(-900, 900, (many, N, 3)).astype(np.int16), "energy": rng.normal(size=many)}
+    data |= {"temperature": np.full(many, 300.0), "pressure_bar": np.zeros(many), "step": np.zeros(many, np.int64)}
+    with h5py.File(tmp_path / "run.h5", "w") as h:
+        for name, values in data.items():
+            h.create_dataset(name, data=values, compression="gzip", chunks=True)
+    assert isinstance(next(iter(read_file(tmp_path / "run.h5"))), Entry)
 
 
 def test_other_hdf5_is_not_claimed(tmp_path: Path) -> None:

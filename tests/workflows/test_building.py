@@ -10,6 +10,7 @@ from pathlib import Path
 
 import ase.build
 import ase.io
+import h5py
 import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -145,3 +146,21 @@ def test_structures_without_a_required_label_are_left_out_and_counted(tmp_path: 
     assert GraphCache(tmp_path / "h.h5").ids == GraphCache(tmp_path / "g.h5").ids[1:3]
     with pytest.raises(UsageError, match="name them with --targets"):
         build(replace(plan, output=tmp_path / "i.h5", require_labels=True, targets=()))
+
+
+def test_a_damaged_cache_is_not_what_the_command_would_make(tmp_path: Path) -> None:
+    plan = BuildPlan(write_crystals(tmp_path / "in", ["Cu", "Ag"]), tmp_path / "a.h5", "cgcnn")
+    build(plan)
+    assert build(plan).up_to_date
+    whole = plan.output.read_bytes()
+    with h5py.File(plan.output) as h:
+        at = h["edges/shift"].id.get_offset()
+    for data, said in (
+        (whole[:at] + b"\x55" + whole[at + 1 :], "edges/shift of .* is not what was written"),
+        (whole.replace(b"crystal-graphs 3", b"crystal-graphs 2"), "of version 2, this crystal reads 3"),
+    ):
+        plan.output.write_bytes(data)
+        with pytest.raises(UsageError, match=said + ".*--overwrite replaces it"):
+            build(plan)
+        build(replace(plan, overwrite=True))
+        assert plan.output.read_bytes() == whole

@@ -15,7 +15,7 @@ from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files import reading
 from crystalcli.nouns.structures import formats, pieces
-from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, Stopped, UsageError
+from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, InputError, Stopped, UsageError
 from crystalcli.workflows.graphs import build_graphs_parts as parts
 from crystalcli.workflows.graphs import build_graphs_resumable as resumable
 from crystalcli.workflows.graphs.build_graphs import build
@@ -134,6 +134,14 @@ def test_a_damaged_part_is_made_again(whole, damage):
         build(plan, stop=StopAfter(5))  # some of it is made again, then a second stop
     build(plan)
     assert plan.output.read_bytes() == expected
+
+
+@pytest.mark.parametrize("data", [b"", b"12345678{", b"\2\0\0\0\0\0\0\0{}", b"\2\0\0\0\0\0\0\0[]", b"\xff" * 90])
+def test_what_is_no_part_is_named(whole, tmp_path, data):
+    plan, _ = whole
+    (tmp_path / "x.part").write_bytes(data)
+    with pytest.raises(InputError, match=r"x\.part: is no part of a build .*; remove its folder"):
+        parts.Parts(plan.output, "digest", parts.Share()).read(tmp_path / "x.part")
 
 
 def test_parts_of_other_inputs_do_not_count(whole, tmp_path):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,6 +199,43 @@ def test_similar_sites(run: Path, tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "bomb.npz", ids=np.zeros(1 << 24, np.int64))
     with pytest.raises(UnsafeInput, match="archive bomb"):
         Latents.load(tmp_path / "bomb.npz")
+
+
+def npz(path: Path, packed: bool = False, **members: bytes | np.ndarray) -> Path:
+    """An archive of arrays, or of bytes that pretend to be some."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as archive:
+        for name, values in members.items():
+            if isinstance(values, np.ndarray):
+                buffer = io.BytesIO()
+                np.lib.format.write_array(buffer, values)
+                values = buffer.getvalue()  # noqa: PLW2901
+            archive.writestr(f"{name}.npy", values)
+    return path
+
+
+def header(shape: tuple[int, ...], kind: str = "<f8") -> bytes:
+    """Beginning of an array that has no numbers."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": kind, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def test_vectors_that_the_file_cannot_hold(tmp_path: Path) -> None:
+    good = {"ids": np.array(["a", "b"]), "sites": np.arange(2), "numbers": np.array([3, 9]), "vectors": np.ones((2, 4))}
+    assert Latents.load(npz(tmp_path / "good.npz", **good)).ids.tolist() == ["a", "b"]
+    bad: list[tuple[str, bool, dict[str, bytes | np.ndarray]]] = [
+        ("implausible size", False, {"vectors": header((2 * 10**9, 4))}),
+        ("implausible size", False, {"ids": header((2,), "<U500000000")}),
+        ("compressed", True, {"vectors": np.zeros((2, 10**6))}),
+        ("holds no latent vectors", False, {"sites": b"no array"}),
+        ("do not go together", False, {"sites": np.arange(3)}),
+        ("do not go together", False, {"vectors": np.full((2, 4), np.nan)}),
+        ("do not go together", False, {"vectors": np.array([["x", "y"]] * 2)}),
+        ("do not go together", False, {"vectors": np.ones(2)}),
+    ]
+    for said, packed, other in bad:
+        with pytest.raises(InputError, match=said):
+            Latents.load(npz(tmp_path / "bad.npz", packed, **{**good, **other}))
 
 
 def test_a_folder_of_several_runs_says_so(run: Path) -> None:

@@ -1,15 +1,18 @@
 """The graph cache: many crystals in flat ragged arrays of one HDF5 file, read by one gather per batch.
 
-Layout, version 2 (docs/graph-cache.md), S structures, N atoms and E edges in all:
+Layout, version 3 (docs/graph-cache.md), S structures, N atoms and E edges in all:
 
+- ``about``: JSON: featurizer, options, versions, inputs, and what each label means
 - ``structures``: id, source (texts); sha256, graph_sha256 (S, 32); atom_pointers, edge_pointers (S + 1,);
   cell (S, 3, 3) Å; pbc (S, 3)
 - ``atoms``: positions (N, 3) Å, atomic_numbers (N,), degree (N,) = number of edges of each centre, ``fields/NAME``
 - ``edges``: neighbor (E,), counted from the first atom of the structure; shift (E, 3)
-- ``labels/NAME``: values and mask, (S, …) or (N, …); attributes unit, level, extensive, classes
+- ``checks``: under the name of each array of ``atoms`` and ``edges``, the checksums of its blocks
+- ``labels/NAME``: values and mask, (S, …) or (N, …)
 - ``tags/NAME``: one text a structure; ``failures``: path, id, stage, code, reason
 
-The large arrays are contiguous, so that they are mapped into memory and never read as a whole.
+The large arrays are contiguous, so that they are mapped into memory and never read as a whole. All that is not large is
+covered by the seal, which is checked first.
 """
 
 from __future__ import annotations
@@ -27,11 +30,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.mechanisms.caches import cache_seal
+from crystalcli.mechanisms.caches.cache_contents import failures, mapped, pointers, quantities, texts, values_and_mask
+from crystalcli.mechanisms.caches.cache_layout import CHECKS, FIELDS, TAGS, inside, large, survey
+from crystalcli.mechanisms.caches.cache_packing import graph_hash, structure_hash
 from crystalcli.mechanisms.caches.cache_seal import FORMAT, VERSION
-from crystalcli.vocabulary.errors import InputError
+from crystalcli.mechanisms.caches.sealed_array import Ranges, SealedArray
+from crystalcli.vocabulary.errors import CrystalError, InputError
 from crystalcli.vocabulary.quantities import Quantity
 
-FAILURE_KEYS = ("path", "id", "stage", "code", "reason")
+LAST_ELEMENT = 118
+SHOWN = 3
+"""Structures that a message names."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,8 @@ class GraphCache:
         path: the file.
 
     Raises:
-        UsageError: no such file. InputError: not a cache, of another version, damaged, or with links to other files.
+        UsageError: no such file. InputError: not a cache, of another version, damaged, or larger than its file.
+        UnsafeInput: links, or data in other files.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,60 +93,31 @@ class GraphCache:
         cache_seal.check(self.path)
         try:
             with h5py.File(self.path, "r") as h:
-                self._read(h)
-        except InputError:
+                self._read(survey(h, self.path))
+        except CrystalError:
             raise
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as problem:
+        except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as problem:
             raise InputError(f"not a graph cache, or damaged: {problem}", path=self.path) from problem
 
-    def _read(self, h: h5py.File) -> None:
-        _refuse_links(h, self.path)
-        self.recipe = GraphRecipe(str(h.attrs["featurizer"]), json.loads(h.attrs["options"]))
-        self.versions: dict[str, str] = json.loads(h.attrs["versions"])
-        self.inputs_digest = str(h.attrs["inputs"])
-        s = h["structures"]
-        self.ids, self.sources = texts(s["id"]), texts(s["source"])
-        self.tags: dict[str, list[str]] = {n: texts(d) for n, d in h.get("tags", {}).items()}
-        self.hashes: NDArray[np.uint8] = s["sha256"][()]
-        self.graph_hashes: NDArray[np.uint8] = s["graph_sha256"][()]
-        self.atom_pointers: NDArray[np.int64] = s["atom_pointers"][()].astype(np.int64)
-        self.edge_pointers: NDArray[np.int64] = s["edge_pointers"][()].astype(np.int64)
-        self.cell: NDArray[np.float64] = s["cell"][()]
-        self.pbc: NDArray[np.bool_] = s["pbc"][()].astype(bool)
-        self.columns = {name: _column(group) for name, group in h.get("labels", {}).items()}
-        self.failures = _failures(h["failures"])
-        self.field_names = tuple(h.get("atoms/fields", {}))
-        names = [*ON_DISK, *(f"atoms/fields/{n}" for n in self.field_names)]
-        self._arrays = {name: _mapped(self.path, h[name]) for name in names}
-        self._check()
-
-    def _check(self) -> None:
-        n = len(self.ids)
-        for name, pointers in (("atom", self.atom_pointers), ("edge", self.edge_pointers)):
-            if pointers.shape != (n + 1,) or pointers[0] != 0 or (np.diff(pointers) < 0).any():
-                raise InputError(f"damaged: {name} pointers of {n} structures do not ascend from 0", path=self.path)
-        atoms, edges = int(self.atom_pointers[-1]), int(self.edge_pointers[-1])
-        wanted = {
-            "structures/source": (np.shape(self.sources), (n,)),
-            "structures/sha256": (self.hashes.shape, (n, 32)),
-            "structures/graph_sha256": (self.graph_hashes.shape, (n, 32)),
-            "structures/cell": (self.cell.shape, (n, 3, 3)),
-            "structures/pbc": (self.pbc.shape, (n, 3)),
-            "atoms/positions": (self.array("atoms/positions").shape, (atoms, 3)),
-            "atoms/atomic_numbers": (self.array("atoms/atomic_numbers").shape, (atoms,)),
-            "atoms/degree": (self.array("atoms/degree").shape, (atoms,)),
-            "edges/neighbor": (self.array("edges/neighbor").shape, (edges,)),
-            "edges/shift": (self.array("edges/shift").shape, (edges, 3)),
-        }
-        wanted |= {f"tags/{k}": ((len(v),), (n,)) for k, v in self.tags.items()}
-        wanted |= {f"atoms/fields/{k}": (self.array(f"atoms/fields/{k}").shape[:1], (atoms,)) for k in self.field_names}
-        for name, column in self.columns.items():
-            count = n if column.quantity.level == "structure" else atoms
-            wanted[f"labels/{name}/values"] = (column.values.shape[:1], (count,))
-            wanted[f"labels/{name}/mask"] = (column.mask.shape, (count,))
-        for name, (found, expected) in wanted.items():
-            if tuple(found) != expected:
-                raise InputError(f"damaged: {name} has shape {found}, expected {expected}", path=self.path)
+    def _read(self, found: Mapping[str, h5py.Dataset]) -> None:
+        about = json.loads(texts(found["about"], 1)[0])
+        self.recipe = GraphRecipe(str(about["featurizer"]), dict(about["options"]))
+        self.versions: dict[str, str] = dict(about["versions"])
+        self.inputs_digest = str(about["inputs"])
+        self.hashes: NDArray[np.uint8] = found["structures/sha256"][()]
+        self.graph_hashes: NDArray[np.uint8] = found["structures/graph_sha256"][()]
+        if not (n := len(self.hashes)):
+            raise InputError("holds no structure; build it again", path=self.path)
+        self.ids, self.sources = (texts(found[f"structures/{k}"], n) for k in ("id", "source"))
+        self.tags: dict[str, list[str]] = {k: texts(found[TAGS + k], n) for k in inside(found, TAGS)}
+        self.cell: NDArray[np.float64] = found["structures/cell"][()]
+        self.pbc: NDArray[np.bool_] = found["structures/pbc"][()].astype(bool)
+        self.atom_pointers = pointers(found["structures/atom_pointers"], len(found["atoms/atomic_numbers"]), 1)
+        self.edge_pointers = pointers(found["structures/edge_pointers"], len(found["edges/neighbor"]), 0)
+        self.failures = failures(found)
+        self.columns = {q.name: Column(q, *values_and_mask(q, found)) for q in quantities(about["labels"], found)}
+        self.field_names = tuple(inside(found, FIELDS))
+        self._arrays = {n: SealedArray(mapped(self.path, found[n]), found[CHECKS + n][()]) for n in large(found)}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -146,9 +127,72 @@ class GraphCache:
         """Paths of the large arrays in the file."""
         return tuple(self._arrays)
 
+    def raw(self, name: str) -> NDArray[Any]:
+        """One of the large arrays as it lies in the file, compared with nothing."""
+        return self._arrays[name].raw
+
     def array(self, name: str) -> NDArray[Any]:
-        """One of the large arrays, by its path in the file."""
-        return self._arrays[name]
+        """The whole of a large array, by its path in the file; see :meth:`rows`."""
+        return self.part(name, 0, len(self.raw(name)))
+
+    def part(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Rows ``start`` to ``stop`` of a large array; see :meth:`rows`."""
+        self._check(name, np.array([start]), np.array([stop]))
+        return self.raw(name)[start:stop]
+
+    def rows(self, name: str, ranges: Ranges) -> NDArray[Any]:
+        """Rows of a large array, range after range. What is read for the first time is compared with its checksums.
+
+        Raises:
+            InputError: it is not what was written.
+        """
+        self._check(name, ranges.starts, ranges.stops)
+        raw = self.raw(name)
+        return np.concatenate([raw[a:b] for a, b in ranges.pairs] or [raw[:0]])
+
+    def damage(self, name: str) -> list[str]:
+        """Ids of structures with rows in damaged blocks of a large array: of those that their hashes name."""
+        return [i for rows in self._arrays[name].damage() for i in self._owners(name, *rows)]
+
+    def atomic_numbers(self) -> NDArray[np.uint8]:
+        """Of all atoms, (N,).
+
+        Raises:
+            InputError: one is no element.
+        """
+        numbers = self.array("atoms/atomic_numbers")
+        if len(numbers) and not 1 <= numbers.min() <= numbers.max() <= LAST_ELEMENT:
+            raise InputError("damaged: an atom is no element; crystal graphs verify names it", path=self.path)
+        return numbers
+
+    def check(self) -> None:
+        """Look at every block of the large arrays.
+
+        Raises:
+            InputError: one is not as it was written.
+        """
+        for name in self._arrays:
+            self.array(name)
+
+    def _check(self, name: str, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> None:
+        if (found := self._arrays[name].first_damage(starts, stops)) is None:
+            return
+        which = self._owners(name, *found)
+        more = f" and {len(which) - SHOWN} more" if len(which) > SHOWN else ""
+        raise InputError(
+            f"damaged: {name} of {', '.join(which[:SHOWN])}{more} is not what was written; "
+            "crystal graphs verify lists all such; build it again",
+            path=self.path,
+            code="damaged",
+        )
+
+    def _owners(self, name: str, first: int, stop: int) -> list[str]:
+        """Ids of the structures that own rows ``first`` to ``stop``; only those that changed, where hashes say so."""
+        pointers = self.edge_pointers if name.startswith("edges/") else self.atom_pointers
+        start = int(np.searchsorted(pointers, first, "right")) - 1
+        owners = range(start, int(np.searchsorted(pointers, stop, "left")))
+        changed = [k for k in owners if not name.startswith(FIELDS) and Stored(self, k).changed()]
+        return [self.ids[k] for k in changed or owners]
 
 
 def of_one_file(path: Path, read: Callable[[], None]) -> None:
@@ -161,7 +205,7 @@ def of_one_file(path: Path, read: Callable[[], None]) -> None:
         with file:
             try:
                 read()
-            except InputError:
+            except CrystalError:
                 if _is_at(path, file):
                     raise
             else:
@@ -178,43 +222,22 @@ def _is_at(path: Path, file: BinaryIO) -> bool:
         return False
 
 
-ON_DISK = ("atoms/positions", "atoms/atomic_numbers", "atoms/degree", "edges/neighbor", "edges/shift")
+@dataclass(frozen=True)
+class Stored:
+    """Structure ``k`` of a cache as it lies in the file, its blocks compared with no checksum."""
 
+    cache: GraphCache
+    k: int
 
-def texts(dataset: h5py.Dataset) -> list[str]:
-    """All texts of a one-dimensional dataset."""
-    return [str(t) for t in dataset.asstr()[()]]
+    def of(self, name: str) -> NDArray[Any]:
+        """Its rows of a large array."""
+        pointers = self.cache.edge_pointers if name.startswith("edges/") else self.cache.atom_pointers
+        return self.cache.raw(name)[int(pointers[self.k]) : int(pointers[self.k + 1])]
 
-
-def _refuse_links(group: h5py.Group, path: Path) -> None:
-    """A cache holds its data itself: HDF5 would follow links and external storage into any file."""
-    for name in group:
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            raise InputError(f"'{name}' is a link, which a graph cache never has", path=path)
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            _refuse_links(item, path)
-        elif item.external or item.is_virtual:
-            raise InputError(f"'{name}' lies in another file, which a graph cache never does", path=path)
-
-
-def _mapped(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:
-    """Map a contiguous dataset into memory: random access without HDF5 in the way."""
-    if dataset.size == 0:
-        return np.zeros(dataset.shape, dtype=dataset.dtype)
-    offset = dataset.id.get_offset()
-    if offset is None:
-        raise InputError(f"damaged: {dataset.name} is not contiguous", path=path)
-    mapped = np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
-    return mapped.view(np.ndarray)  # slices of a plain array cost a fifth of those of a memmap
-
-
-def _column(group: h5py.Group) -> Column:
-    quantity = Quantity.from_json({k: (v.tolist() if hasattr(v, "tolist") else v) for k, v in group.attrs.items()})
-    return Column(quantity, group["values"][()].astype(np.float64), group["mask"][()].astype(bool))
-
-
-def _failures(group: h5py.Group) -> list[dict[str, str]]:
-    rows = zip(*(texts(group[k]) for k in FAILURE_KEYS), strict=True)
-    return [dict(zip(FAILURE_KEYS, row, strict=True)) for row in rows]
+    def changed(self) -> list[str]:
+        """What is not as it was written: ``structure``, ``edges``."""
+        numbers, positions = self.of("atoms/atomic_numbers"), self.of("atoms/positions")
+        crystal = structure_hash(numbers, positions, self.cache.cell[self.k], self.cache.pbc[self.k])
+        edges = graph_hash(self.of("atoms/degree"), self.of("edges/neighbor"), self.of("edges/shift"))
+        found = {"structure": (crystal, self.cache.hashes), "edges": (edges, self.cache.graph_hashes)}
+        return [what for what, (now, then) in found.items() if now != then[self.k].tobytes()]

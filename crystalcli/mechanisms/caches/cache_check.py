@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.caches.cache import GraphCache
-from crystalcli.mechanisms.caches.cache_packing import graph_hash, structure_hash
+from crystalcli.mechanisms.caches.cache import GraphCache, Stored
+from crystalcli.mechanisms.caches.cache_layout import FIELDS
 
 TOLERANCE = 2e-6
 """Å by which an edge may be longer than the cutoff: twice the tolerance of ties."""
@@ -45,6 +45,7 @@ def verify(cache: GraphCache, listen: Callable[[int, str], None] = lambda _n, _t
     """Check every structure of ``cache``."""
     findings = list(_whole(cache))
     limit = cache.recipe.options.get("cutoff", np.inf)
+    limit = float(limit) if isinstance(limit, int | float) else np.inf
     symmetric, shortest, longest = 0, np.inf, -np.inf
     for k, id_ in enumerate(cache.ids):
         one = _One(cache, k)
@@ -68,6 +69,9 @@ def _whole(cache: GraphCache) -> Iterator[Finding]:
         if id_ in seen:
             yield Finding(id_, "the id occurs twice")
         seen.add(id_)
+    for name in cache.field_names:
+        for id_ in cache.damage(f"{FIELDS}{name}"):
+            yield Finding(id_, f"field '{name}' is not what was written, here or nearby (crc32)")
     for name, column in cache.columns.items():
         have = column.values[column.mask]
         if not np.isfinite(have).all():
@@ -78,30 +82,30 @@ class _One:
     """The arrays of one structure."""
 
     def __init__(self, cache: GraphCache, k: int) -> None:
-        atoms = slice(int(cache.atom_pointers[k]), int(cache.atom_pointers[k + 1]))
-        edges = slice(int(cache.edge_pointers[k]), int(cache.edge_pointers[k + 1]))
+        self.stored = Stored(cache, k)
         self.cell, self.pbc = cache.cell[k], cache.pbc[k]
-        self.positions = cache.array("atoms/positions")[atoms]
-        self.numbers = cache.array("atoms/atomic_numbers")[atoms]
-        self.degree = cache.array("atoms/degree")[atoms].astype(np.int64)
-        self.neighbor = cache.array("edges/neighbor")[edges].astype(np.int64)
-        self.shift = cache.array("edges/shift")[edges].astype(np.int64)
-        self.hashes = cache.hashes[k].tobytes(), cache.graph_hashes[k].tobytes()
+        self.positions = self.stored.of("atoms/positions")
+        self.numbers = self.stored.of("atoms/atomic_numbers")
+        self.degree = self.stored.of("atoms/degree").astype(np.int64)
+        self.neighbor = self.stored.of("edges/neighbor").astype(np.int64)
+        self.shift = self.stored.of("edges/shift").astype(np.int64)
 
     @property
     def centre(self) -> NDArray[np.int64]:
         return np.repeat(np.arange(len(self.degree)), self.degree)
 
     def problems(self) -> Iterator[str]:
-        if structure_hash(self.numbers, self.positions, self.cell, self.pbc) != self.hashes[0]:
+        changed = self.stored.changed()
+        if "structure" in changed:
             yield "the structure is not the one that was written (sha256)"
-        if graph_hash(self.degree, self.neighbor, self.shift) != self.hashes[1]:
+        if "edges" in changed:
             yield "the edges are not those that were written (sha256)"
         if not (np.isfinite(self.positions).all() and np.isfinite(self.cell).all()):
             yield "a position or cell vector is not finite"
         if ((self.numbers < 1) | (self.numbers > 118)).any():
             yield f"atomic number {int(self.numbers.max(initial=0))} is no element"
-        if (self.degree < 0).any() or self.degree.sum() != len(self.neighbor):
+        odd = (self.degree < 0) | (self.degree > len(self.neighbor))  # of such the sum may overflow
+        if odd.any() or self.degree.sum() != len(self.neighbor):
             yield f"the atoms have {self.degree.sum()} edges, {len(self.neighbor)} are stored"
         elif ((self.neighbor < 0) | (self.neighbor >= len(self.numbers))).any():
             yield f"an edge leads to atom {int(self.neighbor.max())} of {len(self.numbers)}"

@@ -11,9 +11,10 @@ import json
 import shutil
 from array import array
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -21,13 +22,17 @@ from numpy.typing import NDArray
 
 from crystalcli import __version__
 from crystalcli.mechanisms.caches import cache_seal
-from crystalcli.mechanisms.caches.cache import FAILURE_KEYS, Column, GraphCache, GraphRecipe
+from crystalcli.mechanisms.caches.cache import Column, GraphCache, GraphRecipe
+from crystalcli.mechanisms.caches.cache_layout import CHECKS, FAILURE_KEYS, LABELS, SMALL, TAGS
 from crystalcli.mechanisms.caches.cache_packing import COUNTS, SHIFTS, PackedGraph, pack
+from crystalcli.mechanisms.caches.sealed_array import n_blocks
 from crystalcli.mechanisms.caches.spool import BLOCK, Spool
 from crystalcli.mechanisms.running import files
 from crystalcli.nouns.arrays import GraphArrays
+from crystalcli.nouns.hdf5 import datasets
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UsageError
 
+SUM = np.dtype(np.uint32)
 _MARGIN = 1 << 20
 
 
@@ -87,8 +92,11 @@ class CacheWriter:
         """Append one structure.
 
         Raises:
-            InputError: its per-site fields differ from those of the first. EnvironmentProblem: disk full.
+            InputError: its per-site fields differ from those of the first, or a text that cannot be stored.
+            EnvironmentProblem: disk full.
         """
+        if "\0" in "".join((id, source, *(tags or {}).values())):
+            raise InputError("its id, source or a tag has a zero byte in it", code="text")
         parts: dict[str, NDArray[Any]] = {
             "structures/sha256": np.frombuffer(graph.sha256, np.uint8)[None],
             "structures/graph_sha256": np.frombuffer(graph.graph_sha256, np.uint8)[None],
@@ -111,15 +119,19 @@ class CacheWriter:
         self._edges.append(len(graph.neighbor))
 
     def extend(self, cache: GraphCache, ids: Sequence[str]) -> None:
-        """Append all structures of ``cache`` under ``ids``, block by block."""
-        large = {n: cache.array(n) for n in cache.array_names}
+        """Append all structures of ``cache`` under ``ids``, block by block.
+
+        Raises:
+            InputError: other per-site fields, or the cache is damaged. EnvironmentProblem: disk full.
+        """
+        large = {n: cache.raw(n) for n in cache.array_names}
         self._match_fields(large)
         self._append({"structures/sha256": cache.hashes, "structures/graph_sha256": cache.graph_hashes})
         self._append({"structures/cell": cache.cell, "structures/pbc": cache.pbc.astype(np.uint8)})
         for name, values in large.items():
-            step = max(1, BLOCK // max(1, values.itemsize * int(np.prod(values.shape[1:]))))
+            step = max(1, BLOCK // max(1, values.itemsize * prod(values.shape[1:])))
             for start in range(0, len(values), step):
-                self._append({name: values[start : start + step]})
+                self._append({name: cache.part(name, start, min(start + step, len(values)))})
         for name, column in cache.tags.items():
             self._tags.setdefault(name, {}).update({len(self._ids) + k: t for k, t in enumerate(column) if t})
         self._ids += ids
@@ -149,23 +161,27 @@ class CacheWriter:
             UsageError: a label whose name cannot be stored. EnvironmentProblem: disk full and its like.
         """
         needed = sum(s.n_bytes for s in self._flat.values())
+        needed += needed >> 13  # checksums
         needed += sum(c.values.nbytes + c.mask.nbytes for c in columns)
         needed += 2 * sum(map(len, (*self._ids, *self._sources)))
         free = shutil.disk_usage(self.path.parent).free
         if free < needed + _MARGIN:
             said = f"No space left: {(needed + _MARGIN) / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free"
             raise EnvironmentProblem(f"cannot write: {said}; make room and give the command again", path=self.path)
-        attributes = {
+        about = {
             "format": cache_seal.FORMAT,
             "version": cache_seal.VERSION,
             "featurizer": recipe.featurizer,
-            "options": json.dumps(dict(recipe.options), sort_keys=True),
+            "options": dict(recipe.options),
             "fingerprint": recipe.fingerprint,
-            "versions": json.dumps({"crystal": __version__} | dict(versions or {}), sort_keys=True),
+            "versions": {"crystal": __version__} | dict(versions or {}),
             "inputs": inputs,
-            "units": json.dumps({"positions": "Å", "cell": "Å"}, ensure_ascii=False),
+            "units": {"positions": "Å", "cell": "Å"},
+            "labels": [c.quantity.to_json() for c in columns],
         }
-        block = cache_seal.block_size(len(self._flat))
+        parts = ("values", "mask")
+        names = [*SMALL, *self._flat, *(f"{LABELS}{c.quantity.name}/{p}" for c in columns for p in parts)]
+        block = cache_seal.block_size([*names, *(CHECKS + n for n in self._flat), *(TAGS + n for n in self._tags)])
         with files.replacing(self.path) as temporary:
             with h5py.File(
                 temporary,
@@ -177,17 +193,26 @@ class CacheWriter:
                 alignment_interval=64,
                 locking=False,
             ) as h:
-                for name, value in attributes.items():
-                    h.attrs[name] = value
+                _put_texts(h, "about", [json.dumps(about, sort_keys=True)])
                 self._write_small(h, columns, failures)
-                offsets = {name: _reserve(h, name, s.dtype, s.shape) for name, s in self._flat.items() if s.rows}
+                for name in filter(_is_large, self._flat):
+                    _reserve(h, CHECKS + name, SUM, (n_blocks(self._flat[name].n_bytes),))
                 for name, spool in self._flat.items():
-                    if not spool.rows:
-                        h.create_dataset(name, shape=spool.shape, dtype=spool.dtype)
+                    _reserve(h, name, spool.dtype, spool.shape)
+                places = {n: (d.id.get_offset(), d.nbytes) for n, d in datasets(h, temporary).items() if d.size}
             with temporary.open("r+b") as out:
-                for name, offset in offsets.items():
-                    self._flat[name].copy_into(out, offset)
-            cache_seal.write(temporary, [(o, self._flat[name].n_bytes) for name, o in offsets.items()], block)
+                self._fill(out, places)
+            large = [places.pop(n) for n in filter(_is_large, self._flat) if n in places]
+            cache_seal.write(temporary, large, block, places)
+
+    def _fill(self, out: IO[bytes], places: Mapping[str, tuple[int, int]]) -> None:
+        """Write what is in the spools to its places, and the checksums of the large arrays to theirs."""
+        for name, spool in self._flat.items():
+            if name in places:
+                sums = spool.copy_into(out, places[name][0])
+                if _is_large(name):
+                    out.seek(places[CHECKS + name][0])
+                    out.write(np.array(sums, SUM).tobytes())
 
     def _write_small(self, h: h5py.File, columns: Sequence[Column], failures: Sequence[Mapping[str, str]]) -> None:
         _put_texts(h, "structures/id", self._ids)
@@ -196,14 +221,13 @@ class CacheWriter:
         h["structures/edge_pointers"] = np.cumsum(self._edges, dtype=np.int64)
         for column in columns:
             _check_name(column.quantity.name, "label", self.path)
-            group = h.create_group(f"labels/{column.quantity.name}", track_order=True)
-            group.attrs.update(column.quantity.to_json())
-            group["values"], group["mask"] = column.values, column.mask.astype(np.uint8)
+            group = h.create_group(f"{LABELS}{column.quantity.name}", track_order=True)
+            group["values"], group["mask"] = column.values.astype(np.float64), column.mask.astype(np.uint8)
         for name, found in sorted(self._tags.items()):
             _check_name(name, "tag", self.path)
-            _put_texts(h, f"tags/{name}", [found.get(k, "") for k in range(len(self._ids))])
+            _put_texts(h, f"{TAGS}{name}", [found.get(k, "") for k in range(len(self._ids))])
         for key in FAILURE_KEYS:
-            _put_texts(h, f"failures/{key}", [f.get(key, "") for f in failures])
+            _put_texts(h, f"failures/{key}", [f.get(key, "").replace("\0", "\\x00") for f in failures])
 
     def _match_fields(self, parts: Mapping[str, NDArray[Any]]) -> None:
         mine = {n for n in self._flat if n.startswith("atoms/fields/")}
@@ -239,22 +263,29 @@ def write_cache(
         writer.finish(recipe, columns, failures)
 
 
-def _reserve(h: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
-    """Make a contiguous dataset whose room is set aside and not written; return where it lies in the file."""
+def _is_large(name: str) -> bool:
+    return name.startswith(("atoms/", "edges/"))
+
+
+def _reserve(h: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Make a contiguous dataset whose room is set aside and not written."""
+    if not prod(shape):
+        h.create_dataset(name, shape=shape, dtype=dtype)
+        return
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     settings.set_obj_track_times(False)
     parent, _, last = name.rpartition("/")
-    made = h5py.h5d.create(
+    h5py.h5d.create(
         h.require_group(parent).id, last.encode(), h5py.h5t.py_create(dtype), h5py.h5s.create_simple(shape), settings
     )
-    return int(made.get_offset())
 
 
 def _put_texts(h: h5py.File, name: str, values: Sequence[str]) -> None:
-    h.create_dataset(name, shape=(len(values),), data=np.array(list(values), dtype=object), dtype=h5py.string_dtype())
+    data = "".join(f"{v}\0" for v in values).encode("utf-8", "surrogatepass")
+    h.create_dataset(name, data=np.frombuffer(data, np.uint8))  # h[name] = would give its group the time
 
 
 def _check_name(name: str, what: str, path: Path) -> None:

@@ -8,25 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.caches.cache import GraphCache
+from crystalcli.mechanisms.caches.cache import LAST_ELEMENT, GraphCache
+from crystalcli.mechanisms.caches.sealed_array import Ranges, flat_ranges
 from crystalcli.nouns.graph import CrystalGraph
-
-LAST_ELEMENT = 118
-
-
-def flat_ranges(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Concatenate ``arange(start, stop)`` of all pairs."""
-    lengths = stops - starts
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    index: NDArray[np.int64] = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
-    return index
 
 
 @dataclass(frozen=True)
@@ -62,22 +51,25 @@ class Piece:
 
 
 def gather(cache: GraphCache, local: NDArray[np.int64]) -> Piece:
-    """Structures ``local`` of ``cache`` in the order given."""
+    """Structures ``local`` of ``cache`` in the order given.
+
+    Raises:
+        InputError: they are not those that were written; what is damaged is named.
+    """
     a0, a1 = cache.atom_pointers[local], cache.atom_pointers[local + 1]
     e0, e1 = cache.edge_pointers[local], cache.edge_pointers[local + 1]
-    atoms = list(zip(a0.tolist(), a1.tolist(), strict=True))
-    edges = list(zip(e0.tolist(), e1.tolist(), strict=True))
+    atoms, edges = Ranges.of(a0, a1), Ranges.of(e0, e1)
     return Piece(
         a1 - a0,
         e1 - e0,
         cache.cell[local],
         cache.pbc[local],
-        _rows(cache.array("atoms/positions"), atoms),
-        _rows(cache.array("atoms/atomic_numbers"), atoms),
-        _rows(cache.array("atoms/degree"), atoms),
-        {k: _rows(cache.array(f"atoms/fields/{k}"), atoms) for k in cache.field_names},
-        _rows(cache.array("edges/neighbor"), edges),
-        _rows(cache.array("edges/shift"), edges),
+        cache.rows("atoms/positions", atoms),
+        cache.rows("atoms/atomic_numbers", atoms),
+        cache.rows("atoms/degree", atoms),
+        {k: cache.rows(f"atoms/fields/{k}", atoms) for k in cache.field_names},
+        cache.rows("edges/neighbor", edges),
+        cache.rows("edges/shift", edges),
     )
 
 
@@ -91,11 +83,13 @@ def join(pieces: Sequence[Piece]) -> Piece:
 
 
 def fault(piece: Piece) -> tuple[int, str] | None:
-    """The first structure whose arrays cannot be a graph, and why; the large arrays are read without their hashes.
+    """The first structure whose arrays cannot be a graph, and why: checksums do not say that what was written is one.
 
     An edge that leaves its structure would silently read another one, or crash.
     """
     counts, edges = piece.atom_counts, piece.edge_counts
+    if (unreal := (piece.degree < 0) | (piece.degree > len(piece.neighbor))).any():
+        return int(np.repeat(np.arange(len(counts)), counts)[unreal.argmax()]), "an atom has edges that are not there"
     stops = np.concatenate([[0], np.cumsum(piece.degree, dtype=np.int64)])[np.cumsum(counts)]
     if (bad := stops != np.cumsum(edges)).any():
         return int(bad.argmax()), "its atoms do not have as many edges as it has"
@@ -135,10 +129,6 @@ def assemble(piece: Piece, dtype: torch.dtype) -> CrystalGraph:
         atom_counts=torch.from_numpy(counts),
         fields={k: torch.from_numpy(v).to(dtype) for k, v in piece.fields.items()},
     )
-
-
-def _rows(array: NDArray[Any], ranges: Sequence[tuple[int, int]]) -> NDArray[Any]:
-    return np.concatenate([array[a:b] for a, b in ranges] or [array[:0]])
 
 
 def _ranges(counts: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:

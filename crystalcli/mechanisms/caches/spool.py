@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.mechanisms.caches.cache_packing import narrow
+from crystalcli.mechanisms.caches.sealed_array import checksums
 
 BLOCK = 1 << 24
-"""Bytes copied at a time."""
+"""Bytes copied at a time: many blocks of checksums."""
 
 
 class Spool:
@@ -64,11 +64,15 @@ class Spool:
         self.file.close()
         self.file, self._level = wider, level
 
-    def copy_into(self, out: IO[bytes], offset: int) -> None:
-        """Write all rows into ``out`` from ``offset`` on."""
+    def copy_into(self, out: IO[bytes], offset: int) -> list[int]:
+        """Write all rows into ``out`` from ``offset`` on; returns the checksums of their blocks."""
+        sums: list[int] = []
         self.file.seek(0)
         out.seek(offset)
-        shutil.copyfileobj(self.file, out, BLOCK)
+        while block := self.file.read(BLOCK):
+            sums += checksums(block)
+            out.write(block)
+        return sums
 
 
 def _unnamed(folder: Path) -> IO[bytes]:

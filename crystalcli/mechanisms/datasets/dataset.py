@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from crystalcli.contracts.modules import Labels
 from crystalcli.mechanisms.caches.cache import GraphCache
 from crystalcli.mechanisms.caches.cache_union import check_together, distinct_ids, joined_columns
-from crystalcli.mechanisms.caches.gather import assemble, fault, flat_ranges, gather, join
+from crystalcli.mechanisms.caches.gather import assemble, fault, gather, join
+from crystalcli.mechanisms.caches.sealed_array import flat_ranges
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import InputError
 
@@ -91,7 +92,7 @@ class GraphDataset:
 
     def atomic_numbers(self) -> NDArray[np.int64]:
         """Atomic number of every atom of every structure, (N,); structure k owns ``atom_counts()[k]`` of them."""
-        return np.concatenate([np.asarray(c.array("atoms/atomic_numbers")) for c in self.caches]).astype(np.int64)
+        return np.concatenate([c.atomic_numbers() for c in self.caches]).astype(np.int64)
 
     def formulas(self) -> list[str]:
         """Reduced formula of every structure, elements in alphabetical order (``Al2O3``)."""

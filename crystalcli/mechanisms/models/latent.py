@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from torch import Tensor
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.running import files
 from crystalcli.nouns.graph import CrystalGraph
-from crystalcli.nouns.structures.text import refuse_bomb
 from crystalcli.vocabulary.errors import InputError, UsageError
 
 ARRAYS = ("ids", "sites", "numbers", "vectors")
@@ -69,17 +69,37 @@ class Latents:
         """Read what :meth:`save` wrote.
 
         Raises:
-            UsageError: no such file. InputError: another file. UnsafeInput: a few bytes that unpack to very many.
+            UsageError: no such file. InputError: another file, or arrays that do not go together.
         """
         try:
-            with zipfile.ZipFile(path) as archive:
-                refuse_bomb(path, path.stat().st_size, sum(i.file_size for i in archive.infolist()))
+            _refuse_implausible(path)
             with np.load(path, allow_pickle=False) as found:
-                return cls(*(found[name] for name in ARRAYS))
+                return _checked(cls(*(found[name] for name in ARRAYS)))
         except FileNotFoundError as problem:
             raise UsageError("no such file", path=path) from problem
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as problem:
+        except (OSError, ValueError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as problem:
             raise InputError(f"holds no latent vectors: {problem}", path=path) from problem
+
+
+def _refuse_implausible(path: Path) -> None:
+    """Raise ValueError for arrays that the file cannot hold: NumPy gives them the room that they ask for."""
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with zipfile.ZipFile(path) as archive:
+        for item in (archive.getinfo(f"{name}.npy") for name in ARRAYS):
+            if item.compress_type != zipfile.ZIP_STORED or item.file_size > path.stat().st_size:
+                raise ValueError(f"{item.filename} is compressed, or larger than the file")
+            with archive.open(item) as member:
+                shape, _, dtype = headers[np.lib.format.read_magic(member)](member)
+                if prod(shape) * dtype.itemsize != item.file_size - member.tell():
+                    raise ValueError(f"implausible size: {item.filename} declares {shape} of {dtype}")
+
+
+def _checked(found: Latents) -> Latents:
+    arrays = found.ids, found.sites, found.numbers, found.vectors
+    shapes = [a.shape for a in arrays] == [(len(found.ids),)] * 3 + [(len(found.ids), *found.vectors.shape[-1:])]
+    if not shapes or "".join(a.dtype.kind for a in arrays) != "Uiif" or not np.isfinite(found.vectors).all():
+        raise ValueError("its arrays do not go together")
+    return found
 
 
 def nearest(queries: Latents, among: Latents, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

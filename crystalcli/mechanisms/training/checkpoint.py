@@ -1,7 +1,7 @@
 """Training states on disk: ``state-<step>.safetensors`` with the tensors, ``state-<step>.json`` with the rest.
 
-The JSON is written last and holds the hash of the tensors: a state without it, or whose hash differs, does not count.
-The newest good state is found by looking, not by a pointer.
+The JSON is written last and holds the hash of the tensors and of all else in it: a state without it, or whose hash
+differs, does not count. The newest good state is found by looking, not by a pointer.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from crystalcli.mechanisms.running import files
@@ -36,8 +37,9 @@ def save(folder: Path, step: int, state: State) -> Path:
     blob = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in sorted(state.tensors.items())})
     path = folder / f"state-{step:09d}.safetensors"
     files.write_bytes(path, blob)
-    facts = {"format": FORMAT, "version": VERSION, "sha256": hashlib.sha256(blob).hexdigest(), **state.facts}
-    files.write_text(path.with_suffix(".json"), json.dumps(facts, sort_keys=True, ensure_ascii=False))
+    facts = json.loads(json.dumps({"format": FORMAT, "version": VERSION, **state.facts}))
+    text = json.dumps({**facts, "sha256": _digest(blob, facts)}, sort_keys=True, ensure_ascii=False)
+    files.write_text(path.with_suffix(".json"), text)
     for old in sorted(folder.glob("state-*.json"))[:-KEPT]:
         old.unlink()
         old.with_suffix(".safetensors").unlink(missing_ok=True)
@@ -53,13 +55,20 @@ def newest(folder: Path) -> tuple[State | None, list[str]]:
             blob = note.with_suffix(".safetensors").read_bytes()
             if facts.get("format") != FORMAT or facts.get("version") != VERSION:
                 said.append(f"{note.name} is of format {facts.get('format')} {facts.get('version')}; skipped")
-            elif hashlib.sha256(blob).hexdigest() != facts["sha256"]:
-                said.append(f"{note.stem}.safetensors is damaged; the state before it is used")
+            elif facts.pop("sha256") != _digest(blob, facts):
+                said.append(f"{note.stem} is damaged; the state before it is used")
             else:
                 return State(safetensors.torch.load(blob), facts), said
-        except (OSError, ValueError, KeyError) as problem:
+        except (OSError, ValueError, KeyError, AttributeError, RecursionError, SafetensorError) as problem:
             said.append(f"{note.name} cannot be read ({type(problem).__name__}); the state before it is used")
     return None, said
+
+
+def _digest(blob: bytes, facts: Mapping[str, Any]) -> str:
+    """sha256 of a state: its tensors, and its facts as JSON gives them back."""
+    found = hashlib.sha256(blob)
+    found.update(json.dumps(facts, sort_keys=True).encode())
+    return found.hexdigest()
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -17,10 +17,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.journal import Journal
 from crystalcli.mechanisms.running.run_folder import sha256
-from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.errors import InputError, UsageError, one_line
 from crystalcli.workflows.graphs.build_graphs_codec import from_bytes, to_bytes
 from crystalcli.workflows.graphs.build_graphs_work import Outcome
 
@@ -132,8 +134,16 @@ class Parts:
         raise AssertionError  # count has no end
 
     def read(self, path: Path) -> list[Outcome]:
-        """What a part holds."""
-        return from_bytes(path.read_bytes())
+        """What a part holds.
+
+        Raises:
+            InputError: not what :meth:`seal` writes.
+        """
+        try:
+            return from_bytes(path.read_bytes())
+        except (ValueError, TypeError, KeyError, IndexError, RecursionError, SafetensorError) as problem:
+            said = f"is no part of a build ({one_line(str(problem))}); remove its folder and give the command again"
+            raise InputError(said, path=path) from problem
 
     def seal(self, unit: int, number: int, outcomes: Sequence[Outcome], begin: Cursor, end: Cursor) -> None:
         """Keep part ``number`` of a unit, which begins and ends at these places.

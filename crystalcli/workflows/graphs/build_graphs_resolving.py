@@ -71,10 +71,11 @@ def _look_at_output(plan: BuildPlan, recipe: GraphRecipe, digest: str) -> GraphC
     cure = "--overwrite replaces it, -o FILE writes elsewhere"
     try:
         there = GraphCache(output)
+        if there.inputs_digest == digest:
+            there.check()
+            return there
     except InputError as problem:
         raise UsageError(f"exists: {problem.reason}; {cure}", path=output) from problem
-    if there.inputs_digest == digest:
-        return there
     different = there.recipe.difference(recipe)
     said = f"was built with {different}" if different else "exists and was built from other inputs, labels or versions"
     raise UsageError(f"{said}; {cure}", path=output)

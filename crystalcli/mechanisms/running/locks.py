@@ -47,13 +47,18 @@ def locked(path: Path) -> Iterator[None]:
         try:
             name.parent.mkdir(parents=True, exist_ok=True)
             lock = inside.enter_context(_held(name, path))
-            for other in list(path.parent.glob(f".{glob.escape(path.name[:200])}.*.tmp")):
-                other.unlink(missing_ok=True)
+            sweep(path)
         except OSError as problem:
             raise files.environment_problem(problem, path) from problem
         inside.enter_context(_beating(lock))
         inside.enter_context(files.on_condition(lambda target: _still_held(lock, path, target)))
         yield
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed programs left of ``path`` half written; the caller holds the right to write it."""
+    for other in list(path.parent.glob(f".{glob.escape(path.name[:200])}.*.tmp")):
+        other.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from crystalcli.vocabulary.quantities import Quantity
 
 MAX_ATOMS = 5_000_000
 _IDS = ("id", "name", "material_id")
-_ID = re.compile(r"""(?:^|\s)(id|name|material_id)=(?:"([^"]*)"|([^\s"']+))""")
+_ID = re.compile(r"""(?:^|\s)(id|name|material_id)=(?:"((?:[^"\\]|\\.)*)"|([^\s"']+))""")
 
 
 def read(path: Path, _options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> Iterator[Entry | InputError]:
@@ -119,9 +119,9 @@ def _atoms(frame: str) -> ase.Atoms:
 
 
 def _id_as_written(frame: str) -> str:
-    """The id in the comment line; ASE would make a number of ``007``."""
+    r"""The id in the comment line; ASE would make a number of ``007``, and ``C:x`` of ``C:\x``."""
     found = {key: bare or quoted for key, quoted, bare in _ID.findall(frame.split("\n", 2)[1])}
-    return next((found[key] for key in _IDS if found.get(key)), "")
+    return re.sub(r'\\([\\"])', r"\1", next((found[key] for key in _IDS if found.get(key)), ""))
 
 
 def _cause(problem: Exception) -> str:

@@ -14,7 +14,8 @@ from crystalcli.commands.console import warn_in_one_line
 from crystalcli.commands.failures import report
 from crystalcli.commands.streams import open_streams, watched
 from crystalcli.mechanisms.registry.plugin_manager import use_only_builtins
-from crystalcli.mechanisms.running.stopping import interrupt_on_signals
+from crystalcli.mechanisms.running.stopping import interrupt_on_signals, interrupted
+from crystalcli.vocabulary.errors import Exit
 
 app = typer.Typer(
     name="crystal",
@@ -71,6 +72,8 @@ def run(args: Sequence[str]) -> int:
     with watched() as streams:
         try:
             code: Any = app(list(args), prog_name="crystal", standalone_mode=False)
+            if code == Exit.INTERRUPTED:  # Typer makes this of an interruption, without a word
+                code = report(interrupted(), args)
         except BaseException as problem:  # the last door: whatever comes out is one line
             code = report(problem, args)
         finally:

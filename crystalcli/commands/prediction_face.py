@@ -125,8 +125,9 @@ class PredictionFace:
         objects: list[dict[str, Any]] = []
         try:
             n = self._stream(reading, failures, objects)
-        finally:
-            beside = self._write_failures(failures)
+        except NothingUsable:
+            n = 0
+        beside = self._write_failures(failures)
         if n == 0:
             raise NothingUsable(f"none of {len(failures)} structures could be predicted{beside}")
         self._write_latents()
@@ -151,7 +152,7 @@ class PredictionFace:
             with opened(self.wish.output, self.life.mark) as write:
                 n = self._written(reading, failures, lambda row: write(self.writer.text(row)))
                 if n == 0:
-                    raise NothingUsable(f"none of {len(failures)} structures could be predicted")
+                    raise NothingUsable("no row for the table")
                 write(self.writer.end())
             return n
         if self.json.json:

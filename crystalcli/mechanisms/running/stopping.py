@@ -76,11 +76,22 @@ def interrupt_on_signals() -> None:
     """Let every signal that asks to stop be as Ctrl-C is: an exception that undoes what is half done."""
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
+        _interrupted_by[:] = [signal.Signals(number).name]
+        raise KeyboardInterrupt(*_interrupted_by)
 
     for s in SIGNALS:
         if signal.getsignal(s) == signal.SIG_DFL:
             signal.signal(s, interrupt)
+
+
+_interrupted_by: list[str] = []
+
+
+def interrupted() -> KeyboardInterrupt:
+    """The last interruption again, for those who are told only that there was one."""
+    problem = KeyboardInterrupt(*_interrupted_by)
+    _interrupted_by.clear()
+    return problem
 
 
 def _ignored(number: signal.Signals) -> bool:

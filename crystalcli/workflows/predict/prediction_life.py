@@ -58,6 +58,8 @@ class Life:
             return
         with locks.locked(first):
             self.refuse_to_overwrite()
+            if self._mark is not None:
+                locks.sweep(self._mark)
             yield
             if self._mark is not None:
                 files.remove(self._mark)

@@ -10,7 +10,7 @@ from crystalcli.commands.console import Face
 from crystalcli.commands.settings import Setting
 from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.stopping import Stop, seconds
-from crystalcli.vocabulary.errors import visible
+from crystalcli.vocabulary.texts import inert
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen import campaign, campaign_reading
 
@@ -46,10 +46,10 @@ class CampaignFace:
         """
         plan = campaign_reading.read(path, candidates, **call)
         for owner, text in plan.commands:
-            self.face.line(f"{path}: command of '{owner}': {visible(text)}")
+            self.face.line(f"{path}: command of '{owner}': {inert(text)}")
         if plan.commands and unasked is not None:
             owner, text = plan.commands[0]
-            said = f"names {path}, nobody asked for it, and its stage '{owner}' runs '{visible(text)[:120]}'"
+            said = f"names {path}, nobody asked for it, and its stage '{owner}' runs '{inert(text)[:120]}'"
             refused = unasked.unsafe(f"{said}; if you trust it: --campaign {path}")
             if not dry_run:
                 raise refused
@@ -67,7 +67,7 @@ class CampaignFace:
         self.face.say(f"{found['number_of_candidates']} candidates, {s['train']} to train on ({s['selection']})")
         for k in found["stages"]:
             learns = "; learns the difference to the final energies" if k["learns_difference"] else ""
-            source = "" if k["kind"] == "command" else f" {visible(' '.join(k['source']))}".rstrip()
+            source = "" if k["kind"] == "command" else f" {inert(' '.join(k['source']))}".rstrip()
             self.face.say(f"stage {k['name']}: {k['kind']}{source}, cost {k['cost']:g}{learns}")
         members = f"{t['ensemble']} {t['arch']}, {t['epochs']} epochs"
         self.face.say(f"after each but the last: {members}; what has E_hull > {s['threshold']} goes")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from crystalcli.mechanisms.running.tables import json_line
 from crystalcli.vocabulary.errors import one_line
+from crystalcli.vocabulary.texts import inert
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,19 @@ class Face:
     quiet: bool = False
 
     def console(self) -> Any:
-        """Rich console for human text."""
+        """Rich console for human text: words of files steer neither it nor the terminal."""
         from rich.console import Console
 
-        return Console(stderr=self.json, quiet=self.quiet, highlight=False, markup=False)
+        class Inert(Console):
+            def render_str(self, text: str, **more: Any) -> Any:
+                return super().render_str("\n".join(map(inert, text.split("\n"))), **more)
+
+        return Inert(stderr=self.json, quiet=self.quiet, highlight=False, markup=False, emoji=False)
 
     def say(self, text: str) -> None:
         """One line for people."""
         if not self.quiet:
-            print(text, file=sys.stderr if self.json else sys.stdout)
+            print(inert(text), file=sys.stderr if self.json else sys.stdout)
 
     def line(self, text: str) -> None:
         """One line for people, at once: of a run that goes on."""
@@ -53,7 +57,7 @@ class Face:
     def result(self, data: Mapping[str, Any]) -> None:
         """The one object of ``--json``; nothing without it."""
         if self.json:
-            print(json_module.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False))
+            sys.stdout.write(json_line(data, sort_keys=True))
 
     @contextmanager
     def progress(self, label: str, total: int | None) -> Iterator[Any]:
@@ -62,26 +66,20 @@ class Face:
         if not console.is_terminal:
             yield lambda _n=1, _text="": None
             return
-        from rich.progress import Progress
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        with Progress(console=console, transient=True) as bar:
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
             task = bar.add_task(label, total=total)
             yield lambda n=1, text="": bar.update(task, advance=n, description=f"{label} {text}")
 
 
-def open_streams() -> None:
-    """Make the standard streams usable whatever they are: closed, or in an encoding that lacks Å."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - lives as long as we
-        elif mode == "w" and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+def warn_in_one_line() -> None:
+    """A warning of a library is one line too, without the source line that Python adds."""
     warnings.showwarning = _one_line_warning
 
 
 def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """A warning of a library is one line too, without the source line that Python adds."""
     print(f"warning: {one_line(str(message))}", file=sys.stderr)
 
 

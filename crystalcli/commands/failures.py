@@ -17,6 +17,7 @@ from typing import TextIO
 import typer
 
 from crystalcli.commands.console import plain_words
+from crystalcli.commands.streams import Left
 from crystalcli.vocabulary.errors import CrystalError, Exit, one_line
 
 
@@ -46,8 +47,7 @@ def _wanted(switch: str, args: Sequence[str]) -> bool:
 
 def _stopped(stop: SystemExit) -> int:
     """A reader that went away (``| head``) is no failure; Typer turns it into an exit of its own."""
-    if isinstance(stop.__context__, BrokenPipeError):
-        _hush()
+    if isinstance(stop.__context__, Left):
         return Exit.OK
     if isinstance(stop.code, str):
         _print(f"error: {one_line(stop.code)}")
@@ -62,9 +62,10 @@ def _lines(problem: BaseException) -> tuple[list[str], int]:
     if isinstance(problem, CrystalError):
         lines, code = [str(p) for p in getattr(problem, "problems", [problem])], problem.exit_code
     elif isinstance(problem, KeyboardInterrupt | typer.Abort):
-        lines, code = ["interrupted"], Exit.INTERRUPTED
-    elif isinstance(problem, BrokenPipeError):
-        _hush()
+        by = f" by {problem.args[0]}" if problem.args else ""
+        lines, code = [f"interrupted{by}"], Exit.INTERRUPTED
+    elif isinstance(problem, Left):
+        pass
     elif isinstance(problem, typer.TyperException):
         on_screen = type(problem).__name__ == "NoArgsIsHelpError"  # its help is on the screen already
         lines, code = [] if on_screen else [_usage(problem)], Exit.USAGE
@@ -100,12 +101,6 @@ def _plugin_of(trace: TracebackType | None) -> str:
             found = f" in plugin {trace.tb_frame.f_code.co_filename}"
         trace = trace.tb_next
     return found
-
-
-def _hush() -> None:
-    """Nobody reads stdout any more: the interpreter's last flush must not complain."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print(line: str, stream: TextIO | None = None) -> None:

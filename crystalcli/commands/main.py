@@ -10,10 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from crystalcli.commands import build_graphs, calibrate, graphs, label_sites, md, plugins, predict, relax, screen, train
-from crystalcli.commands.console import open_streams
+from crystalcli.commands.console import warn_in_one_line
 from crystalcli.commands.failures import report
+from crystalcli.commands.streams import open_streams, watched
 from crystalcli.mechanisms.registry.plugin_manager import use_only_builtins
 from crystalcli.mechanisms.running.import_path import import_matplotlib_elsewhere
+from crystalcli.mechanisms.running.stopping import interrupt_on_signals, interrupted
+from crystalcli.vocabulary.errors import Exit
 
 app = typer.Typer(
     name="crystal",
@@ -67,14 +70,16 @@ def run(args: Sequence[str]) -> int:
         from typer import completion
 
         completion.completion_init()  # type: ignore[attr-defined] # Typer calls it only with its own --install flags
-    try:
-        code: Any = app(list(args), prog_name="crystal", standalone_mode=False)
-        sys.stdout.flush()
-    except BaseException as problem:  # the last door: whatever comes out is one line
-        return report(problem, args)
-    finally:
-        _floats_as_before()
-    return int(code or 0)
+    with watched() as streams:
+        try:
+            code: Any = app(list(args), prog_name="crystal", standalone_mode=False)
+            if code == Exit.INTERRUPTED:  # Typer makes this of an interruption, without a word
+                code = report(interrupted(), args)
+        except BaseException as problem:  # the last door: whatever comes out is one line
+            code = report(problem, args)
+        finally:
+            _floats_as_before()
+        return streams.end(int(code or 0))
 
 
 def _floats_as_before() -> None:
@@ -88,4 +93,6 @@ def main() -> None:
     """Run the program and exit with its code."""
     import_matplotlib_elsewhere()
     open_streams()
+    warn_in_one_line()
+    interrupt_on_signals()
     sys.exit(run(sys.argv[1:]))

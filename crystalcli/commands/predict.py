@@ -44,14 +44,17 @@ def predict(
         typer.Option("-o", "--output", help="file.csv, .jsonl, .extxyz, .json or .magmom; default CSV on stdout"),
     ] = None,
     format: Annotated[
-        Literal["", "csv", "jsonl", "extxyz", "pymatgen", "magmom"],
+        Literal["csv", "jsonl", "extxyz", "pymatgen", "magmom"] | None,
         typer.Option("--format", help="default by the output's ending; pymatgen: JSON; magmom: lines for an INCAR"),
-    ] = "",
+    ] = None,
     labels: Annotated[
         list[str] | None, typer.Option(help="label to compare with: [TARGET=]KEY[/atom|*atoms]; default TARGET")
     ] = None,
     allow_unseen_elements: Annotated[
         bool, typer.Option("--allow-unseen-elements", help="predict structures with elements training never saw")
+    ] = False,
+    as_results: Annotated[
+        bool, typer.Option("--as-results", help="extended XYZ: energy (total, eV), forces, stress as ASE's own results")
     ] = False,
     latent: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write what the network makes of every site: file.npz")
@@ -91,8 +94,9 @@ def predict(
             latent=latent,
             similar=similar,
             scheduler=scheduler,
+            as_results=as_results,
         )
-        shown = PredictionFace(face, wish)
+        shown = PredictionFace(face, wish, dry_run=dry_run)
         raise typer.Exit(shown.describe() if reading is None else shown.run(reading))
 
 

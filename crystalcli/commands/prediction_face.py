@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,25 @@ from typing import Any
 import torch
 
 from crystalcli.commands.console import Face
+from crystalcli.commands.streams import deliver, refuse_closed
+from crystalcli.mechanisms.drawing import site_plots
 from crystalcli.mechanisms.labelling.label_requests import parse
 from crystalcli.mechanisms.models.latent import Latents
+from crystalcli.mechanisms.models.model_head import named_by
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.running.display import shown
 from crystalcli.mechanisms.running.places import Place
+from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.mechanisms.scoring import metrics
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
+from crystalcli.vocabulary.texts import file_word
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import Compared
+from crystalcli.workflows.predict.prediction_life import Life
 from crystalcli.workflows.predict.prediction_output import Writer, failure_line, format_of, opened
 from crystalcli.workflows.predict.prediction_reading import Reading
 from crystalcli.workflows.predict.prediction_sites import similar_table
@@ -36,7 +41,7 @@ class PredictionWish:
     model: Path
     inputs: tuple[str, ...]
     output: Path | None
-    format: str
+    format: str | None
     labels: tuple[str, ...]
     allow_unseen: bool
     batch_size: int
@@ -46,6 +51,13 @@ class PredictionWish:
     latent: Path | None = None
     similar: Path | None = None
     scheduler: str = ""
+    as_results: bool = False
+
+    def command(self, model: Path) -> dict[str, Any]:
+        """What makes the files: all but where and by how many threads, the model by its content."""
+        free = ("model", "device", "threads", "overwrite", "scheduler")
+        typed = {k: v if v is None else str(v) for k, v in vars(self).items() if k not in free}
+        return typed | {"sha256": sha256(model)}
 
 
 class PredictionFace:
@@ -54,7 +66,7 @@ class PredictionFace:
     Values go to stdout unless there is an output file or ``--json``; then talk goes to stderr.
     """
 
-    def __init__(self, face: Face, wish: PredictionWish) -> None:
+    def __init__(self, face: Face, wish: PredictionWish, *, dry_run: bool = False) -> None:
         self.wish = wish
         self.json = face
         to_stdout = wish.output is None
@@ -63,10 +75,11 @@ class PredictionFace:
         if wish.threads:
             torch.set_num_threads(wish.threads)
         self.kind = format_of(wish.output, wish.format)
-        if wish.output is not None:
-            files.refuse_to_overwrite(wish.output, wish.overwrite)
-        if wish.latent is not None:
-            files.refuse_to_overwrite(wish.latent, wish.overwrite)
+        if to_stdout and not dry_run:
+            refuse_closed()
+        named = [] if wish.latent is None else [wish.latent]
+        command = wish.command(named_by(wish.model))
+        self.life = Life(wish.output, named, command, overwrite=wish.overwrite)
         if wish.similar is not None and wish.output is None:
             raise UsageError("--similar needs an output file, beside which its table is written: -o FILE")
         self.among = None if wish.similar is None else Latents.load(wish.similar)
@@ -81,7 +94,16 @@ class PredictionFace:
             place=Place(0, wish.scheduler),
             warn=face.warn,
         )
-        self.compared = [Compared(q) for q in self.predictor.quantities]
+        p = self.predictor
+        self.writer = Writer(
+            self.kind,
+            p.quantities,
+            p.calibrations,
+            says_domain=p.domain.is_known,
+            labelled=p.labelled,
+            as_results=wish.as_results,
+        )
+        self.compared = [Compared(q) for q in p.quantities]
 
     def describe(self) -> int:
         """Show the resolved plan."""
@@ -95,19 +117,31 @@ class PredictionFace:
 
     def run(self, reading: Reading) -> int:
         """Predict; returns the exit code."""
+        with self.life.held():
+            return self._run(reading)
+
+    def _run(self, reading: Reading) -> int:
         failures: list[Failure] = []
         objects: list[dict[str, Any]] = []
-        n = self._stream(reading, failures, objects)
+        try:
+            n = self._stream(reading, failures, objects)
+        except NothingUsable:
+            n = 0
         beside = self._write_failures(failures)
+        if n == 0:
+            raise NothingUsable(f"none of {len(failures)} structures could be predicted{beside}")
         self._write_latents()
         report = self._report(n, failures)
         for line in self.predictor.files.lines():
             self.talk.say(line)
         if self.predictor.extrapolated:
             self.talk.say(f"{self.predictor.extrapolated} of {n} are extrapolations; each row says why")
+        if self.writer.without_column:
+            self.talk.warn(
+                f"{self.writer.without_column} structures have labels that came too late for a column 'true'; "
+                "they are in the errors; -o FILE.jsonl holds them"
+            )
         code = Exit.SOME_FAILED if failures else Exit.OK
-        if n == 0:
-            raise NothingUsable(f"none of {len(failures)} structures could be predicted{beside}")
         if failures:
             self.talk.warn(f"{n} predicted, {len(failures)} failed{beside}")
         elif self.wish.output is not None:
@@ -117,29 +151,31 @@ class PredictionFace:
         return code
 
     def _stream(self, reading: Reading, failures: list[Failure], objects: list[dict[str, Any]]) -> int:
-        writer, n = self._writer(), 0
-        keep = self.json.json and self.wish.output is None
-        with opened(self.wish.output, sys.stdout, overwrite=self.wish.overwrite) as write:
-            for item in self.predictor.predict(reading):
-                if isinstance(item, Failure):
-                    failures.append(item)
-                    self.talk.warn(str(item))
-                    continue
-                n += 1
-                self._take(item)
-                if keep:
-                    objects.append(writer.object(item))
-                else:
-                    write(writer.text(item))
-            if not keep:
-                write(writer.end())
-            if n == 0 and self.wish.output is not None:
-                raise NothingUsable(f"none of {len(failures)} structures could be predicted")
+        if self.wish.output is not None:
+            with opened(self.wish.output, self.life.mark) as write:
+                n = self._written(reading, failures, lambda row: write(self.writer.text(row)))
+                if n == 0:
+                    raise NothingUsable("no row for the table")
+                write(self.writer.end())
+            return n
+        if self.json.json:
+            return self._written(reading, failures, lambda row: objects.append(self.writer.object(row)))
+        n = self._written(reading, failures, lambda row: deliver(self.writer.text(row)))
+        deliver(self.writer.end())
         return n
 
-    def _writer(self) -> Writer:
-        p = self.predictor
-        return Writer(self.kind, p.quantities, p.calibrations, says_domain=p.domain.is_known)
+    def _written(self, reading: Reading, failures: list[Failure], write: Callable[[Row], object]) -> int:
+        """Predict all, write what comes; how many."""
+        n = 0
+        for item in self.predictor.predict(reading):
+            if isinstance(item, Failure):
+                failures.append(item)
+                self.talk.warn(str(item))
+                continue
+            n += 1
+            self._take(item)
+            write(item)
+        return n
 
     def _take(self, row: Row) -> None:
         for c in self.compared:
@@ -153,19 +189,30 @@ class PredictionFace:
             return
         found = Latents.joined(self.vectors)
         if self.wish.latent is not None:
+            files.clear_dead(self.wish.latent)
             found.save(self.wish.latent)
             self.talk.say(f"{len(found.vectors)} vectors of {found.vectors.shape[1]} numbers -> {self.wish.latent}")
         if self.among is not None and self.wish.output is not None:
-            path = self.wish.output.with_name(f"{self.wish.output.stem}-similar.csv")
+            path = self._beside("-similar.csv")
             files.write_text(path, similar_table(found, self.among))
             self.talk.say(f"similar sites -> {path}")
 
     def _write_failures(self, failures: list[Failure]) -> str:
-        if not failures or self.wish.output is None:
+        if self.wish.output is None:
             return ""
-        path = self.wish.output.with_name(self.wish.output.stem + ".failures.jsonl")
+        path = self._beside(".failures.jsonl")
+        if not failures:
+            files.remove(path)
+            return ""
         files.write_text(path, "".join(failure_line(f) for f in failures))
         return f"; see {path}"
+
+    def _beside(self, ending: str) -> Path:
+        """A file beside the output, without what a killed program left of it."""
+        assert self.wish.output is not None
+        path = self.wish.output.with_name(self.wish.output.stem + ending)
+        files.clear_dead(path)
+        return path
 
     def _report(self, n: int, failures: list[Failure]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -187,9 +234,11 @@ class PredictionFace:
                 self.talk.say(line)
             if self.wish.output is not None:
                 kind = "parity" if isinstance(errors, metrics.Errors) else "confusion"
-                path = self.wish.output.with_name(f"{self.wish.output.stem}-{kind}-{c.quantity.name}.png")
+                path = self._beside(f"-{kind}-{file_word(c.quantity.name)}.png")
                 c.draw(path, f"{self.predictor.path}")
                 self.talk.say(f"{kind} plot -> {path}")
+                for ending in site_plots.names("-", c.quantity):
+                    self._beside(ending)
                 for path in c.draw_elements(
                     self.wish.output.parent, f"{self.wish.output.stem}-", f"{self.predictor.path}"
                 ):

@@ -97,7 +97,6 @@ class RelaxationFace:
             yield Listener(lambda _line: None, self._warn, lambda n: bar.advance(task, n), step)
 
     def _table(self, data: Mapping[str, Any]) -> None:
-        from rich.markup import escape
         from rich.table import Table
 
         free = any(r["smax"] is not None for r in data["rows"])
@@ -105,18 +104,16 @@ class RelaxationFace:
         table = Table(*heads, "moved (Å)", "space group")
         rows = sorted(data["rows"], key=lambda r: r["converged"])
         for r in rows[:ROWS]:
-            state = "converged" if r["converged"] else escape(r["reason"])
+            state = "converged" if r["converged"] else r["reason"]
             if r["energy"] is None or r["energy_start"] is None:
-                table.add_row(escape(r["id"]), state, str(r["steps"]))
+                table.add_row(r["id"], state, str(r["steps"]))
                 continue
             cells = [f"{r['energy'] - r['energy_start']:.4f}", _shown(r["fmax"])]
             if free:
                 change = 100.0 * (r["volume"] / r["volume_start"] - 1.0) if r["volume_start"] else None
                 cells += [_shown(r["smax"]), "" if change is None else f"{change:+.2f}"]
             groups = dict.fromkeys(g for g in (r["spacegroup_start"], r["spacegroup"]) if g)
-            table.add_row(
-                escape(r["id"]), state, str(r["steps"]), *cells, _shown(r["displacement_max"]), " -> ".join(groups)
-            )
+            table.add_row(r["id"], state, str(r["steps"]), *cells, _shown(r["displacement_max"]), " -> ".join(groups))
         self.face.console().print(table)
         if len(rows) > ROWS:
             self.face.say(f"… and {len(rows) - ROWS} more")

@@ -168,11 +168,9 @@ class TrainingFace:
 
 
 def _confusion(quantity: Quantity, errors: metrics.ClassErrors) -> Table:
-    from rich.markup import escape
     from rich.table import Table
 
-    words = [escape(w) for w in quantity.words]
-    table = Table("true \\ predicted", *words, title=f"test: {escape(quantity.name)}, structures")
-    for w, row in zip(words, errors.confusion, strict=True):
+    table = Table("true \\ predicted", *quantity.words, title=f"test: {quantity.name}, structures")
+    for w, row in zip(quantity.words, errors.confusion, strict=True):
         table.add_row(w, *(str(n) for n in row))
     return table

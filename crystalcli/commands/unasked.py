@@ -11,7 +11,7 @@ from pathlib import Path
 
 from crystalcli.commands.settings import Setting
 from crystalcli.contracts.options import OptionSpec
-from crystalcli.vocabulary.errors import visible
+from crystalcli.vocabulary.texts import inert
 
 WRITTEN = ("output", "latent", "resume")
 """Parameters that name what is written."""
@@ -41,7 +41,7 @@ def refuse_unasked(setting: Setting, name: str, specs: Sequence[OptionSpec] = ()
         why = "is not in this folder"
     if why:
         cure = f"say it yourself: {flag}, or -c {setting.layer.path}"
-        raise setting.unsafe(f"{key} = {visible(repr(setting.value))[:120]} {why}, and nobody asked for it; {cure}")
+        raise setting.unsafe(f"{key} = {inert(repr(setting.value))[:120]} {why}, and nobody asked for it; {cure}")
 
 
 def _leads_out(path: Path) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from enum import IntEnum
 
+from crystalcli.vocabulary.texts import inert
+
 MAX_LINE = 300
 
 
@@ -95,13 +97,8 @@ class Stopped(CrystalError):
 
 def one_line(text: str) -> str:
     """Make ``text`` safe for one terminal line: control characters escaped, at most 300 characters."""
-    shown = visible(text)
-    return shown if len(shown) <= MAX_LINE else shown[: MAX_LINE - 1] + "…"
-
-
-def visible(text: str) -> str:
-    """All of ``text`` in one line, control characters escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    visible = inert(text)
+    return visible if len(visible) <= MAX_LINE else visible[: MAX_LINE - 1] + "…"
 
 
 def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.texts import inert
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import Compared
 from crystalcli.workflows.predict.prediction_output import Writer
@@ -127,7 +128,22 @@ def test_no_model_there(tmp_path: Path) -> None:
         Predictor(tmp_path)
 
 
-NASTY = ["a,b", 'say "hi"', "two\nlines", "=1+1", "<b>", "Å μ", " space ", "'"]
+NASTY = {
+    "a,b": "a,b",
+    'say "hi"': 'say "hi"',
+    "two\nlines": "two\\nlines",
+    "=1+1": "'=1+1",
+    "@SUM(1)": "'@SUM(1)",
+    "<b>": "<b>",
+    "Å μ": "Å μ",
+    " space ": " space ",
+    "'": "'",
+    "\x1b[2J\x9b1m": "\\x1b[2J\\x9b1m",
+    "a\u202eb": "a\\u202eb",
+    "nul\0": "nul\\x00",
+    "back\\slash": "back\\slash",
+}
+"""Ids, and how a table shows them."""
 
 
 def test_every_id_survives_every_format(run: Path) -> None:
@@ -140,14 +156,15 @@ def test_every_id_survives_every_format(run: Path) -> None:
         texts[kind] = "".join(writer.text(r) for r in found if isinstance(r, Row))
     table = list(csv.reader(io.StringIO(texts["csv"])))
     assert table[0] == ["id", f"{ENERGY} [eV/atom]"]
-    assert [r[0] for r in table[1:]] == NASTY
+    assert [r[0] for r in table[1:]] == list(NASTY.values())
     expected = values(found)
     np.testing.assert_array_equal([float(r[1]) for r in table[1:]], expected)
     objects = [json.loads(line) for line in texts["jsonl"].splitlines()]
-    assert [o["id"] for o in objects] == NASTY
+    assert [o["id"] for o in objects] == list(NASTY)
+    assert all(line.isprintable() for line in [*texts["jsonl"].splitlines(), *texts["csv"].splitlines()])
     assert objects[0]["predictions"][ENERGY] == {"value": expected[0], "unit": "eV/atom", "level": "structure"}
     frames = ase.io.read(io.StringIO(texts["extxyz"]), index=":", format="extxyz")
-    assert [str(f.info["id"]) for f in frames] == [i.replace("\n", "␊") for i in NASTY]
+    assert [str(f.info["id"]) for f in frames] == [inert(i) for i in NASTY]
     np.testing.assert_allclose([f.info[f"predicted_{ENERGY}"] for f in frames], expected, rtol=1e-7)
     assert frames[0].info[f"predicted_{ENERGY}_unit"] == "eV/atom"
 

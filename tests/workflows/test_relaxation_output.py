@@ -64,7 +64,7 @@ def test_numbers_come_back_as_the_same_bits(tmp_path_factory, positions, energy,
 def test_ids_come_back(name: str, tmp_path: Path) -> None:
     outcome = Outcome(name, "x", "steps", geometry=geometry())
     atoms = read_back(outcome, tmp_path / "x.extxyz")
-    assert str(atoms.info["id"]).lstrip("0") == name.replace("\n", "␊").lstrip("0")
+    assert str(atoms.info["id"]).lstrip("0") == name.replace("\n", "\\n").lstrip("0")
     entries = list(read_file(tmp_path / "x.extxyz"))
     assert len(entries) == 1
     assert not isinstance(entries[0], Failure)

@@ -124,7 +124,7 @@ def test_magmom_lines(run: Path) -> None:
             moments += [float(value)] * int(times or 1)
         np.testing.assert_allclose(moments, row.values["moment"], atol=5.1e-4)
     row = Row("a\nb", "", ase.Atoms("Fe2O3"), {"moment": np.array([4.0, 4.0, -0.0001, 0.1, 0.1])})
-    assert magmom_line(row, MOMENT) == "# a?b (Fe2O3)\nMAGMOM = 2*4 0 2*0.1\n"
+    assert magmom_line(row, MOMENT) == "# a\\nb (Fe2O3)\nMAGMOM = 2*4 0 2*0.1\n"
 
 
 def test_moments_are_in_bohr_magnetons() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms.drawing import plots
 from crystalcli.mechanisms.running.display import number, unit_for
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.texts import file_word
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -134,12 +135,18 @@ def _short(count: int) -> str:
     return str(count) if count < 1000 else f"{count / 1000:.3g}k"
 
 
+def names(stem: str, quantity: Quantity) -> tuple[str, str]:
+    """What the files of :func:`draw` are called."""
+    word = file_word(quantity.name)
+    return f"{stem}parity-elements-{word}.png", f"{stem}distribution-{word}.png"
+
+
 def draw(
     folder: Path, stem: str, quantity: Quantity, sites: tuple[Numbers, Floats, Floats], *, title: str
 ) -> Sequence[Path]:
     """Draw both pictures of ``sites`` (atomic numbers, true, predicted) beside one another: their paths."""
     numbers, true, predicted = sites
-    found = [folder / f"{stem}parity-elements-{quantity.name}.png", folder / f"{stem}distribution-{quantity.name}.png"]
+    found = [folder / name for name in names(stem, quantity)]
     parity_by_element(found[0], quantity, numbers, true, predicted, title=title)
     distributions(found[1], quantity, numbers, true, predicted, title=title)
     return found

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.mechanisms.running import files
-from crystalcli.vocabulary.errors import InputError, UnsafeInput, UsageError
+from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.vocabulary.errors import Exit, InputError, UnsafeInput, UsageError
 
 MODEL = "model.safetensors"
 """Name of the model in a run folder."""
@@ -32,10 +33,22 @@ def named_by(path: Path) -> Path:
     """
     file = file_of(path)
     if not file.exists():
-        inside = sorted(p.parent.name for p in path.glob(f"*/{MODEL}")) if path.is_dir() else []
-        cure = f"; there are several in it: {', '.join(inside)}" if inside else ""
-        raise UsageError(f"no such model{cure}", path=file)
+        raise UsageError(f"no such model{_cure(path if path.is_dir() else file.parent)}", path=file)
     return file
+
+
+def _cure(folder: Path) -> str:
+    """What to do about a folder without a model: finish its run, or take one of those below it."""
+    try:
+        record = RunFolder.read(folder)
+    except UsageError:
+        record = {}
+    if record.get("command") == "train" and record.get("exit_code") != Exit.OK:
+        return f"; its run is unfinished: crystal train --resume {folder}"
+    if record.get("command", "train") != "train":
+        return f"; this is a run of crystal {record['command']}"
+    inside = sorted(p.parent.name for p in folder.glob(f"*/{MODEL}"))
+    return f"; there are several in it: {', '.join(inside)}" if inside else ""
 
 
 def read_head(path: Path) -> dict[str, Any]:

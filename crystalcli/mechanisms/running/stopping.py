@@ -1,4 +1,7 @@
-"""Being asked to stop: SIGTERM, SIGINT, SIGUSR1 or a time limit. Work in hand is finished, then kept."""
+"""Being asked to stop, by a signal or a time limit.
+
+Work in hand is finished, then kept (:class:`Stop`); where nothing can be kept, what is half done is undone.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,12 @@ from types import FrameType
 
 from crystalcli.vocabulary.errors import UsageError
 
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGHUP")
+    if hasattr(signal, name)
+)
+"""By which people, terminals and batch systems ask to stop."""
 SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -55,10 +64,36 @@ class Stop:
                 raise KeyboardInterrupt
             self.signal = signal.Signals(number).name
 
-        wanted = (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGUSR1", signal.SIGTERM))
-        before = {s: signal.signal(s, heard) for s in wanted}
+        before = {s: signal.signal(s, heard) for s in SIGNALS if s == signal.SIGINT or not _ignored(s)}
         try:
             yield self
         finally:
             for s, handler in before.items():
                 signal.signal(s, handler)
+
+
+def interrupt_on_signals() -> None:
+    """Let every signal that asks to stop be as Ctrl-C is: an exception that undoes what is half done."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        _interrupted_by[:] = [signal.Signals(number).name]
+        raise KeyboardInterrupt(*_interrupted_by)
+
+    for s in SIGNALS:
+        if signal.getsignal(s) == signal.SIG_DFL:
+            signal.signal(s, interrupt)
+
+
+_interrupted_by: list[str] = []
+
+
+def interrupted() -> KeyboardInterrupt:
+    """The last interruption again, for those who are told only that there was one."""
+    problem = KeyboardInterrupt(*_interrupted_by)
+    _interrupted_by.clear()
+    return problem
+
+
+def _ignored(number: signal.Signals) -> bool:
+    """Whether it does not count, as under ``nohup``."""
+    return signal.getsignal(number) == signal.SIG_IGN

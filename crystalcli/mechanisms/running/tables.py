@@ -1,4 +1,4 @@
-"""Rows as CSV or JSON lines, whatever an id holds: commas, quotes, line ends."""
+"""Rows as CSV or JSON lines, whatever an id holds: commas, quotes, line ends, escape sequences, formulas."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from crystalcli.vocabulary.texts import cell, json_inert
+
 
 def csv_line(cells: Sequence[Any]) -> str:
-    """One CSV record (RFC 4180 quoting) with its line end."""
+    """One CSV record (RFC 4180 quoting) with its line end; texts are :func:`crystalcli.vocabulary.texts.cell`."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(["" if c is None else c for c in cells])
+    csv.writer(text, lineterminator="\n").writerow(
+        ["" if c is None else cell(c) if isinstance(c, str) else c for c in cells]
+    )
     return text.getvalue()
 
 
@@ -21,6 +25,6 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return csv_line(header) + "".join(csv_line(row) for row in rows)
 
 
-def json_line(row: Mapping[str, Any]) -> str:
-    """One JSON line with its line end; no NaN."""
-    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+def json_line(row: Mapping[str, Any], *, sort_keys: bool = False) -> str:
+    """One JSON line with its line end; no NaN, nothing that steers a terminal."""
+    return json_inert(json.dumps(row, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False)) + "\n"

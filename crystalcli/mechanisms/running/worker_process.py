@@ -39,13 +39,15 @@ def serve(
     import signal
     import warnings
 
+    from crystalcli.mechanisms.running.stopping import SIGNALS
+
     for connection in parents:
         connection.close()
     import_path.put_back(before)
     for name in [n for n in os.environ if n.startswith("CRYSTAL_")]:
         del os.environ[name]
     os.environ.update(task.settings)  # the server of forks may be older than today's settings
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the parent decides when to end
     warnings.simplefilter("ignore")
     _die_with_parent(line)

@@ -21,6 +21,7 @@ from crystalcli.nouns.structures.formats import without_gz
 from crystalcli.nouns.structures.pieces import WHOLE, Piece
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.vocabulary.errors import CrystalError, InputError, UnsafeInput, UsageError, one_line
+from crystalcli.vocabulary.texts import inert
 
 
 class _HasId(Protocol):
@@ -132,7 +133,7 @@ def read_file(
 
     Every entry has passed :func:`crystalcli.nouns.structures.check.check` and carries the label that an
     ``id_prop.csv`` in the same folder gives to its id or, if it is alone in its file, to the file's stem or name.
-    What is no Unicode in names and texts is replaced by an escape. :class:`Ids` keeps equal ids apart.
+    Names and texts of the file are :func:`~crystalcli.vocabulary.texts.inert`. :class:`Ids` keeps equal ids apart.
 
     Args:
         path: the file.
@@ -141,20 +142,25 @@ def read_file(
         options: choices for formats that need them.
     """
     for item in _read_file(Item(path, name or stem(path), piece), options):
-        if isinstance(item, Failure):
-            yield replace(item, path=_storable(item.path), id=_storable(item.id))
-        elif item.tags or item.left_out or item.notes or not (item.source.isascii() and item.id.isascii()):
-            tags, left_out = ({_storable(k): _storable(v) for k, v in d.items()} for d in (item.tags, item.left_out))
-            notes = tuple(map(_storable, item.notes))
-            source, id = _storable(item.source), _storable(item.id)
-            yield replace(item, source=source, id=id, tags=tags, left_out=left_out, notes=notes)
-        else:
-            yield item
+        yield replace(item, **changes) if (changes := _inert(item)) else item
 
 
-def _storable(text: str) -> str:
-    """Text that every format can hold: no bytes of a file's name that are no UTF-8, no halves of a UTF-16 pair."""
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+def _inert(item: Entry | Failure) -> dict[str, Any]:
+    """What a stranger wrote, in a form that every output can show."""
+    if isinstance(item, Failure):
+        return {"path": inert(item.path), "id": inert(item.id)}
+    texts = (item.id, item.source, *item.labels, *item.tags, *item.tags.values(), *item.notes)
+    if all(map(str.isprintable, (*texts, *item.left_out, *item.left_out.values()))):
+        return {}
+    return {
+        "id": inert(item.id),
+        "source": inert(item.source),
+        "labels": {inert(k): v for k, v in item.labels.items()},
+        "tags": {inert(k): inert(v) for k, v in item.tags.items()},
+        "left_out": {inert(k): inert(v) for k, v in item.left_out.items()},
+        "notes": tuple(map(inert, item.notes)),
+        "quantities": {inert(k): replace(q, name=inert(q.name)) for k, q in item.quantities.items()},
+    }
 
 
 def _read_file(given: Item, options: ReadOptions) -> Iterator[Entry | Failure]:

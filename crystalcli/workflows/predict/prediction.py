@@ -16,8 +16,7 @@ import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.caches.cache import GraphCache, GraphRecipe
-from crystalcli.mechanisms.datasets import classes
+from crystalcli.mechanisms.caches.cache import Column, GraphRecipe
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest
 from crystalcli.mechanisms.labelling.seen import Seen
@@ -56,11 +55,12 @@ class Row:
     Args:
         id, source: which structure.
         atoms: the structure.
-        values: by target: a number, (n_atoms,) numbers, or (C,) probabilities.
+        values: by target: a number, numbers of the quantity's shape, (n_atoms, …) numbers, or (C,) probabilities.
         uncertainties: by target, where the model gives them: ``sigma`` and of an ensemble its parts ``sigma_a`` (noise)
             and ``sigma_e`` (spread of the members), ends of intervals (``low_90``, ``high_90``) of a model that was
             calibrated so; each like a value.
-        labels: by target, where the input has them.
+        labels: by target, where the input has them: a number (of a class, too), numbers of the quantity's shape, or
+            (n_atoms, …) numbers with NaN where one is missing.
         latent: (n_atoms, H) vectors of the sites, where asked for.
         extrapolating: why the prediction is an extrapolation; empty if nothing speaks for it.
     """
@@ -87,6 +87,10 @@ class Predictor:
         latent: give the vectors of the sites, too.
         place: where the model works; elsewhere it is read from ``path``.
         warn: told of what a careful user wants to know.
+
+    Attributes:
+        labelled: targets that inputs have labels of, as far as is known when the first row comes: all caches, and the
+            first block of what is read from files before it.
 
     Raises:
         InputError, UsageError, UnsafeInput: no model there, or none that can be used.
@@ -122,6 +126,7 @@ class Predictor:
         names = inputs_of(self.model.spec)
         self.inputs = InputFinder(names, labels, warn)
         self.labels = LabelFinder(self.quantities, [r for r in labels if r.name not in names], warn)
+        self.labelled: set[str] = set()
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -153,11 +158,15 @@ class Predictor:
             with Reading(inputs, Work(self.recipe.featurizer, self.recipe.options), place) as begun:
                 yield from self.predict(begun)
             return
-        for path in inputs.caches:
-            self._refuse_other_recipe(path)
+        caches = {path: self._opened(path) for path in inputs.caches}
+        columns = {path: self.labels.of_cache(data) for path, data in caches.items()}
+        self.labelled |= {name for found in columns.values() for name in found}
         with self._evaluating() as who:
             for part in inputs.parts():
-                items = self._of_cache(part) if isinstance(part, Path) else map(self._known, part)
+                if isinstance(part, Path):
+                    items: Iterator[Known | Failure] = self._of_cache(caches[part], columns[part])
+                else:
+                    items = map(self._known, part)
                 yield from self._blocks(items, who)
         self.say_strange()
 
@@ -176,30 +185,22 @@ class Predictor:
         given = self.inputs.given(item.graph, entry)
         return Known(entry.id, entry.source, entry.atoms, given, self.labels.of(entry))
 
-    def _of_cache(self, path: Path) -> Iterator[Known]:
-        data = GraphDataset.open([path])
+    def _of_cache(self, data: GraphDataset, columns: Mapping[str, Column]) -> Iterator[Known]:
         self.inputs.take_from(data)
-        for q in self.quantities:
-            if q.classes and (q.name in data.columns or q.name in data.tags):
-                self.labels.say_strangers(q, classes.strangers(data, q))
-                data.columns[q.name] = classes.as_classes(data, q)
-        columns = {q.name: data.columns[q.name] for q in self.quantities if q.name in data.columns}
-        for q in self.quantities:
-            if q.name in columns and columns[q.name].quantity.unit != q.unit:
-                self.warn(
-                    f"{path}: label '{q.name}' is in '{columns[q.name].quantity.unit}', the model's in '{q.unit}'"
-                )
-                del columns[q.name]
         for first in range(0, len(data), BLOCK):
-            yield from from_cache(data, np.arange(first, min(first + BLOCK, len(data))), list(columns))
+            yield from from_cache(data, np.arange(first, min(first + BLOCK, len(data))), columns)
 
     def _blocks(self, items: Iterator[Known | Failure], who: Executor) -> Iterator[Row | Failure]:
         waiting: deque[Known | Failure] = deque()
         sent: deque[list[Known]] = deque()
 
         def usable() -> Iterator[Batch]:
+            blocks = 0
             while block := list(islice(items, BLOCK)):
                 known = [i for i in block if isinstance(i, Known)]
+                if not blocks:
+                    self.labelled |= {name for i in known for name in i.labels}
+                blocks += 1
                 self._name_unseen(known)
                 waiting.extend(block)
                 for batch in batches([i for i in known if not self._unseen(i)], self.batch_size):
@@ -281,6 +282,7 @@ class Predictor:
     def say_strange(self) -> None:
         """Warn, once for all that was predicted, of what the model had to go without."""
         self.inputs.say()
+        self.labels.say_missing()
         if self.strange:
             self.warn(
                 f"{self.strange} structures have distances between atoms that training never has; "
@@ -288,10 +290,11 @@ class Predictor:
             )
         self.strange = 0
 
-    def _refuse_other_recipe(self, path: Path) -> None:
-        other = GraphCache(path).recipe
-        mine = self.recipe
+    def _opened(self, path: Path) -> GraphDataset:
+        """A cache whose graphs were made as the model needs them."""
+        data = GraphDataset.open([path])
+        mine, other = self.recipe, data.recipe
         if other.fingerprint == mine.fingerprint:
-            return
+            return data
         said = other.difference(mine) or "another version"
         raise UsageError(f"was not built as the model needs it: {said}; predict from the structure files", path=path)

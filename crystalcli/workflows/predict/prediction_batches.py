@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from crystalcli.contracts.modules import Prediction
+from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph
@@ -31,9 +32,10 @@ class Known:
     labels: Mapping[str, Any]
 
 
-def from_cache(data: GraphDataset, index: NDArray[np.int64], columns: Sequence[str]) -> Iterator[Known]:
-    """Structures of a cache as they would come from files."""
-    batch = data.batch(index, columns, dtype=torch.float64)
+def from_cache(data: GraphDataset, index: NDArray[np.int64], columns: Mapping[str, Column]) -> Iterator[Known]:
+    """Structures of a cache as they would come from files; ``columns`` are the labels by target."""
+    batch = data.batch(index, dtype=torch.float64)
+    places = data.atoms_of(index)
     g = batch.graph
     atoms = np.concatenate([[0], np.cumsum(g.atom_counts.numpy())])
     edges = g.row_pointers.numpy()[atoms]
@@ -50,16 +52,19 @@ def from_cache(data: GraphDataset, index: NDArray[np.int64], columns: Sequence[s
             fields={n: v.numpy()[a:b] for n, v in g.fields.items()},
         )
         made = ase.Atoms(graph.atomic_numbers, graph.positions, cell=graph.cell, pbc=graph.pbc)
-        labels = {}
-        for name in columns:
-            label = batch.labels[name]
-            span = slice(a, b) if data.columns[name].quantity.level == "site" else slice(k, k + 1)
-            if bool(label.mask[span].any()):
-                value = label.value[span].numpy()
-                missing = ~label.mask[span].numpy()
-                value = np.where(missing.reshape(-1, *[1] * (value.ndim - 1)), np.nan, value)
-                labels[name] = value if data.columns[name].quantity.level == "site" else float(value[0])
+        found = {name: _label(column, i, places[a:b]) for name, column in columns.items()}
+        labels = {name: value for name, value in found.items() if value is not None}
         yield Known(data.ids[i], sources[i], made, graph, labels)
+
+
+def _label(column: Column, structure: int, sites: NDArray[np.int64]) -> Any:
+    """The label of a structure, or of its ``sites``, NaN where one is missing; none where all are."""
+    index: Any = sites if column.quantity.level == "site" else structure
+    mask, value = np.asarray(column.mask[index]), np.asarray(column.values[index], dtype=np.float64)
+    if not mask.any():
+        return None
+    value = np.where(mask[(..., *[None] * (value.ndim - mask.ndim))], value, np.nan)
+    return value if value.ndim else float(value)
 
 
 def batches(items: Sequence[Known], size: int) -> Iterator[list[Known]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+import ase
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
 from crystalcli.mechanisms.running import files
@@ -16,8 +18,10 @@ from crystalcli.mechanisms.running.tables import csv_line, json_line
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.texts import steers, xyz_word
 from crystalcli.workflows.predict.prediction import Row
-from crystalcli.workflows.predict.prediction_sites import magmom_line, moment_of, pymatgen_structure
+from crystalcli.workflows.predict.prediction_results import calculator, results_of
+from crystalcli.workflows.predict.prediction_sites import magmom_line, moment_of, plain, pymatgen_structure
 
 ENDINGS = {
     ".csv": "csv",
@@ -29,7 +33,7 @@ ENDINGS = {
 }
 
 
-def format_of(output: Path | None, wish: str) -> str:
+def format_of(output: Path | None, wish: str | None) -> str:
     """Format by wish or by the ending of the output.
 
     Raises:
@@ -53,9 +57,14 @@ class Writer:
         quantities: what the model predicts.
         calibrations: how the σ of each was calibrated, said wherever a σ is.
         says_domain: whether a column tells why a prediction is an extrapolation.
+        labelled: targets whose true values have a column in tables; looked at when the first row comes.
+        as_results: extended XYZ holds energies, forces, … as ASE's results rather than as ``predicted_NAME``.
+
+    Attributes:
+        without_column: rows of a table with a label that has no column.
 
     Raises:
-        UsageError: no moments to make MAGMOM lines of.
+        UsageError: no moments to make MAGMOM lines of, or no results.
     """
 
     def __init__(
@@ -65,12 +74,17 @@ class Writer:
         calibrations: Mapping[str, str] | None = None,
         *,
         says_domain: bool = False,
+        labelled: Collection[str] = (),
+        as_results: bool = False,
     ) -> None:
-        self.kind, self.quantities = kind, quantities
+        if as_results and kind != "extxyz":
+            raise UsageError(f"--as-results is for extended XYZ, not {kind}; give -o FILE.extxyz")
+        self.kind, self.quantities, self.labelled = kind, quantities, labelled
+        self.results = results_of(quantities) if as_results else {}
         self.calibrations, self.says_domain = calibrations or {}, says_domain
         self.sites = any(q.level == "site" for q in quantities)
         self.spreads: tuple[str, ...] | None = None
-        self.n = 0
+        self.n = self.without_column = 0
         self.moment = moment_of(quantities) if kind == "magmom" else None
 
     def end(self) -> str:
@@ -91,7 +105,9 @@ class Writer:
         head = ""
         if self.spreads is None:
             self.spreads = tuple(dict.fromkeys(word for u in row.uncertainties.values() for word in u))
+            self.labelled = frozenset(self.labelled)
             head = csv_line(self._header())
+        self.without_column += not self.labelled >= row.labels.keys()  # type: ignore[operator] # frozen above
         return head + "".join(csv_line(r) for r in self._records(row))
 
     def _header(self) -> list[str]:
@@ -100,6 +116,7 @@ class Writer:
             unit = f" [{q.unit}]" if q.unit else ""
             cells += [q.name + part + unit for part in q.components]
             cells += [f"{q.name} P({w})" for w in (q.words if q.classes else ())]
+            cells += [f"{q.name}{part} true{unit}" for part in q.components if q.name in self.labelled]
             cells += [f"{q.name}{part} {word}{unit}" for word in self.spreads or () for part in q.components]
             cells += [f"{q.name} calibration"] if self.spreads else []
         return cells + (["extrapolating"] if self.says_domain else [])
@@ -111,6 +128,7 @@ class Writer:
                 value = row.values[q.name][k] if q.level == "site" else row.values[q.name]
                 cells += [q.words[int(np.argmax(value))]] if q.classes else []
                 cells += [repr(float(v)) for v in np.atleast_1d(value)]
+                cells += _true_cells(row.labels.get(q.name), q, k) if q.name in self.labelled else []
                 for word in self.spreads or ():
                     cells += _spread_cells(row.uncertainties.get(q.name, {}).get(word), q, k)
                 cells += [self._calibration(row, q)] if self.spreads else []
@@ -127,16 +145,16 @@ class Writer:
             found["extrapolating"] = row.extrapolating
         for q in self.quantities:
             value = np.asarray(row.values[q.name])
-            entry: dict[str, Any] = {"value": _plain(value), "unit": q.unit, "level": q.level}
+            entry: dict[str, Any] = {"value": plain(value), "unit": q.unit, "level": q.level}
             if q.classes:
                 entry["probabilities"] = dict(zip(q.words, entry["value"], strict=True))
                 entry["value"] = q.words[int(value.argmax())]
-            entry |= {word: _plain(u) for word, u in row.uncertainties.get(q.name, {}).items()}
+            entry |= {word: plain(u) for word, u in row.uncertainties.get(q.name, {}).items()}
             if self._calibration(row, q):
                 entry["calibration"] = self._calibration(row, q)
             if q.name in row.labels:
                 known = row.labels[q.name]
-                entry["label"] = q.words[int(known)] if q.classes else _plain(known)
+                entry["label"] = q.words[int(known)] if q.classes else plain(known)
             found["predictions"][q.name] = entry
         return found
 
@@ -144,38 +162,53 @@ class Writer:
         import ase.io
 
         atoms = row.atoms.copy()
-        atoms.info = {"id": visible(row.id)}
+        atoms.info = {"id": xyz_word(row.id)}
         if row.extrapolating and self.says_domain:
-            atoms.info["extrapolating"] = row.extrapolating
+            atoms.info["extrapolating"] = xyz_word(row.extrapolating)
         for q in self.quantities:
-            name, unit = f"predicted_{q.name}", f"predicted_{q.name}_unit"
-            if q.level == "site":
-                atoms.set_array(name, np.asarray(row.values[q.name]))
-            elif q.classes:
-                atoms.info[name] = q.words[int(np.argmax(row.values[q.name]))]
-                atoms.info[f"{name}_probabilities"] = row.values[q.name]
-            else:
-                atoms.info[name] = row.values[q.name]
-            if q.unit:
-                atoms.info[unit] = q.unit
+            name, value = f"predicted_{_key(q.name)}", np.asarray(row.values[q.name])
+            if q.classes:
+                atoms.info[name] = xyz_word(q.words[int(np.argmax(value))])
+                atoms.info[f"{name}_probabilities"] = value
+            elif q.name not in self.results:
+                _put(atoms, q, name, value)
+            if q.unit and q.name not in self.results:
+                atoms.info[f"{name}_unit"] = q.unit
             if self._calibration(row, q):
                 atoms.info[f"{name}_calibration"] = self._calibration(row, q)
             for word, spread in row.uncertainties.get(q.name, {}).items():
-                if q.level == "site":
-                    atoms.set_array(f"predicted_{q.name}_{word}", np.asarray(spread))
-                else:
-                    atoms.info[f"predicted_{q.name}_{word}"] = spread
+                _put(atoms, q, f"{name}_{word}", np.asarray(spread))
+            if q.name in row.labels:
+                true = row.labels[q.name]
+                true = np.array(xyz_word(q.words[int(true)])) if q.classes else np.asarray(true)
+                _put(atoms, q, f"true_{_key(q.name)}", true)
+        atoms.calc = calculator(row, self.results) if self.results else None
         text = io.StringIO()
         ase.io.write(text, atoms, format="extxyz")
         return text.getvalue()
 
 
-def _plain(values: Any) -> Any:
-    """Numbers as JSON has them: what is not known is null."""
-    numbers = np.asarray(values)
-    found = numbers.astype(object)
-    found[~np.isfinite(numbers)] = None
-    return found.tolist()
+def _put(atoms: ase.Atoms, quantity: Quantity, name: str, value: NDArray[Any]) -> None:
+    """Keep a value with the structure or with its atoms."""
+    if quantity.level == "site":
+        atoms.set_array(name, value)
+    else:
+        atoms.info[name] = value if value.ndim else value.item()
+
+
+def _key(name: str) -> str:
+    """The name of a target as a key of extended XYZ."""
+    return "".join("_" if c.isspace() or c in ":=\"'" or steers(c) else c for c in name)
+
+
+def _true_cells(label: Any, quantity: Quantity, k: int) -> list[str | None]:
+    """Cells of a label, of atom ``k`` where it is one per site; empty where it is missing."""
+    if label is None:
+        return [None] * len(quantity.components)
+    if quantity.classes:
+        return [quantity.words[int(label)]]
+    numbers = np.atleast_1d(label[k] if quantity.level == "site" else label)
+    return [repr(float(v)) if np.isfinite(v) else None for v in numbers]
 
 
 def _spread_cells(spread: Any, quantity: Quantity, k: int) -> list[str | None]:
@@ -185,22 +218,18 @@ def _spread_cells(spread: Any, quantity: Quantity, k: int) -> list[str | None]:
     return [repr(float(v)) for v in np.atleast_1d(spread[k] if quantity.level == "site" else spread)]
 
 
-def visible(text: str) -> str:
-    """``text`` with pictures (␊) in place of line ends and other controls: an extended XYZ header is one line."""
-    return "".join(
-        c if c.isprintable() else chr(0x2400 + ord(c)) if ord(c) < 32 else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-
-
 @contextmanager
-def opened(output: Path | None, stdout: IO[str], *, overwrite: bool) -> Iterator[Callable[[str], object]]:
-    """Yield ``write(text)``: to stdout, or to a file that appears under its name when it is whole."""
-    if output is None:
-        yield stdout.write
-        return
-    files.refuse_to_overwrite(output, overwrite)
-    with files.replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        yield file.write
+def opened(output: Path, done: Callable[[Path], None]) -> Iterator[Callable[[str], object]]:
+    """Yield ``write(text)`` into a file that appears under its name when it is whole.
+
+    Args:
+        output: the file.
+        done: told, before it appears, where all that was written lies.
+    """
+    with files.replacing(output) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            yield file.write
+        done(temporary)
 
 
 def failure_line(failure: Failure) -> str:

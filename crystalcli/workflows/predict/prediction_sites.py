@@ -14,6 +14,7 @@ from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.mechanisms.scoring.site_errors import MOMENT_UNITS
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.texts import inert
 from crystalcli.workflows.predict.prediction import Row
 
 SIMILAR = 5
@@ -30,12 +31,17 @@ def pymatgen_structure(row: Row, quantities: Sequence[Quantity]) -> dict[str, An
     of_sites: dict[str, Any] = {}
     of_structure: dict[str, Any] = {"id": row.id}
     for q in quantities:
-        parts = {"": row.values[q.name], "_sigma": row.uncertainties.get(q.name, {}).get("sigma")}
-        for ending, value in parts.items():
-            if value is None:
-                continue
-            plain = q.words[int(np.argmax(value))] if q.classes else np.asarray(value).tolist()
-            (of_sites if q.level == "site" else of_structure)[f"predicted_{q.name}{ending}"] = plain
+        parts = {
+            f"predicted_{q.name}": row.values[q.name],
+            f"predicted_{q.name}_sigma": row.uncertainties.get(q.name, {}).get("sigma"),
+        }
+        found = {
+            key: q.words[int(np.argmax(v))] if q.classes else plain(v) for key, v in parts.items() if v is not None
+        }
+        if q.name in row.labels:
+            true = row.labels[q.name]
+            found[f"true_{q.name}"] = q.words[int(true)] if q.classes else plain(true)
+        (of_sites if q.level == "site" else of_structure).update(found)
     atoms = row.atoms
     symbols = list(atoms.symbols)
     if atoms.cell.rank < 3:
@@ -52,6 +58,14 @@ def pymatgen_structure(row: Row, quantities: Sequence[Quantity]) -> dict[str, An
         )
     plain_dict: dict[str, Any] = made.as_dict()
     return plain_dict
+
+
+def plain(values: Any) -> Any:
+    """Numbers as JSON has them: what is not known is null."""
+    numbers = np.asarray(values)
+    found = numbers.astype(object)
+    found[~np.isfinite(numbers)] = None
+    return found.tolist()
 
 
 def moment_of(quantities: Sequence[Quantity]) -> Quantity:
@@ -72,8 +86,7 @@ def magmom_line(row: Row, quantity: Quantity) -> str:
     """The INCAR's line, moments in the order of the atoms: ``MAGMOM = 2*4.012 6*0.05``, under a comment with the id."""
     rounded = [f"{round(float(v), 3) + 0.0:g}" for v in row.values[quantity.name]]
     words = [f"{n}*{value}" if n > 1 else value for value, n in ((v, len(list(g))) for v, g in groupby(rounded))]
-    name = "".join(c if c.isprintable() else "?" for c in row.id)
-    return f"# {name} ({row.atoms.get_chemical_formula()})\nMAGMOM = {' '.join(words)}\n"
+    return f"# {inert(row.id)} ({row.atoms.get_chemical_formula()})\nMAGMOM = {' '.join(words)}\n"
 
 
 def similar_table(queries: Latents, among: Latents, count: int = SIMILAR) -> str:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.mechanisms.labelling.site_labels import LABELS, Wish
-from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import CrystalError, NothingUsable, UsageError, did_you_mean, one_line
+from crystalcli.vocabulary.texts import xyz_word
 from crystalcli.workflows.graphs.supervised_reading import read_inputs
-from crystalcli.workflows.predict.prediction_output import visible
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,12 @@ def run(plan: LabellingPlan, warn: Callable[[str], None] = lambda _line: None) -
 
     Raises:
         UsageError: as :func:`check`. NothingUsable: no structure could be labelled; nothing is written.
+        EnvironmentProblem: another program writes the output.
     """
     check(plan)
     potential = named(plan.potential) if "frequency" in plan.labels else None
     report = LabellingReport(labelled=dict.fromkeys(plan.labels, 0))
-    with files.writing(plan.output) as file:
+    with locks.locked(plan.output), files.writing(plan.output) as file:
         for item in _labelled(plan, potential):
             if isinstance(item, Failure):
                 report.failures.append(item)
@@ -128,7 +129,7 @@ def _text(entry: Entry, values: dict[str, NDArray[np.float64]]) -> str:
     import ase.io
 
     atoms = ase.Atoms(entry.atoms.numbers, entry.atoms.positions, cell=entry.atoms.cell, pbc=entry.atoms.pbc)
-    atoms.info = {"id": visible(entry.id), **{k: visible(v) for k, v in entry.tags.items() if k != "id"}}
+    atoms.info = {"id": xyz_word(entry.id), **{k: xyz_word(v) for k, v in entry.tags.items() if k != "id"}}
     for key, label in entry.labels.items():
         array = np.asarray(label)
         known = entry.quantities.get(key)

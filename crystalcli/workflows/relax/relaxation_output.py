@@ -11,7 +11,7 @@ from ase.data import chemical_symbols
 
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.tables import csv_text
-from crystalcli.workflows.predict.prediction_output import visible
+from crystalcli.vocabulary.texts import xyz_word
 from crystalcli.workflows.relax.relaxation_outcome import Geometry, Outcome
 
 HEADER = (
@@ -99,7 +99,7 @@ def _numbers(matrix: list[list[float]]) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = visible(text).replace("\\", "\\\\").replace('"', '\\"')
+    escaped = xyz_word(text).replace('"', '\\"')
     return f'"{escaped}"'
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms.labelling.label_requests import parse
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit
-from crystalcli.mechanisms.running import files
+from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.mechanisms.scoring import calibration
 from crystalcli.mechanisms.structure_files.inputs import expand
@@ -82,9 +82,16 @@ def run(plan: CalibrationPlan, warn: Callable[[str], None] = lambda _line: None)
 
     Raises:
         UsageError: structures that taught the model, too few labels, a σ of zero, a method or level that is not there.
+        EnvironmentProblem: another program writes the output.
     """
     _check(plan)
     files.refuse_to_overwrite(plan.output, plan.overwrite)
+    with locks.locked(plan.output):
+        files.refuse_to_overwrite(plan.output, plan.overwrite)
+        return _calibrate(plan, warn)
+
+
+def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> CalibrationReport:
     predictor = Predictor(
         plan.model,
         device=plan.device,

@@ -6,6 +6,7 @@ from crystalcli.mechanisms.drawing import plots, site_plots
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.scoring import metrics
 from crystalcli.mechanisms.scoring.evaluation import Collected
+from crystalcli.vocabulary.texts import file_word
 from crystalcli.workflows.train.training_loop import Trainer
 from crystalcli.workflows.train.training_report import TargetReport
 from crystalcli.workflows.train.training_setup import Prepared
@@ -40,7 +41,7 @@ def of_target(
     prepared: Prepared, folder: RunFolder, target: TargetReport, c: Collected, *, title: str, alone: bool
 ) -> None:
     """Confusions of classes; predicted over true of numbers; elements and distributions of sites."""
-    name = "" if alone else f"-{target.quantity.name}"
+    name = "" if alone else f"-{file_word(target.quantity.name)}"
     if isinstance(target.model, metrics.ClassErrors):
         path = folder.path / f"confusion{name}.png"
         plots.confusion(path, target.quantity, target.model, title=f"{title}; test")

@@ -155,6 +155,15 @@ class SamplerContract:
                 f"{name} differs after a restart: the state lacks something"
             )
 
+    def test_same_elsewhere(self) -> None:
+        """The same walk with other threads and where decompositions come out otherwise."""
+        potential, systems = self.begin(self.structures())
+        here = self.walk(potential, systems, 5)[0]
+        with elsewhere():
+            there = self.walk(potential, systems, 5)[0]
+        for name in ("positions", "velocities", "cell"):
+            same(getattr(there, name), getattr(here, name), f"{name} on another machine")
+
     def test_batch(self) -> None:
         """Structures do not see each other."""
         if self.stochastic or self.draws():

@@ -90,6 +90,7 @@ def with_references(statistics: Statistics, dataset: GraphDataset, train_index: 
     np.add.at(counts, (owner, dataset.atomic_numbers()), 1.0)
     shares = counts[here][:, elements] / atoms[here, None]
     per_atom = column.values[here] / atoms[here]
+    # the shortest of all solutions is one; it is kept in the model
     found = np.linalg.lstsq(shares, per_atom, rcond=1e-8)[0]
     left = per_atom - shares @ found
     scale = float(left.std())

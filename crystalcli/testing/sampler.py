@@ -19,6 +19,8 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated, SamplerModule, State
 from crystalcli.contracts.records import Sampler
 from crystalcli.nouns.systems import Systems, kinetic_energy, per_structure
+from crystalcli.testing.compare import same
+from crystalcli.testing.elsewhere import elsewhere
 from crystalcli.testing.springs import Springs
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.units import ACCELERATION, KB

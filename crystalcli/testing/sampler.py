@@ -19,6 +19,8 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated, SamplerModule, State
 from crystalcli.contracts.records import Sampler
 from crystalcli.nouns.systems import Systems, kinetic_energy, per_structure
+from crystalcli.testing.compare import same
+from crystalcli.testing.elsewhere import elsewhere
 from crystalcli.testing.springs import Springs
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.units import ACCELERATION, KB
@@ -154,6 +156,15 @@ class SamplerContract:
             assert torch.equal(value, _tensors(rest)[name]), (
                 f"{name} differs after a restart: the state lacks something"
             )
+
+    def test_same_elsewhere(self) -> None:
+        """The same walk with other threads and where decompositions come out otherwise."""
+        potential, systems = self.begin(self.structures())
+        here = self.walk(potential, systems, 5)[0]
+        with elsewhere():
+            there = self.walk(potential, systems, 5)[0]
+        for name in ("positions", "velocities", "cell"):
+            same(getattr(there, name), getattr(here, name), f"{name} on another machine")
 
     def test_batch(self) -> None:
         """Structures do not see each other."""

@@ -135,6 +135,7 @@ class ConstantPressure:
 def _principal(rate: Tensor) -> tuple[Tensor, Tensor]:
     """Principal values (S, 3) and axes (S, 3, 3); a rate that is not finite gives NaN to its own structure only."""
     lost = ~torch.isfinite(rate).flatten(1).all(1)
+    # only V f(S) Vᵀ is made of it: the same whatever axes equal values have
     values, axes = torch.linalg.eigh(rate.masked_fill(lost[:, None, None], 0.0))
     return values.masked_fill(lost.unsqueeze(1), torch.nan), axes
 

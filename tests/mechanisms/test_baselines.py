@@ -18,6 +18,7 @@ from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals
+from crystalcli.testing.elsewhere import elsewhere
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -93,6 +94,10 @@ def test_ridge_against_the_textbook() -> None:
     x, y = rng.normal(2.0, 1.0, (25, 4)), rng.normal(size=25)
     x[:, 3] = 7.0  # a constant column takes no part
     found = solve(x.copy(), y, [0.5])
+    with elsewhere():  # whatever axes a decomposition gives
+        there = solve(x.copy(), y, [0.5])
+    np.testing.assert_allclose(there.weight, found.weight, rtol=1e-9)
+    np.testing.assert_allclose(there.left_out, found.left_out, rtol=1e-9)
     scaled = (x[:, :3] - x[:, :3].mean(0)) / x[:, :3].std(0)
     weight = np.linalg.solve(scaled.T @ scaled + 0.5 * np.eye(3), scaled.T @ (y - y.mean())) / x[:, :3].std(0)
     assert found.weight == pytest.approx(np.append(weight, 0.0))

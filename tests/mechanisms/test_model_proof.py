@@ -1,6 +1,8 @@
 """Every model file proves itself: what is otherwise than when it was saved is refused, rounding is not."""
 
 import json
+import os
+import resource
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -421,3 +423,60 @@ def test_a_model_that_is_not_for_any_crystal_keeps_some_of_its_training(tmp_path
     model_file.save(tmp_path / "m", model, {})
     again, _ = model_file.load(tmp_path / "m")
     assert torch.equal(again.witnesses.positions, model.witnesses.positions)
+
+
+def too_wide(head: dict) -> None:
+    head["spec"]["architecture"]["options"] = {"width": 4096, "n_conv": 20}
+
+
+def too_many_layers(head: dict) -> None:
+    head["spec"]["head"]["options"] = {"hidden": 4096, "n_hidden": 20}
+
+
+def too_many_pairs(head: dict) -> None:
+    head["spec"]["architecture"]["options"] = {"pair_channels": 1024, "pair_intervals": 1000}
+    head["spec"]["statistics"] |= {"elements": list(range(1, 101)), "references": [0.0] * 100}
+
+
+def too_many_members(head: dict) -> None:
+    head |= {"members": [head.get("members", [head["spec"]])[0]] * 4_000, "aleatoric": {}}
+
+
+def no_members(head: dict) -> None:
+    head |= {"members": [], "aleatoric": {}}
+
+
+BOMBS = [
+    ("nearest", too_wide, "more weights than the file has"),
+    ("sites", too_many_layers, "more weights than the file has"),
+    ("potential", too_many_layers, "more weights than the file has"),
+    ("potential", too_many_pairs, "more weights than the file has"),
+    ("nearest", too_many_members, "without tensor 'members.0"),
+    ("ensemble", too_many_members, "without tensor 'members.2"),
+    ("ensemble", no_members, "unexpected tensor"),
+]
+
+
+def test_a_small_file_builds_no_large_model(tmp_path: Path) -> None:
+    """In a process that may take as much memory as it has, and half a gigabyte."""
+    for k, (kind, change, _) in enumerate(BOMBS):
+        model_file.save(tmp_path / str(k), KINDS[kind](), {})
+        head, tensors = parts_of(tmp_path / str(k))
+        change(head)
+        put(tmp_path / str(k), head, tensors, sealed=True)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            with Path("/proc/self/statm").open(encoding="ascii") as file:
+                pages = int(file.read().split()[0])
+            most = pages * resource.getpagesize() + (1 << 29)
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+            resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+            for k, (_, _, said) in enumerate(BOMBS):
+                with pytest.raises(InputError, match=said):
+                    model_file.load(tmp_path / str(k))
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0

@@ -11,6 +11,7 @@ import pytest
 import torch
 from workflows import small_cache
 
+from crystalcli.contracts.nn.basis import GaussianBasis
 from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.models import model_file
@@ -91,6 +92,19 @@ def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
     with pytest.raises(UsageError, match="is finished: its model is"):
         training.resume(tmp_path / "cut", {}, Listener(), Stop())
     assert json.loads((resumed.folder / "run.json").read_text())["exit_code"] == 0
+
+
+def test_a_training_state_that_means_something_else_here_is_refused(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Stopped):
+        training.run(plan(cache, tmp_path / "cut", checkpoint_every=0.0), stop=StopAfter(1))
+    before = GaussianBasis.forward
+    with monkeypatch.context() as patch:
+        patch.setattr(GaussianBasis, "forward", lambda self, r: before(self, 1.001 * r))
+        with pytest.raises(NumericalFailure, match="does not say here what it said"):
+            training.resume(tmp_path / "cut", {}, Listener(), Stop())
+    assert training.resume(tmp_path / "cut", {}, Listener(), Stop()).model.exists()
 
 
 def test_a_run_that_is_being_trained_is_left_alone(cache: Path, tmp_path: Path) -> None:

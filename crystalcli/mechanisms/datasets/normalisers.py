@@ -104,6 +104,7 @@ def with_references(
     per_atom = column.values[here] / atoms[here]
     free = np.array([z not in stay for z in elements])
     mean = held.target_mean.get("energy", 0.0) if held and stay else 0.0
+    # the shortest of all solutions is one; it is kept in the model
     references[free] = np.linalg.lstsq(shares[:, free], per_atom - mean - shares @ references, rcond=1e-8)[0]
     left = per_atom - shares @ references
     scale = float(left.std())

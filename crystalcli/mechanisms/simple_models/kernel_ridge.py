@@ -111,6 +111,7 @@ def _errors(gram: Floats, values: Floats, folds: Index) -> Floats:
         out = np.flatnonzero(folds == fold)
         kept = np.flatnonzero(folds != fold)
         mean = values[kept].mean() if len(kept) else 0.0
+        # only V f(S) Vᵀ comes of it, and it chooses ℓ and λ alone: the same whatever axes are chosen
         squares, axes = np.linalg.eigh(gram[np.ix_(kept, kept)])
         projected = axes.T @ (values[kept] - mean)
         seen = gram[np.ix_(out, kept)] @ axes

@@ -51,6 +51,7 @@ def solve(features: Floats, values: Floats, penalties: Sequence[float]) -> Ridge
     if not varies.any():
         return Ridge(np.zeros(dim), y0, penalties[0], y0 + _left_out(y, np.zeros(n), np.full(n, 1.0 / n)))
     x = features if varies.all() else features[:, varies]
+    # only functions of XᵀX as a whole come of it, V f(S) Vᵀ: the same whatever axes a space of equal values has
     squares, axes = np.linalg.eigh(x.T @ x)
     z = x @ axes
     projected = z.T @ y

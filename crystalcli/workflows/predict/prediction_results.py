@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from crystalcli.nouns.structures.numbers import ASE_QUANTITIES
+from crystalcli.nouns.structures.offered import ASE_QUANTITIES
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.predict.prediction import Row

@@ -11,8 +11,6 @@ from crystalcli.vocabulary.quantities import Quantity
 
 MAX_TAG = 200
 """Longer texts are not kept as tags."""
-FULL = 1e-3
-"""An occupancy this near to 1 is full."""
 ASE_QUANTITIES: dict[str, Quantity] = {
     "energy": Quantity("energy", "eV", extensive=True),
     "free_energy": Quantity("free_energy", "eV", extensive=True),
@@ -24,14 +22,7 @@ ASE_QUANTITIES: dict[str, Quantity] = {
     "stress": Quantity("stress", "eV/Å³", shape=(6,)),
 }
 """Results that ASE stores under a fixed name and unit."""
-UNASKED = {"U_iso_or_equiv", "B_iso_or_equiv", "oxidation_number"}
-"""Labels that CIF files have as a matter of course: taken if asked for, never by default."""
 _NOT_LABELS = {"numbers", "positions", "tags", "momenta", "masses", "initial_magmoms", "initial_charges"}
-
-
-def is_full(occupancy: float) -> bool:
-    """Whether an occupancy is 1 within what files round to; a site that is less is shared or empty at times."""
-    return abs(occupancy - 1) <= FULL + 1e-9  # 0.999 counts, whatever binary makes of it
 
 
 def is_number(value: Any) -> bool:

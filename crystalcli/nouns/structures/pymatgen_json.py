@@ -12,8 +12,9 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from crystalcli.nouns.structures.check import is_full
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.numbers import is_full, sort_arrays, sort_info
+from crystalcli.nouns.structures.numbers import sort_arrays, sort_info
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text, where
 from crystalcli.vocabulary.errors import InputError, UnsafeInput

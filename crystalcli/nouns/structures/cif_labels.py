@@ -19,22 +19,24 @@ from crystalcli.nouns.structures.cif_sites import PREFIX, Sites
 from crystalcli.nouns.structures.numbers import MAX_TAG, is_nothing, number_in
 from crystalcli.vocabulary.quantities import Quantity
 
-_DICTIONARIES = """atom audit cell chemical citation computing database diffrn display exptl function geom iso jana journal
-    magnetic model parent pd phase propagation publ publcif refine refln reflns restr space structure symmetry twin valence"""
-_PROGRAMS = """amcsd ccdc cgraph cod csd gsas icsd iucr jcpds olex2 oxford pdf platon shelx shelxl smtbx software squeeze
-    tcod_software vrf xd \\w+_database \\w+_db \\w+_space_group \\w+_uri"""
 _BOOKKEEPING = re.compile(
-    rf"_(?:\[local\]_)?(?:{'|'.join([*_DICTIONARIES.split(), *_PROGRAMS.split()])})(?:_|\.|$)", re.IGNORECASE
+    r"""_(?:\[local\]_)?(?:
+    atom | audit | cell | chemical | citation | computing | database | diffrn | display | exptl | function | geom | iso
+    | jana | journal | magnetic | model | parent | pd | phase | propagation | publ | publcif | refine | refln | reflns
+    | restr | space | structure | symmetry | twin | valence
+    | amcsd | ccdc | cgraph | cod | csd | gsas | icsd | iucr | jcpds | olex2 | oxford | pdf | platon | shelx | shelxl
+    | smtbx | software | squeeze | tcod_software | vrf | xd | \w+_database | \w+_db | \w+_space_group | \w+_uri
+    )(?:_|\.|$)""",
+    re.IGNORECASE | re.VERBOSE,
 )
-"""Items that tell of cell, experiment and paper, and what programs and databases keep for themselves."""
+"""Items of the dictionaries on cell, experiment and paper, and what programs and databases keep for themselves."""
 _DESCRIPTION = re.compile(
-    "|".join(
-        r"""adp_type attached_hydrogens calc_attached_atom calc_flag cartn_.* chemical_conn_number constraints description
-        disorder_\w+ displace_\w+ fract_.* id label.* occ_\w+ occupancy.* refinement_flags.* restraints rot_\w+ serial
-        site_symmetry_order symmetry_\w* thermal_displace_type trans_\w+ type_symbol wyckoff_\w* \w*modulation_flag
-        \w*multiplicity \w*_su \w+[_.]label \w+[_.]symmform aniso_type_symbol aniso_ratio""".split()
-    ),
-    re.IGNORECASE,
+    r"""adp_type | attached_hydrogens | calc_attached_atom | calc_flag | cartn_.* | chemical_conn_number | constraints
+    | description | disorder_\w+ | displace_\w+ | fract_.* | id | label.* | occ_\w+ | occupancy.* | refinement_flags.*
+    | restraints | rot_\w+ | serial | site_symmetry_order | symmetry_\w* | thermal_displace_type | trans_\w+
+    | type_symbol | wyckoff_\w* | \w*modulation_flag | \w*multiplicity | \w*_su | \w+[_.]label | \w+[_.]symmform
+    | aniso_type_symbol | aniso_ratio""",
+    re.IGNORECASE | re.VERBOSE,
 )
 """Columns of the atom loop that describe a site without measuring anything."""
 _OF_TYPES = re.compile(r"symbol|description|number_in_cell|scat_.*|radius_.*|analytical_mass.*|\w*_su|atomic_\w+")

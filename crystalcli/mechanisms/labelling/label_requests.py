@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from crystalcli.nouns.structures.id_prop import TARGET
-from crystalcli.nouns.structures.offered import UNASKED
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
 NONE = "none"
+UNASKED = {"U_iso_or_equiv", "B_iso_or_equiv", "oxidation_number"}
+"""Labels that CIF files have as a matter of course: taken if asked for, never by default."""
 Scaling = Literal["", "/atom", "*atoms"]
 _SYNTAX = re.compile(r"(?:(?P<name>[A-Za-z_][\w-]*)=)?(?P<key>.+?)(?P<scaling>/atom|\*atoms)?(?::(?P<unit>[^:]+))?")
 

@@ -25,7 +25,14 @@ SMALL_VOLUME = 1.8
 """Å³ per atom, worth a warning; 2.4 Å³ is the least among 65,000 computed crystals, some at 1,000 GPa."""
 LARGEST = 1e5
 """Å. Cells and coordinates beyond are nonsense (and cost neighbour searches their memory)."""
+FULL = 1e-3
+"""An occupancy this near to 1 is full."""
 _DENSE = 64
+
+
+def is_full(occupancy: float) -> bool:
+    """Whether an occupancy is 1 within what files round to; a site that is less is shared or empty at times."""
+    return abs(occupancy - 1) <= FULL + 1e-9  # 0.999 counts, whatever binary makes of it
 
 
 def check(atoms: ase.Atoms) -> tuple[str, ...]:

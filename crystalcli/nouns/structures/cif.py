@@ -19,7 +19,7 @@ from crystalcli.nouns.structures.cif_blocks import blocks
 from crystalcli.nouns.structures.cif_disorder import refuse_alternatives
 from crystalcli.nouns.structures.cif_formula import refuse_contradiction
 from crystalcli.nouns.structures.cif_images import DoubtfulError, Operations, expand
-from crystalcli.nouns.structures.cif_labels import offered
+from crystalcli.nouns.structures.cif_labels import beside
 from crystalcli.nouns.structures.cif_sites import Sites, read_sites
 from crystalcli.nouns.structures.cif_symmetry import operations
 from crystalcli.nouns.structures.entry import Entry
@@ -37,7 +37,7 @@ VOLUME_AGREES = 0.02
 class Crystal:
     """What one block holds: the structure, and what it offers as labels and tags (as in an :class:`Entry`).
 
-    ``left_out``: items of the block that look like results and are not used, and what they are.
+    ``left_out`` names items of the block that are not its bookkeeping and not used, and says what they are.
     """
 
     atoms: ase.Atoms
@@ -55,7 +55,7 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
         InputError: no text, no CIF, or no block with atoms.
     """
     parsed = blocks(read_text(path), path)
-    several, beside = len(parsed.found) > 1, tuple(parsed.warnings)
+    several, dropped = len(parsed.found) > 1, tuple(parsed.warnings)
     for index, block in enumerate(parsed.found):
         if isinstance(block, InputError):
             yield block
@@ -67,7 +67,7 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
             yield InputError(said, path=path, line=problem.line, code=problem.code)
             continue
         name, source = (f":{block.name}", where(path, index)) if several else ("", str(path))
-        warnings, beside = (*crystal.warnings, *beside), ()
+        warnings, dropped = (*crystal.warnings, *dropped), ()
         offer = crystal.labels, crystal.tags, crystal.quantities
         yield Entry(name, crystal.atoms, source, *offer, warnings, left_out=crystal.left_out)
 
@@ -120,9 +120,9 @@ def structure(block: cif.Block) -> Crystal:
     atoms = ase.Atoms(numbers=numbers, positions=fractional @ cell, cell=cell, pbc=True)
     warnings += _volume(block, cell)
     warnings += refuse_contradiction(block, numbers, cell)
-    offer = offered(block, sites, cell)
-    labels, quantities, more = offer.expanded(index)
-    return Crystal(atoms, (*warnings, *more), labels, offer.tags, quantities, offer.left_out)
+    said_of = beside(block, sites, cell)
+    labels, quantities, more = said_of.expanded(index)
+    return Crystal(atoms, (*warnings, *more), labels, said_of.tags, quantities, said_of.left_out)
 
 
 def cell_of(block: cif.Block) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,25 +16,28 @@ from numpy.typing import NDArray
 
 from crystalcli.nouns import cells
 from crystalcli.nouns.structures.cif_sites import PREFIX, Sites
-from crystalcli.nouns.structures.numbers import is_nothing
+from crystalcli.nouns.structures.numbers import is_nothing, number_in
 from crystalcli.nouns.structures.offered import MAX_TAG
 from crystalcli.vocabulary.quantities import Quantity
 
 _BOOKKEEPING = re.compile(
-    # categories of the CIF dictionaries (core, powder, modulated, magnetic) that tell of cell, experiment and paper
-    r"_(?:\[local\]_)?(?:atom|audit|cell|chemical|citation|computing|database|diffrn|display|exptl|function|geom|jana|journal|model|parent"
-    r"|pd|phase|propagation|publ|publcif|refine|refln|reflns|restr|space|structure|symmetry|valence|twin|magnetic|iso"
-    # and those that programs and databases keep for themselves
-    r"|\w+_(?:database|db|space_group|uri)|amcsd|ccdc|cgraph|cod|csd|gsas|icsd|iucr|jcpds|olex2|oxford|pdf|platon|shelx|shelxl|smtbx|software|squeeze|vrf|xd|tcod_software)"
-    r"(?:_|\.|$)",
-    re.IGNORECASE,
+    r"""_(?:\[local\]_)?(?:
+    atom | audit | cell | chemical | citation | computing | database | diffrn | display | exptl | function | geom | iso
+    | jana | journal | magnetic | model | parent | pd | phase | propagation | publ | publcif | refine | refln | reflns
+    | restr | space | structure | symmetry | twin | valence
+    | amcsd | ccdc | cgraph | cod | csd | gsas | icsd | iucr | jcpds | olex2 | oxford | pdf | platon | shelx | shelxl
+    | smtbx | software | squeeze | tcod_software | vrf | xd | \w+_database | \w+_db | \w+_space_group | \w+_uri
+    )(?:_|\.|$)""",
+    re.IGNORECASE | re.VERBOSE,
 )
+"""Items of the dictionaries on cell, experiment and paper, and what programs and databases keep for themselves."""
 _DESCRIPTION = re.compile(
-    r"adp_type|attached_hydrogens|calc_attached_atom|calc_flag|cartn_.*|chemical_conn_number|constraints|description"
-    r"|disorder_\w+|fract_.*|label.*|occupancy.*|refinement_flags.*|restraints|\w*multiplicity|site_symmetry_order"
-    r"|thermal_displace_type|type_symbol|wyckoff_\w*|\w*modulation_flag|symmetry_\w*|\w*_su|id|serial"
-    r"|(?:displace|occ|rot|trans)_\w+|aniso_(?:label|type_symbol|ratio)|\w+[_.]label|moment[_.]symmform|moment[_.]modulation_flag",
-    re.IGNORECASE,
+    r"""adp_type | attached_hydrogens | calc_attached_atom | calc_flag | cartn_.* | chemical_conn_number | constraints
+    | description | disorder_\w+ | displace_\w+ | fract_.* | id | label.* | occ_\w+ | occupancy.* | refinement_flags.*
+    | restraints | rot_\w+ | serial | site_symmetry_order | symmetry_\w* | thermal_displace_type | trans_\w+
+    | type_symbol | wyckoff_\w* | \w*modulation_flag | \w*multiplicity | \w*_su | \w+[_.]label | \w+[_.]symmform
+    | aniso_type_symbol | aniso_ratio""",
+    re.IGNORECASE | re.VERBOSE,
 )
 """Columns of the atom loop that describe a site without measuring anything."""
 _OF_TYPES = re.compile(r"symbol|description|number_in_cell|scat_.*|radius_.*|analytical_mass.*|\w*_su|atomic_\w+")
@@ -47,8 +51,8 @@ _SPELLING = {name.lower(): name for name in _UNITS}
 
 
 @dataclass
-class Offered:
-    """What a CIF offers as labels.
+class Beside:
+    """What a CIF says beside the structure.
 
     Args:
         sites: numbers (n,) or vectors (n, 3) of the asymmetric unit, NaN where the file says nothing; by the file's own
@@ -56,7 +60,7 @@ class Offered:
         turned: names among them whose values symmetry turns: they are known for the listed sites only.
         crystal: numbers of the whole crystal.
         tags: texts of the whole crystal.
-        left_out: items that are none of the file's bookkeeping and are not used, and what they are.
+        left_out: items that are none of the file's bookkeeping and are not used, by name, and what they are.
         warnings: columns of numbers with something in them that is none.
     """
 
@@ -81,7 +85,7 @@ class Offered:
         return {**self.crystal, **labels}, known, [*self.warnings, *said]
 
 
-def offered(block: cif.Block, sites: Sites, cell: NDArray[np.float64]) -> Offered:
+def beside(block: cif.Block, sites: Sites, cell: NDArray[np.float64]) -> Beside:
     """Everything in ``block`` that may serve as a label.
 
     Args:
@@ -89,7 +93,7 @@ def offered(block: cif.Block, sites: Sites, cell: NDArray[np.float64]) -> Offere
         sites: its atom loop.
         cell: rows (3, 3), Å; moments along its vectors become Cartesian.
     """
-    found = Offered()
+    found = Beside()
     items: Iterable[Any] = block
     for item in items:
         pair = item.pair
@@ -128,26 +132,35 @@ def _name(tag: str) -> str:
     return tag[1:] if _is_own(tag) else ""
 
 
-def _of_crystal(found: Offered, tag: str, text: str) -> None:
-    number, words = cif.as_number(text), cif.as_string(text).strip()
-    if is_nothing(words) or "\n" in words:
-        return
+def _number(text: str) -> float:
+    """The number of a CIF, ``1.20(3)`` say, or as people write them elsewhere; NaN if it is none."""
+    number = cif.as_number(text)
+    if not isfinite(number):
+        as_written = number_in(cif.as_string(text))
+        number = math.nan if as_written is None else as_written
+    return number if isfinite(number) else math.nan
+
+
+def _of_crystal(found: Beside, tag: str, text: str) -> None:
+    number, words = _number(text), cif.as_string(text).strip()
     if isfinite(number):
-        found.crystal[tag[1:]] = float(number)
-    elif len(words) <= MAX_TAG:
+        found.crystal[tag[1:]] = number
+    elif "\n" in words or len(words) > MAX_TAG:
+        found.left_out[tag[1:]] = "a text"
+    elif not is_nothing(words):
         found.tags[tag[1:]] = words
-    else:
-        found.left_out[tag[1:]] = f"a text of {len(words)} characters"
 
 
-def _of_loop(found: Offered, tags: tuple[str, ...], values: list[str], sites: Sites) -> None:
+def _of_loop(found: Beside, tags: tuple[str, ...], values: list[str], sites: Sites) -> None:
     columns = {tag: values[k :: len(tags)] for k, tag in enumerate(tags)}
     rows = _rows({tag.lower(): column for tag, column in columns.items()}, sites)
     for tag, texts in columns.items():
         name = _name(tag)
-        if name and (rows is None or name in found.sites or name.lower().startswith("aniso")):
-            found.left_out[name] = "a column that is not clear to belong to sites"
-        elif name and rows is not None:
+        if not name:
+            continue
+        if rows is None or name in found.sites or name.lower().startswith("aniso"):
+            found.left_out[name] = f"{len(texts)} values of a loop"
+        else:
             _of_sites(found, name, [texts[k] if k is not None else "?" for k in rows], sites.labels)
 
 
@@ -163,22 +176,23 @@ def _rows(columns: dict[str, list[str]], sites: Sites) -> list[int | None] | Non
     return [place.get(cif.as_string(name)) for name in names] if len(place) == len(columns[key]) else None
 
 
-def _of_sites(found: Offered, name: str, texts: list[str], labels: Sequence[str]) -> None:
-    numbers = np.array([cif.as_number(text) for text in texts])
-    words = [k for k in np.flatnonzero(~np.isfinite(numbers)).tolist() if not is_nothing(cif.as_string(texts[k]))]
+def _of_sites(found: Beside, name: str, texts: list[str], labels: Sequence[str]) -> None:
+    numbers = np.array([_number(text) for text in texts])
+    there = np.isfinite(numbers)
+    words = [k for k in np.flatnonzero(~there).tolist() if not is_nothing(cif.as_string(texts[k]))]
     if not words:
-        if np.isfinite(numbers).any():
+        if there.any():
             found.sites[name] = numbers
         return
-    found.left_out[name] = "words, one per site"
+    found.left_out[name] = "words"
     odd = next((k for k in words if _LIKE_A_NUMBER.fullmatch(texts[k])), words[0])
-    if np.isfinite(numbers).any() or _LIKE_A_NUMBER.fullmatch(texts[odd]):
+    if there.any() or _LIKE_A_NUMBER.fullmatch(texts[odd]):
         text = cif.as_string(texts[odd])
         found.tags[name] = text  # who asks for the label is told that it is a text here
         found.warnings.append(f"{name} of {labels[odd]} is '{text}', no number; {name} is left out")
 
 
-def _moments(found: Offered, cell: NDArray[np.float64]) -> None:
+def _moments(found: Beside, cell: NDArray[np.float64]) -> None:
     """Components along the unit vectors of the cell become one Cartesian vector (magnetic CIF dictionary)."""
     parts = {m[1]: name for name in found.sites if (m := _MOMENT.fullmatch(name.lower()))}
     if len(parts) == 3:

@@ -12,8 +12,8 @@ from ase.data import atomic_numbers
 from gemmi import cif
 from numpy.typing import NDArray
 
+from crystalcli.nouns.structures.check import is_full
 from crystalcli.nouns.structures.cif_elements import Formula, of_label, of_type
-from crystalcli.nouns.structures.numbers import is_full
 from crystalcli.vocabulary.errors import InputError
 
 FAR_OUT = 2.0

@@ -18,13 +18,6 @@ _WITH_UNIT = re.compile(
 )
 _NOTHING = frozenset(("", "nan", "none", "null", "n/a", "#n/a", "<na>", "?"))
 _SHOWN = 60
-FULL = 1e-3
-"""An occupancy this near to 1 is full."""
-
-
-def is_full(occupancy: float) -> bool:
-    """Whether an occupancy is 1 within what files round to; a site that is less is shared or empty at times."""
-    return abs(occupancy - 1) <= FULL + 1e-9  # 0.999 counts, whatever binary makes of it
 
 
 def is_number(value: Any) -> bool:

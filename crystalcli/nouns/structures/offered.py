@@ -41,8 +41,6 @@ ASE_QUANTITIES: dict[str, Quantity] = {
     "virial": Quantity("virial", "eV", shape=(6,)),
 }
 """What ASE, and extended XYZ, store under a fixed name and unit."""
-UNASKED = frozenset(("U_iso_or_equiv", "B_iso_or_equiv", "oxidation_number"))
-"""Labels that CIF files have as a matter of course: taken if asked for, never by default."""
 RESULTS = frozenset(ASE_QUANTITIES) - {"virial"}
 """Those that ASE keeps as results of a calculation, and not beside the structure."""
 OF_VIRIAL = "stress_from_"

@@ -16,9 +16,9 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from crystalcli.nouns.structures.check import is_full
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.json_layouts import IDS, Record, alone, known_layouts, records
-from crystalcli.nouns.structures.numbers import is_full
 from crystalcli.nouns.structures.offered import Offered, entry_of, numbers_of
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text, where

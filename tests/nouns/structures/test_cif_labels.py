@@ -15,7 +15,12 @@ from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import read
 from crystalcli.vocabulary.errors import InputError
 
-SITES = {"charge": ("0.91", "-0.91"), "Bader_charge": ("1.2(1)", "-1.2e0"), "my_shift": ("+3", "?")}
+SITES = {
+    "charge": ("0.91", "-0.91"),
+    "spin": ("'0'", "'1.5'"),
+    "Bader_charge": ("1.2(1)", "-1.2e0"),
+    "my_shift": ("+3", "?"),
+}
 
 
 def site(crystal: Crystal, name: str) -> np.ndarray:
@@ -27,7 +32,7 @@ def site(crystal: Crystal, name: str) -> np.ndarray:
 
 @pytest.mark.parametrize(("name", "texts"), SITES.items())
 def test_numeric_columns_are_labels(name: str, texts: tuple[str, str]) -> None:
-    expected = [float(t.replace("(1)", "").replace("?", "nan")) for t in texts]
+    expected = [float(t.replace("(1)", "").replace("?", "nan").strip("'")) for t in texts]
     np.testing.assert_equal(site(crystal_of(rows(f"atom_site_{name}", *texts)), name), expected)
     expanded = crystal_of(rows(f"atom_site_{name}", *texts, symmetry=FCC))
     first, second = (expanded.atoms.numbers == z for z in (11, 17))
@@ -67,15 +72,19 @@ def test_types_of_atoms_and_items_of_the_crystal() -> None:
     assert found.labels["my_band_gap"] == 5.0
     assert set(found.labels) == {"oxidation_number", "my_band_gap"}
     assert found.tags == {"my_group": "rock salt"}
+    assert found.left_out == {"my_story": "a text"}
 
 
 def test_loops_that_name_sites() -> None:
     more = "loop_\n_atom_site_ddec_label\n_atom_site_ddec_charge\nCl1 -0.8\nNa1 0.8\n"
     np.testing.assert_equal(site(crystal_of(rows("", more=more)), "ddec_charge"), [0.8, -0.8])
     twice = crystal_of(rows("", more=more.replace("Cl1", "Na1")))
-    assert (twice.labels, list(twice.left_out)) == ({}, ["ddec_charge"])
+    assert (twice.labels, twice.left_out) == ({}, {"ddec_charge": "2 values of a loop"})
     strange = crystal_of(rows("", more="loop_\n_my_distance\n_my_g\n1 2\n2 3\n"))
-    assert (strange.labels, list(strange.left_out)) == ({}, ["my_distance", "my_g"])
+    assert (strange.labels, strange.left_out) == (
+        {},
+        {"my_distance": "2 values of a loop", "my_g": "2 values of a loop"},
+    )
 
 
 @pytest.mark.parametrize("dot", ["_", "."])
@@ -144,11 +153,11 @@ def test_two_sites_in_doubt_never_become_one(second: str, element: str) -> None:
 
 
 def test_numbers_written_otherwise_are_told() -> None:
-    for text in ("0,91", "1.0D-3", "1e", "'0.9 e'"):
+    for text in ("0,91", "1e", "'0.9 e'"):
         found = crystal_of(rows("atom_site_charge", "0.5", text))
         assert found.labels == {}, text
         assert "charge of Cl1 is" in found.warnings[0], text
-        assert list(found.left_out) == ["charge"]
+        assert found.left_out == {"charge": "words"}
         assert found.tags == {"charge": text.strip("'")}
     assert crystal_of(rows("atom_site_environment", "T4", "M1")).warnings == ()
 

@@ -7,10 +7,10 @@ import pytest
 from corpus import structure_json
 from corpus.cif_alternatives import nearly
 
+from crystalcli.nouns.structures.check import is_full
 from crystalcli.nouns.structures.cif import from_text
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import read
-from crystalcli.nouns.structures.numbers import is_full
 from crystalcli.vocabulary.errors import InputError
 
 FULL = ("0.999", "0.9991", "0.99999", "1.0005", "1.001")

@@ -44,21 +44,15 @@ class ElementTable:
         """
         if self.from_statistics:
             return new
-        rows = [(a, new_elements.index(z), z) for a, z in enumerate(old_elements) if z in new_elements]
-        source, target = (
-            [z if self.by_number else a for a, _, z in rows],
-            [z if self.by_number else b for _, b, z in rows],
-        )
         for tensor, n in ((old, len(old_elements)), (new, len(new_elements))):
-            if any(tensor.shape[axis] != n for axis in self.axes) and not self.by_number:
-                raise ValueError(
-                    f"has shape {list(tensor.shape)} for {n} elements, said to be counted by axes {self.axes}"
-                )
+            if not self.by_number and any(tensor.shape[axis] != n for axis in self.axes):
+                raise ValueError(f"has shape {list(tensor.shape)} and not {n} rows, one per element, along {self.axes}")
+        both = [z for z in old_elements if z in new_elements]
+        there, here = (both if self.by_number else [e.index(z) for z in both] for e in (old_elements, new_elements))
         front = tuple(range(len(self.axes)))
         out = new.clone()
-        out.movedim(self.axes, front)[_mesh(target, len(front))] = old.movedim(self.axes, front)[
-            _mesh(source, len(front))
-        ]
+        rows = old.movedim(self.axes, front)[_mesh(there, len(front))]
+        out.movedim(self.axes, front)[_mesh(here, len(front))] = rows
         return out
 
 
@@ -69,8 +63,9 @@ def tables_of(module: nn.Module) -> dict[str, ElementTable]:
         UsageError: a name that is no tensor of the module that says it.
     """
     found = {}
-    known = {n for n, _ in module.named_parameters()} | {n for n, _ in module.named_buffers()}
-    for path, part in module.named_modules():
+    known = {n for n, _ in module.named_parameters(remove_duplicate=False)}
+    known |= {n for n, _ in module.named_buffers(remove_duplicate=False)}
+    for path, part in module.named_modules(remove_duplicate=False):
         said: Mapping[str, ElementTable] = getattr(part, ATTRIBUTE, {})
         for name, table in said.items():
             whole = f"{path}.{name}" if path else name

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from crystal_filter import AttentionOptions, FilterOptions, InverseEmbedOptions, InverseOptions
+from crystalcli.contracts.element_tables import ElementTable
 from crystalcli.contracts.modules import Embedding, Features, Labels, Prediction
 from crystalcli.contracts.nn.envelopes import polynomial
 from crystalcli.contracts.nn.losses import masked_error
@@ -25,6 +27,8 @@ from crystalcli.vocabulary.quantities import Quantity
 
 class InverseFeatures(nn.Module):
     """Learned element rows (N, D), ``(a/(a+r))^k`` for k = 1 … K (E, K), and an envelope (E,)."""
+
+    element_tables: ClassVar = {"elements.weight": ElementTable(0, by_number=True)}
 
     def __init__(self, embed_options: InverseEmbedOptions, options: InverseOptions) -> None:
         super().__init__()

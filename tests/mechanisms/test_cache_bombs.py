@@ -159,7 +159,7 @@ def test_what_lies_otherwise_than_in_a_cache(cache, change, said):
         lambda p: [*p[:3], -1, *p[4:]],
         lambda p: [p[0], p[2], p[1], *p[3:]],
         lambda p: [*p[:-1], p[-1] + 1],
-        lambda p: [p[0], 2**63 - 1, -(2**63), *p[3:]],  # differences that overflow are positive
+        lambda p: [0, 2**62, -(2**63), -(2**62), *p[4:]],  # all differences that overflow are positive
     ],
 )
 def test_pointers_that_do_not_ascend(cache, kind, spoil):

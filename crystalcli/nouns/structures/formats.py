@@ -25,6 +25,9 @@ _BY_ENDING = {
     ".db": "asedb",
     ".json": "pymatgen_json",
     ".csv": "table",
+    ".traj": "ase_traj",
+    ".lammpstrj": "lammps_dump",
+    ".dump": "lammps_dump",
 }
 KINDS = {
     "cif": "CIF",
@@ -33,13 +36,20 @@ KINDS = {
     "asedb": "ASE database",
     "pymatgen_json": "JSON",
     "table": "table",
+    "vasprun": "vasprun.xml",
+    "outcar": "OUTCAR",
+    "xdatcar": "XDATCAR",
+    "ase_traj": "ASE trajectory",
+    "lammps_dump": "LAMMPS dump",
 }
 """The formats in words."""
 _CUT = ("extxyz", "table")
 """Formats whose structures can be told apart without reading them."""
 _SHRINKS = 4
 """How much smaller packed text is, about."""
-_BY_NAME = {"poscar": "poscar", "contcar": "poscar"}
+_BY_NAME = {"poscar": "poscar", "contcar": "poscar", "outcar": "outcar", "xdatcar": "xdatcar", "dump.": "lammps_dump"}
+_OF_A_RUN = ("vasprun", "outcar", "xdatcar")
+"""They lie beside each other, and beside POSCAR and CONTCAR, with the same structures; read where they are named."""
 
 
 def without_gz(name: str) -> str:
@@ -53,6 +63,8 @@ def format_of(path: Path) -> str | None:
     ending = splitext(name)[1]  # noqa: PTH122 - a Path for each of 100,000 names takes seconds
     if ending in _BY_ENDING:
         return _BY_ENDING[ending]
+    if ending == ".xml" and name.startswith("vasprun"):
+        return "vasprun"
     return next((f for start, f in _BY_NAME.items() if name.startswith(start)), None)
 
 
@@ -110,9 +122,12 @@ def check_choices(path: Path, options: ReadOptions) -> None:
 
 
 def looks_readable(path: Path) -> bool:
-    """Whether a file found in a folder is meant as a structure: right name, and a table or JSON that holds one."""
+    """Whether a file found in a folder is meant as a structure: right name, and a table or JSON that holds one.
+
+    The record of a run of VASP is not: it holds the structures of the POSCAR and CONTCAR beside it.
+    """
     name = format_of(path)
-    if name is None or path.is_dir():
+    if name is None or name in _OF_A_RUN or path.is_dir():
         return False
     if name == "table":
         from crystalcli.nouns.structures.table import header

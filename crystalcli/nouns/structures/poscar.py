@@ -54,9 +54,7 @@ def parse(text: str, source: str = "") -> Entry:
     lines = [title, *rest]
     if len(lines) < 8:
         raise InputError(f"has {len(lines)} lines, too few for a POSCAR", code="syntax")
-    scale = _scale(lines)
-    raw = np.array([_numbers(lines, k, 3)[:3] for k in (3, 4, 5)])
-    cell, factor = _scaled(scale, raw)
+    cell, factor = _cell(lines)
     symbols, warnings, next_line = _species(lines)
     selective = _word(lines, next_line)[:1] in ("s", "S")
     next_line += selective
@@ -76,10 +74,26 @@ def parse(text: str, source: str = "") -> Entry:
     if more.velocities is not None:
         atoms.set_velocities(more.velocities)
     if fixed is not None and fixed.any():
-        atoms.set_constraint(_constraints(fixed, cell))
+        atoms.set_constraint(constraints(fixed, cell))
     tags = {"comment": title.strip()} if title.strip() else {}
     said = (*warnings, *more.warnings)
     return Entry("", atoms, source, tags=tags, warnings=said, left_out=more.left_out)
+
+
+def header(lines: list[str]) -> tuple[list[str], NDArray[np.float64]]:
+    """Symbol of every atom and cell, Å, of the lines before a mode, as an XDATCAR has them, too.
+
+    Raises:
+        InputError: as :func:`read`.
+    """
+    if len(lines) < 7:
+        raise InputError(f"has {len(lines)} lines, too few for names, counts and a cell", code="syntax")
+    return _species(lines)[0], _cell(lines)[0]
+
+
+def _cell(lines: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cell in Å, and what Cartesian coordinates are multiplied with, (3,)."""
+    return _scaled(_scale(lines), np.array([_numbers(lines, k, 3)[:3] for k in (3, 4, 5)]))
 
 
 def _numbers(lines: list[str], number: int, least: int = 1) -> list[float]:
@@ -107,10 +121,7 @@ def _scale(lines: list[str]) -> list[float]:
 
 
 def _scaled(scale: list[float], cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cell in Å, and what Cartesian coordinates are multiplied with, (3,).
-
-    A negative scale is the volume, three scales are one per Cartesian axis.
-    """
+    """A negative scale is the volume, three scales are one per Cartesian axis."""
     if len(scale) == 3:
         if min(scale) <= 0:
             raise InputError("three scales must be positive", line=2, code="cell")
@@ -205,7 +216,8 @@ def _refuse_row(words: list[str], row: str, line: int) -> None:
         raise InputError(f"coordinate is not finite: '{row}'", line=line, code="not-finite")
 
 
-def _constraints(fixed: NDArray[np.bool_], cell: NDArray[np.float64]) -> list[object]:
+def constraints(fixed: NDArray[np.bool_], cell: NDArray[np.float64]) -> list[object]:
+    """ASE's constraints for flags (N, 3) of what is held along the cell vectors."""
     whole = fixed.all(1)
     constraints: list[object] = [FixAtoms(np.flatnonzero(whole))] if whole.any() else []
     partly = fixed.any(1) & ~whole

@@ -118,8 +118,12 @@ def train(
     val: Annotated[list[Path] | None, typer.Option(help="caches of the validation part", rich_help_panel=SPLIT)] = None,
     test: Annotated[list[Path] | None, typer.Option(help="caches of the test part", rich_help_panel=SPLIT)] = None,
     split: Annotated[
-        Literal["auto", "random", "formula", "group", "element", "time"],
-        typer.Option(help="auto: by formula; time blocks where there are only runs", rich_help_panel=SPLIT),
+        Literal["auto", "random", "stratified", "formula", "group", "element", "time"],
+        typer.Option(
+            help="auto: by formula; of few formulas time blocks where frames continue each other, else stratified "
+            "(every kind of configuration by its share: composition, size, config_type)",
+            rich_help_panel=SPLIT,
+        ),
     ] = "auto",
     fractions: Annotated[str, typer.Option(help="train,validation,test", rich_help_panel=SPLIT)] = "0.8,0.1,0.1",
     split_file: Annotated[

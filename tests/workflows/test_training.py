@@ -279,7 +279,7 @@ def test_the_default_split_follows_the_data(tmp_path: Path) -> None:
     )
     assert "interleaved" in split_said(ramp, tmp_path)[0]
     loose = small_cache.write(tmp_path / "loose.h5", structures=one, columns=column(noise))
-    assert "no runs" in split_said(loose, tmp_path)[0]
+    assert "no steps of a run" in split_said(loose, tmp_path)[0]
     seven = small_cache.write(tmp_path / "seven.h5", 42)
     assert "grouped by formula (7 formulas)" in split_said(seven, tmp_path)[0]
     words = [{"split": ("train", "val", "test")[k % 3]} for k in range(42)]

@@ -12,7 +12,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from crystalcli.contracts.records import Head, Statistics
-from crystalcli.mechanisms.datasets import leaks
+from crystalcli.mechanisms.datasets import frames, leaks
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.normalisers import (
     target_statistics,
@@ -88,6 +88,8 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     _warn_of_elements(data, split, listener)
     for q in targets:
         check_values(data, q, split, ids, listener)
+    for line in frames.poor_parts(data, split, [q.name for q in targets if q.level == "site" and q.shape == (3,)]):
+        listener.warn(line)
     return _with_model(plan, data, ids, targets=targets, split=split, found=found, device=device, listener=listener)
 
 

@@ -126,6 +126,7 @@ def md(
         from crystalcli.commands.md_face import DynamicsFace
 
         changes = {k: v for k, v in (("threads", threads), ("device", device)) if given(ctx, k)}
+        changes |= {k: v for k, v in (("steps", steps), ("time", time)) if v is not None}
         raise typer.Exit(DynamicsFace(face, time_limit).resume(resume, changes, _asked(ctx)))
     if not structures:
         raise UsageError("no structures; give files, folders or quoted globs")

@@ -3,8 +3,8 @@
     python properties.py POTENTIAL Si diamond 5.43
     python properties.py emt Cu fcc 3.6 --repeats 0
 
-POTENTIAL is a model file, a run folder, or a name that ``crystal plugins list`` shows as a calculator. Forces of the model
-with labels are compared by ``crystal predict``; this script looks at what nobody trained on.
+POTENTIAL is a model file, a run folder, or a calculator of ``crystal plugins list``. ``crystal predict`` compares
+energies and forces with labels; this script looks at what nobody trained on.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def relaxed(atoms: ase.Atoms, calculator: Calculator, *, cell: bool) -> ase.Atom
 
 
 def bulk_modulus(atoms: ase.Atoms, calculator: Calculator) -> float:
-    """GPa, from the Birch–Murnaghan equation of state (F. Birch, Phys. Rev. 71, 809 (1947), doi:10.1103/PhysRev.71.809)."""
+    """GPa, from the equation of state of F. Birch, Phys. Rev. 71, 809 (1947), doi:10.1103/PhysRev.71.809."""
     volumes, energies = [], []
     for scale in VOLUMES:
         strained = with_calculator(atoms, calculator)

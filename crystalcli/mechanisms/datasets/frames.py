@@ -16,9 +16,10 @@ from crystalcli.nouns import cells
 KIND_TAGS = ("config_type", "group", "configuration", "phase")
 """Text columns that say, in files of configurations, of which kind a frame is."""
 FAR = 0.8
-"""Å; atoms of a run move by less from one frame to the next (root mean square over the atoms). Two independent frames of a
-crystal at its melting point differ by about 0.5, other lattices, surfaces and defects by more; a liquid that has moved
-farther has forgotten the frame before."""
+"""Å; atoms of a run move by less from one frame to the next (root mean square over the atoms). Two independent frames
+of
+a crystal at its melting point differ by about 0.5, other lattices, surfaces and defects by more; a liquid that moves
+farther forgets the frame before."""
 STILL = 1e-3
 """Å; a frame whose atoms moved less, apart from the strain of the cell, is the frame before, strained."""
 STRAIN = 0.03
@@ -105,7 +106,7 @@ def poor_parts(data: GraphDataset, split: Split, vectors: Sequence[str]) -> list
             without = int((there <= NOTHING * typical).sum())
             if without > 0.8 * len(there):
                 said.append(
-                    f"{without} of {len(there)} structures of the {name} part have no {label} (by symmetry, or relaxed): "
+                    f"{without} of {len(there)} structures of the {name} part have no {label} (symmetry, or relaxed): "
                     f"an error of their {label} says little"
                 )
         here = {kind[int(i)] for i in part}

@@ -166,7 +166,7 @@ def stratified(
     seed: int,
     how: str,
 ) -> Split:
-    """Deal the structures of every kind at random into the three parts, each kind and each range of values by its share.
+    """Deal the structures at random into the three parts, each kind and each range of values by its share.
 
     Args:
         usable: structures that take part.
@@ -201,7 +201,7 @@ def stratified(
 
 
 FEW_OF_A_KIND, NEIGHBORS = 3, 10
-"""A kind of fewer structures cannot be in all parts; of so many with neighboring values chance decides which goes where."""
+"""A kind of fewer structures cannot be in all parts; among so many of neighboring values chance decides."""
 
 
 def _in_strata(

@@ -74,7 +74,7 @@ def _mean_and_scale(
 
 
 def with_references(statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64]) -> Statistics:
-    """Add energies of atoms to ``statistics``: least squares of ``energy`` on the counts of elements.
+    """Add energies of atoms to ``statistics``: those of isolated atoms, else least squares on the counts of elements.
 
     Every structure counts per atom; where compositions do not fix the answer (always Al₂O₃) the smallest one is taken.
     Mean and scale of ``energy`` become those of what is left. Without labels ``energy`` all references are zero.
@@ -90,7 +90,17 @@ def with_references(statistics: Statistics, dataset: GraphDataset, train_index: 
     np.add.at(counts, (owner, dataset.atomic_numbers()), 1.0)
     shares = counts[here][:, elements] / atoms[here, None]
     per_atom = column.values[here] / atoms[here]
-    found = np.linalg.lstsq(shares, per_atom, rcond=1e-8)[0]
+    pinned = isolated_atoms(dataset, here)
+    found = np.array([pinned.get(z, 0.0) for z in elements])
+    free = np.array([z not in pinned for z in elements])
+    bound = (atoms[here] > 1) | (dataset.edge_counts()[here] > 0)
+    if not bound.any():
+        bound[:] = True
+    shares, per_atom = shares[bound], per_atom[bound]
+    # beside pinned elements the others have, as those do, a reference without the energy that binds all
+    binding = np.ones((len(shares), 1 if pinned else 0))
+    left = per_atom - shares @ found
+    found[free] = np.linalg.lstsq(np.hstack([shares[:, free], binding]), left, rcond=1e-8)[0][: free.sum()]
     left = per_atom - shares @ found
     scale = float(left.std())
     return replace(
@@ -99,6 +109,17 @@ def with_references(statistics: Statistics, dataset: GraphDataset, train_index: 
         target_mean={**statistics.target_mean, "energy": float(left.mean())},
         target_scale={**statistics.target_scale, "energy": scale if scale > ALMOST_CONSTANT else 1.0},
     )
+
+
+def isolated_atoms(dataset: GraphDataset, index: NDArray[np.int64]) -> dict[int, float]:
+    """``energy`` of each element, eV, of which ``index`` has an atom without neighbors; the lowest one."""
+    column = dataset.columns["energy"]
+    alone = (dataset.atom_counts()[index] == 1) & (dataset.edge_counts()[index] == 0) & column.mask[index]
+    found: dict[int, float] = {}
+    for k in index[alone]:
+        z, energy = dataset.elements(np.array([k]))[0], float(column.values[k])
+        found[z] = min(energy, found.get(z, np.inf))
+    return found
 
 
 def with_force_per_area(statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64]) -> Statistics:

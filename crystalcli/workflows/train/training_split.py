@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +102,11 @@ def _by_rule(material: Material, wish: SplitPlan, seed: int) -> Split:
     usable, fractions = material.usable, Fractions.parse(wish.fractions)
     if wish.kind not in KINDS:
         raise UsageError(f"no split '{wish.kind}'; {did_you_mean(wish.kind, KINDS)}")
+    alone = (material.data.atom_counts()[usable] == 1) & (material.data.edge_counts()[usable] == 0)
+    if alone.any() and not alone.all():  # isolated atoms fix the energies of elements: they are there to learn from
+        rest = _by_rule(replace(material, usable=usable[~alone]), wish, seed)
+        how = f"{rest.how}; {int(alone.sum())} isolated atoms in training"
+        return splits.made(np.concatenate([rest.train, usable[alone]]), rest.val, rest.test, how)
     if wish.kind == "element" or wish.element:
         return _without_element(material, wish, seed)
     kind = "group" if wish.group and wish.kind == "auto" else wish.kind

@@ -13,7 +13,7 @@ from os.path import splitext
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
-from crystalcli.mechanisms.structure_files.readers import claimed_by
+from crystalcli.mechanisms.structure_files.readers import claimed_by, read_by
 from crystalcli.nouns.structures import formats, id_prop
 from crystalcli.nouns.structures.check import check
 from crystalcli.nouns.structures.entry import Entry
@@ -103,8 +103,8 @@ def _pieces(path: Path) -> tuple[Piece, ...]:
     if len(found) == 1:
         return found
     try:
-        return found if claimed_by(path) is None else (WHOLE,)
-    except Exception:  # whatever a plugin does; reading the file names it
+        return found if claimed_by(path).reader is None else (WHOLE,)
+    except CrystalError:  # reading the file says it
         return (WHOLE,)
 
 
@@ -198,11 +198,20 @@ def stem(path: Path) -> str:
 
 
 def _items(path: Path, piece: Piece, options: ReadOptions) -> Iterator[Entry | InputError]:
-    reader = claimed_by(path)
-    if reader is not None:
-        items: Iterator[Entry | InputError] = reader.read(path)
-        return items
-    return formats.read(path, options, piece)
+    claim = claimed_by(path)
+    items = formats.read(path, options, piece) if claim.reader is None else read_by(claim.reader, path)
+    return _warned(items, claim.said) if claim.said else items
+
+
+def _warned(items: Iterator[Entry | InputError], said: tuple[str, ...]) -> Iterator[Entry | InputError]:
+    """The same, the first structure with a word on readers that failed, or the reason why there is none."""
+    try:
+        for item in items:
+            yield item if isinstance(item, InputError) else replace(item, warnings=(*said, *item.warnings))
+            said = ()
+    except InputError as problem:
+        more = "; ".join((problem.reason, *said))
+        raise InputError(more, path=problem.path, line=problem.line, code=problem.code) from problem
 
 
 def _failure(source: str | Path, name: str, problem: CrystalError) -> Failure:

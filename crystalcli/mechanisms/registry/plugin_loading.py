@@ -115,7 +115,7 @@ def load(origin: Origin) -> Loaded:
             raise
         return Loaded(origin, problem="raises KeyboardInterrupt at import")
     except SystemExit as stop:
-        return Loaded(origin, problem=f"calls {_EXITS.get(type(stop), 'sys.exit')}({stop.code!r}) at import")
+        return Loaded(origin, problem=f"calls {'os._exit' if isinstance(stop, _SuddenExit) else 'sys.exit'}({stop.code!r}) at import")
     except BaseException as problem:  # one broken plugin must not stop the rest
         return Loaded(origin, problem=_say(problem), seconds=time.perf_counter() - start)
     finally:
@@ -217,9 +217,6 @@ class _SuddenExit(SystemExit):
     """The plugin called ``os._exit``, which would end the program without a word."""
 
 
-_EXITS = {_SuddenExit: "os._exit"}
-
-
 @contextlib.contextmanager
 def _no_sudden_end(origin: Origin) -> Iterator[None]:
     """Turn ``os._exit`` into an exception, and let a crash of compiled code say where it was; not for built-ins."""
@@ -228,10 +225,10 @@ def _no_sudden_end(origin: Origin) -> Iterator[None]:
         return
     leave, pid, told = os._exit, os.getpid(), faulthandler.is_enabled()
 
-    def instead(code: int) -> NoReturn:
+    def instead(status: int) -> NoReturn:
         if os.getpid() != pid:
-            leave(code)  # a child that the plugin forked
-        raise _SuddenExit(code)
+            leave(status)  # a child that the plugin forked
+        raise _SuddenExit(status)
 
     os._exit = instead
     try:

@@ -199,19 +199,17 @@ def stem(path: Path) -> str:
 
 def _items(path: Path, piece: Piece, options: ReadOptions) -> Iterator[Entry | InputError]:
     claim = claimed_by(path)
-    items = formats.read(path, options, piece) if claim.reader is None else read_by(claim.reader, path)
-    return _warned(items, claim.said) if claim.said else items
-
-
-def _warned(items: Iterator[Entry | InputError], said: tuple[str, ...]) -> Iterator[Entry | InputError]:
-    """The same, the first structure with a word on readers that failed, or the reason why there is none."""
+    said = claim.said
     try:
-        for item in items:
-            yield item if isinstance(item, InputError) else replace(item, warnings=(*said, *item.warnings))
-            said = ()
+        for item in formats.read(path, options, piece) if claim.reader is None else read_by(claim.reader, path):
+            if said and isinstance(item, Entry):  # the first structure tells of readers that failed
+                item, said = replace(item, warnings=(*said, *item.warnings)), ()  # noqa: PLW2901
+            yield item
     except InputError as problem:
-        more = "; ".join((problem.reason, *said))
-        raise InputError(more, path=problem.path, line=problem.line, code=problem.code) from problem
+        if not said:
+            raise
+        reason = "; ".join((problem.reason, *said))
+        raise InputError(reason, path=problem.path, line=problem.line, code=problem.code) from problem
 
 
 def _failure(source: str | Path, name: str, problem: CrystalError) -> Failure:

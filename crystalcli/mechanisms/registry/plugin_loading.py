@@ -115,7 +115,8 @@ def load(origin: Origin) -> Loaded:
             raise
         return Loaded(origin, problem="raises KeyboardInterrupt at import")
     except SystemExit as stop:
-        return Loaded(origin, problem=f"calls {'os._exit' if isinstance(stop, _SuddenExit) else 'sys.exit'}({stop.code!r}) at import")
+        called = "os._exit" if isinstance(stop, _SuddenExit) else "sys.exit"
+        return Loaded(origin, problem=f"calls {called}({stop.code!r}) at import")
     except BaseException as problem:  # one broken plugin must not stop the rest
         return Loaded(origin, problem=_say(problem), seconds=time.perf_counter() - start)
     finally:

@@ -188,8 +188,10 @@ class CrystalCommand(TyperCommand):
         return super().invoke(ctx)
 
     def warn_of_broken(self) -> None:
-        """One line naming the plugins that could not be loaded."""
+        """A line naming the plugins that could not be loaded, one for each part called like a built-in one."""
         broken = registry().broken
+        for line in registry().clashes:
+            print(f"warning: {one_line(line)}", file=sys.stderr)
         if broken:
             said = "; ".join(f"{name}: {reason}" for name, reason in sorted(broken.items()))
             print(f"warning: {one_line('broken plugin ' + said)}", file=sys.stderr)

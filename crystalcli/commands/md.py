@@ -124,7 +124,8 @@ def md(
     if resume is not None:
         from crystalcli.commands.md_face import DynamicsFace
 
-        changes = {k: v for k, v in (("threads", threads), ("device", device)) if given(ctx, k)}
+        changes: dict[str, Any] = {k: v for k, v in (("threads", threads), ("device", device)) if given(ctx, k)}
+        changes |= {k: v for k, v in (("steps", steps), ("time", time)) if v is not None}
         raise typer.Exit(DynamicsFace(face, time_limit).resume(resume, changes, _asked(ctx)))
     if not structures:
         raise UsageError("no structures; give files, folders or quoted globs")

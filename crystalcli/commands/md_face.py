@@ -40,10 +40,17 @@ class DynamicsFace:
         if record.get("command") != "md" or "plan" not in record:
             raise UsageError("is no run of crystal md", path=path)
         plan = SamplingPlan.from_json(record["plan"])
+        changes = dict(changes)
+        if "time" in changes:
+            if "steps" in changes:
+                raise UsageError("--steps and --time say the same; give one of them")
+            changes["steps"] = round(changes.pop("time") * 1e3 / plan.dt)
         differ = list(_differences(plan, asked))
         if differ:
             raise UsageError(f"{'; '.join(differ)}: start a new run, or leave it out", path=path)
-        return self._go(lambda listener, stop: sampling.resume(path, changes, listener, stop), plan.steps)
+        return self._go(
+            lambda listener, stop: sampling.resume(path, changes, listener, stop), changes.get("steps", plan.steps)
+        )
 
     def describe(self, plan: SamplingPlan, structures: Reading) -> int:
         """Show the resolved plan."""
@@ -97,7 +104,8 @@ class DynamicsFace:
                 line += f", P {said['pressure_GPa']:.3f} GPa"
             self.face.say(line)
         drift = data["worst_drift_meV_per_atom_ps"]
-        self.face.say(f"largest drift of the conserved energy: {drift:.2g} meV/atom/ps")
+        said = "not measured, for the log has fewer than three rows" if drift is None else f"{drift:.2g} meV/atom/ps"
+        self.face.say(f"largest drift of the conserved energy: {said}")
         stopped, failed = data["stopped"], data["failed"]
         if stopped or failed:
             n = len(data["structures"])
@@ -118,9 +126,9 @@ def _differences(plan: SamplingPlan, asked: Mapping[str, Any]) -> Iterator[str]:
         if name in ("overwrite", "output"):
             yield f"{flag} does not go with --resume"
             continue
-        if name == "time":
-            now, was = value, plan.steps * plan.dt * 1e-3
-        elif name == "potential" and Path(value).exists():
+        if name in ("steps", "time"):  # make it longer
+            continue
+        if name == "potential" and Path(value).exists():
             now, was = str(Path(value).absolute()), plan.potential
         elif name == "drift_every":
             was = plan.drift_every * plan.dt * 1e-3

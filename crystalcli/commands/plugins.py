@@ -52,6 +52,8 @@ def list_(family: Family = None, json: Json = False, quiet: Quiet = False) -> No
     _table(face, ["FAMILY", "NAME", "FROM", "SUMMARY"], rows)
     for what, why in [*found.broken.items(), *_refused(found).items()]:
         face.say(f"broken: {what}: {why}")
+    for line in found.clashes:
+        face.say(f"note: {line}")
     for plugin in found.plugins:
         for note in plugin.notes:
             face.say(f"note: {plugin.origin}: {note}")
@@ -60,6 +62,7 @@ def list_(family: Family = None, json: Json = False, quiet: Quiet = False) -> No
             "parts": [_short(o) for o in offered],
             "plugins": [_plugin(p) for p in found.plugins],
             "refused": [{"family": f, "name": n, "reason": r} for (f, n), r in sorted(found.refused.items())],
+            "clashes": found.clashes,
         }
     )
 
@@ -102,7 +105,10 @@ def _named(found: Registry, name: str, family: str | None) -> list[Offered]:
 
 
 def check(ctx: typer.Context, name: Name, family: Family = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Check a part, all parts of a plugin, or a one-file plugin: record, flags, partners, contract tests."""
+    """Check a part, all parts of a plugin, or a one-file plugin: record, flags, partners, contract tests.
+
+    The exit code is 2 where a check failed, 3 where one could not be run.
+    """
     from crystalcli.mechanisms.registry import plugin_check
 
     face = Face(json, quiet)
@@ -113,10 +119,11 @@ def check(ctx: typer.Context, name: Name, family: Family = None, json: Json = Fa
         for finding in plugin_check.check(o.part, found, command_flags(ctx.find_root().command)):
             face.say(f"{finding.status:<8} {finding.part:<26} {finding.check:<9} {finding.text}".rstrip())
             findings.append(finding)
-    failed = sum(f.status == "failed" for f in findings)
-    face.say(f"{len(findings) - failed} of {len(findings)} checks passed")
-    face.result({"findings": [dataclasses.asdict(f) for f in findings], "failed": failed})
-    raise typer.Exit(Exit.USAGE if failed else Exit.OK)
+    failed, missing = (sum(f.status == word for f in findings) for word in ("failed", "not run"))
+    passed = len(findings) - failed - missing
+    face.say(f"{passed} of {len(findings)} checks passed, {failed} failed, {missing} not run")
+    face.result({"findings": [dataclasses.asdict(f) for f in findings], "failed": failed, "not_run": missing})
+    raise typer.Exit(Exit.USAGE if failed else Exit.SOME_FAILED if missing else Exit.OK)
 
 
 def _with_file(path: Path) -> Registry:

@@ -55,6 +55,9 @@ def relax(
     ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder")] = None,
     cif: Annotated[bool, typer.Option("--cif", help="write a CIF of every relaxed crystal, too")] = False,
+    trajectory_every: Annotated[
+        int, typer.Option(help="write the way of every structure, a frame every so many moves; 0: none", min=0)
+    ] = 0,
     symprec: Annotated[
         float, typer.Option(help="tolerance of the space groups before and after, Å", min=1e-6, max=1.0)
     ] = 0.01,
@@ -137,6 +140,7 @@ def relax(
         symprec=symprec,
         batch_size=batch_size,
         cif=cif,
+        keep_every=trajectory_every,
         device=device,
         dtype=dtype,
         threads=threads,

@@ -23,7 +23,7 @@ START = "Starting from a trained model"
 GENTLER = 0.2
 """Share of the usual learning rate with which a trained model is trained on."""
 
-FREE = frozenset({"resume", "threads", "device", "time_limit", "json", "quiet"})
+FREE = frozenset({"resume", "finish", "threads", "device", "time_limit", "json", "quiet"})
 """Options that may go with ``--resume``; all others are those of the run's beginning."""
 
 
@@ -89,6 +89,9 @@ def train(
         typer.Option("-o", "--output", help="run folder; default runs/DATE-ARCH, which runs/latest then leads to"),
     ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder")] = None,
+    finish: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="end the stopped run in this folder with its best epoch")
+    ] = None,
     from_: Annotated[
         Path | None,
         typer.Option("--from", help="model file, ensemble or run folder to start from", rich_help_panel=START),
@@ -118,8 +121,12 @@ def train(
     val: Annotated[list[Path] | None, typer.Option(help="caches of the validation part", rich_help_panel=SPLIT)] = None,
     test: Annotated[list[Path] | None, typer.Option(help="caches of the test part", rich_help_panel=SPLIT)] = None,
     split: Annotated[
-        Literal["auto", "random", "formula", "group", "element", "time"],
-        typer.Option(help="auto: by formula; time blocks where there are only runs", rich_help_panel=SPLIT),
+        Literal["auto", "random", "stratified", "formula", "group", "element", "time"],
+        typer.Option(
+            help="auto: by formula; of few formulas time blocks where frames continue each other, else stratified "
+            "(every kind of configuration by its share: composition, size, config_type)",
+            rich_help_panel=SPLIT,
+        ),
     ] = "auto",
     fractions: Annotated[str, typer.Option(help="train,validation,test", rich_help_panel=SPLIT)] = "0.8,0.1,0.1",
     split_file: Annotated[
@@ -245,9 +252,12 @@ def train(
     from crystalcli.workflows.train.training_series import Series
 
     face = TrainingFace(Face(json=json, quiet=quiet), time_limit)
-    if resume is not None:
+    if resume is not None and finish is not None:
+        raise UsageError("--resume goes on and --finish ends; give one of them")
+    if (folder := resume or finish) is not None:
         refuse_changes(ctx, FREE)
-        face.resume(resume, {k: v for k, v in (("threads", threads), ("device", device)) if given(ctx, k)})
+        changes = {k: v for k, v in (("threads", threads), ("device", device)) if given(ctx, k)}
+        face.resume(folder, changes, end=finish is not None)
         return
     part = cast(Architecture, registry().get("architecture", arch))
     head = head or part.head

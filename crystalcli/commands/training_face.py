@@ -57,19 +57,22 @@ class TrainingFace:
         if several and started_by_torchrun().size > 1:
             raise UsageError("torchrun trains one model; start --ensemble, --seeds and --learning-curve without it")
 
-    def resume(self, path: Path, changes: Mapping[str, Any]) -> None:
-        """Go on with a run, a series or a learning curve.
+    def resume(self, path: Path, changes: Mapping[str, Any], *, end: bool = False) -> None:
+        """Go on with a run, a series or a learning curve; or end a run with its best epoch.
 
         Raises:
-            UsageError: several runs by one team of processes.
+            UsageError: several runs by one team of processes, or to be ended.
         """
-        self._refuse_team(training_curve.is_curve(path) or training_series.is_series(path))
+        several = training_curve.is_curve(path) or training_series.is_series(path)
+        self._refuse_team(several)
+        if several and end:
+            raise UsageError("holds several runs; --finish ends one of them, in a folder of its own in it", path=path)
         if training_curve.is_curve(path):
             self._train_curve(lambda listener, stop: training_curve.resume(path, changes, listener, stop))
         elif training_series.is_series(path):
             self._train_all(lambda listener, stop: training_series.resume(path, changes, listener, stop))
         else:
-            self._train(lambda listener, stop: training.resume(path, changes, listener, stop))
+            self._train(lambda listener, stop: training.resume(path, changes, listener, stop, end=end))
 
     def describe(self, plan: TrainingPlan, series: Series, curve: Curve | None = None) -> None:
         """Show the resolved plan."""

@@ -162,14 +162,17 @@ class Reader(Part):
 
     Args:
         suffixes: file name endings it claims, e.g. ``(".h5",)``.
-        sniff: ``sniff(path) -> bool``, asked only for files with a claimed ending.
-        read: ``read(path, options) -> iterator of Entry``; raises InputError for a bad file.
+        sniff: ``sniff(path) -> bool``, asked only for files with a claimed ending; one that raises is left out.
+        read: ``read(path) -> iterator of`` :class:`crystalcli.nouns.structures.entry.Entry`; raises InputError for a
+            bad file, and may yield one for a bad structure among good ones.
+        example: ``example(path)`` writes a small file of the format, for ``crystal plugins check``.
     """
 
     family: ClassVar[str] = "reader"
     suffixes: tuple[str, ...]
     sniff: Callable[[Path], bool]
     read: Callable[[Path], Iterator[Any]]
+    example: Callable[[Path], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,11 +182,13 @@ class Calculator(Part):
     Args:
         build: ``build(options) -> calculator``; a new one for every call.
         elements: atomic numbers it knows; empty: it says so itself, by an error.
+        example: ``example() -> ase.Atoms``, a small crystal that it can evaluate, for ``crystal plugins check``.
     """
 
     family: ClassVar[str] = "calculator"
     build: Callable[[Any], BaseCalculator]
     elements: frozenset[int] = frozenset()
+    example: Callable[[], ase.Atoms] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,19 @@ Needs pytest. Crystals, tolerances and assertions for further tests of one's own
 """
 
 from crystalcli.testing.architecture import ArchitectureContract
+from crystalcli.testing.calculator import CalculatorContract
 from crystalcli.testing.featurizer import FeaturizerContract
 from crystalcli.testing.head import HeadContract
+from crystalcli.testing.reader import ReaderContract
 from crystalcli.testing.relaxer import RelaxerContract
 from crystalcli.testing.sampler import SamplerContract
 
-__all__ = ["ArchitectureContract", "FeaturizerContract", "HeadContract", "RelaxerContract", "SamplerContract"]
+__all__ = [
+    "ArchitectureContract",
+    "CalculatorContract",
+    "FeaturizerContract",
+    "HeadContract",
+    "ReaderContract",
+    "RelaxerContract",
+    "SamplerContract",
+]

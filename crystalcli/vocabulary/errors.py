@@ -101,11 +101,17 @@ def one_line(text: str) -> str:
     return visible if len(visible) <= MAX_LINE else visible[: MAX_LINE - 1] + "…"
 
 
+AS_NEAR = 0.05
+"""Words whose likeness is less by that much are as near as the nearest."""
+
+
 def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:
-    """Return `` (did you mean 'x'?)`` or, with nothing near, the known words."""
+    """Return ``did you mean 'x' or 'y'?``, all words that are as near, or with nothing near the known words."""
     import difflib
 
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, known, n=5, cutoff=0.6)
     if near:
-        return f"did you mean '{near[0]}'?"
+        likeness = {w: difflib.SequenceMatcher(None, word, w).ratio() for w in near}
+        best = max(likeness.values())
+        return f"did you mean {' or '.join(repr(w) for w in sorted(near) if likeness[w] > best - AS_NEAR)}?"
     return f"known: {', '.join(sorted(known))}" if known else "none are known"

@@ -15,6 +15,7 @@ from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Calculator, Part, Reader
 
 if TYPE_CHECKING:
+    import ase
     from ase.calculators.calculator import BaseCalculator
 
 
@@ -41,6 +42,19 @@ def _read(path: Path) -> Iterator[Any]:
     return read(path)
 
 
+def _example(path: Path) -> None:
+    from crystal_alumina.reader import write_example
+
+    write_example(path)
+
+
+def _corundum() -> ase.Atoms:
+    from ase.spacegroup import crystal
+
+    sites, cell = [(0, 0, 0.352), (0.306, 0, 0.25)], [4.76, 4.76, 12.99, 90, 90, 120]
+    return crystal(["Al", "O"], sites, spacegroup=167, cellpar=cell, primitive_cell=True)
+
+
 def _matsui(options: MatsuiOptions) -> BaseCalculator:
     from crystal_alumina.matsui import Matsui
 
@@ -57,6 +71,7 @@ def crystal_parts() -> Sequence[Part]:
             suffixes=(".h5", ".hdf5"),
             sniff=_sniff,
             read=_read,
+            example=_example,
             references=("LAMMPS, SMTB-Q potential of Salles et al., Comput. Mater. Sci. 111 (2016) 181",),
         ),
         Calculator(
@@ -65,6 +80,7 @@ def crystal_parts() -> Sequence[Part]:
             options=MatsuiOptions,
             build=_matsui,
             elements=frozenset({8, 13}),
+            example=_corundum,
             references=("M. Matsui, Geophys. Res. Lett. 23, 395 (1996), doi:10.1029/96GL00260",),
         ),
     ]

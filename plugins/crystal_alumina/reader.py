@@ -69,6 +69,17 @@ def read(path: Path) -> Iterator[Entry]:
         raise InputError(f"damaged: {problem}", path=path, code="damaged") from problem
 
 
+def write_example(path: Path) -> None:
+    """Write three frames of four atoms, one of them with forces."""
+    rng = np.random.default_rng(0)
+    with h5py.File(path, "w") as h:
+        h["numbers"], h["cell"] = np.array([13, 13, 8, 8]), np.diag([4.0, 5.0, 6.0])
+        h["reference_positions"] = rng.uniform(0, 4, (4, 3))
+        h["displacement"] = rng.integers(-500, 500, (3, 4, 3), dtype=np.int16)
+        h["energy"], h["step"] = rng.normal(-40, 1, 3), np.arange(3) * 5.0
+        h["force_index"], h["force"] = np.array([1]), rng.integers(-900, 900, (1, 4, 3), dtype=np.int16)
+
+
 def _check_shapes(h: Mapping[str, h5py.Dataset], path: Path) -> None:
     """Whole or floating numbers, as many as there are frames and atoms."""
     n, atoms, forces = (tuple(h[k].shape or ())[:1] if k in h else () for k in ("energy", "numbers", "force_index"))

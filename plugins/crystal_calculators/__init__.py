@@ -11,6 +11,7 @@ from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Calculator, Part
 
 if TYPE_CHECKING:
+    import ase
     from ase.calculators.calculator import BaseCalculator
 
 
@@ -56,6 +57,20 @@ def _morse(options: MorseOptions) -> BaseCalculator:
     )
 
 
+def _alloy() -> ase.Atoms:
+    from ase.build import bulk
+
+    atoms = bulk("Cu", cubic=True).repeat((2, 1, 1))
+    atoms.symbols[[1, 4, 6]] = "Au"
+    return atoms
+
+
+def _argon() -> ase.Atoms:
+    from ase.build import bulk
+
+    return bulk("Ar", a=5.3, cubic=True).repeat((2, 1, 1))
+
+
 @hookimpl
 def crystal_parts() -> Sequence[Part]:
     """Offer the calculators."""
@@ -64,6 +79,7 @@ def crystal_parts() -> Sequence[Part]:
             name="emt",
             summary="effective-medium theory for Al Ni Cu Pd Ag Pt Au (rough for H C N O); fast enough to try things",
             build=_emt,
+            example=_alloy,
             elements=frozenset({1, 6, 7, 8, 13, 28, 29, 46, 47, 78, 79}),
             references=("10.1016/0039-6028(96)00816-3",),
         ),
@@ -72,6 +88,7 @@ def crystal_parts() -> Sequence[Part]:
             summary="Lennard-Jones, one kind of pair for all elements; argon by default",
             options=LennardJonesOptions,
             build=_lj,
+            example=_argon,
             references=("10.1103/PhysRev.136.A405",),
         ),
         Calculator(
@@ -79,6 +96,7 @@ def crystal_parts() -> Sequence[Part]:
             summary="Morse pair potential, one kind of pair for all elements; copper by default",
             options=MorseOptions,
             build=_morse,
+            example=_alloy,
             references=("10.1103/PhysRev.114.687",),
         ),
     ]

@@ -261,3 +261,25 @@ def test_other_inputs_are_refused_on_resume(folder: Path, tmp_path: Path) -> Non
     (tmp_path / "m0.cif").write_bytes((folder / "m1.cif").read_bytes())
     done = crystal("--resume", "r", cwd=tmp_path, code=2)
     assert done.stderr == "error: m0.cif: is not the file that this run was started with\n"
+
+
+@pytest.mark.parametrize("cell", ["none", "full"])
+def test_the_way_of_every_structure(folder: Path, tmp_path: Path, cell: str) -> None:
+    """Frames in order, energies as ASE finds them there, the last one that of relaxed.extxyz; the rest unchanged."""
+    plain = ("relax", str(folder / "m0.cif"), str(folder / "m1.cif"), "--potential", "emt", "--cell", cell)
+    crystal(*plain, "-o", "plain", cwd=tmp_path)
+    crystal(*plain, "-o", "run", "--trajectory-every", "3", cwd=tmp_path)
+    assert (tmp_path / "run" / "relaxed.extxyz").read_bytes() == (tmp_path / "plain" / "relaxed.extxyz").read_bytes()
+    assert not (tmp_path / "plain" / "trajectories").exists()
+    for name, relaxed in zip(("m0", "m1"), ase.io.read(tmp_path / "run" / "relaxed.extxyz", ":"), strict=True):
+        frames = ase.io.read(tmp_path / "run" / "trajectories" / f"{name}.extxyz", ":")
+        steps = [a.info["steps"] for a in frames]
+        assert steps[:-1] == list(range(0, steps[-1], 3))
+        assert steps[-1] == relaxed.info["steps"]
+        assert [a.info["converged"] for a in frames] == [False] * (len(frames) - 1) + [True]
+        assert np.array_equal(frames[-1].positions, relaxed.positions)
+        for atoms in frames:
+            again = atoms.copy()
+            again.calc = EMT()
+            assert again.get_potential_energy() == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+            np.testing.assert_allclose(again.get_forces(), atoms.get_forces(), atol=1e-9)

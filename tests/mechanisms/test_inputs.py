@@ -31,6 +31,10 @@ class Offering:
         assert (family, name) == ("reader", self.reader.name)
         return self.reader
 
+    def origin(self, family: str, name: str) -> str:
+        assert (family, name) == ("reader", self.reader.name)
+        return "of a test"
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -115,7 +119,7 @@ def test_files_of_plugin_readers_are_found_in_folders(folder: Path, monkeypatch:
     assert names(["run"]) == ["run/graphs.h5", "run/md.h5"]
     (failure,) = read_file(Path("run/md.h5"))
     assert isinstance(failure, Failure)
-    assert "RuntimeError: md.h5" in failure.reason
+    assert "reader 'mine' of plugin of a test was left out: its sniff raises RuntimeError: md.h5" in failure.reason
 
 
 def test_names_are_kept_apart() -> None:

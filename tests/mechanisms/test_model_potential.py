@@ -1,5 +1,7 @@
 """A model as a potential: skin and batches change nothing, ASE's interface, cutoffs without jumps, drift of energy."""
 
+import pickle
+
 import ase
 import ase.build
 import numpy as np
@@ -74,6 +76,15 @@ def test_ase_sees_the_same_numbers_alone_and_together() -> None:
         np.testing.assert_allclose(atoms.get_forces(), found["forces"], atol=1e-11)
         np.testing.assert_allclose(atoms.get_stress(), found["stress"], atol=1e-12)
         assert abs(atoms.get_potential_energies().sum() - found["energy"]) < 1e-9
+
+
+def test_a_calculator_can_be_pickled_and_answers_with_the_same_bits() -> None:
+    calculator = CrystalCalculator(ModelPotential(model_of(), "model"))
+    structures = [perovskite(1), crystals.rattled(2)]
+    before = calculator.evaluate(structures, stress=True)
+    again = pickle.loads(pickle.dumps(calculator)).evaluate(structures, stress=True)
+    for a, b in zip(before, again, strict=True):
+        assert all(np.array_equal(a[k], b[k]) for k in ("energy", "forces", "stress", "energies"))
 
 
 def test_single_precision_is_close() -> None:

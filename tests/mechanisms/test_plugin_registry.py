@@ -41,18 +41,28 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 def test_two_owners_of_one_name() -> None:
     found = assemble([plugin("one", "shared", "mine"), plugin("two", "shared"), plugin("three", "shared")])
-    assert found.names("head") == ["mine"]
-    with pytest.raises(UsageError, match=r"both one 1.2 and two 1.2 offer it; uninstall one of them; three 1.2"):
+    assert found.names("head") == ["mine", "one:shared", "three:shared", "two:shared"]
+    wanted = r"both one 1.2 and two 1.2 offer it; say which: one:shared or two:shared or three:shared"
+    with pytest.raises(UsageError, match=wanted):
         found.get("head", "shared")
     assert found.get("head", "mine").name == "mine"
+    assert found.get("head", "two:shared").name == "two:shared"
+    assert found.origin("head", "two:shared").distribution == "two"
     assert found.broken == {}
 
 
-def test_shadowing_a_built_in() -> None:
-    found = assemble([plugin(CORE, "crystal", "site"), plugin("other", "crystal")])
-    with pytest.raises(UsageError, match=r"both crystal-graphs 1.2 and other 1.2 .* or run with --no-plugins"):
-        found.get("head", "crystal")
-    assert found.names("head") == ["site"]
+def test_a_built_in_stays() -> None:
+    found = assemble([plugin(CORE, "crystal", "site"), plugin("other", "crystal"), plugin("third", "crystal", "own")])
+    assert found.names("head") == ["crystal", "other:crystal", "own", "site", "third:crystal"]
+    assert found.origin("head", "crystal").builtin
+    assert [c.partition(" is called")[0] for c in found.clashes] == [
+        "head 'crystal' of other 1.2",
+        "head 'crystal' of third 1.2",
+    ]
+    assert found.requirements([("head", "other:crystal")]) == {"head other:crystal": "other 1.2"}
+    without = assemble([plugin(CORE, "crystal")])
+    with pytest.raises(UsageError, match=r"needs plugin other >= 1.2 for head 'other:crystal' \(pip install other\)"):
+        without.needed({"head other:crystal": "other 1.2"}, "head", "other:crystal")
 
 
 def test_offered_twice_by_one() -> None:

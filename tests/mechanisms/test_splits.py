@@ -62,6 +62,65 @@ def test_folds_cover_everything_once(folds: int, groups: list[int], seed: int) -
         assert not set(keys[split.val].tolist()) & set(keys[split.test].tolist())
 
 
+@given(st.lists(st.integers(0, 4), min_size=5, max_size=150), st.integers(0, 1000), st.sampled_from([1, 3]))
+def test_every_kind_gets_its_share_of_every_part(kinds: list[int], seed: int, copies: int) -> None:
+    kind = np.array(kinds).repeat(copies)
+    usable, groups = np.arange(len(kind)) * 2, np.arange(len(kinds)).repeat(copies) * 7
+    values = np.random.default_rng(seed).normal(size=len(kinds)).repeat(copies)
+    split = splits.stratified(usable, kind, groups, values, HALVES, seed=seed, how="stratified")
+    check(split, usable, complete=True)
+    assert len(split.val) > 0
+    parts = [p // 2 for p in split.parts().values()]
+    assert not set(groups[parts[0]]) & set(groups[parts[2]])
+    assert not set(groups[parts[0]]) & set(groups[parts[1]])
+    if len(kinds) < 40:
+        return
+    for k in set(kinds):
+        n = (kind == k).sum() / copies
+        for part in parts[1:]:
+            assert abs((kind[part] == k).sum() / copies - 0.1 * n) <= (
+                1.0 + 0.1 * 10 if n >= splits.FEW_OF_A_KIND else 3
+            )
+    for part in parts[1:]:
+        assert abs(len(part) / copies - 0.1 * len(kinds)) <= 1
+
+
+def test_low_and_high_values_are_in_every_part() -> None:
+    values = np.random.default_rng(1).permutation(200.0 * np.arange(200))
+    usable = np.arange(200)
+    for seed in range(5):
+        split = splits.stratified(usable, usable * 0, usable, values, HALVES, seed=seed, how="")
+        for part in (split.val, split.test):
+            assert len(part) == 20
+            assert np.bincount((values[part] // 4000).astype(int), minlength=10).tolist() == pytest.approx(
+                [2] * 10, abs=1
+            )
+    assert (
+        split.test.tolist()
+        != splits.stratified(usable, usable * 0, usable, values, HALVES, seed=9, how="").test.tolist()
+    )
+    missing = splits.stratified(usable, usable * 0, usable, values * np.nan, HALVES, seed=0, how="")
+    check(missing, usable, complete=True)
+
+
+def test_folds_of_kinds_cover_everything_once() -> None:
+    kinds, usable = np.repeat([0, 1, 2], [50, 20, 5]), np.arange(75)
+    made = [
+        splits.kfold(usable, usable, folds=5, fold=k, fractions=HALVES, seed=3, kinds=kinds, values=usable * 1.0)
+        for k in range(5)
+    ]
+    assert sorted(np.concatenate([s.test for s in made]).tolist()) == usable.tolist()
+    for s in made:
+        assert np.bincount(kinds[s.test], minlength=3).tolist() == [10, 4, 1]
+        assert set(s.val.tolist()).isdisjoint(s.test.tolist())
+
+
+def test_a_part_of_the_whole_may_be_left_out() -> None:
+    usable = np.arange(100)
+    split = splits.stratified(usable, usable % 2, usable, usable * 1.0, Fractions(0.4, 0.1, 0.1), seed=0, how="")
+    assert [len(p) for p in split.parts().values()] == pytest.approx([40, 10, 10], abs=1)
+
+
 @given(st.integers(1, 3), st.integers(60, 200), st.integers(0, 5), st.integers(1, 3))
 def test_time_blocks_keep_their_gap_in_every_run(n_runs: int, length: int, gap: int, rounds: int) -> None:
     run = np.repeat(np.arange(n_runs), length)

@@ -39,6 +39,31 @@ def test_the_commands(folder: Path) -> None:
     assert "Architecture species" in done.stdout
 
 
+def test_the_reader_and_the_calculator(tmp_path: Path) -> None:
+    """They keep their contracts, read a file of the lab with a bad line, and relax what is in it."""
+    (tmp_path / "lab.py").write_text(next(code for _, code in BLOCKS if code.startswith('"""Files of a lab')))
+    (tmp_path / "run.lab").write_text("# lab 1\n3.6 Cu -12.5 a\n4.05 Qq -13.0 b\n4.1 Al -13.1 b\n")
+    program = [sys.executable, "-m", "crystalcli"]
+    script = f"""
+    {" ".join(program)} plugins check lab.py
+    {" ".join(program)} build-graphs run.lab --targets energy -o run.h5 || test $? = 3
+    {" ".join(program)} graphs info run.h5
+    {" ".join(program)} relax run.lab --potential wells --depth 0.4 --cell isotropic -o relaxed || test $? = 3
+    cat relaxed/relaxation.csv
+    """
+    env = os.environ | {"CRYSTAL_PLUGINS": "lab.py", "XDG_CONFIG_HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["bash", "-e", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=300
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "6 of 6 checks passed, 0 failed, 0 not run" in said
+    assert "run.lab:3: no crystal: " in said
+    assert "2 structures" in said
+    assert "run:2," in said
+    assert said.count(",true,converged,") == 2
+
+
 def test_the_facts() -> None:
     for kind in FAMILIES.values():
         assert f"`{kind.__name__}`" in TEXT

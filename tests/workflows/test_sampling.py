@@ -164,6 +164,74 @@ def test_stop_and_resume_give_the_same_bytes(world, sampler, looks) -> None:
         sampling.resume(folder / "cut", {}, listener, Stop())
 
 
+@pytest.mark.parametrize("sampler", ["nve", "nvt", "langevin", "npt"])
+@pytest.mark.parametrize("first", [7, 30])
+def test_a_run_made_longer_is_the_long_run(world, sampler, first) -> None:
+    """Ended between rows and frames, or on one; at one temperature, or after a ramp that holds on."""
+    folder, _ = world
+    listener, _ = quiet()
+    ramp = f"200:400@{first},400@{60 - first}"
+    whole = plan(folder, "whole", sampler=sampler, steps=60, temperature=ramp)
+    sampling.run(whole, listener)
+    for _ in range(2):
+        short = replace(
+            whole, output=str(folder / "short"), steps=first, temperature=f"200:400@{first}", overwrite=True
+        )
+        sampling.run(short, listener)
+    heard: list[str] = []
+    report = sampling.resume(folder / "short", {"steps": 60}, Listener(heard.append), Stop())
+    assert any("at 400 K, the last temperature" in line for line in heard)
+    long, short_ = results(folder / "whole"), results(folder / "short")
+    assert {n: b for n, b in short_.items() if "state" not in n} == {n: b for n, b in long.items() if "state" not in n}
+    assert report.data["steps"] == 60
+    record = json.loads((folder / "short" / "run.json").read_text())
+    assert (record["plan"]["steps"], record["exit_code"]) == (60, Exit.OK)
+    with pytest.raises(UsageError, match="longer, not shorter"):
+        sampling.resume(folder / "short", {"steps": 59}, listener, Stop())
+    (folder / "short" / "structures" / "Ag" / "thermo.csv").unlink()
+    with pytest.raises(UsageError, match="gap"):
+        sampling.resume(folder / "short", {"steps": 70}, listener, Stop())
+    assert json.loads((folder / "short" / "run.json").read_text())["exit_code"] == Exit.OK
+
+
+def test_a_run_that_is_made_longer_may_be_stopped_and_go_on(world) -> None:
+    folder, _ = world
+    listener, _ = quiet()
+    whole = plan(folder, "whole", steps=60, temperature="300@60")
+    sampling.run(whole, listener)
+    sampling.run(replace(whole, output=str(folder / "cut"), steps=20, temperature="300@20"), listener)
+    with pytest.raises(Stopped):
+        sampling.resume(folder / "cut", {"steps": 60}, listener, StopAt(1))
+    sampling.resume(folder / "cut", {}, listener, Stop())
+    long, cut = results(folder / "whole"), results(folder / "cut")
+    assert {n: b for n, b in cut.items() if "state" not in n} == {n: b for n, b in long.items() if "state" not in n}
+
+
+def test_a_drift_that_was_not_taken_is_none_and_a_short_one_is_taken(world) -> None:
+    folder, _ = world
+    listener, _ = quiet()
+    drifts = {}
+    for steps in (0, 10, 20, 40):
+        sampling.run(
+            plan(folder, f"{steps}", sampler="nve", steps=steps, temperature="300", drift_every=1000), listener
+        )
+        drifts[steps] = json.loads((folder / f"{steps}" / "report.json").read_text())["worst_drift_meV_per_atom_ps"]
+    rows = [len((folder / f"{s}" / "structures" / "Cu" / "thermo.csv").read_text().splitlines()) - 1 for s in drifts]
+    assert [d is None for d in drifts.values()] == [n < 3 for n in rows]
+    assert any(d is None for d in drifts.values())
+    assert all(d > 0 for d in drifts.values() if d is not None)
+
+
+def test_a_short_run_beyond_its_limit_of_drift_is_stopped(world) -> None:
+    folder, use = world
+    use("heats")
+    made = plan(folder, sampler="nve", steps=60, temperature="3000", drift_every=1000, max_drift=5.0)
+    report = sampling.run(made, quiet()[0])
+    assert report.data["worst_drift_meV_per_atom_ps"] > 5.0
+    assert {n: h["code"] for n, h in report.data["stopped"].items()} == {"Ag": "drift"}
+    assert report.data["exit_code"] == Exit.SOME_FAILED
+
+
 def test_sealed_chunks(world, monkeypatch) -> None:
     """Many small chunks are the same run as one."""
     folder, _ = world

@@ -268,6 +268,40 @@ def test_outliers_and_unseen_elements_are_said(tmp_path: Path) -> None:
     assert any("never sees: O, Mg" in w for w in heard), heard
 
 
+def test_a_stopped_run_leaves_its_best_model_and_an_unfinished_report(cache: Path, tmp_path: Path) -> None:
+    """Stopped before an epoch: no model; after one: a model of the best; ended or gone on with: a whole run."""
+    with pytest.raises(Stopped, match="--resume"):
+        training.run(plan(cache, tmp_path / "early"), None, StopAfter(1))
+    assert not (tmp_path / "early" / "model.safetensors").exists()
+    with pytest.raises(UsageError, match="no epoch of it is finished"):
+        training.resume(tmp_path / "early", {}, Listener(), Stop(), end=True)
+    training.resume(tmp_path / "early", {}, Listener(), Stop())
+    with pytest.raises(Stopped, match="--finish"):
+        training.run(plan(cache, tmp_path / "late"), None, StopAfter(10))
+    late = tmp_path / "late"
+    unfinished = json.loads((late / "report.json").read_text())
+    assert (unfinished["finished"], unfinished["exit_code"], unfinished["epochs"]) == (False, 75, 2)
+    assert json.loads((late / "run.json").read_text())["exit_code"] == 75
+    kept, _ = model_file.load(late / "model.safetensors")
+    assert kept.spec.targets[0].name == ENERGY
+    report = training.resume(late, {}, Listener(), Stop(), end=True)
+    assert (report.data["finished"], report.data["epochs"], report.data["exit_code"]) == (True, 2, 0)
+    assert report.data["test"] == unfinished["test"]
+    assert json.loads((late / "run.json").read_text())["exit_code"] == 0
+    assert not list(late.glob("state-*"))
+    with pytest.raises(UsageError, match="is finished"):
+        training.resume(late, {}, Listener(), Stop())
+
+
+def test_a_run_that_goes_on_after_its_unfinished_report_is_the_long_run(cache: Path, tmp_path: Path) -> None:
+    training.run(plan(cache, tmp_path / "whole"))
+    with pytest.raises(Stopped):
+        training.run(plan(cache, tmp_path / "cut"), None, StopAfter(10))
+    training.resume(tmp_path / "cut", {}, Listener(), Stop())
+    for name in ("model.safetensors", "predictions-test.csv", "parity.png", "learning-curve.png"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes(), name
+
+
 def split_said(cache: Path, output: Path, split: SplitPlan | None = None) -> tuple[str, dict[str, int]]:
     facts = training.describe(plan(cache, output, split=split or SplitPlan()), Listener())["split"]
     return facts["how"], facts["sizes"]
@@ -293,7 +327,7 @@ def test_the_default_split_follows_the_data(tmp_path: Path) -> None:
     )
     assert "interleaved" in split_said(ramp, tmp_path)[0]
     loose = small_cache.write(tmp_path / "loose.h5", structures=one, columns=column(noise))
-    assert "no runs" in split_said(loose, tmp_path)[0]
+    assert "no steps of a run" in split_said(loose, tmp_path)[0]
     seven = small_cache.write(tmp_path / "seven.h5", 42)
     assert "grouped by formula (7 formulas)" in split_said(seven, tmp_path)[0]
     words = [{"split": ("train", "val", "test")[k % 3]} for k in range(42)]

@@ -102,8 +102,8 @@ TOLERANCE = 1e-6
 """Å; lengths that differ by less are equal."""
 
 
-def numbered(texts: Sequence[str] | NDArray[np.uint8]) -> NDArray[np.int64]:
-    """A number for every text or row of bytes, equal where they are equal."""
+def numbered(texts: Sequence[str] | NDArray[np.uint8] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for every text, number or row of bytes, equal where they are equal."""
     rows = np.asarray(texts)
     if rows.ndim == 2:
         rows = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel()

@@ -77,7 +77,7 @@ def _mean_and_scale(
 def with_references(
     statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64], held: Statistics | None = None
 ) -> Statistics:
-    """Add energies of atoms to ``statistics``: least squares of ``energy`` on the counts of elements.
+    """Add energies of atoms to ``statistics``: those of isolated atoms, else least squares on the counts of elements.
 
     Every structure counts per atom; where compositions do not fix the answer (always Al₂O₃) the smallest one is taken.
     Mean and scale of ``energy`` become those of what is left. Without labels ``energy`` all references are zero.
@@ -102,10 +102,18 @@ def with_references(
     np.add.at(counts, (owner, dataset.atomic_numbers()), 1.0)
     shares = counts[here][:, elements] / atoms[here, None]
     per_atom = column.values[here] / atoms[here]
-    free = np.array([z not in stay for z in elements])
-    mean = held.target_mean.get("energy", 0.0) if held and stay else 0.0
+    pinned = {} if stay else isolated_atoms(dataset, here)
+    references += np.array([pinned.get(z, 0.0) for z in elements])
+    free = np.array([z not in stay and z not in pinned for z in elements])
+    bound = (atoms[here] > 1) | (dataset.edge_counts()[here] > 0)
+    if not bound.any():
+        bound[:] = True
+    shares, per_atom = shares[bound], per_atom[bound]
+    # beside pinned elements the others have, as those do, a reference without the energy that binds all
+    binding = np.ones((len(shares), 1 if pinned else 0))
+    left = per_atom - shares @ references - (held.target_mean.get("energy", 0.0) if held and stay else 0.0)
     # the shortest of all solutions is one; it is kept in the model
-    references[free] = np.linalg.lstsq(shares[:, free], per_atom - mean - shares @ references, rcond=1e-8)[0]
+    references[free] = np.linalg.lstsq(np.hstack([shares[:, free], binding]), left, rcond=1e-8)[0][: free.sum()]
     left = per_atom - shares @ references
     scale = float(left.std())
     return replace(
@@ -117,6 +125,17 @@ def with_references(
             "energy": scale if scale > ALMOST_CONSTANT * largest(per_atom) else 1.0,
         },
     )
+
+
+def isolated_atoms(dataset: GraphDataset, index: NDArray[np.int64]) -> dict[int, float]:
+    """``energy`` of each element, eV, of which ``index`` has an atom without neighbors; the lowest one."""
+    column = dataset.columns["energy"]
+    alone = (dataset.atom_counts()[index] == 1) & (dataset.edge_counts()[index] == 0) & column.mask[index]
+    found: dict[int, float] = {}
+    for k in index[alone]:
+        z, energy = dataset.elements(np.array([k]))[0], float(column.values[k])
+        found[z] = min(energy, found.get(z, np.inf))
+    return found
 
 
 def with_force_per_area(statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64]) -> Statistics:

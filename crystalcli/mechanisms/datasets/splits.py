@@ -156,8 +156,84 @@ def _fitted(order: NDArray[np.int64], sizes: NDArray[np.int64], wished: NDArray[
     return place
 
 
-def kfold(usable: Index, groups: NDArray[np.int64], *, folds: int, fold: int, fractions: Fractions, seed: int) -> Split:
+def stratified(
+    usable: Index,
+    kinds: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    values: NDArray[np.float64],
+    fractions: Fractions,
+    *,
+    seed: int,
+    how: str,
+) -> Split:
+    """Deal the structures at random into the three parts, each kind and each range of values by its share.
+
+    Args:
+        usable: structures that take part.
+        kinds: (len(usable),) kind of each; kinds of fewer than :data:`FEW_OF_A_KIND` structures are dealt together.
+        groups: (len(usable),) structures of one group, copies of each other, stay together.
+        values: (len(usable),) a label, of which the parts get low and high ones alike; NaN where there is none.
+        fractions: shares of every kind, reached as nearly as whole groups allow.
+        seed: fixes the shuffle.
+        how: the rule in words.
+    """
+    order, sizes, inverse = _in_strata(kinds, groups, values, seed)
+    # walking through the strata, a part takes the next group whenever it has less than its share of what has passed
+    place, passed = np.full(len(order), 2), 0
+    taken = np.zeros(2)
+    leave = 1.0 - min(fractions.train + fractions.val + fractions.test, 1.0)
+    wished, left_out = np.array([fractions.test, fractions.val]), 0.0
+    for g in order:
+        passed += sizes[g]
+        missing = wished * passed - taken - (sizes[g] - 1) / 2
+        k = int(np.argmax(missing))
+        if missing[k] >= 0.5:
+            place[g] = k
+            taken[k] += sizes[g]
+        elif leave * passed - left_out >= 0.5 and leave > 1e-9:
+            place[g] = 3
+            left_out += sizes[g]
+    for k in (0, 1):  # a set too small for its shares
+        if wished[k] > 0 and not taken[k] and (place == 2).sum() > 1:
+            place[order[place[order] == 2][0]] = k
+    part = place[inverse]
+    return made(usable[part == 2], usable[part == 1], usable[part == 0], how)
+
+
+FEW_OF_A_KIND, NEIGHBORS = 3, 10
+"""A kind of fewer structures cannot be in all parts; among so many of neighboring values chance decides."""
+
+
+def _in_strata(
+    kinds: NDArray[np.int64], groups: NDArray[np.int64], values: NDArray[np.float64], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Groups kind after kind, by value in pieces of random order; their sizes; the group of every structure."""
+    _, first, inverse, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    names, kind, numbers = np.unique(kinds[first], return_inverse=True, return_counts=True)
+    kind = np.where(numbers[kind] < FEW_OF_A_KIND, len(names), kind)
+    rng = np.random.default_rng([seed, 11])
+    chance, rank = rng.random(len(sizes)), rng.permutation(len(names) + 1)
+    value = np.where(np.isfinite(values[first]), values[first], chance)
+    order = np.lexsort((chance, value, rank[kind]))
+    place = np.empty(len(sizes), dtype=np.int64)  # among its kind
+    place[order] = np.arange(len(order)) - np.searchsorted(rank[kind][order], rank[kind][order])
+    return np.lexsort((chance, place // NEIGHBORS, rank[kind])), sizes, inverse
+
+
+def kfold(
+    usable: Index,
+    groups: NDArray[np.int64],
+    *,
+    folds: int,
+    fold: int,
+    fractions: Fractions,
+    seed: int,
+    kinds: NDArray[np.int64] | None = None,
+    values: NDArray[np.float64] | None = None,
+) -> Split:
     """Fold ``fold`` of ``folds`` is the test part; validation is drawn from the other folds; groups stay whole.
+
+    With ``kinds`` and ``values``, both (len(usable),), every fold has its share of each, see :func:`stratified`.
 
     Raises:
         UsageError: fewer groups than folds, or no such fold.
@@ -171,7 +247,9 @@ def kfold(usable: Index, groups: NDArray[np.int64], *, folds: int, fold: int, fr
     middle = np.cumsum(sizes[order]) - sizes[order] / 2
     home = np.empty(len(names), dtype=np.int64)
     home[order] = np.minimum((middle * folds / len(usable)).astype(np.int64), folds - 1)
-    if len(np.unique(home)) < folds:  # very unequal groups: deal them out instead
+    if kinds is not None and values is not None:
+        order, _, inverse = _in_strata(kinds, groups, values, seed)
+    if kinds is not None or len(np.unique(home)) < folds:  # very unequal groups: deal them out instead
         home[order] = np.arange(len(names)) % folds
     test = usable[home[inverse] == fold]
     rest = home[inverse] != fold
@@ -179,7 +257,11 @@ def kfold(usable: Index, groups: NDArray[np.int64], *, folds: int, fold: int, fr
     if fractions.val <= 0 or len(np.unique(groups[rest])) < 2:
         return made(usable[rest], usable[:0], test, how)
     share = fractions.val / max(fractions.train + fractions.val, 1e-9)
-    inner = grouped(usable[rest], groups[rest], Fractions(1 - share, 0.0, share), seed + fold, how)
+    shares = Fractions(1 - share, 0.0, share)
+    if kinds is not None and values is not None:
+        inner = stratified(usable[rest], kinds[rest], groups[rest], values[rest], shares, seed=seed + fold, how=how)
+    else:
+        inner = grouped(usable[rest], groups[rest], shares, seed + fold, how)
     return made(inner.train, inner.test, test, how)
 
 

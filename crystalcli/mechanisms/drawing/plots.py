@@ -22,7 +22,7 @@ MANY = 2000
 
 
 def canvas(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
-    """An empty picture, inches, and its axes; with two rows, the upper and the lower ones."""
+    """An empty picture, inches, and its axes; with several rows, a list of them, of which the last is half as high."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -30,7 +30,7 @@ def canvas(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
     FigureCanvasAgg(figure)
     if rows == 1:
         return figure, figure.add_subplot()
-    return figure, figure.subplots(rows, 1, sharex=True, height_ratios=[2, 1])
+    return figure, list(figure.subplots(rows, 1, sharex=True, height_ratios=[2] * (rows - 1) + [1]))
 
 
 def save(figure: Any, path: Path) -> None:
@@ -61,13 +61,13 @@ def parity(
         baseline: that of always answering the mean.
         title: what was trained or evaluated.
     """
-    figure, axes = canvas(5.0, 5.0)
+    figure, axes = canvas(5.0 + 0.9 * (len(true) > MANY), 5.0)
     low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
     margin = 0.04 * ((high - low) or 1.0)
     ends = (low - margin, high + margin)
     if len(true) > MANY:
         drawn = axes.hexbin(true, predicted, gridsize=80, extent=(*ends, *ends), bins="log", cmap="viridis", mincnt=1)
-        figure.colorbar(drawn, ax=axes, label="structures", shrink=0.75)
+        figure.colorbar(drawn, ax=axes, label=_counted(quantity), shrink=0.75)
     else:
         axes.plot(true, predicted, "o", ms=4, mew=0, alpha=0.5, color=BLUE)
     axes.plot(ends, ends, "-", lw=1, color=GREY, zorder=0 if len(true) <= MANY else 3)
@@ -118,47 +118,65 @@ def confusion(path: Path, quantity: Quantity, errors: metrics.ClassErrors, *, ti
 def learning_curve(
     path: Path,
     rows: Sequence[Mapping[str, Any]],
-    quantity: Quantity,
+    baselines: Mapping[Quantity, Mapping[str, float]],
     *,
-    baselines: Mapping[str, float],
     title: str,
     best_epoch: int,
 ) -> None:
-    """Draw the validation error of every epoch beside the baselines, and the training loss.
+    """Draw the validation error of every epoch, target by target, beside the baselines, and the training loss.
+
+    Several targets share one score, by which the epoch that is kept was chosen: it is drawn below them.
 
     Args:
         path: PNG to write.
         rows: lines of metrics.jsonl.
-        quantity: target drawn.
-        baselines: test MAE of each, drawn as lines.
+        baselines: of every target drawn the test MAE of each baseline.
         title: what was trained.
         best_epoch: epoch whose weights were kept.
     """
-    figure, (axes, lower) = canvas(6.4, 5.2, rows=2)
+    several = len(baselines) > 1
+    figure, panels = canvas(6.4, 3.4 + 1.8 * (len(baselines) + several - 1) + 1.8, rows=len(baselines) + several + 1)
     epochs = [r["epoch"] for r in rows]
-    key = "log_loss" if quantity.classes else "mae"
-    values = np.array([(r["val"].get(quantity.name) or {}).get(key, np.nan) for r in rows], dtype=np.float64)
-    finite = values[np.isfinite(values)]
     mark = "." if len(rows) < 60 else ""
-    if len(finite):
-        factor, unit = unit_for(float(finite.min()), quantity) if key == "mae" else (1.0, "")
-        axes.plot(epochs, values * factor, "-", marker=mark, color=BLUE, lw=1.5, label="validation")
-        for (name, mae), style in zip(baselines.items(), ("--", "-.", ":"), strict=False):
-            axes.axhline(mae * factor, ls=style, lw=1, color=GREY, label=f"baseline {name} (test)")
+    for axes, (quantity, lines) in zip(panels, baselines.items(), strict=False):
+        _validation(axes, rows, quantity, lines, mark)
+    if several:
+        panels[-2].plot(epochs, [r["val_score"] for r in rows], "-", marker=mark, lw=1.5, color=BLUE, label="mean")
+        panels[-2].set_ylabel("mean of all\n(std. deviations)", fontsize=9)
+        _plain_log(panels[-2])
+    for axes in panels[:-1]:
         axes.axvline(best_epoch, lw=4, color=BLUE, alpha=0.2, label=f"kept: epoch {best_epoch}")
-        label = "MAE" if key == "mae" else "log loss"
-        axes.set_ylabel(f"validation {label}" + (f" ({unit})" if unit else ""))
-        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        _plain_log(axes)
+    if any(quantity.name in r["val"] for r in rows for quantity in baselines):
+        panels[0].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     losses = [np.nan if r["train_loss"] is None else r["train_loss"] for r in rows]
+    lower = panels[-1]
     lower.plot(epochs, losses, "-", marker=mark, lw=1.5, color=ORANGE)
     if min(losses) > 0:
         _plain_log(lower)
-    lower.set_ylabel("training loss" + ("" if quantity.classes else "\n(std. deviations)"), fontsize=9)
+    lower.set_ylabel("training loss" + ("" if any(q.classes for q in baselines) else "\n(std. deviations)"), fontsize=9)
     lower.set_xlabel("epoch")
     lower.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_title(f"{title}; {_words(quantity.name)}", fontsize=10)
+    panels[0].set_title(title if several else f"{title}; {_words(next(iter(baselines)).name)}", fontsize=10)
     save(figure, path)
+
+
+def _validation(
+    axes: Any, rows: Sequence[Mapping[str, Any]], quantity: Quantity, baselines: Mapping[str, float], mark: str
+) -> None:
+    """One panel: the validation error of a target."""
+    key = "log_loss" if quantity.classes else "mae"
+    values = np.array([(r["val"].get(quantity.name) or {}).get(key, np.nan) for r in rows], dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    label = "MAE" if key == "mae" else "log loss"
+    name = f"{_words(quantity.name)}, validation\n{label}"
+    if len(finite):
+        factor, unit = unit_for(float(finite.min()), quantity) if key == "mae" else (1.0, "")
+        axes.plot([r["epoch"] for r in rows], values * factor, "-", marker=mark, color=BLUE, lw=1.5, label="validation")
+        for (line, mae), style in zip(baselines.items(), ("--", "-.", ":"), strict=False):
+            axes.axhline(mae * factor, ls=style, lw=1, color=GREY, label=f"baseline {line} (test)")
+        name += f" ({unit})" if unit else ""
+        _plain_log(axes)
+    axes.set_ylabel(name, fontsize=9)
 
 
 def _plain_log(axes: Any) -> None:
@@ -174,6 +192,12 @@ def _plain_log(axes: Any) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _counted(quantity: Quantity) -> str:
+    """What the points of a parity plot are."""
+    things = {"structure": "structures", "site": "atoms", "edge": "edges"}[quantity.level]
+    return f"components of {things}" if quantity.shape else things
 
 
 def _words(name: str) -> str:

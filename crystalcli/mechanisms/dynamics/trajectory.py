@@ -135,6 +135,24 @@ class Chunks:
                 "a piece of it is damaged or truncated: the run cannot go on without a gap", path=self.folder
             )
 
+    def adopt(self, whole: Path, head: str = "") -> str:
+        """Make ``whole``, less its first line ``head``, piece 0; returns the sha256 of its bytes.
+
+        Raises:
+            UsageError: it is missing or begins otherwise.
+        """
+        digest = hashlib.sha256()
+        try:
+            with whole.open("rb") as source, files.replacing(self.path(0)) as temporary, temporary.open("wb") as out:
+                if source.read(len(head.encode())) != head.encode():
+                    raise UsageError("has another first line than this run gave it", path=whole)
+                while block := source.read(1 << 20):
+                    digest.update(block)
+                    out.write(block)
+        except FileNotFoundError as problem:
+            raise UsageError("is missing: the run cannot go on without a gap", path=whole) from problem
+        return digest.hexdigest()
+
     def join(self, count: int, target: Path, head: str = "") -> Path:
         """Write the first ``count`` pieces, in order, as ``target``."""
         with files.writing(target) as out:

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.contracts.records import Featurizer
 from crystalcli.mechanisms.forces.moving_graph import MovingGraph
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.ensemble import Ensemble, mean_and_spread
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.models.model_parts import parts
+from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, UsageError
@@ -73,7 +73,17 @@ class ModelPotential:
         self._known = torch.zeros(120, dtype=torch.bool)
         self._known[list(self.elements)] = True
         self._known = self._known.to(self.device)
-        self.moving = _moving(featurizer, model, dtype, skin)
+        self.spec, self.skin = model.spec, skin
+        self.moving = _moving(self.spec, dtype, skin)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the list of neighbors, which is made anew where it is unpickled."""
+        return {k: v for k, v in vars(self).items() if k != "moving"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Inverse of :meth:`__getstate__`."""
+        vars(self).update(state)
+        self.moving = _moving(self.spec, self.dtype, self.skin)
 
     @classmethod
     def load(
@@ -128,9 +138,10 @@ def _evaluated(model: CrystalModel, graph: CrystalGraph, *, stress: bool) -> Eva
     return Evaluated(energy, found["forces"], found.get("stress"), energies)
 
 
-def _moving(featurizer: Featurizer, model: CrystalModel | Ensemble, dtype: torch.dtype, skin: float) -> MovingGraph:
+def _moving(spec: ModelSpec, dtype: torch.dtype, skin: float) -> MovingGraph:
     """Edges as in training; those of a smooth cutoff come from a list with a skin."""
-    chosen: Any = opt.make(featurizer.options, model.spec.graph.options, owner=f"featurizer {featurizer.name}")
+    featurizer, _, _ = parts(spec)
+    chosen: Any = opt.make(featurizer.options, spec.graph.options, owner=f"featurizer {featurizer.name}")
     cutoff = getattr(chosen, "cutoff", 0.0) if "smooth-cutoff" in featurizer.provides else 0.0
     if not cutoff or not skin:
         return MovingGraph(featurizer.build(chosen), dtype)

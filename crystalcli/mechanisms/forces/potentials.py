@@ -19,9 +19,10 @@ from torch import Tensor
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated, Potential
 from crystalcli.mechanisms.forces import potential_names
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.nouns.systems import Systems
-from crystalcli.vocabulary.errors import CrystalError, InputError
+from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError
 
 if TYPE_CHECKING:
     from crystalcli.contracts.records import Calculator
@@ -64,13 +65,18 @@ class CalculatorPotential:
         options: its options, by name.
 
     Raises:
-        UsageError: a wrong option.
+        UsageError: a wrong option, or a plugin that builds no calculator.
     """
 
     def __init__(self, record: Calculator, options: Mapping[str, Any]) -> None:
         chosen: Any = opt.make(record.options, options, owner=f"calculator {record.name}")
         self.name, self.elements = record.name, record.elements
         self.calculator: Any = record.build(chosen)
+        if missing := _missing(self.calculator):
+            raise UsageError(
+                f"calculator '{record.name}' of plugin {registry().origin('calculator', record.name)} gives a "
+                f"{type(self.calculator).__name__}, which is no ASE calculator: it has no {missing}"
+            )
         self.provides = frozenset(WORDS) & frozenset(self.calculator.implemented_properties)
         self.device = torch.device("cpu")
 
@@ -121,6 +127,13 @@ class CalculatorPotential:
             calculator.calculate(atoms, wanted, all_changes)
             return dict(calculator.results)
         return {w: calculator.get_property(w, atoms) for w in wanted}
+
+
+def _missing(calculator: Any) -> str:
+    """What an ASE calculator has and this object has not."""
+    if not hasattr(calculator, "implemented_properties"):
+        return "implemented_properties"
+    return "" if hasattr(calculator, "calculate") or hasattr(calculator, "get_property") else "calculate"
 
 
 def _full(stress: Any) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ environment, seeds, signal handlers, torch's default dtype) is put back.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import hashlib
 import importlib
 import importlib.metadata
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import pluggy
 
@@ -100,7 +101,12 @@ def load(origin: Origin) -> Loaded:
     heavy_before = "torch" in sys.modules
     pid = os.getpid()
     try:
-        with _put_back(), contextlib.redirect_stdout(printed), _time_limited(limit) as interrupted:
+        with (
+            _put_back(),
+            _no_sudden_end(origin),
+            contextlib.redirect_stdout(printed),
+            _time_limited(limit) as interrupted,
+        ):
             parts = _call_hook(_import(origin), origin)
     except TooSlow:
         return Loaded(origin, problem=f"its import takes more than {limit:g} s", seconds=limit)
@@ -109,7 +115,8 @@ def load(origin: Origin) -> Loaded:
             raise
         return Loaded(origin, problem="raises KeyboardInterrupt at import")
     except SystemExit as stop:
-        return Loaded(origin, problem=f"calls sys.exit({stop.code!r}) at import")
+        called = "os._exit" if isinstance(stop, _SuddenExit) else "sys.exit"
+        return Loaded(origin, problem=f"calls {called}({stop.code!r}) at import")
     except BaseException as problem:  # one broken plugin must not stop the rest
         return Loaded(origin, problem=_say(problem), seconds=time.perf_counter() - start)
     finally:
@@ -205,6 +212,35 @@ def _time_limited(limit: float) -> Iterator[list[bool]]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before[0])
         signal.signal(signal.SIGINT, before[1])
+
+
+class _SuddenExit(SystemExit):
+    """The plugin called ``os._exit``, which would end the program without a word."""
+
+
+@contextlib.contextmanager
+def _no_sudden_end(origin: Origin) -> Iterator[None]:
+    """Turn ``os._exit`` into an exception, and let a crash of compiled code say where it was; not for built-ins."""
+    if origin.builtin:
+        yield
+        return
+    leave, pid, told = os._exit, os.getpid(), faulthandler.is_enabled()
+
+    def instead(status: int) -> NoReturn:
+        if os.getpid() != pid:
+            leave(status)  # a child that the plugin forked
+        raise _SuddenExit(status)
+
+    os._exit = instead
+    try:
+        if not told:
+            with contextlib.suppress(OSError, ValueError, AttributeError, io.UnsupportedOperation):
+                faulthandler.enable(sys.__stderr__ or sys.stderr, all_threads=False)
+        yield
+    finally:
+        os._exit = leave
+        if not told:
+            faulthandler.disable()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -46,11 +46,13 @@ class Registry:
         parts: by family and name.
         refused: parts that are there but cannot be used (two owners, wrong record) → why.
         plugins: every plugin that was found, broken ones too.
+        clashes: a line on each part that is called like a built-in one.
     """
 
     parts: dict[tuple[str, str], Offered] = field(default_factory=dict)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
     plugins: list[Loaded] = field(default_factory=list)
+    clashes: list[str] = field(default_factory=list)
 
     @property
     def broken(self) -> dict[str, str]:
@@ -149,30 +151,57 @@ def use_only_builtins() -> None:
 
 
 def assemble(loaded: Iterable[Loaded]) -> Registry:
-    """Sort the parts of all plugins; a name with two owners belongs to none."""
+    """Sort the parts of all plugins; built-ins come first.
+
+    A name that crystal has keeps crystal's part; one that several others offer belongs to none of them. Each of those
+    can be had by ``PLUGIN:NAME``, under which it is listed and saved in models.
+    """
     found = Registry()
+    first: dict[tuple[str, str], Offered] = {}
     for plugin in loaded:
         found.plugins.append(plugin)
         for family, name, reason in plugin.bad_parts:
             found.refused[family, name] = f"{plugin.origin} offers it, but {reason}"
         for part in plugin.parts:
-            key = part.family, part.name
-            if key in found.parts:
-                first = found.parts.pop(key)
-                found.refused[key] = _two_owners(first.origin, plugin.origin)
-            elif key in found.refused:
-                found.refused[key] += f"; {plugin.origin} offers it too"
-            else:
-                found.parts[key] = Offered(part, plugin.origin)
+            key, offered = (part.family, part.name), Offered(part, plugin.origin)
+            if key not in first:
+                first[key] = offered
+                if key in found.refused:
+                    found.refused[key] += f"; {plugin.origin} offers it too"
+                else:
+                    found.parts[key] = offered
+                continue
+            _beside(found, first[key], offered)
     return found
 
 
-def _two_owners(one: Origin, two: Origin) -> str:
-    """Why a name with two owners is refused, and the cure."""
-    if one.distribution == two.distribution:
-        return f"{one} offers it twice ({one.target} and {two.target})"
-    cure = ", or run with --no-plugins" if one.builtin or two.builtin else ""
-    return f"both {one} and {two} offer it; uninstall one of them{cure}"
+def _beside(found: Registry, first: Offered, second: Offered) -> None:
+    """A name is offered once more: built-ins keep it, and others get names with their plugin's."""
+    key = first.part.family, first.part.name
+    if first.origin == second.origin or first.origin.distribution == second.origin.distribution:
+        found.parts.pop(key, None)
+        found.refused[key] = f"{first.origin} offers it twice ({first.origin.target} and {second.origin.target})"
+        return
+    theirs = _with_plugin(found, second)
+    if first.origin.builtin:
+        said = f"{key[0]} '{key[1]}' of {second.origin} is called like crystal's own, which is used"
+        found.clashes.append(f"{said}; theirs is '{theirs}'")
+        return
+    if found.parts.pop(key, None) is not None:
+        _with_plugin(found, first)
+        found.refused[key] = f"both {first.origin} and {second.origin} offer it; say which: {_qualified(first)}"
+    found.refused[key] += f" or {theirs}"
+
+
+def _with_plugin(found: Registry, offered: Offered) -> str:
+    """Offer a part under ``PLUGIN:NAME`` only; returns that name."""
+    name = _qualified(offered)
+    found.parts[offered.part.family, name] = Offered(replace(offered.part, name=name), offered.origin)
+    return name
+
+
+def _qualified(offered: Offered) -> str:
+    return f"{offered.origin.name}:{offered.part.name}"
 
 
 def find() -> list[Origin]:

@@ -69,6 +69,7 @@ class Relaxed:
         coords: the map of its rows. start, end: first and last good snapshot; none if nothing could be evaluated.
         systems: the structures at ``end``.
         reasons: why each one stopped. messages: one line where something is to be said. steps: moves of each.
+        path: what was kept on the way: step, snapshot of all, and (S,) which of them were under way and sane.
     """
 
     coords: CellCoordinates
@@ -78,6 +79,7 @@ class Relaxed:
     reasons: list[str]
     messages: list[str]
     steps: list[int]
+    path: tuple[tuple[int, Snapshot, Tensor], ...] = ()
 
 
 Heard = Callable[[int, int], None]
@@ -92,9 +94,14 @@ class Batch:
         potential: evaluates; asked only for structures that still go.
         relaxer: moves.
         goal: when each is done.
+        keep_every: steps between two snapshots that are kept on the way; 0: none.
     """
 
-    def __init__(self, coords: CellCoordinates, potential: Potential, relaxer: RelaxerModule, goal: Goal) -> None:
+    def __init__(
+        self, coords: CellCoordinates, potential: Potential, relaxer: RelaxerModule, goal: Goal, keep_every: int = 0
+    ) -> None:
+        self.keep_every = keep_every
+        self.path: list[tuple[int, Snapshot, Tensor]] = []
         self.coords, self.potential, self.relaxer, self.goal = coords, potential, relaxer, goal
         n = coords.start.n_structures
         self.active = torch.ones(n, dtype=torch.bool, device=coords.index.device)
@@ -133,7 +140,7 @@ class Batch:
             self._deal_time(time.monotonic() - clock, going, step)
         final = coords.systems(self.end.rows if self.end is not None else coords.initial())
         end = self._with_stress(final) if coords.mode == "none" else self.end
-        return Relaxed(coords, self.start, end, final, self.reasons, self.messages, self.steps)
+        return Relaxed(coords, self.start, end, final, self.reasons, self.messages, self.steps, tuple(self.path))
 
     def _with_stress(self, systems: Systems) -> Snapshot | None:
         """The last snapshot with the stress, which a fixed cell did not need on the way."""
@@ -187,6 +194,8 @@ class Batch:
         first = self.start is None
         good = self.active.clone()
         good[list(wild)] = False
+        if self.keep_every and step % self.keep_every == 0:
+            self.path.append((step, now, good))
         if first:
             self.start = self.end = now
         else:

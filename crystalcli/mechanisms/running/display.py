@@ -24,3 +24,9 @@ def shown(value: float, quantity: Quantity) -> str:
     """``45.2 meV/atom``."""
     factor, unit = unit_for(value, quantity)
     return f"{number(value * factor)} {unit}".rstrip()
+
+
+def steady(value: float, quantity: Quantity) -> str:
+    """Like :func:`shown` in a unit that does not depend on the size, for lines below each other."""
+    factor, unit = (1000.0, MILLI[quantity.unit]) if quantity.unit in MILLI else (1.0, quantity.unit)
+    return f"{number(value * factor)} {unit}".rstrip()

@@ -159,7 +159,7 @@ class RunFolder:
             "outputs": [],
         }
         folder.write_record()  # first: a run killed here is known as one
-        folder.write("config.toml", _toml(config))
+        folder.write_config(config)
         return folder
 
     @contextmanager
@@ -191,13 +191,13 @@ class RunFolder:
         return record
 
     @classmethod
-    def reopen(cls, path: Path) -> RunFolder:
-        """Go on in the folder of an earlier run.
+    def reopen(cls, path: Path, facts: Mapping[str, Any] | None = None) -> RunFolder:
+        """Go on in the folder of an earlier run; ``facts`` of run.json take the place of what it said.
 
         Raises:
             UsageError: no run there.
         """
-        folder = cls(path, cls.read(path))
+        folder = cls(path, {**cls.read(path), **(facts or {})})
         folder.record.setdefault("resumed", []).append(datetime.now(UTC).isoformat(timespec="seconds"))
         folder.record["exit_code"] = None
         folder.write_record()
@@ -207,6 +207,10 @@ class RunFolder:
         """Write one text file of the run."""
         files.write_text(self.path / name, text)
         return self.path / name
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write config.toml."""
+        self.write("config.toml", _toml(config))
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> Path:
         """Write one JSON file of the run."""

@@ -13,7 +13,7 @@ from os.path import splitext
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
-from crystalcli.mechanisms.structure_files.readers import claimed_by
+from crystalcli.mechanisms.structure_files.readers import Claim, claimed_by, read_by
 from crystalcli.nouns.structures import formats, id_prop
 from crystalcli.nouns.structures.check import check
 from crystalcli.nouns.structures.entry import Entry
@@ -121,8 +121,8 @@ def _pieces(path: Path) -> tuple[Piece, ...]:
     if len(found) == 1:
         return found
     try:
-        return found if claimed_by(path) is None else (WHOLE,)
-    except Exception:  # whatever a plugin does; reading the file names it
+        return found if claimed_by(path).reader is None else (WHOLE,)
+    except CrystalError:  # reading the file says it
         return (WHOLE,)
 
 
@@ -235,11 +235,24 @@ def _beside(path: Path, options: ReadOptions) -> id_prop.IdProp | None:
 
 def _items(path: Path, piece: Piece, options: ReadOptions) -> tuple[str, Iterator[Entry | InputError]]:
     """What kind of file it is, and its structures."""
-    reader = claimed_by(path)
-    if reader is not None:
-        items: Iterator[Entry | InputError] = reader.read(path)
-        return reader.name, items
-    return formats.KINDS.get(formats.format_of(path) or "", ""), formats.read(path, options, piece)
+    claim = claimed_by(path)
+    kind = formats.KINDS.get(formats.format_of(path) or "", "") if claim.reader is None else claim.reader.name
+    return kind, _by(claim, path, piece, options)
+
+
+def _by(claim: Claim, path: Path, piece: Piece, options: ReadOptions) -> Iterator[Entry | InputError]:
+    """The structures of a file; the first one tells of readers that failed."""
+    said = claim.said
+    try:
+        for item in formats.read(path, options, piece) if claim.reader is None else read_by(claim.reader, path):
+            if said and isinstance(item, Entry):
+                item, said = replace(item, warnings=(*said, *item.warnings)), ()  # noqa: PLW2901
+            yield item
+    except InputError as problem:
+        if not said:
+            raise
+        reason = "; ".join((problem.reason, *said))
+        raise InputError(reason, path=problem.path, line=problem.line, code=problem.code) from problem
 
 
 def _failure(source: str | Path, name: str, problem: CrystalError) -> Failure:

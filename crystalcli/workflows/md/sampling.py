@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from crystalcli.mechanisms.dynamics import temperature_program
 from crystalcli.mechanisms.forces import potential_names
 from crystalcli.mechanisms.running import locks
 from crystalcli.mechanisms.running.run_folder import RunFolder, plugin_versions, point_latest, sha256
@@ -102,17 +103,23 @@ def run(
 
 
 def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> SamplingReport:
-    """Go on with the run in folder ``path``; ``changes`` may set threads and device.
+    """Go on with the run in folder ``path``; ``changes`` may set threads and device, and make it longer by ``steps``.
 
     Raises:
-        UsageError: no run there, it is finished, or its potential or frames have changed.
+        UsageError: no run there, it is finished and not made longer, or its potential or frames have changed.
     """
     record = RunFolder.read(path)
     if record.get("command") != "md" or "plan" not in record:
         raise UsageError("is no run of crystal md", path=path)
-    if record["exit_code"] in (Exit.OK, Exit.SOME_FAILED, Exit.NUMERICAL):
-        raise UsageError(f"is finished: its trajectory is in {path}; start a new run from its last frame", path=path)
-    plan = SamplingPlan.from_json({**record["plan"], **changes, "output": str(path)})
+    was = SamplingPlan.from_json(record["plan"])
+    plan = longer(
+        replace(was, **{k: v for k, v in changes.items() if k != "steps"}, output=str(path)), changes, listener
+    )
+    ended = record["exit_code"] in (Exit.OK, Exit.SOME_FAILED, Exit.NUMERICAL)
+    if ended and plan.steps == was.steps:
+        raise UsageError(
+            f"is finished, with {was.steps} steps: its trajectory is in {path}; --steps makes it longer", path=path
+        )
     for name, digest in record["inputs"].items():
         file = Path(name)
         if file == potential_names.model_file(plan.potential) and sha256(file) != digest:
@@ -122,17 +129,49 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
     state, said = checkpoint.newest(path)
     for line in said:
         listener.warn(line)
+    if state is None and ended:
+        raise UsageError("has no restart record: start a new run from its last frame", path=path)
     if state is None:
         return _from_the_start(plan, path, record, listener, stop)
+    if len(state.facts["halted"]) == len(state.facts["ids"]):
+        raise UsageError("all its structures were stopped; there is nothing to go on with", path=path)
     program, potential, sampler = parts(plan)
     tensors = {k: v.to(potential.device) for k, v in state.tensors.items()}
     systems = Systems(**checkpoint.under("systems", tensors))
     failures = tuple(Failure(f["path"], f["id"], "md", "", f["reason"]) for f in record["failed"])
     prepared = Prepared(program, potential, sampler, (), failures, systems)
     with locks.run_locked(path):
-        folder = RunFolder.reopen(path)
+        folder = RunFolder(path, record)
         dynamics = _dynamics(plan, prepared, folder, listener, stop, ids=list(state.facts["ids"]))
-        return _guarded(plan, folder, dynamics, listener, start=lambda: dynamics.restore(state))
+        if ended:
+            dynamics.adopt(state, TRAJECTORY, THERMO)
+        if plan.steps != was.steps:
+            folder.write_config(plan.config)
+        folder.record |= RunFolder.reopen(path, {"plan": plan.to_json()} if plan.steps != was.steps else None).record
+        return _guarded(plan, folder, dynamics, listener, start=_nothing if ended else lambda: dynamics.restore(state))
+
+
+def _nothing() -> None:
+    """The state is there already."""
+
+
+def longer(plan: SamplingPlan, changes: Mapping[str, Any], listener: Listener) -> SamplingPlan:
+    """The plan with the ``steps`` that ``changes`` ask for; the last temperature holds on.
+
+    Raises:
+        UsageError: fewer than it has.
+    """
+    steps = changes.get("steps", plan.steps)
+    if steps == plan.steps:
+        return plan
+    if steps < plan.steps:
+        raise UsageError(f"has {plan.steps} steps; --steps makes a run longer, not shorter", path=plan.output)
+    program = temperature_program.parse(plan.temperature, dt=plan.dt, steps=steps)
+    if len({s for stage in program.stages for s in (stage.start, stage.end)}) > 1:
+        listener.say(f"steps {plan.steps} to {steps} at {program.stages[-1].end:g} K, the last temperature")
+    config = {**plan.config, "md": {**plan.config.get("md", {}), "steps": steps, "temperature": program.text()}}
+    config["md"].pop("time", None)
+    return replace(plan, steps=steps, temperature=program.text(), config=config)
 
 
 def _from_the_start(

@@ -150,8 +150,20 @@ class Dynamics:
                 raise Stopped(
                     f"stopped by {reason} at step {step} of {plan.steps}; go on with: crystal md --resume {self.folder}"
                 )
+        if found := self.watch.final(self.halts.alive):
+            self._halt(self.step, found)
         if self.recorder.open:
             self.recorder.seal()
+        self.save()
+
+    def adopt(self, state: checkpoint.State, movie: str, log: str) -> None:
+        """Go back to the end of a finished run, whose pieces have been joined: its files are the first piece.
+
+        Raises:
+            UsageError: one of them is missing.
+        """
+        self.recorder.adopt(movie, log)
+        self.restore(checkpoint.State(state.tensors, {**state.facts, "record": self.recorder.facts()}))
         self.save()
 
     def advance(self) -> int:

@@ -175,6 +175,20 @@ class Recorder:
             sigma=float(found["sigma"][k]) if "sigma" in found else None,
         )
 
+    def adopt(self, movie: str, log: str) -> None:
+        """Take the joined files of a finished run, by their names, as the first sealed piece.
+
+        Raises:
+            UsageError: one of them is missing.
+        """
+        for k, home in enumerate(self.homes):
+            for kind, chunks, file, head in (
+                ("thermo", self.thermo[k], home / log, self.header),
+                ("movies", self.movies[k], home / movie, ""),
+            ):
+                self.chains[kind][k] = chained("", chunks.adopt(file, head))
+        self.sealed = 1
+
     def check(self) -> None:
         """Make sure that the sealed chunks are those that were written.
 

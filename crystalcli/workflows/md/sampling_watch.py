@@ -15,6 +15,10 @@ from crystalcli.workflows.md.sampling_records import Row, table
 
 DRIFT = 2.0
 """meV/atom/ps of the conserved energy that are worth a warning."""
+SEEN = 0.1
+"""meV/atom; less than that, in a few rows, is the ripple of the integrator and no drift."""
+FEWEST = 3
+"""Rows of the log that a slope is taken over."""
 JUMP = 1.0
 """eV/atom of the conserved energy from one row to the next: no dynamics any more."""
 LINES = 20
@@ -33,7 +37,7 @@ class Watch:
     def __init__(self, plan: SamplingPlan, ids: Sequence[str], counts: Tensor, listener: Listener) -> None:
         self.plan, self.ids, self.counts, self.listener = plan, ids, counts, listener
         self.window: list[tuple[int, Tensor]] = []
-        self.worst = 0.0
+        self.worst: float | None = None
         self.beyond = [0] * len(ids)
 
     def drift(self, step: int, conserved: Tensor, alive: Tensor) -> dict[int, Verdict]:
@@ -42,15 +46,37 @@ class Watch:
         self.window.append((step, conserved))
         if jump:
             return jump
-        if step == 0 or step % self.plan.drift_every or len(self.window) < 3:
+        if step == 0 or step % self.plan.drift_every or len(self.window) < FEWEST:
             return {}
-        steps = torch.tensor([s for s, _ in self.window], dtype=torch.float64, device=conserved.device)
+        return self._judged(self._slope(alive, close=True), f"up to step {step}")
+
+    def final(self, alive: Tensor) -> dict[int, Verdict]:
+        """The same over the rows since the last window, where they are half of one, or all that there is.
+
+        The window stays open, so that a run that is made longer goes on as if it had not ended here.
+        """
+        span = self.window[-1][0] - self.window[0][0] if self.window else 0
+        if len(self.window) < FEWEST or (self.worst is not None and span < self.plan.drift_every / 2):
+            return {}
+        slope = self._slope(alive, close=False)
+        moved = slope.abs() * span * self.plan.dt * 1e-3
+        return self._judged(torch.where(moved > SEEN, slope, torch.zeros_like(slope)), "in its last rows")
+
+    def _slope(self, alive: Tensor, *, close: bool) -> Tensor:
+        """Slope over the open window, meV/atom/ps, (S,); 0 for structures that stand."""
+        values = self.window[0][1]
+        steps = torch.tensor([s for s, _ in self.window], dtype=torch.float64, device=values.device)
         t = (steps - steps.mean()).unsqueeze(1) * (self.plan.dt * 1e-3)
         y = torch.stack([v for _, v in self.window]) * 1e3 / self.counts
         slope = (t * (y - y.mean(0))).sum(0) / t.square().sum()
         slope = torch.where(alive, slope, torch.zeros_like(slope))
-        self.window = self.window[-1:]
-        self.worst = max(self.worst, float(slope.abs().max()))
+        self.worst = max(self.worst or 0.0, float(slope.abs().max()))
+        if close:
+            self.window = self.window[-1:]
+        return slope
+
+    def _judged(self, slope: Tensor, when: str) -> dict[int, Verdict]:
+        """Warn of drifts; those beyond the limit stop their structure."""
         limit = self.plan.max_drift
         tell = min(DRIFT, limit) if limit else DRIFT
         found = {}
@@ -59,7 +85,7 @@ class Watch:
             if limit and abs(float(slope[k])) > limit:
                 found[k] = Verdict("drift", f"{said}, more than {limit:g}")
             else:
-                self.listener.warn(f"{self.ids[k]}: {said} up to step {step}; a smaller --dt drifts less")
+                self.listener.warn(f"{self.ids[k]}: {said} {when}; a smaller --dt drifts less")
         return found
 
     def _jump(self, conserved: Tensor, alive: Tensor) -> dict[int, Verdict]:

@@ -32,7 +32,8 @@ from crystalcli.workflows.relax.relaxation_outcome import Outcome
 from crystalcli.workflows.relax.relaxation_plan import Listener, RelaxationPlan, same_work
 from crystalcli.workflows.relax.relaxation_work import Shard, Worker, relaxed_shards
 
-STRUCTURES, TABLE, CIFS, SHARDS, REPORT = "relaxed.extxyz", "relaxation.csv", "cif", "shards", "report.json"
+STRUCTURES, TABLE, SHARDS, REPORT = "relaxed.extxyz", "relaxation.csv", "shards", "report.json"
+CIFS, TRAJECTORIES = "cif", "trajectories"
 PLAN = "relaxation"
 """Key of run.json that holds the plan."""
 
@@ -219,6 +220,8 @@ def _finish(plan: RelaxationPlan, folder: RunFolder, count: int) -> RelaxationRe
                 file.write(output.extxyz(o, o.geometry).encode())
     if plan.cif:
         output.write_cifs(folder.path / CIFS, everything())
+    if plan.keep_every:
+        output.write_trajectories(folder.path / TRAJECTORIES, everything())
     return _report(plan, folder, rows)
 
 
@@ -283,9 +286,9 @@ def _clear(path: Path) -> None:
     """Remove what an earlier relaxation left."""
     for name in (STRUCTURES, TABLE, REPORT):
         files.remove(path / name)
-    for folder in (CIFS, SHARDS):
+    for folder in (CIFS, TRAJECTORIES, SHARDS):
         shutil.rmtree(path / folder, ignore_errors=True)
 
 
 def _outputs(folder: RunFolder) -> list[str]:
-    return [n for n in (STRUCTURES, TABLE, REPORT, CIFS) if (folder.path / n).exists()]
+    return [n for n in (STRUCTURES, TABLE, REPORT, CIFS, TRAJECTORIES) if (folder.path / n).exists()]

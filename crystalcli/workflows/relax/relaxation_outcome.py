@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from crystalcli.mechanisms.relaxation.cell_coordinates import CellCoordinates
 from crystalcli.mechanisms.relaxation.relaxing import CONVERGED, Relaxed, Snapshot
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.systems import Systems
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Outcome:
         displacement_max, displacement_mean: Å, in the undeformed cell, without the common drift of free structures.
         volume_start, volume: Å³, of crystals. spacegroup_start, spacegroup: symbol (number), of crystals.
         geometry: the last sane one; none where the potential never gave an answer, or nothing could be read.
+        path: geometries on the way and their steps, where they were asked for; the last one is ``geometry``.
     """
 
     id: str
@@ -74,6 +77,7 @@ class Outcome:
     spacegroup_start: str = ""
     spacegroup: str = ""
     geometry: Geometry | None = None
+    path: tuple[tuple[int, Geometry], ...] = ()
 
     @property
     def converged(self) -> bool:
@@ -93,7 +97,8 @@ class Outcome:
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
         """Build from the dictionary of :meth:`to_json`."""
         geometry = data["geometry"]
-        return cls(**{**data, "geometry": None if geometry is None else Geometry(**geometry)})
+        path = tuple((step, Geometry(**g)) for step, g in data["path"])
+        return cls(**{**data, "geometry": None if geometry is None else Geometry(**geometry), "path": path})
 
     @classmethod
     def failed(cls, failure: Failure) -> Outcome:
@@ -111,7 +116,7 @@ def _outcome(entry: Entry, k: int, relaxed: Relaxed, symprec: float) -> Outcome:
     start, end = relaxed.start, relaxed.end
     if start is None or end is None or not math.isfinite(float(end.energy[k])):
         return bare
-    geometry = _geometry(k, relaxed, end)
+    geometry = _geometry(k, relaxed.coords, relaxed.systems, end)
     free, crystal = relaxed.coords.mode != "none", all(geometry.pbc)
     before = relaxed.coords.start.take(torch.tensor([k], device=end.rows.device)).to_atoms()[0]
     before.set_constraint()
@@ -129,13 +134,27 @@ def _outcome(entry: Entry, k: int, relaxed: Relaxed, symprec: float) -> Outcome:
         spacegroup_start=space_group(before, symprec) if crystal else "",
         spacegroup=space_group(after, symprec) if crystal else "",
         geometry=geometry,
+        path=_path(k, relaxed, geometry),
     )
 
 
-def _geometry(k: int, relaxed: Relaxed, end: Snapshot) -> Geometry:
-    systems = relaxed.systems
+def _path(k: int, relaxed: Relaxed, geometry: Geometry) -> tuple[tuple[int, Geometry], ...]:
+    """What was kept on the way of structure k, and where it ended."""
+    found = [
+        (step, _geometry(k, relaxed.coords, relaxed.coords.systems(snapshot.rows), snapshot))
+        for step, snapshot, going in relaxed.path
+        if bool(going[k])
+    ]
+    if not relaxed.path:
+        return ()
+    if found and found[-1][1].positions == geometry.positions and found[-1][1].cell == geometry.cell:
+        found.pop()  # the same, which may know its stress
+    return (*found, (relaxed.steps[k], geometry))
+
+
+def _geometry(k: int, coords: CellCoordinates, systems: Systems, end: Snapshot) -> Geometry:
     mine = systems.structure_index == k
-    allowed = relaxed.coords.allowed[mine].diagonal(dim1=1, dim2=2) > 0.5
+    allowed = coords.allowed[mine].diagonal(dim1=1, dim2=2) > 0.5
     stress = None if end.stress is None else end.stress[k]
     energies = None if end.energies is None else end.energies[mine]
     return Geometry(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +60,9 @@ def _row(o: Outcome, symprec: float) -> list[Any]:
     return [*words, *(None if x is None else repr(x) for x in numbers), o.spacegroup_start, o.spacegroup, repr(symprec)]
 
 
-def extxyz(outcome: Outcome, geometry: Geometry) -> str:
-    """One frame with full precision: every number reads back as the same bits."""
-    g = geometry
+def extxyz(outcome: Outcome, geometry: Geometry, step: int | None = None) -> str:
+    """One frame, the last or that after ``step`` moves, with full precision: numbers read back as the same bits."""
+    g, last = geometry, step in (None, outcome.steps)
     columns, fields = [[chemical_symbols[z] for z in g.numbers], *_columns(g.positions)], "species:S:1:pos:R:3"
     if g.may_move:
         whole = all(len(set(row)) == 1 for row in g.may_move)
@@ -81,9 +81,9 @@ def extxyz(outcome: Outcome, geometry: Geometry) -> str:
         f"energy={g.energy!r}",
         *([f'stress="{_numbers(g.stress)}"'] if g.stress is not None else []),
         *([f"energy_sigma={g.sigma!r}"] if g.sigma is not None else []),
-        f"converged={'FT'[outcome.converged]}",
-        f"reason={_quoted(outcome.reason)}",
-        f"steps={outcome.steps}",
+        f"converged={'FT'[outcome.converged and last]}",
+        *([f"reason={_quoted(outcome.reason)}"] if last else []),
+        f"steps={outcome.steps if step is None else step}",
         f'pbc="{" ".join("FT"[p] for p in g.pbc)}"',
     ]
     lines = [str(len(g.numbers)), " ".join(head), *(" ".join(row) for row in zip(*columns, strict=True))]
@@ -103,20 +103,31 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def write_cifs(folder: Path, outcomes: Iterable[Outcome]) -> int:
-    """Write a CIF of every crystal to ``folder``, named by its id; returns how many."""
+def write_cifs(folder: Path, outcomes: Iterable[Outcome]) -> None:
+    """Write a CIF of every crystal to ``folder``, named by its id."""
     from pymatgen.io.ase import AseAtomsAdaptor
     from pymatgen.io.cif import CifWriter
 
+    crystals = (o for o in outcomes if o.geometry is not None and all(o.geometry.pbc))
+    for name, outcome in _named(crystals):
+        assert outcome.geometry is not None
+        structure = AseAtomsAdaptor.get_structure(outcome.geometry.atoms())
+        files.write_text(folder / f"{name}.cif", str(CifWriter(structure, significant_figures=12)))
+
+
+def write_trajectories(folder: Path, outcomes: Iterable[Outcome]) -> None:
+    """Write the way of every structure to ``folder``, extended XYZ named by its id."""
+    for name, outcome in _named(o for o in outcomes if o.path):
+        files.write_text(folder / f"{name}.extxyz", "".join(extxyz(outcome, g, step) for step, g in outcome.path))
+
+
+def _named(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, Outcome]]:
+    """Names for files: the ids as far as they may be, numbered where two would be the same."""
     taken: set[str] = set()
     for outcome in outcomes:
-        if outcome.geometry is None or not all(outcome.geometry.pbc):
-            continue
         name = safe = re.sub(r"[^\w.+#-]", "_", outcome.id)[:150].lstrip(".") or "structure"
         number = 2
         while name.lower() in taken:
             name, number = f"{safe}-{number}", number + 1
         taken.add(name.lower())
-        structure = AseAtomsAdaptor.get_structure(outcome.geometry.atoms())
-        files.write_text(folder / f"{name}.cif", str(CifWriter(structure, significant_figures=12)))
-    return len(taken)
+        yield name, outcome

@@ -29,6 +29,7 @@ class RelaxationPlan:
         symprec: Å, for space groups.
         batch_size: structures that are relaxed, and kept, together.
         cif: write a CIF of every structure too.
+        keep_every: steps between two frames of the trajectory of every structure; 0: no trajectories.
         device, dtype, threads: where and how the potential works.
         jobs, scheduler: who works: so many processes, or the workers of a Dask scheduler.
         config: table for the folder's config.toml.
@@ -53,6 +54,7 @@ class RelaxationPlan:
     symprec: float = 0.01
     batch_size: int = 16
     cif: bool = False
+    keep_every: int = 0
     device: str = "auto"
     dtype: str = "float64"
     threads: int = 0

@@ -81,7 +81,9 @@ class Worker:
             allowed = torch.as_tensor(np.concatenate([projections(e.atoms) for e in entries]), device=device)
             systems = Systems.of([without_constraints(e.atoms) for e in entries], device)
             coords = CellCoordinates.of(systems, allowed, self.goal.cell, self.goal.pressure)
-            batch = Batch(coords, self.potential, self.relaxer.build(self.relaxer_options), self.goal)
+            batch = Batch(
+                coords, self.potential, self.relaxer.build(self.relaxer_options), self.goal, self.plan.keep_every
+            )
             relaxed = batch.run(pause, heard)
             for (k, _), outcome in zip(ready, outcomes(entries, relaxed, self.plan.symprec), strict=True):
                 found[k] = outcome

@@ -19,10 +19,10 @@ from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sh
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.scoring import evaluation
 from crystalcli.mechanisms.simple_models import extra_baselines
-from crystalcli.mechanisms.training import familiar
+from crystalcli.mechanisms.training import checkpoint, familiar
 from crystalcli.mechanisms.training.optimizers import make_optimizer
 from crystalcli.mechanisms.training.team import ALONE, Team, gathered, watched
-from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, UsageError
+from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, Stopped, UsageError
 from crystalcli.workflows.hearing import Listener, heard
 from crystalcli.workflows.train import training_beside
 from crystalcli.workflows.train.training_beside import Other, Standing
@@ -144,8 +144,10 @@ def _opened(team: Team, path: Path, opened: Callable[[], RunFolder]) -> Iterator
         yield folder or Onlooker(path)
 
 
-def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> TrainingReport:
-    """Go on with the run in folder ``path``; ``changes`` may set threads and device.
+def resume(
+    path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop, *, end: bool = False
+) -> TrainingReport:
+    """Go on with the run in folder ``path``, or ``end`` it with its best epoch; ``changes`` may set threads and device.
 
     Raises:
         UsageError: no run there, it is finished, or its input changed.
@@ -166,7 +168,7 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
         prepared = prepare(replace(plan, device=team.device(plan.device)), listener)
         others = training_beside.others(plan, prepared)
         with _opened(team, path, lambda: RunFolder.reopen(path)) as folder:
-            return _train(plan, prepared, others, folder, listener, stop, resumed=True, team=team)
+            return _train(plan, prepared, others, folder, listener, stop, resumed=True, team=team, end=end)
 
 
 def _train(
@@ -179,6 +181,7 @@ def _train(
     *,
     resumed: bool,
     team: Team = ALONE,
+    end: bool = False,
 ) -> TrainingReport:
     listening = heard(listener, folder.log)
     with folder.recorded(lambda: _outputs(folder)), watched(team):
@@ -186,7 +189,10 @@ def _train(
         try:
             if resumed:
                 trainer.restore()
-            trainer.run()
+            if end:
+                trainer.end()
+            else:
+                trainer.run()
             if not team.is_first:
                 return TrainingReport((), folder.path / MODEL, folder.path, {})
             if others:
@@ -194,12 +200,19 @@ def _train(
                 _save_model(plan, prepared, folder, trainer)
             beside = training_beside.train(others, folder, listener, lambda *one: _beside(stop, *one))
             report = _finish(plan, prepared, folder, trainer, beside)
+        except Stopped:
+            if trainer.best and team.is_first:  # the state is kept already: a second signal costs nothing
+                trainer.end()
+                _finish(plan, prepared, folder, trainer, {}, code=Exit.STOPPED)
+            raise
         except NumericalFailure:
             if trainer.best and team.is_first:
                 prepared.model.load_state_dict(trainer.best)
                 _save_model(plan, prepared, folder, trainer)
             raise
     folder.finish(Exit.OK, _outputs(folder))
+    if team.is_first:
+        checkpoint.clear(folder.path)
     if plan.latest:
         point_latest(folder.path)
     return report
@@ -225,7 +238,8 @@ def _beside(
 
 
 def _outputs(folder: RunFolder) -> list[str]:
-    return [p.name for p in folder.path.iterdir() if p.is_file() and not p.name.startswith(".")]
+    """Results: training states are none, they go when the run is done."""
+    return [p.name for p in folder.path.iterdir() if p.is_file() and not p.name.startswith((".", "state-"))]
 
 
 def _save_model(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, trainer: Trainer) -> Path:
@@ -250,6 +264,7 @@ def _finish(
     folder: RunFolder,
     trainer: Trainer,
     beside: Mapping[str, Mapping[str, Any]],
+    code: Exit = Exit.OK,
 ) -> TrainingReport:
     path = _save_model(plan, prepared, folder, trainer)
     found = predict_test(prepared, plan.recipe.batch_size)
@@ -272,7 +287,8 @@ def _finish(
         "best_score": trainer.progress.best,
         "validation": _validation_errors(prepared, plan.recipe.batch_size),
         "seed": plan.seed,
-        "exit_code": 0,
+        "finished": code == Exit.OK,
+        "exit_code": int(code),
     }
     folder.write_json(REPORT, data)
     for t in targets:

@@ -27,7 +27,7 @@ from crystalcli.mechanisms.training.optimizers import make_optimizer
 from crystalcli.mechanisms.training.recalibration import recalibrate
 from crystalcli.mechanisms.training.schedules import Schedule
 from crystalcli.mechanisms.training.team import ALONE, Team
-from crystalcli.vocabulary.errors import NumericalFailure, Stopped
+from crystalcli.vocabulary.errors import NumericalFailure, Stopped, UsageError
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.train.training_plan import TrainingPlan
 from crystalcli.workflows.train.training_progress import Progress
@@ -109,6 +109,16 @@ class Trainer:
             self._save_if_due()
             if p.epoch < recipe.epochs:
                 self._stop_if_asked()
+        self.end()
+
+    def end(self) -> None:
+        """Let the model be that of the best epoch.
+
+        Raises:
+            UsageError: no epoch has been finished.
+        """
+        if not self.best:
+            raise UsageError(f"no epoch of it is finished: go on with crystal train --resume {self.folder.path}")
         self.model.load_state_dict(self.best)
         self.model.eval()
 
@@ -232,8 +242,10 @@ class Trainer:
             if self.team.is_first:
                 self.save()
             reason = reason or "a signal to another process"
-            again = f"crystal train --resume {self.folder.path}"
-            raise Stopped(f"stopped by {reason} in epoch {self.progress.epoch + 1}; go on with: {again}")
+            again = f"go on with: crystal train --resume {self.folder.path}"
+            if self.best:
+                again += f", or end it with: crystal train --finish {self.folder.path}; the best so far can be used"
+            raise Stopped(f"stopped by {reason} in epoch {self.progress.epoch + 1}; {again}")
 
     def _fail(self, batch: Batch, what: str) -> None:
         """Name the structures that break a batch; the step is not applied.

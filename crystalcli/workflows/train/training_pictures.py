@@ -22,17 +22,13 @@ def draw(
 ) -> None:
     """Draw them into the folder of the run."""
     title = f"{trainer.plan.architecture}, {len(prepared.split.train)} training structures"
-    first = targets[0]
-    lines = {n: b.mae for n, b in first.rows.items() if n != "model" and isinstance(b, metrics.Errors)}
+    lines = {
+        t.quantity: {n: b.mae for n, b in t.rows.items() if n != "model" and isinstance(b, metrics.Errors)}
+        for t in targets
+    }
     if trainer.progress.epoch:
-        plots.learning_curve(
-            folder.path / "learning-curve.png",
-            folder.metrics(),
-            first.quantity,
-            baselines=lines,
-            title=title,
-            best_epoch=trainer.progress.best_epoch,
-        )
+        path = folder.path / "learning-curve.png"
+        plots.learning_curve(path, folder.metrics(), lines, title=title, best_epoch=trainer.progress.best_epoch)
     for t in targets:
         of_target(prepared, folder, t, found[t.quantity.name], title=title, alone=len(targets) == 1)
 

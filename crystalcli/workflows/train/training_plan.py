@@ -20,11 +20,11 @@ class SplitPlan:
     """How structures are dealt to train, validation and test.
 
     Args:
-        kind: auto, random, formula, group, element, time.
+        kind: auto, random, stratified, formula, group, element, time.
         fractions: ``train,val,test``.
         file: JSON with lists of ids under train, val, test.
         column: tag that says train, val or test.
-        group: tag whose equal values stay together (kind group).
+        group: tag whose equal values stay together (kind group), or of which every part gets its share (stratified).
         element: symbol; structures that contain it are the test part (kind element).
         folds, fold: k-fold in place of the test fraction; 0 folds is no k-fold.
         gap: frames left out between time blocks; -1 estimates it.

@@ -12,9 +12,10 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from crystalcli.contracts.records import Head, Statistics
-from crystalcli.mechanisms.datasets import leaks
+from crystalcli.mechanisms.datasets import frames, leaks
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.normalisers import (
+    isolated_atoms,
     target_statistics,
     with_force_per_area,
     with_references,
@@ -89,6 +90,8 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     _warn_of_elements(data, split, listener)
     for q in targets:
         check_values(data, q, split, ids, listener)
+    for line in frames.poor_parts(data, split, [q.name for q in targets if q.level == "site" and q.shape == (3,)]):
+        listener.warn(line)
     return _with_model(plan, data, ids, targets=targets, split=split, found=found, device=device, listener=listener)
 
 
@@ -133,7 +136,7 @@ def _with_model(
         architecture=PartChoice(plan.architecture, plan.architecture_options),
         head=PartChoice(plan.head, plan.head_options),
         targets=targets,
-        statistics=_of_atoms(statistics, data, split) if differentiable else statistics,
+        statistics=_of_atoms(statistics, data, split, listener) if differentiable else statistics,
     ).with_baselines(fitted)
     torch.manual_seed(plan.seed)
     model = CrystalModel(spec, fitted)
@@ -158,8 +161,11 @@ def _give_inputs(data: GraphDataset, model: CrystalModel, listener: Listener) ->
         listener.say(f"{missing} of {len(data)} structures do not say their '{name}'; it is taken as 0")
 
 
-def _of_atoms(statistics: Statistics, data: GraphDataset, split: Split) -> Statistics:
+def _of_atoms(statistics: Statistics, data: GraphDataset, split: Split, listener: Listener) -> Statistics:
     """What a head with energies of atoms may know, too."""
+    if "energy" in data.columns and (pinned := isolated_atoms(data, split.train)):
+        symbols = ", ".join(chemical_symbols[z] for z in sorted(pinned))
+        listener.say(f"energies of {symbols} in the references: those of isolated atoms, which training has")
     for more in (with_references, with_force_per_area, with_shortest):
         statistics = more(statistics, data, split.train)
     return statistics

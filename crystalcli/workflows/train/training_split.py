@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers as number_of
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.datasets import leaks, splits
+from crystalcli.mechanisms.datasets import frames, leaks, splits
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.splits import Fractions, Split
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
-KINDS = ("auto", "random", "formula", "group", "element", "time")
+KINDS = ("auto", "random", "stratified", "formula", "group", "element", "time")
 ENOUGH_FORMULAS, RUN_LENGTH, ROUNDS = 10, 20, 10
 """Formulas needed to group by them; frames that make a run; repeats of the pattern of time blocks in a ramp."""
 
@@ -102,6 +102,11 @@ def _by_rule(material: Material, wish: SplitPlan, seed: int) -> Split:
     usable, fractions = material.usable, Fractions.parse(wish.fractions)
     if wish.kind not in KINDS:
         raise UsageError(f"no split '{wish.kind}'; {did_you_mean(wish.kind, KINDS)}")
+    alone = (material.data.atom_counts()[usable] == 1) & (material.data.edge_counts()[usable] == 0)
+    if alone.any() and not alone.all():  # isolated atoms fix the energies of elements: they are there to learn from
+        rest = _by_rule(replace(material, usable=usable[~alone]), wish, seed)
+        how = f"{rest.how}; {int(alone.sum())} isolated atoms in training"
+        return splits.made(np.concatenate([rest.train, usable[alone]]), rest.val, rest.test, how)
     if wish.kind == "element" or wish.element:
         return _without_element(material, wish, seed)
     kind = "group" if wish.group and wish.kind == "auto" else wish.kind
@@ -110,8 +115,10 @@ def _by_rule(material: Material, wish: SplitPlan, seed: int) -> Split:
         kind, why = _suited(material)
     if kind == "time":
         if wish.folds:
-            raise UsageError("folds of time blocks are not offered; use --split random, formula or group with --folds")
+            raise UsageError("folds of time blocks are not offered; use --split stratified or group with --folds")
         return _by_time(material, wish, fractions, why)
+    if kind == "stratified":
+        return _by_kind(material, wish, fractions, seed, why)
     groups, how = np.arange(len(usable)), "random"
     if kind == "formula":
         groups = leaks.numbered(material.data.formulas())[usable]
@@ -132,30 +139,61 @@ def _by_rule(material: Material, wish: SplitPlan, seed: int) -> Split:
 
 def _suited(material: Material) -> tuple[str, str]:
     """Rule that suits the data, and why where that needs a word."""
-    formulas = np.unique(np.array(material.data.formulas())[material.usable])
-    if len(formulas) >= ENOUGH_FORMULAS:
+    formulas = leaks.numbered(material.data.formulas())[material.usable]
+    if _are_materials(formulas):
         return "formula", ""
-    run, _ = _runs(material)
-    if np.bincount(run).min() >= RUN_LENGTH:
-        return "time", f", because there {'is one formula' if len(formulas) == 1 else 'are few formulas'}"
-    if len(formulas) >= 3:
-        return "formula", ""
-    return "random", ", because there are too few formulas to group by and no runs; near copies may be on both sides"
+    few = "there is one formula" if len(np.unique(formulas)) == 1 else "there are few formulas"
+    run, _ = frames.series(material.data, material.usable)
+    lengths = np.unique(run, return_counts=True)[1]
+    if lengths.min() >= RUN_LENGTH:
+        return "time", f", because {few} and frames continue each other"
+    return "stratified", f", because {few} and the frames are no steps of a run"
+
+
+def _are_materials(formulas: NDArray[np.int64]) -> bool:
+    """Whether there are formulas enough to group by: many, or several with few structures each."""
+    n = len(np.unique(formulas))
+    return n >= ENOUGH_FORMULAS or (n >= 3 and len(formulas) < RUN_LENGTH * n)
+
+
+def _by_kind(material: Material, wish: SplitPlan, fractions: Fractions, seed: int, why: str) -> Split:
+    """Every kind of configuration by its share, copies together."""
+    data, usable = material.data, material.usable
+    of_each, words = frames.kinds(data, usable)
+    if wish.group:
+        tag = _tag(data.tags, wish.group)
+        of_each, words = [tag[i] for i in usable], f"'{wish.group}'"
+    kinds = leaks.numbered(of_each)
+    copies = leaks.shapes(data, usable)[usable]
+    n = len(np.unique(kinds))
+    how = f"random within {n} kinds of configurations (by {words})" if n > 1 else "random"
+    n_copies = len(usable) - len(np.unique(copies))
+    how += f", {n_copies} copies together with theirs" if n_copies else ""
+    values = material.values[usable]
+    if wish.folds:
+        made = splits.kfold(
+            usable, copies, folds=wish.folds, fold=wish.fold, fractions=fractions, seed=seed, kinds=kinds, values=values
+        )
+        return Split(made.train, made.val, made.test, f"{made.how}, {how}{why}")
+    return splits.stratified(usable, kinds, copies, values, fractions, seed=seed, how=how + why)
 
 
 def _runs(material: Material) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    names, frames = material.data.runs()
-    _, run = np.unique(leaks.numbered(names)[material.usable], return_inverse=True)
-    return run, frames[material.usable]
+    """Runs, and places in time: pieces of files that continue each other, else whole files."""
+    run, place = frames.series(material.data, material.usable)
+    if np.unique(run, return_counts=True)[1].min() >= RUN_LENGTH:
+        return run, place
+    names, place = material.data.runs()
+    return leaks.numbered(leaks.numbered(names)[material.usable]), place[material.usable]
 
 
 def _by_time(material: Material, wish: SplitPlan, fractions: Fractions, why: str) -> Split:
     run, frame = _runs(material)
     series = [material.values[material.usable[run == r][np.argsort(frame[run == r])]] for r in np.unique(run)]
     ramp = any(abs(_trend(s)) > 0.5 for s in series)
-    rounds = wish.rounds or (ROUNDS if ramp else 1)
-    shortest = min(len(s) for s in series) // rounds
-    gap = wish.gap if wish.gap >= 0 else max(1, min(max(memory(s) for s in series), shortest // 20))
+    shortest = min(len(s) for s in series)
+    rounds = wish.rounds or (max(1, min(ROUNDS, shortest // RUN_LENGTH)) if ramp else 1)
+    gap = wish.gap if wish.gap >= 0 else max(1, min(max(memory(s) for s in series), shortest // rounds // 20))
     made = splits.time_blocks(material.usable, run, frame, fractions, gap=gap, rounds=rounds)
     why += " and the label drifts with time" if ramp and not wish.rounds else ""
     return Split(made.train, made.val, made.test, made.how + why)
@@ -193,22 +231,26 @@ def _without_element(material: Material, wish: SplitPlan, seed: int) -> Split:
     test, rest = usable[np.isin(usable, with_it)], usable[~np.isin(usable, with_it)]
     if not len(test) or not len(rest):
         raise UsageError(f"{len(test)} of {len(usable)} structures contain {wish.element}; nothing to leave out")
-    val, train = _validation(material, rest, Fractions.parse(wish.fractions), seed)
-    return splits.made(train, val, test, f"leave out {wish.element}; validation grouped by formula")
+    val, train, how = _validation(material, rest, Fractions.parse(wish.fractions), seed)
+    return splits.made(train, val, test, f"leave out {wish.element}; {how}")
 
 
 def _validation(
     material: Material, rest: NDArray[np.int64], fractions: Fractions, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw validation structures from ``rest``, whole formulas where there are several."""
-    groups = leaks.numbered(material.data.formulas())[rest]
-    if len(np.unique(groups)) < 2:
-        groups = np.arange(len(rest))
+) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
+    """Draw validation structures from ``rest``: whole formulas where there are many, else of every kind its share."""
     if fractions.val <= 0 or len(rest) < 2:
-        return rest[:0], rest
+        return rest[:0], rest, "no validation"
     share = fractions.val / (fractions.train + fractions.val)
-    inner = splits.grouped(rest, groups, Fractions(1 - share, 0.0, share), seed, "validation")
-    return inner.test, inner.train
+    shares = Fractions(1 - share, 0.0, share)
+    groups = leaks.numbered(material.data.formulas())[rest]
+    if _are_materials(groups):
+        inner = splits.grouped(rest, groups, shares, seed, "validation grouped by formula")
+    else:
+        part = Material(material.data, rest, material.values, material.ids)
+        inner = _by_kind(part, SplitPlan(), shares, seed, "")
+        inner = Split(inner.train, inner.val, inner.test, f"validation {inner.how}")
+    return inner.test, inner.train, inner.how
 
 
 def _by_cache(material: Material, plan: TrainingPlan) -> Split:
@@ -223,8 +265,8 @@ def _by_cache(material: Material, plan: TrainingPlan) -> Split:
     test = usable[(usable >= second) & (usable < third)]
     how = "given caches"
     if not plan.val:
-        val, train = _validation(material, train, Fractions.parse(plan.split.fractions), plan.seed_of_split)
-        how += "; validation drawn from the training cache, grouped by formula"
+        val, train, drawn = _validation(material, train, Fractions.parse(plan.split.fractions), plan.seed_of_split)
+        how += f"; of the training cache, {drawn}"
     return splits.made(train, val, test, how)
 
 

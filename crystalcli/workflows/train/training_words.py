@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.running.display import shown
+from crystalcli.mechanisms.running.display import steady
 from crystalcli.mechanisms.scoring import metrics
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -29,7 +29,7 @@ def errors_line(errors: Errors, targets: Sequence[Quantity]) -> str:
     unit = {q.name: q.per_atom() for q in targets}
     return "  ".join(
         f"val {'' if len(errors) == 1 else t + ' '}"
-        + (f"MAE {shown(e.mae, unit[t])}" if isinstance(e, metrics.Errors) else f"accuracy {e.accuracy:.4f}")
+        + (f"MAE {steady(e.mae, unit[t])}" if isinstance(e, metrics.Errors) else f"accuracy {e.accuracy:.4f}")
         for t, e in errors.items()
     )
 

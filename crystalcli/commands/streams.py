@@ -165,7 +165,7 @@ def open_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             _occupy(number)
-            setattr(sys, name, Closed(number) if number else open(os.devnull, encoding="utf-8"))  # noqa: SIM115, PTH123
+            setattr(sys, name, Closed(number) if number else os.fdopen(number, encoding="utf-8", closefd=False))
         elif number and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 

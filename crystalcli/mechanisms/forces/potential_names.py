@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from crystalcli.contracts.records import Calculator
-from crystalcli.mechanisms.models.model_head import MODEL
+from crystalcli.mechanisms.models.model_head import MODEL, cure_of_missing
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
@@ -31,6 +31,7 @@ def calculator(text: str) -> Calculator | None:
     if ("calculator", text) in known.parts or ("calculator", text) in known.refused:
         return cast(Calculator, known.get("calculator", text))
     if Path(text).is_dir():
-        raise UsageError(f"is a folder without a {MODEL}; give a model file or a finished run", path=text)
+        cure = cure_of_missing(Path(text)) or "; give a model file or a finished run"
+        raise UsageError(f"is a folder without a {MODEL}{cure}", path=text)
     hint = did_you_mean(text, known.names("calculator"))
     raise UsageError(f"no potential '{text}': no model file or run folder is there, and no calculator; {hint}")

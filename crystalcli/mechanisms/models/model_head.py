@@ -33,12 +33,13 @@ def named_by(path: Path) -> Path:
     """
     file = file_of(path)
     if not file.exists():
-        raise UsageError(f"no such model{_cure(path if path.is_dir() else file.parent)}", path=file)
+        raise UsageError(f"no such model{cure_of_missing(path)}", path=file)
     return file
 
 
-def _cure(folder: Path) -> str:
-    """What to do about a folder without a model: finish its run, or take one of those below it."""
+def cure_of_missing(path: Path) -> str:
+    """What to do about a model that is not there: finish its run, or take one of those below the folder."""
+    folder = path if path.is_dir() else path.parent
     try:
         record = RunFolder.read(folder)
     except UsageError:
@@ -47,7 +48,7 @@ def _cure(folder: Path) -> str:
         return f"; its run is unfinished: crystal train --resume {folder}"
     if record.get("command", "train") != "train":
         return f"; this is a run of crystal {record['command']}"
-    inside = sorted(p.parent.name for p in folder.glob(f"*/{MODEL}"))
+    inside = sorted(p.parent.name for p in path.glob(f"*/{MODEL}"))
     return f"; there are several in it: {', '.join(inside)}" if inside else ""
 
 
@@ -60,7 +61,7 @@ def read_head(path: Path) -> dict[str, Any]:
         UnsafeInput: a pickle.
     """
     if not path.exists():
-        raise UsageError("no such model file", path=path)
+        raise UsageError(f"no such model{cure_of_missing(path)}", path=path)
     if not path.is_file():
         raise InputError("not a model: not a regular file", path=path)
     try:

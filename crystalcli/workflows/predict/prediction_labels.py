@@ -98,8 +98,7 @@ class LabelFinder:
         if value.ndim == 0 and wanted == (1,):  # a single atom
             value = value[None]
         if value.shape != wanted:
-            of = "per atom" if quantity.level == "site" else "per structure"
-            self._misfit(place.key, f"has shape {value.shape}, the model's '{quantity.name}' {quantity.shape} {of}")
+            self._misfit(place.key, f"has shape {value.shape}, the model's '{quantity.name}' is {_kind(quantity)}")
             return None
         value = self._usable(place.key, value * place.times(len(entry.atoms)))
         if value.ndim:
@@ -132,14 +131,14 @@ class LabelFinder:
             written = place.unit or unit or quantity.unit
             return self._usable(place.key, as_stress(value[None], written)[0] if quantity.unit == UNIT else value)
         except UsageError as problem:
-            self._misfit(place.key, problem.reason)
+            self._misfit(place.key, problem.reason.removeprefix(f"label '{place.key}' "))
             return None
 
     def _column(self, quantity: Quantity, place: Place, data: GraphDataset) -> Column | None:
         known = data.columns[place.key]
         has = known.quantity
         if (has.level, has.shape) != (quantity.level, quantity.shape):
-            self._misfit(place.key, f"of the cache is {_kind(has)}, the model's '{quantity.name}' {_kind(quantity)}")
+            self._misfit(place.key, f"of the cache is {_kind(has)}, the model's '{quantity.name}' is {_kind(quantity)}")
             return None
         unit = {"": has.unit, "/atom": f"{has.unit}/atom", "*atoms": has.unit.removesuffix("/atom")}[place.scaling]
         if has.unit and unit != quantity.unit:

@@ -173,9 +173,9 @@ class Writer:
             elif q.name not in self.results:
                 _put(atoms, q, name, value)
             if q.unit and q.name not in self.results:
-                atoms.info[f"{name}_unit"] = q.unit
+                atoms.info[f"{name}_unit"] = xyz_word(q.unit)
             if self._calibration(row, q):
-                atoms.info[f"{name}_calibration"] = self._calibration(row, q)
+                atoms.info[f"{name}_calibration"] = xyz_word(self._calibration(row, q))
             for word, spread in row.uncertainties.get(q.name, {}).items():
                 _put(atoms, q, f"{name}_{word}", np.asarray(spread))
             if q.name in row.labels:

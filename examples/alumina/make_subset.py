@@ -22,8 +22,8 @@ RUNS = ("alpha-240-300K", "alpha-240-500K", "alpha-240-800K", "alpha-120-ramp")
 N_SNAPSHOTS, N_UNSEEN = 120, 30
 
 
-def frames(n: int, low: float, high: float, blocks: int, count: int) -> np.ndarray:
-    """``count`` frame numbers spread evenly over the part ``low … high`` of each of ``blocks`` blocks."""
+def rows(n: int, low: float, high: float, blocks: int, count: int) -> np.ndarray:
+    """``count`` of ``n`` rows spread evenly over the part ``low … high`` of each of ``blocks`` blocks."""
     size = n // blocks
     each = count // blocks
     starts = np.arange(blocks) * size
@@ -31,16 +31,17 @@ def frames(n: int, low: float, high: float, blocks: int, count: int) -> np.ndarr
     return (starts[:, None] + offsets).ravel()
 
 
-def thin(source: Path, target: Path, index: np.ndarray) -> None:
-    """Copy frames ``index`` of ``source``; forces are left out."""
+def thin(source: Path, target: Path, row: np.ndarray) -> None:
+    """Copy the frames of ``source`` whose forces are in these rows of its table of forces."""
     target.parent.mkdir(exist_ok=True)
     with h5py.File(source) as a, h5py.File(target, "w") as b:
+        index = a["force_index"][()][row]
         for name in ("numbers", "cell", "reference_positions"):
             b[name] = a[name][()]
         for name in ("displacement", "energy", "temperature", "pressure_bar", "step"):
             b.create_dataset(name, data=a[name][()][index], compression="gzip", shuffle=True)
-        b.create_dataset("force_index", data=np.zeros(0, np.int32))
-        b.create_dataset("force", data=np.zeros((0, len(b["numbers"]), 3), np.int16))
+        b.create_dataset("force_index", data=np.arange(len(row), dtype=np.int32))
+        b.create_dataset("force", data=a["force"][()][row], compression="gzip", shuffle=True)
         b.attrs["source"] = f"{source.name}, frames {index[0]} to {index[-1]}"
 
 
@@ -50,9 +51,9 @@ def main() -> None:
     for run in RUNS:
         blocks = 10 if run.endswith("ramp") else 1
         with h5py.File(data / f"{run}.h5") as h:
-            n = len(h["energy"])
-        thin(data / f"{run}.h5", HERE / "snapshots" / f"{run}.h5", frames(n, 0.0, 0.75, blocks, N_SNAPSHOTS))
-        thin(data / f"{run}.h5", HERE / "unseen" / f"{run}.h5", frames(n, 0.8, 1.0, blocks, N_UNSEEN))
+            n = len(h["force_index"])
+        thin(data / f"{run}.h5", HERE / "snapshots" / f"{run}.h5", rows(n, 0.0, 0.75, blocks, N_SNAPSHOTS))
+        thin(data / f"{run}.h5", HERE / "unseen" / f"{run}.h5", rows(n, 0.8, 1.0, blocks, N_UNSEEN))
 
 
 if __name__ == "__main__":

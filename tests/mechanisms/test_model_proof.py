@@ -285,6 +285,27 @@ def test_calibrated_sigma_is_part_of_it(tmp_path: Path) -> None:
             model_file.load(tmp_path / "m")
 
 
+def test_calibrated_sigma_of_potentials_is_part_of_it() -> None:
+    ensemble = KINDS["potentials"]()
+    graph = made_up(ensemble.spec)
+    plain = Proof.of(ensemble).said["energy.sigma"]
+    ensemble.sigma_fits = {"energy": SigmaFit("scale", 3.0, {}, 10, 10)}
+    fitted = Proof.of(ensemble).said["energy.sigma"]
+    torch.testing.assert_close(fitted, 3.0 * plain)
+    with in_double(ensemble):
+        torch.testing.assert_close(fitted, ensemble(graph)["energy"].sigma.double(), rtol=1e-9, atol=0)
+
+
+NOT_KEPT = {"architecture.pairs.index", "head.zbl.c", "head.zbl.d", "head.weights"}
+"""Constants of equations, options and whole numbers; their places in the code say why they need not be kept."""
+
+
+@pytest.mark.parametrize("kind", ["potential", "nearest", "sites"])
+def test_what_is_not_kept_is_known(kind: str) -> None:
+    model = KINDS[kind]()
+    assert {n for n, _ in model.named_buffers()} - model.state_dict().keys() <= NOT_KEPT
+
+
 def edge_out_of_range(t: dict) -> None:
     t["proof.graph.edge_index"][1, 0] = 1 << 40
 

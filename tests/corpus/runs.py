@@ -113,11 +113,12 @@ def dump(
     columns: str = "id type element x y z fx fy fz c_pe",
     units: str = "",
     pbc: str = "pp pp pp",
+    cell: np.ndarray = CELL,
 ) -> str:
     """A text dump of LAMMPS with the atoms in the wrong order, in a box whose corner is not the origin."""
     low = np.array([1.0, 2.0, 3.0])
-    xy, xz, yz = CELL[1, 0], CELL[2, 0], CELL[2, 1]
-    high = low + np.diag(CELL)
+    xy, xz, yz = cell[1, 0], cell[2, 0], cell[2, 1]
+    high = low + np.diag(cell)
     bounds = [
         (low[0] + min(0, xy, xz, xy + xz), high[0] + max(0, xy, xz, xy + xz), xy),
         (low[1] + min(0, yz), high[1] + max(0, yz), xz),
@@ -129,7 +130,7 @@ def dump(
         text += "".join(" ".join(f"{x:.6f}" for x in row) + "\n" for row in bounds)
         text += f"ITEM: ATOMS {columns}\n"
         for j in (2, 0, 1):
-            place, scaled = step.places[j] @ CELL + low, step.places[j]
+            place, scaled = step.places[j] @ cell + low, step.places[j]
             known = {"id": j + 1, "type": 1 + (SYMBOLS[j] == "Zn"), "element": SYMBOLS[j], "c_pe": -1.5 - j}
             for axis, letter in enumerate("xyz"):
                 known |= {letter: place[axis], f"{letter}u": place[axis], f"{letter}s": scaled[axis]}

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.entry import Entry, alone
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES, IDS, Offered, entry_of
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import regular, where
-from crystalcli.nouns.structures.vasprun import alone
 from crystalcli.vocabulary.errors import InputError, UnsafeInput
 
 _ULM, _PICKLE = b"- of Ulm", b"PickleTrajectory"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import ase
@@ -40,3 +41,8 @@ class Entry:
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     kind: str = ""
+
+
+def alone(entry: Entry, path: Path) -> Entry:
+    """``entry`` as the only structure of its file, which is called as the file."""
+    return replace(entry, id="", source=str(path))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.entry import Entry, alone
 from crystalcli.nouns.structures.extxyz_comment import parse, texts
 from crystalcli.nouns.structures.extxyz_frame import frame_of
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES, IDS, RESULTS, Offered, entry_of
@@ -43,7 +42,7 @@ def read(path: Path, _options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> 
             at = line + (problem.line or 1) - 1
             held = InputError(f"frame {index}: {problem.reason}", path=path, line=at, code=problem.code)
     if isinstance(held, Entry) and not several and held.id.startswith(":"):
-        held = replace(held, id="", source=str(path))
+        held = alone(held, path)
     if held is not None:
         yield held
 

@@ -16,12 +16,11 @@ from ase import units
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.entry import Entry, alone
 from crystalcli.nouns.structures.numbers import no_number, number_in
 from crystalcli.nouns.structures.offered import Offered, entry_of
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import text_lines, where
-from crystalcli.nouns.structures.vasprun import alone
 from crystalcli.vocabulary.errors import InputError
 from crystalcli.vocabulary.quantities import Quantity
 

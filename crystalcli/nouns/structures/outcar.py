@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.entry import Entry, alone
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES, Offered, entry_of
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import text_lines, where
-from crystalcli.nouns.structures.vasprun import ENERGIES, alone
+from crystalcli.nouns.structures.vasprun import ENERGIES
 from crystalcli.vocabulary.errors import InputError
 
 _NELM = re.compile(r"\bNELM\s*=\s*(\d+)")

@@ -20,7 +20,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from crystalcli.nouns import cells
-from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.entry import Entry, alone
 from crystalcli.nouns.structures.numbers import no_number, number_in
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES, Offered, entry_of, voigt
 from crystalcli.nouns.structures.poscar import constraints
@@ -65,13 +65,6 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
     if held is None:
         raise InputError("holds no calculation of VASP", path=path, code="no-atoms")
     yield held if steps > 1 or isinstance(held, InputError) else alone(held, path)
-
-
-def alone(entry: Entry, path: Path) -> Entry:
-    """The entry of the only structure of a file, which is called as the file."""
-    from dataclasses import replace
-
-    return replace(entry, id="", source=str(path))
 
 
 @dataclass

@@ -9,12 +9,11 @@ import ase
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.entry import Entry, alone
 from crystalcli.nouns.structures.numbers import no_number, number_in
 from crystalcli.nouns.structures.poscar import header
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import text_lines, where
-from crystalcli.nouns.structures.vasprun import alone
 from crystalcli.vocabulary.errors import InputError
 
 _FRAME = "configuration="

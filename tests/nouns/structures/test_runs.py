@@ -212,6 +212,17 @@ def test_dumps(tmp_path: Path, name: str, places: str) -> None:
     )
 
 
+@pytest.mark.parametrize("tilts", [(0, 0, 0), (1.5, -0.5, -0.7), (-1, 0.5, 0.3), (-1, -0.4, -0.2), (1, 1, 1)])
+def test_tilted_boxes_of_dumps(tmp_path: Path, tilts: tuple[float, float, float]) -> None:
+    cell = np.diag([4.0, 5, 6])
+    cell[1, 0], cell[2, 0], cell[2, 1] = tilts
+    for places in ("x y z", "xs ys zs"):
+        (tmp_path / "a.dump").write_text(dump(STEPS[:1], columns=f"id element {places}", cell=cell))
+        (entry,) = entries(tmp_path / "a.dump")
+        np.testing.assert_allclose(entry.atoms.cell.array, cell, atol=1e-6)
+        np.testing.assert_allclose(entry.atoms.get_scaled_positions(wrap=False), PLACES, atol=1e-6)
+
+
 def test_units_and_boundaries_of_dumps(tmp_path: Path) -> None:
     path = tmp_path / "a.dump"
     columns = "element id x y z vx vy vz fx fy fz"

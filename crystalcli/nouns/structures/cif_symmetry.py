@@ -69,14 +69,25 @@ def _fitting(
     """
     if len(texts) == 1:
         return None, list(said)
-    misfit = misfits(ops[0], cell)
+    which = _distinct(texts)
+    misfit = misfits(ops[0][which], cell)
     worst = int(misfit.argmax())
     if misfit[worst] > FITS:
-        reason = f"symmetry operation '{texts[worst]}' does not fit the cell ({in_words(cell)}); correct one of them"
+        reason = (
+            f"symmetry operation '{texts[which[worst]]}' does not fit the cell ({in_words(cell)}); correct one of them"
+        )
         raise InputError(reason, code="symmetry")
     if misfit[worst] > FITS_WELL:
         said = (*said, f"the cell ({in_words(cell)}) has the symmetry only within {100 * misfit[worst]:.1g} %")
     return ops, list(said)
+
+
+@lru_cache(maxsize=256)
+def _distinct(texts: Triplets) -> list[int]:
+    """Places of operations with different rotations, of R and -R one: at most 24 of 192."""
+    rotations = _parsed(texts)[0].reshape(-1, 9)
+    upright = rotations * np.sign(rotations[np.arange(len(rotations)), (rotations != 0).argmax(1)])[:, None]
+    return sorted(np.unique(upright, axis=0, return_index=True)[1].tolist())
 
 
 @lru_cache(maxsize=256)

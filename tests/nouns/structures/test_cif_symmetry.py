@@ -234,7 +234,7 @@ def test_a_short_name_in_a_cell_of_right_angles(setting: str, name: str, open_: 
 
 
 def test_a_setting_in_which_images_nearly_fall_together_is_not_the_one_meant() -> None:
-    """About the first origin images of barium are 0.13 Å apart; taken as one, they would leave all atoms wide."""
+    """Ba4Pd: about origin 1 images of barium are 0.13 Å apart; taken as one, they leave all atoms far apart."""
     sites = (("Ba", 0.7465, 0.2465, 0.2465), ("Pd", 0.375, 0.375, 0.375))
     crystal = Crystal("F d -3 m:2", (13.405, 13.405, 13.405, 90, 90, 90), sites, "Ba4 Pd", 8)
     atoms, warned = from_text(text_of(crystal, said("F d -3 m")))

@@ -51,7 +51,7 @@ def refuse_contradiction(block: cif.Block, numbers: NDArray[np.int64], cell: NDA
     found = remarks(block, numbers, cell)
     grave = next((r for r in found if r.grave), None)
     if grave is not None:
-        raise InputError(grave.said, code="formula")
+        raise InputError(f"{grave.said}; correct what is stated, the sites or the symmetry", code="formula")
     return [r.said for r in found]
 
 

@@ -19,15 +19,22 @@ class DoubtfulError(Exception):
     """Images of a site that are neither clearly one atom nor clearly two."""
 
 
-def misfits(rotations: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far each rotation (k, 3, 3) is from an isometry of the cell (rows, Å): (k,), 0 for one that is.
+def squared(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(9k, 9): what makes RᵀGR, flat, of a flat metric G, for each of the rotations (k, 3, 3)."""
+    made: NDArray[np.float64] = np.einsum("kai,kbj->kijab", rotations, rotations).reshape(-1, 9)
+    return made
+
+
+def misfits(squares: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far each of k squared rotations is from an isometry of the cell (rows, Å): (k,), 0 for one that is.
 
     The metric G = cell·cellᵀ must be its own image RᵀGR; the largest difference, relative to |a_i||a_j|.
     """
     metric = cell @ cell.T
     lengths = np.sqrt(metric.diagonal())
-    image = np.swapaxes(rotations, 1, 2) @ metric @ rotations
-    worst: NDArray[np.float64] = np.abs((image - metric) / (lengths[:, None] * lengths)).max((1, 2))
+    flat = metric.ravel()
+    difference = np.abs((squares @ flat).reshape(-1, 9) - flat)
+    worst: NDArray[np.float64] = (difference / (lengths[:, None] * lengths).ravel()).max(1)
     return worst
 
 

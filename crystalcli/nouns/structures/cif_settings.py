@@ -23,7 +23,7 @@ from crystalcli.nouns.structures.cif_groups import (
     rows_of_number,
     table,
 )
-from crystalcli.nouns.structures.cif_images import expand, misfits
+from crystalcli.nouns.structures.cif_images import expand, misfits, squared
 from crystalcli.nouns.structures.cif_sites import Sites
 from crystalcli.vocabulary.errors import InputError
 
@@ -158,7 +158,7 @@ def setting(block: cif.Block, cell: NDArray[np.float64], sites: Sites) -> tuple[
     if not rows:
         return None, ["no symmetry given; taken as P 1"]
     shown, warnings = said.statements[0][0], list(said.warnings)
-    fit = [k for k in rows if misfits(operations_of(k)[0], cell).max() <= FITS]
+    fit = [k for k in rows if misfits(squared(operations_of(k)[0]), cell).max() <= FITS]
     if not fit:
         raise InputError(f"{shown} does not fit the cell ({in_words(cell)}); correct one of them", code="symmetry")
     standard, names = table()[rows[0]], list(dict.fromkeys(table()[k].hm for k in fit))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from functools import lru_cache
 
 import gemmi
@@ -10,8 +11,8 @@ import numpy as np
 from gemmi import cif
 from numpy.typing import NDArray
 
-from crystalcli.nouns.structures.cif_groups import arrays, operations_of, rows_of_code, triplets_of
-from crystalcli.nouns.structures.cif_images import Operations, misfits
+from crystalcli.nouns.structures.cif_groups import arrays, rows_of_code, triplets_of
+from crystalcli.nouns.structures.cif_images import Operations, misfits, squared
 from crystalcli.nouns.structures.cif_settings import FITS, Said, in_words, setting, what_is_said
 from crystalcli.nouns.structures.cif_sites import Sites
 from crystalcli.vocabulary.errors import InputError
@@ -45,53 +46,68 @@ def operations(block: cif.Block, cell: NDArray[np.float64], sites: Sites) -> tup
         if len(listed) > MAX_OPERATIONS:
             raise InputError(f"{len(listed)} symmetry operations, > {MAX_OPERATIONS}", code="symmetry")
         texts = tuple(cif.as_string(t) for t in listed)
-        ops, said = _parsed(texts), _listed_against(texts, what_is_said(block))
-        return _fitting(ops, texts, cell, said)
+        return _fitting(*_listed(texts, what_is_said(block)), cell)
     if any(len(block.find_values(t)) for t in _MAGNETIC):
         raise InputError("magnetic symmetry only (magCIF); crystal reads ordinary CIF", code="symmetry")
     hall = next((cif.as_string(t).strip() for t in map(block.find_value, _HALL) if t and t not in "?."), "")
     texts = _of_hall(hall) if hall else ()
     if texts:
-        return _fitting(_parsed(texts), texts, cell, _hall_against(hall, what_is_said(block)))
+        return _fitting(_group(texts), _hall_against(hall, what_is_said(block)), cell)
     if hall and not what_is_said(block).exact:
         raise InputError(f"unknown space group '{hall}' (Hall symbol) and no operations listed", code="symmetry")
     row, doubts = setting(block, cell, sites)
     said = (f"Hall symbol '{hall}' not understood", *doubts) if hall else tuple(doubts)
-    return (None, list(said)) if row is None else _fitting(operations_of(row), triplets_of(row), cell, said)
+    return (None, list(said)) if row is None else _fitting(_group(triplets_of(row)), said, cell)
 
 
-def _fitting(
-    ops: Operations, texts: Triplets, cell: NDArray[np.float64], said: Triplets
-) -> tuple[Operations | None, list[str]]:
+@dataclass(frozen=True)
+class Group:
+    """Operations, and those with different rotations (of R and -R one, so 24 at most), squared and as texts."""
+
+    operations: Operations
+    squares: NDArray[np.float64]
+    texts: Triplets
+
+
+def _fitting(group: Group, said: Triplets, cell: NDArray[np.float64]) -> tuple[Operations | None, list[str]]:
     """The operations, none for the identity alone, if the cell can have them, and warnings.
 
     Operations of another setting than the cell's would make sheared images, whose distances mean nothing.
     """
-    if len(texts) == 1:
+    if len(group.operations[0]) == 1:
         return None, list(said)
-    which = _distinct(texts)
-    misfit = misfits(ops[0][which], cell)
+    misfit = misfits(group.squares, cell)
     worst = int(misfit.argmax())
     if misfit[worst] > FITS:
-        reason = (
-            f"symmetry operation '{texts[which[worst]]}' does not fit the cell ({in_words(cell)}); correct one of them"
-        )
-        raise InputError(reason, code="symmetry")
+        what = f"symmetry operation '{group.texts[worst]}' does not fit the cell ({in_words(cell)})"
+        raise InputError(f"{what}; correct one of them", code="symmetry")
     if misfit[worst] > FITS_WELL:
         said = (*said, f"the cell ({in_words(cell)}) has the symmetry only within {100 * misfit[worst]:.1g} %")
-    return ops, list(said)
+    return group.operations, list(said)
 
 
 @lru_cache(maxsize=256)
-def _distinct(texts: Triplets) -> list[int]:
-    """Places of operations with different rotations, of R and -R one: at most 24 of 192."""
-    rotations = _parsed(texts)[0].reshape(-1, 9)
-    upright = rotations * np.sign(rotations[np.arange(len(rotations)), (rotations != 0).argmax(1)])[:, None]
-    return sorted(np.unique(upright, axis=0, return_index=True)[1].tolist())
+def _listed(texts: Triplets, said: Said) -> tuple[Group, Triplets]:
+    """The group that is listed, and warnings where the list contradicts the names: the list counts."""
+    found = _group(texts)
+    warnings = [f"space group name '{name}' not understood; the operations listed count" for name in said.unknown]
+    shown, name = _other_group(texts, said)
+    if shown:
+        those = f"those of '{name}', not of" if name else "not those of"
+        warnings.append(f"the {len(set(texts))} symmetry operations listed are {those} {shown}; the list counts")
+    return found, tuple(warnings)
 
 
 @lru_cache(maxsize=256)
-def _parsed(texts: Triplets) -> Operations:
+def _group(texts: Triplets) -> Group:
+    ops = arrays(_parsed(texts))
+    flat = ops[0].reshape(-1, 9)
+    upright = flat * np.sign(flat[np.arange(len(flat)), (flat != 0).argmax(1)])[:, None]
+    which = np.sort(np.unique(upright, axis=0, return_index=True)[1])
+    return Group(ops, squared(ops[0][which]), tuple(texts[k] for k in which))
+
+
+def _parsed(texts: Triplets) -> list[gemmi.Op]:
     ops = []
     for text in texts:
         try:
@@ -106,7 +122,7 @@ def _parsed(texts: Triplets) -> Operations:
     if gemmi.Op("x,y,z") not in ops:
         raise InputError("the list of symmetry operations has no identity", code="symmetry")
     _refuse_incomplete(ops)
-    return arrays(ops)
+    return ops
 
 
 def _refuse_incomplete(ops: list[gemmi.Op]) -> None:
@@ -132,17 +148,6 @@ def _of_hall(symbol: str) -> Triplets:
         return tuple(op.triplet() for op in gemmi.symops_from_hall(symbol))
     except (RuntimeError, ValueError):
         return ()
-
-
-@lru_cache(maxsize=256)
-def _listed_against(texts: Triplets, said: Said) -> Triplets:
-    """Warnings where the list contradicts the names: the list counts."""
-    warnings = [f"space group name '{name}' not understood; the operations listed count" for name in said.unknown]
-    shown, name = _other_group(texts, said)
-    if shown:
-        those = f"those of '{name}', not of" if name else "not those of"
-        warnings.append(f"the {len(set(texts))} symmetry operations listed are {those} {shown}; the list counts")
-    return tuple(warnings)
 
 
 @lru_cache(maxsize=256)

@@ -197,7 +197,9 @@ def test_classes_from_the_command_line(tmp_path: Path) -> None:
     assert "true \\ predicted" in done.stdout
     said = crystal("predict", "run", "graphs.h5", "-o", "out.csv", cwd=tmp_path)
     assert "kind: accuracy" in said.stdout
-    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "id,kind,kind P(oxide),kind P(salt),extrapolating"
+    assert (tmp_path / "out.csv").read_text().splitlines()[
+        0
+    ] == "id,kind,kind P(oxide),kind P(salt),kind true,extrapolating"
     assert (tmp_path / "out-confusion-kind.png").exists()
 
 
@@ -215,7 +217,21 @@ def test_a_reader_that_goes_away_is_no_failure(folder: Path) -> None:
         ["bash", "-c", line], check=False, cwd=folder, capture_output=True, text=True, timeout=120, env=os.environ
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "id,energy_per_atom [eV/atom],extrapolating\n"
+    assert done.stdout == "id,energy_per_atom [eV/atom],energy_per_atom true [eV/atom],extrapolating\n"
+
+
+@pytest.mark.parametrize(
+    ("streams", "said"),
+    [
+        (">&-", "error: stdout is closed, and values would go there; give -o FILE\n"),
+        (">/dev/full", "error: stdout: cannot write: No space left on device; give -o FILE\n"),
+        (">&- 2>&-", ""),
+    ],
+)
+def test_values_that_cannot_be_written(folder: Path, streams: str, said: str) -> None:
+    line = f"{' '.join(CRYSTAL)} predict run new/c0.cif --quiet {streams}"
+    done = subprocess.run(["bash", "-c", line], check=False, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (5, "", said)
 
 
 def test_seeds_and_another_architecture_in_one_line(folder: Path) -> None:

@@ -77,7 +77,8 @@ def _turn(a: Floats, b: Floats, c: Floats) -> float:
 
 def _ternary(path: Path, elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]) -> None:
     figure, axes = canvas(6.4, 5.4)
-    window = _occupied(np.array([_place(c.amounts, elements) for c in (*(c for c, _ in judged), *references)]))
+    amounts = [*(c.amounts for c, _ in judged), *(p.amounts for p in references)]
+    window = _occupied(np.array([_place(a, elements) for a in amounts]))
     key = axes if window is None else axes.inset_axes((0.8, 0.83, 0.2, 0.18))
     for place in {axes, key}:
         _frame(place, elements, size=11 if place is axes and window is None else 7, named=place is key)

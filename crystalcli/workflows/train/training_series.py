@@ -176,6 +176,7 @@ def each(
         try:
             for k, one in enumerate(plans):
                 listener.say(f"run {k + 1} of {len(plans)}: {one.architecture}, seed {one.seed} -> {one.output}")
+                listener.run(k + 1, len(plans), one.recipe.epochs)
                 reports.append(train(one))
         except Stopped as problem:
             done = f"{len(reports)} of {len(plans)} runs are finished"

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
-from crystalcli.commands import plugin_flags, settings
+from crystalcli.commands import narrow_help, plugin_flags, settings, variables
 from crystalcli.commands.console import plain_words
 from crystalcli.commands.plugin_flags import Choice, Chooser, Flag, Given
 from crystalcli.commands.settings import Setting
@@ -95,6 +95,13 @@ class CrystalCommand(TyperCommand):
             state.params = own + plugin_flags.parameters(state.flags, self._upper() + "_")
         params: list[Any] = state.params
         return params
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Help in which no flag is cut, on a terminal of any width."""
+        if narrow_help.fits(self, ctx):
+            super().format_help(ctx, formatter)
+        else:
+            narrow_help.write(self, ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Find the chosen parts, take their flags in, then parse."""
@@ -185,6 +192,8 @@ class CrystalCommand(TyperCommand):
         for param in self.common:
             ctx.params.pop(param.name, None)
         self.warn_of_broken()
+        for line in variables.unknown(ctx.find_root().command):
+            print(f"warning: {one_line(line)}", file=sys.stderr)
         return super().invoke(ctx)
 
     def warn_of_broken(self) -> None:

@@ -13,6 +13,7 @@ from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen import screening
 from crystalcli.workflows.screen.screening_plan import ScreeningPlan
 from crystalcli.workflows.screen.screening_report import ScreeningReport
+from crystalcli.workflows.train.training_pulse import with_pulse
 
 
 class ScreeningFace:
@@ -26,7 +27,7 @@ class ScreeningFace:
     def run(self, plan: ScreeningPlan) -> int:
         """Screen, and return the exit code."""
         with Stop(self.limit).listening() as stop:
-            report = screening.run(plan, Listener(self.face.line, self.face.warn), stop)
+            report = screening.run(plan, self._listener(), stop)
         return self._told(report)
 
     def describe(self, plan: ScreeningPlan) -> int:
@@ -49,8 +50,11 @@ class ScreeningFace:
     def resume(self, path: Path, changes: Mapping[str, Any]) -> int:
         """Go on with a screening."""
         with Stop(self.limit).listening() as stop:
-            report = screening.resume(path, changes, Listener(self.face.line, self.face.warn), stop)
+            report = screening.resume(path, changes, self._listener(), stop)
         return self._told(report)
+
+    def _listener(self) -> Listener:
+        return with_pulse(Listener(self.face.line, self.face.warn), "ensemble")
 
     def _told(self, report: ScreeningReport) -> int:
         self.face.result(report.data)

@@ -143,6 +143,9 @@ def train(
     ] = "",
     folds: Annotated[int, typer.Option(help="k-fold: number of folds; 0: none", min=0, rich_help_panel=SPLIT)] = 0,
     fold: Annotated[int, typer.Option(help="k-fold: the test fold, from 0", min=0, rich_help_panel=SPLIT)] = 0,
+    all_folds: Annotated[
+        bool, typer.Option("--all-folds", help="k-fold: a run for every fold; mean and spread", rich_help_panel=SPLIT)
+    ] = False,
     train_size: Annotated[
         int, typer.Option(help="so many training structures only; 0: all", min=0, rich_help_panel=SPLIT)
     ] = 0,
@@ -328,7 +331,14 @@ def train(
     plan = replace(plan, config=rerunnable(ctx, "train", caches=list(plan.caches)))
     if ensemble and seeds > 1:
         raise UsageError("--ensemble and --seeds do not go together: members are other seeds already")
-    series = Series(ensemble or seeds, ensemble > 0)
+    if all_folds:
+        if folds < 2:
+            raise UsageError("--all-folds needs their number: --folds 5")
+        others = {"--fold": given(ctx, "fold"), "--seeds": seeds > 1, "--ensemble": ensemble > 0}
+        others["--learning-curve"] = bool(learning_curve)
+        if asked := [name for name, is_asked in others.items() if is_asked]:
+            raise UsageError(f"--all-folds and {asked[0]} do not go together")
+    series = Series(ensemble or seeds, ensemble > 0, all_folds)
     curve = None
     if learning_curve:
         curve = Curve.parse(learning_curve, lr if given(ctx, "lr") or from_ is None else lr / GENTLER)

@@ -20,6 +20,7 @@ from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.train import training, training_curve, training_series
 from crystalcli.workflows.train.training_curve import Curve
 from crystalcli.workflows.train.training_plan import TrainingPlan
+from crystalcli.workflows.train.training_pulse import with_pulse
 from crystalcli.workflows.train.training_report import TargetReport
 from crystalcli.workflows.train.training_series import Series, SeriesReport
 
@@ -123,7 +124,7 @@ class TrainingFace:
     def _listener(self) -> Iterator[Listener]:
         console = self.face.console()
         if not console.is_terminal or self.face.quiet:
-            yield Listener(self.face.line, self.face.warn)
+            yield with_pulse(Listener(self.face.line, self.face.warn))
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -25,9 +25,11 @@ class Listener(Voice):
 
     Args:
         step: called after every batch with (epoch, done, all) of the epoch.
+        run: called before every run of a series with (number, of, epochs), counted from 1.
     """
 
     step: Callable[[int, int, int], None] = lambda _epoch, _done, _total: None
+    run: Callable[[int, int, int], None] = lambda _number, _of, _epochs: None
 
 
 Heard = TypeVar("Heard", bound=Voice)

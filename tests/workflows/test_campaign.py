@@ -23,6 +23,7 @@ from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen import campaign, campaign_reading
 from crystalcli.workflows.screen.campaign_files import read_items
 from crystalcli.workflows.screen.campaign_results import Item, Result, formation_energy, misfit
+from crystalcli.workflows.train import training_pulse
 
 RESULTS = ("decisions.csv", "stages.csv", "relaxed.extxyz", "report.json", "hull-Cu-Pd.png")
 
@@ -48,8 +49,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with a plan and its finished run."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("campaign")
-    do(some_campaign.write(folder, head='train = 12\nthreshold = "0.1sigma"'), folder / "run")
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_pulse, "SILENCE", 0.0)
+        do(some_campaign.write(folder, head='train = 12\nthreshold = "0.1sigma"'), folder / "run", said=said)
+    (folder / "said.txt").write_text("\n".join(said))
     return folder
+
+
+def test_the_training_of_an_ensemble_is_heard(finished: Path) -> None:
+    said = (finished / "said.txt").read_text().splitlines()
+    named = {line.split(": ")[0] for line in said if ": ensemble of " in line}
+    last = {line.split(": ")[0] for line in said if "epoch" in line and line.endswith(", about 0 s left")}
+    assert named
+    assert last == named
 
 
 def test_every_candidate_has_an_end_and_the_costs_add_up(finished: Path) -> None:

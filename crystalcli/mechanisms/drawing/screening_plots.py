@@ -77,28 +77,71 @@ def _turn(a: Floats, b: Floats, c: Floats) -> float:
 
 def _ternary(path: Path, elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]) -> None:
     figure, axes = canvas(6.4, 5.4)
-    corners = np.vstack([CORNERS, CORNERS[:1]])
-    axes.plot(corners[:, 0], corners[:, 1], "-", lw=1, color=GREY)
-    for corner, symbol, place in zip(CORNERS, elements, ((-8, -12), (8, -12), (0, 6)), strict=True):
-        axes.annotate(symbol, corner, textcoords="offset points", xytext=place, ha="center", fontsize=11)
+    amounts = [*(c.amounts for c, _ in judged), *(p.amounts for p in references)]
+    window = _occupied(np.array([_place(a, elements) for a in amounts]))
+    key = axes if window is None else axes.inset_axes((0.8, 0.83, 0.2, 0.18))
+    for place in {axes, key}:
+        _frame(place, elements, size=11 if place is axes and window is None else 7, named=place is key)
     _facets(axes, elements, judged, references)
-    out = np.array([_place(c, elements) for c, d in judged if not d.kept]).reshape(-1, 2)
-    axes.plot(out[:, 0], out[:, 1], "x", ms=4, mew=0.8, color=ORANGE, alpha=0.6, label=f"removed ({len(out)})")
     kept = sorted(((c, d) for c, d in judged if d.kept), key=lambda j: -j[1].above)  # the lowest on top
     if kept:
-        xy = np.array([_place(c, elements) for c, _ in kept])
-        height = np.array([max(d.above, 0.0) for _, d in kept])
-        drawn = axes.scatter(*xy.T, c=1000 * height, s=26, cmap="viridis_r", zorder=3, label=f"kept ({len(kept)})")
-        figure.colorbar(drawn, ax=axes, label="above the hull (meV/atom)", shrink=0.7)
-    axes.set(aspect="equal", xlim=(-0.08, 1.08), ylim=(-0.1, 0.98))
-    axes.axis("off")
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+        xy = np.array([_place(c.amounts, elements) for c, _ in kept])
+        height = 1000 * np.array([max(d.above, 0.0) for _, d in kept])
+        top = colour_limit(height)
+        drawn = axes.scatter(
+            *xy.T, c=height, s=40, cmap="viridis_r", vmin=0.0, vmax=top, zorder=3, label=f"kept ({len(kept)})"
+        )
+        beyond = "max" if height.max() > top else "neither"
+        figure.colorbar(drawn, ax=axes, label="above the hull (meV/atom)", shrink=0.7, extend=beyond)
+    out = np.array([_place(c.amounts, elements) for c, d in judged if not d.kept]).reshape(-1, 2)
+    if len(out):  # above the kept ones: polymorphs share a place
+        axes.plot(out[:, 0], out[:, 1], "x", ms=4, mew=1.0, color=ORANGE, zorder=5, label=f"removed ({len(out)})")
+    axes.set(xlim=(-0.08, 1.08), ylim=(-0.1, 0.98))
+    if window is not None:
+        (left, low), (right, high) = window
+        axes.set(xlim=(left, right), ylim=(low, high))
+        ring = np.array([[left, low], [right, low], [right, high], [left, high], [left, low]])
+        key.plot(ring[:, 0], ring[:, 1], "-", lw=1.0, color=BLUE, clip_on=False)
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=3)
     axes.set_title(f"{'–'.join(elements)}: {len(judged)} candidates, {len(references)} known phases", fontsize=10)
     save(figure, path)
 
 
-def _place(candidate: Candidate, elements: Sequence[str]) -> Floats:
-    found: Floats = fractions(candidate.amounts, elements) @ CORNERS
+def colour_limit(heights: Floats) -> float:
+    """Where the colours end: at the largest of ``heights`` (n,), or far lower where few lie far above the others.
+
+    Tukey's fence: what lies more than 1.5 interquartile ranges above the upper quartile is drawn as the last colour.
+    """
+    lower, upper = np.percentile(heights, [25, 75])
+    inside = heights[heights <= upper + 1.5 * (upper - lower)]
+    return float(inside.max()) or float(heights.max()) or 1.0
+
+
+def _occupied(points: Floats) -> tuple[Floats, Floats] | None:
+    """The lower left and the upper right of a square around (n, 2) ``points``; none where they fill the triangle."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = 0.6 * float((high - low).max())
+    if not 0.02 < half < 0.36:
+        return None
+    middle = (low + high) / 2
+    return middle - half, middle + half
+
+
+def _frame(axes: Any, elements: Sequence[str], *, size: int, named: bool) -> None:
+    """The triangle of the system, with its elements at the corners where ``named``."""
+    corners = np.vstack([CORNERS, CORNERS[:1]])
+    axes.plot(corners[:, 0], corners[:, 1], "-", lw=1, color=GREY)
+    if named:
+        for corner, symbol, place in zip(
+            CORNERS, elements, ((-size, -size), (size, -size), (0, size / 2)), strict=True
+        ):
+            axes.annotate(symbol, corner, textcoords="offset points", xytext=place, ha="center", fontsize=size)
+    axes.set_aspect("equal")
+    axes.axis("off")
+
+
+def _place(amounts: Mapping[str, float], elements: Sequence[str]) -> Floats:
+    found: Floats = fractions(amounts, elements) @ CORNERS
     return found
 
 

@@ -22,6 +22,8 @@ PANELS, COLUMNS, BODIES = 12, 4, 30
 """Elements with a parity panel of their own; panels in a row; elements whose distributions are drawn."""
 SMALLEST = 5
 """Fewer labels than this make no distribution."""
+BODY = 30
+"""Fewer labels than this are drawn one by one: a smoothed histogram of six values shows the smoothing."""
 MANY = 3000
 """Points of a panel; of more, so many are drawn, evenly spaced."""
 
@@ -79,8 +81,8 @@ def distributions(
 ) -> None:
     """Draw the distribution of the true values of every element beside that of the predicted ones.
 
-    As Fig. 2a of J. Karaguesian et al.: half a violin each, elements in the order of the table. Of very many elements
-    those with most labels. Widths do not compare numbers of sites.
+    As Fig. 2a of J. Karaguesian et al.: half a violin each, points where labels are few, elements in the order of the
+    table. Of very many elements those with most labels. Widths do not compare numbers of sites.
 
     Args:
         path: PNG to write.
@@ -100,7 +102,7 @@ def distributions(
             _half(axes, place, side, values[numbers == z], colour)
     for name, colour in (("true", plots.BLUE), ("predicted", plots.ORANGE)):
         axes.fill_between([], [], color=colour, alpha=0.7, lw=0, label=name)
-    labels = [f"{chemical_symbols[z]}\n{_short(int(np.sum(numbers == z)))}" for z in shown]
+    labels = [f"{chemical_symbols[z]}\n{np.sum(numbers == z):,}" for z in shown]
     axes.set_xticks(range(len(shown)), labels, fontsize=8)
     axes.set_xlim(-0.6, len(shown) - 0.4)
     axes.set_ylabel(_named(quantity))
@@ -110,7 +112,13 @@ def distributions(
 
 
 def _half(axes: Any, place: int, side: int, values: Floats, colour: str) -> None:
-    """Half a violin: a histogram smoothed a little, and the median as a line."""
+    """Half a violin: a histogram smoothed a little, and the median as a line; few values as points beside it."""
+    median = float(np.median(values))
+    if len(values) < BODY:
+        at = place + side * (0.1 + 0.06 * (np.arange(len(values)) % 5))  # so that equal values do not hide each other
+        axes.plot(at, np.sort(values), "o", ms=3, mew=0, alpha=0.7, color=colour)
+        axes.plot([place, place + 0.4 * side], [median, median], "-", lw=1, color="black")
+        return
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-9 * max(1.0, abs(high)):
         axes.plot([place, place + 0.4 * side], [low, low], "-", lw=2, color=colour)
@@ -122,17 +130,12 @@ def _half(axes: Any, place: int, side: int, values: Floats, colour: str) -> None
     heights = np.concatenate([[0.0], smooth, [0.0]]) / smooth.max() * 0.4
     at = np.concatenate([[edges[0]], (edges[1:] + edges[:-1]) / 2, [edges[-1]]])
     axes.fill_betweenx(at, place, place + side * heights, color=colour, alpha=0.7, lw=0)
-    median = float(np.median(values))
     axes.plot([place, place + side * float(np.interp(median, at, heights))], [median, median], "-", lw=1, color="black")
 
 
 def _named(quantity: Quantity) -> str:
     unit = f" ({quantity.unit})" if quantity.unit else ""
     return quantity.name.replace("_", " ") + unit
-
-
-def _short(count: int) -> str:
-    return str(count) if count < 1000 else f"{count / 1000:.3g}k"
 
 
 def names(stem: str, quantity: Quantity) -> tuple[str, str]:

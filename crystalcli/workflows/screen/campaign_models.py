@@ -33,6 +33,7 @@ from crystalcli.workflows.screen.campaign_work import Workshop
 from crystalcli.workflows.screen.screening_data import Pool
 from crystalcli.workflows.screen.screening_prediction import predicted
 from crystalcli.workflows.screen.screening_training import trained
+from crystalcli.workflows.train.training_pulse import with_pulse
 
 PIECE = 256
 """Candidates that are predicted, and written down, together."""
@@ -90,9 +91,8 @@ class Models:
 
         what = "differences to the final energies" if self.plan.learns_difference(stage) else "final energies"
         self.shop.listener.say(f"{name}: ensemble of {self.plan.training.ensemble}, {len(items)} structures, {what}")
-        return trained(
-            plan, self.plan.training.ensemble, replace(self.shop.listener, say=_nobody), self.shop.stop, prepare
-        )
+        listener = replace(with_pulse(self.shop.listener, name), say=_nobody)
+        return trained(plan, self.plan.training.ensemble, listener, self.shop.stop, prepare)
 
     def predict(self, stage: int, ids: Sequence[str], path: Path, task: str) -> list[Candidate]:
         """Final energies of ``ids`` as the ensemble in ``path`` sees them at ``stage``, in order.

@@ -65,8 +65,9 @@ def labelled_and_not(plan: ScreeningPlan, listener: Listener) -> tuple[GraphData
     known = int(data.columns[name].mask.sum())
     if known == len(data):
         raise UsageError(
-            f"all {known} structures have a label '{name}': there is nothing to screen. Train with crystal train "
-            "--ensemble, then crystal screen NEW --model RUN; or leave the labels of candidates empty",
+            f"all {known} structures have a label '{name}': there is nothing to screen, for candidates are those "
+            "without one. Add them to the folder and build-graphs again (no row in id_prop.csv, or an empty cell); or "
+            "crystal train --ensemble 5, then crystal screen NEW --model runs/latest",
             path=path,
         )
     if known < 10:

@@ -28,15 +28,17 @@ class Series:
     Args:
         seeds: how many, from the plan's seed upwards.
         ensemble: the runs are members of one model: each has training and validation structures of its own.
+        folds: the runs are the folds of one k-fold split, every structure once in a test part.
     """
 
     seeds: int = 1
     ensemble: bool = False
+    folds: bool = False
 
     @property
     def is_one(self) -> bool:
         """Whether it is an ordinary single training."""
-        return self.seeds == 1 and not self.ensemble
+        return self.seeds == 1 and not self.ensemble and not self.folds
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def members(plan: TrainingPlan, series: Series) -> list[TrainingPlan]:
     Raises:
         UsageError: an ensemble of one.
     """
+    if series.folds:
+        return [_of_fold(plan, k) for k in range(plan.split.folds)]
     if series.ensemble and series.seeds < 2:
         raise UsageError("an ensemble has two members or more")
     one_source = series.ensemble and plan.start.model and transfer.distinct(plan.start.model) < series.seeds
@@ -77,6 +81,18 @@ def members(plan: TrainingPlan, series: Series) -> list[TrainingPlan]:
         )
         found.append(replace(one, config=_config(plan, one)))
     return found
+
+
+def _of_fold(plan: TrainingPlan, k: int) -> TrainingPlan:
+    """The plan with fold ``k`` as its test part, everything else the same."""
+    table = {key: v for key, v in plan.config.get("train", {}).items() if key != "all_folds"} | {"fold": k}
+    return replace(
+        plan,
+        split=replace(plan.split, fold=k),
+        output=str(Path(plan.output) / f"fold-{k}"),
+        config={"train": table} if "train" in plan.config else {},
+        latest=False,
+    )
 
 
 def _config(plan: TrainingPlan, one: TrainingPlan) -> dict[str, Any]:
@@ -148,7 +164,7 @@ def _train(
     train: Callable[[TrainingPlan], Mapping[str, Any]],
 ) -> SeriesReport:
     reports = each(plans, folder, listener, train)
-    data = summary(plan, reports) | {"folder": str(folder.path)}
+    data = summary(plan, reports, series) | {"folder": str(folder.path)}
     if series.ensemble:
         data |= training_ensemble.finish(plan, plans, reports, folder, listener)
     folder.write_json(training.REPORT, data)
@@ -176,6 +192,7 @@ def each(
         try:
             for k, one in enumerate(plans):
                 listener.say(f"run {k + 1} of {len(plans)}: {one.architecture}, seed {one.seed} -> {one.output}")
+                listener.run(k + 1, len(plans), one.recipe.epochs)
                 reports.append(train(one))
         except Stopped as problem:
             done = f"{len(reports)} of {len(plans)} runs are finished"
@@ -185,8 +202,12 @@ def each(
     return reports
 
 
-def summary(plan: TrainingPlan, reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What members say together: mean and spread of every test error, by target and architecture."""
+def summary(plan: TrainingPlan, reports: Sequence[Mapping[str, Any]], series: Series = Series()) -> dict[str, Any]:
+    """What members say together: mean and spread of every test error, by target and architecture.
+
+    Folds have test parts of their own, and with them baselines, splits and leaks.
+    """
+    one = reports[0]
     test = {}
     for name, first in reports[0]["test"].items():
         test[name] = {
@@ -195,12 +216,17 @@ def summary(plan: TrainingPlan, reports: Sequence[Mapping[str, Any]]) -> dict[st
             "compared": {a: _compared(a, [r["test"][name]["compared"] for r in reports]) for a in first["compared"]},
             "baselines": first["baselines"],
         }
+        if series.folds:
+            every = [r["test"][name]["baselines"] for r in reports]
+            test[name]["baselines"] = {b: _compared(b, every) for b in first["baselines"]}
+            if test[name]["model"] is not None:
+                test[name]["model"]["n"] = sum(r["test"][name]["model"]["n"] for r in reports)
     return {
         "architecture": plan.architecture,
         "test": test,
         "runs": [{k: r[k] for k in ("architecture", "seed", "folder", "model", "best_epoch")} for r in reports],
-        "split": reports[0]["split"],
-        "leaks": reports[0]["leaks"],
+        "split": [r["split"] for r in reports] if series.folds else one["split"],
+        "leaks": [r["leaks"] for r in reports] if series.folds else one["leaks"],
         "exit_code": 0,
     }
 

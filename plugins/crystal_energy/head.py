@@ -50,7 +50,7 @@ class EnergyHead(nn.Module):
             ("energy", options.energy_weight),
             ("forces", options.forces_weight),
             ("stress", options.stress_weight),
-            ("pressure", options.stress_weight),
+            ("pressure", options.pressure_weight),
         )
         self.weights = {n: w for n, w in weights if n in self.targets}
         self.units = {n: statistics.target_scale.get(n, 1.0) for n in self.weights}

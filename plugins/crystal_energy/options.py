@@ -15,8 +15,7 @@ class EnergyOptions:
     n_hidden: int = option(1, "fully connected layers", min=1, max=20)
     energy_weight: float = option(1.0, "weight of the error of the energy per atom in the loss", min=0.0, max=1e6)
     forces_weight: float = option(1.0, "weight of the error of the forces in the loss", min=0.0, max=1e6)
-    stress_weight: float = option(
-        0.1, "weight of the error of the stress, or of the pressure, in the loss", min=0.0, max=1e6
-    )
+    stress_weight: float = option(3.0, "weight of the error of the stress in the loss", min=0.0, max=1e6)
+    pressure_weight: float = option(0.1, "weight of the error of the pressure in the loss", min=0.0, max=1e6)
     wall: bool = option(True, "push apart atoms that come nearer than any two of their elements in training")
     zbl: bool = option(False, "add the screened nuclear repulsion of Ziegler, Biersack and Littmark at short distances")

@@ -14,7 +14,7 @@ from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.labelling.label_requests import parse
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.numbers import ASE_QUANTITIES
+from crystalcli.nouns.structures.offered import ASE_QUANTITIES
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.units import GPA

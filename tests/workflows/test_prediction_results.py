@@ -17,7 +17,7 @@ from crystalcli.mechanisms.drawing import site_plots
 from crystalcli.mechanisms.models.model_head import named_by
 from crystalcli.mechanisms.structure_files.reading import read_file
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.numbers import ASE_QUANTITIES
+from crystalcli.nouns.structures.offered import ASE_QUANTITIES
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.predict.prediction import Row

@@ -47,7 +47,7 @@ def test_nothing_to_do_shows_help() -> None:
         ("trian", "error: no such command 'trian'. Did you mean 'train'?"),
         ("plugins lsit", "error: no such command 'lsit'. Did you mean 'list'?"),
         ("plugins show", "error: missing argument 'name'"),
-        ("plugins show lcgnn", "error: no part or plugin 'lcgnn'; did you mean 'lcgcn'?"),
+        ("plugins show lcgnn", "error: no part or plugin 'lcgnn'; did you mean 'cgcnn' or 'lcgcn'?"),
         ("plugins list --family heads", "error: no family 'heads'; did you mean 'head'?"),
         ("plugins list extra", "error: got unexpected extra argument(s) (extra)"),
         ("train --arch lcgcn --n-conv 99", "error: '--n-conv': must be less than or equal to 20"),

@@ -102,7 +102,8 @@ def test_dynamics_go_on_without_them(slow, tmp_path):
     plan = SamplingPlan(tuple(map(str, slow)), "emt", "nve", "0", 1, output=str(tmp_path / "run"), analysis=False)
     report = sampling.run(plan, Listener(lambda _line: None, said.append))
     assert failed(report) == REASONS
-    assert [str(slow[1]), str(slow[3])] == [line.partition(": ")[0] for line in said]
+    named = [line.partition(": ")[0] for line in said if "its one atom rests" not in line]
+    assert [str(slow[1]), str(slow[3])] == named
     assert report.data["exit_code"] == Exit.SOME_FAILED
     assert set(report.data["structures"]) == {"a:0", "a:1", "c:0", "c:1"}
 

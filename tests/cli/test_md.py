@@ -53,7 +53,7 @@ def test_a_run_its_config_and_changes_on_resume(folder: Path) -> None:
     md("-c", "a/config.toml", "-o", "b", "--quiet", cwd=folder)
     assert (folder / "a" / "trajectory.extxyz").read_bytes() == (folder / "b" / "trajectory.extxyz").read_bytes()
     said = md("--resume", "a", "--dt", "2", "--steps", "30", "--temperature", "300", cwd=folder, code=2).stderr
-    for word in ("--dt was 1.0, not 2.0", "--steps was 20, not 30", "--temperature was 20@10,20:40@10"):
+    for word in ("--dt was 1.0, not 2.0", "--temperature was 20@10,20:40@10"):
         assert word in said
     assert "is finished" in md("--resume", "a", "--dt", "1", cwd=folder, code=2).stderr
     assert "give --overwrite" in md(*line, "-o", "a", cwd=folder, code=2).stderr

@@ -115,7 +115,7 @@ def _contract(label: str, part: Part, registry: Registry) -> Finding:
         file = Path(folder) / "test_contract.py"
         file.write_text(text, encoding="utf-8")
         Path(folder, "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # pytest looks for one in /tmp, else
-        command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-rs", "--tb=line", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-rfEs", "--tb=line", "-p", "no:cacheprovider"]
         command.append(file.name)
         environment = dict(os.environ) | {"OMP_NUM_THREADS": "1"}  # the tensors are tiny
         if origin is not None and origin.entry is None:

@@ -51,8 +51,9 @@ def parse(line: str) -> dict[str, Any]:
 
 
 def texts(line: str) -> dict[str, str]:
-    """The values as they stand, without quotes: ``007`` is no number here."""
-    return {key: text for key, text, _ in _written(line.strip())}
+    r"""The values as they stand, without quotes: ``007`` is no number here; ``\\`` is one backslash, ``C:\x`` stays."""
+    found = _written(line.strip())
+    return {key: text if mark else re.sub(r'\\([\\"])', r"\1", text) for key, text, mark in found}
 
 
 def _pairs(line: str) -> list[tuple[str, Any]]:

@@ -164,7 +164,53 @@ def test_signals_are_heard_once_and_stop_at_the_second() -> None:
     )
 )
 def test_csv_reads_back(rows: list[list[str]]) -> None:
-    """What a terminal would obey or a spreadsheet calculate is shown inert, all else comes back as it was."""
+    """What a terminal would obey or a spreadsheet calculate is inert, all else comes back as it was."""
     text = tables.csv_text(["a", "b"], rows)
-    shown = [[cell(x) for x in row] for row in rows]
-    assert list(csv.reader(io.StringIO(text, newline=""))) == [["a", "b"], *shown]
+    inert = [[cell(x) for x in row] for row in rows]
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [["a", "b"], *inert]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.0452, "eV/atom", "45.2 meV/atom"),
+        (0.97, "eV/atom", "0.97 eV/atom"),
+        (0.0000123, "eV/atom", "0.0123 meV/atom"),
+        (0.0, "eV/atom", "0 eV/atom"),
+        (12.3456, "", "12.35"),
+        (1e-7, "Å", "1.000e-07 Å"),
+    ],
+)
+def test_numbers_for_people(value: float, unit: str, text: str) -> None:
+    assert shown(value, Quantity("x", unit)) == text
+
+
+@pytest.mark.parametrize("n", [1, 50, 3000])
+def test_pictures_are_drawn_the_same_twice(tmp_path: Path, n: int) -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=n)
+    quantity = Quantity("energy_per_atom", "eV/atom")
+    rows = [
+        {"epoch": k, "train_loss": 1 / k, "val_score": 1 / k, "val": {quantity.name: {"mae": 0.1 / k}}}
+        for k in range(1, 4)
+    ]
+    for name in "ab":
+        plots.parity(tmp_path / f"p{name}.png", quantity, true, true + 0.01, mae=0.01, title="model", baseline=0.8)
+        plots.learning_curve(tmp_path / f"l{name}.png", rows, {quantity: {"mean": 0.5}}, title="model", best_epoch=3)
+    for kind in "pl":
+        first = (tmp_path / f"{kind}a.png").read_bytes()
+        assert first.startswith(b"\x89PNG")
+        assert first == (tmp_path / f"{kind}b.png").read_bytes()
+
+
+def test_latest_leads_to_the_newest_run_and_never_replaces_what_is_no_link(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        assert point_latest(tmp_path / name) == tmp_path / "latest"
+        assert (tmp_path / "latest").resolve() == tmp_path / name
+    (tmp_path / "latest").unlink()
+    (tmp_path / "latest").mkdir()
+    (tmp_path / "latest" / "mine").touch()
+    assert point_latest(tmp_path / "a") is None
+    assert (tmp_path / "latest" / "mine").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "latest"]

@@ -21,6 +21,7 @@ from crystalcli import __version__
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files
 from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, Exit, UsageError
+from crystalcli.vocabulary.texts import file_word
 
 PACKAGES = ("torch", "numpy", "h5py", "ase", "pymatgen", "safetensors")
 RECORD, LATEST = "run.json", "latest"
@@ -30,7 +31,7 @@ RUNS = Path("runs")
 
 def default_names(word: str, root: Path = RUNS) -> Iterator[Path]:
     """``runs/<date-time>-<word>``, and with a number behind it for further runs in the same second."""
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{word}"
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{file_word(word)}"
     yield root / name
     yield from (root / f"{name}-{k}" for k in count(2))
 

@@ -118,7 +118,7 @@ def test_every_command_is_told_by_every_signal(
         assert names() == before
     for output in ("out.csv", "out.safetensors", "out.extxyz", "out.h5"):
         if f"-o {output}" in one.words:
-            Path(f".{output}.1.tmp").touch()  # of one that was killed
+            Path(f".{output}.{'0' * 16}.tmp").touch()  # of one that was killed
     again = one.resumed if one.resumed and code == Exit.STOPPED else one.words
     assert in_a_child(lambda: run(again.split())) == Exit.OK, capfd.readouterr().err
     assert not [n for n in names() if n.startswith(".")]

@@ -188,6 +188,12 @@ def test_a_run_made_longer_is_the_long_run(world, sampler, first) -> None:
     assert (record["plan"]["steps"], record["exit_code"]) == (60, Exit.OK)
     with pytest.raises(UsageError, match="longer, not shorter"):
         sampling.resume(folder / "short", {"steps": 59}, listener, Stop())
+    movie = folder / "short" / "structures" / "Au" / "trajectory.extxyz"
+    whole_movie = movie.read_bytes()
+    movie.write_bytes(whole_movie[: len(whole_movie) // 2])
+    with pytest.raises(UsageError, match="not as this run left it"):
+        sampling.resume(folder / "short", {"steps": 70}, listener, Stop())
+    movie.write_bytes(whole_movie)
     (folder / "short" / "structures" / "Ag" / "thermo.csv").unlink()
     with pytest.raises(UsageError, match="gap"):
         sampling.resume(folder / "short", {"steps": 70}, listener, Stop())

@@ -16,10 +16,9 @@ from crystalcli.nouns import cells
 KIND_TAGS = ("config_type", "group", "configuration", "phase")
 """Text columns that say, in files of configurations, of which kind a frame is."""
 FAR = 0.8
-"""Å; atoms of a run move by less from one frame to the next (root mean square over the atoms). Two independent frames
-of
-a crystal at its melting point differ by about 0.5, other lattices, surfaces and defects by more; a liquid that moves
-farther forgets the frame before."""
+"""Å; atoms of a run move by less from one frame to the next (root mean square over the atoms). Two independent
+frames of a crystal at its melting point differ by about 0.5, other lattices, surfaces and defects by more; a liquid
+that moves farther forgets the frame before."""
 STILL = 1e-3
 """Å; a frame whose atoms moved less, apart from the strain of the cell, is the frame before, strained."""
 STRAIN = 0.03

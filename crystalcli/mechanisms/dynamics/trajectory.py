@@ -7,10 +7,10 @@ steps, so that a run that was killed and resumed writes the same files. At the e
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import ase
 import numpy as np
@@ -135,32 +135,38 @@ class Chunks:
                 "a piece of it is damaged or truncated: the run cannot go on without a gap", path=self.folder
             )
 
-    def adopt(self, whole: Path, head: str = "") -> str:
-        """Make ``whole``, less its first line ``head``, piece 0; returns the sha256 of its bytes.
+    def adopt(self, whole: Path, known: str, head: str = "") -> str:
+        """Make ``whole``, less its first line ``head``, piece 0; returns the sha256 of its bytes, which is ``known``.
 
         Raises:
-            UsageError: it is missing or begins otherwise.
+            UsageError: it is missing, or not what :meth:`join` wrote.
         """
         digest = hashlib.sha256()
         try:
-            with whole.open("rb") as source, files.replacing(self.path(0)) as temporary, temporary.open("wb") as out:
-                if source.read(len(head.encode())) != head.encode():
-                    raise UsageError("has another first line than this run gave it", path=whole)
-                while block := source.read(1 << 20):
-                    digest.update(block)
-                    out.write(block)
+            with whole.open("rb") as source, files.writing(self.path(0)) as out:
+                begins = source.read(len(head.encode()))
+                _copied(source, out, digest)
+                if begins != head.encode() or digest.hexdigest() != known:
+                    raise UsageError("is not as this run left it: it cannot go on without a gap", path=whole)
         except FileNotFoundError as problem:
             raise UsageError("is missing: the run cannot go on without a gap", path=whole) from problem
-        return digest.hexdigest()
+        return known
 
-    def join(self, count: int, target: Path, head: str = "") -> Path:
-        """Write the first ``count`` pieces, in order, as ``target``."""
+    def join(self, count: int, target: Path, head: str = "") -> str:
+        """Write the first ``count`` pieces, in order, as ``target``; returns the sha256 of all but the head."""
+        digest = hashlib.sha256()
         with files.writing(target) as out:
             out.write(head.encode())
             for k in range(count):
                 with self.path(k).open("rb") as piece:
-                    shutil.copyfileobj(piece, out, 1 << 20)
-        return target
+                    _copied(piece, out, digest)
+        return digest.hexdigest()
+
+
+def _copied(source: BinaryIO, target: BinaryIO, digest: hashlib._Hash) -> None:
+    while block := source.read(1 << 20):
+        digest.update(block)
+        target.write(block)
 
 
 def chained(chain: str, digest: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from crystalcli.workflows.md.sampling_plan import SamplingPlan
 from crystalcli.workflows.md.sampling_records import CHUNKS, Recorder
 from crystalcli.workflows.md.sampling_setup import Prepared, homes, parts, prepare
 
-TRAJECTORY, THERMO = "trajectory.extxyz", "thermo.csv"
+TRAJECTORY, THERMO, REPORT = "trajectory.extxyz", "thermo.csv", "report.json"
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,20 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
         folder = RunFolder(path, record)
         dynamics = _dynamics(plan, prepared, folder, listener, stop, ids=list(state.facts["ids"]))
         if ended:
-            dynamics.adopt(state, TRAJECTORY, THERMO)
+            dynamics.adopt(state, _hashes_of_results(path, dynamics.ids), TRAJECTORY, THERMO)
+        folder = RunFolder.reopen(path, {"plan": plan.to_json()})
         if plan.steps != was.steps:
             folder.write_config(plan.config)
-        folder.record |= RunFolder.reopen(path, {"plan": plan.to_json()} if plan.steps != was.steps else None).record
         return _guarded(plan, folder, dynamics, listener, start=_nothing if ended else lambda: dynamics.restore(state))
+
+
+def _hashes_of_results(path: Path, ids: Sequence[str]) -> list[dict[str, str]]:
+    """Hashes of the joined files of each structure, as the report of a finished run has them."""
+    try:
+        told = json.loads((path / REPORT).read_text(encoding="utf-8"))["structures"]
+        return [dict(told[name]["sha256"]) for name in ids]
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise UsageError("is missing or broken: the run cannot go on without a gap", path=path / REPORT) from problem
 
 
 def _nothing() -> None:
@@ -231,15 +241,17 @@ def _finish(plan: SamplingPlan, folder: RunFolder, dynamics: Dynamics, listener:
     recorder, found = dynamics.recorder, summary(dynamics)
     told: dict[str, Any] = {}
     for k, (name, home) in enumerate(zip(dynamics.ids, recorder.homes, strict=True)):
-        recorder.movies[k].join(recorder.sealed, home / TRAJECTORY)
-        recorder.thermo[k].join(recorder.sealed, home / THERMO, recorder.header)
-        told[name] = {"folder": str(home)}
+        hashes = {
+            TRAJECTORY: recorder.movies[k].join(recorder.sealed, home / TRAJECTORY),
+            THERMO: recorder.thermo[k].join(recorder.sealed, home / THERMO, recorder.header),
+        }
+        told[name] = {"folder": str(home), "sha256": hashes}
         if plan.analysis:
             told[name] |= sampling_report.write(home, home / TRAJECTORY, home / THERMO, name, plan, listener.warn)
     record = folder.record["failed"]
     code = _exit_code(found["stopped"], len(dynamics.ids), bool(record))
     data = {"folder": str(folder.path), "structures": told, **found, "failed": record, "exit_code": int(code)}
-    folder.write_json("report.json", data)
+    folder.write_json(REPORT, data)
     return SamplingReport(folder.path, data)
 
 

@@ -156,13 +156,19 @@ class Dynamics:
             self.recorder.seal()
         self.save()
 
-    def adopt(self, state: checkpoint.State, movie: str, log: str) -> None:
+    def adopt(self, state: checkpoint.State, known: Sequence[Mapping[str, str]], movie: str, log: str) -> None:
         """Go back to the end of a finished run, whose pieces have been joined: its files are the first piece.
 
+        Args:
+            state: its last.
+            known: hashes of the files by name, for every structure.
+            movie: name of the trajectory.
+            log: name of the log.
+
         Raises:
-            UsageError: one of them is missing.
+            UsageError: one of the files is missing, or not as the run left it.
         """
-        self.recorder.adopt(movie, log)
+        self.recorder.adopt(known, movie, log)
         self.restore(checkpoint.State(state.tensors, {**state.facts, "record": self.recorder.facts()}))
         self.save()
 

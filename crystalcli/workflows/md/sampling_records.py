@@ -175,18 +175,21 @@ class Recorder:
             sigma=float(found["sigma"][k]) if "sigma" in found else None,
         )
 
-    def adopt(self, movie: str, log: str) -> None:
-        """Take the joined files of a finished run, by their names, as the first sealed piece.
+    def adopt(self, known: Sequence[Mapping[str, str]], movie: str, log: str) -> None:
+        """Take the joined files of a finished run as the first sealed piece.
+
+        Args:
+            known: their hashes by name, for every structure.
+            movie: name of the trajectory.
+            log: name of the log.
 
         Raises:
-            UsageError: one of them is missing.
+            UsageError: one of them is missing, or not as the run left it.
         """
         for k, home in enumerate(self.homes):
-            for kind, chunks, file, head in (
-                ("thermo", self.thermo[k], home / log, self.header),
-                ("movies", self.movies[k], home / movie, ""),
-            ):
-                self.chains[kind][k] = chained("", chunks.adopt(file, head))
+            thermo = self.thermo[k].adopt(home / log, known[k].get(log, ""), self.header)
+            self.chains["thermo"][k] = chained("", thermo)
+            self.chains["movies"][k] = chained("", self.movies[k].adopt(home / movie, known[k].get(movie, "")))
         self.sealed = 1
 
     def check(self) -> None:

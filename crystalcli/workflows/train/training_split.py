@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,11 @@ class Material:
     usable: NDArray[np.int64]
     values: NDArray[np.float64]
     ids: Sequence[str]
+
+    @cached_property
+    def series(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Runs of the usable structures and their places in time; looked for once, for positions are read."""
+        return frames.series(self.data, self.usable)
 
 
 def choose(material: Material, plan: TrainingPlan) -> Split:
@@ -143,7 +149,7 @@ def _suited(material: Material) -> tuple[str, str]:
     if _are_materials(formulas):
         return "formula", ""
     few = "there is one formula" if len(np.unique(formulas)) == 1 else "there are few formulas"
-    run, _ = frames.series(material.data, material.usable)
+    run, _ = material.series
     lengths = np.unique(run, return_counts=True)[1]
     if lengths.min() >= RUN_LENGTH:
         return "time", f", because {few} and frames continue each other"
@@ -180,7 +186,7 @@ def _by_kind(material: Material, wish: SplitPlan, fractions: Fractions, seed: in
 
 def _runs(material: Material) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Runs, and places in time: pieces of files that continue each other, else whole files."""
-    run, place = frames.series(material.data, material.usable)
+    run, place = material.series
     if np.unique(run, return_counts=True)[1].min() >= RUN_LENGTH:
         return run, place
     names, place = material.data.runs()

@@ -22,6 +22,7 @@ from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, InputError, N
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.md import sampling
 from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows.md.sampling_watch import Watch
 
 
 def crystals():
@@ -226,6 +227,21 @@ def test_a_drift_that_was_not_taken_is_none_and_a_short_one_is_taken(world) -> N
     assert [d is None for d in drifts.values()] == [n < 3 for n in rows]
     assert any(d is None for d in drifts.values())
     assert all(d > 0 for d in drifts.values() if d is not None)
+
+
+@pytest.mark.parametrize(("last", "taken"), [(52, False), (60, True), (76, True)])
+def test_rows_behind_the_last_window_count_if_they_are_half_of_one(world, last, taken) -> None:
+    """A few rows have a slope by chance; half a window and more belong to the drift of the run."""
+    folder, _ = world
+    made = plan(folder, drift_every=40, max_drift=1.0)
+    watch = Watch(made, ["Cu"], torch.tensor([4]), Listener())
+    alive = torch.tensor([True])
+    for step in range(0, last + 1, 4):
+        energy = 0.0 if step <= 40 else 4e-3 * 50.0 * (step - 40) * 1e-3  # 50 meV/atom/ps
+        assert watch.drift(step, torch.tensor([energy], dtype=torch.float64), alive) == {}
+    assert watch.worst == pytest.approx(0.0, abs=1e-9)
+    assert bool(watch.final(alive)) == taken
+    assert watch.worst == pytest.approx(50.0 if taken else 0.0, abs=1e-6)
 
 
 def test_a_short_run_beyond_its_limit_of_drift_is_stopped(world) -> None:

@@ -23,10 +23,10 @@ from pathlib import Path
 
 import ase.io
 import torch
+from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
 
 from crystalcli.mechanisms.drawing import plots
 from crystalcli.workflows.relax import relaxation
-from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
 from crystalcli.workflows.screen import campaign, campaign_reading
 from crystalcli.workflows.screen.screening_report import ScreeningReport
 

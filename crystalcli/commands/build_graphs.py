@@ -11,7 +11,7 @@ import typer
 
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
-from crystalcli.commands.plugin_flags import Source, names
+from crystalcli.commands.plugin_flags import names
 from crystalcli.commands.shared import (
     DryRun,
     Jobs,
@@ -25,6 +25,7 @@ from crystalcli.commands.shared import (
     TimeLimit,
     cores,
 )
+from crystalcli.contracts.records import Source
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import Exit, UsageError, one_line
 

@@ -19,10 +19,11 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from crystalcli.commands import narrow_help, plugin_flags, settings, variables
 from crystalcli.commands.console import plain_words
-from crystalcli.commands.plugin_flags import Choice, Chooser, Flag, Given
+from crystalcli.commands.plugin_flags import Chooser, Flag, Given
 from crystalcli.commands.settings import Setting
 from crystalcli.commands.shared import PANEL, TRANSIENT
 from crystalcli.commands.unasked import refuse_unasked
+from crystalcli.contracts.records import Choice
 from crystalcli.mechanisms.registry.plugin_manager import registry, use_only_builtins
 from crystalcli.mechanisms.running import config
 from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line

@@ -9,17 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from crystalcli.commands import build_graphs, calibrate, graphs, label_sites, md, plugins, predict, relax, screen, train
+from crystalcli.commands import build_graphs, calibrate, graphs, label_sites, md, plugins, predict, screen, train
 from crystalcli.commands.console import warn_in_one_line
 from crystalcli.commands.failures import report
 from crystalcli.commands.streams import open_streams, watched
+from crystalcli.commands.workflow_command import WorkflowGroup, add
 from crystalcli.mechanisms.registry.plugin_manager import use_only_builtins
 from crystalcli.mechanisms.running.import_path import import_matplotlib_elsewhere
 from crystalcli.mechanisms.running.stopping import interrupt_on_signals, interrupted
 from crystalcli.vocabulary.errors import Exit
+from crystalcli.workflows.relax.relax_workflow import RELAX
 
 app = typer.Typer(
     name="crystal",
+    cls=WorkflowGroup,
     add_completion=False,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -30,7 +33,7 @@ train.register(app)
 predict.register(app)
 calibrate.register(app)
 label_sites.register(app)
-relax.register(app)
+add(app, RELAX)
 md.register(app)
 screen.register(app)
 plugins.register(app)

@@ -11,9 +11,10 @@ import typer
 
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
-from crystalcli.commands.plugin_flags import Source, names
+from crystalcli.commands.plugin_flags import names
 from crystalcli.commands.runs import given, home, rerunnable, typed
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
+from crystalcli.contracts.records import Source
 from crystalcli.mechanisms.forces import potential_names
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError

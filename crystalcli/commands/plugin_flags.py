@@ -9,43 +9,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Part
+from crystalcli.contracts.records import Choice, Part, Source, Word, Workflow
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Source:
-    """A part whose options become flags.
-
-    Args:
-        part: the chosen part.
-        model: the options model that counts here, e.g. the featurizer's ``embed_options`` in training.
-        defaults: values that count as defaults, e.g. what an architecture wants of its head.
-    """
-
-    part: Part
-    model: type
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a command line has chosen.
-
-    Args:
-        sources: the chosen parts.
-        defaults: defaults of the command's own options that follow from the choice, by parameter name.
-    """
-
-    sources: Sequence[Source]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,7 +28,6 @@ class Given:
     explicit: dict[str, Any]
 
 
-Word = Callable[[str, str | None], str | None]
 Chooser = Callable[[Word], "Choice | Sequence[Source]"]
 """``chooser(word)``: the chosen parts; ``word(flag, default)`` tells what a flag, the environment or a file says."""
 
@@ -204,7 +175,9 @@ def explain_unknown(word: str, chosen: Sequence[Flag], known: Sequence[str]) -> 
 
 
 def models(part: Part) -> list[type]:
-    """All options models of a part."""
+    """All options models of a part; a workflow's options are those of a command."""
+    if isinstance(part, Workflow):
+        return []
     embed = getattr(part, "embed_options", None)
     return [part.options] + ([embed] if embed is not None else [])
 

@@ -193,7 +193,7 @@ def _options(model: type) -> list[dict[str, Any]]:
         rows.append(
             {
                 "flag": s.flag,
-                "type": "|".join(s.choices) or s.type.__name__,
+                "type": ("|".join(s.choices) or s.inner.__name__) + (" …" if s.many else ""),
                 "default": s.default,
                 "unit": s.unit,
                 "bounds": f"{low}…{high}" if low or high else "",

@@ -63,18 +63,18 @@ def refuse_beside(ctx: typer.Context, flag: str, free: frozenset[str], cure: str
         raise UsageError(f"{flags} does not go with {flag}; {cure}")
 
 
-def refuse_changes(ctx: typer.Context, free: frozenset[str], argument: str = "") -> None:
+def refuse_changes(ctx: typer.Context, free: frozenset[str], *arguments: str) -> None:
     """Refuse what cannot change a run that is under way.
 
     Args:
         ctx: of the command.
         free: options that may go with ``--resume``; all others are those of the run's beginning.
-        argument: a parameter that is no flag.
+        arguments: parameters that are no flags.
 
     Raises:
         UsageError: names the flags.
     """
     changed = typed(ctx, free) + [n for part in ctx.obj.values() for n in part.explicit]
     if changed:
-        flags = ", ".join(n.upper() if n == argument else "--" + n.replace("_", "-") for n in changed)
+        flags = ", ".join(n.upper() if n in arguments else "--" + n.replace("_", "-") for n in changed)
         raise UsageError(f"{flags} cannot change a run that is under way; start a new run, or leave it out")

@@ -11,10 +11,10 @@ import typer
 
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
-from crystalcli.commands.plugin_flags import Choice, Source, names
+from crystalcli.commands.plugin_flags import names
 from crystalcli.commands.runs import given, home, refuse_changes, rerunnable
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
-from crystalcli.contracts.records import Architecture, Featurizer, Head, Recipe
+from crystalcli.contracts.records import Architecture, Choice, Featurizer, Head, Recipe, Source
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 

@@ -10,8 +10,8 @@ import typer
 from typer.core import TyperGroup, TyperOption
 
 from crystalcli.commands.command import CrystalCommand
-from crystalcli.commands.plugin_flags import Choice
 from crystalcli.contracts import options as opt
+from crystalcli.contracts.records import Choice
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import CrystalError
 

@@ -8,7 +8,8 @@ A part declares a frozen dataclass::
         cutoff: float = option(8.0, "neighbors within this distance", unit="Å", min=0.1, max=30)
         pool: Literal["average", "max"] = option("average", "pooling over the atoms")
 
-Types: ``int``, ``float``, ``bool``, ``str`` and ``Literal`` of strings. Loads nothing heavy.
+Types: ``int``, ``float``, ``bool``, ``str`` and ``Literal`` of strings; of workflows also ``Path``, one of these
+``| None``, and ``tuple`` of many. Loads nothing heavy.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import math
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
@@ -42,6 +45,30 @@ class OptionSpec:
     min: float | None
     max: float | None
     runs: bool = False
+    short: str = ""
+    panel: str = ""
+    metavar: str = ""
+    names: str = ""
+    argument: bool = False
+    files: bool = False
+
+    @property
+    def inner(self) -> Any:
+        """The type of one value: without ``| None``, of one of many."""
+        kind = self.type
+        if get_origin(kind) in (UnionType, typing.Union):
+            (kind,) = (k for k in get_args(kind) if k is not type(None))
+        return get_args(kind)[0] if get_origin(kind) is tuple else kind
+
+    @property
+    def many(self) -> bool:
+        """Whether it takes several values."""
+        return get_origin(self.type) is tuple
+
+    @property
+    def optional(self) -> bool:
+        """Whether it may be none."""
+        return type(None) in get_args(self.type)
 
     @property
     def flag(self) -> str:
@@ -51,7 +78,7 @@ class OptionSpec:
     @property
     def choices(self) -> tuple[str, ...]:
         """Allowed words of a ``Literal`` option, else empty."""
-        return get_args(self.type) if get_origin(self.type) is Literal else ()
+        return get_args(self.inner) if get_origin(self.inner) is Literal else ()
 
 
 def option(
@@ -62,6 +89,12 @@ def option(
     min: float | None = None,
     max: float | None = None,
     runs: bool = False,
+    short: str = "",
+    panel: str = "",
+    metavar: str = "",
+    names: str = "",
+    argument: bool = False,
+    files: bool = False,
 ) -> Any:
     """Declare one field of an options dataclass.
 
@@ -73,8 +106,15 @@ def option(
         max: largest value.
         runs: the value is run: a command line, a module or library that is loaded. A ``crystal.toml`` that nobody asked
             for cannot set it.
+        short: a second, short flag, such as ``-j``; of a workflow's options, as are the following.
+        panel: heading of the help that it stands under.
+        metavar: placeholder of its value.
+        names: a family, the names of whose parts complete the value.
+        argument: it is typed without a flag.
+        files: its values are files, folders, globs and lists; the workflow is given the files that they mean.
     """
-    said = {"help": help, "unit": unit, "min": min, "max": max, "runs": runs}
+    said: dict[str, Any] = {"help": help, "unit": unit, "min": min, "max": max, "runs": runs}
+    said |= {"short": short, "panel": panel, "metavar": metavar, "names": names, "argument": argument, "files": files}
     return dataclasses.field(default=default, metadata=said)
 
 
@@ -82,11 +122,8 @@ def specs(model: type) -> Iterator[OptionSpec]:
     """Yield the options that ``model`` declares, in order."""
     hints = typing.get_type_hints(model)
     for f in dataclasses.fields(model):
-        m = f.metadata
-        bounds = m.get("min"), m.get("max")
-        yield OptionSpec(
-            f.name, hints[f.name], f.default, m.get("help", ""), m.get("unit", ""), *bounds, runs=m.get("runs", False)
-        )
+        known = {"help": "", "unit": "", "min": None, "max": None, **f.metadata}
+        yield OptionSpec(name=f.name, type=hints[f.name], default=f.default, **known)
 
 
 def make(model: type[T], values: Mapping[str, Any], *, owner: str) -> T:
@@ -106,16 +143,29 @@ def make(model: type[T], values: Mapping[str, Any], *, owner: str) -> T:
 
 
 def _checked(spec: OptionSpec, value: Any, owner: str) -> Any:
+    if value is None and spec.optional:
+        return None
+    if spec.many:
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"option {spec.flag} of {owner} must be several values, not {value!r}")
+        return tuple(_one_checked(spec, v, owner) for v in value)
+    return _one_checked(spec, value, owner)
+
+
+def _one_checked(spec: OptionSpec, value: Any, owner: str) -> Any:
     said = f"option {spec.flag} of {owner}"
     if spec.choices:
         if value not in spec.choices:
             raise UsageError(f"{said} cannot be '{value}'; {did_you_mean(str(value), spec.choices)}")
         return value
-    if spec.type is float and isinstance(value, int) and not isinstance(value, bool):
+    kind = spec.inner
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if not isinstance(value, spec.type) or (spec.type is not bool and isinstance(value, bool)):
-        raise UsageError(f"{said} must be {spec.type.__name__}, not {value!r}")
-    if spec.type in (int, float) and not _within(spec, value):
+    if kind is Path and isinstance(value, str):
+        value = Path(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise UsageError(f"{said} must be {kind.__name__}, not {value!r}")
+    if kind in (int, float) and not _within(spec, value):
         low = "-∞" if spec.min is None else f"{spec.min:g}"
         high = "∞" if spec.max is None else f"{spec.max:g}"
         raise UsageError(f"{said} is {value!r}, outside {low} … {high} {spec.unit}".rstrip())
@@ -129,5 +179,11 @@ def _within(spec: OptionSpec, value: float) -> bool:
 
 
 def to_dict(options: Any) -> dict[str, Any]:
-    """Plain values of an options object, for JSON and TOML."""
-    return dataclasses.asdict(options)
+    """Plain values of an options object, for JSON and TOML; the inverse of :func:`make`."""
+    return {k: _plain(v) for k, v in dataclasses.asdict(options).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from crystalcli.contracts.dynamics import RelaxerModule, SamplerModule
     from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule, StackedMembers
+    from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
     from crystalcli.nouns.arrays import GraphArrays
 
 API_VERSION = 1
@@ -217,6 +218,72 @@ class Sampler(Part):
     build: Callable[[Any], SamplerModule]
 
 
+@dataclass(frozen=True)
+class Source:
+    """A part whose options become flags.
+
+    Args:
+        part: the chosen part.
+        model: the options model that counts here, e.g. the featurizer's ``embed_options`` in training.
+        defaults: values that count as defaults, e.g. what an architecture wants of its head.
+    """
+
+    part: Part
+    model: type
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a command line has chosen.
+
+    Args:
+        sources: the chosen parts.
+        defaults: defaults of the command's own options that follow from the choice, by parameter name.
+    """
+
+    sources: Sequence[Source]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+POTENTIAL = "potential"
+"""What an option of a workflow chooses that names a calculator, or a file of a model."""
+
+Word = Callable[[str, "str | None"], "str | None"]
+"""``word(flag, default)`` tells what a flag, the environment or a configuration file says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workflow(Part):
+    """A command: what it asks, what it refuses, what it does in the folder of a run (``crystal NAME …``).
+
+    The host tells the rest, once for all: see :mod:`crystalcli.contracts.workflow`.
+
+    Args:
+        help: the whole help text, below the summary.
+        chooses: options that name a part → its family; the part's options become flags of the command. The family
+            ``potential`` is a calculator by name, or a file of a model, which has no flags.
+        prepare: ``prepare(request, reporter) -> Work``; refuses before anything is written.
+        show: ``show(report) -> Shown``: what people see of a report.
+        plan: ``plan(described) -> Shown``: what people see of a plan (``--dry-run``).
+        free: options that may differ when a run goes on.
+        more: ``more(request, report) -> bool``: whether a finished run has more to do for such a request.
+        writes: names, with ``*``, of what a run may write into its folder; ``--overwrite`` removes no other files.
+        keeps: such names of what is there only until the run is finished.
+    """
+
+    family: ClassVar[str] = "workflow"
+    prepare: Callable[[Request, Reporter], Work]
+    show: Callable[[Mapping[str, Any]], Shown]
+    plan: Callable[[Mapping[str, Any]], Shown]
+    help: str = ""
+    chooses: Mapping[str, str] = field(default_factory=dict)
+    free: frozenset[str] = frozenset()
+    more: Callable[[Any, Mapping[str, Any]], bool] = lambda _request, _report: False
+    writes: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+
+
 FAMILIES: dict[str, type[Part]] = {
     "featurizer": Featurizer,
     "architecture": Architecture,
@@ -225,5 +292,6 @@ FAMILIES: dict[str, type[Part]] = {
     "calculator": Calculator,
     "relaxer": Relaxer,
     "sampler": Sampler,
+    "workflow": Workflow,
 }
 """Families of parts, by the word used in ``crystal plugins list``."""

@@ -6,12 +6,14 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import (
     API_VERSION,
     FAMILIES,
+    POTENTIAL,
     Architecture,
     Calculator,
     Featurizer,
@@ -21,12 +23,15 @@ from crystalcli.contracts.records import (
     Recipe,
     Relaxer,
     Sampler,
+    Workflow,
 )
 from crystalcli.vocabulary.errors import UsageError
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 RESERVED = frozenset({"help", "config", "debug", "no_plugins"})
 """Flags of every command; no part may declare them."""
+OF_RUNS = frozenset({"output", "resume", "overwrite", "dry_run", "time_limit", "json", "quiet"})
+"""Flags of every command with a run, which are the host's."""
 
 _CALLS: dict[type[Part], dict[str, int]] = {
     Featurizer: {"build": 1, "embed": 3},
@@ -36,6 +41,7 @@ _CALLS: dict[type[Part], dict[str, int]] = {
     Calculator: {"build": 1},
     Relaxer: {"build": 1},
     Sampler: {"build": 1},
+    Workflow: {"prepare": 2, "show": 1, "plan": 1, "more": 2},
 }
 """Family → its callables and how many positional arguments the host gives them."""
 
@@ -52,13 +58,15 @@ def part_problems(part: Any) -> list[str]:
     problems = _texts(part)
     for label, model in (("options", part.options), ("embed_options", getattr(part, "embed_options", None))):
         if model is not None:
-            problems += [f"{label}: {p}" for p in options_problems(model)]
+            problems += [f"{label}: {p}" for p in options_problems(model, workflow=isinstance(part, Workflow))]
     for name, count in _CALLS.get(family, {}).items():
         problems += call_problems(name, getattr(part, name), count)
     if isinstance(part, Architecture):
         problems += _architecture(part)
     if isinstance(part, Head):
         problems += _head(part)
+    if isinstance(part, Workflow):
+        problems += _workflow(part)
     if isinstance(part, Reader) and not (
         isinstance(part.suffixes, tuple) and all(isinstance(s, str) and s.startswith(".") for s in part.suffixes)
     ):
@@ -96,6 +104,21 @@ def _architecture(part: Architecture) -> list[str]:
     return problems
 
 
+def _workflow(part: Workflow) -> list[str]:
+    known = {s.name for s in opt.specs(part.options)} if not options_problems(part.options, workflow=True) else None
+    problems = []
+    for word, names in (("chooses", set(part.chooses)), ("free", set(part.free))):
+        if known is not None and (unknown := names - known):
+            problems.append(f"{word} names {', '.join(sorted(unknown))}, which is no option of it")
+    families = {*FAMILIES, POTENTIAL}
+    problems += [f"chooses: there is no family '{f}'" for f in part.chooses.values() if f not in families]
+    for word in ("writes", "keeps"):
+        names_of = getattr(part, word)
+        if not isinstance(names_of, tuple) or not all(isinstance(n, str) and n and "/" not in n for n in names_of):
+            problems.append(f"{word} must be a tuple of names in the run's folder")
+    return problems
+
+
 def _head(part: Head) -> list[str]:
     known = {f.name for f in dataclasses.fields(Recipe)}
     if not isinstance(part.recipe, Mapping):
@@ -118,8 +141,8 @@ def call_problems(name: str, function: Callable[..., Any], count: int) -> list[s
     return []
 
 
-def options_problems(model: Any) -> list[str]:
-    """What is wrong with an options model."""
+def options_problems(model: Any, *, workflow: bool = False) -> list[str]:
+    """What is wrong with an options model; that of a workflow may have more types and fewer names."""
     if not isinstance(model, type) or not dataclasses.is_dataclass(model):
         return ["must be a dataclass"]
     problems = []
@@ -129,15 +152,20 @@ def options_problems(model: Any) -> list[str]:
         specs = list(opt.specs(model))
     except Exception as problem:
         return [*problems, f"{model.__name__} has annotations that cannot be resolved: {problem}"]
-    return problems + [p for s in specs for p in _option_problems(s, model)]
+    reserved = RESERVED | OF_RUNS if workflow else RESERVED
+    return problems + [p for s in specs for p in _option_problems(s, model, reserved, workflow=workflow)]
 
 
-def _option_problems(spec: opt.OptionSpec, model: type) -> list[str]:
-    if not _supported(spec.type):
+def _option_problems(spec: opt.OptionSpec, model: type, reserved: frozenset[str], *, workflow: bool) -> list[str]:
+    if workflow and (spec.many or spec.optional or spec.type is Path):
+        good = spec.inner is Path or _supported(spec.inner)
+        if not good:
+            return [f"{spec.name}: {spec.type} is not of int, float, bool, str, Path or a Literal of texts"]
+    elif not _supported(spec.type):
         return [f"{spec.name}: {spec.type} is not int, float, bool, str or a Literal of texts"]
     if spec.default is dataclasses.MISSING:
         return [f"{spec.name} has no default"]
-    problems = [f"{spec.name} is a flag of every command"] if spec.name in RESERVED else []
+    problems = [f"{spec.name} is a flag of every command"] if spec.name in reserved else []
     if not NAME.fullmatch(spec.flag):
         problems.append(f"{spec.name} makes no good flag; use lower_case_words")
     if not spec.help:

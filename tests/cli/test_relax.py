@@ -165,7 +165,7 @@ def test_the_same_command_again_and_other_ones(folder: Path) -> None:
     args = [*METALS, "-o", "whole"]
     assert "finished before; nothing to do" in crystal(*args, cwd=folder).stdout
     other = crystal(*args, "--fmax", "0.1", cwd=folder, code=2)
-    assert "holds another relaxation (fmax differ); --overwrite replaces it" in other.stderr
+    assert "holds another run of relax (fmax differ); --overwrite replaces it" in other.stderr
     before = (folder / "whole" / "relaxed.extxyz").read_bytes()
     crystal("relax", "-c", "whole/config.toml", "-o", "again", cwd=folder)
     assert (folder / "again" / "relaxed.extxyz").read_bytes() == before

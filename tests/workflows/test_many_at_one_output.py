@@ -14,16 +14,17 @@ import numpy as np
 import pytest
 
 from crystalcli.commands.main import run as crystal
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.running import life
 from crystalcli.mechanisms.running.locks import locked
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 from crystalcli.workflows.md import sampling
 from crystalcli.workflows.md.sampling_plan import SamplingPlan
-from crystalcli.workflows.relax import relaxation
-from crystalcli.workflows.relax.relaxation import STRUCTURES
-from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
+from crystalcli.workflows.relax.relax_options import RelaxOptions
+from crystalcli.workflows.relax.relax_workflow import RELAX
 
 CONTEXT = multiprocessing.get_context("fork")
 WRITERS, READERS = 8, 16
@@ -54,7 +55,9 @@ def test_a_second_build_is_refused_by_name(folder: Path, capfd: pytest.CaptureFi
 
 
 def relaxed(structures: str, output: Path) -> None:
-    relaxation.run(RelaxationPlan((structures,), "emt", "fire", str(output), steps=1, overwrite=True))
+    life.run(
+        RELAX, Request(RelaxOptions(structures=(structures,), potential="emt", steps=1), path=output), overwrite=True
+    )
 
 
 def moved(structures: str, output: Path) -> None:
@@ -62,7 +65,7 @@ def moved(structures: str, output: Path) -> None:
     sampling.run(plan)
 
 
-@pytest.mark.parametrize(("do", "name"), [(relaxed, STRUCTURES), (moved, "run")])
+@pytest.mark.parametrize(("do", "name"), [(relaxed, "run"), (moved, "run")])
 def test_nothing_of_a_run_at_work_is_replaced(folder: Path, do: Callable[[str, Path], None], name: str) -> None:
     structures, output = str(folder / "few" / "0.extxyz"), folder / "run"
     do(structures, output)

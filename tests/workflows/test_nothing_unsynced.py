@@ -15,14 +15,16 @@ import pytest
 from workflows import small_cache
 from workflows.test_training import plan as training_plan
 
+from crystalcli.contracts.workflow import Request
+from crystalcli.mechanisms.running import life
 from crystalcli.workflows.graphs import build_graphs_parts as parts
 from crystalcli.workflows.graphs import build_graphs_resumable as resumable
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 from crystalcli.workflows.md import sampling
 from crystalcli.workflows.md.sampling_plan import SamplingPlan
-from crystalcli.workflows.relax import relaxation
-from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
+from crystalcli.workflows.relax.relax_options import RelaxOptions
+from crystalcli.workflows.relax.relax_workflow import RELAX
 from crystalcli.workflows.train import training
 
 
@@ -93,7 +95,8 @@ def test_train(watch: Watch, tmp_path: Path) -> None:
 
 
 def test_relax(watch: Watch, metals: Path) -> None:
-    relaxation.run(RelaxationPlan(tuple(map(str, sorted(metals.glob("*.xyz")))), "emt", "fire", str(metals / "run")))
+    options = RelaxOptions(structures=tuple(map(str, sorted(metals.glob("*.xyz")))), potential="emt")
+    life.run(RELAX, Request(options, path=metals / "run"))
     assert watch.renames >= 3
 
 

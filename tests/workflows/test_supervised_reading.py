@@ -7,8 +7,9 @@ import ase.io
 import pytest
 from workflows import some_campaign
 
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running import workers
+from crystalcli.mechanisms.running import life, workers
 from crystalcli.mechanisms.running.tasks import Limits
 from crystalcli.mechanisms.structure_files import reading
 from crystalcli.mechanisms.structure_files.reading import Failure
@@ -18,8 +19,8 @@ from crystalcli.workflows.graphs.supervised_reading import read_inputs
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.md import sampling
 from crystalcli.workflows.md.sampling_plan import SamplingPlan
-from crystalcli.workflows.relax import relaxation
-from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
+from crystalcli.workflows.relax.relax_options import RelaxOptions
+from crystalcli.workflows.relax.relax_workflow import RELAX
 from crystalcli.workflows.screen import campaign, campaign_reading
 
 DEADLY = """
@@ -136,8 +137,8 @@ def test_a_process_ends_with_the_last_structure(files):
 
 
 def test_a_relaxation_goes_on_without_it(files, tmp_path):
-    plan = RelaxationPlan(tuple(map(str, files)), "emt", "fire", str(tmp_path / "run"), steps=0)
-    report = relaxation.run(plan)
+    options = RelaxOptions(structures=tuple(map(str, files)), potential="emt", steps=0)
+    report = life.run(RELAX, Request(options, path=tmp_path / "run"))
     assert [r["reason"] for r in report.data["rows"]].count("worker-died") == 1
     assert report.data["structures"] == 5
     assert (tmp_path / "run" / "relaxed.extxyz").exists()
@@ -145,8 +146,8 @@ def test_a_relaxation_goes_on_without_it(files, tmp_path):
 
 def test_a_potential_that_kills_its_worker_costs_its_shard(files, tmp_path):
     ase.io.write(files[0], [ase.build.bulk(s) for s in ("Cu", "Al", "Ag", "Cu", "Ni")])
-    plan = RelaxationPlan((str(files[0]),), "deadly", "fire", str(tmp_path / "run"), steps=0, batch_size=2, jobs=2)
-    report = relaxation.run(plan)
+    options = RelaxOptions(structures=(str(files[0]),), potential="deadly", steps=0, batch_size=2, jobs=2)
+    report = life.run(RELAX, Request(options, path=tmp_path / "run"))
     assert [r["reason"] for r in report.data["rows"]] == ["converged"] * 2 + ["worker-died"] * 2 + ["converged"]
     assert "twice" in report.data["rows"][2]["message"]
-    assert report.exit_code == Exit.SOME_FAILED
+    assert report.data["exit_code"] == Exit.SOME_FAILED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ import torch
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Potential
 from crystalcli.contracts.records import Relaxer
-from crystalcli.mechanisms.forces.potentials import Precision, named
+from crystalcli.contracts.workflow import Reporter, Request
+from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.relaxation.cell_coordinates import CellCoordinates
 from crystalcli.mechanisms.relaxation.constraints import projections, without_constraints
@@ -20,45 +21,57 @@ from crystalcli.mechanisms.relaxation.fixing import Fixing
 from crystalcli.mechanisms.relaxation.relaxing import Batch, Heard
 from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.places import Place, executor
-from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.running.tasks import UNLIMITED, Lost, Task
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, Stopped, UsageError
+from crystalcli.workflows.relax.relax_options import RelaxOptions
 from crystalcli.workflows.relax.relaxation_outcome import Outcome, outcomes
-from crystalcli.workflows.relax.relaxation_plan import Listener, RelaxationPlan
 
 Items = Sequence[Entry | Failure]
 Shard = tuple[int, Items]
 
 
+class Asked(Protocol):
+    """Whoever may be asked to stop while structures are relaxed: a :class:`crystalcli.contracts.workflow.Run`."""
+
+    @property
+    def reporter(self) -> Reporter:
+        """Hears of it."""
+
+    def stop_if_asked(self) -> None:
+        """Raise Stopped where somebody asks for it."""
+
+
 class Worker:
-    """A plan with everything looked up: relaxes one shard after the other.
+    """A request with everything looked up: relaxes one shard after the other.
 
     Args:
-        plan: the plan.
+        request: of ``crystal relax``; its structures do not matter here.
 
     Raises:
         UsageError: parts, options or numbers that cannot work. InputError: the model cannot be read.
     """
 
-    def __init__(self, plan: RelaxationPlan) -> None:
-        self.plan, self.goal = plan, plan.goal()
-        self.fixing = Fixing.parse(plan.fix_elements, plan.fix_below, plan.fix_indices)
-        self.relaxer = cast(Relaxer, registry().get("relaxer", plan.relaxer))
-        owner = f"relaxer {plan.relaxer}"
-        self.relaxer_options: Any = opt.make(self.relaxer.options, plan.relaxer_options, owner=owner)
-        if plan.threads:
-            torch.set_num_threads(plan.threads)
+    def __init__(self, request: Request) -> None:
+        self.options: RelaxOptions = request.options
+        o = self.options
+        self.goal = o.goal()
+        self.fixing = Fixing.parse(o.fix_elements, o.fix_below, o.fix_indices)
+        self.relaxer = cast(Relaxer, registry().get("relaxer", o.relaxer))
+        given = request.parts["relaxer"].options if "relaxer" in request.parts else {}
+        self.relaxer_options: Any = opt.make(self.relaxer.options, given, owner=f"relaxer {o.relaxer}")
+        if o.threads:
+            torch.set_num_threads(o.threads)
         self.potential: Potential = named(
-            plan.potential,
-            device=plan.device,
-            dtype=cast(Precision, plan.dtype),
-            options=plan.potential_options,
+            o.potential,
+            device=o.device,
+            dtype=o.dtype,
+            options=request.parts["potential"].options if "potential" in request.parts else {},
         )
-        if plan.cell != "none" and "stress" not in self.potential.provides:
-            raise UsageError(f"potential {self.potential.name} gives no stress; --cell {plan.cell} needs it")
+        if o.cell != "none" and "stress" not in self.potential.provides:
+            raise UsageError(f"potential {self.potential.name} gives no stress; --cell {o.cell} needs it")
 
     def relax(
         self,
@@ -81,11 +94,10 @@ class Worker:
             allowed = torch.as_tensor(np.concatenate([projections(e.atoms) for e in entries]), device=device)
             systems = Systems.of([without_constraints(e.atoms) for e in entries], device)
             coords = CellCoordinates.of(systems, allowed, self.goal.cell, self.goal.pressure)
-            batch = Batch(
-                coords, self.potential, self.relaxer.build(self.relaxer_options), self.goal, self.plan.keep_every
-            )
+            mover = self.relaxer.build(self.relaxer_options)
+            batch = Batch(coords, self.potential, mover, self.goal, self.options.trajectory_every)
             relaxed = batch.run(pause, heard)
-            for (k, _), outcome in zip(ready, outcomes(entries, relaxed, self.plan.symprec), strict=True):
+            for (k, _), outcome in zip(ready, outcomes(entries, relaxed, self.options.symprec), strict=True):
                 found[k] = outcome
         return [found[k] for k in range(len(items))]
 
@@ -106,22 +118,26 @@ class Worker:
 
 
 def relaxed_shards(
-    plan: RelaxationPlan, worker: Worker, shards: Iterator[Shard], stop: Stop, listener: Listener
+    request: Request, worker: Worker, shards: Iterator[Shard], run: Asked, heard: Heard
 ) -> Iterator[tuple[int, list[Outcome]]]:
     """Yield the outcomes of every shard, in order and wherever they are worked on.
+
+    Args:
+        request: what is asked.
+        worker: made of it.
+        shards: the structures.
+        run: asked whether to stop, and told what the workers say.
+        heard: told of every step, where it is this process that works.
 
     Raises:
         Stopped: asked to. EnvironmentProblem: no workers. What was finished has been yielded.
     """
-
-    def pause() -> None:
-        if why := stop.reason():
-            raise Stopped(f"stopped by {why}; the same command or --resume {plan.output} goes on")
-
-    if plan.place == Place():
+    o: RelaxOptions = request.options
+    place = Place(o.jobs if o.jobs > 1 else 0, o.scheduler)
+    if place == Place():
         for number, items in shards:
-            pause()
-            yield number, worker.relax(items, pause, listener.step)
+            run.stop_if_asked()
+            yield number, worker.relax(items, run.stop_if_asked, heard)
         return
     given: dict[int, Shard] = {}
 
@@ -135,21 +151,20 @@ def relaxed_shards(
             number, items = given.pop(k)
             yield number, _lost(items, outcomes_or_lost) if isinstance(outcomes_or_lost, Lost) else outcomes_or_lost
 
-    threads = plan.threads or 1
-    argument = replace(plan, inputs=(), config={}, threads=threads)  # what a worker has no need of
-    task = Task(start, argument, UNLIMITED, preload=(__name__,), ahead=1, window=2)
-    with executor(plan.place, task, listener.say) as who:
+    lean = replace(o, structures=(), threads=o.threads or 1)  # what a worker has no need of
+    task = Task(start, replace(request, options=lean), UNLIMITED, preload=(__name__,), ahead=1, window=2)
+    with executor(place, task, run.reporter.say) as who:
         try:
-            yield from named(who.results(each(), pause=pause))
+            yield from named(who.results(each(), pause=run.stop_if_asked))
         except (Stopped, EnvironmentProblem):
             yield from named(who.finished())
             raise
 
 
-def start(plan: RelaxationPlan) -> Callable[[Items, int], Iterator[list[Outcome]]]:
+def start(request: Request) -> Callable[[Items, int], Iterator[list[Outcome]]]:
     """What a worker does: (structures of a shard, 1 if they are done) → their outcomes."""
     prepare_cpu()
-    worker = Worker(plan)
+    worker = Worker(request)
 
     def do(items: Items, skip: int) -> Iterator[list[Outcome]]:
         if not skip:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from crystalcli.contracts.options import NoOptions, option
+from crystalcli.workflows.relax.relax_options import Descent
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,11 @@ class Training:
     fractions: str = option("0.75,0.2,0.05", "shares of training, validation and test of every member")
 
 
-@dataclass(frozen=True)
-class Relaxing:
-    """Keys of a stage with ``potential``; as the flags of ``crystal relax``."""
+@dataclass(frozen=True, kw_only=True)
+class Relaxing(Descent):
+    """Keys of a stage with ``potential``: those of ``crystal relax``, and one more."""
 
-    cell: Literal["none", "isotropic", "full"] = option("none", "what of the cell is free")
     hold_atoms: bool = option(False, "atoms stay where they are in the cell: with an isotropic cell, volume only")
-    pressure: float = option(0.0, "of the surroundings", unit="GPa")
-    fmax: float = option(0.02, "every force is below", unit="eV/Å", min=0.0)
-    smax: float = option(0.05, "every stress component is below", unit="GPa", min=0.0)
-    steps: int = option(500, "moves at most", min=0)
-    max_seconds: float = option(0.0, "time for one structure; 0: any", unit="s", min=0.0)
-    relaxer: str = option("fire", "what moves the atoms")
-    batch_size: int = option(16, "structures relaxed, and kept, together", min=1)
-    dtype: Literal["float64", "float32"] = option("float64", "precision in which a model works")
 
 
 @dataclass(frozen=True)

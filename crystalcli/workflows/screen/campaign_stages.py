@@ -7,17 +7,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
+from crystalcli.contracts.workflow import Chosen, Reporter, Request
 from crystalcli.mechanisms.relaxation.relaxing import CONVERGED, SINGLE_POINT
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import ReadOptions
-from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.errors import Stopped, UsageError
 from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.relax.relax_options import RelaxOptions
 from crystalcli.workflows.relax.relaxation_outcome import Outcome
-from crystalcli.workflows.relax.relaxation_plan import Listener as RelaxationListener
-from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
 from crystalcli.workflows.relax.relaxation_work import Worker, relaxed_shards
 from crystalcli.workflows.screen.campaign_files import read_results
 from crystalcli.workflows.screen.campaign_outside import Command, Elsewhere
@@ -87,12 +87,8 @@ class Relaxation:
         unknown = [name for name in stage.parts if name not in (potential, o.relaxer)]
         if unknown:
             raise UsageError(f"stage '{stage.name}': table '{unknown[0]}' belongs to no part of it")
-        self.plan = RelaxationPlan(
-            inputs=(),
+        options = RelaxOptions(
             potential=potential,
-            potential_options=stage.parts.get(potential, {}),
-            relaxer_options=stage.parts.get(o.relaxer, {}),
-            output=plan.output,
             fix_below=HIGH if o.hold_atoms else None,
             device=plan.device,
             threads=plan.threads,
@@ -100,12 +96,20 @@ class Relaxation:
             scheduler=plan.scheduler,
             **values,
         )
+        chosen = {"potential": potential, "relaxer": o.relaxer}
+        parts = {k: Chosen(name, stage.parts.get(name, {})) for k, name in chosen.items()}
+        self.request = Request(options, parts, Path(plan.output))
         try:
-            self.worker, self.stop = Worker(self.plan), stop
+            self.worker, self.stop = Worker(self.request), stop
         except UsageError as problem:
             raise UsageError(f"stage '{stage.name}': {problem.reason}", path=problem.path) from problem
         self.piece = o.batch_size
-        self.listener = RelaxationListener(warn=listener.warn)
+        self.reporter = Reporter(warn=listener.warn)
+
+    def stop_if_asked(self) -> None:
+        """Raise Stopped where a signal or the time limit asks for it."""
+        if why := self.stop.reason():
+            raise Stopped(f"stopped by {why}; the same command goes on")
 
     def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:  # noqa: ARG002
         """Relax."""
@@ -116,8 +120,12 @@ class Relaxation:
                 keys[number] = key
                 yield number, [Entry(i.id, i.atoms, "") for i in items]
 
-        for number, found in relaxed_shards(self.plan, self.worker, shards(), self.stop, self.listener):
+        for number, found in relaxed_shards(self.request, self.worker, shards(), self, _unheard):
             yield keys.pop(number), [_result(o) for o in found]
+
+
+def _unheard(_step: int, _left: int) -> None:
+    """Nobody hears of the steps of a stage."""
 
 
 HIGH = 1e9

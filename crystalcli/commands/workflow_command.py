@@ -1,0 +1,262 @@
+"""A workflow's record → a command: its flags, its help, its run, and what a person or a program sees of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from crystalcli.commands.command import CrystalCommand, plugin_command
+from crystalcli.commands.console import Face
+from crystalcli.commands.plugin_flags import names
+from crystalcli.commands.runs import given, home, refuse_changes
+from crystalcli.commands.shared import DryRun, Json, Overwrite, Quiet, TimeLimit
+from crystalcli.contracts import options as opt
+from crystalcli.contracts.records import POTENTIAL, Calculator, Part, Source, Word, Workflow
+from crystalcli.contracts.workflow import Chosen, Reporter, Request, Shown, exit_code
+from crystalcli.mechanisms.registry.plugin_manager import registry
+
+WARNINGS = 10
+"""So many are shown; all are in log.txt."""
+BESIDE_RESUME = frozenset({"resume", "time_limit", "json", "quiet"})
+"""What every workflow lets go with ``--resume``, beside its free options."""
+
+
+def add(app: typer.Typer, workflow: Workflow) -> None:
+    """Make a command of ``workflow`` in ``app``."""
+    app.command(workflow.name, cls=command_class(workflow), help=_help(workflow))(function(workflow))
+
+
+class WorkflowGroup(TyperGroup):
+    """The program's commands, with those that plugins bring behind crystal's own."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands."""
+        if not ctx.params.get("no_plugins"):
+            self._take_in()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command called so; plugins are asked where crystal has none."""
+        if cmd_name not in self.commands and not ctx.params.get("no_plugins"):
+            self._take_in()
+        return super().get_command(ctx, cmd_name)
+
+    def _take_in(self) -> None:
+        for offered in registry().offered():
+            part = offered.part
+            if isinstance(part, Workflow) and part.name not in self.commands and not offered.origin.builtin:
+                app = typer.Typer(add_completion=False)
+                add(app, part)
+                self.add_command(typer.main.get_command(app), part.name)
+
+
+def command_class(workflow: Workflow) -> type[CrystalCommand]:
+    """The command's class: the flags of the parts that the workflow's options choose are its own, too."""
+    defaults = {s.name: s.default for s in opt.specs(workflow.options)}
+
+    def chooser(word: Word) -> list[Source]:
+        found = []
+        for option, family in workflow.chooses.items():
+            part = chosen(family, word(_flag(option), defaults[option]) or defaults[option])
+            if part is not None:
+                found.append(Source(part, part.options))
+        return found
+
+    return plugin_command(chooser)
+
+
+def chosen(family: str, name: str) -> Part | None:
+    """The part that an option's value names; none where it is empty, or a model.
+
+    Raises:
+        UsageError: no such part.
+    """
+    if not name:
+        return None
+    if family != POTENTIAL:
+        return registry().get(family, name)
+    from crystalcli.mechanisms.forces import potential_names
+
+    found: Calculator | None = potential_names.calculator(name)
+    return found
+
+
+def function(workflow: Workflow) -> Callable[..., None]:
+    """What Typer calls; its signature is made of the workflow's options and of those that all runs have."""
+
+    def command(ctx: typer.Context, **values: Any) -> None:
+        raise typer.Exit(_Invocation(workflow, ctx, values).code())
+
+    own = sorted(opt.specs(workflow.options), key=lambda s: (not s.argument, s.name not in workflow.chooses))
+    made = [_parameter(s) for s in own]
+    hosts = {
+        "output": (
+            Annotated[
+                Path | None,
+                typer.Option(
+                    "-o",
+                    "--output",
+                    help=f"run folder; default runs/DATE-{workflow.name}, which runs/latest then leads to",
+                ),
+            ],
+            None,
+        ),
+        "resume": (Annotated[Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder")], None),
+        "time_limit": (TimeLimit, ""),
+        "overwrite": (Overwrite, False),
+        "dry_run": (DryRun, False),
+        "json": (Json, False),
+        "quiet": (Quiet, False),
+    }
+    for name, (annotation, default) in hosts.items():
+        made.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    command.__signature__ = inspect.Signature([context, *made])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in (context, *made)}
+    return command
+
+
+def _parameter(spec: opt.OptionSpec) -> inspect.Parameter:
+    kind: Any = list[spec.inner] | None if spec.many else spec.type  # type: ignore[name-defined]
+    default = spec.default if not spec.many else list(spec.default) or None
+    unit = f" ({spec.unit})" if spec.unit else ""
+    settings: dict[str, Any] = {"help": spec.help + unit, "min": spec.min, "max": spec.max}
+    settings["rich_help_panel"] = spec.panel or None
+    if spec.names:
+        settings["autocompletion"] = names(spec.names)
+    if spec.metavar:
+        settings["metavar"] = spec.metavar
+    if spec.argument:
+        return _keyword(spec.name, Annotated[kind, typer.Argument(**settings)], default)
+    flag = f"--{spec.flag}"
+    if spec.type is bool and spec.default:
+        flag = f"{flag}/--no-{spec.flag}"
+    words = [flag] if not spec.short else [spec.short, flag]
+    return _keyword(spec.name, Annotated[kind, typer.Option(*words, **settings)], default)
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _help(workflow: Workflow) -> str:
+    return f"{workflow.summary}\n\n{workflow.help}".strip()
+
+
+def _flag(option: str) -> str:
+    return "--" + option.replace("_", "-")
+
+
+@dataclass
+class _Invocation:
+    """One command line of a workflow."""
+
+    workflow: Workflow
+    ctx: typer.Context
+    values: Mapping[str, Any]
+    face: Face = field(init=False)
+    warned: int = 0
+
+    def __post_init__(self) -> None:
+        self.face = Face(json=self.values["json"], quiet=self.values["quiet"])
+
+    def code(self) -> int:
+        """Do it; the exit code."""
+        from crystalcli.mechanisms.running import life
+        from crystalcli.mechanisms.running.cpu import prepare_cpu
+        from crystalcli.mechanisms.running.stopping import Stop, seconds
+
+        limit = seconds(self.values["time_limit"])
+        prepare_cpu()
+        if self.values["resume"] is None:
+            request = self.request()
+            if self.values["dry_run"]:
+                return self._plan(life.describe(self.workflow, request, Reporter(self.face.line, self._warn)))
+        else:
+            free = self.workflow.free
+            refuse_changes(self.ctx, free | BESIDE_RESUME, *(s.name for s in self._specs() if s.argument))
+            changes = {k: v for k, v in self._own().items() if k in free and given(self.ctx, k)}
+        with Stop(limit).listening() as stop, self._reporter() as reporter:
+            if self.values["resume"] is not None:
+                done = life.resume(self.workflow, self.values["resume"], changes, reporter, stop)
+            else:
+                overwrite, latest = self.values["overwrite"], self.values["output"] is None
+                done = life.run(self.workflow, request, reporter, stop, overwrite=overwrite, latest=latest)
+        if self.warned > WARNINGS:
+            self.face.warn(f"{self.warned - WARNINGS} more warnings; all are in {done.path / 'log.txt'}")
+        self._show(self.workflow.show(done.data))
+        self.face.result(done.data)
+        return int(exit_code(done.data))
+
+    def request(self) -> Request:
+        """What the command line, the environment and the configuration files ask for."""
+        options: Any = opt.make(self.workflow.options, self._own(), owner=f"crystal {self.workflow.name}")
+        parts = {}
+        for option, family in self.workflow.chooses.items():
+            part = chosen(family, getattr(options, option))
+            if part is not None:
+                parts[option] = Chosen(part.name, self.ctx.obj[part.family, part.name].values)
+        return Request(options, parts, Path(home(self.ctx, self.values["output"], self.workflow.name)))
+
+    def _specs(self) -> list[opt.OptionSpec]:
+        return list(opt.specs(self.workflow.options))
+
+    def _own(self) -> dict[str, Any]:
+        return {s.name: self._value(s) for s in self._specs()}
+
+    def _value(self, spec: opt.OptionSpec) -> Any:
+        value = self.values[spec.name]
+        if not spec.files or not value:
+            return (value or ()) if spec.many else value
+        from crystalcli.mechanisms.structure_files.inputs import expand
+
+        return [str(path) for path in expand(value)]
+
+    def _plan(self, described: Mapping[str, Any]) -> int:
+        self._show(self.workflow.plan(described))
+        self.face.say(f"output: {described['output']}; nothing was written")
+        self.face.result(described)
+        return 0
+
+    def _show(self, shown: Shown) -> None:
+        for line in shown.warnings:
+            self.face.warn(line)
+        console = self.face.console()
+        if shown.table is not None and shown.table.rows and console.is_terminal:
+            from rich.table import Table
+
+            table = Table(*shown.table.heads)
+            for row in shown.table.rows:
+                table.add_row(*row)
+            console.print(table)
+        for line in shown.lines:
+            self.face.say(line)
+
+    def _warn(self, text: str) -> None:
+        self.warned += 1
+        if self.warned <= WARNINGS:
+            self.face.warn(text)
+
+    @contextmanager
+    def _reporter(self) -> Iterator[Reporter]:
+        console = self.face.console()
+        if not console.is_terminal or self.face.quiet:
+            yield Reporter(self.face.line, self._warn)
+            return
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[now]}", markup=False), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("", total=None, now="")
+
+            def progress(now: str, done: float, of: float | None) -> None:
+                bar.update(task, completed=done, total=of, now=now)
+
+            yield Reporter(lambda _line: None, self._warn, progress)

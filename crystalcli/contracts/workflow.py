@@ -1,0 +1,225 @@
+"""What a workflow and its host say to each other; the record itself is :class:`crystalcli.contracts.records.Workflow`.
+
+A workflow is asked (:class:`Request`), refuses what cannot work before anything is written (``prepare``), and gives a
+:class:`Work`. The host opens the folder of a run, or goes on with one, and lets it work (:class:`Run`); lock, record,
+log, ``--resume``, ``--overwrite``, ``--dry-run``, ``--json``, signals, time limit, ``latest`` and exit codes are the
+host's. Loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, Any, Protocol
+
+from crystalcli.contracts import options as opt
+from crystalcli.vocabulary.errors import Exit
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A part that an option of a workflow chose: its name and the values of its own options."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a workflow.
+
+    Args:
+        options: of the workflow, an object of its options model.
+        parts: what its options chose, by the option's name; nothing where an option names a file.
+        path: folder of the run.
+    """
+
+    options: Any
+    parts: Mapping[str, Chosen] = field(default_factory=dict)
+    path: Path = Path()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values of options and parts; the folder is no part of what is asked."""
+        parts = {k: {"name": c.name, "options": dict(c.options)} for k, c in self.parts.items()}
+        return {"options": opt.to_dict(self.options), "parts": parts}
+
+    @classmethod
+    def from_json(cls, model: type, data: Mapping[str, Any], path: Path) -> Request:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            UsageError: not of these options.
+        """
+        parts = {k: Chosen(c["name"], c["options"]) for k, c in data["parts"].items()}
+        return cls(opt.make(model, data["options"], owner="the run"), parts, path)
+
+    def differs(self, other: Request, free: frozenset[str]) -> list[str]:
+        """Names of the options, a part's included, that are not those of ``other`` and not ``free``."""
+        one, two = (_flat(r.to_json()) for r in (self, other))
+        return sorted(k for k in one.keys() | two.keys() if k not in free and one.get(k) != two.get(k))
+
+
+def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(data["options"])
+    for part in data["parts"].values():
+        found |= {f"{part['name']}.{k}": v for k, v in part["options"].items()}
+    return found
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """Who hears of a run while it goes on; workflows print nothing themselves.
+
+    Args:
+        say: a line for people. warn: a warning.
+        progress: (what is under way, so much done, of so much or none where nobody knows).
+    """
+
+    say: Callable[[str], None] = lambda _line: None
+    warn: Callable[[str], None] = lambda _line: None
+    progress: Callable[[str, float, float | None], None] = lambda _now, _done, _of: None
+
+    def heard_by(self, log: Callable[[str], None]) -> Reporter:
+        """The same, with ``log`` told all that is said, too."""
+
+        def say(text: str) -> None:
+            log(text)
+            self.say(text)
+
+        def warn(text: str) -> None:
+            log(f"warning: {text}")
+            self.warn(text)
+
+        return replace(self, say=say, warn=warn)
+
+
+class Stop(Protocol):
+    """Knows whether to stop."""
+
+    def reason(self) -> str | None:
+        """Why to stop now, by a signal or the time limit; or none."""
+
+
+class Run(Protocol):
+    """The run of a workflow while it works, as the host gives it.
+
+    Attributes:
+        reporter: hears of it; what it hears stands in log.txt, too.
+        stop: knows whether to stop.
+        resumed: it has begun before; whatever it wrote then is there.
+    """
+
+    reporter: Reporter
+    stop: Stop
+    resumed: bool
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+
+    def stop_if_asked(self) -> None:
+        """Raise Stopped, with the words that say how to go on, where a signal or the time limit asks for it."""
+
+    def log(self, text: str) -> None:
+        """A line in log.txt."""
+
+    def metric(self, values: Mapping[str, Any]) -> None:
+        """A line in metrics.jsonl; numbers that are not finite become null."""
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a whole text file of the folder, in one step."""
+
+    def write_json(self, name: str, data: Mapping[str, Any]) -> Path:
+        """Write a whole JSON file of the folder, in one step."""
+
+    def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """A file of the folder that appears whole when the block is left, and not at all where it raises."""
+
+    def child(self, workflow: str, name: str, options: Mapping[str, Any], parts: Mapping[str, Chosen]) -> Any:
+        """What another workflow reports of a run in the folder ``name`` below: done once, gone on with if it has begun.
+
+        Args:
+            workflow: its name.
+            name: of the folder.
+            options: of the workflow; the rest are its defaults.
+            parts: what its options choose.
+        """
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows for people, on a terminal only.
+
+    Args:
+        heads: of the columns. rows: cells as text.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What people see of a report or a plan.
+
+    Args:
+        lines: in order.
+        table: above them, on a terminal.
+        warnings: told apart from the lines.
+    """
+
+    lines: Sequence[str]
+    table: Table | None = None
+    warnings: Sequence[str] = ()
+
+
+class Team(Protocol):
+    """Processes that work together, as torchrun starts them."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this one writes and speaks."""
+
+    def firsts(self, mine: Any) -> Any:
+        """What the first process has."""
+
+
+class Work:
+    """What a workflow has prepared: everything is looked up and nothing is written yet.
+
+    Attributes:
+        inputs: files that are read; the same, by their hashes, when a run goes on.
+        facts: more for run.json: device, versions, ….
+        parts: ``(family, name)`` of what works, for run.json; their versions are kept.
+        team: the processes that do it together; none where it is this one alone.
+    """
+
+    inputs: Sequence[Path] = ()
+    facts: Mapping[str, Any] = MappingProxyType({})
+    parts: Sequence[tuple[str, str]] = ()
+    team: Team | None = None
+
+    def close(self) -> None:
+        """Give back what was taken; called once, whatever happened."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """The resolved plan as plain values (``--dry-run --json``)."""
+        raise NotImplementedError
+
+    def do(self, run: Run) -> Mapping[str, Any]:
+        """Work, or go on with it; returns what report.json will hold.
+
+        ``exit_code`` in it is the command's: 0 where it is not given, 3 where some of many failed.
+
+        Raises:
+            CrystalError: what was reached is kept; Stopped: the same command goes on.
+        """
+        raise NotImplementedError
+
+
+def exit_code(data: Mapping[str, Any]) -> Exit:
+    """The exit code in a report."""
+    return Exit(data.get("exit_code", Exit.OK))

@@ -1,0 +1,15 @@
+"""The workflows that come with crystal, offered as those of plugins are; loads nothing heavy."""
+
+from __future__ import annotations
+
+from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.records import Part
+from crystalcli.workflows.relax.relax_workflow import RELAX
+
+WORKFLOWS = (RELAX,)
+
+
+@hookimpl
+def crystal_parts() -> list[Part]:
+    """The records."""
+    return list(WORKFLOWS)

@@ -1,0 +1,252 @@
+"""The life of a run, with a workflow made for it: begun, gone on with, refused, replaced, stopped, in another run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crystalcli.contracts.options import option
+from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.workflow import Chosen, Reporter, Request, Run, Shown, Work
+from crystalcli.mechanisms.registry import plugin_manager
+from crystalcli.mechanisms.registry.plugin_loading import Origin
+from crystalcli.mechanisms.registry.plugin_manager import Offered
+from crystalcli.mechanisms.running import life, locks
+from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, NumericalFailure, Stopped, UsageError
+
+
+@dataclass(frozen=True)
+class Counting:
+    files: tuple[str, ...] = option((), "files whose letters are counted", argument=True)
+    times: int = option(3, "how often", min=1)
+    jobs: int = option(1, "who counts")
+    fails: str = option("", "how it ends")
+
+
+@dataclass
+class Asked:
+    """Stops after so many questions."""
+
+    after: int
+
+    def reason(self) -> str | None:
+        self.after -= 1
+        return "SIGTEST" if self.after < 0 else None
+
+
+class Counter(Work):
+    def __init__(self, request: Request, reporter: Reporter) -> None:
+        self.o: Counting = request.options
+        if self.o.times == 13:
+            raise UsageError("no times of 13")
+        reporter.warn("about to count")
+        self.inputs = [Path(f) for f in self.o.files]
+        self.closed = 0
+
+    def describe(self) -> dict[str, Any]:
+        return {"times": self.o.times}
+
+    def do(self, run: Run) -> Mapping[str, Any]:
+        done = [int(p.stem.partition("-")[2]) for p in sorted(run.path.glob("kept-*"))]
+        for k in range(self.o.times):
+            if k not in done:
+                run.stop_if_asked()
+                run.write(f"kept-{k}", "x")
+                run.reporter.progress(f"time {k}", k, self.o.times)
+        if self.o.fails == "numbers":
+            raise NumericalFailure("went away")
+        letters = sum(len(p.read_text()) for p in self.inputs) * self.o.times
+        with run.writing("counted.txt") as file:
+            file.write(f"{letters}\n".encode())
+        return {"letters": letters, "before": done, "resumed": run.resumed} | (
+            {"exit_code": 3} if self.o.fails == "some" else {}
+        )
+
+
+class Twice(Work):
+    def __init__(self, request: Request, _reporter: Reporter) -> None:
+        self.o: Counting = request.options
+
+    def do(self, run: Run) -> Mapping[str, Any]:
+        counted = [
+            run.child("count", f"part-{k}", {"files": self.o.files, "times": k + self.o.times}, {}) for k in range(2)
+        ]
+        return {"letters": [c["letters"] for c in counted]}
+
+
+def _shown(_data: Mapping[str, Any]) -> Shown:
+    return Shown([])
+
+
+def workflow(name: str, prepare: Any, **more: Any) -> Workflow:
+    made: dict[str, Any] = {"options": Counting, "show": _shown, "plan": _shown, "free": frozenset({"jobs"})} | more
+    return Workflow(name=name, summary="Count.", prepare=prepare, **made)
+
+
+COUNT = workflow("count", Counter, writes=("counted.txt",), keeps=("kept-*",))
+TWICE = workflow("twice", Twice, writes=("part-*",))
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = plugin_manager.registry().parts
+    for one in (COUNT, TWICE):
+        monkeypatch.setitem(parts, ("workflow", one.name), Offered(one, Origin("toy", "toy", "toy")))
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text"
+    path.write_text("abcde")
+    return path
+
+
+def asked(text: Path, **options: Any) -> Request:
+    return Request(Counting(files=(str(text),), **options), path=text.parent / "run")
+
+
+def test_it_is_done_once(text: Path) -> None:
+    heard: list[str] = []
+    reporter = Reporter(heard.append, heard.append)
+    done = life.run(COUNT, asked(text), reporter, latest=True)
+    assert done.data == {"output": str(done.path), "letters": 15, "before": [], "resumed": False, "exit_code": 0}
+    assert (text.parent / "latest").resolve() == done.path
+    assert sorted(p.name for p in done.path.iterdir()) == [
+        "config.toml",
+        "counted.txt",
+        "log.txt",
+        "report.json",
+        "run.json",
+    ]
+    assert "warning: about to count" in (done.path / "log.txt").read_text()  # said before the folder was there
+    record = RunFolder.read(done.path)
+    assert (record["command"], record["exit_code"], record["finished"]) == ("count", 0, True)
+    assert record["outputs"] == ["counted.txt", "report.json"]
+    before = (done.path / "run.json").read_bytes()
+    again = life.run(COUNT, asked(text, jobs=4), reporter)
+    assert again.before
+    assert again.data == done.data
+    assert heard[-1] == f"{done.path}: finished before; nothing to do"
+    assert (done.path / "run.json").read_bytes() == before
+
+
+def test_it_goes_on_where_it_stopped(text: Path) -> None:
+    with pytest.raises(Stopped, match=rf"stopped by SIGTEST; the same command or --resume {text.parent}/run goes on"):
+        life.run(COUNT, asked(text), stop=Asked(2))
+    record = RunFolder.read(text.parent / "run")
+    assert (record["exit_code"], record["finished"]) == (Exit.STOPPED, False)
+    done = life.resume(COUNT, text.parent / "run", {"jobs": 2})
+    assert (done.data["before"], done.data["resumed"], done.data["letters"]) == ([0, 1], True, 15)
+    assert RunFolder.read(done.path)["request"]["options"]["jobs"] == 2
+
+
+@pytest.mark.parametrize("fails", ["numbers", ""])
+def test_what_goes_wrong_is_recorded_and_can_go_on(text: Path, fails: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fails:  # a bug, not an error that is foreseen
+        monkeypatch.setattr(Counter, "do", lambda _self, _run: 1 / 0)
+    with pytest.raises(NumericalFailure if fails else ZeroDivisionError):
+        life.run(COUNT, asked(text, fails=fails))
+    record = RunFolder.read(text.parent / "run")
+    assert record["exit_code"] == (Exit.NUMERICAL if fails else Exit.BUG)
+    assert not record["finished"]
+
+
+def test_a_report_says_how_it_ended(text: Path) -> None:
+    done = life.run(COUNT, asked(text, fails="some"))
+    assert done.data["exit_code"] == RunFolder.read(done.path)["exit_code"] == Exit.SOME_FAILED
+    assert life.run(COUNT, asked(text, fails="some")).before
+
+
+def test_refused_before_anything_is_written(text: Path) -> None:
+    with pytest.raises(UsageError, match="no times of 13"):
+        life.run(COUNT, asked(text, times=13))
+    assert not (text.parent / "run").exists()
+    assert life.describe(COUNT, asked(text), Reporter()) == {"times": 3, "output": str(text.parent / "run")}
+    assert not (text.parent / "run").exists()
+
+
+def test_another_run_is_refused_until_it_may_be_replaced(text: Path) -> None:
+    done = life.run(COUNT, asked(text))
+    (done.path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds another run of count \(times differ\); --overwrite replaces it"):
+        life.run(COUNT, asked(text, times=4))
+    (done.path / "kept-7").write_text("left by a kill")
+    assert life.run(COUNT, asked(text, times=4), overwrite=True).data["before"] == []
+    assert (done.path / "notes.txt").read_text() == "mine"
+    with pytest.raises(UsageError, match=r"exists; give --overwrite"):
+        life.run(TWICE, asked(text))
+    with pytest.raises(UsageError, match=r"is no run of crystal twice but of crystal count"):
+        life.resume(TWICE, done.path, {})
+    with pytest.raises(UsageError, match=r"is not a run folder"):
+        life.resume(COUNT, text.parent, {})
+
+
+def test_changed_and_other_inputs_are_refused(text: Path) -> None:
+    with pytest.raises(Stopped):
+        life.run(COUNT, asked(text), stop=Asked(1))
+    text.write_text("abcd")
+    for go_on in (lambda: life.run(COUNT, asked(text)), lambda: life.resume(COUNT, text.parent / "run", {})):
+        with pytest.raises(UsageError, match=r"is not the file that this run was started with"):
+            go_on()
+    text.write_text("abcde")
+    assert life.run(COUNT, asked(text)).data["letters"] == 15
+
+
+def test_one_at_a_time(text: Path) -> None:
+    path = text.parent / "run"
+    with locks.run_locked(path), pytest.raises(EnvironmentProblem, match="is writing it"):
+        life.run(COUNT, asked(text))
+    with pytest.raises(Stopped):
+        life.run(COUNT, asked(text), stop=Asked(1))
+    with locks.run_locked(path), pytest.raises(EnvironmentProblem, match="is writing it"):
+        life.resume(COUNT, path, {})
+
+
+def test_a_finished_run_may_have_more_to_do(text: Path) -> None:
+    more = workflow(
+        "count",
+        Counter,
+        writes=("counted.txt",),
+        keeps=("kept-*",),
+        free=frozenset({"times"}),
+        more=lambda request, report: request.options.times * 5 > report["letters"],
+    )
+    assert life.run(more, asked(text)).data["letters"] == 15
+    assert life.run(more, asked(text)).before
+    longer = life.run(more, asked(text, times=5))
+    assert (longer.data["letters"], longer.data["resumed"], longer.before) == (25, True, False)
+
+
+def test_runs_in_a_run(text: Path) -> None:
+    stopped = Asked(4)
+    with pytest.raises(Stopped, match=rf"--resume {text.parent}/run goes on"):
+        life.run(TWICE, asked(text), stop=stopped)
+    part = RunFolder.read(text.parent / "run" / "part-0")
+    assert part["finished"]
+    assert life.run(TWICE, asked(text)).data["letters"] == [15, 20]
+    assert RunFolder.read(text.parent / "run" / "part-0") == part  # once
+    again = RunFolder.read(text.parent / "run" / "part-1")
+    assert len(again["resumed"]) == 1
+
+
+def test_what_is_asked_survives_a_file(text: Path) -> None:
+    request = Request(Counting(files=("ä b", "[x]"), times=2), {"who": Chosen("emt", {"asap_cutoff": True})}, text)
+    there = Request.from_json(Counting, json.loads(json.dumps(request.to_json())), text)
+    assert there == request
+    other = Request(Counting(files=("ä b",), jobs=3), {"who": Chosen("emt", {"asap_cutoff": False})}, text)
+    assert request.differs(other, frozenset({"jobs"})) == ["emt.asap_cutoff", "files", "times"]
+
+
+def test_the_configuration_runs_the_same_again() -> None:
+    twins = workflow("twins", Counter, chooses={"files": "relaxer", "fails": "sampler"})
+    parts = {"files": Chosen("fire", {"dt": 0.2}), "fails": Chosen("fire", {"x": 1})}
+    said = life.table(twins, Request(Counting(fails="fire"), parts))
+    assert said == {
+        "twins": {"times": 3, "jobs": 1, "fails": "fire", "relaxer-fire": {"dt": 0.2}, "sampler-fire": {"x": 1}}
+    }

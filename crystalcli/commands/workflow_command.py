@@ -19,8 +19,9 @@ from crystalcli.commands.runs import given, home, refuse_changes
 from crystalcli.commands.shared import DryRun, Json, Overwrite, Quiet, TimeLimit
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import POTENTIAL, Calculator, Part, Source, Word, Workflow
-from crystalcli.contracts.workflow import Chosen, Reporter, Request, Shown, exit_code
-from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.contracts.workflow import Chosen, Host, Request, Shown, exit_code
+from crystalcli.mechanisms.registry.plugin_manager import registry, use_only_builtins
+from crystalcli.workflows.services import Services
 
 WARNINGS = 10
 """So many are shown; all are in log.txt."""
@@ -36,15 +37,20 @@ def add(app: typer.Typer, workflow: Workflow) -> None:
 class WorkflowGroup(TyperGroup):
     """The program's commands, with those that plugins bring behind crystal's own."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse; without plugins there are none of their commands, wherever that is said."""
+        if "--no-plugins" in (args[: args.index("--")] if "--" in args else args):
+            use_only_builtins()
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of all commands."""
-        if not ctx.params.get("no_plugins"):
-            self._take_in()
+        self._take_in()
         return super().list_commands(ctx)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command called so; plugins are asked where crystal has none."""
-        if cmd_name not in self.commands and not ctx.params.get("no_plugins"):
+        if cmd_name not in self.commands:
             self._take_in()
         return super().get_command(ctx, cmd_name)
 
@@ -178,7 +184,7 @@ class _Invocation:
         if self.values["resume"] is None:
             request = self.request()
             if self.values["dry_run"]:
-                return self._plan(life.describe(self.workflow, request, Reporter(self.face.line, self._warn)))
+                return self._plan(life.describe(self.workflow, request, Services(self.face.line, self._warn)))
         else:
             free = self.workflow.free
             refuse_changes(self.ctx, free | BESIDE_RESUME, *(s.name for s in self._specs() if s.argument))
@@ -245,10 +251,10 @@ class _Invocation:
             self.face.warn(text)
 
     @contextmanager
-    def _reporter(self) -> Iterator[Reporter]:
+    def _reporter(self) -> Iterator[Host]:
         console = self.face.console()
         if not console.is_terminal or self.face.quiet:
-            yield Reporter(self.face.line, self._warn)
+            yield Services(self.face.line, self._warn)
             return
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -259,4 +265,4 @@ class _Invocation:
             def progress(now: str, done: float, of: float | None) -> None:
                 bar.update(task, completed=done, total=of, now=now)
 
-            yield Reporter(lambda _line: None, self._warn, progress)
+            yield Services(lambda _line: None, self._warn, progress)

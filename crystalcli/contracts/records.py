@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from crystalcli.contracts.dynamics import RelaxerModule, SamplerModule
     from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule, StackedMembers
-    from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
+    from crystalcli.contracts.workflow import Host, Request, Shown, Work
     from crystalcli.nouns.arrays import GraphArrays
 
 API_VERSION = 1
@@ -263,17 +263,19 @@ class Workflow(Part):
         help: the whole help text, below the summary.
         chooses: options that name a part → its family; the part's options become flags of the command. The family
             ``potential`` is a calculator by name, or a file of a model, which has no flags.
-        prepare: ``prepare(request, reporter) -> Work``; refuses before anything is written.
+        prepare: ``prepare(request, host) -> Work``; refuses before anything is written.
         show: ``show(report) -> Shown``: what people see of a report.
         plan: ``plan(described) -> Shown``: what people see of a plan (``--dry-run``).
         free: options that may differ when a run goes on.
         more: ``more(request, report) -> bool``: whether a finished run has more to do for such a request.
         writes: names, with ``*``, of what a run may write into its folder; ``--overwrite`` removes no other files.
         keeps: such names of what is there only until the run is finished.
+        example: ``example(folder)`` writes a small input into a folder and returns the words of a command line that
+            works on it for some seconds, for ``crystal plugins check``: ``["in.cif", "--potential", "emt"]``.
     """
 
     family: ClassVar[str] = "workflow"
-    prepare: Callable[[Request, Reporter], Work]
+    prepare: Callable[[Request, Host], Work]
     show: Callable[[Mapping[str, Any]], Shown]
     plan: Callable[[Mapping[str, Any]], Shown]
     help: str = ""
@@ -282,6 +284,7 @@ class Workflow(Part):
     more: Callable[[Any, Mapping[str, Any]], bool] = lambda _request, _report: False
     writes: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
+    example: Callable[[Path], Sequence[str]] | None = None
 
 
 FAMILIES: dict[str, type[Part]] = {

@@ -8,15 +8,19 @@ host's. Loads nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
 from crystalcli.contracts import options as opt
-from crystalcli.vocabulary.errors import Exit
+from crystalcli.vocabulary.errors import Exit, InputError
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.dynamics import Potential
+    from crystalcli.nouns.structures.entry import Entry
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Reporter:
     warn: Callable[[str], None] = lambda _line: None
     progress: Callable[[str, float, float | None], None] = lambda _now, _done, _of: None
 
-    def heard_by(self, log: Callable[[str], None]) -> Reporter:
+    def heard_by(self, log: Callable[[str], None]) -> Self:
         """The same, with ``log`` told all that is said, too."""
 
         def say(text: str) -> None:
@@ -94,6 +98,35 @@ class Reporter:
             self.warn(text)
 
         return replace(self, say=say, warn=warn)
+
+
+@dataclass(frozen=True)
+class Host(Reporter):
+    """A reporter that can also do what a plugin cannot reach by itself; ``prepare`` is given one."""
+
+    def structures(self, files: Sequence[str]) -> Iterator[Entry | InputError]:
+        """Structures of the files, in order, read as every command reads them; an error for each that cannot be read.
+
+        Args:
+            files: values of an option declared with ``files=True``.
+
+        Raises:
+            UsageError: two structures that cannot be told apart, and the like.
+        """
+        raise NotImplementedError
+
+    def potential(self, request: Request, option: str = "potential", **more: str) -> Potential:
+        """The potential that an option names, with the options of its part.
+
+        Args:
+            request: what is asked.
+            option: of the family ``potential``.
+            more: ``device`` and ``dtype``, as :func:`crystalcli.contracts.run_options.device` declares them.
+
+        Raises:
+            UsageError: no such potential. InputError: the model cannot be read. EnvironmentProblem: no such device.
+        """
+        raise NotImplementedError
 
 
 class Stop(Protocol):
@@ -112,7 +145,7 @@ class Run(Protocol):
         resumed: it has begun before; whatever it wrote then is there.
     """
 
-    reporter: Reporter
+    reporter: Host
     stop: Stop
     resumed: bool
 

@@ -12,7 +12,7 @@ import pytest
 
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Chosen, Reporter, Request, Run, Shown, Work
+from crystalcli.contracts.workflow import Chosen, Host, Request, Run, Shown, Work
 from crystalcli.mechanisms.registry import plugin_manager
 from crystalcli.mechanisms.registry.plugin_loading import Origin
 from crystalcli.mechanisms.registry.plugin_manager import Offered
@@ -41,7 +41,7 @@ class Asked:
 
 
 class Counter(Work):
-    def __init__(self, request: Request, reporter: Reporter) -> None:
+    def __init__(self, request: Request, reporter: Host) -> None:
         self.o: Counting = request.options
         if self.o.times == 13:
             raise UsageError("no times of 13")
@@ -70,7 +70,7 @@ class Counter(Work):
 
 
 class Twice(Work):
-    def __init__(self, request: Request, _reporter: Reporter) -> None:
+    def __init__(self, request: Request, _host: Host) -> None:
         self.o: Counting = request.options
 
     def do(self, run: Run) -> Mapping[str, Any]:
@@ -113,7 +113,7 @@ def asked(text: Path, **options: Any) -> Request:
 
 def test_it_is_done_once(text: Path) -> None:
     heard: list[str] = []
-    reporter = Reporter(heard.append, heard.append)
+    reporter = Host(heard.append, heard.append)
     done = life.run(COUNT, asked(text), reporter, latest=True)
     assert done.data == {"output": str(done.path), "letters": 15, "before": [], "resumed": False, "exit_code": 0}
     assert (text.parent / "latest").resolve() == done.path
@@ -167,7 +167,7 @@ def test_refused_before_anything_is_written(text: Path) -> None:
     with pytest.raises(UsageError, match="no times of 13"):
         life.run(COUNT, asked(text, times=13))
     assert not (text.parent / "run").exists()
-    assert life.describe(COUNT, asked(text), Reporter()) == {"times": 3, "output": str(text.parent / "run")}
+    assert life.describe(COUNT, asked(text), Host()) == {"times": 3, "output": str(text.parent / "run")}
     assert not (text.parent / "run").exists()
 
 

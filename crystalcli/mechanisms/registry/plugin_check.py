@@ -12,7 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Architecture, Calculator, Featurizer, Head, Part, Reader, Relaxer, Sampler
+from crystalcli.contracts.records import (
+    Architecture,
+    Calculator,
+    Featurizer,
+    Head,
+    Part,
+    Reader,
+    Relaxer,
+    Sampler,
+    Workflow,
+)
 from crystalcli.contracts.validation import part_problems
 from crystalcli.mechanisms.registry.plugin_manager import Registry
 from crystalcli.vocabulary.errors import CrystalError
@@ -28,6 +38,7 @@ CONTRACTS: Mapping[type[Part], str] = {
     Sampler: "SamplerContract",
     Reader: "ReaderContract",
     Calculator: "CalculatorContract",
+    Workflow: "WorkflowContract",
 }
 
 
@@ -59,7 +70,8 @@ def check(part: Part, registry: Registry, flags: Mapping[str, str]) -> Iterator[
     label = f"{part.family} {part.name}"
     problems = part_problems(replace(part, name=part.name.rpartition(":")[2]))
     yield Finding(label, "record", "failed" if problems else "ok", "; ".join(problems))
-    yield _flags(label, part, flags)
+    if not isinstance(part, Workflow):  # its flags are those of its own command
+        yield _flags(label, part, flags)
     if isinstance(part, Architecture):
         yield _partners(label, part, registry)
     if not problems:

@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Chosen, Reporter, Request, Stop, Work, exit_code
+from crystalcli.contracts.workflow import Chosen, Host, Request, Stop, Work, exit_code
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.running.onlooker import Onlooker
@@ -28,7 +28,8 @@ from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError
 REPORT = "report.json"
 REQUEST = "request"
 """Key of run.json that holds what was asked."""
-SILENT = Reporter()
+SILENT = Host()
+"""Nobody hears, and nothing is done for plugins."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class LiveRun:
     """The run of a workflow while it works; see :class:`crystalcli.contracts.workflow.Run`."""
 
     folder: RunFolder
-    reporter: Reporter
+    reporter: Host
     stop: Stop
     resumed: bool
     root: Path
@@ -100,7 +101,7 @@ class LiveRun:
         return _live(record, asked, self.reporter, self.stop, overwrite=not fits, root=self.root).data
 
 
-def describe(workflow: Workflow, request: Request, reporter: Reporter) -> Mapping[str, Any]:
+def describe(workflow: Workflow, request: Request, reporter: Host) -> Mapping[str, Any]:
     """The resolved plan (``--dry-run``). Writes nothing.
 
     Raises:
@@ -113,7 +114,7 @@ def describe(workflow: Workflow, request: Request, reporter: Reporter) -> Mappin
 def run(
     workflow: Workflow,
     request: Request,
-    reporter: Reporter = SILENT,
+    reporter: Host = SILENT,
     stop: Stop | None = None,
     *,
     overwrite: bool = False,
@@ -140,7 +141,7 @@ def resume(
     workflow: Workflow,
     path: Path,
     changes: Mapping[str, Any],
-    reporter: Reporter = SILENT,
+    reporter: Host = SILENT,
     stop: Stop | None = None,
 ) -> Finished:
     """Go on with the run in folder ``path``; ``changes`` may set the options that are free.
@@ -159,7 +160,7 @@ def resume(
 def _live(
     workflow: Workflow,
     request: Request,
-    reporter: Reporter,
+    reporter: Host,
     stop: Stop,
     *,
     overwrite: bool = False,
@@ -193,7 +194,7 @@ def _live(
 
 
 @contextmanager
-def _prepared(workflow: Workflow, request: Request, reporter: Reporter) -> Iterator[Work]:
+def _prepared(workflow: Workflow, request: Request, reporter: Host) -> Iterator[Work]:
     work = workflow.prepare(request, reporter)
     try:
         yield work

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.records import Workflow
@@ -32,6 +33,17 @@ def _plan(described: Mapping[str, Any]) -> Shown:
     return planned(described)
 
 
+def _example(folder: Path) -> list[str]:
+    import ase.build
+    import ase.io
+
+    for k, (metal, length) in enumerate({"Cu": 3.5, "Al": 4.2, "Ni": 3.6}.items()):
+        atoms = ase.build.bulk(metal, "fcc", a=length, cubic=True)
+        atoms.rattle(0.1, seed=k)
+        ase.io.write(folder / f"{metal}.cif", atoms)
+    return ["Cu.cif", "Al.cif", "Ni.cif", "--potential", "emt", "--cell", "full", "--batch-size", "1"]
+
+
 RELAX = Workflow(
     name="relax",
     summary="Relax structures: move atoms, and cells if wanted, until the forces vanish.",
@@ -47,4 +59,5 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
     free=ANYWHERE,
     writes=(STRUCTURES, TABLE, CIFS, TRAJECTORIES),
     keeps=(SHARDS,),
+    example=_example,
 )

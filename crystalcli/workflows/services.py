@@ -1,0 +1,41 @@
+"""What the host does for the workflows of plugins, which cannot reach readers and models themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystalcli.contracts.workflow import Host, Request
+from crystalcli.vocabulary.errors import InputError
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.dynamics import Potential
+    from crystalcli.nouns.structures.entry import Entry
+
+
+@dataclass(frozen=True)
+class Services(Host):
+    """A host in full; see :class:`crystalcli.contracts.workflow.Host`."""
+
+    def structures(self, files: Sequence[str]) -> Iterator[Entry | InputError]:
+        """Structures of the files, in order, and an error for each that cannot be read."""
+        from crystalcli.mechanisms.structure_files.reading import Failure
+        from crystalcli.nouns.structures.read_options import UNLABELLED
+        from crystalcli.workflows.graphs.supervised_reading import read_inputs
+
+        for item in read_inputs([Path(f) for f in files], UNLABELLED):
+            if isinstance(item, Failure):
+                yield InputError(item.reason, path=item.path, code=item.code)
+                continue
+            for text in item.warnings:
+                self.warn(f"{item.id}: {text}")
+            yield item
+
+    def potential(self, request: Request, option: str = "potential", **more: Any) -> Potential:
+        """The potential that an option names, with the options of its part."""
+        from crystalcli.mechanisms.forces.potentials import named
+
+        chosen = request.parts.get(option)
+        return named(getattr(request.options, option), options=chosen.options if chosen else {}, **more)

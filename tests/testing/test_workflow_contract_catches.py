@@ -1,0 +1,193 @@
+"""The contract of workflows fails those that break it, each for what it does."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from crystalcli.commands import workflow_command
+from crystalcli.contracts.options import option
+from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.workflow import Host, Request, Run, Shown, Work
+from crystalcli.mechanisms.registry import plugin_manager
+from crystalcli.mechanisms.registry.plugin_loading import Origin
+from crystalcli.mechanisms.registry.plugin_manager import Offered
+from crystalcli.testing import WorkflowContract
+from crystalcli.workflows.relax.relax_workflow import RELAX
+
+
+@dataclass(frozen=True)
+class Options:
+    letters: int = option(3, "how many")
+
+
+class Writing(Work):
+    def __init__(self, request: Request, _host: Host) -> None:
+        self.o: Options = request.options
+
+    def describe(self) -> dict[str, Any]:
+        return {"letters": self.o.letters}
+
+    def do(self, run: Run) -> Mapping[str, Any]:
+        run.write("letters.txt", "x" * self.o.letters)
+        return {"letters": self.o.letters}
+
+
+COUNTED = itertools.count()
+
+
+class OtherEachTime(Writing):
+    def do(self, run: Run) -> Mapping[str, Any]:
+        run.write("letters.txt", str(next(COUNTED)))
+        return {}
+
+
+class LeavesMore(Writing):
+    def do(self, run: Run) -> Mapping[str, Any]:
+        run.write("more.txt", "?")
+        return super().do(run)
+
+
+class WritesNothing(Writing):
+    def do(self, _run: Run) -> Mapping[str, Any]:
+        return {}
+
+
+class WritesTooEarly(Writing):
+    def __init__(self, request: Request, host: Host) -> None:
+        super().__init__(request, host)
+        Path("early.txt").write_text("!")
+
+
+class Fails(Writing):
+    def do(self, _run: Run) -> Mapping[str, Any]:
+        return {"exit_code": 3}
+
+
+def shown(_data: Mapping[str, Any]) -> Shown:
+    return Shown([])
+
+
+GOOD = Workflow(
+    name="write",
+    summary="Write.",
+    options=Options,
+    prepare=Writing,
+    show=shown,
+    plan=shown,
+    writes=("letters.txt",),
+    example=lambda _folder: ["--letters", "4"],
+)
+
+
+def contract(part: Workflow, monkeypatch: pytest.MonkeyPatch) -> WorkflowContract:
+    monkeypatch.setitem(
+        plugin_manager.registry().parts, ("workflow", part.name), Offered(part, Origin("toy", "toy", "toy"))
+    )
+
+    class Contract(WorkflowContract):
+        pass
+
+    Contract.part = part
+    return Contract()
+
+
+def test_a_good_one_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = contract(GOOD, monkeypatch)
+    words = ["write", "--letters", "4"]
+    tests.test_dry_run(words, tmp_path)
+    tests.test_json(words, tmp_path)
+    (tmp_path / "other").mkdir()
+    tests.test_run(words, tmp_path / "other")
+
+
+BROKEN = {
+    OtherEachTime: "gives other files",
+    LeavesMore: r"not among `writes`: \['more.txt'\]",
+    WritesNothing: "nothing is written",
+    Fails: "exit code 3",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_ones_fail(kind: type[Work], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = contract(replace(GOOD, prepare=kind), monkeypatch)
+    with pytest.raises(AssertionError, match=BROKEN[kind]):
+        tests.test_run(["write"], tmp_path)
+
+
+def test_one_that_writes_before_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = contract(replace(GOOD, prepare=WritesTooEarly), monkeypatch)
+    with pytest.raises(AssertionError):
+        tests.test_dry_run(["write"], tmp_path)
+
+
+FORGETS = '''
+import time
+from dataclasses import dataclass
+from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.options import NoOptions
+from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.workflow import Shown, Work
+
+class Forgets(Work):
+    """What it had done before it was killed stands in its result."""
+    def __init__(self, request, host): pass
+    def describe(self): return {}
+    def do(self, run):
+        for k in range(20):
+            with (run.path / "counted.txt").open("a") as file:
+                file.write(f"{k}\\n")
+            time.sleep(0.05)
+        return {}
+
+@hookimpl
+def crystal_parts():
+    show = lambda data: Shown([])
+    return [Workflow(name="forgets", summary="Forget.", options=NoOptions, prepare=Forgets, show=show, plan=show,
+                     writes=("counted.txt",), example=lambda folder: [])]
+'''
+
+
+def test_one_that_does_not_go_on_as_it_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "forgets.py").write_text(FORGETS)
+    monkeypatch.setenv("CRYSTAL_PLUGINS", str(tmp_path / "forgets.py"))
+    plugin_manager.registry.cache_clear()
+    try:
+        part: Any = plugin_manager.registry().get("workflow", "forgets")
+
+        class Contract(WorkflowContract):
+            kills: ClassVar[int] = 1
+
+        Contract.part = part
+        with pytest.raises(AssertionError):
+            Contract().test_killed(["forgets"], tmp_path)
+    finally:
+        plugin_manager.registry.cache_clear()
+
+
+class TestRelax(WorkflowContract):
+    """Workflow ``relax``; its kills are tested with its own tests."""
+
+    part = RELAX
+    test_killed = None  # type: ignore[assignment]
+
+
+def test_a_plan_is_plain_data(tmp_path: Path) -> None:
+    """Every default of a workflow is written once, and stands in its command, its help and its run.json alike."""
+    for offered in plugin_manager.registry().offered():
+        part = offered.part
+        if isinstance(part, Workflow):
+            command = workflow_command.function(part)
+            request = Request(part.options())
+            assert json.loads(json.dumps(request.to_json())) == request.to_json()
+            assert Request.from_json(part.options, request.to_json(), tmp_path).options == request.options
+            declared = {n: p.default for n, p in command.__signature__.parameters.items()}  # type: ignore[attr-defined]
+            for name, value in request.to_json()["options"].items():
+                assert declared[name] == value or (declared[name] is None and value == [])

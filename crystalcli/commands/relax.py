@@ -13,7 +13,6 @@ from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import Source, names
 from crystalcli.commands.runs import given, home, refuse_changes, rerunnable
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Scheduler, Threads, TimeLimit
-from crystalcli.mechanisms.forces import potential_names
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
@@ -27,8 +26,12 @@ def _chosen(word: Callable[[str, str | None], str | None]) -> list[Source]:
     relaxer = registry().get("relaxer", word("--relaxer", "fire") or "fire")
     sources = [Source(relaxer, relaxer.options)]
     potential = word("--potential", None)
-    calculator = potential_names.calculator(potential) if potential else None
-    return sources + ([Source(calculator, calculator.options)] if calculator else [])
+    if not potential:
+        return sources
+    from crystalcli.mechanisms.forces.potential_names import calculator
+
+    named = calculator(potential)
+    return sources + ([Source(named, named.options)] if named else [])
 
 
 def register(app: typer.Typer) -> None:
@@ -106,6 +109,7 @@ def relax(
     The same command again, or --resume RUN, goes on after a stop or a kill.
     """
     from crystalcli.commands.relaxation_face import RelaxationFace
+    from crystalcli.mechanisms.forces import potential_names
     from crystalcli.mechanisms.structure_files.inputs import expand
     from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
 

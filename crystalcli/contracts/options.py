@@ -16,9 +16,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from functools import cache
+from typing import Any, Literal, cast, get_args, get_origin
 
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
@@ -78,15 +79,20 @@ def option(
     return dataclasses.field(default=default, metadata=said)
 
 
-def specs(model: type) -> Iterator[OptionSpec]:
-    """Yield the options that ``model`` declares, in order."""
+@cache
+def specs(model: type[Any]) -> tuple[OptionSpec, ...]:
+    """The options that ``model`` declares, in order."""
     hints = typing.get_type_hints(model)
+    found = []
     for f in dataclasses.fields(model):
         m = f.metadata
         bounds = m.get("min"), m.get("max")
-        yield OptionSpec(
-            f.name, hints[f.name], f.default, m.get("help", ""), m.get("unit", ""), *bounds, runs=m.get("runs", False)
+        found.append(
+            OptionSpec(
+                f.name, hints[f.name], f.default, m.get("help", ""), m.get("unit", ""), *bounds, m.get("runs", False)
+            )
         )
+    return tuple(found)
 
 
 def make(model: type[T], values: Mapping[str, Any], *, owner: str) -> T:
@@ -95,7 +101,7 @@ def make(model: type[T], values: Mapping[str, Any], *, owner: str) -> T:
     Raises:
         UsageError: an unknown name, a wrong type, or a value out of bounds.
     """
-    known = {s.name: s for s in specs(model)}
+    known = {s.name: s for s in specs(cast(Any, model))}
     checked: dict[str, Any] = {}
     for name, value in values.items():
         key = name.replace("-", "_")

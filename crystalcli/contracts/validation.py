@@ -126,7 +126,7 @@ def options_problems(model: Any) -> list[str]:
     if not getattr(model, "__dataclass_params__").frozen:  # noqa: B009 - mypy knows no such attribute
         problems.append(f"{model.__name__} must be frozen: @dataclass(frozen=True)")
     try:
-        specs = list(opt.specs(model))
+        specs = opt.specs(model)
     except Exception as problem:
         return [*problems, f"{model.__name__} has annotations that cannot be resolved: {problem}"]
     return problems + [p for s in specs for p in _option_problems(s, model)]

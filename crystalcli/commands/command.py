@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
-from crystalcli.commands import narrow_help, plugin_flags, settings, variables
+from crystalcli.commands import help_table, narrow_help, plugin_flags, settings, variables
 from crystalcli.commands.console import plain_words
 from crystalcli.commands.plugin_flags import Chooser, Flag, Given
 from crystalcli.commands.settings import Setting
@@ -100,7 +101,7 @@ class CrystalCommand(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Help in which no flag is cut, on a terminal of any width."""
         if narrow_help.fits(self, ctx):
-            super().format_help(ctx, formatter)
+            help_table.write(self, ctx, formatter, shutil.get_terminal_size().columns)
         else:
             narrow_help.write(self, ctx, formatter)
 

@@ -67,8 +67,11 @@ def _lines(problem: BaseException) -> tuple[list[str], int]:
     elif isinstance(problem, Left):
         pass
     elif isinstance(problem, typer.TyperException):
-        on_screen = type(problem).__name__ == "NoArgsIsHelpError"  # its help is on the screen already
-        lines, code = [] if on_screen else [_usage(problem)], Exit.USAGE
+        if type(problem).__name__ == "NoArgsIsHelpError":  # a group without a command; its message is its help
+            typer.echo(problem.format_message())
+        else:
+            lines = [_usage(problem)]
+        code = Exit.USAGE
     elif isinstance(problem, MemoryError):
         lines, code = ["out of memory; use a smaller batch or fewer jobs"], Exit.ENVIRONMENT
     elif isinstance(problem, OSError):

@@ -9,6 +9,7 @@ import typer
 
 from crystalcli.commands.command import CrystalCommand
 from crystalcli.commands.console import Face
+from crystalcli.commands.group import CrystalGroup
 from crystalcli.commands.shared import Json, Output, Overwrite, Quiet
 from crystalcli.vocabulary.errors import CrystalError, Exit
 
@@ -18,7 +19,9 @@ SHOWN = 100
 
 def register(app: typer.Typer) -> None:
     """Add the group to ``app``."""
-    group = typer.Typer(name="graphs", no_args_is_help=True, help="Look into graph caches, check them, join them.")
+    group = typer.Typer(
+        name="graphs", cls=CrystalGroup, no_args_is_help=True, help="Look into graph caches, check them, join them."
+    )
     group.command("info", cls=CrystalCommand)(info)
     group.command("verify", cls=CrystalCommand)(verify)
     group.command("merge", cls=CrystalCommand)(merge)

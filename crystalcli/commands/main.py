@@ -5,38 +5,47 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
-from crystalcli.commands import build_graphs, calibrate, graphs, label_sites, md, plugins, predict, screen, train
 from crystalcli.commands.console import warn_in_one_line
 from crystalcli.commands.failures import report
+from crystalcli.commands.group import Program
 from crystalcli.commands.streams import open_streams, watched
-from crystalcli.commands.workflow_command import WorkflowGroup, add
 from crystalcli.mechanisms.registry.plugin_manager import use_only_builtins
 from crystalcli.mechanisms.running.import_path import import_matplotlib_elsewhere
 from crystalcli.mechanisms.running.stopping import interrupt_on_signals, interrupted
 from crystalcli.vocabulary.errors import Exit
-from crystalcli.workflows.relax.relax_workflow import RELAX
+
+COMMANDS = (
+    "build-graphs",
+    "train",
+    "predict",
+    "calibrate",
+    "label-sites",
+    "relax",
+    "md",
+    "screen",
+    "graphs",
+    "plugins",
+)
+"""In the order of the help."""
+WORKFLOWS = {"relax": "crystalcli.workflows.relax.relax_workflow:RELAX"}
+"""Those that are made of a workflow's record → where it is."""
+
+
+class _Crystal(Program):
+    modules: ClassVar = {name: f"crystalcli.commands.{name.replace('-', '_')}" for name in COMMANDS} | WORKFLOWS
+
 
 app = typer.Typer(
     name="crystal",
-    cls=WorkflowGroup,
+    cls=_Crystal,
     add_completion=False,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-build_graphs.register(app)
-graphs.register(app)
-train.register(app)
-predict.register(app)
-calibrate.register(app)
-label_sites.register(app)
-add(app, RELAX)
-md.register(app)
-screen.register(app)
-plugins.register(app)
 
 
 def _version(asked: bool) -> None:

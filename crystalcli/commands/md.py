@@ -15,7 +15,6 @@ from crystalcli.commands.plugin_flags import names
 from crystalcli.commands.runs import given, home, rerunnable, typed
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Source
-from crystalcli.mechanisms.forces import potential_names
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
@@ -32,7 +31,11 @@ def _chosen(word: Callable[[str, str | None], str | None]) -> list[Source]:
     sampler = registry().get("sampler", word("--sampler", "nvt") or "nvt")
     found = [Source(sampler, sampler.options)]
     named = word("--potential", None)
-    if named and potential_names.model_file(named) is None and ("calculator", named) in registry().parts:
+    if not named:
+        return found
+    from crystalcli.mechanisms.forces import potential_names
+
+    if potential_names.model_file(named) is None and ("calculator", named) in registry().parts:
         calculator = registry().get("calculator", named)
         found.append(Source(calculator, calculator.options))
     return found
@@ -119,6 +122,7 @@ def md(
 ) -> None:
     """Run molecular dynamics of structures, side by side; a run that was stopped goes on with the same bits."""
     from crystalcli.mechanisms.dynamics import temperature_program
+    from crystalcli.mechanisms.forces import potential_names
     from crystalcli.workflows.md.sampling_plan import SamplingPlan
 
     face = Face(json=json, quiet=quiet)

@@ -1,4 +1,4 @@
-"""The help of a command on a narrow terminal, where Rich's table would cut the names of flags."""
+"""The help of a command on a narrow terminal, where a table would cut the names of flags."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ BORDERS = 14
 
 
 def fits(command: Any, ctx: Any) -> bool:
-    """Whether Rich's table shows every flag whole.
-
-    It takes from the widest column first, which is the help until that is no wider than the names.
-    """
+    """Whether a table shows every flag whole and leaves the help as much room as the widest of its columns."""
     width = shutil.get_terminal_size().columns
-    return width >= NARROW and all(_needed(panel, ctx) <= width for panel in _panels(command, ctx).values())
+    return width >= NARROW and all(_needed(panel, ctx) <= width for panel in panels(command, ctx).values())
 
 
 def _needed(params: list[Any], ctx: Any) -> int:
@@ -31,19 +28,20 @@ def write(command: Any, ctx: Any, formatter: Any) -> None:
     command.format_usage(ctx, formatter)
     formatter.write_paragraph()
     with formatter.indentation():
-        formatter.write_text(_plain(command.help or ""))
-    for title, params in _panels(command, ctx).items():
+        formatter.write_text(plain(command.help or ""))
+    for title, params in panels(command, ctx).items():
         with formatter.section(title):
-            formatter.write_dl([tuple(map(_plain, p.get_help_record(ctx))) for p in params])
+            formatter.write_dl([tuple(map(plain, p.get_help_record(ctx))) for p in params])
 
 
-def _panels(command: Any, ctx: Any) -> dict[str, list[Any]]:
-    """Visible parameters under their headings; arguments first, then headings as they come."""
+def panels(command: Any, ctx: Any) -> dict[str, list[Any]]:
+    """Visible parameters under their headings; arguments and plain options first, then headings as they come."""
     shown = [p for p in command.get_params(ctx) if not getattr(p, "hidden", False)]
     found: dict[str, list[Any]] = {}
     for param in shown:
         found.setdefault(_title(param), []).append(param)
-    return dict(sorted(found.items(), key=lambda item: item[0] != "Arguments"))
+    first = ("Arguments", "Options")
+    return dict(sorted(found.items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first)))
 
 
 def _title(param: Any) -> str:
@@ -51,6 +49,6 @@ def _title(param: Any) -> str:
     return getattr(param, "rich_help_panel", None) or default
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Help without the marks that keep Rich from reading its brackets."""
     return text.replace("\\[", "[")

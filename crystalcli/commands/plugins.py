@@ -11,6 +11,7 @@ import typer
 
 from crystalcli.commands.command import CrystalCommand
 from crystalcli.commands.console import Face
+from crystalcli.commands.group import CrystalGroup
 from crystalcli.commands.plugin_flags import models
 from crystalcli.commands.shared import Json, Quiet
 from crystalcli.contracts import options as opt
@@ -28,7 +29,10 @@ class _PluginsCommand(CrystalCommand):
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     group = typer.Typer(
-        name="plugins", no_args_is_help=True, help="Parts that are installed, and what is wrong with them."
+        name="plugins",
+        cls=CrystalGroup,
+        no_args_is_help=True,
+        help="Parts that are installed, and what is wrong with them.",
     )
     group.command("list", cls=_PluginsCommand)(list_)
     group.command("show", cls=_PluginsCommand)(show)

@@ -24,10 +24,10 @@ from crystalcli.commands.shared import (
     Threads,
     cores,
 )
-from crystalcli.mechanisms.running.places import Place
-from crystalcli.mechanisms.running.tasks import Limits
 
 if TYPE_CHECKING:
+    from crystalcli.mechanisms.running.places import Place
+    from crystalcli.mechanisms.running.tasks import Limits
     from crystalcli.workflows.predict.prediction_reading import Reading
 
 
@@ -75,6 +75,9 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Predict the properties of structures, in input order, with units; errors where the inputs have labels."""
+    from crystalcli.mechanisms.running.places import Place
+    from crystalcli.mechanisms.running.tasks import Limits
+
     face = Face(json=json, quiet=quiet)
     place, limits = Place(jobs or cores(), scheduler), Limits.of(seconds_per_file, memory_per_job)
     with nullcontext() if dry_run else _begun(model, inputs, labels or (), place, limits, face) as reading:

@@ -41,6 +41,8 @@ def read_all(
     Raises:
         ConfigError: unknown keys, wrong types, values out of bounds.
     """
+    if not layers:
+        return {}
     checker = _Checker(command, ctx, flags, keys)
     commands = tree(ctx.find_root().command)
     for layer in layers:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from crystalcli.commands.command import CrystalCommand, plugin_command
 from crystalcli.commands.console import Face
@@ -20,7 +19,7 @@ from crystalcli.commands.shared import DryRun, Json, Overwrite, Quiet, TimeLimit
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import POTENTIAL, Calculator, Part, Source, Word, Workflow
 from crystalcli.contracts.workflow import Chosen, Host, Request, Shown, exit_code
-from crystalcli.mechanisms.registry.plugin_manager import registry, use_only_builtins
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.workflows.services import Services
 
 WARNINGS = 10
@@ -32,35 +31,6 @@ BESIDE_RESUME = frozenset({"resume", "time_limit", "json", "quiet"})
 def add(app: typer.Typer, workflow: Workflow) -> None:
     """Make a command of ``workflow`` in ``app``."""
     app.command(workflow.name, cls=command_class(workflow), help=_help(workflow))(function(workflow))
-
-
-class WorkflowGroup(TyperGroup):
-    """The program's commands, with those that plugins bring behind crystal's own."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse; without plugins there are none of their commands, wherever that is said."""
-        if "--no-plugins" in (args[: args.index("--")] if "--" in args else args):
-            use_only_builtins()
-        return super().parse_args(ctx, args)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Names of all commands."""
-        self._take_in()
-        return super().list_commands(ctx)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command called so; plugins are asked where crystal has none."""
-        if cmd_name not in self.commands:
-            self._take_in()
-        return super().get_command(ctx, cmd_name)
-
-    def _take_in(self) -> None:
-        for offered in registry().offered():
-            part = offered.part
-            if isinstance(part, Workflow) and part.name not in self.commands and not offered.origin.builtin:
-                app = typer.Typer(add_completion=False)
-                add(app, part)
-                self.add_command(typer.main.get_command(app), part.name)
 
 
 def command_class(workflow: Workflow) -> type[CrystalCommand]:

@@ -17,11 +17,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
@@ -118,12 +119,15 @@ def option(
     return dataclasses.field(default=default, metadata=said)
 
 
-def specs(model: type) -> Iterator[OptionSpec]:
-    """Yield the options that ``model`` declares, in order."""
+@cache
+def specs(model: type[Any]) -> tuple[OptionSpec, ...]:
+    """The options that ``model`` declares, in order."""
     hints = typing.get_type_hints(model)
+    found = []
     for f in dataclasses.fields(model):
         known = {"help": "", "unit": "", "min": None, "max": None, **f.metadata}
-        yield OptionSpec(name=f.name, type=hints[f.name], default=f.default, **known)
+        found.append(OptionSpec(name=f.name, type=hints[f.name], default=f.default, **known))
+    return tuple(found)
 
 
 def make(model: type[T], values: Mapping[str, Any], *, owner: str) -> T:
@@ -132,7 +136,7 @@ def make(model: type[T], values: Mapping[str, Any], *, owner: str) -> T:
     Raises:
         UsageError: an unknown name, a wrong type, or a value out of bounds.
     """
-    known = {s.name: s for s in specs(model)}
+    known = {s.name: s for s in specs(cast(Any, model))}
     checked: dict[str, Any] = {}
     for name, value in values.items():
         key = name.replace("-", "_")

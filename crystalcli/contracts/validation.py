@@ -149,7 +149,7 @@ def options_problems(model: Any, *, workflow: bool = False) -> list[str]:
     if not getattr(model, "__dataclass_params__").frozen:  # noqa: B009 - mypy knows no such attribute
         problems.append(f"{model.__name__} must be frozen: @dataclass(frozen=True)")
     try:
-        specs = list(opt.specs(model))
+        specs = opt.specs(model)
     except Exception as problem:
         return [*problems, f"{model.__name__} has annotations that cannot be resolved: {problem}"]
     reserved = RESERVED | OF_RUNS if workflow else RESERVED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
 
@@ -37,3 +38,21 @@ def test_a_table_that_would_cut_a_long_flag_is_a_list(monkeypatch, capsys):
     monkeypatch.setattr(narrow_help, "_needed", lambda *_: 101)
     assert run(["relax", "--help"]) == 0
     assert "│" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["", "graphs", "screen", "md"])
+def test_panels_are_straight_and_colours_add_no_text(command, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    texts = set()
+    for colours in (False, True):
+        monkeypatch.setenv("FORCE_COLOR", "1" if colours else "")
+        assert run([*command.split(), "--help"]) == 0
+        said = capsys.readouterr().out
+        assert ("\x1b[" in said) is colours
+        text = re.sub(r"\x1b\[[\d;]*m", "", said)
+        panels = [line for line in text.splitlines() if line[:1] in set("╭│╰")]
+        assert {sum(not unicodedata.combining(c) for c in line) for line in panels} == {150}
+        texts.add(text)
+    assert len(texts) == 1

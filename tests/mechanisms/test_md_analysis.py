@@ -8,9 +8,10 @@ from crystalcli.mechanisms.dynamics import md_analysis
 from crystalcli.mechanisms.dynamics.trajectory import Frames
 
 
-def gas(atoms: int, frames: int, length: float = 12.0) -> Frames:
+def gas(atoms: int, frames: int, length: float = 12.0, neon: float = 0.5) -> Frames:
     rng = np.random.default_rng(1)
-    names = ["Ar"] * (atoms // 2) + ["Ne"] * (atoms // 2)
+    few = round(neon * atoms)
+    names = ["Ar"] * (atoms - few) + ["Ne"] * few
     images = [ase.Atoms(names, rng.uniform(0, length, (atoms, 3)), cell=[length] * 3, pbc=True) for _ in range(frames)]
     return Frames.of(images, times=np.arange(frames))
 
@@ -21,6 +22,31 @@ def test_an_ideal_gas_has_no_structure() -> None:
     assert all(np.abs(g[8:] - 1).max() < 0.15 for g in found.partial.values())
     density = 100 / 12.0**3
     assert found.running["Ar", "Ne"][-1] == pytest.approx(density * 4 / 3 * np.pi * 9**3, rel=0.02)
+
+
+def test_neighbors_of_a_rare_species_are_counted_for_each_of_it() -> None:
+    """150 Ar and 30 Ne: a Ne sees five times as many Ar as an Ar sees Ne; g is 1 for all pairs."""
+    found = md_analysis.pair_distribution(gas(180, 40, neon=1 / 6), r_max=6.0, bins=30)
+    ball = 4 / 3 * np.pi * 6.0**3 / 12.0**3
+    wanted = {("Ar", "Ar"): 149, ("Ar", "Ne"): 30, ("Ne", "Ar"): 150, ("Ne", "Ne"): 29}
+    assert {pair: n[-1] for pair, n in found.running.items()} == pytest.approx(
+        {pair: n * ball for pair, n in wanted.items()}, rel=0.03
+    )
+    assert all(np.abs(g[15:].mean() - 1) < 0.05 for g in found.partial.values())
+
+
+def test_coordination_of_the_less_frequent_species() -> None:
+    """Fluorite: 8 F around each Ca, 4 Ca around each of twice as many F."""
+    atoms = ase.build.bulk("CaF2", "fluorite", a=5.46, cubic=True).repeat(2)
+    images = []
+    for k in range(4):
+        images.append(atoms.copy())
+        images[-1].rattle(0.05, seed=k)
+    frames = Frames.of(images, times=np.arange(4))
+    found = md_analysis.pair_distribution(frames)
+    numbers = {(c.centre, c.neighbor): (c.mean, c.shares) for c in md_analysis.coordination(frames, found)}
+    assert numbers["Ca", "F"] == (8, {8: 1.0})
+    assert numbers["F", "Ca"] == (4, {4: 1.0})
 
 
 def test_shells_of_fcc() -> None:

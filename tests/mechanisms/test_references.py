@@ -62,6 +62,30 @@ def test_isolated_atoms_pin_and_the_rest_is_fitted(tmp_path: Path, pinned: list[
     assert made.target_scale["energy"] == 1.0  # nothing is left: not a scale of rounding errors
 
 
+def test_every_structure_counts_per_atom(tmp_path: Path) -> None:
+    """Cells of 1, 4 and 32 atoms with energies that no references fit: least squares on shares, per atom."""
+    rng = np.random.default_rng(3)
+    atoms, energies = [], []
+    for k in range(24):
+        crystal = bulk("Cu", cubic=k % 3 > 0).repeat(2 if k % 3 == 2 else 1)
+        crystal.symbols[:] = rng.choice(list(TRUE), len(crystal), p=[0.6, 0.3, 0.1])
+        crystal.rattle(0.02, rng=rng)
+        atoms.append(crystal)
+        energies.append(sum(TRUE[s] for s in crystal.symbols) + len(crystal) * rng.normal(-1.0, 0.3))
+    data = GraphDataset.open([dataset(tmp_path / "g.h5", atoms, energies)])
+    train = np.arange(18)
+    elements = tuple(data.elements(train))
+    shares = np.array([[(a.numbers == z).mean() for z in elements] for a in atoms])
+    sizes = np.array([len(a) for a in atoms])
+    wanted = np.linalg.lstsq(shares[train], (energies / sizes)[train], rcond=None)[0]
+    given = Statistics(elements=elements, target_mean={"energy": 7.0}, target_scale={"energy": 7.0})
+    made = with_references(given, data, train)
+    left = (energies / sizes - shares @ wanted)[train]
+    assert made.references == pytest.approx(tuple(wanted))
+    assert made.target_mean["energy"] == pytest.approx(left.mean())
+    assert made.target_scale["energy"] == pytest.approx(left.std())
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_isolated_atoms_are_there_to_learn_from(tmp_path: Path, seed: int) -> None:
     atoms, energies = alloys()

@@ -92,6 +92,19 @@ def test_reasons_are_in_words() -> None:
     assert decide([a, b], [], Threshold(0.04, "energy"))[1].reason == "50.0 meV/atom above the hull > 40 meV/atom"
 
 
+@pytest.mark.parametrize(
+    ("threshold", "sigma"), [("2sigma", 0.125), ("0.5sigma", 0.5), ("250meV", 0.01), ("0.25eV", 9.0)]
+)
+def test_a_candidate_exactly_at_the_threshold_stays(threshold: str, sigma: float) -> None:
+    """> is strict. All numbers are sums of powers of two: no rounding decides."""
+    rule = Threshold.parse(threshold)
+    ground = Candidate("ground", {"Hf": 1.0, "N": 1.0}, -1.0, 0.0, 0.0)
+    for energy, kept in ((-0.75, True), (-0.75 + 2**-30, False), (-0.75 - 2**-30, True)):
+        found = decide([ground, Candidate("c", {"Hf": 1.0, "N": 1.0}, energy, sigma, 0.0)], [], rule)[1]
+        assert found.above == energy + 1.0
+        assert found.kept is kept
+
+
 def test_a_sigma_that_is_no_number_is_never_a_reason_to_remove_or_to_shape_the_hull() -> None:
     lost = Candidate("lost", {"Hf": 1.0, "N": 1.0}, -9.0, 0.1, float("nan"))
     known = Candidate("known", {"Hf": 1.0, "N": 1.0}, -1.0, 0.1, 0.1)

@@ -60,6 +60,22 @@ def test_folds_cover_everything_once(folds: int, groups: list[int], seed: int) -
         check(split, usable, complete=True)
         assert not set(keys[split.train].tolist()) & set(keys[split.test].tolist())
         assert not set(keys[split.val].tolist()) & set(keys[split.test].tolist())
+        assert not set(keys[split.val].tolist()) & set(keys[split.train].tolist())
+
+
+@pytest.mark.parametrize("kinds", [False, True])
+def test_validation_of_a_fold_has_no_copy_in_training(kinds: bool) -> None:
+    """Groups of one to seven structures, each in one part of every fold, which all have a validation part."""
+    sizes = np.random.default_rng(5).integers(1, 8, 40)
+    keys = np.arange(40).repeat(sizes) * 3
+    usable = np.arange(len(keys)) * 2 + 1
+    more = {"kinds": keys % 2, "values": keys * 0.1} if kinds else {}
+    for k in range(4):
+        split = splits.kfold(usable, keys, folds=4, fold=k, fractions=Fractions(0.6, 0.2, 0.2), seed=k, **more)
+        check(split, usable, complete=True)
+        train, val, test = (set(keys[p // 2].tolist()) for p in split.parts().values())
+        assert min(map(len, (train, val, test))) >= 3
+        assert len(train | val | test) == len(train) + len(val) + len(test) == 40
 
 
 @given(st.lists(st.integers(0, 4), min_size=5, max_size=150), st.integers(0, 1000), st.sampled_from([1, 3]))

@@ -25,6 +25,13 @@ def test_stages_follow_each_other() -> None:
     assert [program.at(n) for n in (0, 500, 1000, 1500, 2000)] == [300.0, 300.0, 450.0, 600.0, 600.0]
 
 
+def test_the_first_and_the_last_step_of_every_stage() -> None:
+    """A stage of n steps has n targets, the first its start; its end is the start of what follows, or never reached."""
+    program = parse("300@3,600:900@3,100@2,400:500@1", dt=1.0, steps=None)
+    assert [program.at(n) for n in range(9)] == [300.0, 300.0, 300.0, 600.0, 700.0, 800.0, 100.0, 100.0, 400.0]
+    assert [program.at(n) for n in (9, 10, 99)] == [500.0, 500.0, 500.0]
+
+
 def test_length_of_the_run_from_its_stages() -> None:
     assert parse("300@100fs,300:400@0.1ps", dt=1.0, steps=None).steps == 200
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import io
 import os
@@ -23,13 +21,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pluggy
 
 from crystalcli.contracts import hookspecs
 from crystalcli.contracts.records import Part
 from crystalcli.contracts.validation import part_problems
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 TIME_LIMIT = 5.0
 """Seconds that importing one plugin may take; ``CRYSTAL_PLUGIN_TIMEOUT`` changes it. Records import no torch."""
@@ -57,7 +58,7 @@ class Origin:
     target: str
     distribution: str
     version: str = ""
-    entry: importlib.metadata.EntryPoint | None = None
+    entry: EntryPoint | None = None
 
     @property
     def builtin(self) -> bool:
@@ -163,6 +164,8 @@ def _import(origin: Origin) -> Any:
 
 def _import_file(path: Path) -> ModuleType:
     """Import a one-file plugin under a name of its own, so that two files called the same do not clash."""
+    import hashlib
+
     name = f"crystal_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -7,7 +7,6 @@ folders named in ``CRYSTAL_PLUGINS``; the one-file plugins of the user's folder.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -206,7 +205,9 @@ def _qualified(offered: Offered) -> str:
 
 def find() -> list[Origin]:
     """All plugins there are, in a fixed order: built-ins, installed ones, ``CRYSTAL_PLUGINS``, the user's folder."""
-    entries = sorted(importlib.metadata.entry_points(group=hookspecs.GROUP), key=lambda e: (e.name, e.value))
+    from importlib.metadata import entry_points  # loads Python's mail package; help of the program needs neither
+
+    entries = sorted(entry_points(group=hookspecs.GROUP), key=lambda e: (e.name, e.value))
     installed = []
     for e in entries:
         distribution, version = (e.dist.name, e.dist.version) if e.dist else (e.value, "")

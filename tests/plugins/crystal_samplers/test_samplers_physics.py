@@ -158,6 +158,46 @@ def test_pressure_and_fluctuation_of_volume(pressure) -> None:
         assert abs(float(spread.mean()) - wanted) < 4 * float(spread.std()) / copies**0.5 + 0.05 * wanted
 
 
+@pytest.mark.parametrize("mode", ["isotropic", "axes", "full"])
+def test_few_atoms_feel_the_trace_term_of_the_barostat(mode) -> None:
+    """2 E_kin/f in the drive of the cell and tr g/f in the drag of the atoms: a third of the pressure of two atoms.
+
+    Without either of them the conserved energy is none. The cell is skew, its atoms differ.
+    """
+    atoms = ase.Atoms(
+        "CuAg", [(0, 0, 0), (1.9, 1.6, 1.5)], cell=[(3.9, 0, 0), (0.5, 3.6, 0), (0.2, 0.4, 3.3)], pbc=True
+    )
+    potential, systems = Springs([atoms], 2.0, factor=1.4), heated(Systems.of([atoms]), 900.0)
+    ripples = []
+    for dt in (2.0, 1.0):
+        walk = run(
+            "npt", potential, systems, int(400 / dt), dt=dt, kelvin=300.0, mode=mode, cell_damping=100.0, damping=80.0
+        )
+        kept = [float(m.conserved(s, e, st)) for s, e, m, st in walk]
+        ripples.append(np.ptp(kept))
+    assert 3.0 < ripples[0] / ripples[1] < 5.0
+    assert ripples[1] < 0.01 * KB * 900.0
+
+
+def test_a_push_of_the_barostat_is_that_of_its_equation() -> None:
+    """W dg = ½ dt (Σ m v v − V (stress + P) + 2 E_kin/f), element by element, from plain sums over atoms."""
+    atoms = ase.Atoms(
+        "CuAg", [(0, 0, 0), (1.9, 1.6, 1.5)], cell=[(3.9, 0, 0), (0.5, 3.6, 0), (0.2, 0.4, 3.3)], pbc=True
+    )
+    atoms.rattle(0.1, seed=1)
+    systems = heated(Systems.of([atoms]), 900.0)
+    part = PARTS["npt"]
+    module = part.build(opt.make(part.options, {"mode": "full", "pressure": 3.0}, owner="npt"))
+    evaluated = Springs([atoms], 2.0, factor=1.4).evaluate(systems, stress=True)
+    state = module.init(systems, torch.tensor([300.0], dtype=torch.float64), torch.Generator())
+    rate = module._push(systems, evaluated, state, 2.0)["strain_rate"][0].numpy()
+    v, m = systems.velocities.numpy(), systems.masses.numpy()
+    kinetic = sum(m[i] * np.outer(v[i], v[i]) for i in range(2)) / ACCELERATION
+    drive = kinetic - atoms.get_volume() * (evaluated.stress[0].numpy() + 3.0 * GPA * np.eye(3))
+    drive += np.trace(kinetic) / 3.0 * np.eye(3)  # f = 3 · 2 − 3
+    np.testing.assert_allclose(rate, drive / ((3 + 3) * KB * 300.0 * 1000.0**2), rtol=1e-12)
+
+
 def test_full_cell_shears_and_stays_upright() -> None:
     """All six strains move, the cell does not turn: strain rates stay symmetric."""
     potential, systems = crystal(1)

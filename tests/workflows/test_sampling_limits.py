@@ -1,0 +1,86 @@
+"""Limits of a run of molecular dynamics, at them and just beyond: drift in its unit, temperature, steps too far."""
+
+import math
+from dataclasses import replace
+
+import ase.build
+import numpy as np
+import pytest
+import torch
+
+from crystalcli.contracts.dynamics import Evaluated
+from crystalcli.nouns.systems import Systems, temperature
+from crystalcli.vocabulary.units import ACCELERATION, KB
+from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.md.sampling_guards import Guards
+from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows.md.sampling_watch import Watch
+
+
+def two_crystals() -> Systems:
+    """32 atoms of copper and 3 of an alloy in a skew cell."""
+    copper = ase.build.bulk("Cu", "fcc", a=3.6, cubic=True).repeat(2)
+    alloy = ase.Atoms(
+        "AuCuAl",
+        [(0, 0, 0), (2.2, 1.9, 0.3), (0.4, 2.4, 2.6)],
+        cell=[(4.4, 0, 0), (0.6, 4.7, 0), (0.3, 0.2, 5.1)],
+        pbc=True,
+    )
+    return Systems.of([copper, alloy])
+
+
+def at(systems: Systems, kelvins: list[float]) -> Systems:
+    """Velocities with exactly these temperatures."""
+    v = torch.randn(systems.n_atoms, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    v = v * (KB * 100.0 * ACCELERATION / systems.masses).sqrt().unsqueeze(1)
+    now = temperature(systems.moved(velocities=v))
+    factor = (torch.tensor(kelvins, dtype=torch.float64) / now).sqrt()
+    return systems.moved(velocities=v * factor.index_select(0, systems.structure_index).unsqueeze(1))
+
+
+@pytest.mark.parametrize("target", [300.0, 2000.0, 0.0, 100.0, 60.0])
+def test_the_guard_of_the_temperature(target: float) -> None:
+    """Ten times the target (100 K if that is less) and five standard deviations, T √(2/f), of it."""
+    systems = two_crystals()
+    guards, alive = Guards(systems), torch.tensor([True, True])
+    nothing = Evaluated(torch.zeros(2, dtype=torch.float64), torch.zeros(systems.n_atoms, 3, dtype=torch.float64))
+    limits = [10.0 * max(target, 100.0) * (1.0 + 5.0 * math.sqrt(2.0 / f)) for f in (93, 6)]
+    for k in range(2):
+        for factor, stopped in ((0.999, False), (1.001, True)):
+            kelvins = [0.5 * limits[0], 0.5 * limits[1]]
+            kelvins[k] = factor * limits[k]
+            moving = at(systems, kelvins)
+            assert guards.fine(moving, nothing, target) is not stopped
+            found = guards.look(moving, nothing, target, 0.1, alive)
+            assert set(found) == ({k} if stopped else set())
+            if stopped:
+                assert f"temperature {kelvins[k]:.0f} K at a target of {target:.0f} K" in found[k].reason
+
+
+@pytest.mark.parametrize(("dt", "every"), [(0.5, 10), (2.0, 40)])
+def test_a_drift_is_in_meV_per_atom_and_picosecond(dt: float, every: int) -> None:  # noqa: N802 - the unit
+    """Energies that rise by known slopes, in batches of unequal structures; limits at the slope and beyond."""
+    slopes = torch.tensor([3.0, -7.0], dtype=torch.float64)
+    counts = torch.tensor([32, 3])
+    plan = SamplingPlan(("a",), "emt", "nve", "300", 4 * every, "run", dt=dt, drift_every=4 * every, log_every=every)
+
+    def watched(limit: float):
+        warned: list[str] = []
+        watch = Watch(replace(plan, max_drift=limit), ["a", "b"], counts, Listener(warn=warned.append))
+        found: dict = {}
+        for step in range(0, 4 * every + 1, every):
+            picoseconds = step * dt * 1e-3
+            found |= watch.drift(step, slopes * picoseconds * 1e-3 * counts - 5.0 * counts, torch.tensor([True, True]))
+        return watch, found, warned
+
+    watch, found, warned = watched(0.0)
+    assert found == {}
+    assert watch.worst == pytest.approx(7.0)
+    assert [w.split(" up to")[0] for w in warned] == [
+        "a: conserved energy drifts by 3 meV/atom/ps",
+        "b: conserved energy drifts by -7 meV/atom/ps",
+    ]
+    assert set(watched(6.99)[1]) == {1}
+    assert set(watched(7.01)[1]) == set()
+    assert set(watched(2.99)[1]) == {0, 1}
+    assert np.isfinite(watch.worst)

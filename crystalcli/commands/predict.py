@@ -18,6 +18,7 @@ from crystalcli.commands.shared import (
     Json,
     MemoryPerJob,
     Overwrite,
+    Pictures,
     Quiet,
     Scheduler,
     SecondsPerFile,
@@ -26,6 +27,7 @@ from crystalcli.commands.shared import (
 )
 from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.running.tasks import Limits
+from crystalcli.vocabulary.pictures import DEFAULT
 
 if TYPE_CHECKING:
     from crystalcli.workflows.predict.prediction_reading import Reading
@@ -69,6 +71,7 @@ def predict(
     scheduler: Scheduler = "",
     seconds_per_file: SecondsPerFile = 60.0,
     memory_per_job: MemoryPerJob = 8.0,
+    pictures: Pictures = DEFAULT,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -95,6 +98,7 @@ def predict(
             similar=similar,
             scheduler=scheduler,
             as_results=as_results,
+            pictures=pictures,
         )
         shown = PredictionFace(face, wish, dry_run=dry_run)
         raise typer.Exit(shown.describe() if reading is None else shown.run(reading))

@@ -13,17 +13,18 @@ from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import names
 from crystalcli.commands.runs import given, home, rerunnable, typed
-from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
+from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Pictures, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Source
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.pictures import DEFAULT
 
 if TYPE_CHECKING:
     from crystalcli.workflows.graphs.supervised_reading import Reading
 
 OUT, GUARDS = "Output", "Guards"
 DEFAULT_STEPS = 1000
-FREE = frozenset({"resume", "threads", "device", "time_limit", "json", "quiet", "dry_run"})
+FREE = frozenset({"resume", "threads", "device", "time_limit", "pictures", "json", "quiet", "dry_run"})
 """Options that may go with ``--resume`` as one likes; all others must be those of the run's beginning."""
 
 
@@ -115,6 +116,7 @@ def md(
     device: Device = "auto",
     threads: Threads = 0,
     time_limit: TimeLimit = "",
+    pictures: Pictures = DEFAULT,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -129,7 +131,9 @@ def md(
     if resume is not None:
         from crystalcli.commands.md_face import DynamicsFace
 
-        changes: dict[str, Any] = {k: v for k, v in (("threads", threads), ("device", device)) if given(ctx, k)}
+        changes: dict[str, Any] = {
+            k: v for k, v in (("threads", threads), ("device", device), ("pictures", pictures)) if given(ctx, k)
+        }
         changes |= {k: v for k, v in (("steps", steps), ("time", time)) if v is not None}
         raise typer.Exit(DynamicsFace(face, time_limit).resume(resume, changes, _asked(ctx)))
     if not structures:
@@ -162,6 +166,7 @@ def md(
         seed=seed,
         device=device,
         threads=threads,
+        pictures=pictures,
         output=home(ctx, output, sampler),
         latest=output is None,
         overwrite=overwrite,

@@ -18,12 +18,14 @@ from crystalcli.commands.shared import (
     Json,
     MemoryPerJob,
     Overwrite,
+    Pictures,
     Quiet,
     Scheduler,
     SecondsPerFile,
     Threads,
     cores,
 )
+from crystalcli.vocabulary.pictures import DEFAULT
 
 if TYPE_CHECKING:
     from crystalcli.mechanisms.running.places import Place
@@ -69,6 +71,7 @@ def predict(
     scheduler: Scheduler = "",
     seconds_per_file: SecondsPerFile = 60.0,
     memory_per_job: MemoryPerJob = 8.0,
+    pictures: Pictures = DEFAULT,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -98,6 +101,7 @@ def predict(
             similar=similar,
             scheduler=scheduler,
             as_results=as_results,
+            pictures=pictures,
         )
         shown = PredictionFace(face, wish, dry_run=dry_run)
         raise typer.Exit(shown.describe() if reading is None else shown.run(reading))

@@ -25,6 +25,7 @@ from crystalcli.mechanisms.scoring import metrics
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
+from crystalcli.vocabulary.pictures import DEFAULT, of_any_format, paths
 from crystalcli.vocabulary.texts import file_word
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import Compared
@@ -52,6 +53,7 @@ class PredictionWish:
     similar: Path | None = None
     scheduler: str = ""
     as_results: bool = False
+    pictures: str = DEFAULT
 
     def command(self, model: Path) -> dict[str, Any]:
         """What makes the files: all but where and by how many threads, the model by its content."""
@@ -214,6 +216,21 @@ class PredictionFace:
         files.clear_dead(path)
         return path
 
+    def _draw(self, compared: Compared, kind: str) -> None:
+        """Pictures of one target beside the output; those of an earlier prediction go, in whatever format."""
+        assert self.wish.output is not None
+        home, stem = self.wish.output.parent, f"{self.wish.output.stem}-"
+        picture = home / f"{stem}{kind}-{file_word(compared.quantity.name)}"
+        for old in of_any_format([picture, *(home / name for name in site_plots.names(stem, compared.quantity))]):
+            files.clear_dead(old)
+            files.remove(old)
+        drawn = paths(picture, self.wish.pictures)
+        compared.draw(drawn, f"{self.predictor.path}")
+        for path in drawn:
+            self.talk.say(f"{kind} plot -> {path}")
+        for path in compared.draw_elements(home, stem, f"{self.predictor.path}", self.wish.pictures):
+            self.talk.say(f"plot by element -> {path}")
+
     def _report(self, n: int, failures: list[Failure]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for c in self.compared:
@@ -234,15 +251,7 @@ class PredictionFace:
                 self.talk.say(line)
             if self.wish.output is not None:
                 kind = "parity" if isinstance(errors, metrics.Errors) else "confusion"
-                path = self._beside(f"-{kind}-{file_word(c.quantity.name)}.png")
-                c.draw(path, f"{self.predictor.path}")
-                self.talk.say(f"{kind} plot -> {path}")
-                for ending in site_plots.names("-", c.quantity):
-                    self._beside(ending)
-                for path in c.draw_elements(
-                    self.wish.output.parent, f"{self.wish.output.stem}-", f"{self.predictor.path}"
-                ):
-                    self.talk.say(f"plot by element -> {path}")
+                self._draw(c, kind)
         return {
             "model": str(self.predictor.path),
             "output": None if self.wish.output is None else str(self.wish.output),

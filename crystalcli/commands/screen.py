@@ -13,16 +13,28 @@ from crystalcli.commands.command import plugin_command, unasked
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import names
 from crystalcli.commands.runs import given, home, refuse_beside, refuse_changes, rerunnable
-from crystalcli.commands.shared import TRANSIENT, Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
+from crystalcli.commands.shared import (
+    TRANSIENT,
+    Device,
+    DryRun,
+    Json,
+    Overwrite,
+    Pictures,
+    Quiet,
+    Seed,
+    Threads,
+    TimeLimit,
+)
 from crystalcli.contracts.records import Architecture, Choice, Featurizer, Source
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.pictures import DEFAULT
 from crystalcli.vocabulary.thresholds import Threshold
 
-CALL = frozenset({"output", "device", "threads", "jobs", "scheduler", "time_limit"})
+CALL = frozenset({"output", "device", "threads", "jobs", "scheduler", "time_limit", "pictures"})
 OF_CAMPAIGN = frozenset({"candidates", "campaign"}) | CALL | TRANSIENT
 """Parameters that go with ``--campaign``; its plan says all else."""
-FREE = frozenset({"resume", "threads", "device", "time_limit", "json", "quiet"})
+FREE = frozenset({"resume", "threads", "device", "time_limit", "pictures", "json", "quiet"})
 """Options that may go with ``--resume``; all others are those of the run's beginning."""
 
 HULL, TRAINING = "Hull and decision", "Training (without --model)"
@@ -125,6 +137,7 @@ def screen(
         ),
     ] = "",
     time_limit: TimeLimit = "",
+    pictures: Pictures = DEFAULT,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -140,7 +153,7 @@ def screen(
         from crystalcli.commands.screening_face import ScreeningFace
 
         refuse_changes(ctx, FREE, "candidates")
-        changes = {k: v for k, v in (("threads", threads), ("device", device)) if given(ctx, k)}
+        changes = {k: v for k, v in (("threads", threads), ("device", device), ("pictures", pictures)) if given(ctx, k)}
         raise typer.Exit(ScreeningFace(Face(json=json, quiet=quiet), time_limit).resume(resume, changes))
     if campaign is not None:
         refuse_beside(ctx, "--campaign", OF_CAMPAIGN, "write it into the plan")
@@ -148,7 +161,7 @@ def screen(
 
         plans = CampaignFace(Face(json=json, quiet=quiet), time_limit)
         call = {"device": device, "threads": threads, "jobs": jobs, "scheduler": scheduler}
-        call |= {"overwrite": overwrite, "latest": output is None}
+        call |= {"overwrite": overwrite, "latest": output is None, "pictures": pictures}
         where = output or Path("runs") / campaign.stem
         call |= {"output": str(where), "config": rerunnable(ctx, "screen")}
         by = unasked(ctx, "campaign")
@@ -181,6 +194,7 @@ def screen(
             seed=seed,
             device=device,
             threads=threads,
+            pictures=pictures,
         )
     plan = ScreeningPlan(
         output=folder,
@@ -195,6 +209,7 @@ def screen(
         training=training,
         device=device,
         threads=threads,
+        pictures=pictures,
         latest=output is None,
         overwrite=overwrite,
         config=rerunnable(ctx, "screen", candidates=list(inputs)),

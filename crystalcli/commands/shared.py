@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from crystalcli.vocabulary.pictures import FORMATS, formats
+
 PANEL = "Run"
 """Help panel of the options that say how a command runs rather than what it does."""
 
@@ -50,6 +52,22 @@ MemoryPerJob = Annotated[
 ]
 TimeLimit = Annotated[
     str, typer.Option("--time-limit", help="stop, resumable, after e.g. 90m, 2h or 600s", rich_help_panel=PANEL)
+]
+
+
+def _each_once(text: str) -> str:
+    return ",".join(formats(text))
+
+
+Pictures = Annotated[
+    str,
+    typer.Option(
+        "--pictures",
+        metavar="FORMAT",
+        callback=_each_once,
+        help=f"{', '.join(FORMATS)}, or several: svg,pdf",
+        rich_help_panel=PANEL,
+    ),
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", help="where the result goes")]
 

@@ -13,17 +13,18 @@ from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import names
 from crystalcli.commands.runs import given, home, refuse_changes, rerunnable
-from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Seed, Threads, TimeLimit
+from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Pictures, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Architecture, Choice, Featurizer, Head, Recipe, Source
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.pictures import DEFAULT
 
 SPLIT, RECIPE = "Split", "Recipe (defaults suit the architecture)"
 START = "Starting from a trained model"
 GENTLER = 0.2
 """Share of the usual learning rate with which a trained model is trained on."""
 
-FREE = frozenset({"resume", "finish", "threads", "device", "time_limit", "json", "quiet"})
+FREE = frozenset({"resume", "finish", "threads", "device", "time_limit", "pictures", "json", "quiet"})
 """Options that may go with ``--resume``; all others are those of the run's beginning."""
 
 
@@ -243,6 +244,7 @@ def train(
     device: Device = "auto",
     threads: Threads = 0,
     time_limit: TimeLimit = "",
+    pictures: Pictures = DEFAULT,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -259,7 +261,7 @@ def train(
         raise UsageError("--resume goes on and --finish ends; give one of them")
     if (folder := resume or finish) is not None:
         refuse_changes(ctx, FREE)
-        changes = {k: v for k, v in (("threads", threads), ("device", device)) if given(ctx, k)}
+        changes = {k: v for k, v in (("threads", threads), ("device", device), ("pictures", pictures)) if given(ctx, k)}
         face.resume(folder, changes, end=finish is not None)
         return
     part = cast(Architecture, registry().get("architecture", arch))
@@ -323,6 +325,7 @@ def train(
         seed=seed,
         device=device,
         threads=threads,
+        pictures=pictures,
         baselines=tuple(baseline or ()),
         paper_baselines=paper_baselines,
         checkpoint_every=checkpoint_every,

@@ -269,3 +269,14 @@ def test_whatever_a_reader_does_costs_its_file_only(monkeypatch: pytest.MonkeyPa
     found = list(read_inputs([Path("a/NaCl.vasp"), Path("a/NaCl.cif")]))
     assert [type(f) for f in found] == [Failure, Entry]
     assert "\n" not in str(found[0])
+
+
+@pytest.mark.parametrize("name", ["a.json", "POSCAR", "many.cif"])
+def test_what_is_too_large_to_be_read_as_a_whole_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("crystalcli.nouns.structures.text.read_text.__defaults__", (2**20,))
+    (tmp_path / name).write_text(" " * (2**20 + 1))
+    (problem,) = read_file(tmp_path / name)
+    assert isinstance(problem, Failure)
+    assert problem.reason.startswith("larger than 1 MB, which is read as a whole; split it, or write extended XYZ")

@@ -195,8 +195,8 @@ def test_pictures_are_drawn_the_same_twice(tmp_path: Path, n: int) -> None:
         for k in range(1, 4)
     ]
     for name in "ab":
-        plots.parity(tmp_path / f"p{name}.png", quantity, true, true + 0.01, mae=0.01, title="model", baseline=0.8)
-        plots.learning_curve(tmp_path / f"l{name}.png", rows, {quantity: {"mean": 0.5}}, title="model", best_epoch=3)
+        plots.parity([tmp_path / f"p{name}.png"], quantity, true, true + 0.01, mae=0.01, title="model", baseline=0.8)
+        plots.learning_curve([tmp_path / f"l{name}.png"], rows, {quantity: {"mean": 0.5}}, title="model", best_epoch=3)
     for kind in "pl":
         first = (tmp_path / f"{kind}a.png").read_bytes()
         assert first.startswith(b"\x89PNG")

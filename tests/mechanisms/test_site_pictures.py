@@ -31,7 +31,7 @@ def drawn(monkeypatch):
 def distribution(drawn, tmp_path, counts):
     numbers = np.concatenate([np.full(n, z, dtype=np.int64) for z, n in counts.items()])
     true = np.random.default_rng(1).normal(size=len(numbers))
-    site_plots.distributions(tmp_path / "d.png", CHARGE, numbers, true, true + 0.1, title="test")
+    site_plots.distributions([tmp_path / "d.png"], CHARGE, numbers, true, true + 0.1, title="test")
     return drawn[-1].axes[0], numbers, true
 
 
@@ -54,17 +54,17 @@ def test_numbers_of_labels_are_said_to_the_last_digit(drawn, tmp_path, count, sa
 
 def draw_parity(path, title, n):
     true = np.linspace(0.0, 1.0, n)
-    plots.parity(path, CHARGE, true, true, mae=0.1, title=title, baseline=0.3)
+    plots.parity([path], CHARGE, true, true, mae=0.1, title=title, baseline=0.3)
 
 
 def draw_reliability(path, title, n):
     error = np.random.default_rng(0).normal(size=n)
-    uncertainty_plots.reliability(path, error, np.ones(n), title=title)
+    uncertainty_plots.reliability([path], error, np.ones(n), title=title)
 
 
 def draw_confusion(path, title, n):
     errors = SimpleNamespace(confusion=[[n, 1], [2, n]], roc_auc=None, accuracy=0.9, n=2 * n + 3)
-    plots.confusion(path, Quantity("phase", classes=2, class_names=("a", "b")), errors, title=title)
+    plots.confusion([path], Quantity("phase", classes=2, class_names=("a", "b")), errors, title=title)
 
 
 @pytest.mark.parametrize("draw", [draw_parity, draw_reliability, draw_confusion])

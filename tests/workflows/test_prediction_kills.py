@@ -43,7 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick_pictures() -> Iterator[None]:
     """Writing pictures is what counts here; drawing them takes longer than all else."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "save", lambda _figure, path: files.write_bytes(path, path.name.encode()))
+        patch.setattr(plots, "save", lambda _figure, paths: [files.write_bytes(p, p.name.encode()) for p in paths])
         yield
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.drawing.plots import BLUE, GREY, canvas, save
+from crystalcli.mechanisms.drawing.plots import BLUE, GREY, canvas, lay_out, save
 
 Box = tuple[float, float, float, float]
 """Left, lower, right, upper; points of the page."""
@@ -23,11 +23,11 @@ PLACES = [
 """Where a label may stand beside its point, the best first."""
 
 
-def cost_and_recall(path: Path, rows: Sequence[Mapping[str, Any]], *, stages: str) -> None:
+def cost_and_recall(paths: Sequence[Path], rows: Sequence[Mapping[str, Any]], *, stages: str) -> None:
     """Draw the share of true hull phases that are found against the share of the whole cost, one point for every κ.
 
     Args:
-        path: PNG to write.
+        paths: files to write, the format by their endings.
         rows: with kappa, share and recall.
         stages: their names, for the title.
     """
@@ -43,7 +43,7 @@ def cost_and_recall(path: Path, rows: Sequence[Mapping[str, Any]], *, stages: st
     )
     axes.set_title(f"threshold κσ, numbers are κ; {stages}", fontsize=10)
     _label(figure, axes, np.column_stack([x, y]), [f"{r['kappa']:g}" for r in rows])
-    save(figure, path)
+    save(figure, paths)
 
 
 def _label(figure: Any, axes: Any, at: NDArray[np.float64], words: Sequence[str]) -> None:
@@ -51,7 +51,7 @@ def _label(figure: Any, axes: Any, at: NDArray[np.float64], words: Sequence[str]
 
     Points under one marker share a label.
     """
-    figure.draw_without_rendering()  # the layout, without which points have no place yet
+    lay_out(figure)  # points have no place before
     dots = axes.transData.transform(at) * 72.0 / figure.dpi
     groups: list[list[int]] = []
     for k, dot in enumerate(dots):

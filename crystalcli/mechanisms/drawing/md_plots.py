@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.drawing.plots import BLUE, GREY, ORANGE, canvas, save
+from crystalcli.mechanisms.drawing.plots import BLUE, GREY, ORANGE, blank, canvas, save
 
 Array = NDArray[np.float64]
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -17,7 +17,7 @@ COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def curves(
-    path: Path,
+    paths: Sequence[Path],
     found: Mapping[str, tuple[Array, Array]],
     *,
     x: str,
@@ -29,7 +29,7 @@ def curves(
     """Draw one line for each name.
 
     Args:
-        path: PNG to write.
+        paths: files to write, the format by their endings.
         found: by name: abscissae and ordinates.
         x: label of the axis, with its unit.
         y: the same.
@@ -54,23 +54,21 @@ def curves(
     if len(found) > 1:
         axes.legend(frameon=False, fontsize=8)
     axes.set_title(title, fontsize=10)
-    save(drawn, path)
+    save(drawn, paths)
 
 
-def thermo(path: Path, time: Array, panels: Sequence[tuple[str, Mapping[str, Array]]], *, title: str) -> None:
+def thermo(
+    paths: Sequence[Path], time: Array, panels: Sequence[tuple[str, Mapping[str, Array]]], *, title: str
+) -> None:
     """Draw the log of a run: one panel below the other over the same time.
 
     Args:
-        path: PNG to write.
+        paths: files to write, the format by their endings.
         time: (n,) ps.
         panels: label of the axis, and the lines by name; one called ``target`` is dashed.
         title: what was run.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    drawn = Figure(figsize=(6.4, 1.2 + 1.6 * len(panels)), layout="constrained")
-    FigureCanvasAgg(drawn)
+    drawn = blank(6.4, 1.2 + 1.6 * len(panels))
     every: Any = drawn.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (label, lines) in zip(every, panels, strict=True):
         for k, (name, values) in enumerate(lines.items()):
@@ -86,4 +84,4 @@ def thermo(path: Path, time: Array, panels: Sequence[tuple[str, Mapping[str, Arr
             axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     every[-1].set_xlabel("time (ps)")
     every[0].set_title(title, fontsize=10)
-    save(drawn, path)
+    save(drawn, paths)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.display import number, unit_for
 from crystalcli.mechanisms.scoring import metrics
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.texts import inert
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
 """From the palette of Okabe and Ito, which colour-blind people can tell apart."""
@@ -21,29 +24,81 @@ MANY = 2000
 """More points than this are drawn as densities."""
 
 
+STYLE = {
+    "text.parse_math": False,  # names of targets, models and files may hold $, _, ^ and backslashes
+    "svg.fonttype": "none",  # letters stay letters
+    "pdf.fonttype": 42,  # the font lies in the file
+    "svg.hashsalt": "crystal",  # names of clips and markers do not depend on chance
+}
+UNDATED = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""What a format would say of when and by what it was written."""
+DOTS = 1000
+"""Lines with more points are one bitmap in a vector picture, which is large and slow to show otherwise."""
+
+
 def canvas(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
     """An empty picture, inches, and its axes; with several rows, a list of them, of which the last is half as high."""
+    figure = blank(width, height)
+    with _style():
+        if rows == 1:
+            return figure, figure.add_subplot()
+        return figure, list(figure.subplots(rows, 1, sharex=True, height_ratios=[2] * (rows - 1) + [1]))
+
+
+def blank(width: float, height: float) -> Any:
+    """A picture without axes, inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    if rows == 1:
-        return figure, figure.add_subplot()
-    return figure, list(figure.subplots(rows, 1, sharex=True, height_ratios=[2] * (rows - 1) + [1]))
+    return figure
 
 
-def save(figure: Any, path: Path) -> None:
-    """Write ``figure`` as PNG, long titles in several lines; equal pictures are equal bytes."""
+def lay_out(figure: Any) -> None:
+    """Give everything in ``figure`` the place that it will have."""
+    with _style():
+        figure.draw_without_rendering()
+
+
+def save(figure: Any, paths: Sequence[Path]) -> None:
+    """Write ``figure`` to every one of ``paths``, in the format of its ending; equal pictures are equal bytes.
+
+    Words stand as they are, never as formulae; long titles in several lines.
+    """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_text("\n".join(inert(line) for line in text.get_text().split("\n")))
     for axes in figure.axes:
-        axes.title.set_wrap(True)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-    files.write_bytes(path, buffer.getvalue())
+        axes.title.set(wrap=True, parse_math=True, text=axes.get_title().replace("$", r"\$"))  # wrapping always parses
+        for line in axes.lines:
+            line.set_rasterized(line.get_marker() != "None" and len(line.get_xdata()) > DOTS)
+    for path in paths:
+        kind = path.suffix.removeprefix(".")
+        buffer = io.BytesIO()
+        with _style():
+            figure.savefig(buffer, format=kind, dpi=150, metadata=UNDATED[kind])
+        files.write_bytes(path, buffer.getvalue())
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """While inside, pictures are drawn by :data:`STYLE`; a letter that the font does not have is an empty box."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        yield
 
 
 def parity(
-    path: Path,
+    paths: Sequence[Path],
     quantity: Quantity,
     true: NDArray[np.float64],
     predicted: NDArray[np.float64],
@@ -55,7 +110,7 @@ def parity(
     """Draw predicted against true values of a target.
 
     Args:
-        path: PNG to write.
+        paths: files to write, the format by their endings.
         quantity: name and unit for the axes.
         true: (n,) in the target's unit.
         predicted: (n,) in the target's unit.
@@ -69,7 +124,7 @@ def parity(
     ends = (low - margin, high + margin)
     if len(true) > MANY:
         drawn = axes.hexbin(true, predicted, gridsize=80, extent=(*ends, *ends), bins="log", cmap="viridis", mincnt=1)
-        figure.colorbar(drawn, ax=axes, label=_counted(quantity), shrink=0.75)
+        figure.colorbar(drawn, ax=axes, label=_counted(quantity), shrink=0.75, format="{x:,.0f}")
     else:
         axes.plot(true, predicted, "o", ms=4, mew=0, alpha=0.5, color=BLUE)
     axes.plot(ends, ends, "-", lw=1, color=GREY, zorder=0 if len(true) <= MANY else 3)
@@ -84,14 +139,14 @@ def parity(
     if baseline is not None:
         text += f"   (mean predictor {number(baseline * factor)})"
     axes.set_title(f"{title}\n{text}   n = {len(true)}", fontsize=10)
-    save(figure, path)
+    save(figure, paths)
 
 
-def confusion(path: Path, quantity: Quantity, errors: metrics.ClassErrors, *, title: str) -> None:
+def confusion(paths: Sequence[Path], quantity: Quantity, errors: metrics.ClassErrors, *, title: str) -> None:
     """Draw how many structures of each true class were given each class.
 
     Args:
-        path: PNG to write.
+        paths: files to write, the format by their endings.
         quantity: name and class names.
         errors: with the table of numbers.
         title: what was trained or evaluated.
@@ -104,21 +159,22 @@ def confusion(path: Path, quantity: Quantity, errors: metrics.ClassErrors, *, ti
     drawn = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
     figure.colorbar(drawn, ax=axes, label="share of the true class", shrink=0.75)
     if n <= 20:
+        words = [inert(word) for word in quantity.words]
         for i, j in np.ndindex(n, n):
             axes.text(
                 j, i, str(table[i, j]), ha="center", va="center", color="white" if shares[i, j] > 0.6 else "black"
             )
-        axes.set_xticks(range(n), quantity.words, rotation=0 if n < 5 else 90)
-        axes.set_yticks(range(n), quantity.words)
+        axes.set_xticks(range(n), words, rotation=0 if n < 5 else 90)
+        axes.set_yticks(range(n), words)
     axes.set_xlabel(f"{_words(quantity.name)}, predicted")
     axes.set_ylabel(f"{_words(quantity.name)}, true")
     area = "" if errors.roc_auc is None else f"   ROC-AUC {errors.roc_auc:.3f}"
     axes.set_title(f"{title}\naccuracy {errors.accuracy:.3f}{area}   n = {errors.n}", fontsize=10)
-    save(figure, path)
+    save(figure, paths)
 
 
 def learning_curve(
-    path: Path,
+    paths: Sequence[Path],
     rows: Sequence[Mapping[str, Any]],
     baselines: Mapping[Quantity, Mapping[str, float]],
     *,
@@ -130,7 +186,7 @@ def learning_curve(
     Several targets share one score, by which the epoch that is kept was chosen: it is drawn below them.
 
     Args:
-        path: PNG to write.
+        paths: files to write, the format by their endings.
         rows: lines of metrics.jsonl.
         baselines: of every target drawn the test MAE of each baseline.
         title: what was trained.
@@ -159,7 +215,7 @@ def learning_curve(
     lower.set_xlabel("epoch")
     lower.xaxis.get_major_locator().set_params(integer=True)
     panels[0].set_title(title if several else f"{title}; {_words(next(iter(baselines)).name)}", fontsize=10)
-    save(figure, path)
+    save(figure, paths)
 
 
 def _validation(

@@ -19,16 +19,16 @@ CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 Judged = tuple[Candidate, Decision]
 
 
-def draw(path: Path, elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]) -> None:
+def draw(paths: Sequence[Path], elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]) -> None:
     """Draw the hull of a binary or ternary system with all its candidates.
 
     Args:
-        path: PNG to write.
+        paths: files to write, the format by their endings.
         elements: two or three symbols.
         judged: candidates inside the system with what was decided.
         references: phases of known energy inside the system.
     """
-    (_binary if len(elements) == 2 else _ternary)(path, elements, judged, references)
+    (_binary if len(elements) == 2 else _ternary)(paths, elements, judged, references)
 
 
 def fractions(amounts: Mapping[str, float], elements: Sequence[str]) -> Floats:
@@ -38,7 +38,9 @@ def fractions(amounts: Mapping[str, float], elements: Sequence[str]) -> Floats:
     return found
 
 
-def _binary(path: Path, elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]) -> None:
+def _binary(
+    paths: Sequence[Path], elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]
+) -> None:
     figure, axes = canvas(6.0, 4.5)
     known = np.array([[fractions(p.amounts, elements)[1], p.energy] for p in references]).reshape(-1, 2)
     axes.plot([0, 1], [0, 0], "s", ms=5, color=GREY, clip_on=False)
@@ -55,7 +57,7 @@ def _binary(path: Path, elements: Sequence[str], judged: Sequence[Judged], refer
     axes.set(xlabel=f"fraction of {elements[1]} in {elements[0]}–{elements[1]}", ylabel="formation energy (eV/atom)")
     axes.set_title(f"{elements[0]}–{elements[1]}: {len(judged)} candidates, bars are σ", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
-    save(figure, path)
+    save(figure, paths)
 
 
 def _lower_hull(points: Floats) -> Floats:
@@ -75,7 +77,9 @@ def _turn(a: Floats, b: Floats, c: Floats) -> float:
     return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
 
 
-def _ternary(path: Path, elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]) -> None:
+def _ternary(
+    paths: Sequence[Path], elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]
+) -> None:
     figure, axes = canvas(6.4, 5.4)
     amounts = [*(c.amounts for c, _ in judged), *(p.amounts for p in references)]
     window = _occupied(np.array([_place(a, elements) for a in amounts]))
@@ -104,7 +108,7 @@ def _ternary(path: Path, elements: Sequence[str], judged: Sequence[Judged], refe
         key.plot(ring[:, 0], ring[:, 1], "-", lw=1.0, color=BLUE, clip_on=False)
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=3)
     axes.set_title(f"{'–'.join(elements)}: {len(judged)} candidates, {len(references)} known phases", fontsize=10)
-    save(figure, path)
+    save(figure, paths)
 
 
 def colour_limit(heights: Floats) -> float:

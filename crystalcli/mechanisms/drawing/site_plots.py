@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crystalcli.mechanisms.drawing import plots
 from crystalcli.mechanisms.running.display import number, unit_for
+from crystalcli.vocabulary.pictures import DEFAULT, paths
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import file_word
 
@@ -29,12 +30,12 @@ MANY = 3000
 
 
 def parity_by_element(
-    path: Path, quantity: Quantity, numbers: Numbers, true: Floats, predicted: Floats, *, title: str
+    paths: Sequence[Path], quantity: Quantity, numbers: Numbers, true: Floats, predicted: Floats, *, title: str
 ) -> None:
     """Draw predicted against true values, a panel for each of the elements with most labels.
 
     Args:
-        path: PNG to write.
+        paths: files to write, the format by their endings.
         quantity: name and unit.
         numbers: (n,) atomic numbers of the sites.
         true: (n,) labels.
@@ -45,8 +46,7 @@ def parity_by_element(
     shown = sorted(kinds[np.argsort(-counts, kind="stable")][:PANELS].tolist())
     columns = min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    figure, first = plots.canvas(2.6 * columns + 0.4, 2.7 * rows + 0.7)
-    first.remove()
+    figure = plots.blank(2.6 * columns + 0.4, 2.7 * rows + 0.7)
     for k, z in enumerate(shown):
         axes = figure.add_subplot(rows, columns, k + 1)
         mine = numbers == z
@@ -54,7 +54,7 @@ def parity_by_element(
     rest = len(kinds) - len(shown)
     said = f"; {rest} rarer elements not drawn" if rest > 0 else ""
     figure.suptitle(f"{title}\n{_named(quantity)}: predicted over true{said}", fontsize=10)
-    plots.save(figure, path)
+    plots.save(figure, paths)
 
 
 def _panel(axes: Any, quantity: Quantity, symbol: str, true: Floats, predicted: Floats) -> None:
@@ -77,7 +77,7 @@ def _panel(axes: Any, quantity: Quantity, symbol: str, true: Floats, predicted: 
 
 
 def distributions(
-    path: Path, quantity: Quantity, numbers: Numbers, true: Floats, predicted: Floats, *, title: str
+    paths: Sequence[Path], quantity: Quantity, numbers: Numbers, true: Floats, predicted: Floats, *, title: str
 ) -> None:
     """Draw the distribution of the true values of every element beside that of the predicted ones.
 
@@ -85,7 +85,7 @@ def distributions(
     table. Of very many elements those with most labels. Widths do not compare numbers of sites.
 
     Args:
-        path: PNG to write.
+        paths: files to write, the format by their endings.
         quantity: name and unit.
         numbers: (n,) atomic numbers of the sites.
         true: (n,) labels.
@@ -108,7 +108,7 @@ def distributions(
     axes.set_ylabel(_named(quantity))
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.suptitle(f"{title}\nnumbers of labels below the elements", fontsize=10)
-    plots.save(figure, path)
+    plots.save(figure, paths)
 
 
 def _half(axes: Any, place: int, side: int, values: Floats, colour: str) -> None:
@@ -139,17 +139,23 @@ def _named(quantity: Quantity) -> str:
 
 
 def names(stem: str, quantity: Quantity) -> tuple[str, str]:
-    """What the files of :func:`draw` are called."""
+    """What the files of :func:`draw` are called, without their endings."""
     word = file_word(quantity.name)
-    return f"{stem}parity-elements-{word}.png", f"{stem}distribution-{word}.png"
+    return f"{stem}parity-elements-{word}", f"{stem}distribution-{word}"
 
 
 def draw(
-    folder: Path, stem: str, quantity: Quantity, sites: tuple[Numbers, Floats, Floats], *, title: str
-) -> Sequence[Path]:
+    folder: Path,
+    stem: str,
+    quantity: Quantity,
+    sites: tuple[Numbers, Floats, Floats],
+    *,
+    title: str,
+    pictures: str = DEFAULT,
+) -> list[Path]:
     """Draw both pictures of ``sites`` (atomic numbers, true, predicted) beside one another: their paths."""
     numbers, true, predicted = sites
-    found = [folder / name for name in names(stem, quantity)]
-    parity_by_element(found[0], quantity, numbers, true, predicted, title=title)
-    distributions(found[1], quantity, numbers, true, predicted, title=title)
-    return found
+    panels, bodies = (paths(folder / name, pictures) for name in names(stem, quantity))
+    parity_by_element(panels, quantity, numbers, true, predicted, title=title)
+    distributions(bodies, quantity, numbers, true, predicted, title=title)
+    return [*panels, *bodies]

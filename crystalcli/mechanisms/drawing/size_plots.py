@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ from crystalcli.vocabulary.quantities import Quantity
 LOOKS = {"scratch": (BLUE, "o", "from scratch"), "transfer": (ORANGE, "s", "from a trained model")}
 
 
-def draw(path: Path, name: str, curve: Mapping[str, Any]) -> None:
+def draw(paths: Sequence[Path], name: str, curve: Mapping[str, Any]) -> None:
     """Draw the errors of a learning curve, both axes logarithmic; nothing without errors.
 
     Args:
-        path: PNG to write.
+        paths: files to write, the format by their endings.
         name: of the target.
         curve: ``unit``, ``measure`` (MAE, accuracy), ``mean`` (that of the training mean, or none) and ``points`` with
             ``beginning`` (scratch, transfer), ``structures``, ``error`` and ``spread``.
@@ -45,7 +45,7 @@ def draw(path: Path, name: str, curve: Mapping[str, Any]) -> None:
     axes.set(xlabel="training structures", ylabel=f"test {curve['measure']}{f' ({unit})' if unit else ''}")
     figure.suptitle(name.replace("_", " "), fontsize=10)
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
-    save(figure, path)
+    save(figure, paths)
 
 
 def _log_errors(axes: Any) -> None:

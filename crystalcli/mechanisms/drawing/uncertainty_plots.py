@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ from crystalcli.mechanisms.drawing.plots import BLUE, GREY, canvas, save
 from crystalcli.mechanisms.scoring import calibration
 
 
-def reliability(path: Path, error: NDArray[np.float64], sigma: NDArray[np.float64], *, title: str) -> None:
+def reliability(paths: Sequence[Path], error: NDArray[np.float64], sigma: NDArray[np.float64], *, title: str) -> None:
     """Draw which share of errors lies inside the Gaussian interval of every level; the diagonal is calibrated.
 
     Args:
-        path: PNG to write.
+        paths: files to write, the format by their endings.
         error: (n,).
         sigma: (n,) in the same unit; where one is not positive, nothing is drawn.
         title: what was evaluated.
@@ -34,4 +35,4 @@ def reliability(path: Path, error: NDArray[np.float64], sigma: NDArray[np.float6
     axes.legend(frameon=False, loc="upper left")
     text = f"mean z² {found.mean_z2:.2f}   area {found.miscalibration_area:.3f}   n = {found.n}"
     axes.set_title(f"{title}\n{text}", fontsize=10)
-    save(figure, path)
+    save(figure, paths)

@@ -264,7 +264,6 @@ OWNED = frozenset(
         "splits.json",
         "model.safetensors",
         "report.json",
-        "learning-curve.png",
         "failed-batch.json",
         "relaxed.extxyz",
         "relaxation.csv",
@@ -272,7 +271,7 @@ OWNED = frozenset(
 )
 """Files that a run writes and may therefore replace."""
 
-BEGINNINGS = ("state-", "predictions", "parity", "confusion", "distribution")
+BEGINNINGS = ("state-", "predictions", "learning-curve", "parity", "reliability", "confusion", "distribution")
 """Beginnings of the names of further such files."""
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import glob
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from os.path import abspath, realpath
 from pathlib import Path
 
 from crystalcli.mechanisms.structure_files.readers import found_in_folder
+from crystalcli.nouns.structures.formats import of_one_run
 from crystalcli.nouns.structures.id_prop import TABLE, listed_files
 from crystalcli.vocabulary.errors import UsageError
 
@@ -22,7 +24,8 @@ def expand(inputs: Sequence[str]) -> list[Path]:
 
     A folder means the structure files in it and below, in sorted order (hidden ones left out); a folder with an
     ``id_prop.csv`` means the files that the table lists, missing ones too, and the other structure files in it (all of
-    those in it, if the table is broken). A name
+    those in it, if the table is broken). Of a run of VASP in a folder only the file that says most is meant; a warning
+    says what was left out. A name
     with ``*?[`` that is no file is a glob (``**`` goes down). ``@list``, or a file ending in ``.txt``, ``.lst`` or
     ``.list``, holds one input a line, relative to the current folder or else to the list; ``-`` is such a list on
     standard input; lines that begin with ``#``, what stands behind `` #``, and quotes around a name are no part of
@@ -33,32 +36,42 @@ def expand(inputs: Sequence[str]) -> list[Path]:
         UsageError: a list that cannot be read or leads back to itself, or a name that is none.
     """
     found: dict[str, Path] = {}
-    for path in _each(inputs):
+    beside: dict[Path, Path] = {}
+    for path in _each(inputs, beside):
         found.setdefault(abspath(path), path)  # noqa: PTH100 - resolve() asks the disk, for each of 100,000 names
+    left = {path: best for path, best in beside.items() if abspath(path) not in found}  # noqa: PTH100
+    if left:
+        (path, best), *more = left.items()
+        said = f"{len(left)} files" if more else "one file"
+        warnings.warn(
+            f"runs of VASP: {said} left out that another tells more of, like {path} beside {best.name}; "
+            "what is named by itself is read",
+            stacklevel=1,
+        )
     return list(found.values())
 
 
-def _each(inputs: Iterable[str], lists: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Files meant by ``inputs``, which stand in ``lists``, the outermost first."""
+def _each(inputs: Iterable[str], beside: dict[Path, Path], lists: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Files meant by ``inputs``, which stand in ``lists``, the outermost first; ``beside`` takes what is left out."""
     for text in inputs:
         if not text or "\0" in text:
             cause = "is empty; . is this folder" if not text else "holds a NUL character"
             raise UsageError(f"the name of an input {cause}", path=lists[-1] if lists else None)
         path = Path(text)
         if text == "-":
-            yield from _each(_lines(sys.stdin.read(), Path()), (*lists, text))
+            yield from _each(_lines(sys.stdin.read(), Path()), beside, (*lists, text))
         elif text.startswith("@") and not path.exists():
-            yield from _listed(Path(text[1:]), lists)
+            yield from _listed(Path(text[1:]), beside, lists)
         elif path.is_dir():
-            yield from _folder(path)
+            yield from _folder(path, beside)
         elif path.name.lower().endswith(LIST_ENDINGS) and path.is_file():
-            yield from _listed(path, lists)
+            yield from _listed(path, beside, lists)
         elif path.name == TABLE and path.is_file():
-            yield from _folder(path.parent)
+            yield from _folder(path.parent, beside)
         elif _MAGIC & set(text) and not path.exists():
             found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - patterns may be absolute
             for name in found or [text]:
-                yield from _folder(Path(name)) if Path(name).is_dir() else _glob_hit(Path(name))
+                yield from _folder(Path(name), beside) if Path(name).is_dir() else _glob_hit(Path(name))
         else:
             yield path
 
@@ -68,21 +81,29 @@ def _glob_hit(path: Path) -> Iterator[Path]:
         yield path
 
 
-def _folder(folder: Path) -> Iterator[Path]:
+def _folder(folder: Path, beside: dict[Path, Path]) -> Iterator[Path]:
     table = folder / TABLE
     if table.is_file():
         yield from listed_files(table)
-        yield from (p for p in sorted(folder.iterdir()) if p.name != TABLE and found_in_folder(p))
+        yield from _meant((p for p in sorted(folder.iterdir()) if p.name != TABLE), beside)
         return
-    found = [p for p in sorted(folder.rglob("*")) if not _hidden(p, folder) and p.name != TABLE and found_in_folder(p)]
-    yield from found or [folder]
+    visible = (p for p in sorted(folder.rglob("*")) if not _hidden(p, folder) and p.name != TABLE)
+    yield from _meant(visible, beside) or [folder]
+
+
+def _meant(paths: Iterable[Path], beside: dict[Path, Path]) -> list[Path]:
+    """Of the files in a folder those that are meant as structures."""
+    found = [path for path in paths if found_in_folder(path)]
+    left = of_one_run(found)
+    beside |= left
+    return [path for path in found if path not in left]
 
 
 def _hidden(path: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
-def _listed(path: Path, lists: tuple[str, ...]) -> Iterator[Path]:
+def _listed(path: Path, beside: dict[Path, Path], lists: tuple[str, ...]) -> Iterator[Path]:
     here = realpath(path)  # unlike resolve, survives link loops
     if here in lists:
         raise UsageError("this list of files leads back to itself", path=path)
@@ -90,7 +111,7 @@ def _listed(path: Path, lists: tuple[str, ...]) -> Iterator[Path]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
         raise UsageError(f"cannot read this list of files: {problem}", path=path) from problem
-    yield from _each(_lines(text, path.parent), (*lists, here))
+    yield from _each(_lines(text, path.parent), beside, (*lists, here))
 
 
 def _lines(text: str, base: Path) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from os.path import splitext
 from pathlib import Path
@@ -48,8 +49,10 @@ _CUT = ("extxyz", "table")
 _SHRINKS = 4
 """How much smaller packed text is, about."""
 _BY_NAME = {"poscar": "poscar", "contcar": "poscar", "outcar": "outcar", "xdatcar": "xdatcar", "dump.": "lammps_dump"}
-_OF_A_RUN = ("vasprun", "outcar", "xdatcar")
-"""They lie beside each other, and beside POSCAR and CONTCAR, with the same structures; read where they are named."""
+_OF_A_RUN = ("vasprun", "outcar", "xdatcar", "poscar")
+"""What a run of VASP leaves beside each other, the file that says most of the same structures first."""
+_PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".eps")
+_NAME_IN_RUN = re.compile(r"(vasprun|outcar|xdatcar|poscar|contcar)(.*?)(\.xml)?")
 
 
 def without_gz(name: str) -> str:
@@ -122,25 +125,46 @@ def check_choices(path: Path, options: ReadOptions) -> None:
 
 
 def looks_readable(path: Path) -> bool:
-    """Whether a file found in a folder is meant as a structure: right name, and a table or JSON that holds one.
-
-    The record of a run of VASP is not: it holds the structures of the POSCAR and CONTCAR beside it.
-    """
+    """Whether a file found in a folder is meant as a structure: right name, and a table or JSON that holds one."""
     name = format_of(path)
-    if name is None or name in _OF_A_RUN or path.is_dir():
+    if name is None or path.name.lower().endswith(_PICTURES) or path.is_dir():
         return False
-    if name == "table":
-        from crystalcli.nouns.structures.table import header
+    try:
+        if name == "table":
+            from crystalcli.nouns.structures.table import header
 
-        try:
             return any(c.lower().startswith("cif") for c in header(path))
-        except (CrystalError, OSError):
-            return True
-    if name == "pymatgen_json":
-        try:
-            with open_bytes(path) as file:
-                start = file.read(2**16)
-        except (CrystalError, OSError):
-            return True
-        return b'"lattice"' in start or b'"lattice_mat"' in start
+        if name == "pymatgen_json":
+            start = _beginning(path, 2**16)
+            return b'"lattice"' in start or b'"lattice_mat"' in start
+        if name in ("outcar", "xdatcar"):  # not notes or a plot that are called so
+            start = _beginning(path, 2**12)
+            return b"\0" not in start and (name == "xdatcar" or b"vasp" in start.lower())
+    except (CrystalError, OSError):  # reading will say so
+        return True
     return True
+
+
+def _beginning(path: Path, size: int) -> bytes:
+    with open_bytes(path) as file:
+        return file.read(size)
+
+
+def of_one_run(paths: Sequence[Path]) -> dict[Path, Path]:
+    """By every file of a run of VASP that says less than another of ``paths`` says of the same run: that other.
+
+    A run is what lies in one folder under one name: ``vasprun.xml``, ``OUTCAR``, ``CONTCAR``; ``vasprun-2.xml``,
+    ``OUTCAR-2``.
+    """
+    runs: dict[tuple[Path, str], list[tuple[int, Path]]] = {}
+    for path in paths:
+        kind = format_of(path)
+        match = _NAME_IN_RUN.fullmatch(without_gz(path.name).lower()) if kind in _OF_A_RUN else None
+        if kind is not None and match is not None:
+            runs.setdefault((path.parent, match[2]), []).append((_OF_A_RUN.index(kind), path))
+    found: dict[Path, Path] = {}
+    for files in runs.values():
+        rank, best = min(files, key=lambda one: one[0])
+        if rank < _OF_A_RUN.index("poscar"):  # POSCAR and CONTCAR alone are two structures
+            found |= {path: best for _, path in files if path != best}
+    return found

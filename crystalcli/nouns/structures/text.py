@@ -139,7 +139,12 @@ def read_text(path: Path, limit: int = MAX_TEXT) -> str:
             blocks.append(block)
             size += len(block)
             if size > limit:
-                raise InputError(f"larger than {limit // 2**20} MB", path=path, code="too-large")
+                raise InputError(
+                    f"larger than {limit // 2**20} MB, which is read as a whole; split it, or write extended XYZ or a "
+                    "CSV with CIF texts, which are read piece by piece",
+                    path=path,
+                    code="too-large",
+                )
     return decode(b"".join(blocks), path)
 
 

@@ -21,6 +21,7 @@ from crystalcli.mechanisms.training import checkpoint
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import Exit, UsageError
+from crystalcli.vocabulary.pictures import of_any_format
 from crystalcli.workflows.hearing import Listener, heard
 from crystalcli.workflows.md import sampling_report
 from crystalcli.workflows.md.sampling_loop import Dynamics, summary
@@ -295,5 +296,6 @@ def _clear(path: Path) -> None:
         return
     shutil.rmtree(path / "structures", ignore_errors=True)
     shutil.rmtree(path / CHUNKS, ignore_errors=True)
-    for name in (TRAJECTORY, THERMO, *sampling_report.NAMES):
-        (path / name).unlink(missing_ok=True)
+    pictures = of_any_format(path / name for name in sampling_report.PICTURES)
+    for old in (*(path / name for name in (TRAJECTORY, THERMO, *sampling_report.NAMES)), *pictures):
+        old.unlink(missing_ok=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from crystalcli.vocabulary.pictures import DEFAULT
+
 GUARD_EVERY = 10
 """Steps between two looks at every structure; see :mod:`crystalcli.workflows.md.sampling_guards`."""
 CHUNK_FRAMES, CHUNK_NUMBERS = 100, 4_000_000
@@ -30,6 +32,7 @@ class SamplingPlan:
         max_sigma: meV/atom; an ensemble's spread beyond which frames are flagged; 0: none.
         stop_on_sigma: consecutive log rows beyond ``max_sigma`` after which a structure is stopped; 0: never.
         analysis: write distributions and pictures at the end.
+        pictures: their formats, see :mod:`crystalcli.vocabulary.pictures`.
         analysis_from: ps from which on they are taken; -1: the second half.
         output: run folder.
         latest: let the link ``latest`` beside it lead to it when it is finished.
@@ -56,6 +59,7 @@ class SamplingPlan:
     stop_on_sigma: int = 0
     analysis: bool = True
     analysis_from: float = -1.0
+    pictures: str = DEFAULT
     seed: int = 0
     device: str = "auto"
     threads: int = 0

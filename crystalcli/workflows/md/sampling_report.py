@@ -14,12 +14,14 @@ from crystalcli.mechanisms.dynamics import md_analysis, trajectory
 from crystalcli.mechanisms.dynamics.trajectory import Frames
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.tables import csv_text
+from crystalcli.vocabulary.pictures import paths
 from crystalcli.workflows.md.sampling_plan import SamplingPlan
 
 NAMES = (
-    "rdf.csv", "rdf.png", "coordination.csv", "bonds.csv", "bonds.png", "msd.csv", "msd.png",
-    "energies.csv", "energies.png", "thermo.png", "last-good.extxyz", "stopped-at.extxyz",
+    "rdf.csv", "coordination.csv", "bonds.csv", "msd.csv", "energies.csv", "last-good.extxyz", "stopped-at.extxyz",
 )  # fmt: skip
+PICTURES = ("rdf", "bonds", "msd", "energies", "thermo")
+"""Their names without endings."""
 FEWEST = 2
 Array = NDArray[np.float64]
 
@@ -33,16 +35,16 @@ def write(
         return {}
     frames = trajectory.read(movie)
     title = f"{name}, {plan.sampler}, {plan.potential}"
-    _thermo(home, table, title, len(frames.numbers))
+    _thermo(home, table, title, len(frames.numbers), plan.pictures)
     start = plan.analysis_from if plan.analysis_from >= 0 else 0.5 * plan.steps * plan.dt * 1e-3
     rows = table[table[:, 1] >= start - 1e-9]
     some = _since(frames, start)
     said: dict[str, Any] = {"analysed_from_ps": start, "frames": len(some), "rows": len(rows)}
     if len(rows) >= FEWEST:
-        said |= _energies(home, rows, title, len(frames.numbers))
+        said |= _energies(home, rows, title, len(frames.numbers), plan.pictures)
     if len(some) >= FEWEST:
-        said |= _structure(home, some, title)
-        _msd(home, some, title)
+        said |= _structure(home, some, title, plan.pictures)
+        _msd(home, some, title, plan.pictures)
     else:
         warn(f"{name}: {len(some)} frames after {start:g} ps are too few to analyse; see --frame-every")
     return said
@@ -57,7 +59,7 @@ def _since(frames: Frames, start: float) -> Frames:
     )
 
 
-def _thermo(home: Path, table: Array, title: str, atoms: int) -> None:
+def _thermo(home: Path, table: Array, title: str, atoms: int, pictures: str) -> None:
     time = table[:, 1]
     first = table[0, 6]
     panels: list[tuple[str, dict[str, Array]]] = [
@@ -72,10 +74,10 @@ def _thermo(home: Path, table: Array, title: str, atoms: int) -> None:
         panels.append(("pressure (GPa)", {"": table[:, 8]}))
     if np.isfinite(table[:, 9]).all() and np.ptp(table[:, 9]) > 0:
         panels.append(("volume (Å³)", {"": table[:, 9]}))
-    md_plots.thermo(home / "thermo.png", time, panels, title=title)
+    md_plots.thermo(paths(home / "thermo", pictures), time, panels, title=title)
 
 
-def _energies(home: Path, rows: Array, title: str, atoms: int) -> dict[str, Any]:
+def _energies(home: Path, rows: Array, title: str, atoms: int, pictures: str) -> dict[str, Any]:
     """Fig. 5c: density of the potential energy per atom."""
     each = rows[:, 4] / atoms
     middle, height = md_analysis.density(each)
@@ -83,7 +85,9 @@ def _energies(home: Path, rows: Array, title: str, atoms: int) -> dict[str, Any]
     files.write_text(home / "energies.csv", text)
     label = "potential energy (eV/atom)"
     picture = {"": (middle, height)}
-    md_plots.curves(home / "energies.png", picture, x=label, y="density (atom/eV)", title=title, filled=True)
+    md_plots.curves(
+        paths(home / "energies", pictures), picture, x=label, y="density (atom/eV)", title=title, filled=True
+    )
     kelvin, pressure = rows[:, 3], rows[:, 8]
     said = {
         "temperature_K": _mean(kelvin),
@@ -96,7 +100,7 @@ def _energies(home: Path, rows: Array, title: str, atoms: int) -> dict[str, Any]
     return said
 
 
-def _structure(home: Path, frames: Frames, title: str) -> dict[str, Any]:
+def _structure(home: Path, frames: Frames, title: str, pictures: str) -> dict[str, Any]:
     """g(r), coordination, and Fig. 5a: bond lengths."""
     said: dict[str, Any] = {}
     bonds = md_analysis.bond_lengths(frames)
@@ -107,7 +111,7 @@ def _structure(home: Path, frames: Frames, title: str) -> dict[str, Any]:
         files.write_text(home / "bonds.csv", csv_text(["bond", "length_A", "density_per_A"], lines))
         named = {"-".join(p): d for p, d in bonds.items()}
         label = "bond length (Å)"
-        md_plots.curves(home / "bonds.png", named, x=label, y="density (1/Å)", title=title, filled=True)
+        md_plots.curves(paths(home / "bonds", pictures), named, x=label, y="density (1/Å)", title=title, filled=True)
         said["mean_bond_A"] = {n: float(np.sum(x * y) / np.sum(y)) for n, (x, y) in named.items()}
     if not frames.pbc.all():
         return said
@@ -119,7 +123,7 @@ def _structure(home: Path, frames: Frames, title: str) -> dict[str, Any]:
     files.write_text(home / "rdf.csv", csv_text(list(columns), table))
     lines_of = {"total": found.total, **partial} if len(partial) > 1 else {"total": found.total}
     drawn = {n: (found.r, g) for n, g in lines_of.items()}
-    md_plots.curves(home / "rdf.png", drawn, x="r (Å)", y="g(r)", title=title, level=1.0)
+    md_plots.curves(paths(home / "rdf", pictures), drawn, x="r (Å)", y="g(r)", title=title, level=1.0)
     numbers = md_analysis.coordination(frames, found)
     cells = [
         (c.centre, c.neighbor, f"{c.cutoff:.4f}", f"{c.mean:.6g}", n, f"{share:.6g}")
@@ -132,7 +136,7 @@ def _structure(home: Path, frames: Frames, title: str) -> dict[str, Any]:
     return said
 
 
-def _msd(home: Path, frames: Frames, title: str) -> None:
+def _msd(home: Path, frames: Frames, title: str, pictures: str) -> None:
     from ase.data import chemical_symbols
 
     time = (frames.times - frames.times[0]) * 1e-3
@@ -143,7 +147,7 @@ def _msd(home: Path, frames: Frames, title: str) -> None:
     table = zip(time.tolist(), *(m.tolist() for m in found.values()), strict=True)
     files.write_text(home / "msd.csv", csv_text(["time_ps", *(f"{n}_A2" for n in found)], table))
     drawn = {n: (time, m) for n, m in found.items()}
-    md_plots.curves(home / "msd.png", drawn, x="time (ps)", y="mean square displacement (Å²)", title=title)
+    md_plots.curves(paths(home / "msd", pictures), drawn, x="time (ps)", y="mean square displacement (Å²)", title=title)
 
 
 def _mean(values: Array) -> float:

@@ -82,15 +82,15 @@ class Compared:
         held = {level: float(np.mean(inside)) for level, inside in self.inside.items()}
         return {"calibration": None if found is None else found.to_json(), "intervals": held}
 
-    def draw(self, path: Path, title: str) -> None:
+    def draw(self, paths: Sequence[Path], title: str) -> None:
         """Draw predicted against true values, or the table of true and predicted classes."""
         found = self.errors()
         if isinstance(found, metrics.ClassErrors):
-            plots.confusion(path, self.quantity, found, title=title)
+            plots.confusion(paths, self.quantity, found, title=title)
         elif found is not None:
             true = np.asarray(self.true)
             value = np.asarray(self.value, dtype=np.float64)
-            plots.parity(path, self.shown_as, true, value, mae=found.mae, title=title)
+            plots.parity(paths, self.shown_as, true, value, mae=found.mae, title=title)
 
     def more(self) -> dict[str, Any]:
         """Errors of site values by crystal and by element, for JSON; empty for others."""
@@ -102,9 +102,9 @@ class Compared:
             del row["in_training"]
         return {"macro_mae": float(np.mean(self.mae_of_crystals)), "by_element": rows}
 
-    def draw_elements(self, folder: Path, stem: str, title: str) -> Sequence[Path]:
+    def draw_elements(self, folder: Path, stem: str, title: str, pictures: str) -> Sequence[Path]:
         """Draw site values element by element; the paths, none for others."""
         if not self.by_element or not self.true:
             return []
         sites = (np.array(self.numbers), np.array(self.true), np.array(self.value, dtype=np.float64))
-        return site_plots.draw(folder, stem, self.quantity, sites, title=title)
+        return site_plots.draw(folder, stem, self.quantity, sites, title=title, pictures=pictures)

@@ -19,11 +19,12 @@ from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import Exit
+from crystalcli.vocabulary.pictures import of_any_format, paths
 from crystalcli.workflows.screen.campaign_choice import Taught
 from crystalcli.workflows.screen.campaign_files import extxyz
 from crystalcli.workflows.screen.campaign_tables import LOST, STAGE_HEADER, End, ends_of, header, row, stage_rows
 from crystalcli.workflows.screen.campaign_work import JOURNALS, Workshop
-from crystalcli.workflows.screen.screening_output import draw_systems, system
+from crystalcli.workflows.screen.screening_output import clear_hulls, draw_systems, system
 
 DECISIONS, STAGES, STRUCTURES, REPORT = "decisions.csv", "stages.csv", "relaxed.extxyz", "report.json"
 CURVE = "cost-recall"
@@ -66,8 +67,9 @@ def write(
     if curve := replayed["sweep"]:
         keys = list(curve[0])
         folder.write(f"{CURVE}.csv", csv_text(keys, [[r[k] for k in keys] for r in curve]))
-        campaign_plots.cost_and_recall(folder.path / f"{CURVE}.png", curve, stages=", ".join(names))
-        pictures.append(f"{CURVE}.png")
+        drawn = paths(folder.path / CURVE, shop.plan.pictures)
+        campaign_plots.cost_and_recall(drawn, curve, stages=", ".join(names))
+        pictures += [path.name for path in drawn]
     data = _report(folder, shop, failures, taught, went, ends) | {"pictures": pictures, **replayed}
     if truth:
         everything = [Phase(shop.start[i].amounts, e, i) for i, e in truth.items()]
@@ -95,7 +97,9 @@ def _draw(folder: RunFolder, shop: Workshop, ends: Sequence[End], references: Se
             v = end.verdicts[-1]
             judged.append((v.candidate, Decision(v.decision.above, (), False, "", competes=False)))
     systems = Counter(system(c.amounts) for c, _ in judged)
-    return draw_systems(folder.path, [c for c, _ in judged], [d for _, d in judged], references, systems)
+    return draw_systems(
+        folder.path, [c for c, _ in judged], [d for _, d in judged], references, systems, shop.plan.pictures
+    )
 
 
 def _report(
@@ -161,7 +165,8 @@ def clear(folder: Path) -> None:
     """Remove what an earlier campaign left, results from outside apart."""
     for name in (DECISIONS, STAGES, STRUCTURES, REPORT, f"{CURVE}.csv"):
         files.remove(folder / name)
-    for picture in folder.glob("*.png"):
+    clear_hulls(folder)
+    for picture in of_any_format([folder / CURVE]):
         files.remove(picture)
     for name in (JOURNALS, "models", "calls"):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -9,6 +9,7 @@ from typing import Any
 from crystalcli.contracts.options import specs
 from crystalcli.mechanisms.phases.staging import Rule
 from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.vocabulary.pictures import DEFAULT
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows.screen.campaign_keys import Energies, Settings, Training
 
@@ -66,7 +67,7 @@ class CampaignPlan:
         candidates: files. settings, training, stages, references: of the plan.
         part_options: of architecture, head and featurizer, by name.
         kappas: for the cost–recall curve; empty: none.
-        output, latest, device, threads, jobs, scheduler, overwrite: of this call; they do not change results.
+        output, latest, pictures, device, threads, jobs, scheduler, overwrite: of this call; they do not change results.
         config: table for the folder's config.toml.
     """
 
@@ -79,6 +80,7 @@ class CampaignPlan:
     kappas: tuple[float, ...] = ()
     output: str = ""
     latest: bool = False
+    pictures: str = DEFAULT
     device: str = "auto"
     threads: int = 0
     jobs: int = 1
@@ -134,4 +136,4 @@ def _run(name: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(k, v) for k, v in values.items() if k.replace("-", "_") in names and v]
 
 
-FREE = frozenset({"output", "latest", "device", "threads", "jobs", "scheduler", "overwrite", "config"})
+FREE = frozenset({"output", "latest", "pictures", "device", "threads", "jobs", "scheduler", "overwrite", "config"})

@@ -60,6 +60,7 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
         seed=plan.settings.seed,
         device=plan.device,
         threads=plan.threads,
+        pictures=plan.pictures,
     )
 
 

@@ -146,7 +146,7 @@ def _screen(
     decisions = decide(found, references, threshold, robust=plan.robust)
     elements = sorted({s for c in found for s in c.amounts})
     listener.say(f"references: {len(references)} phases of known energy, and the elements {', '.join(elements)} at 0")
-    data = output.write(folder, candidates, found, decisions, references, threshold)
+    data = output.write(folder, candidates, found, decisions, references, threshold, plan.pictures)
     for line in output.lines(data):
         listener.say(line)
     return ScreeningReport(folder.path, data)

@@ -20,11 +20,12 @@ from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.mechanisms.scoring import stability
 from crystalcli.vocabulary.errors import Exit
+from crystalcli.vocabulary.pictures import FORMATS, paths
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows.screen.screening_data import Pool
 
 TABLE, SURVIVORS, REPORT = "screening.csv", "survivors.txt", "report.json"
-MOST_PICTURES = 12
+HULL, MOST_PICTURES = "hull-", 12
 HEADER = (
     "id",
     "formula",
@@ -50,6 +51,7 @@ def write(
     decisions: Sequence[Decision],
     references: Sequence[Phase],
     threshold: Threshold,
+    formats: str,
 ) -> dict[str, Any]:
     """Write everything; returns what report.json holds. Rows are sorted by distance to the hull, then by id."""
     order = sorted(range(len(candidates)), key=lambda k: (decisions[k].above, candidates[k].id))
@@ -57,7 +59,7 @@ def write(
     kept = [candidates[k].id for k in order if decisions[k].kept]
     folder.write(SURVIVORS, "".join(f"{i}\n" for i in kept))
     systems = Counter(system(c.amounts) for c in candidates)
-    pictures = draw_systems(folder.path, candidates, decisions, references, systems)
+    pictures = draw_systems(folder.path, candidates, decisions, references, systems, formats)
     data = {
         "folder": str(folder.path),
         "threshold": str(threshold),
@@ -82,9 +84,15 @@ def clear(folder: Path) -> None:
     """Remove what an earlier screening left."""
     for name in (TABLE, SURVIVORS, REPORT, "candidates.h5", "references.h5", "predictions.jsonl"):
         files.remove(folder / name)
-    for picture in folder.glob("hull-*.png"):
-        files.remove(picture)
+    clear_hulls(folder)
     shutil.rmtree(folder / "model", ignore_errors=True)
+
+
+def clear_hulls(folder: Path) -> None:
+    """Remove the pictures of :func:`draw_systems`, in whatever format."""
+    for ending in FORMATS:
+        for picture in folder.glob(f"{HULL}*.{ending}"):
+            files.remove(picture)
 
 
 def lines(data: Mapping[str, Any]) -> list[str]:
@@ -140,19 +148,19 @@ def draw_systems(
     decisions: Sequence[Decision],
     references: Sequence[Phase],
     systems: Counter[str],
+    pictures: str,
 ) -> list[str]:
-    """A picture of each binary and ternary system, the largest first; returns their names."""
-    made: list[str] = []
+    """A picture of each binary and ternary system, the largest first; returns the names of the files."""
+    made: list[list[Path]] = []
     for system, _ in systems.most_common():
         elements = system.split("-")
         if len(elements) not in (2, 3) or len(made) == MOST_PICTURES:
             continue
         inside = [(c, d) for c, d in zip(candidates, decisions, strict=True) if set(c.amounts) <= set(elements)]
         known = [p for p in references if set(p.amounts) <= set(elements)]
-        name = f"hull-{system}.png"
-        screening_plots.draw(folder / name, elements, inside, known)
-        made.append(name)
-    return made
+        made.append(paths(folder / f"{HULL}{system}", pictures))
+        screening_plots.draw(made[-1], elements, inside, known)
+    return [path.name for drawn in made for path in drawn]
 
 
 def system(amounts: Mapping[str, float]) -> str:

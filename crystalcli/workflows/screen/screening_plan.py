@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from crystalcli.vocabulary.pictures import DEFAULT
 from crystalcli.workflows.train.training_plan import TrainingPlan
 
 
@@ -28,6 +29,7 @@ class ScreeningPlan:
         training: how; none with a model.
         batch_size: structures predicted together.
         latest: let the link ``latest`` lead to the run folder.
+        pictures: their formats, see :mod:`crystalcli.vocabulary.pictures`.
         config: table for the folder's config.toml.
     """
 
@@ -45,6 +47,7 @@ class ScreeningPlan:
     device: str = "auto"
     threads: int = 0
     latest: bool = False
+    pictures: str = DEFAULT
     overwrite: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -60,7 +63,7 @@ class ScreeningPlan:
         return cls(**{**data, **lists, "training": training})
 
 
-FREE = frozenset({"output", "latest", "device", "threads", "overwrite", "config"})
+FREE = frozenset({"output", "latest", "pictures", "device", "threads", "overwrite", "config"})
 """What may differ between a run and its continuation."""
 
 

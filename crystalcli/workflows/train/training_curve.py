@@ -16,6 +16,8 @@ from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sh
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.vocabulary.errors import Exit, UsageError
+from crystalcli.vocabulary.pictures import paths
+from crystalcli.vocabulary.texts import file_word
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.train import training, training_beside, training_series
 from crystalcli.workflows.train.training_plan import StartPlan, TrainingPlan
@@ -174,8 +176,9 @@ def _train(
         rows = [[p["beginning"], p["structures"], p["error"], p["spread"]] for p in one["points"]]
         unit = f" [{one['unit']}]" if one["unit"] else ""
         header = ["beginning", "structures", f"{one['measure']}{unit}", "spread"]
-        folder.write(f"learning-curve-{name}.csv", csv_text(header, rows))
-        size_plots.draw(folder.path / f"learning-curve-{name}.png", name, one)
+        file = f"learning-curve-{file_word(name)}"
+        folder.write(f"{file}.csv", csv_text(header, rows))
+        size_plots.draw(paths(folder.path / file, plan.pictures), name, one)
     folder.write_json(training.REPORT, data)
     folder.finish(Exit.OK, [p.name for p in sorted(folder.path.iterdir()) if p.is_file()])
     if plan.latest:

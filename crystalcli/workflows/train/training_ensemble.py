@@ -19,6 +19,8 @@ from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.scoring import evaluation, metrics
 from crystalcli.mechanisms.scoring.calibration import calibration
 from crystalcli.mechanisms.scoring.evaluation import Collected
+from crystalcli.vocabulary.pictures import paths
+from crystalcli.vocabulary.texts import file_word
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.train.training_plan import TrainingPlan
 from crystalcli.workflows.train.training_report import write_test_predictions
@@ -54,7 +56,7 @@ def finish(
     model_file.save(path, ensemble, provenance)
     told = {name: _told(name, c, reports) for name, c in found.items()}
     for name, c in found.items():
-        _draw(folder, name, c, len(plans))
+        _draw(folder, name, c, len(plans), plan.pictures)
         for line in _lines(name, told[name]):
             listener.say(line)
     write_test_predictions(prepared, folder, found)
@@ -129,13 +131,21 @@ def _lines(name: str, told: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _draw(folder: RunFolder, name: str, found: Collected, members: int) -> None:
+def _draw(folder: RunFolder, name: str, found: Collected, members: int, pictures: str) -> None:
     errors = found.errors() if found.mask.any() else None
     if not isinstance(errors, metrics.Errors):
         return
     true, value = found.true[found.mask].ravel(), found.value[found.mask].ravel()
     title = f"ensemble of {members}; test"
-    plots.parity(folder.path / f"parity-{name}.png", found.quantity, true, value, mae=errors.mae, title=title)
+    plots.parity(
+        paths(folder.path / f"parity-{file_word(name)}", pictures),
+        found.quantity,
+        true,
+        value,
+        mae=errors.mae,
+        title=title,
+    )
     if found.sigma is not None:
         sigma = found.sigma[found.mask].ravel()
-        uncertainty_plots.reliability(folder.path / f"reliability-{name}.png", value - true, sigma, title=title)
+        drawn = paths(folder.path / f"reliability-{file_word(name)}", pictures)
+        uncertainty_plots.reliability(drawn, value - true, sigma, title=title)

@@ -9,6 +9,7 @@ from typing import Any
 
 from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.models.model_head import file_of
+from crystalcli.vocabulary.pictures import DEFAULT
 from crystalcli.workflows.hearing import Listener
 
 STEPS, SMALLEST_BATCH = 4, 4
@@ -92,6 +93,7 @@ class TrainingPlan:
         baselines: further ones to fit for the report, see
             :mod:`crystalcli.mechanisms.simple_models.extra_baselines`.
         paper_baselines: let the means of elements in the report be of all labels, the test part's too.
+        pictures: their formats, see :mod:`crystalcli.vocabulary.pictures`.
         checkpoint_every: seconds between two training states, taken between batches.
         config: table for the folder's config.toml.
     """
@@ -127,6 +129,7 @@ class TrainingPlan:
     threads: int = 0
     baselines: tuple[str, ...] = ()
     paper_baselines: bool = False
+    pictures: str = DEFAULT
     checkpoint_every: float = 20.0
     overwrite: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -159,12 +159,73 @@ def test_no_entity_is_ever_opened(tmp_path: Path) -> None:
         assert says in failing(tmp_path / "vasprun.xml")[1]
 
 
-def test_the_record_of_a_run_is_read_where_it_is_named(tmp_path: Path) -> None:
-    (tmp_path / "POSCAR").write_text("t\n1\n4 0 0\n0 4 0\n0 0 4\nCu\n1\nDirect\n0 0 0\n")
-    for name, text in (("vasprun.xml", vasprun(STEPS)), ("OUTCAR", outcar(STEPS)), ("XDATCAR", xdatcar(STEPS))):
-        (tmp_path / name).write_text(text)
-    assert [p.name for p in expand([str(tmp_path)])] == ["POSCAR"]
-    assert [p.name for p in expand([str(tmp_path / "**/vasprun.xml")])] == ["vasprun.xml"]
+POSCAR = "t\n1\n4 0 0\n0 4 0\n0 0 4\nCu\n1\nDirect\n0 0 0\n"
+RUN = {"vasprun.xml": vasprun(STEPS), "OUTCAR": outcar(STEPS), "XDATCAR": xdatcar(STEPS), "CONTCAR": POSCAR}
+
+
+def tree(home: Path, *names: str) -> list[Path]:
+    """Files called so below ``home``, packed where they end in .gz."""
+    for name in names:
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        word = path.name.removesuffix(".gz")
+        kind = next((k for k in RUN if word.lower().startswith(k.lower().removesuffix(".xml"))), "")
+        data = RUN.get(kind, POSCAR).encode()
+        path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return [home / name for name in names]
+
+
+@pytest.mark.parametrize(
+    ("there", "read"),
+    [
+        (["POSCAR", "CONTCAR", "XDATCAR", "OUTCAR", "vasprun.xml"], ["vasprun.xml"]),
+        (
+            ["a/POSCAR", "a/OUTCAR", "b/c/XDATCAR.gz", "b/c/POSCAR", "d/POSCAR"],
+            ["a/OUTCAR", "b/c/XDATCAR.gz", "d/POSCAR"],
+        ),
+        (["vasprun.xml.gz", "OUTCAR.gz", "outcar-2", "vasprun-3.xml"], ["outcar-2", "vasprun-3.xml", "vasprun.xml.gz"]),
+        (["OUTCAR.relax", "POSCAR.relax", "vasprun.xml", "POSCAR-001"], ["OUTCAR.relax", "POSCAR-001", "vasprun.xml"]),
+    ],
+)
+def test_a_folder_of_runs_gives_what_says_most_of_every_run(tmp_path: Path, there: list[str], read: list[str]) -> None:
+    tree(tmp_path, *there)
+    with pytest.warns(UserWarning, match="runs of VASP: (one file|. files) left out") as told:
+        found = expand([str(tmp_path)])
+    assert [str(p.relative_to(tmp_path)) for p in found] == read
+    assert len(told) == 1
+    assert all(isinstance(e, Entry) for p in found for e in read_file(p))
+
+
+def test_what_is_named_is_read_and_not_said_to_be_left_out(tmp_path: Path) -> None:
+    paths = tree(tmp_path, "POSCAR", "vasprun.xml")
+    assert expand([str(tmp_path), str(paths[0])]) == [paths[1], paths[0]]
+    assert expand([str(tmp_path / "**/POSCAR")]) == [paths[0]]
+
+
+def test_one_line_for_all_folders_and_none_where_nothing_is_left_out(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"{k}/{name}" for k in range(3) for name in ("OUTCAR", "CONTCAR")))
+    with pytest.warns(UserWarning, match="3 files left out that another tells more of, like .*CONTCAR") as told:
+        assert len(expand([str(tmp_path / "[0-9]")])) == 3
+    assert len(told) == 1
+    for name in ("OUTCAR", "XDATCAR", "vasprun.xml", "POSCAR", "CONTCAR"):
+        tree(tmp_path / "alone" / name, name)
+    assert len(expand([str(tmp_path / "alone")])) == 5
+
+
+def test_notes_and_plots_called_so_are_no_runs(tmp_path: Path) -> None:
+    (tmp_path / "OUTCAR.md").write_text("What I saw in it.")
+    (tmp_path / "XDATCAR.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    tree(tmp_path, "x.vasp")
+    assert [p.name for p in expand([str(tmp_path)])] == ["x.vasp"]
+    (tmp_path / "OUTCAR.gz").write_text("not packed")
+    assert [p.name for p in expand([str(tmp_path)])] == ["OUTCAR.gz", "x.vasp"], "reading says what is wrong"
+
+
+def test_a_folder_with_a_table_means_its_runs_too(tmp_path: Path) -> None:
+    tree(tmp_path, "a.vasp", "OUTCAR", "CONTCAR")
+    (tmp_path / "id_prop.csv").write_text("a,1.5\n")
+    with pytest.warns(UserWarning, match="one file left out"):
+        assert [p.name for p in expand([str(tmp_path)])] == ["a.vasp", "OUTCAR"]
 
 
 def test_trajectory_of_ase(tmp_path: Path) -> None:

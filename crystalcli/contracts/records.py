@@ -83,12 +83,16 @@ class Featurizer(Part):
         embed_options: what turns a cached graph into features; free to change without rebuilding the cache.
         build: ``build(options) -> (atoms -> GraphArrays)``.
         embed: ``embed(embed_options, options, statistics) -> module(graph) -> Features``.
+        fields: which per-site fields ``embed`` with these options reads from ``graph.fields``, by name:
+            ``fixed`` (1 for atoms that constraints hold, else 0), ``tags`` (ASE's), or any array of the files; (N,), or
+            (N, k) for ``NAME:k``. The program finds them in structures, and refuses caches that were built without.
     """
 
     family: ClassVar[str] = "featurizer"
     build: Callable[[Any], Callable[[ase.Atoms], GraphArrays]]
     embed: Callable[[Any, Any, Statistics], FeaturesModule]
     embed_options: type = NoOptions
+    fields: Callable[[Any], tuple[str, ...]] = lambda _embed_options: ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +123,9 @@ class Architecture(Part):
         recipe: training settings that suit it.
         stack: ``stack(modules) -> StackedMembers`` (see :mod:`crystalcli.contracts.modules`) or none: evaluates the
             members of an ensemble, modules of this architecture with the same options, together.
+        fields: which per-site fields one with these options reads from ``graph.fields``, by name:
+            ``fixed`` (1 for atoms that constraints hold, else 0), ``tags`` (ASE's), or any array of the files; (N,), or
+            (N, k) for ``NAME:k``. The program finds them in structures, and refuses caches that were built without.
     """
 
     family: ClassVar[str] = "architecture"
@@ -128,6 +135,7 @@ class Architecture(Part):
     partner_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recipe: Recipe = Recipe()
     stack: Callable[[Sequence[Any]], StackedMembers | None] | None = None
+    fields: Callable[[Any], tuple[str, ...]] = lambda _options: ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +149,7 @@ class Head(Part):
         recipe: settings of training that suit it better than the architecture's, by name: ``{"batch_size": 8}``.
         inputs: which numbers per structure a head with these options reads, by name: graphs have them as fields, the
             same at all sites of a structure; they are labels of the caches, or what the files say.
+        fields: which per-site fields it reads, as of an :class:`Architecture`.
         yardsticks: architectures trained beside every model with this head, for its report; by name.
 
     A head that provides ``"energy"`` predicts ``energy`` (S,) and ``energies`` (N,), both in eV, whatever its targets
@@ -153,6 +162,7 @@ class Head(Part):
     learns: tuple[Quantity, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
     inputs: Callable[[Any], tuple[str, ...]] = lambda _options: ()
+    fields: Callable[[Any], tuple[str, ...]] = lambda _options: ()
     yardsticks: tuple[str, ...] = ()
 
 

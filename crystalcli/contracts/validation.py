@@ -29,9 +29,9 @@ RESERVED = frozenset({"help", "config", "debug", "no_plugins"})
 """Flags of every command; no part may declare them."""
 
 _CALLS: dict[type[Part], dict[str, int]] = {
-    Featurizer: {"build": 1, "embed": 3},
-    Architecture: {"build": 4},
-    Head: {"build": 4},
+    Featurizer: {"build": 1, "embed": 3, "fields": 1},
+    Architecture: {"build": 4, "fields": 1},
+    Head: {"build": 4, "inputs": 1, "fields": 1},
     Reader: {"sniff": 1, "read": 1},
     Calculator: {"build": 1},
     Relaxer: {"build": 1},

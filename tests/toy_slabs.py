@@ -32,7 +32,7 @@ def slabs(n: int, seed: int = 0) -> list[ase.Atoms]:
         relaxed[-1] -= atoms.cell[1]
         atoms.set_array("relaxed_positions", relaxed)
         atoms.set_array("depth", atoms.positions[:, 2] - atoms.positions[:, 2].max())
-        atoms.info = {"id": f"slab{k}"}
+        atoms.info = {"id": f"slab{k}" if seed == 0 else f"slab{seed}.{k}"}
         made.append(atoms)
     return made
 
@@ -53,48 +53,5 @@ def write(path: Path, structures: Sequence[ase.Atoms]) -> Path:
     return path
 
 
-PLUGIN = """
-from dataclasses import dataclass
-
-from crystalcli.contracts.hookspecs import hookimpl
-from crystalcli.contracts.options import option
-from crystalcli.contracts.records import Architecture
-
-
-@dataclass(frozen=True)
-class Options:
-    width: int = option(8, "features per atom", min=2)
-    depth: bool = option(False, "read the array depth, too")
-
-
-def reads(options):
-    return ("fixed", "tags", *(("depth",) if options.depth else ()))
-
-
-def build(options, node_dim, edge_dim, statistics):
-    import torch
-    from torch import nn
-
-    from crystalcli.contracts.modules import Embedding
-
-    class Held(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.embedding_dim = options.width
-            self.layer = nn.Linear(node_dim + len(reads(options)), options.width)
-
-        def forward(self, graph, features):
-            fields = [graph.fields[n].to(features.nodes)[:, None] for n in reads(options)]
-            return Embedding(self.layer(torch.cat([features.nodes, *fields], 1)))
-
-    return Held()
-
-
-@hookimpl
-def crystal_parts():
-    nodes = frozenset({"nodes"})
-    held = Architecture(
-        name="held", summary="reads what is fixed", options=Options, build=build, fields=reads, provides=nodes
-    )
-    return [held]
-"""
+PLUGIN = Path(__file__).with_name("toy_parts.py")
+"""Of the toy parts; for ``CRYSTAL_PLUGINS``."""

@@ -158,6 +158,11 @@ class HeadModule(Protocol):
 
     A head may have an attribute ``extensive: bool``: whether its structure values add up over the atoms (a total) or
     not. With it, a target of the other kind is refused before training when crystals differ in size.
+
+    It may have a method ``errors(predictions, labels, graph) -> dict[str, Counted]`` that says how errors of its
+    targets are counted (see :class:`crystalcli.contracts.counting.Counted`) by validation, reports, calibration and
+    predictions beside labels: angles across 360°, vectors by their length, another unit. Targets that it leaves out
+    are counted by component, positions by the distance to the nearest image. The graph may be without edges there.
     """
 
     def __call__(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:

@@ -140,7 +140,7 @@ class Architecture(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Head(Part):
-    """embedding → quantities, their loss and their metrics.
+    """embedding → quantities, their loss, and how their errors are counted.
 
     Args:
         build: ``build(options, embedding_dim, targets, statistics) -> HeadModule``.

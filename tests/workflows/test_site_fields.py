@@ -33,11 +33,9 @@ FIELDS = ("fixed", "tags")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    path = tmp_path_factory.mktemp("plugins") / "held.py"
-    path.write_text(toy_slabs.PLUGIN)
+def plugin() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRYSTAL_PLUGINS", str(path))
+        patch.setenv("CRYSTAL_PLUGINS", str(toy_slabs.PLUGIN))
         registry.cache_clear()
         yield
     registry.cache_clear()

@@ -71,6 +71,10 @@ def _refuse_unknown_label(target: Quantity, head: Head) -> None:
             f"as in --targets {next(iter(known))}={target.name}"
         )
     wanted = known[target.name]
+    if target.meaning != wanted.meaning:
+        what = "places of atoms" if wanted.meaning else "numbers that are no places of atoms"
+        cure = f"; --targets {target.name}=KEY:position says so when the graphs are built" if wanted.meaning else ""
+        raise UsageError(f"head '{head.name}' learns '{target.name}' as {what}, which this label is not{cure}")
     if (target.level, target.shape, target.extensive) != (wanted.level, wanted.shape, wanted.extensive):
         kind = "a total" if wanted.extensive else f"one value of {len(wanted.components)} numbers"
         raise UsageError(

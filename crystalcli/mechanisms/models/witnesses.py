@@ -53,7 +53,7 @@ def made_up(spec: ModelSpec) -> CrystalGraph:
             break
         given: dict[str, Floats] = {n: np.ones(graph.n_atoms) for n in names if n not in graph.fields}
         for k, f in enumerate(wanted):  # 0 and 1 in turn: what is fixed and what is free
-            rows = (np.arange(graph.n_atoms) + k) % 2.0
+            rows: Floats = np.where((np.arange(graph.n_atoms) + k) % 2 == 1, 1.0, 0.0)
             given[f.name] = rows if f.width == 1 else np.repeat(rows[:, None], f.width, axis=1)
         found.append(replace(graph, fields={**graph.fields, **given}))
     return collate(found, torch.float64)

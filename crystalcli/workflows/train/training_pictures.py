@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
 from crystalcli.mechanisms.drawing import plots, site_plots
 from crystalcli.mechanisms.running.run_folder import RunFolder
-from crystalcli.mechanisms.scoring import metrics
+from crystalcli.mechanisms.scoring import evaluation, metrics
 from crystalcli.mechanisms.scoring.evaluation import Collected
 from crystalcli.vocabulary.texts import file_word
 from crystalcli.workflows.train.training_loop import Trainer
-from crystalcli.workflows.train.training_report import TargetReport
+from crystalcli.workflows.train.training_report import IDENTITY, TargetReport
 from crystalcli.workflows.train.training_setup import Prepared
 
 
@@ -43,6 +49,9 @@ def of_target(
         plots.confusion(path, target.quantity, target.model, title=f"{title}; test")
     if not isinstance(target.model, metrics.Errors):
         return
+    if c.quantity.meaning == "position":
+        _moves(prepared, folder.path / f"parity{name}.png", target, c, title=title)
+        return
     mean = target.baselines.get("mean")
     plots.parity(
         folder.path / f"parity{name}.png",
@@ -57,3 +66,26 @@ def of_target(
         numbers = prepared.data.atomic_numbers()[prepared.data.atoms_of(prepared.split.test)]
         sites = (numbers[c.mask], c.true[c.mask], c.value[c.mask])
         site_plots.draw(folder.path, "", c.quantity, sites, title=f"{title}; test")
+
+
+def _moves(prepared: Prepared, path: Path, target: TargetReport, c: Collected, *, title: str) -> None:
+    """Draw what positions are moved by, predicted over true, component by component."""
+    assert isinstance(target.model, metrics.Errors)
+    near, _ = evaluation.nearest_labels(
+        prepared.model, prepared.data, prepared.split.test, c.quantity, lambda b: b.graph.positions
+    )
+    batches = evaluation.pieces_of(prepared.split.test, evaluation.BLOCK)
+    start = np.concatenate([prepared.data.batch(b, dtype=torch.float64).graph.positions.numpy() for b in batches])
+    true = (near - start)[c.mask]
+    value = true + (c.value - c.true)[c.mask]
+    moved = replace(c.quantity, name=f"displacement to {c.quantity.name}")
+    still = target.baselines.get(IDENTITY)
+    plots.parity(
+        path,
+        moved,
+        true.ravel(),
+        value.ravel(),
+        mae=target.model.mae,
+        title=f"{title}; test",
+        baseline=still.mae if isinstance(still, metrics.Errors) else None,
+    )

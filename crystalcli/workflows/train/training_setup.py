@@ -91,7 +91,9 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     _warn_of_elements(data, split, listener)
     for q in targets:
         check_values(data, q, split, ids, listener)
-    for line in frames.poor_parts(data, split, [q.name for q in targets if q.level == "site" and q.shape == (3,)]):
+    for line in frames.poor_parts(
+        data, split, [q.name for q in targets if q.level == "site" and q.shape == (3,) and q.meaning != "position"]
+    ):
         listener.warn(line)
     return _with_model(plan, data, ids, targets=targets, split=split, found=found, device=device, listener=listener)
 

@@ -41,11 +41,13 @@ def predict(
     inputs: Annotated[list[str], typer.Argument(help="files, folders, quoted globs, lists or graph caches")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="file.csv, .jsonl, .extxyz, .json or .magmom; default CSV on stdout"),
+        typer.Option("-o", "--output", help="file.csv, .jsonl, .extxyz, .json, .magmom or .cif; default CSV on stdout"),
     ] = None,
     format: Annotated[
-        Literal["csv", "jsonl", "extxyz", "pymatgen", "magmom"] | None,
-        typer.Option("--format", help="default by the output's ending; pymatgen: JSON; magmom: lines for an INCAR"),
+        Literal["csv", "jsonl", "extxyz", "pymatgen", "magmom", "cif"] | None,
+        typer.Option(
+            "--format", help="default by the output's ending; pymatgen: JSON; magmom: for an INCAR; cif: structures"
+        ),
     ] = None,
     labels: Annotated[
         list[str] | None, typer.Option(help="label to compare with: [TARGET=]KEY[/atom|*atoms]; default TARGET")

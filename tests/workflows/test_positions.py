@@ -13,21 +13,28 @@ import numpy as np
 import pytest
 import toy_slabs
 
+from crystalcli import load_model
 from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.normalisers import target_statistics
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.places import Place
+from crystalcli.mechanisms.structure_files.reading import read_file
+from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan, BuildReport
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import Compared
+from crystalcli.workflows.predict.prediction_output import Writer
+from crystalcli.workflows.predict.prediction_structures import moved
 from crystalcli.workflows.train import calibrating, training
 from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 NAME = "relaxed_positions"
+PLACE = Quantity(NAME, "Å", "site", shape=(3,), meaning="position")
 PLAN = BuildPlan((), Path(), "radius", {"cutoff": 4.0}, (NAME,), place=Place(0), fields=("fixed", "tags"))
 
 
@@ -225,3 +232,61 @@ def test_predictions_are_compared_as_the_head_says(phases, tmp_path):
     assert errors.mae == pytest.approx(np.degrees(np.abs(np.angle(np.exp(1j * error)))).mean(), rel=1e-5)
     assert errors.unit == "°"
     assert model_file.load(phases / "model.safetensors")[0].spec.targets[0].unit == "rad"
+
+
+def rows_of(run: Path, source: Path) -> tuple[list[Row], Predictor]:
+    predictor = Predictor(run)
+    return [r for r in predictor.predict([str(source)]) if isinstance(r, Row)], predictor
+
+
+def written(run: Path, source: Path, kind: str) -> str:
+    rows, predictor = rows_of(run, source)
+    writer = Writer(kind, predictor.quantities)
+    return "".join(writer.text(r) for r in rows) + writer.end()
+
+
+def test_predicted_positions_are_written_as_structures(run, tmp_path):
+    structures = toy_slabs.slabs(3, seed=9)
+    report = built(tmp_path, "a", structures)
+    for source in (tmp_path / "a.extxyz", report.output):
+        rows, _ = rows_of(run, source)
+        (tmp_path / "out.extxyz").write_text(written(run, source, "extxyz"))
+        for row, entry in zip(rows, read_file(tmp_path / "out.extxyz"), strict=True):
+            given = next(a for a in structures if a.info["id"] == row.id)
+            assert isinstance(entry, Entry), entry
+            assert entry.id == row.id
+            np.testing.assert_allclose(entry.atoms.positions, row.values[NAME], atol=1e-7)
+            np.testing.assert_allclose(entry.atoms.cell.array, given.cell.array, atol=1e-7)
+            assert entry.atoms.pbc.tolist() == [True, True, False]
+            assert entry.atoms.numbers.tolist() == given.numbers.tolist()
+            assert entry.atoms.get_tags().tolist() == given.get_tags().tolist()
+            assert entry.atoms.constraints[0].index.tolist() == given.constraints[0].index.tolist()
+            np.testing.assert_allclose(entry.labels["initial_positions"], given.positions, atol=1e-7)
+            assert f"predicted_{NAME}" not in entry.labels
+            np.testing.assert_allclose(entry.labels[f"true_{NAME}"], given.arrays[NAME], atol=1e-7)
+            held = entry.atoms.constraints[0].index
+            np.testing.assert_allclose(entry.atoms.positions[held], given.positions[held], atol=1e-6)
+
+
+def test_and_as_cif_and_numbers(run, tmp_path):
+    structures = toy_slabs.slabs(3, seed=9)
+    source = toy_slabs.write(tmp_path / "a.extxyz", structures)
+    rows, _ = rows_of(run, source)
+    (tmp_path / "out.cif").write_text(written(run, source, "cif"))
+    found = list(read_file(tmp_path / "out.cif"))
+    assert len(found) == 3
+    for row, entry in zip(rows, found, strict=True):
+        assert isinstance(entry, Entry), entry
+        assert row.id in entry.id
+        assert entry.atoms.numbers.tolist() == row.atoms.numbers.tolist()
+        lengths = [a.get_all_distances(mic=True) for a in (entry.atoms, moved(row, PLACE))]
+        np.testing.assert_allclose(*lengths, atol=1e-6)
+    assert f"{NAME}_z [Å]" in written(run, source, "csv")
+    in_memory = load_model(run).predict(structures)
+    for one, row in zip(in_memory, rows, strict=True):
+        np.testing.assert_allclose(one[NAME].structure.positions, row.values[NAME], atol=1e-6)
+
+
+def test_a_model_without_positions_makes_no_structures(phases):
+    with pytest.raises(UsageError, match="predicts one set of positions"):
+        Writer("cif", Predictor(phases).quantities)

@@ -47,7 +47,7 @@ PLACE = Quantity("relaxed_positions", "Å", "site", shape=(3,), meaning="positio
 PHASE = Quantity("phase", "rad", "site")
 
 
-def build_mover(options, embedding_dim, targets, statistics):
+def build_mover(options, shape, targets, statistics):
     import torch
     from torch import nn
 
@@ -60,7 +60,7 @@ def build_mover(options, embedding_dim, targets, statistics):
 
         def __init__(self):
             super().__init__()
-            self.layer = nn.Linear(embedding_dim, 1)
+            self.layer = nn.Linear(shape.node_dim, 1)
             self.register_buffer("way", torch.tensor([0.3, 0.0, 1.0], dtype=torch.float64))
             self.register_buffer("scale", torch.tensor(statistics.target_scale[PLACE.name], dtype=torch.float64))
 
@@ -78,7 +78,7 @@ def build_mover(options, embedding_dim, targets, statistics):
     return Mover()
 
 
-def build_phase(options, embedding_dim, targets, statistics):
+def build_phase(options, shape, targets, statistics):
     import torch
     from torch import nn
 
@@ -90,7 +90,7 @@ def build_phase(options, embedding_dim, targets, statistics):
 
         def __init__(self):
             super().__init__()
-            self.layer = nn.Linear(embedding_dim, 2)
+            self.layer = nn.Linear(shape.node_dim, 2)
 
         def forward(self, graph, embedding):
             sine, cosine = self.layer(embedding.nodes).double().unbind(1)
@@ -108,6 +108,88 @@ def build_phase(options, embedding_dim, targets, statistics):
     return Phase()
 
 
+def build_arrows(options, node_dim, edge_dim, statistics):
+    import torch
+    from torch import nn
+
+    from crystalcli.contracts.irreps import Irreps
+    from crystalcli.contracts.modules import Embedding
+    from crystalcli.nouns.graph import sum_over_neighbors
+
+    class Arrows(nn.Module):
+        """Four scalars, two vectors of the directions to neighbors, three numbers of an edge."""
+
+        embedding_dim, edge_dim, irreps = 10, 3, "2x1o+4x0e"
+
+        def __init__(self):
+            super().__init__()
+            self.scalars = nn.Linear(node_dim, 4)
+            self.messages = nn.Sequential(nn.Linear(2 * node_dim + edge_dim, 9), nn.Tanh())
+
+        def forward(self, graph, features):
+            centre, neighbor = graph.edge_index
+            ends = [features.nodes[neighbor], features.nodes[centre], features.edges]
+            messages = self.messages(torch.cat(ends, 1)) * features.envelope.unsqueeze(1)
+            ways = features.distances.vectors / features.distances.lengths.unsqueeze(1)
+            vectors = (messages[:, :2, None] * ways[:, None]).flatten(1)
+            scalars = self.scalars(features.nodes) + sum_over_neighbors(graph, messages[:, 2:6])
+            nodes = torch.cat([sum_over_neighbors(graph, vectors), scalars], 1)
+            return Embedding(nodes, messages[:, 6:], Irreps.parse(self.irreps))
+
+    return Arrows()
+
+
+def build_pushes(options, shape, targets, statistics):
+    import torch
+    from torch import nn
+
+    from crystalcli.contracts.modules import Prediction
+    from crystalcli.contracts.nn.losses import masked_error
+    from crystalcli.nouns.graph import edge_vectors, sum_over_neighbors
+    from crystalcli.nouns.images import minimum_image
+
+    class Pushes(nn.Module):
+        """Free atoms are pushed along their vectors and away from their neighbors."""
+
+        def __init__(self):
+            super().__init__()
+            self.columns = {kind: shape.irreps.columns({kind}) for kind in ("0e", "1o")}
+            n = len(self.columns["1o"]) // 3
+            self.far, self.push = nn.Linear(len(self.columns["0e"]), n), nn.Linear(shape.edge_dim, 1)
+            self.register_buffer("scale", torch.tensor(statistics.target_scale[PLACE.name], dtype=torch.float64))
+
+        def forward(self, graph, embedding):
+            scalars, vectors = (embedding.nodes[:, self.columns[k]] for k in ("0e", "1o"))
+            moved = (self.far(scalars)[:, :, None] * vectors.unflatten(1, (-1, 3))).sum(1)
+            moved = moved - sum_over_neighbors(graph, self.push(embedding.edges) * edge_vectors(graph).to(moved))
+            free = 1.0 - graph.fields["fixed"].double()[:, None]
+            return {PLACE.name: Prediction(graph.positions.double() + free * self.scale * moved.double(), PLACE)}
+
+        def loss(self, predictions, labels, graph, kind):
+            from dataclasses import replace
+
+            label = labels[PLACE.name]
+            error = minimum_image(graph, predictions[PLACE.name].value - label.value)
+            error = torch.where(label.mask[:, None], error, torch.zeros_like(error))
+            return masked_error(error, replace(label, value=torch.zeros_like(error)), self.scale, kind)
+
+    return Pushes()
+
+
+ARROWS = Architecture(
+    name="arrows", summary="vectors and edges", build=build_arrows, provides=frozenset({"nodes", "edges"})
+)
+PUSHES = Head(
+    name="pushes",
+    summary="pushes atoms along vectors",
+    build=build_pushes,
+    learns=(PLACE,),
+    irreps=("0e", "1o"),
+    edges=True,
+    fields=fixed,
+)
+
+
 @hookimpl
 def crystal_parts():
     nodes = frozenset({"nodes"})
@@ -116,4 +198,4 @@ def crystal_parts():
     )
     mover = Head(name="mover", summary="moves atoms", build=build_mover, learns=(PLACE,), requires=nodes, fields=fixed)
     phase = Head(name="phase", summary="an angle", build=build_phase, learns=(PHASE,), requires=nodes)
-    return [held, mover, phase]
+    return [held, mover, phase, ARROWS, PUSHES]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import BaseCalculator
 
     from crystalcli.contracts.dynamics import RelaxerModule, SamplerModule
+    from crystalcli.contracts.irreps import EmbeddingShape
     from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule, StackedMembers
     from crystalcli.nouns.arrays import GraphArrays
 
@@ -143,10 +144,14 @@ class Head(Part):
     """embedding → quantities, their loss, and how their errors are counted.
 
     Args:
-        build: ``build(options, embedding_dim, targets, statistics) -> HeadModule``.
+        build: ``build(options, shape, targets, statistics) -> HeadModule``; ``shape`` is the
+            :class:`~crystalcli.contracts.irreps.EmbeddingShape` of the embeddings it will get.
         level: level of the labels it learns.
         learns: the only labels it learns, where their names have a meaning; ``level`` counts for none of them.
         recipe: settings of training that suit it better than the architecture's, by name: ``{"batch_size": 8}``.
+        irreps: kinds of numbers of a site that it takes: scalars alone, or vectors (``"1o"``) and others, too. All
+            other kinds are cut off before it sees them; an architecture that lacks one of these is refused.
+        edges: it reads the embedding's edges; an architecture that gives none is refused.
         inputs: which numbers per structure a head with these options reads, by name: graphs have them as fields, the
             same at all sites of a structure; they are labels of the caches, or what the files say.
         fields: which per-site fields it reads, as of an :class:`Architecture`.
@@ -157,7 +162,9 @@ class Head(Part):
     """
 
     family: ClassVar[str] = "head"
-    build: Callable[[Any, int, tuple[Quantity, ...], Statistics], HeadModule]
+    build: Callable[[Any, EmbeddingShape, tuple[Quantity, ...], Statistics], HeadModule]
+    irreps: tuple[str, ...] = ("0e",)
+    edges: bool = False
     level: str = "structure"
     learns: tuple[Quantity, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)

@@ -97,6 +97,9 @@ def _architecture(part: Architecture) -> list[str]:
 
 
 def _head(part: Head) -> list[str]:
+    kinds = part.irreps
+    if not isinstance(kinds, tuple) or "0e" not in kinds or not all(re.fullmatch(r"\d[eo]", str(k)) for k in kinds):
+        return ["irreps must be a tuple of kinds such as ('0e', '1o'), scalars among them"]
     known = {f.name for f in dataclasses.fields(Recipe)}
     if not isinstance(part.recipe, Mapping):
         return ["recipe must map settings of training to values"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from crystalcli.contracts.irreps import EmbeddingShape
 from crystalcli.contracts.records import Architecture, Featurizer, Head
 from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -61,6 +62,24 @@ def refuse_misfits(
             )
         elif t.level != head.level:
             raise UsageError(f"head '{head.name}' learns {head.level} labels; '{t.name}' is one per {t.level}")
+
+
+def refuse_shape(shape: EmbeddingShape, architecture: Architecture, head: Head) -> None:
+    """Refuse a head that reads what the architecture, with its options, does not give.
+
+    Raises:
+        UsageError: no edges, or a kind of irreps that is not there.
+    """
+    cure = "choose another architecture, or its options (crystal plugins show)"
+    if head.edges and not shape.edge_dim:
+        raise UsageError(
+            f"head '{head.name}' reads edges of the embedding; architecture '{architecture.name}' gives none: {cure}"
+        )
+    if missing := sorted(set(head.irreps) - shape.irreps.kinds):
+        raise UsageError(
+            f"head '{head.name}' reads {', '.join(missing)} of the sites; architecture '{architecture.name}' gives "
+            f"{shape.irreps}: {cure}"
+        )
 
 
 def _refuse_unknown_label(target: Quantity, head: Head) -> None:

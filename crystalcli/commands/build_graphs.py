@@ -60,6 +60,13 @@ def build_graphs(
     targets: Annotated[
         str, typer.Option(help="labels to take, comma-separated: [NAME=]KEY[/atom|*atoms][:UNIT]; none for none")
     ] = "",
+    fields: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="per-site fields that models read, comma-separated: fixed (constraints), tags, any array of the files",
+        ),
+    ] = "",
     require_labels: Annotated[
         bool, typer.Option("--require-labels", help="leave out structures that lack one of the targets")
     ] = False,
@@ -112,6 +119,7 @@ def build_graphs(
         require_labels=require_labels,
         share=Share.parse(shard) if shard else Share(),
         limits=Limits.of(seconds_per_file, memory_per_job),
+        fields=tuple(f for f in fields.split(",") if f.strip()),
     )
     resolved = resolve(plan)
     for note in resolved.reading.notes if resolved.requests is not None else ():
@@ -139,6 +147,8 @@ def _show_plan(face: Face, resolved: Resolved) -> None:
     options = ", ".join(f"{k} {v}" for k, v in resolved.recipe.options.items())
     face.say(f"would build {resolved.plan.output} from {len(resolved.paths)} files")
     face.say(f"featurizer {resolved.recipe.featurizer}: {options}")
+    if resolved.recipe.fields:
+        face.say(f"per-site fields: {', '.join(resolved.recipe.fields)}")
     if resolved.current is not None:
         face.say("nothing to do: it is up to date")
     face.result(
@@ -147,6 +157,7 @@ def _show_plan(face: Face, resolved: Resolved) -> None:
             "files": len(resolved.paths),
             "featurizer": resolved.recipe.featurizer,
             "options": dict(resolved.recipe.options),
+            "fields": list(resolved.recipe.fields),
             "up_to_date": resolved.current is not None,
         }
     )
@@ -165,6 +176,8 @@ def _show(face: Face, report: BuildReport) -> None:
         face.error(f"{failure.path}: {failure.reason}")
     if (more := len(report.failures) - SHOWN) > 0:
         face.error(f"{more} more inputs failed; see {report.failures_file}")
+    for name, n in report.fields.items():
+        face.say(f"field '{name}': not 0 in {n} of {report.n_structures} structures")
     for label, n in report.left_out.items():
         face.say(f"{n} structures without a label '{label}' are left out")
     size = f"{report.n_structures} structures, {report.n_atoms} atoms, {report.n_edges} edges"
@@ -195,6 +208,7 @@ def _as_json(report: BuildReport) -> dict[str, Any]:
         "atoms": report.n_atoms,
         "edges": report.n_edges,
         "labels": list(report.labels),
+        "fields": dict(report.fields),
         "ok": ok,
         "warned": warned,
         "failed": failed,

@@ -43,11 +43,13 @@ def predict(
     inputs: Annotated[list[str], typer.Argument(help="files, folders, quoted globs, lists or graph caches")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="file.csv, .jsonl, .extxyz, .json or .magmom; default CSV on stdout"),
+        typer.Option("-o", "--output", help="file.csv, .jsonl, .extxyz, .json, .magmom or .cif; default CSV on stdout"),
     ] = None,
     format: Annotated[
-        Literal["csv", "jsonl", "extxyz", "pymatgen", "magmom"] | None,
-        typer.Option("--format", help="default by the output's ending; pymatgen: JSON; magmom: lines for an INCAR"),
+        Literal["csv", "jsonl", "extxyz", "pymatgen", "magmom", "cif"] | None,
+        typer.Option(
+            "--format", help="default by the output's ending; pymatgen: JSON; magmom: for an INCAR; cif: structures"
+        ),
     ] = None,
     labels: Annotated[
         list[str] | None, typer.Option(help="label to compare with: [TARGET=]KEY[/atom|*atoms]; default TARGET")
@@ -111,11 +113,12 @@ def _begun(
     model: Path, inputs: Sequence[str], labels: Sequence[str], place: Place, limits: Limits, face: Face
 ) -> Reading:
     """The reading of the inputs: its workers begin while torch, which takes longest, is loaded."""
+    from crystalcli.mechanisms.models.model_fields import recipe_in_head
     from crystalcli.mechanisms.models.model_head import named_by, read_head
     from crystalcli.nouns.structures.read_options import ReadOptions
     from crystalcli.workflows.graphs.build_graphs_work import Work
     from crystalcli.workflows.predict.prediction_reading import Reading
 
-    graph = read_head(named_by(model))["spec"]["graph"]
+    recipe = recipe_in_head(read_head(named_by(model))["spec"])
     reading = ReadOptions(labels="needed" if labels else "welcome")
-    return Reading(inputs, Work(graph["name"], graph["options"], reading), place, limits=limits, say=face.warn)
+    return Reading(inputs, Work.of(recipe, reading), place, limits=limits, say=face.warn)

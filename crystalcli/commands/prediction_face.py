@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ class PredictionFace:
             labelled=p.labelled,
             as_results=wish.as_results,
         )
-        self.compared = [Compared(q) for q in p.quantities]
+        self.compared = [Compared(q, p.model.head) for q in p.quantities]
 
     def describe(self) -> int:
         """Show the resolved plan."""
@@ -240,8 +240,10 @@ class PredictionFace:
             q = c.shown_as
             found[q.name] = {"unit": q.unit, **errors.to_json(), **c.more(), **c.uncertainty()}
             if isinstance(errors, metrics.Errors):
+                as_said = replace(q, unit=errors.unit or q.unit)
                 said = (
-                    f"MAE {shown(errors.mae, q)}, RMSE {shown(errors.rmse, q)}, max error {shown(errors.max_error, q)}"
+                    f"{errors.word} {shown(errors.mae, as_said)}, RMSE {shown(errors.rmse, as_said)}, "
+                    f"max error {shown(errors.max_error, as_said)}"
                 )
             else:
                 area = "" if errors.roc_auc is None else f"ROC-AUC {errors.roc_auc:.4f}, "

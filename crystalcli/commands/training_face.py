@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,9 +153,9 @@ class TrainingFace:
                     area = "" if r.roc_auc is None else f"{r.roc_auc:.4f}"
                     table.add_row(name, f"{r.accuracy:.4f}", area, f"{r.f1:.4f}", f"{r.log_loss:.4f}")
         else:
-            factor, unit = unit_for(model.mae, q)
+            factor, unit = unit_for(model.mae, replace(q, unit=model.unit or q.unit))
             title = f"test: {q.name}" + (f" ({unit})" if unit else "") + f", {model.n} labels"
-            table = Table("", "MAE", "RMSE", "R²", "max error", title=title)
+            table = Table("", model.word, "RMSE", "R²", "max error", title=title)
             for name, r in rows.items():
                 if isinstance(r, metrics.Errors):
                     cells = [number(v * factor) for v in (r.mae, r.rmse, r.max_error)]

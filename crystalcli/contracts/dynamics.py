@@ -41,6 +41,9 @@ class Potential(Protocol):
         name: what users call it.
         provides: words among ``energy``, ``forces``, ``stress``, ``energies``, ``sigma``.
         device: where the tensors must lie.
+
+    It may have an attribute ``fields: tuple[str, ...]``, per-site fields that it reads from ``Systems.fields``; whoever
+    makes the batch gives them (:func:`fields_of`).
     """
 
     name: str
@@ -54,6 +57,11 @@ class Potential(Protocol):
             InputError: a structure that the potential cannot evaluate (an unknown element); says which and why.
         """
         ...
+
+
+def fields_of(potential: Potential) -> tuple[str, ...]:
+    """Names of the per-site fields that ``potential`` reads."""
+    return tuple(getattr(potential, "fields", ()))
 
 
 class RelaxerModule(Protocol):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
+from crystalcli.contracts.irreps import SCALAR, EmbeddingShape, Irreps
 from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
 
@@ -84,10 +87,29 @@ class Features:
 
 @dataclass(frozen=True)
 class Embedding:
-    """What an architecture makes of a graph: nodes (N, F) scalars, edges (E, G) or none."""
+    """What an architecture makes of a graph.
+
+    Args:
+        nodes: (N, F).
+        edges: (E, G) scalars in the order of the graph's edges, or none.
+        irreps: of the F numbers of a site, see :mod:`crystalcli.contracts.irreps`; none: all are scalars.
+    """
 
     nodes: Tensor
     edges: Tensor | None = None
+    irreps: Irreps | None = None
+
+    @property
+    def scalars(self) -> Tensor:
+        """The numbers of a site that no rotation and no mirror changes, (N, F₀)."""
+        return self.only({SCALAR}).nodes
+
+    def only(self, kinds: Collection[str]) -> Embedding:
+        """What is left when all other kinds of irreps are left out."""
+        if self.irreps is None or self.irreps.kinds <= frozenset(kinds):
+            return self
+        kept = torch.tensor(self.irreps.columns(kinds), device=self.nodes.device)
+        return Embedding(self.nodes.index_select(1, kept), self.edges, self.irreps.only(kinds))
 
 
 @dataclass(frozen=True)
@@ -135,6 +157,13 @@ class FeaturesModule(Protocol):
 class ArchitectureModule(Protocol):
     """Turns graph and features into an embedding of known width.
 
+    Attributes:
+        embedding_dim: F of the embedding's nodes (N, F).
+
+    It may have an attribute ``edge_dim: int``, G of the embedding's edges (E, G); without it, or with 0, it gives none.
+    It may have an attribute ``irreps: str`` (``"32x0e+16x1o"``) where not all F numbers are scalars; its embeddings
+    carry the same. Some of them must be scalars. :func:`shape_of` reads these.
+
     It may have a method ``penalty() -> Tensor``, a scalar of its weights that training adds to the loss.
     """
 
@@ -143,6 +172,21 @@ class ArchitectureModule(Protocol):
     def __call__(self, graph: CrystalGraph, features: Features) -> Embedding:
         """Embed the atoms of a batch."""
         ...
+
+
+def shape_of(architecture: ArchitectureModule) -> EmbeddingShape:
+    """What embeddings of ``architecture`` look like.
+
+    Raises:
+        UsageError: irreps that are none, not as many numbers as it says, or without a scalar.
+    """
+    width, said = architecture.embedding_dim, getattr(architecture, "irreps", "")
+    irreps = Irreps.parse(str(said)) if said else Irreps.scalars(width)
+    if irreps.dim != width:
+        raise UsageError(f"the architecture says irreps {irreps}, {irreps.dim} numbers, and a width of {width}")
+    if SCALAR not in irreps.kinds:
+        raise UsageError(f"the architecture gives no scalars (irreps {irreps}), which every model needs")
+    return EmbeddingShape(irreps, int(getattr(architecture, "edge_dim", 0)))
 
 
 class StackedMembers(Protocol):
@@ -158,6 +202,11 @@ class HeadModule(Protocol):
 
     A head may have an attribute ``extensive: bool``: whether its structure values add up over the atoms (a total) or
     not. With it, a target of the other kind is refused before training when crystals differ in size.
+
+    It may have a method ``errors(predictions, labels, graph) -> dict[str, Counted]`` that says how errors of its
+    targets are counted (see :class:`crystalcli.contracts.counting.Counted`) by validation, reports, calibration and
+    predictions beside labels: angles across 360°, vectors by their length, another unit. Targets that it leaves out
+    are counted by component, positions by the distance to the nearest image. The graph may be without edges there.
     """
 
     def __call__(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:

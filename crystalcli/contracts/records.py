@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import BaseCalculator
 
     from crystalcli.contracts.dynamics import RelaxerModule, SamplerModule
+    from crystalcli.contracts.irreps import EmbeddingShape
     from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule, StackedMembers
     from crystalcli.contracts.workflow import Host, Request, Shown, Work
     from crystalcli.nouns.arrays import GraphArrays
@@ -84,12 +85,16 @@ class Featurizer(Part):
         embed_options: what turns a cached graph into features; free to change without rebuilding the cache.
         build: ``build(options) -> (atoms -> GraphArrays)``.
         embed: ``embed(embed_options, options, statistics) -> module(graph) -> Features``.
+        fields: which per-site fields ``embed`` with these options reads from ``graph.fields``, by name:
+            ``fixed`` (1 for atoms that constraints hold, else 0), ``tags`` (ASE's), or any array of the files; (N,), or
+            (N, k) for ``NAME:k``. The program finds them in structures, and refuses caches that were built without.
     """
 
     family: ClassVar[str] = "featurizer"
     build: Callable[[Any], Callable[[ase.Atoms], GraphArrays]]
     embed: Callable[[Any, Any, Statistics], FeaturesModule]
     embed_options: type = NoOptions
+    fields: Callable[[Any], tuple[str, ...]] = lambda _embed_options: ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +125,9 @@ class Architecture(Part):
         recipe: training settings that suit it.
         stack: ``stack(modules) -> StackedMembers`` (see :mod:`crystalcli.contracts.modules`) or none: evaluates the
             members of an ensemble, modules of this architecture with the same options, together.
+        fields: which per-site fields one with these options reads from ``graph.fields``, by name:
+            ``fixed`` (1 for atoms that constraints hold, else 0), ``tags`` (ASE's), or any array of the files; (N,), or
+            (N, k) for ``NAME:k``. The program finds them in structures, and refuses caches that were built without.
     """
 
     family: ClassVar[str] = "architecture"
@@ -129,19 +137,25 @@ class Architecture(Part):
     partner_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recipe: Recipe = Recipe()
     stack: Callable[[Sequence[Any]], StackedMembers | None] | None = None
+    fields: Callable[[Any], tuple[str, ...]] = lambda _options: ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head(Part):
-    """embedding → quantities, their loss and their metrics.
+    """embedding → quantities, their loss, and how their errors are counted.
 
     Args:
-        build: ``build(options, embedding_dim, targets, statistics) -> HeadModule``.
+        build: ``build(options, shape, targets, statistics) -> HeadModule``; ``shape`` is the
+            :class:`~crystalcli.contracts.irreps.EmbeddingShape` of the embeddings it will get.
         level: level of the labels it learns.
         learns: the only labels it learns, where their names have a meaning; ``level`` counts for none of them.
         recipe: settings of training that suit it better than the architecture's, by name: ``{"batch_size": 8}``.
+        irreps: kinds of numbers of a site that it takes: scalars alone, or vectors (``"1o"``) and others, too. All
+            other kinds are cut off before it sees them; an architecture that lacks one of these is refused.
+        edges: it reads the embedding's edges; an architecture that gives none is refused.
         inputs: which numbers per structure a head with these options reads, by name: graphs have them as fields, the
             same at all sites of a structure; they are labels of the caches, or what the files say.
+        fields: which per-site fields it reads, as of an :class:`Architecture`.
         yardsticks: architectures trained beside every model with this head, for its report; by name.
 
     A head that provides ``"energy"`` predicts ``energy`` (S,) and ``energies`` (N,), both in eV, whatever its targets
@@ -149,11 +163,14 @@ class Head(Part):
     """
 
     family: ClassVar[str] = "head"
-    build: Callable[[Any, int, tuple[Quantity, ...], Statistics], HeadModule]
+    build: Callable[[Any, EmbeddingShape, tuple[Quantity, ...], Statistics], HeadModule]
+    irreps: tuple[str, ...] = ("0e",)
+    edges: bool = False
     level: str = "structure"
     learns: tuple[Quantity, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
     inputs: Callable[[Any], tuple[str, ...]] = lambda _options: ()
+    fields: Callable[[Any], tuple[str, ...]] = lambda _options: ()
     yardsticks: tuple[str, ...] = ()
 
 

@@ -34,9 +34,9 @@ OF_RUNS = frozenset({"output", "resume", "overwrite", "dry_run", "time_limit", "
 """Flags of every command with a run, which are the host's."""
 
 _CALLS: dict[type[Part], dict[str, int]] = {
-    Featurizer: {"build": 1, "embed": 3},
-    Architecture: {"build": 4},
-    Head: {"build": 4},
+    Featurizer: {"build": 1, "embed": 3, "fields": 1},
+    Architecture: {"build": 4, "fields": 1},
+    Head: {"build": 4, "inputs": 1, "fields": 1},
     Reader: {"sniff": 1, "read": 1},
     Calculator: {"build": 1},
     Relaxer: {"build": 1},
@@ -120,6 +120,9 @@ def _workflow(part: Workflow) -> list[str]:
 
 
 def _head(part: Head) -> list[str]:
+    kinds = part.irreps
+    if not isinstance(kinds, tuple) or "0e" not in kinds or not all(re.fullmatch(r"\d[eo]", str(k)) for k in kinds):
+        return ["irreps must be a tuple of kinds such as ('0e', '1o'), scalars among them"]
     known = {f.name for f in dataclasses.fields(Recipe)}
     if not isinstance(part.recipe, Mapping):
         return ["recipe must map settings of training to values"]

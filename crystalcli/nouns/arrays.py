@@ -20,7 +20,8 @@ class GraphArrays:
         atomic_numbers: (N,) int64.
         edge_index: (2, E) int64, [centre i, neighbor j], sorted by centre.
         cell_shifts: (E, 3) int64, S in ``d = r_j + S·cell − r_i``.
-        fields: further named arrays with leading axis N (per site), e.g. a mask of fixed atoms.
+        fields: further named arrays with leading axis N (per site), e.g. a mask of fixed atoms; those that parts ask
+            for by name are added by the program, see :mod:`crystalcli.nouns.structures.site_fields`.
     """
 
     positions: NDArray[np.float64]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from crystalcli.nouns.arrays import GraphArrays
+from crystalcli.vocabulary.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class CrystalGraph:
         cell_shifts: (E, 3), S in ``d = r_j + S·cell − r_i`` (dtype of positions).
         structure_index: (N,) int64, the structure each atom belongs to.
         atom_counts: (S,) int64.
-        fields: further named per-site tensors with leading axis N.
+        fields: further named per-site tensors with leading axis N, in the dtype of positions: what featurizers make
+            beside edges, what parts read by name (``fixed`` 0 or 1, ``tags``, any array of the files), and numbers of
+            a structure, the same at all its sites.
     """
 
     positions: Tensor
@@ -66,13 +69,20 @@ class CrystalGraph:
 
 
 def collate(crystals: Sequence[GraphArrays], dtype: torch.dtype = torch.float32) -> CrystalGraph:
-    """Join crystals into one batch, in order."""
+    """Join crystals into one batch, in order; all have the same fields, float tensors here.
+
+    Raises:
+        InputError: one has other per-site fields than the first.
+    """
     counts = np.array([c.n_atoms for c in crystals], dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(counts)])
     edges = np.concatenate([c.edge_index + s for c, s in zip(crystals, starts[:-1], strict=True)], axis=1)
     n_atoms = int(starts[-1])
     degree = np.bincount(edges[0], minlength=n_atoms)
-    names = set(crystals[0].fields) if crystals else set()
+    names = {k: v.shape[1:] for k, v in crystals[0].fields.items()} if crystals else {}
+    for c in crystals:
+        if {k: v.shape[1:] for k, v in c.fields.items()} != names:
+            raise InputError(f"has per-site fields {sorted(c.fields)}, others have {sorted(names)}", code="fields")
     return CrystalGraph(
         positions=torch.as_tensor(np.concatenate([c.positions for c in crystals]), dtype=dtype),
         cell=torch.as_tensor(np.stack([c.cell for c in crystals]), dtype=dtype),

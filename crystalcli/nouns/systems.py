@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import ase
 import numpy as np
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from crystalcli.vocabulary.errors import InputError
 from crystalcli.vocabulary.units import ACCELERATION, KB
+
+_FIELD = "field."
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Systems:
         fixed: (N,) bool, atoms that never move.
         structure_index: (N,) int64, the structure each atom belongs to; ascending.
         atom_counts: (S,) int64.
+        places: (S,) int64, place of each structure in the batch as it was first made; :meth:`take` keeps it.
+        fields: further named tensors with leading axis N that a potential reads; float64.
     """
 
     positions: Tensor
@@ -40,10 +45,22 @@ class Systems:
     fixed: Tensor
     structure_index: Tensor
     atom_counts: Tensor
+    places: Tensor
+    fields: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, structures: Sequence[ase.Atoms], device: torch.device | str = "cpu") -> Systems:
+    def of(
+        cls,
+        structures: Sequence[ase.Atoms],
+        device: torch.device | str = "cpu",
+        fields: Sequence[Mapping[str, np.ndarray]] = (),
+    ) -> Systems:
         """Join ``structures``; velocities from their momenta, fixed atoms from ``FixAtoms``.
+
+        Args:
+            structures: of any sizes.
+            device: of the tensors.
+            fields: of each structure, as :func:`crystalcli.nouns.structures.site_fields.of_atoms` gives them.
 
         Raises:
             InputError: a constraint of another kind; says which structure.
@@ -66,6 +83,8 @@ class Systems:
             fixed=joined([_fixed(a, k) for k, a in enumerate(structures)], torch.bool),
             structure_index=joined([np.full(n, k) for k, n in enumerate(counts)], torch.int64),
             atom_counts=torch.as_tensor(counts, device=device),
+            places=torch.arange(len(counts), device=device),
+            fields={k: joined([f[k] for f in fields], torch.float64) for k in (fields[0] if fields else ())},
         )
 
     @property
@@ -83,14 +102,14 @@ class Systems:
     ) -> Systems:
         """The same structures with other coordinates; what is not given stays."""
         new = object.__new__(Systems)  # replace() would cost more than the arithmetic of a step
-        fields = new.__dict__
-        fields.update(self.__dict__)
+        held = new.__dict__
+        held.update(self.__dict__)
         if positions is not None:
-            fields["positions"] = positions
+            held["positions"] = positions
         if velocities is not None:
-            fields["velocities"] = velocities
+            held["velocities"] = velocities
         if cell is not None:
-            fields["cell"] = cell
+            held["cell"] = cell
         return new
 
     def take(self, structures: Tensor) -> Systems:
@@ -104,13 +123,26 @@ class Systems:
             pbc=self.pbc.index_select(0, structures),
             structure_index=torch.arange(len(structures), device=counts.device).repeat_interleave(counts),
             atom_counts=counts,
+            places=self.places.index_select(0, structures),
+            fields={k: v[kept] for k, v in self.fields.items()},
         )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, for a file; the inverse of :meth:`of_tensors`."""
+        fields = {f"{_FIELD}{k}": v for k, v in self.fields.items()}
+        return {k: v for k, v in vars(self).items() if k != "fields"} | fields
+
+    @classmethod
+    def of_tensors(cls, found: Mapping[str, Tensor]) -> Systems:
+        """From what :meth:`tensors` gave."""
+        own: dict[str, Any] = {k: v for k, v in found.items() if not k.startswith(_FIELD)}
+        return cls(**own, fields={k.removeprefix(_FIELD): v for k, v in found.items() if k.startswith(_FIELD)})
 
     def to_atoms(self) -> list[ase.Atoms]:
         """The structures as ASE knows them, with momenta (if any atom moves) and fixed atoms."""
         made = []
         stops = np.cumsum(self.atom_counts.cpu().numpy())
-        host = {k: v.detach().cpu().numpy() for k, v in self.__dict__.items()}
+        host = {k: v.detach().cpu().numpy() for k, v in self.__dict__.items() if k != "fields"}
         for k, stop in enumerate(stops):
             span = slice(stop - int(self.atom_counts[k]), stop)
             atoms = ase.Atoms(

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import ase
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.modules import Distances, Features
+from crystalcli.contracts.irreps import Irreps
+from crystalcli.contracts.modules import Distances, Features, shape_of
 from crystalcli.contracts.nn.basis import GaussianBasis
 from crystalcli.contracts.nn.envelopes import polynomial
 from crystalcli.contracts.records import Architecture, Statistics
@@ -19,6 +21,8 @@ from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals, tolerances
 from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same, with_positions
 from crystalcli.testing.elements import check_carried, check_tables, with_elements
+from crystalcli.testing.embeddings import with_fields
+from crystalcli.testing.rotations import representation, rotation
 
 
 class PlainFeatures(nn.Module):
@@ -57,8 +61,9 @@ class ArchitectureContract:
         return PlainFeatures(self.node_dim, self.cutoff)
 
     def graph(self, *atoms: ase.Atoms, dtype: torch.dtype = torch.float64) -> CrystalGraph:
-        """Batch of ``atoms`` with all edges within the cutoff."""
-        return collate([build_graph(a, cutoff=self.cutoff) for a in atoms], dtype)
+        """Batch of ``atoms`` with all edges within the cutoff, and the fields that the part reads."""
+        fields = self.part.fields(opt.make(self.part.options, self.options, owner=self.part.name))
+        return collate([with_fields(build_graph(a, cutoff=self.cutoff), fields) for a in atoms], dtype)
 
     def build(self, elements: tuple[int, ...] = ()) -> Any:
         """A fresh module in float64; of a training split with ``elements``."""
@@ -81,11 +86,17 @@ class ArchitectureContract:
         return self.run(self.module(), self.graph(*atoms)).detach()
 
     def test_declared_dimensions(self) -> None:
-        """embedding_dim tells the truth."""
+        """embedding_dim, edge_dim and irreps tell the truth."""
         graph, module = self.graph(*crystals.all_crystals()), self.module()
         assert self.run(module, graph).shape == (graph.n_atoms, module.embedding_dim), (
             "nodes are not (N, embedding_dim)"
         )
+        shape, found = shape_of(module), module(graph, self.features()(graph))
+        edges = None if found.edges is None else tuple(found.edges.shape)
+        expected = (graph.n_edges, shape.edge_dim) if shape.edge_dim else None
+        assert edges == expected, f"edges are {edges}, expected {expected} (edge_dim {shape.edge_dim})"
+        carried = found.irreps or Irreps.scalars(module.embedding_dim)
+        assert carried == shape.irreps, f"embeddings carry irreps {carried}, the module says {shape.irreps}"
 
     def test_finite(self) -> None:
         """Finite for every crystal."""
@@ -108,9 +119,38 @@ class ArchitectureContract:
         same(self.embed(crystals.translated(atoms)), self.embed(atoms), "translation")
 
     def test_rotation(self) -> None:
-        """Turning crystal and cell changes no scalar."""
+        """Turning crystal and cell changes no scalar; vectors and tensors turn with them, as the irreps say."""
+        for atoms in (crystals.rattled(), crystals.slab()):
+            turn = representation(shape_of(self.module()).irreps, rotation())
+            same(self.embed(crystals.rotated(atoms)), self.embed(atoms) @ turn.T, "rotation")
+
+    def test_mirror(self) -> None:
+        """What is declared odd changes its sign in a mirror, what is declared even does not (if anything is odd)."""
+        irreps = shape_of(self.module()).irreps
+        if not any(kind.endswith("o") for kind in irreps.kinds):
+            return  # scalars may know left from right; even-only tensors mix both
         atoms = crystals.rattled()
-        same(self.embed(crystals.rotated(atoms)), self.embed(atoms), "rotation")
+        mirrored = atoms.copy()
+        mirrored.set_cell(-atoms.cell.array, scale_atoms=False)
+        mirrored.positions = -atoms.positions
+        turn = representation(irreps, -np.eye(3))
+        same(self.embed(mirrored), self.embed(atoms) @ turn.T, "mirror")
+
+    def test_edges(self) -> None:
+        """Features of edges are scalars: nothing that moves or turns the whole, and no other crystal, changes them."""
+        if not shape_of(self.module()).edge_dim:
+            return
+        atoms, module = crystals.rattled(), self.module()
+
+        def edges(*some: ase.Atoms) -> Tensor:
+            graph = self.graph(*some)
+            return cast(Tensor, module(graph, self.features()(graph)).edges).detach()
+
+        alone = edges(atoms)
+        assert torch.isfinite(edges(*crystals.all_crystals())).all(), "edges are not finite"
+        same(edges(crystals.rotated(atoms)), alone, "rotation of edges")
+        same(edges(crystals.translated(atoms)), alone, "translation of edges")
+        same(edges(crystals.slab(), atoms)[-len(alone) :], alone, "edges in a batch")
 
     def test_permutation(self) -> None:
         """Another order of the atoms is another order of the embedding."""

@@ -6,6 +6,8 @@ import ase
 import ase.build
 import numpy as np
 
+from crystalcli.testing.rotations import rotation
+
 
 def rattled(seed: int = 0) -> ase.Atoms:
     """Perovskite cell of 5 atoms, sheared and rattled: no symmetry, no tied distances but those of images."""
@@ -60,10 +62,7 @@ def all_crystals() -> list[ase.Atoms]:
 
 def rotated(atoms: ase.Atoms, seed: int = 0) -> ase.Atoms:
     """Cell and positions turned by a random rotation."""
-    q, r = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
-    q = q * np.sign(np.diag(r))
-    if np.linalg.det(q) < 0:
-        q[:, 0] = -q[:, 0]
+    q = rotation(seed)
     turned = atoms.copy()
     turned.set_cell(atoms.cell.array @ q.T, scale_atoms=False)
     turned.positions = atoms.positions @ q.T

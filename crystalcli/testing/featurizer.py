@@ -17,6 +17,7 @@ from crystalcli.nouns.graph import CrystalGraph, collate, edge_lengths, sum_over
 from crystalcli.testing import crystals, tolerances
 from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same, with_positions
 from crystalcli.testing.elements import check_carried, check_tables, with_elements
+from crystalcli.testing.embeddings import with_fields
 
 
 class FeaturizerContract:
@@ -37,7 +38,8 @@ class FeaturizerContract:
     def graph(self, *atoms: ase.Atoms, dtype: torch.dtype = torch.float64) -> CrystalGraph:
         """Batch of ``atoms`` as the part builds it."""
         build = self.part.build(opt.make(self.part.options, self.options, owner=self.part.name))
-        return collate([build(a) for a in atoms], dtype)
+        fields = self.part.fields(opt.make(self.part.embed_options, self.embed_options, owner=self.part.name))
+        return collate([with_fields(build(a), fields) for a in atoms], dtype)
 
     def module(self) -> nn.Module:
         """The part's feature module with weights in float64, the same in every call."""

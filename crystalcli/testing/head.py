@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import prod
 from typing import Any, ClassVar, cast
 
 import ase
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from crystalcli.contracts import options as opt
+from crystalcli.contracts.irreps import EmbeddingShape
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
 from crystalcli.contracts.records import Head, Statistics
 from crystalcli.nouns.graph import CrystalGraph, collate, sum_per_structure
@@ -19,28 +22,35 @@ from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals
 from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same
 from crystalcli.testing.elements import check_carried, check_tables, with_elements
+from crystalcli.testing.embeddings import embedding_of, made_up_shape, with_fields
+from crystalcli.testing.rotations import rotation
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
-DIM = 6
+EDGE_DIM = 5
 LOSSES = ("l1", "mse", "huber")
 
 
 class HeadContract:
-    """Inherit, name the class ``Test…`` and set ``part``; pytest finds the rest."""
+    """Inherit, name the class ``Test…`` and set ``part``; pytest finds the rest.
+
+    Embeddings have edges, and of every kind of irreps that the part takes; they are functions of the crystal, so that
+    they turn, move and repeat with it.
+    """
 
     part: ClassVar[Head]
     options: ClassVar[Mapping[str, Any]] = {}
     targets: ClassVar[tuple[Quantity, ...]] = (Quantity("energy", "eV"), Quantity("gap", "eV"))
     means: ClassVar[tuple[float, ...]] = (3.0, -1.0)
     scales: ClassVar[tuple[float, ...]] = (0.5, 2.0)
+    cutoff: ClassVar[float] = 3.0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         learns = getattr(cls, "part", None) and cls.part.learns
         if learns and "targets" not in vars(cls):  # what is derived from an energy is not the head's to predict
             derived = ("forces", "stress", "pressure") if "energy" in cls.part.provides else ()
-            cls.targets = tuple(q for q in learns if not q.shape and q.name not in derived)
+            cls.targets = tuple(q for q in learns if q.name not in derived)
             cls.means, cls.scales = cls.means[: len(cls.targets)], cls.scales[: len(cls.targets)]
         elif getattr(cls, "part", None) and cls.part.level == "site" and "targets" not in vars(cls):
             cls.targets = tuple(replace(t, level="site") for t in cls.targets)
@@ -58,8 +68,9 @@ class HeadContract:
     def statistics(self, factor: float = 1.0) -> Statistics:
         """Statistics of the training split, in a unit ``factor`` times smaller."""
         names = [t.name for t in self.targets]
+        means = (0.0 if t.shape else factor * m for t, m in zip(self.targets, self.means, strict=True))
         return Statistics(
-            target_mean=dict(zip(names, (factor * m for m in self.means), strict=True)),
+            target_mean=dict(zip(names, means, strict=True)),
             target_scale=dict(zip(names, (factor * s for s in self.scales), strict=True)),
         )
 
@@ -69,7 +80,7 @@ class HeadContract:
         statistics = self.statistics(factor)
         if elements:
             statistics = with_elements(statistics, elements)
-        return cast(nn.Module, self.part.build(options, DIM, self.targets, statistics)).double()
+        return cast(nn.Module, self.part.build(options, self.shape, self.targets, statistics)).double()
 
     def module(self, factor: float = 1.0) -> Any:
         """The same module in every call, in evaluation mode."""
@@ -77,10 +88,23 @@ class HeadContract:
         return self.build(factor).eval()
 
     def batch(self) -> tuple[CrystalGraph, Embedding]:
-        """Crystals of 1 to 5 atoms and a random embedding."""
-        graph = collate([build_graph(a, cutoff=3.0) for a in crystals.all_crystals()], torch.float64)
-        nodes = torch.randn(graph.n_atoms, DIM, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-        return graph, Embedding(nodes)
+        """Crystals of 1 to 5 atoms and their embedding."""
+        graph = self.graph(*crystals.all_crystals())
+        return graph, self.embedding(graph)
+
+    @property
+    def shape(self) -> EmbeddingShape:
+        """Of the embeddings that the part is tried with."""
+        return made_up_shape(self.part.irreps, EDGE_DIM)
+
+    def graph(self, *atoms: ase.Atoms) -> CrystalGraph:
+        """Batch of ``atoms`` with the fields that the part reads."""
+        fields = self.part.fields(opt.make(self.part.options, self.options, owner=self.part.name))
+        return collate([with_fields(build_graph(a, cutoff=self.cutoff), fields) for a in atoms], torch.float64)
+
+    def embedding(self, graph: CrystalGraph) -> Embedding:
+        """An embedding of the atoms and edges of a batch."""
+        return embedding_of(graph, self.shape)
 
     def labels(self, graph: CrystalGraph, factor: float = 1.0, value: float | None = None) -> dict[str, Labels]:
         """Labels of a batch: the first of each target missing and NaN, the others random or ``value``."""
@@ -91,7 +115,9 @@ class HeadContract:
             if t.classes:
                 values = torch.randint(t.classes, (n,), generator=generator).double()
             else:
-                values = torch.randn(n, generator=generator, dtype=torch.float64) * factor
+                values = torch.randn(n, *t.shape, generator=generator, dtype=torch.float64) * factor
+            if t.meaning == "position":
+                values = graph.positions + 0.1 * values
             mask = torch.ones(n, dtype=torch.bool)
             mask[0] = False
             values[0] = torch.nan if value is None else value
@@ -117,7 +143,7 @@ class HeadContract:
         for t in self.targets:
             value = predictions[t.name].value
             n = self.rows(t, graph)
-            shape = (n, t.classes) if t.classes else (n,)
+            shape = (n, t.classes) if t.classes else (n, *t.shape)
             assert value.shape == shape, f"'{t.name}' is {tuple(value.shape)}, expected {shape}"
             assert value.dtype == torch.float64, f"'{t.name}' is {value.dtype}, not float64"
             assert torch.isfinite(value).all(), f"'{t.name}' is not finite"
@@ -127,34 +153,64 @@ class HeadContract:
 
     def test_permutation(self) -> None:
         """The atoms of a crystal have no order: values of structures stay, values of sites go with their sites."""
-        atoms = crystals.rattled()
-        graph = collate([build_graph(atoms, cutoff=3.0)], torch.float64)
-        nodes = torch.randn(5, DIM, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-        order = torch.tensor([3, 0, 4, 1, 2])
-        moved = replace(graph, atomic_numbers=graph.atomic_numbers[order], positions=graph.positions[order])
-        before = self.values(graph, Embedding(nodes))
-        same(self.values(moved, Embedding(nodes[order])), before[order] if self.of_sites else before, "permutation")
+        moved, order = crystals.permuted(crystals.rattled())
+        before, after = (self.of(a) for a in (crystals.rattled(), moved))
+        same(after, before[torch.as_tensor(order)] if self.of_sites else before, "permutation")
+
+    def of(self, *atoms: ase.Atoms) -> Tensor:
+        """Values of all targets for crystals, see :meth:`values`."""
+        graph = self.graph(*atoms)
+        return self.values(graph, self.embedding(graph))
 
     def test_batch(self) -> None:
         """In evaluation mode a batch of k is k batches of one."""
-        graph, embedding = self.batch()
-        together, start = self.values(graph, embedding), 0
-        for k, atoms in enumerate(crystals.all_crystals()):
-            alone = collate([build_graph(atoms, cutoff=3.0)], torch.float64)
-            nodes = embedding.nodes[start : start + len(atoms)]
-            mine = slice(start, start + len(atoms)) if self.of_sites else slice(k, k + 1)
-            same(together[mine], self.values(alone, Embedding(nodes)), "batch")
-            start += len(atoms)
+        alone = torch.cat([self.of(a) for a in crystals.all_crystals()])
+        same(self.of(*crystals.all_crystals()), alone, "batch")
 
     def test_supercell(self) -> None:
         """A supercell has the same value, n times it where the head says ``extensive``, or copies of its sites."""
         atoms = crystals.rattled()
-        nodes = torch.randn(5, DIM, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-        one = self.values(collate([build_graph(atoms, cutoff=3.0)], torch.float64), Embedding(nodes))
-        larger = collate([build_graph(atoms.repeat((3, 1, 1)), cutoff=3.0)], torch.float64)
+        one, many = self.of(atoms), self.of(atoms.repeat((3, 1, 1)))
         factor = 3.0 if getattr(self.module(), "extensive", False) else 1.0
         expected = one.repeat(3, 1) if self.of_sites else factor * one
-        same(self.values(larger, Embedding(nodes.repeat(3, 1))), expected, "supercell")
+        if any(t.meaning == "position" for t in self.targets):
+            shift = np.repeat(np.arange(3.0)[:, None] * atoms.cell.array[0], len(atoms), axis=0)
+            expected = expected + self._per_column(torch.as_tensor(shift))
+        same(many, expected, "supercell")
+
+    def _per_column(self, shift: Tensor) -> Tensor:
+        """``shift`` (n, 3) under the columns of positions, 0 under all others."""
+        columns = [
+            shift if t.meaning == "position" else shift.new_zeros(len(shift), max(t.classes, prod(t.shape)))
+            for t in self.targets
+        ]
+        return torch.cat(columns, 1)
+
+    def test_translation(self) -> None:
+        """Moving all atoms moves positions, and changes nothing else."""
+        vector = (0.37, -1.21, 5.03)
+        atoms = crystals.rattled()
+        expected = self.of(atoms)
+        if self.of_sites:
+            expected = expected + self._per_column(torch.tensor(vector, dtype=torch.float64).repeat(len(atoms), 1))
+        same(self.of(crystals.translated(atoms, vector)), expected, "translation")
+
+    def test_rotation(self) -> None:
+        """Vectors and positions turn with the crystal, tensors with both axes; numbers stay."""
+        turn = torch.as_tensor(rotation())
+        for atoms in (crystals.rattled(), crystals.slab()):
+            before, after, start = self.of(atoms), self.of(crystals.rotated(atoms)), 0
+            for t in self.targets:
+                width = max(t.classes, prod(t.shape))
+                was, now = (v[:, start : start + width] for v in (before, after))
+                start += width
+                if t.shape == (3,):
+                    was = was @ turn.T
+                elif t.shape == (6,):
+                    was = _voigt(turn @ _full(was) @ turn.T)
+                elif t.shape:
+                    continue
+                same(now, was, f"rotation of '{t.name}'")
 
     def test_gradient(self) -> None:
         """The loss can be differentiated with respect to the embedding."""
@@ -162,9 +218,26 @@ class HeadContract:
         module, labels = self.module(), self.labels(graph)
 
         def loss(nodes: Tensor) -> Tensor:
-            return cast(Tensor, module.loss(module(graph, Embedding(nodes)), labels, graph, "mse"))
+            changed = replace(embedding, nodes=nodes)
+            return cast(Tensor, module.loss(module(graph, changed), labels, graph, "mse"))
 
-        check_gradient(loss, embedding.nodes, f"loss of {self.part.name}")
+        apart = torch.randn(embedding.nodes.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+        nodes = embedding.nodes + 0.1 * apart  # where atoms are alike, a maximum has no gradient
+        check_gradient(loss, nodes, f"loss of {self.part.name}")
+
+    def test_gradient_of_edges(self) -> None:
+        """Where the head says that it reads edges, the loss can be differentiated with respect to them."""
+        if not self.part.edges:
+            return
+        graph, embedding = self.batch()
+        module, labels = self.module(), self.labels(graph)
+
+        def loss(edges: Tensor) -> Tensor:
+            changed = replace(embedding, edges=edges)
+            return cast(Tensor, module.loss(module(graph, changed), labels, graph, "mse"))
+
+        assert embedding.edges is not None
+        check_gradient(loss, embedding.edges, f"loss of {self.part.name} with respect to edges")
 
     def test_missing_labels_do_not_count(self) -> None:
         """The number under a mask, NaN or any other, changes neither loss nor gradient."""
@@ -173,7 +246,9 @@ class HeadContract:
             found = []
             for hidden in (None, 1e6, 0.0):
                 module, nodes = self.module(), embedding.nodes.clone().requires_grad_(True)
-                loss = module.loss(module(graph, Embedding(nodes)), self.labels(graph, value=hidden), graph, kind)
+                loss = module.loss(
+                    module(graph, replace(embedding, nodes=nodes)), self.labels(graph, value=hidden), graph, kind
+                )
                 loss.backward()
                 assert torch.isfinite(loss), f"loss {kind} is not finite with a missing label"
                 assert nodes.grad is not None
@@ -189,14 +264,14 @@ class HeadContract:
         module = self.module()
         labels = {n: Labels(v.value, torch.zeros_like(v.mask)) for n, v in self.labels(graph).items()}
         nodes = embedding.nodes.clone().requires_grad_(True)
-        loss = module.loss(module(graph, Embedding(nodes)), labels, graph, "l1")
+        loss = module.loss(module(graph, replace(embedding, nodes=nodes)), labels, graph, "l1")
         assert float(loss.detach()) == 0.0, "loss without labels is not zero"
         loss.backward()
         assert nodes.grad is None or torch.isfinite(nodes.grad).all()
 
     def test_loss_is_in_normalised_units(self) -> None:
         """Labels in meV instead of eV give the same loss, once the statistics are in meV too."""
-        if any(t.classes for t in self.targets):
+        if any(t.classes or t.meaning == "position" for t in self.targets):
             return
         graph, embedding = self.batch()
         for kind in LOSSES:
@@ -253,9 +328,22 @@ class HeadContract:
         """Trained on with other elements, crystals of those that stay have the same values."""
 
         def run(module: nn.Module, atoms: ase.Atoms) -> Tensor:
-            graph = collate([build_graph(atoms, cutoff=3.0)], torch.float64)
-            nodes = torch.randn(len(atoms), DIM, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-            found = module(graph, Embedding(nodes))
+            graph = self.graph(atoms)
+            found = module(graph, self.embedding(graph))
             return torch.cat([found[t.name].value.flatten() for t in self.targets])
 
         check_carried(lambda elements: self.build(elements=elements), run, f"head {self.part.name}")
+
+
+_PLACES = torch.tensor([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
+_PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+
+
+def _full(voigt: Tensor) -> Tensor:
+    """(n, 6) xx yy zz yz xz xy → (n, 3, 3)."""
+    return voigt[:, _PLACES]
+
+
+def _voigt(full: Tensor) -> Tensor:
+    """Inverse of :func:`_full`."""
+    return torch.stack([full[:, i, j] for i, j in _PAIRS], 1)

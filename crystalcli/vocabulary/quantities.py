@@ -8,6 +8,7 @@ from math import prod
 from typing import Any, Literal
 
 Level = Literal["structure", "site", "edge"]
+Meaning = Literal["", "position"]
 LEVELS: tuple[Level, ...] = ("structure", "site", "edge")
 
 
@@ -23,6 +24,8 @@ class Quantity:
         classes: number of classes of a classification label, 0 for a number.
         class_names: what the files call the classes, in the order of their numbers; ``()`` if they have no names.
         shape: of one value: ``()`` a number, ``(3,)`` a vector, ``(6,)`` a symmetric tensor xx, yy, zz, yz, xz, xy.
+        meaning: ``"position"`` for places of atoms, (3,) per site in Å, in the cell of the structure: scales are of
+            what they are moved by, errors are distances to the nearest image. Else empty.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Quantity:
     classes: int = 0
     class_names: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
+    meaning: Meaning = ""
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -57,6 +61,7 @@ class Quantity:
         """Plain dictionary for caches and model files."""
         named: dict[str, Any] = {"class_names": list(self.class_names)} if self.class_names else {}
         named |= {"shape": list(self.shape)} if self.shape else {}
+        named |= {"meaning": self.meaning} if self.meaning else {}
         return {
             "name": self.name,
             "unit": self.unit,

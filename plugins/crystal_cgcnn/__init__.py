@@ -19,6 +19,7 @@ from crystal_cgcnn.options import (
     RadiusOptions,
 )
 from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.irreps import EmbeddingShape
 from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Recipe, Statistics
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -80,11 +81,11 @@ def _force_field(
 
 
 def _head(
-    options: CrystalHeadOptions, embedding_dim: int, targets: tuple[Quantity, ...], statistics: Statistics
+    options: CrystalHeadOptions, shape: EmbeddingShape, targets: tuple[Quantity, ...], statistics: Statistics
 ) -> HeadModule:
     from crystal_cgcnn.head import CrystalHead
 
-    return CrystalHead(options, embedding_dim, targets, statistics)
+    return CrystalHead(options, shape.node_dim, targets, statistics)
 
 
 NEAREST = Featurizer(

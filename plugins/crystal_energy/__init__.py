@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from crystal_energy.options import EnergyOptions
 from crystal_energy.quantities import LEARNS
 from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.irreps import EmbeddingShape
 from crystalcli.contracts.records import Head, Part, Statistics
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def _energy(
-    options: EnergyOptions, embedding_dim: int, targets: tuple[Quantity, ...], statistics: Statistics
+    options: EnergyOptions, shape: EmbeddingShape, targets: tuple[Quantity, ...], statistics: Statistics
 ) -> HeadModule:
     from crystal_energy.head import EnergyHead
 
-    return EnergyHead(options, embedding_dim, targets, statistics)
+    return EnergyHead(options, shape.node_dim, targets, statistics)
 
 
 ENERGY = Head(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crystal_site.options import NeighborhoodOptions, SiteOptions, total_of
 from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.irreps import EmbeddingShape
 from crystalcli.contracts.records import Architecture, Head, Part, Recipe, Statistics
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -20,11 +21,11 @@ PAPER = (
 
 
 def _site(
-    options: SiteOptions, embedding_dim: int, targets: tuple[Quantity, ...], statistics: Statistics
+    options: SiteOptions, shape: EmbeddingShape, targets: tuple[Quantity, ...], statistics: Statistics
 ) -> HeadModule:
     from crystal_site.head import SiteHead
 
-    return SiteHead(options, embedding_dim, targets, statistics)
+    return SiteHead(options, shape.node_dim, targets, statistics)
 
 
 def _neighborhood(

@@ -265,9 +265,9 @@ def test_data_of_other_files_are_refused_as_unsafe(tmp_path, change, said):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        (b"crystal-graphs 3", b"crystal-graphs 2", "of version 2, this crystal reads 3; build it again"),
-        (b"crystal-graphs 3 4096", b"crystal-graphs 3 8192", "damaged"),
-        (b"crystal-graphs 3 4096", b"crystal-graphs 3 many", "damaged"),
+        (b"crystal-graphs 4", b"crystal-graphs 3", "of version 3, this crystal reads 4; build it again"),
+        (b"crystal-graphs 4 4096", b"crystal-graphs 4 8192", "damaged"),
+        (b"crystal-graphs 4 4096", b"crystal-graphs 4 many", "damaged"),
         (b'{"bytes": 3', b'{"bytes": 5', "damaged"),
         (b'"arrays": [[', b'"arrays": [[9', "damaged"),
         (b'"sha256": "', b'"sha256": "0', "damaged"),

@@ -9,7 +9,7 @@ from ase.filters import FrechetCellFilter
 
 from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.mechanisms.relaxation.cell_coordinates import CellCoordinates
-from crystalcli.mechanisms.relaxation.constraints import projections
+from crystalcli.nouns.structures.constraints import projections
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError
 from crystalcli.vocabulary.units import GPA

@@ -16,8 +16,8 @@ from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.relaxation.cell_coordinates import CellCoordinates
-from crystalcli.mechanisms.relaxation.constraints import projections, without_constraints
 from crystalcli.mechanisms.relaxation.relaxing import Batch, Goal, Relaxed
+from crystalcli.nouns.structures.constraints import projections, without_constraints
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError
 

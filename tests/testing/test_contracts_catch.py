@@ -9,15 +9,18 @@ import torch
 from torch import nn
 
 from crystalcli.contracts.element_tables import ElementTable
+from crystalcli.contracts.irreps import Irreps
 from crystalcli.contracts.modules import Embedding, Features, Prediction
 from crystalcli.contracts.nn.basis import GaussianBasis
 from crystalcli.contracts.nn.losses import masked_error
 from crystalcli.contracts.records import Architecture, Featurizer, Head
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import edge_lengths, max_per_structure, mean_per_structure, sum_over_neighbors
+from crystalcli.nouns.images import minimum_image
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import ArchitectureContract, FeaturizerContract, HeadContract
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
 
 
 @dataclass(frozen=True)
@@ -331,7 +334,7 @@ class Readout(nn.Module):
 
 def head(fault: str) -> HeadContract:
     class Broken(HeadContract):
-        part = Head(name="broken", summary="", build=lambda _o, d, t, s: Readout(d, t, s, fault))
+        part = Head(name="broken", summary="", build=lambda _o, d, t, s: Readout(d.node_dim, t, s, fault))
 
     return Broken()
 
@@ -390,7 +393,9 @@ SITE_FAULTS = {
 
 def site_head(fault: str) -> HeadContract:
     class Broken(HeadContract):
-        part = Head(name="broken", summary="", level="site", build=lambda _o, d, t, s: SiteReadout(d, t, s, fault))
+        part = Head(
+            name="broken", summary="", level="site", build=lambda _o, d, t, s: SiteReadout(d.node_dim, t, s, fault)
+        )
 
     return Broken()
 
@@ -400,3 +405,151 @@ def test_heads_of_sites(fault: str) -> None:
     with pytest.raises(AssertionError):
         getattr(site_head(fault), SITE_FAULTS[fault])()
     getattr(site_head(""), SITE_FAULTS[fault])()
+
+
+# what turns
+
+
+class Turning(nn.Module):
+    """A sound architecture with four scalars, two vectors and edges, with a switch for each fault."""
+
+    def __init__(self, node_dim: int, fault: str) -> None:
+        super().__init__()
+        self.fault, self.scalars = fault, nn.Linear(node_dim, 4)
+        self.weights, self.embedding_dim, self.edge_dim = nn.Linear(node_dim, 2), 10, 1 + (fault == "edge width")
+        kinds = {
+            "vectors as scalars": "10x0e",
+            "parity": "3x0e+1x0o+2x1o",
+            "order of terms": "2x1o+4x0e",
+            "not as wide": "4x0e+1x1o",
+        }
+        self.irreps = kinds.get(fault, "4x0e+2x1o")
+
+    def forward(self, graph, features):
+        r = features.distances
+        weights = self.weights(features.nodes).index_select(0, graph.edge_index[1]) * features.envelope.unsqueeze(1)
+        ways = r.vectors / r.lengths.unsqueeze(1)
+        if self.fault == "components mixed":
+            ways = ways[:, [1, 2, 0]]
+        vectors = sum_over_neighbors(graph, (weights[:, :, None] * ways[:, None]).flatten(1))
+        if self.fault == "components first":
+            vectors = vectors.unflatten(1, (2, 3)).transpose(1, 2).flatten(1)
+        edges = features.envelope.unsqueeze(1)
+        if self.fault == "edges with directions":
+            edges = edges * ways[:, :1]
+        if self.fault == "edges of the batch":
+            edges = edges - edges.mean()
+        scalars = self.scalars(features.nodes) + (vectors.square().sum(1, keepdim=True))
+        said = "" if self.fault == "says nothing" else self.irreps
+        return Embedding(torch.cat([scalars, vectors], 1), edges, Irreps.parse(said) if said else None)
+
+
+def turning_architecture(fault: str) -> ArchitectureContract:
+    class Broken(ArchitectureContract):
+        part = Architecture(name="broken", summary="", build=lambda _o, n, _e, _s: Turning(n, fault))
+
+    return Broken()
+
+
+TURNING_FAULTS = {
+    "edge width": "test_declared_dimensions",
+    "says nothing": "test_declared_dimensions",
+    "not as wide": "test_declared_dimensions",
+    "vectors as scalars": "test_rotation",
+    "order of terms": "test_rotation",
+    "components mixed": "test_rotation",
+    "components first": "test_rotation",
+    "parity": "test_mirror",
+    "edges with directions": "test_edges",
+    "edges of the batch": "test_edges",
+}
+
+
+@pytest.mark.parametrize("fault", TURNING_FAULTS)
+def test_architectures_with_vectors_and_edges(fault: str) -> None:
+    with pytest.raises((AssertionError, UsageError)):
+        getattr(turning_architecture(fault), TURNING_FAULTS[fault])()
+    getattr(turning_architecture(""), TURNING_FAULTS[fault])()
+
+
+PLACE = Quantity("place", "Å", "site", shape=(3,), meaning="position")
+TENSOR = Quantity("tensor", "", "site", shape=(6,))
+BOND = Quantity("bond", "Å", "site")
+
+
+class Arrows(nn.Module):
+    """A sound head of a place, a tensor and a number per site from vectors and edges, with a switch for each fault."""
+
+    def __init__(self, shape, targets, statistics, fault: str) -> None:
+        super().__init__()
+        self.fault, self.targets = fault, targets
+        self.vectors, self.scalars = shape.irreps.columns({"1o"}), shape.irreps.columns({"0e"})
+        self.weights, self.bond = nn.Linear(len(self.scalars), 1), nn.Linear(shape.edge_dim, 1)
+        self.scale = {t.name: torch.tensor(statistics.target_scale[t.name]) for t in targets}
+
+    def forward(self, graph, embedding):
+        vector = embedding.nodes[:, self.vectors][:, :3] * self.weights(embedding.nodes[:, self.scalars])
+        if self.fault == "a scalar as a component":
+            vector = vector + embedding.nodes[:, self.scalars][:, :3]
+        place = vector if self.fault == "from nowhere" else graph.positions + vector
+        if self.fault == "in its own frame":
+            place = graph.positions + vector.norm(dim=1, keepdim=True) * torch.tensor([0.3, 0.0, 1.0])
+        pairs = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+        if self.fault == "another order":
+            pairs = ((0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (0, 2))
+        tensor = torch.stack([vector[:, i] * vector[:, j] for i, j in pairs], 1)
+        edges = embedding.edges.detach() + 0 * embedding.edges if self.fault == "edges detached" else embedding.edges
+        bond = sum_over_neighbors(graph, self.bond(edges) * edge_lengths(graph).unsqueeze(1))[:, 0]
+        values = dict(zip((PLACE.name, TENSOR.name, BOND.name), (place, tensor, bond), strict=True))
+        return {t.name: Prediction(values[t.name], t) for t in self.targets}
+
+    def loss(self, predictions, labels, graph, kind):
+        total = 0.0
+        for t in self.targets:
+            label, value = labels[t.name], predictions[t.name].value
+            if t.meaning == "position" and self.fault != "far images":
+                known = torch.where(label.mask[:, None], label.value, value)
+                value = known + minimum_image(graph, value - known)
+            total = total + masked_error(value, label, self.scale[t.name], kind)
+        return total
+
+
+def arrows(fault: str) -> HeadContract:
+    class Broken(HeadContract):
+        targets, means, scales = (PLACE, TENSOR, BOND), (0.0, 0.0, 1.0), (0.5, 2.0, 1.0)
+        part = Head(
+            name="broken",
+            summary="",
+            level="site",
+            build=lambda _o, d, t, s: Arrows(d, t, s, fault),
+            irreps=("0e", "1o"),
+            edges=True,
+        )
+
+    return Broken()
+
+
+ARROW_FAULTS = {
+    "a scalar as a component": "test_rotation",
+    "in its own frame": "test_rotation",
+    "another order": "test_rotation",
+    "from nowhere": "test_translation",
+    "edges detached": "test_gradient_of_edges",
+}
+
+
+@pytest.mark.parametrize("fault", ARROW_FAULTS)
+def test_heads_that_read_vectors_and_edges(fault: str) -> None:
+    with pytest.raises(AssertionError):
+        getattr(arrows(fault), ARROW_FAULTS[fault])()
+    getattr(arrows(""), ARROW_FAULTS[fault])()
+
+
+@pytest.mark.parametrize("name", [n for n in dir(HeadContract) if n.startswith("test_")])
+def test_a_sound_head_of_vectors_and_edges_passes(name: str) -> None:
+    getattr(arrows(""), name)()
+
+
+@pytest.mark.parametrize("name", [n for n in dir(ArchitectureContract) if n.startswith("test_")])
+def test_a_sound_architecture_with_vectors_and_edges_passes(name: str) -> None:
+    getattr(turning_architecture(""), name)()

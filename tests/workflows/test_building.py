@@ -157,7 +157,7 @@ def test_a_damaged_cache_is_not_what_the_command_would_make(tmp_path: Path) -> N
         at = h["edges/shift"].id.get_offset()
     for data, said in (
         (whole[:at] + b"\x55" + whole[at + 1 :], "edges/shift of .* is not what was written"),
-        (whole.replace(b"crystal-graphs 3", b"crystal-graphs 2"), "of version 2, this crystal reads 3"),
+        (whole.replace(b"crystal-graphs 4", b"crystal-graphs 3"), "of version 3, this crystal reads 4"),
     ):
         plan.output.write_bytes(data)
         with pytest.raises(UsageError, match=said + ".*--overwrite replaces it"):

@@ -1,8 +1,8 @@
 """The graph cache: many crystals in flat ragged arrays of one HDF5 file, read by one gather per batch.
 
-Layout, version 3 (docs/graph-cache.md), S structures, N atoms and E edges in all:
+Layout, version 4 (docs/graph-cache.md), S structures, N atoms and E edges in all:
 
-- ``about``: JSON: featurizer, options, versions, inputs, and what each label means
+- ``about``: JSON: featurizer, options, per-site fields asked for, versions, inputs, and what each label means
 - ``structures``: id, source (texts); sha256, graph_sha256 (S, 32); atom_pointers, edge_pointers (S + 1,);
   cell (S, 3, 3) Å; pbc (S, 3)
 - ``atoms``: positions (N, 3) Å, atomic_numbers (N,), degree (N,) = number of edges of each centre, ``fields/NAME``
@@ -21,7 +21,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -54,15 +54,22 @@ class Column:
 
 @dataclass(frozen=True)
 class GraphRecipe:
-    """How the graphs were made: two caches with equal recipes can be read as one."""
+    """How the graphs were made: two caches with equal recipes can be read as one.
+
+    Args:
+        featurizer, options: what makes the edges.
+        fields: per-site fields that were asked for, as
+            :func:`crystalcli.nouns.structures.site_fields.canonical` names them; a featurizer's own are not among them.
+    """
 
     featurizer: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    fields: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
-        """Hash of featurizer, options and format."""
-        text = json.dumps([FORMAT, VERSION, self.featurizer, dict(self.options)], sort_keys=True)
+        """Hash of featurizer, options, fields and format."""
+        text = json.dumps([FORMAT, VERSION, self.featurizer, dict(self.options), self.fields], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def difference(self, other: GraphRecipe) -> str:
@@ -71,7 +78,19 @@ class GraphRecipe:
             return f"featurizer {self.featurizer} (here {other.featurizer})"
         keys = sorted(set(self.options) | set(other.options))
         mine, theirs = self.options, other.options
-        return ", ".join(f"{k} {mine.get(k)} (here {theirs.get(k)})" for k in keys if mine.get(k) != theirs.get(k))
+        said = [f"{k} {mine.get(k)} (here {theirs.get(k)})" for k in keys if mine.get(k) != theirs.get(k)]
+        if self.fields != other.fields:
+            said.append(f"per-site fields {_listed(self.fields)} (here {_listed(other.fields)})")
+        return ", ".join(said)
+
+    def misses(self, needed: GraphRecipe) -> str:
+        """What graphs made so lack of what ``needed`` says, as :meth:`difference`; fields beyond it do no harm."""
+        here = replace(self, fields=needed.fields) if set(self.fields) >= set(needed.fields) else self
+        return here.difference(needed)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ",".join(names) or "none"
 
 
 class GraphCache:
@@ -101,7 +120,7 @@ class GraphCache:
 
     def _read(self, found: Mapping[str, h5py.Dataset]) -> None:
         about = json.loads(texts(found["about"], 1)[0])
-        self.recipe = GraphRecipe(str(about["featurizer"]), dict(about["options"]))
+        self.recipe = GraphRecipe(str(about["featurizer"]), dict(about["options"]), tuple(map(str, about["fields"])))
         self.versions: dict[str, str] = dict(about["versions"])
         self.inputs_digest = str(about["inputs"])
         self.hashes: NDArray[np.uint8] = found["structures/sha256"][()]

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from crystalcli.vocabulary.errors import InputError, UsageError
 
-FORMAT, VERSION = "crystal-graphs", 3
+FORMAT, VERSION = "crystal-graphs", 4
 _MAGIC = FORMAT.encode() + b" "
 _SMALLEST, _LARGEST = 1 << 12, 1 << 20
 _EACH = 64

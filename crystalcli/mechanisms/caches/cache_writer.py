@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from crystalcli import __version__
 from crystalcli.mechanisms.caches import cache_seal
 from crystalcli.mechanisms.caches.cache import Column, GraphCache, GraphRecipe
-from crystalcli.mechanisms.caches.cache_layout import CHECKS, FAILURE_KEYS, LABELS, SMALL, TAGS
+from crystalcli.mechanisms.caches.cache_layout import CHECKS, FAILURE_KEYS, FIELDS, LABELS, SMALL, TAGS
 from crystalcli.mechanisms.caches.cache_packing import COUNTS, SHIFTS, PackedGraph, pack
 from crystalcli.mechanisms.caches.sealed_array import n_blocks
 from crystalcli.mechanisms.caches.spool import BLOCK, Spool
@@ -108,7 +108,7 @@ class CacheWriter:
             "edges/neighbor": graph.neighbor,
             "edges/shift": graph.shift,
         }
-        parts |= {f"atoms/fields/{k}": v for k, v in graph.fields.items()}
+        parts |= {f"{FIELDS}{k}": v for k, v in graph.fields.items()}
         self._match_fields(parts)
         self._append(parts)
         for name, text in (tags or {}).items():
@@ -173,6 +173,7 @@ class CacheWriter:
             "version": cache_seal.VERSION,
             "featurizer": recipe.featurizer,
             "options": dict(recipe.options),
+            "fields": list(recipe.fields),
             "fingerprint": recipe.fingerprint,
             "versions": {"crystal": __version__} | dict(versions or {}),
             "inputs": inputs,
@@ -230,13 +231,13 @@ class CacheWriter:
             _put_texts(h, f"failures/{key}", [f.get(key, "").replace("\0", "\\x00") for f in failures])
 
     def _match_fields(self, parts: Mapping[str, NDArray[Any]]) -> None:
-        mine = {n for n in self._flat if n.startswith("atoms/fields/")}
-        theirs = {n for n in parts if n.startswith("atoms/fields/")}
+        mine = {n: s.shape[1:] for n, s in self._flat.items() if n.startswith(FIELDS)}
+        theirs = {n: p.shape[1:] for n, p in parts.items() if n.startswith(FIELDS)}
         if not self._ids:
-            for name in sorted(theirs - mine):
-                self._flat[name] = Spool(self.path.parent, (np.float64,), parts[name].shape[1:])
+            for name in sorted(theirs.keys() - mine.keys()):
+                self._flat[name] = Spool(self.path.parent, (np.float64,), theirs[name])
         elif mine != theirs:
-            raise InputError(f"has per-site fields {sorted(theirs)}, others have {sorted(mine)}", code="fields")
+            raise InputError(f"has per-site fields {_said(theirs)}, others have {_said(mine)}", code="fields")
 
     def _append(self, parts: Mapping[str, NDArray[Any]]) -> None:
         try:
@@ -261,6 +262,12 @@ def write_cache(
         for k, graph in enumerate(graphs):
             writer.add(ids[k], sources[k], pack(graph), tags[k] if tags else None)
         writer.finish(recipe, columns, failures)
+
+
+def _said(fields: Mapping[str, tuple[int, ...]]) -> str:
+    """Names of fields, with the numbers per atom where there are several."""
+    said = (n.removeprefix(FIELDS) + "".join(f":{k}" for k in tail) for n, tail in sorted(fields.items()))
+    return ", ".join(said) or "none"
 
 
 def _is_large(name: str) -> bool:

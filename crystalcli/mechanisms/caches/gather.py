@@ -100,8 +100,12 @@ def fault(piece: Piece) -> tuple[int, str] | None:
         ), "an edge leads to an atom that it has not"
     wrong = (piece.atomic_numbers < 1) | (piece.atomic_numbers > LAST_ELEMENT)
     wrong |= ~np.isfinite(piece.positions).all(axis=1)
+    for values in piece.fields.values():
+        wrong |= ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if wrong.any():
-        return int(np.repeat(np.arange(len(counts)), counts)[wrong.argmax()]), "an atom is no element, or nowhere"
+        return int(
+            np.repeat(np.arange(len(counts)), counts)[wrong.argmax()]
+        ), "an atom is no element, or nowhere, or has a field that is no number"
     if (bad := ~np.isfinite(piece.cell).all(axis=(1, 2))).any():
         return int(bad.argmax()), "its cell is not finite"
     return None

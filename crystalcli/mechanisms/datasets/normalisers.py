@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from crystalcli.contracts.records import Statistics
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.nouns.graph import edge_lengths
+from crystalcli.nouns.images import minimum_image
 from crystalcli.nouns.magnitudes import largest
 
 ALMOST_CONSTANT = 1e-12
 """Times the largest label: what varies less than this is rounding."""
+STILL = 1e-6
+"""Å: positions that are moved by less are the same."""
 BLOCK = 64
 """Structures whose distances are looked at together."""
 
@@ -29,7 +32,8 @@ def target_statistics(
     """Statistics of structures ``train_index``; of the residual for targets with a baseline.
 
     Means and scales of a total are per atom: a head with extensive values multiplies with the number of atoms. Vectors
-    and tensors have mean 0 and the root mean square of a component as scale.
+    and tensors have mean 0 and the root mean square of a component as scale; positions that of a component of what the
+    atoms are moved by.
 
     Args:
         dataset: where the structures and labels are.
@@ -57,6 +61,8 @@ def _mean_and_scale(
     column = dataset.columns[name]
     if column.quantity.classes:
         return 0.0, 1.0
+    if column.quantity.meaning == "position":
+        return 0.0, _moved(dataset, name, index)
     vector = column.quantity.shape != ()
     if column.quantity.level == "site":
         pointers = np.concatenate([[0], np.cumsum(dataset.atom_counts())])
@@ -72,6 +78,18 @@ def _mean_and_scale(
     mean = 0.0 if vector else float(values.mean())
     scale = float(np.sqrt(np.mean(np.square(values)))) if vector else float(values.std())
     return mean, scale if scale > ALMOST_CONSTANT * largest(column.values[index] / atoms) else 1.0
+
+
+def _moved(dataset: GraphDataset, name: str, index: NDArray[np.int64]) -> float:
+    """Root mean square of a component of what positions ``name`` are moved by from those of the structures, Å."""
+    squares, n = 0.0, 0
+    for start in range(0, len(index), BLOCK):
+        batch = dataset.batch(index[start : start + BLOCK], [name], dtype=torch.float64)
+        label = batch.labels[name]
+        moved = minimum_image(batch.graph, label.value - batch.graph.positions)[label.mask]
+        squares, n = squares + float(moved.square().sum()), n + moved.numel()
+    scale = float(np.sqrt(squares / n)) if n else 1.0
+    return scale if scale > STILL else 1.0
 
 
 def with_references(

@@ -19,9 +19,10 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from crystalcli.contracts.dynamics import Evaluated, Potential
+from crystalcli.contracts.dynamics import Evaluated, Potential, fields_of
 from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.nouns.structures.check import check, closest
+from crystalcli.nouns.structures.site_fields import of_atoms
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, UsageError
 
@@ -85,6 +86,15 @@ class CrystalCalculator(Calculator):  # type: ignore[misc] # ASE is untyped
             found += self._results(block, stress=stress, before=len(found))
         return found
 
+    def _fields(self, structures: Sequence[ase.Atoms]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for k, atoms in enumerate(structures):
+            try:
+                found.append(of_atoms(atoms, fields_of(self.potential)))
+            except InputError as problem:
+                raise InputError(f"structure {k}: {problem.reason}", code=problem.code) from problem
+        return found
+
     def _results(self, structures: Sequence[ase.Atoms], *, stress: bool, before: int = 0) -> list[dict[str, Any]]:
         """Results of ``structures``, numbered in messages from ``before`` on."""
         for k, atoms in enumerate(structures, before):
@@ -94,8 +104,8 @@ class CrystalCalculator(Calculator):  # type: ignore[misc] # ASE is untyped
                 check(atoms)
             except InputError as problem:
                 raise InputError(f"structure {k}: {problem.reason}", code=problem.code) from problem
-        systems = Systems.of([_bare(a) for a in structures], self.potential.device)
         try:
+            systems = Systems.of([_bare(a) for a in structures], self.potential.device, self._fields(structures))
             evaluated = self.potential.evaluate(systems, stress=stress)
         except InputError as problem:
             raise InputError(_renumbered(problem.reason, before), code=problem.code) from problem

@@ -16,10 +16,12 @@ from crystalcli.mechanisms.forces.moving_graph import MovingGraph
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.ensemble import Ensemble, mean_and_spread
 from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_fields import fields_of
 from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.models.model_parts import parts
 from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.nouns.structures.site_fields import SiteField
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, UsageError
 
@@ -70,10 +72,7 @@ class ModelPotential:
         self.provides = frozenset(words | {"sigma"} if len(self.members) > 1 else words)
         self.elements = frozenset(model.spec.statistics.elements)
         self.smooth = "smooth-cutoff" in featurizer.provides
-        self._known = torch.zeros(120, dtype=torch.bool)
-        self._known[list(self.elements)] = True
-        self._known = self._known.to(self.device)
-        self.spec, self.skin = model.spec, skin
+        self.spec, self.skin, self.fields = model.spec, skin, fields_of(model.spec)
         self.moving = _moving(self.spec, dtype, skin)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -103,7 +102,7 @@ class ModelPotential:
             InputError: elements that training never saw, a cell without volume where stress is wanted, or a structure
                 whose neighbors cannot be found.
         """
-        self._refuse_strangers(systems)
+        refuse_strangers(systems, self)
         if stress and bool((torch.linalg.det(systems.cell).abs() < 1e-9).any()):
             raise InputError("a structure without volume has no stress; use --cell none", code="cell")
         graph = self.moving.of(systems)
@@ -121,15 +120,27 @@ class ModelPotential:
             sigma=sigma,
         )
 
-    def _refuse_strangers(self, systems: Systems) -> None:
-        strange = ~self._known.index_select(0, systems.atomic_numbers)
-        if self.elements and bool(strange.any()):
-            first = int(strange.nonzero()[0])
-            k = int(systems.structure_index[first])
-            symbols = {chemical_symbols[int(z)] for z in systems.atomic_numbers[strange].tolist()}
-            raise InputError(
-                f"structure {k}: {', '.join(sorted(symbols))} not in the training of {self.name}", code="element"
-            )
+
+def refuse_strangers(systems: Systems, potential: ModelPotential) -> None:
+    """Refuse what a model cannot be asked about.
+
+    Raises:
+        InputError: elements that training never saw, or a per-site field that is not there; says which structure.
+    """
+    known = torch.zeros(120, dtype=torch.bool, device=systems.atomic_numbers.device)
+    known[list(potential.elements)] = True
+    strange = ~known.index_select(0, systems.atomic_numbers)
+    if potential.elements and bool(strange.any()):
+        first = int(strange.nonzero()[0])
+        k = int(systems.structure_index[first])
+        symbols = {chemical_symbols[int(z)] for z in systems.atomic_numbers[strange].tolist()}
+        raise InputError(
+            f"structure {k}: {', '.join(sorted(symbols))} not in the training of {potential.name}", code="element"
+        )
+    for text in potential.fields:
+        if (name := SiteField.parse(text).name) not in systems.fields:
+            said = f"structure 0: {potential.name} reads the per-site field '{name}', which is not given here"
+            raise InputError(said, code="field")
 
 
 def _evaluated(model: CrystalModel, graph: CrystalGraph, *, stress: bool) -> Evaluated:

@@ -56,7 +56,9 @@ class MovingGraph:
         if known is None or not self._covers(known.systems, systems):
             known = self._list = _List(systems, self._built(systems))
             self.builds += 1
-        graph = replace(known.graph, positions=systems.positions.to(self.dtype), cell=systems.cell.to(self.dtype))
+        fields = {**known.graph.fields, **{k: v.to(self.dtype) for k, v in systems.fields.items()}}
+        positions, cell = systems.positions.to(self.dtype), systems.cell.to(self.dtype)
+        graph = replace(known.graph, positions=positions, cell=cell, fields=fields)
         if not self.cutoff:
             return graph
         # chosen in float64, so that the choice does not depend on the precision of the model

@@ -6,6 +6,7 @@ What users type after ``--targets`` (comma-separated, see :meth:`LabelRequest.pa
     energy/atom                  divided by the number of atoms; called energy_per_atom
     formation_energy*atoms       times the number of atoms
     gap:eV                       with the unit said (a file seldom says it)
+    end=new_pos:position         places of the atoms, Å: compared by the nearest image
     stress:vasp                  how a stress is written: ase, GPa, kbar, vasp, -GPa (compression positive), …
     e=energy/atom:eV             under another name; the unit is that of the number in the file
     none                         no labels at all
@@ -23,6 +24,8 @@ from crystalcli.nouns.structures.id_prop import TARGET
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
 NONE = "none"
+POSITION = "position"
+"""In place of a unit: the label is places of atoms in Å."""
 UNASKED = {"U_iso_or_equiv", "B_iso_or_equiv", "oxidation_number"}
 """Labels that CIF files have as a matter of course: taken if asked for, never by default."""
 Scaling = Literal["", "/atom", "*atoms"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.labelling.label_arrays import array_column, stress_of_virials
 from crystalcli.mechanisms.labelling.label_audit import audit_site, audit_structure, growth
-from crystalcli.mechanisms.labelling.label_requests import LabelRequest, choose, parse
+from crystalcli.mechanisms.labelling.label_requests import POSITION, LabelRequest, choose, parse
 from crystalcli.mechanisms.labelling.label_words import are_words, candidates, the_property, with_numbers
 from crystalcli.mechanisms.labelling.labelled import ENERGY, Labelled
 from crystalcli.vocabulary.errors import UsageError
@@ -74,7 +74,7 @@ def _column(entries: Sequence[Labelled], request: LabelRequest, energy: str) -> 
         column, (lines, warnings) = array_column(entries, request, known, quantity, energy)
         return column, Audit(lines, warnings)
     said: list[str] = []
-    if request.unit and known.unit and request.unit != known.unit:
+    if request.unit not in ("", POSITION) and known.unit and request.unit != known.unit:
         said.append(f"label '{request.key}' is in {known.unit} by its format; taken as {request.unit}, as asked")
     if known.level == "site":
         values, mask = _site_values(entries, request)
@@ -86,7 +86,16 @@ def _column(entries: Sequence[Labelled], request: LabelRequest, energy: str) -> 
         mask = np.isfinite(values)
         lines, warnings = audit_structure(entries, quantity, request.key, values, mask)
     quantity = replace(quantity, shape=values.shape[1:])
+    if quantity.meaning == "position":
+        _refuse_no_places(quantity, request)
+        lines = (*lines, f"label '{request.key}' is places of atoms in Å: compared by the nearest image")
     return Column(quantity, values, mask), Audit(lines, (*said, *warnings))
+
+
+def _refuse_no_places(quantity: Quantity, request: LabelRequest) -> None:
+    if (quantity.level, quantity.shape) != ("site", (3,)):
+        said = f"label '{request.key}' is {_words(quantity)}; only three numbers per atom are its position"
+        raise UsageError(said, code="label")
 
 
 def _known(entries: Sequence[Labelled], request: LabelRequest) -> Quantity:
@@ -126,6 +135,9 @@ def _quantity(known: Quantity, request: LabelRequest) -> Quantity:
         unit = unit.removesuffix("/atom")
     as_is = known.extensive and not request.unit.endswith("/atom")
     extensive = {"": as_is, "/atom": False, "*atoms": True}[request.scaling]
+    place = request.unit == POSITION or (known.meaning == "position" and request.unit in ("", "Å"))
+    if place:
+        return Quantity(request.name, "Å", known.level, meaning="position")
     return Quantity(request.name, unit, known.level, extensive)
 
 

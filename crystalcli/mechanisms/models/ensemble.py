@@ -53,6 +53,11 @@ class Ensemble(nn.Module):
         return list(self.members)  # type: ignore[arg-type] # ModuleList forgets what is in it
 
     @property
+    def head(self) -> nn.Module:
+        """That of the first member, which says how errors are counted."""
+        return self.models[0].get_submodule("head")
+
+    @property
     def baseline_targets(self) -> tuple[str, ...]:
         """Targets with a zeroth term; the terms of the first member stand for all."""
         return self.models[0].baseline_targets

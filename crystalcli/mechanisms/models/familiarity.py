@@ -26,8 +26,8 @@ PREFIX = "familiarity."
 
 
 def structure_vectors(graph: CrystalGraph, embedding: Embedding) -> Tensor:
-    """Mean over the atoms of each structure, (S, F) float32."""
-    return mean_per_structure(graph, embedding.nodes).float()
+    """Mean over the atoms of each structure of what no rotation changes, (S, F₀) float32."""
+    return mean_per_structure(graph, embedding.scalars).float()
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ ARRAYS = ("ids", "sites", "numbers", "vectors")
 
 @torch.no_grad()
 def latent_vectors(model: CrystalModel, graph: CrystalGraph) -> Tensor:
-    """Vector of every site, (N, H): what the head's last layer sees, or what the architecture makes of the atom.
+    """Vector of every site, (N, H): what the head's last layer sees, or the architecture's scalars.
 
     The first where the head has a ``latent(embedding)``, as ``site`` has; the second for all others.
     """
     embedding = model.architecture(graph, model.features(graph))
     latent = getattr(model.head, "latent", None)
-    vectors: Tensor = embedding.nodes if latent is None else latent(embedding)
+    vectors: Tensor = embedding.scalars if latent is None else latent(embedding.only(model.taken))
     return vectors
 
 

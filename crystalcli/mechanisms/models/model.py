@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.modules import Baseline, Embedding, Features, Labels, Prediction
+from crystalcli.contracts.irreps import EmbeddingShape
+from crystalcli.contracts.modules import Baseline, Embedding, Features, Labels, Prediction, shape_of
 from crystalcli.contracts.records import Part
 from crystalcli.mechanisms.models.derivatives import DERIVED, Strained, to_pressure, to_voigt
 from crystalcli.mechanisms.models.familiarity import Familiarity
-from crystalcli.mechanisms.models.model_parts import parts, refuse_misfits
+from crystalcli.mechanisms.models.model_parts import parts, refuse_misfits, refuse_shape
 from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
 from crystalcli.mechanisms.simple_models import baselines as closed_forms
@@ -62,9 +63,11 @@ class CrystalModel(nn.Module):
             self.features.edge_dim,
             spec.statistics,
         )
-        self.head = head.build(
-            _options(head, head.options, spec.head), self.architecture.embedding_dim, spec.targets, spec.statistics
-        )
+        shape = shape_of(self.architecture)
+        refuse_shape(shape, architecture, head)
+        self.taken = frozenset(head.irreps)
+        seen = EmbeddingShape(shape.irreps.only(self.taken), shape.edge_dim)
+        self.head = head.build(_options(head, head.options, spec.head), seen, spec.targets, spec.statistics)
         if fitted is None:
             fitted = {t: closed_forms.blank(c.name, c.options) for t, c in spec.baselines.items()}
         self.frozen_norms = False
@@ -110,7 +113,7 @@ class CrystalModel(nn.Module):
         self, graph: CrystalGraph, embedding: Embedding, zeroth: Mapping[str, Tensor] | None = None
     ) -> dict[str, Prediction]:
         """What the head makes of an embedding; of a model with forces not all that it predicts."""
-        return self._finished(graph, self.head(graph, embedding), zeroth)
+        return self._finished(graph, self.head(graph, embedding.only(self.taken)), zeroth)
 
     def _finished(
         self, graph: CrystalGraph, predictions: dict[str, Prediction], zeroth: Mapping[str, Tensor] | None
@@ -121,7 +124,7 @@ class CrystalModel(nn.Module):
         return applied(self.sigma_fits, predictions, graph)
 
     def _direct(self, graph: CrystalGraph) -> dict[str, Prediction]:
-        return self.head(graph, self.embed(graph))
+        return self.head(graph, self.embed(graph).only(self.taken))
 
     def _derived(self, graph: CrystalGraph) -> dict[str, Prediction]:
         """What the head predicts, and forces, stress and pressure if they are targets."""

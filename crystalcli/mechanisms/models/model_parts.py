@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from crystalcli.contracts.irreps import EmbeddingShape
 from crystalcli.contracts.records import Architecture, Featurizer, Head
 from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -63,6 +64,24 @@ def refuse_misfits(
             raise UsageError(f"head '{head.name}' learns {head.level} labels; '{t.name}' is one per {t.level}")
 
 
+def refuse_shape(shape: EmbeddingShape, architecture: Architecture, head: Head) -> None:
+    """Refuse a head that reads what the architecture, with its options, does not give.
+
+    Raises:
+        UsageError: no edges, or a kind of irreps that is not there.
+    """
+    cure = "choose another architecture, or its options (crystal plugins show)"
+    if head.edges and not shape.edge_dim:
+        raise UsageError(
+            f"head '{head.name}' reads edges of the embedding; architecture '{architecture.name}' gives none: {cure}"
+        )
+    if missing := sorted(set(head.irreps) - shape.irreps.kinds):
+        raise UsageError(
+            f"head '{head.name}' reads {', '.join(missing)} of the sites; architecture '{architecture.name}' gives "
+            f"{shape.irreps}: {cure}"
+        )
+
+
 def _refuse_unknown_label(target: Quantity, head: Head) -> None:
     known = {q.name: q for q in head.learns}
     if target.name not in known:
@@ -71,6 +90,10 @@ def _refuse_unknown_label(target: Quantity, head: Head) -> None:
             f"as in --targets {next(iter(known))}={target.name}"
         )
     wanted = known[target.name]
+    if target.meaning != wanted.meaning:
+        what = "places of atoms" if wanted.meaning else "numbers that are no places of atoms"
+        cure = f"; --targets {target.name}=KEY:position says so when the graphs are built" if wanted.meaning else ""
+        raise UsageError(f"head '{head.name}' learns '{target.name}' as {what}, which this label is not{cure}")
     if (target.level, target.shape, target.extensive) != (wanted.level, wanted.shape, wanted.extensive):
         kind = "a total" if wanted.extensive else f"one value of {len(wanted.components)} numbers"
         raise UsageError(

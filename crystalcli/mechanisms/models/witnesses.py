@@ -17,9 +17,11 @@ from ase.data import covalent_radii
 from numpy.typing import NDArray
 
 from crystalcli.contracts import options as opt
+from crystalcli.mechanisms.models.model_fields import fields_of
 from crystalcli.mechanisms.models.model_parts import parts
 from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.nouns.graph import CrystalGraph, collate
+from crystalcli.nouns.structures.site_fields import SiteField
 
 MOST_ELEMENTS = 12
 """Elements asked about; of more an even choice."""
@@ -43,12 +45,16 @@ def made_up(spec: ModelSpec) -> CrystalGraph:
     featurizer, _, head = parts(spec)
     build = featurizer.build(opt.make(featurizer.options, spec.graph.options, owner=f"featurizer {featurizer.name}"))
     names = head.inputs(opt.make(head.options, spec.head.options, owner=f"head {head.name}"))
+    wanted = [SiteField.parse(f) for f in fields_of(spec)]
     found: list[Any] = []
     for atoms in crystals(spec.statistics.elements or UNSAID, spec.statistics.shortest):
         graph = build(atoms)
         if found and sum(g.n_edges for g in found) + graph.n_edges > MOST_EDGES:
             break
-        given = {n: np.ones(graph.n_atoms) for n in names if n not in graph.fields}
+        given: dict[str, Floats] = {n: np.ones(graph.n_atoms) for n in names if n not in graph.fields}
+        for k, f in enumerate(wanted):  # 0 and 1 in turn: what is fixed and what is free
+            rows: Floats = np.where((np.arange(graph.n_atoms) + k) % 2 == 1, 1.0, 0.0)
+            given[f.name] = rows if f.width == 1 else np.repeat(rows[:, None], f.width, axis=1)
         found.append(replace(graph, fields={**graph.fields, **given}))
     return collate(found, torch.float64)
 

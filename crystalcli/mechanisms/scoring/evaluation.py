@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crystalcli.contracts.counting import Counted, count
 from crystalcli.contracts.modules import Labels, Prediction
 from crystalcli.mechanisms.datasets.dataset import Batch, GraphDataset
 from crystalcli.mechanisms.models.ensemble import Ensemble
@@ -21,6 +22,8 @@ from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.quantities import Quantity
 
 Made = TypeVar("Made")
+BLOCK = 64
+"""Structures compared together."""
 Zeroth = Mapping[str, NDArray[np.float64]]
 """Values of the zeroth terms for all structures of a data set, by target."""
 
@@ -33,7 +36,9 @@ class Collected:
         quantity: name, unit, level.
         value: (n, …) in the target's unit, or (n, C) probabilities.
         sigma: (n,) or none. epistemic: the part of sigma that is the spread of an ensemble, (n,) or none.
-        true, mask: (n, …) labels, and where they exist, (n,).
+        true, mask: (n, …) labels, and where they exist, (n,). Of what has a period (positions in a cell, angles) the
+            label is the one nearest to the prediction, so that ``value − true`` is the error.
+        counted: how errors are counted, where not by component in the quantity's unit; its difference is empty.
     """
 
     quantity: Quantity
@@ -42,12 +47,53 @@ class Collected:
     true: NDArray[np.float64]
     mask: NDArray[np.bool_]
     epistemic: NDArray[np.float64] | None = None
+    counted: Counted | None = None
 
     def errors(self) -> metrics.Errors | metrics.ClassErrors:
         """Errors over the labels that exist."""
         if self.quantity.classes:
             return metrics.classification(self.value[self.mask], self.true[self.mask])
-        return metrics.regression(self.value[self.mask].ravel(), self.true[self.mask].ravel())
+        return compared(self.value[self.mask], self.true[self.mask], self.counted)
+
+
+def compared(value: NDArray[np.float64], true: NDArray[np.float64], how: Counted | None) -> metrics.Errors:
+    """Errors of (n, …) values, counted as ``how`` says; ``true`` are the labels nearest to them."""
+    if how is None:
+        return metrics.regression(value.ravel(), true.ravel())
+    return metrics.counted(value - true, by_norm=how.by_norm, factor=how.factor, unit=how.unit)
+
+
+def counted_by(
+    head: Any, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph
+) -> dict[str, Counted]:
+    """How errors are counted of quantities for which that is not by component: as ``head`` says, or of positions."""
+    known = {n: p for n, p in predictions.items() if n in labels}
+    said = head.errors(known, {n: labels[n] for n in known}, graph) if hasattr(head, "errors") else {}
+    places = {n: p for n, p in known.items() if p.quantity.meaning == "position" and n not in said}
+    return {**said, **{n: count(p.quantity, p.value, labels[n].value, graph) for n, p in places.items()}}
+
+
+@torch.no_grad()
+def nearest_labels(
+    model: CrystalModel | Ensemble, data: GraphDataset, index: NDArray[np.int64], quantity: Quantity, values: Any
+) -> tuple[NDArray[np.float64], Counted | None]:
+    """Labels of ``index`` nearest to ``values``, (n, …), which are somebody else's predictions, and how errors count.
+
+    ``values`` may be a function of a batch. Both are per atom for totals.
+    """
+    parts, how, done = [], None, 0
+    for piece in pieces_of(index, BLOCK):
+        batch = data.batch(piece, [quantity.name], dtype=torch.float64)
+        label, share = batch.labels[quantity.name], _share(quantity, batch.graph)
+        n = len(label.mask)
+        value = torch.as_tensor(values(batch) if callable(values) else values[done : done + n]) / share
+        found = counted_by(model.head, {quantity.name: Prediction(value, quantity)}, batch.labels, batch.graph)
+        done += n
+        if (how := found.get(quantity.name)) is not None:
+            parts.append((value - how.difference) * share)
+        else:
+            parts.append(label.value * share)
+    return torch.cat(parts).numpy(), how
 
 
 def joined(parts: Sequence[Collected]) -> Collected:
@@ -110,8 +156,10 @@ def collect(
     for batch in ahead(lambda i: data.batch(i, labelled), pieces_of(index, batch_size)):
         graph = batch.graph.to(device)
         predictions = model(graph, zeroth_of(batch, zeroth, device))
+        labels = {n: Labels(v.value.to(device), v.mask.to(device)) for n, v in batch.labels.items()}
+        counted = counted_by(model.head, predictions, labels, graph)
         for name, piece in gathered.items():
-            piece.add(predictions[name], batch.labels.get(name), graph)
+            piece.add(predictions[name], batch.labels.get(name), graph, counted.get(name))
     return {name: piece.joined() for name, piece in gathered.items() if index.size}
 
 
@@ -121,15 +169,19 @@ class _Gathered:
 
     quantity: Quantity
     parts: dict[str, list[Tensor]] = field(default_factory=dict)
+    counted: Counted | None = None
 
-    def add(self, found: Prediction, label: Labels | None, graph: CrystalGraph) -> None:
+    def add(self, found: Prediction, label: Labels | None, graph: CrystalGraph, counted: Counted | None) -> None:
         share = _share(self.quantity, graph)
         for name, values in (("value", found.value), ("sigma", found.sigma), ("epistemic", found.epistemic)):
             if values is not None:
                 self._keep(name, (values * share).cpu())
         if label is not None:
-            self._keep("true", label.value * share.cpu())
+            true = label.value if counted is None else (found.value - counted.difference).cpu()
+            self._keep("true", true * share.cpu())
             self._keep("mask", label.mask)
+        if counted is not None:
+            self.counted = replace(counted, difference=counted.difference[:0].cpu())
 
     def _keep(self, name: str, piece: Tensor) -> None:
         self.parts.setdefault(name, []).append(piece)
@@ -144,6 +196,7 @@ class _Gathered:
             whole.get("true", np.full(value.shape, np.nan)),
             whole.get("mask", np.zeros(len(value), dtype=bool)),
             whole.get("epistemic"),
+            self.counted,
         )
 
 

@@ -21,8 +21,10 @@ class Errors:
         mae: mean absolute error.
         rmse: root of the mean squared error.
         r2: 1 − Σ(error²)/Σ((truth − mean truth)²); None where the truth is constant or there is one label only.
-        bias: mean of predicted minus true.
+        bias: mean of predicted minus true; of distances, the length of the mean difference.
         max_error: largest absolute error.
+        components: of a vector whose length is the error; 1 where every component is an error of its own.
+        factor, unit: what the target's unit was multiplied with, and what came out, where that is another unit.
     """
 
     n: int
@@ -31,10 +33,19 @@ class Errors:
     r2: float | None
     bias: float
     max_error: float
+    components: int = 1
+    factor: float = 1.0
+    unit: str = ""
 
-    def to_json(self) -> dict[str, float | int | None]:
-        """Plain dictionary."""
-        return asdict(self)
+    @property
+    def word(self) -> str:
+        """What the mean error is called."""
+        return "mean distance" if self.components > 1 else "MAE"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary; without what is as it always is."""
+        usual = {"components": 1, "factor": 1.0, "unit": ""}
+        return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ class ClassErrors:
 def from_json(row: Mapping[str, Any]) -> Errors | ClassErrors:
     """Inverse of ``to_json``; what else the row holds is left."""
     kind = Errors if "mae" in row else ClassErrors
-    return kind(**{f.name: row[f.name] for f in fields(kind)})
+    return kind(**{f.name: row[f.name] for f in fields(kind) if f.name in row})
 
 
 def regression(predicted: NDArray[np.float64], true: NDArray[np.float64]) -> Errors:
@@ -86,6 +97,29 @@ def regression(predicted: NDArray[np.float64], true: NDArray[np.float64]) -> Err
         r2=None if len(error) < 2 or spread == 0.0 else 1.0 - float(np.sum(error**2)) / spread,
         bias=float(np.mean(error)),
         max_error=float(np.max(np.abs(error))),
+    )
+
+
+def counted(difference: NDArray[np.float64], *, by_norm: bool, factor: float = 1.0, unit: str = "") -> Errors:
+    """Errors of (n, …) differences as :class:`crystalcli.contracts.counting.Counted` says; without R².
+
+    Raises:
+        UsageError: nothing to compare.
+    """
+    if len(difference) == 0:
+        raise UsageError("no labels to compare with")
+    rows = factor * difference.reshape(len(difference), -1)
+    sizes = np.linalg.norm(rows, axis=1) if by_norm else np.abs(rows.ravel())
+    return Errors(
+        n=len(sizes),
+        mae=float(sizes.mean()),
+        rmse=float(np.sqrt(np.mean(sizes**2))),
+        r2=None,
+        bias=float(np.linalg.norm(rows.mean(0)) if by_norm else rows.mean()),
+        max_error=float(sizes.max()),
+        components=rows.shape[1] if by_norm else 1,
+        factor=factor,
+        unit=unit,
     )
 
 

@@ -16,6 +16,7 @@ from crystalcli.mechanisms.caches.cache import GraphRecipe
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.ensemble import Ensemble
 from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_fields import recipe_of_model
 from crystalcli.mechanisms.models.model_head import file_of, read_head
 from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.vocabulary.errors import UsageError
@@ -47,9 +48,7 @@ def refuse_other_graphs(model: CrystalModel, recipe: GraphRecipe, path: Path) ->
     Raises:
         UsageError: says what differs.
     """
-    mine = GraphRecipe(model.spec.graph.name, model.spec.graph.options)
-    if mine.fingerprint != recipe.fingerprint:
-        said = recipe.difference(mine) or "another version"
+    if said := recipe.misses(recipe_of_model(model.spec)):
         raise UsageError(f"was not built as the model's graphs were: {said}; build it so", path=path)
 
 

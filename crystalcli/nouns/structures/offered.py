@@ -43,6 +43,8 @@ ASE_QUANTITIES: dict[str, Quantity] = {
 """What ASE, and extended XYZ, store under a fixed name and unit."""
 RESULTS = frozenset(ASE_QUANTITIES) - {"virial"}
 """Those that ASE keeps as results of a calculation, and not beside the structure."""
+POSITIONS = frozenset({"relaxed_positions", "initial_positions", "final_positions"})
+"""Names of columns of three that are places of the atoms, Å."""
 OF_VIRIAL = "stress_from_"
 """Before the name of a virial: the stress that it stands for."""
 _STRUCTURE_ITSELF = frozenset(
@@ -178,7 +180,9 @@ class Offered:
         if known is not None:
             self.quantities[key] = known
         else:
-            self.quantities[key] = Quantity(key, level="site") if level == "site" else Quantity(key, shape=value.shape)
+            place = level == "site" and key in POSITIONS and value.shape[1:] == (3,)
+            of_site = Quantity(key, "Å", "site", meaning="position") if place else Quantity(key, level="site")
+            self.quantities[key] = of_site if level == "site" else Quantity(key, shape=value.shape)
 
 
 def entry_of(offered: Offered, name: str, atoms: ase.Atoms, source: str, warnings: tuple[str, ...] = ()) -> Entry:

@@ -19,6 +19,7 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.reading import Failure, Ids
+from crystalcli.nouns.structures.site_fields import SiteField
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError
 from crystalcli.workflows.graphs.build_graphs_parts import Parts
 from crystalcli.workflows.graphs.build_graphs_parts import folder as parts_folder
@@ -91,7 +92,7 @@ def _sealed(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | Non
 def _joined(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | None) -> BuildReport:
     plan = resolved.plan
     with CacheWriter(plan.output) as writer:
-        collected = _Collected(writer, resolved.requests)
+        collected = _Collected(writer, resolved.requests, resolved.work.fields)
         for outcome in _outcomes(resolved, parts, listen, stop):
             collected.take(outcome)
             listen(1, "")
@@ -114,18 +115,22 @@ def _joined(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | Non
             tuple(c.quantity.name for c in columns),
             left_out=dict(collected.left_out),
             seen=Seen.of(collected.entries, None if resolved.requests is None else audit.keys),
+            fields=collected.fields,
         )
 
 
 class _Collected:
     """What has come out so far; graphs go straight to the writer."""
 
-    def __init__(self, writer: CacheWriter, requests: Sequence[label_requests.LabelRequest] | None) -> None:
+    def __init__(
+        self, writer: CacheWriter, requests: Sequence[label_requests.LabelRequest] | None, fields: Sequence[str]
+    ) -> None:
         self.writer, self.requests = writer, requests
         self.entries: list[Labelled] = []
         self.failures: list[Failure] = []
         self.warnings: list[tuple[str, str]] = []
         self.left_out: Counter[str] = Counter()
+        self.fields = dict.fromkeys((SiteField.parse(f).name for f in fields), 0)
         self._ids = Ids()
 
     def take(self, outcome: Outcome) -> None:
@@ -142,6 +147,8 @@ class _Collected:
             self.failures.append(Failure(entry.source, entry.id, "graph", problem.code or "fields", problem.reason))
             return
         self.entries.append(entry)
+        for name in self.fields:
+            self.fields[name] += bool(outcome.graph.fields[name].any())
         self.warnings += [(entry.source, w) for w in outcome.warnings]
         if len(self.entries) == PEEK and self.requests == ():
             label_requests.choose(labels.candidates(self.entries), self.requests, labels.the_property(self.entries))

@@ -35,6 +35,7 @@ class BuildPlan:
         require_labels: leave out structures that lack one of ``targets``.
         share: of an array job; what it does is kept beside ``output``, and the plan with the whole share joins it.
         limits: of each worker.
+        fields: per-site fields that the graphs hold beside what the featurizer makes.
     """
 
     inputs: tuple[str, ...]
@@ -48,6 +49,7 @@ class BuildPlan:
     require_labels: bool = False
     share: Share = field(default_factory=Share)
     limits: Limits = field(default_factory=Limits)
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class BuildReport:
         left_out: structures that lack a required label, by the label.
         seen: what the files say and nobody uses.
         share: of an array job, the one that was done; then there is no cache yet.
+        fields: structures in which a per-site field that was asked for is not 0 everywhere, by its name.
     """
 
     output: Path
@@ -79,6 +82,7 @@ class BuildReport:
     left_out: Mapping[str, int] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
     share: Share = field(default_factory=Share)
+    fields: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> Exit:
@@ -118,7 +122,7 @@ class Resolved:
     @property
     def recipe(self) -> GraphRecipe:
         """The recipe of the cache."""
-        return GraphRecipe(self.work.featurizer, self.work.options)
+        return self.work.recipe
 
 
 def failures_file(output: Path) -> Path:

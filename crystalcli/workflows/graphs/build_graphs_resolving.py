@@ -20,6 +20,7 @@ from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.readers import found_in_folder
 from crystalcli.mechanisms.structure_files.reading import plan as reading_plan
 from crystalcli.nouns.structures.id_prop import TABLE
+from crystalcli.nouns.structures.site_fields import canonical
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan, Resolved, failures_file
 from crystalcli.workflows.graphs.build_graphs_work import Work
@@ -39,13 +40,14 @@ def resolve(plan: BuildPlan) -> Resolved:
         raise UsageError("--require-labels needs to know which: name them with --targets")
     required = tuple((r.key, r.text) for r in requests or ()) if plan.require_labels else ()
     choices = plan.reading if requests is not None else replace(plan.reading, labels="unused")
-    work = Work(part.name, options, choices, required, tuple(r.key for r in requests or ()))
+    fields = canonical(plan.fields)
+    work = Work(part.name, options, choices, required, tuple(r.key for r in requests or ()), fields)
     own = [f for f in (plan.output, failures_file(plan.output)) if f.exists()]
     paths = tuple(p for p in sorted(expand(plan.inputs), key=str) if not any(_same(p, f) for f in own))
     if not paths:
         raise InputError("no input files", path=" ".join(plan.inputs))
     digest = _digest(work, plan, paths, labelled=requests is not None)
-    current = _look_at_output(plan, GraphRecipe(part.name, options), digest)
+    current = _look_at_output(plan, work.recipe, digest)
     return Resolved(plan, work, paths, reading_plan(paths, choices), requests, digest, current)
 
 
@@ -84,8 +86,13 @@ def _look_at_output(plan: BuildPlan, recipe: GraphRecipe, digest: str) -> GraphC
 def _digest(work: Work, plan: BuildPlan, paths: Iterable[Path], *, labelled: bool) -> str:
     """sha256 of recipe, versions, wishes, and names and contents of all files that are read."""
     part = registry().origin("featurizer", work.featurizer)
-    recipe = GraphRecipe(work.featurizer, work.options)
-    head: list[Any] = [recipe.fingerprint, part.distribution, part.version, list(plan.targets), asdict(plan.reading)]
+    head: list[Any] = [
+        work.recipe.fingerprint,
+        part.distribution,
+        part.version,
+        list(plan.targets),
+        asdict(plan.reading),
+    ]
     head += [plan.require_labels] if plan.require_labels else []
     whole = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     paths = list(paths)

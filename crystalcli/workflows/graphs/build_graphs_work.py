@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -11,6 +11,7 @@ import ase
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Featurizer
+from crystalcli.mechanisms.caches.cache import GraphRecipe
 from crystalcli.mechanisms.caches.cache_packing import PackedGraph, pack
 from crystalcli.mechanisms.labelling.label_words import refusal
 from crystalcli.mechanisms.labelling.labelled import Labelled
@@ -20,8 +21,9 @@ from crystalcli.mechanisms.running.tasks import Limits, Lost, Start, Task
 from crystalcli.mechanisms.structure_files.reading import Failure, Item, read_file
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.read_options import ReadOptions
-from crystalcli.vocabulary.errors import CrystalError, one_line
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
+from crystalcli.nouns.structures.site_fields import SiteField, of_atoms
+from crystalcli.vocabulary.errors import CrystalError, InputError, one_line
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Work:
         reading: choices for formats that need them.
         required: labels without which a structure is left out; each by any of its keys.
         asked: keys of all labels that were asked for; what is no number there, but was meant as one, is refused.
+        fields: per-site fields that every graph is to hold.
     """
 
     featurizer: str
@@ -40,6 +43,17 @@ class Work:
     reading: ReadOptions = field(default_factory=ReadOptions)
     required: tuple[tuple[str, ...], ...] = ()
     asked: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+
+    @property
+    def recipe(self) -> GraphRecipe:
+        """How the graphs are made."""
+        return GraphRecipe(self.featurizer, self.options, self.fields)
+
+    @classmethod
+    def of(cls, recipe: GraphRecipe, reading: ReadOptions = DEFAULTS) -> Work:
+        """Graphs as ``recipe`` says, and nothing asked of labels."""
+        return cls(recipe.featurizer, recipe.options, reading, fields=recipe.fields)
 
 
 @dataclass(frozen=True)
@@ -157,10 +171,15 @@ def build_file(work: Work, make: Callable[[ase.Atoms], GraphArrays], file: Item,
         yield LeftOut(lacks) if lacks is not None else _build(work, make, item)
 
 
-def graph_of(work: Work, make: Callable[[ase.Atoms], Made], item: Entry) -> Made | Failure:
-    """What ``make`` makes of a structure; its bug costs the structure, not the batch."""
+def graph_of(
+    work: Work,
+    make: Callable[[ase.Atoms], GraphArrays],
+    item: Entry,
+    finish: Callable[[GraphArrays], Made] = lambda graph: graph,  # type: ignore[assignment, return-value]
+) -> Made | Failure:
+    """What ``make`` makes of a structure, with its fields; a bug of it costs the structure, not the batch."""
     try:
-        return make(item.atoms)
+        return finish(with_fields(make(item.atoms), item.atoms, work.fields, item.labels))
     except CrystalError as problem:
         return Failure(item.source, item.id, "graph", problem.code or "bad-graph", one_line(problem.reason))
     except (Exception, SystemExit) as problem:
@@ -168,10 +187,30 @@ def graph_of(work: Work, make: Callable[[ase.Atoms], Made], item: Entry) -> Made
         return Failure(item.source, item.id, "graph", "featurizer-error", reason)
 
 
+def with_fields(
+    graph: GraphArrays, atoms: ase.Atoms, fields: Sequence[str], labels: Mapping[str, Any] | None = None
+) -> GraphArrays:
+    """``graph`` with per-site ``fields`` of its structure.
+
+    Raises:
+        InputError: the structure does not have one, or the featurizer has made one of that name.
+    """
+    if not fields:
+        return graph
+    found = of_atoms(atoms, fields, labels)
+    if twice := sorted(found.keys() & graph.fields.keys()):
+        raise InputError(f"the featurizer makes a field '{twice[0]}' of its own; do not ask for it", code="fields")
+    return replace(graph, fields={**graph.fields, **found})
+
+
 def _build(work: Work, make: Callable[[ase.Atoms], GraphArrays], item: Entry) -> Outcome:
-    graph = graph_of(work, lambda atoms: pack(make(atoms)), item)
+    graph = graph_of(work, make, item, pack)
     if isinstance(graph, Failure):
         return graph
     alone = int((graph.degree == 0).sum())
     said = (f"{alone} of {len(graph.degree)} atoms have no neighbors",) if alone else ()
-    return Built(Labelled.of(item), (*item.warnings, *said), graph)
+    taken = {SiteField.parse(f).name for f in work.fields} - set(work.asked)  # fields are no labels unless asked for
+    labels = {k: v for k, v in item.labels.items() if k not in taken}
+    left_out = {k: v for k, v in item.left_out.items() if k not in taken}
+    kept = replace(item, labels=labels, left_out=left_out) if taken else item
+    return Built(Labelled.of(kept), (*item.warnings, *said), graph)

@@ -52,6 +52,7 @@ def info(path: Path) -> dict[str, Any]:
         "duplicate_structures": len(cache) - len(np.unique(cache.hashes, axis=0)),
         "featurizer": cache.recipe.featurizer,
         "options": dict(cache.recipe.options),
+        "fields": list(cache.recipe.fields),
         "fingerprint": cache.recipe.fingerprint,
         "versions": cache.versions,
         "labels": {name: _label(column) for name, column in cache.columns.items()},

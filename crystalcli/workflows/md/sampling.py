@@ -139,7 +139,7 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
         raise UsageError("all its structures were stopped; there is nothing to go on with", path=path)
     program, potential, sampler = parts(plan)
     tensors = {k: v.to(potential.device) for k, v in state.tensors.items()}
-    systems = Systems(**checkpoint.under("systems", tensors))
+    systems = Systems.of_tensors(checkpoint.under("systems", tensors))
     failures = tuple(Failure(f["path"], f["id"], "md", "", f["reason"]) for f in record["failed"])
     prepared = Prepared(program, potential, sampler, (), failures, systems)
     with locks.run_locked(path):

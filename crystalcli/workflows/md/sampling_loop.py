@@ -91,7 +91,7 @@ class Dynamics:
         """Write a restart record."""
         found = {n: v for n in _EVALUATED if (v := getattr(self.evaluated, n)) is not None}
         tensors = {
-            **checkpoint.prefixed("systems", vars(self.systems)),
+            **checkpoint.prefixed("systems", self.systems.tensors()),
             **checkpoint.prefixed("evaluated", found),
             **checkpoint.prefixed("state", self.state),
             **checkpoint.prefixed("record", self.recorder.tensors()),
@@ -119,7 +119,7 @@ class Dynamics:
         """
         tensors = {k: v.to(self.device) for k, v in state.tensors.items()}
         facts = state.facts
-        self.systems = Systems(**checkpoint.under("systems", tensors))
+        self.systems = Systems.of_tensors(checkpoint.under("systems", tensors))
         self.evaluated = Evaluated(**checkpoint.under("evaluated", tensors))
         self.state = checkpoint.under("state", tensors)
         self.first_cell, self.step = tensors["first_cell"], facts["step"]

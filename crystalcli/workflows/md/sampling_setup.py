@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.dynamics import Potential, SamplerModule
+from crystalcli.contracts.dynamics import Potential, SamplerModule, fields_of
 from crystalcli.contracts.records import Sampler
 from crystalcli.mechanisms.dynamics import temperature_program
 from crystalcli.mechanisms.dynamics.temperature_program import TemperatureProgram
@@ -21,6 +21,7 @@ from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import UNLABELLED
+from crystalcli.nouns.structures.site_fields import of_atoms
 from crystalcli.nouns.systems import Systems, free_directions
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 from crystalcli.workflows.graphs.supervised_reading import read_inputs
@@ -94,7 +95,7 @@ def prepare(plan: SamplingPlan, listener: Listener, begun: Iterable[Entry | Fail
         raise UsageError(failures[0].reason, path=failures[0].path, code=STILL)
     if not entries:
         raise NothingUsable(f"none of {len(failures)} structures can be used")
-    systems = _started(plan, program, entries, potential.device)
+    systems = _started(plan, program, entries, potential)
     kelvins = torch.full((len(entries),), program.at(0), dtype=torch.float64, device=potential.device)
     sampler.init(systems, kelvins, torch.Generator(potential.device))
     return Prepared(program, potential, sampler, tuple(entries), tuple(failures), systems)
@@ -122,7 +123,7 @@ def _evaluable(
     failures: list[Failure] = []
     for entry in entries:
         try:
-            one = Systems.of([entry.atoms], device=potential.device)
+            one = Systems.of([entry.atoms], potential.device, _fields([entry], potential))
             still = _still(one)
             if still and (thermostat or bool(one.fixed.all())):
                 raise InputError(still, code=STILL)
@@ -140,6 +141,11 @@ def _evaluable(
     return good, failures
 
 
+def _fields(entries: Sequence[Entry], potential: Potential) -> list[dict[str, Any]]:
+    """What the potential reads of every atom."""
+    return [of_atoms(e.atoms, fields_of(potential), e.labels) for e in entries]
+
+
 def _still(one: Systems) -> str:
     """Why nothing in a structure can move against the rest, so that it has no temperature; empty if something can."""
     if float(free_directions(one)[0]) > 0:
@@ -151,16 +157,16 @@ def _still(one: Systems) -> str:
 
 
 def _started(
-    plan: SamplingPlan, program: TemperatureProgram, entries: Sequence[Entry], device: torch.device
+    plan: SamplingPlan, program: TemperatureProgram, entries: Sequence[Entry], potential: Potential
 ) -> Systems:
     """The batch with its first velocities."""
-    systems = Systems.of([e.atoms for e in entries], device=device)
+    systems = Systems.of([e.atoms for e in entries], potential.device, _fields(entries, potential))
     own = [bool(e.atoms.has("momenta") and e.atoms.get_momenta().any()) for e in entries]
     if plan.velocities == "file" and not all(own):
         raise UsageError("has no velocities; use --velocities auto or random", path=entries[own.index(False)].source)
     given = at_rest(systems)
     drawn = maxwell_boltzmann(systems, program.at(0), plan.seed, [e.id for e in entries])
-    keep = torch.tensor([o and plan.velocities != "random" for o in own], device=device)
+    keep = torch.tensor([o and plan.velocities != "random" for o in own], device=potential.device)
     rows = keep.index_select(0, systems.structure_index).unsqueeze(1)
     return replace(systems, velocities=torch.where(rows, given.velocities, drawn.velocities))
 

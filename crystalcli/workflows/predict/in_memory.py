@@ -27,6 +27,7 @@ from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.predict.prediction import Predictor, Row
+from crystalcli.workflows.predict.prediction_structures import moved
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Predicted:
         intervals: (low, high) by the percentage of truths that they hold (``"90"``), of a model calibrated so.
         calibration: how sigma was calibrated, or ``uncalibrated``; none without sigma.
         probabilities: by class, for a class.
+        structure: of predicted positions, the structure with its atoms there.
         extrapolating: why the structure is unlike those of the training; empty if nothing speaks for it.
     """
 
@@ -52,6 +54,7 @@ class Predicted:
     intervals: dict[str, tuple[Any, Any]] | None = None
     calibration: str | None = None
     probabilities: dict[str, float] | None = None
+    structure: ase.Atoms | None = None
     extrapolating: str = ""
 
 
@@ -112,7 +115,8 @@ class LoadedModel:
                     q.words[int(np.argmax(value))], q.unit, probabilities=shares, extrapolating=row.extrapolating
                 )
             else:
-                made[q.name] = Predicted(_plain(value), q.unit, **self._uncertainty(row, q.name))
+                there = moved(row, q) if q.meaning == "position" else None
+                made[q.name] = Predicted(_plain(value), q.unit, structure=there, **self._uncertainty(row, q.name))
         return made
 
     def _uncertainty(self, row: Row, name: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from crystalcli.mechanisms.labelling.label_requests import LabelRequest
 from crystalcli.mechanisms.labelling.seen import Seen
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_fields import recipe_of_model
 from crystalcli.mechanisms.models.model_head import named_by
 from crystalcli.mechanisms.models.model_inputs import inputs_of
 from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
@@ -142,7 +143,7 @@ class Predictor:
     @property
     def recipe(self) -> GraphRecipe:
         """How graphs must be made for this model."""
-        return GraphRecipe(self.model.spec.graph.name, self.model.spec.graph.options)
+        return recipe_of_model(self.model.spec)
 
     def predict(self, inputs: Sequence[str] | Reading, place: Place = ONE) -> Iterator[Row | Failure]:
         """Yield a row or a failure for every structure of ``inputs``, in order.
@@ -155,7 +156,7 @@ class Predictor:
             UsageError: a cache whose graphs were made otherwise than the model's. EnvironmentProblem: no workers.
         """
         if not isinstance(inputs, Reading):
-            with Reading(inputs, Work(self.recipe.featurizer, self.recipe.options), place) as begun:
+            with Reading(inputs, Work.of(self.recipe), place) as begun:
                 yield from self.predict(begun)
             return
         caches = {path: self._opened(path) for path in inputs.caches}
@@ -172,7 +173,7 @@ class Predictor:
 
     def of_entries(self, items: Iterable[Entry | Failure]) -> Iterator[Row | Failure]:
         """Predict structures as read."""
-        work = Work(self.recipe.featurizer, self.recipe.options)
+        work = Work.of(self.recipe)
         make = graph_maker(work)
         with self._evaluating() as who:
             yield from self._blocks((self._known(with_graph(work, make, i)) for i in items), who)
@@ -293,8 +294,6 @@ class Predictor:
     def _opened(self, path: Path) -> GraphDataset:
         """A cache whose graphs were made as the model needs them."""
         data = GraphDataset.open([path])
-        mine, other = self.recipe, data.recipe
-        if other.fingerprint == mine.fingerprint:
+        if not (said := data.recipe.misses(self.recipe)):
             return data
-        said = other.difference(mine) or "another version"
         raise UsageError(f"was not built as the model needs it: {said}; predict from the structure files", path=path)

@@ -16,6 +16,7 @@ from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.nouns.structures.site_fields import put_back
 
 MOST_EDGES = 400_000
 """A batch is closed when its graphs have this many edges, however few they are."""
@@ -52,6 +53,7 @@ def from_cache(data: GraphDataset, index: NDArray[np.int64], columns: Mapping[st
             fields={n: v.numpy()[a:b] for n, v in g.fields.items()},
         )
         made = ase.Atoms(graph.atomic_numbers, graph.positions, cell=graph.cell, pbc=graph.pbc)
+        put_back(made, graph.fields)
         found = {name: _label(column, i, places[a:b]) for name, column in columns.items()}
         labels = {name: value for name, value in found.items() if value is not None}
         yield Known(data.ids[i], sources[i], made, graph, labels)

@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+from crystalcli.contracts.counting import Counted
+from crystalcli.contracts.modules import Labels, Prediction
 from crystalcli.mechanisms.drawing import plots, site_plots
-from crystalcli.mechanisms.scoring import calibration, metrics, site_errors
+from crystalcli.mechanisms.scoring import calibration, evaluation, metrics, site_errors
+from crystalcli.nouns.arrays import GraphArrays
+from crystalcli.nouns.graph import collate
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.predict.prediction import Row
 
@@ -20,29 +26,35 @@ class Compared:
     """Predictions beside labels, collected while rows go by; numbers only, no structures. Totals are compared per atom.
 
     Args:
-        quantity: as predicted.
+        quantity: as predicted. head: of the model, which may say how errors are counted.
     """
 
     quantity: Quantity
+    head: Any = None
     value: list[Any] = field(default_factory=list)
     true: list[float] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     mae_of_crystals: list[float] = field(default_factory=list)
     sigma: list[Any] = field(default_factory=list)
     inside: dict[str, list[bool]] = field(default_factory=dict)
+    counted: Counted | None = None
 
     def add(self, row: Row) -> None:
         """Take in one row if it has a label."""
         name = self.quantity.name
         if name not in row.labels:
             return
-        true, value = np.asarray(row.labels[name], dtype=np.float64), np.asarray(row.values[name], dtype=np.float64)
+        value = np.asarray(row.values[name], dtype=np.float64)
+        true = np.asarray(row.labels[name], dtype=np.float64)
         if self.quantity.classes:
             self.value.append(value)
             self.true.append(float(true))
             return
         size = len(row.atoms) if self.quantity.extensive and self.quantity.level == "structure" else 1
+        true, self.counted = nearest(self.head, self.quantity, row)
         known = np.isfinite(true)
+        if self.counted is not None:  # a vector counts as a whole, or not at all
+            known = np.broadcast_to(known.all(-1, keepdims=True), known.shape) if true.ndim > 1 else known
         self.value.extend(value[known] / size)
         self.true.extend(true[known] / size)
         spread = row.uncertainties.get(name, {})
@@ -70,8 +82,13 @@ class Compared:
         """Errors, or none without labels."""
         if not self.true:
             return None
-        compare = metrics.classification if self.quantity.classes else metrics.regression
-        return compare(np.asarray(self.value, dtype=np.float64), np.asarray(self.true, dtype=np.float64))
+        value, true = np.asarray(self.value, dtype=np.float64), np.asarray(self.true, dtype=np.float64)
+        if self.quantity.classes:
+            return metrics.classification(value, true)
+        if self.counted is None:
+            return metrics.regression(value, true)
+        shape = (-1, *self.quantity.shape)
+        return evaluation.compared(value.reshape(shape), true.reshape(shape), self.counted)
 
     def uncertainty(self) -> dict[str, Any]:
         """Errors beside σ and the shares that intervals hold, for JSON; empty without σ."""
@@ -108,3 +125,37 @@ class Compared:
             return []
         sites = (np.array(self.numbers), np.array(self.true), np.array(self.value, dtype=np.float64))
         return site_plots.draw(folder, stem, self.quantity, sites, title=title, pictures=pictures)
+
+
+def nearest(head: Any, quantity: Quantity, row: Row) -> tuple[NDArray[np.float64], Counted | None]:
+    """The label of ``row`` that is nearest to its prediction (of what has a period), and how its errors are counted."""
+    true = np.asarray(row.labels[quantity.name], dtype=np.float64)
+    if quantity.meaning != "position" and not hasattr(head, "errors"):
+        return true, None
+    alone = quantity.level == "structure"
+    value = torch.as_tensor(np.asarray(row.values[quantity.name], dtype=np.float64))
+    label = torch.as_tensor(true)
+    value, label = (value[None], label[None]) if alone else (value, label)
+    atoms = row.atoms
+    graph = collate(
+        [
+            GraphArrays(
+                np.asarray(atoms.positions, dtype=np.float64),
+                np.asarray(atoms.cell.array, dtype=np.float64),
+                np.asarray(atoms.pbc, dtype=bool),
+                np.asarray(atoms.numbers, dtype=np.int64),
+                np.zeros((2, 0), dtype=np.int64),
+                np.zeros((0, 3), dtype=np.int64),
+            )
+        ],
+        torch.float64,
+    )
+    mask = torch.isfinite(label.reshape(len(label), -1)).all(1)
+    name = quantity.name
+    with torch.no_grad():
+        found = evaluation.counted_by(head, {name: Prediction(value, quantity)}, {name: Labels(label, mask)}, graph)
+    how = found.get(name)
+    if how is None:
+        return true, None
+    near = (value - how.difference).numpy()
+    return (near[0] if alone else near), how

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.datasets import classes
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
-from crystalcli.mechanisms.labelling.label_requests import LabelRequest, Scaling
+from crystalcli.mechanisms.labelling.label_requests import POSITION, LabelRequest, Scaling
 from crystalcli.mechanisms.labelling.label_tensors import UNIT, as_stress, six
 from crystalcli.mechanisms.labelling.labelled import STRESS
 from crystalcli.nouns.magnitudes import LARGEST
@@ -203,6 +203,8 @@ def _check_requests(requests: Sequence[LabelRequest], quantities: Sequence[Quant
         q = known[r.name]
         if q.unit == UNIT and r.unit:
             as_stress(np.zeros((1, 6)), r.unit)
+        elif r.unit == POSITION and q.meaning == POSITION:
+            continue
         elif r.unit and q.unit and r.unit != q.unit:
             raise UsageError(f"the model predicts '{q.name}' in '{q.unit}'; labels in '{r.unit}' cannot be compared")
 

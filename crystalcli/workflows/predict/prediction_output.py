@@ -22,6 +22,7 @@ from crystalcli.vocabulary.texts import steers, xyz_word
 from crystalcli.workflows.predict.prediction import Row
 from crystalcli.workflows.predict.prediction_results import calculator, results_of
 from crystalcli.workflows.predict.prediction_sites import magmom_line, moment_of, plain, pymatgen_structure
+from crystalcli.workflows.predict.prediction_structures import cif_block, moved, needed_place, place_of
 
 ENDINGS = {
     ".csv": "csv",
@@ -30,6 +31,7 @@ ENDINGS = {
     ".xyz": "extxyz",
     ".json": "pymatgen",
     ".magmom": "magmom",
+    ".cif": "cif",
 }
 
 
@@ -53,7 +55,8 @@ class Writer:
     """Turns rows into text of one format; every text is whole lines.
 
     Args:
-        kind: csv, jsonl, extxyz, pymatgen (a JSON list of structures) or magmom (lines for an INCAR).
+        kind: csv, jsonl, extxyz, pymatgen (a JSON list of structures), magmom (lines for an INCAR) or cif (predicted
+            structures, a block each). Extended XYZ holds the structures of a model that predicts positions.
         quantities: what the model predicts.
         calibrations: how the σ of each was calibrated, said wherever a σ is.
         says_domain: whether a column tells why a prediction is an extrapolation.
@@ -64,7 +67,7 @@ class Writer:
         without_column: rows of a table with a label that has no column.
 
     Raises:
-        UsageError: no moments to make MAGMOM lines of, or no results.
+        UsageError: no moments to make MAGMOM lines of, no positions to make structures of, or no results.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Writer:
         self.spreads: tuple[str, ...] | None = None
         self.n = self.without_column = 0
         self.moment = moment_of(quantities) if kind == "magmom" else None
+        self.place = needed_place(quantities, "a CIF") if kind == "cif" else place_of(quantities)
 
     def end(self) -> str:
         """What comes after the last structure."""
@@ -96,6 +100,8 @@ class Writer:
         self.n += 1
         if self.moment is not None:
             return magmom_line(row, self.moment)
+        if self.kind == "cif" and self.place is not None:
+            return cif_block(row.id, moved(row, self.place))
         if self.kind == "pymatgen":
             return ("[\n" if self.n == 1 else ",\n") + json_line(pymatgen_structure(row, self.quantities)).rstrip("\n")
         if self.kind == "jsonl":
@@ -161,7 +167,8 @@ class Writer:
     def _extxyz(self, row: Row) -> str:
         import ase.io
 
-        atoms = row.atoms.copy()
+        place = None if self.results else self.place  # results are those of the structure that was given
+        atoms = row.atoms.copy() if place is None else moved(row, place)
         atoms.info = {"id": xyz_word(row.id)}
         if row.extrapolating and self.says_domain:
             atoms.info["extrapolating"] = xyz_word(row.extrapolating)
@@ -170,9 +177,9 @@ class Writer:
             if q.classes:
                 atoms.info[name] = xyz_word(q.words[int(np.argmax(value))])
                 atoms.info[f"{name}_probabilities"] = value
-            elif q.name not in self.results:
+            elif q.name not in self.results and q != place:
                 _put(atoms, q, name, value)
-            if q.unit and q.name not in self.results:
+            if q.unit and q.name not in self.results and q != place:
                 atoms.info[f"{name}_unit"] = xyz_word(q.unit)
             if self._calibration(row, q):
                 atoms.info[f"{name}_calibration"] = xyz_word(self._calibration(row, q))

@@ -10,20 +10,21 @@ import numpy as np
 import torch
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.dynamics import Potential
+from crystalcli.contracts.dynamics import Potential, fields_of
 from crystalcli.contracts.records import Relaxer
 from crystalcli.contracts.workflow import Reporter, Request
 from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.relaxation.cell_coordinates import CellCoordinates
-from crystalcli.mechanisms.relaxation.constraints import projections, without_constraints
 from crystalcli.mechanisms.relaxation.fixing import Fixing
 from crystalcli.mechanisms.relaxation.relaxing import Batch, Heard
 from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.places import Place, executor
 from crystalcli.mechanisms.running.tasks import UNLIMITED, Lost, Task
 from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.structures.constraints import projections, without_constraints
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.site_fields import of_atoms
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, Stopped, UsageError
 from crystalcli.workflows.relax.relax_options import RelaxOptions
@@ -92,7 +93,8 @@ class Worker:
             entries = [e for _, e in ready]
             device = self.potential.device
             allowed = torch.as_tensor(np.concatenate([projections(e.atoms) for e in entries]), device=device)
-            systems = Systems.of([without_constraints(e.atoms) for e in entries], device)
+            given = [self._fields(e) for e in entries]
+            systems = Systems.of([without_constraints(e.atoms) for e in entries], device, given)
             coords = CellCoordinates.of(systems, allowed, self.goal.cell, self.goal.pressure)
             mover = self.relaxer.build(self.relaxer_options)
             batch = Batch(coords, self.potential, mover, self.goal, self.options.trajectory_every)
@@ -101,6 +103,10 @@ class Worker:
                 found[k] = outcome
         return [found[k] for k in range(len(items))]
 
+    def _fields(self, entry: Entry) -> dict[str, Any]:
+        """What the potential reads of every atom."""
+        return of_atoms(entry.atoms, fields_of(self.potential), entry.labels)
+
     def _laid_out(self, item: Entry | Failure) -> Entry | Outcome:
         """The structure with all that holds its atoms, or why it cannot be relaxed."""
         if isinstance(item, Failure):
@@ -108,6 +114,7 @@ class Worker:
         try:
             atoms = self.fixing.apply(item.atoms)
             projections(atoms)
+            self._fields(replace(item, atoms=atoms))
             if self.goal.cell != "none" and not atoms.pbc.all():
                 raise InputError(
                     f"is not periodic along all three vectors; --cell {self.goal.cell} needs that", code="not-periodic"

@@ -21,12 +21,13 @@ from crystalcli.mechanisms.caches.cache_packing import PackedGraph, pack
 from crystalcli.mechanisms.caches.cache_writer import CacheWriter
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.model_fields import recipe_of_model
 from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.phases.screening import Candidate
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.vocabulary.errors import CrystalError, UsageError
-from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker
+from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker, with_fields
 from crystalcli.workflows.screen.campaign_results import Item, key_of
 from crystalcli.workflows.screen.campaign_training import recipe_of, target, training_plan
 from crystalcli.workflows.screen.campaign_work import Workshop
@@ -100,7 +101,7 @@ class Models:
         Those without a structure at the stage, without a graph, or without an energy to add to, have no prediction.
         """
         model, provenance = model_file.load(file_of(path))
-        recipe = GraphRecipe(model.spec.graph.name, model.spec.graph.options)
+        recipe = recipe_of_model(model.spec)
         items = [self.shop.item(stage, i) for i in ids if self.shop.has_structure(stage, i)]
         pieces = [items[k : k + PIECE] for k in range(0, len(items), PIECE)]
         digest = sha256(file_of(path))[:16]
@@ -158,10 +159,10 @@ class Models:
 
     def _graphs(self, items: Sequence[Item], recipe: GraphRecipe) -> Iterator[tuple[Item, PackedGraph | str]]:
         """Every structure with its graph, or why it has none."""
-        make = graph_maker(Work(recipe.featurizer, recipe.options))
+        make = graph_maker(Work.of(recipe))
         for item in items:
             try:
-                yield item, pack(make(item.atoms))
+                yield item, pack(with_fields(make(item.atoms), item.atoms, recipe.fields))
             except CrystalError as problem:
                 yield item, problem.reason
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture, Featurizer
 from crystalcli.mechanisms.caches.cache import GraphRecipe
+from crystalcli.mechanisms.models.model_fields import fields_read, recipe_in_head
 from crystalcli.mechanisms.models.model_head import file_of, read_head
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
@@ -126,7 +127,12 @@ def _dealt(tables: Mapping[str, Mapping[str, Any]], arch: Architecture) -> dict[
 def recipe_of(plan: TrainingPlan) -> GraphRecipe:
     """How graphs are made: as the model that training starts from needs them, or by the featurizer's defaults."""
     if plan.start.model:
-        graph = read_head(file_of(Path(plan.start.model)))["spec"]["graph"]
-        return GraphRecipe(graph["name"], graph["options"])
+        return recipe_in_head(read_head(file_of(Path(plan.start.model)))["spec"])
     part = cast(Featurizer, registry().get("featurizer", plan.featurizer))
-    return GraphRecipe(part.name, opt.to_dict(opt.make(part.options, {}, owner=f"featurizer {part.name}")))
+    options = opt.to_dict(opt.make(part.options, {}, owner=f"featurizer {part.name}"))
+    chosen = (
+        ("featurizer", plan.featurizer, plan.embed_options),
+        ("architecture", plan.architecture, plan.architecture_options),
+        ("head", plan.head, plan.head_options),
+    )
+    return GraphRecipe(part.name, options, fields_read(chosen))

@@ -10,8 +10,8 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.caches.cache import GraphRecipe
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.models.model_fields import fields_of, recipe_of_model
 from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.mechanisms.phases.hull import Phase
 from crystalcli.mechanisms.structure_files.reading import Failure
@@ -97,7 +97,7 @@ def gathered(
         raise UsageError("give either graph caches or structure files, not both", path=inputs[0])
     if not caches:
         targets = (f"{spec.targets[0].name}={label}" if label else spec.targets[0].name,)
-        plan = BuildPlan(tuple(inputs), where, spec.graph.name, spec.graph.options, ("none",))
+        plan = BuildPlan(tuple(inputs), where, spec.graph.name, spec.graph.options, ("none",), fields=fields_of(spec))
         try:
             report = build(replace(plan, targets=targets))
         except UsageError:
@@ -120,7 +120,5 @@ def gathered(
 
 
 def _same_graphs(data: GraphDataset, spec: ModelSpec, path: Path) -> None:
-    mine = GraphRecipe(spec.graph.name, spec.graph.options)
-    if data.recipe.fingerprint != mine.fingerprint:
-        said = data.recipe.difference(mine) or "another version"
+    if said := data.recipe.misses(recipe_of_model(spec)):
         raise UsageError(f"was not built as the model needs it: {said}; give the structure files", path=path)

@@ -21,6 +21,7 @@ from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.predict.prediction import Predictor, Row
+from crystalcli.workflows.predict.prediction_errors import nearest
 
 Floats = NDArray[np.float64]
 METHODS = ("scale", "conformal")
@@ -107,7 +108,7 @@ def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> Calibratio
     hashes = {path.name: sha256(path) for path in map(Path, expand(plan.inputs))}
     for quantity in predictor.quantities:
         if not quantity.classes:
-            _fit(plan, quantity, rows, hashes, report)
+            _fit(plan, quantity, rows, hashes, report, head=predictor.model.head)
     if not report.fits:
         raise UsageError("none of the model's targets is a number; probabilities of classes are not calibrated")
     _save(plan, predictor, report)
@@ -147,10 +148,16 @@ def _new_rows(plan: CalibrationPlan, predictor: Predictor, report: CalibrationRe
 
 
 def _fit(
-    plan: CalibrationPlan, quantity: Quantity, rows: Sequence[Row], data: Mapping[str, str], report: CalibrationReport
+    plan: CalibrationPlan,
+    quantity: Quantity,
+    rows: Sequence[Row],
+    data: Mapping[str, str],
+    report: CalibrationReport,
+    *,
+    head: Any,
 ) -> None:
     name = quantity.name
-    error, sigma, structures = _errors(quantity, rows)
+    error, sigma, structures = _errors(quantity, rows, head)
     if not len(error):
         raise UsageError(f"no label '{name}' in the structures; --labels {name}=KEY says what it is called there")
     agreed = int((sigma <= 0.0).sum())
@@ -183,7 +190,7 @@ def _half_widths(error: Floats, sigma: Floats, levels: Sequence[float], report: 
     return found
 
 
-def _errors(quantity: Quantity, rows: Sequence[Row]) -> tuple[Floats, Floats, int]:
+def _errors(quantity: Quantity, rows: Sequence[Row], head: Any) -> tuple[Floats, Floats, int]:
     """Errors and σ of all labels (where the model has none 1, of totals 1 per atom); how many structures have them."""
     errors, sigmas = [np.zeros(0)], [np.zeros(0)]
     for row in rows:
@@ -193,7 +200,7 @@ def _errors(quantity: Quantity, rows: Sequence[Row]) -> tuple[Floats, Floats, in
         total = quantity.extensive and quantity.level == "structure"
         unit = np.full(value.shape, len(row.atoms) if total else 1.0)
         sigma = np.asarray(row.uncertainties.get(quantity.name, {}).get("sigma", unit), dtype=np.float64)
-        error = value - np.asarray(row.labels[quantity.name], dtype=np.float64)
+        error = value - nearest(head, quantity, row)[0]
         known = np.isfinite(error)
         errors.append(error[known])
         sigmas.append(sigma[known])

@@ -93,8 +93,13 @@ def aleatoric(reports: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     for name in reports[0]["validation"]:
         rows = [r["validation"].get(name) or {} for r in reports]
         if all("rmse" in row for row in rows):
-            found[name] = math.sqrt(sum(row["rmse"] ** 2 for row in rows) / len(rows))
+            found[name] = math.sqrt(sum(_variance(row) for row in rows) / len(rows))
     return found
+
+
+def _variance(row: Mapping[str, Any]) -> float:
+    """Mean squared error of one component in the unit of the target."""
+    return float((row["rmse"] / row.get("factor", 1.0)) ** 2 / row.get("components", 1))
 
 
 def _told(name: str, found: Collected, reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

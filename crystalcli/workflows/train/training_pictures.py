@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
 from crystalcli.mechanisms.drawing import plots, site_plots
 from crystalcli.mechanisms.running.run_folder import RunFolder
-from crystalcli.mechanisms.scoring import metrics
+from crystalcli.mechanisms.scoring import evaluation, metrics
 from crystalcli.mechanisms.scoring.evaluation import Collected
 from crystalcli.vocabulary.pictures import paths
 from crystalcli.vocabulary.texts import file_word
 from crystalcli.workflows.train.training_loop import Trainer
-from crystalcli.workflows.train.training_report import TargetReport
+from crystalcli.workflows.train.training_report import IDENTITY, TargetReport
 from crystalcli.workflows.train.training_setup import Prepared
 
 
@@ -47,6 +54,9 @@ def _of_target(
         )
     if not isinstance(target.model, metrics.Errors):
         return
+    if c.quantity.meaning == "position":
+        _moves(prepared, paths(folder.path / f"parity{name}", pictures), target, c, title=title)
+        return
     mean = target.baselines.get("mean")
     plots.parity(
         paths(folder.path / f"parity{name}", pictures),
@@ -61,3 +71,26 @@ def _of_target(
         numbers = prepared.data.atomic_numbers()[prepared.data.atoms_of(prepared.split.test)]
         sites = (numbers[c.mask], c.true[c.mask], c.value[c.mask])
         site_plots.draw(folder.path, "", c.quantity, sites, title=f"{title}; test", pictures=pictures)
+
+
+def _moves(prepared: Prepared, where: Sequence[Path], target: TargetReport, c: Collected, *, title: str) -> None:
+    """Draw what positions are moved by, predicted over true, component by component."""
+    assert isinstance(target.model, metrics.Errors)
+    near, _ = evaluation.nearest_labels(
+        prepared.model, prepared.data, prepared.split.test, c.quantity, lambda b: b.graph.positions
+    )
+    batches = evaluation.pieces_of(prepared.split.test, evaluation.BLOCK)
+    start = np.concatenate([prepared.data.batch(b, dtype=torch.float64).graph.positions.numpy() for b in batches])
+    true = (near - start)[c.mask]
+    value = true + (c.value - c.true)[c.mask]
+    moved = replace(c.quantity, name=f"displacement to {c.quantity.name}")
+    still = target.baselines.get(IDENTITY)
+    plots.parity(
+        where,
+        moved,
+        true.ravel(),
+        value.ravel(),
+        mae=target.model.mae,
+        title=f"{title}; test",
+        baseline=still.mae if isinstance(still, metrics.Errors) else None,
+    )

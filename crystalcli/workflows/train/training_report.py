@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
@@ -19,6 +20,9 @@ from crystalcli.mechanisms.simple_models import baselines, extra_baselines, site
 from crystalcli.vocabulary.errors import CrystalError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.train.training_setup import Prepared
+
+IDENTITY = "identity"
+"""Baseline of positions: the atoms stay where they are."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def _with_extras(
         except CrystalError as problem:
             rows[extra.text] = problem.reason
             continue
-        rows[extra.text] = metrics.regression(guess.values[found.mask], found.true[found.mask])
+        rows[extra.text] = _errors(prepared, found, guess.values)
         more[extra.text] = guess.facts
     return replace(report, baselines=rows, more=more)
 
@@ -100,6 +104,8 @@ def _report(prepared: Prepared, found: Collected, paper_baselines: bool) -> Targ
         return _of_sites(prepared, found, paper_baselines)
     rows: dict[str, metrics.Errors | metrics.ClassErrors | str] = {}
     strange: dict[str, int] = {}
+    if q.meaning == "position":
+        return TargetReport(q, found.errors(), {IDENTITY: _errors(prepared, found, lambda b: b.graph.positions)})
     for name in baselines.NAMES:
         rows[name] = _baseline(name, prepared, found, strange)
     by_element = _by_element(prepared, found) if q.level == "structure" and not q.classes and not q.shape else {}
@@ -113,7 +119,7 @@ def _of_sites(prepared: Prepared, found: Collected, paper_baselines: bool) -> Ta
     others = site_baselines.predictions(data, q.name, split.train, split.test, paper_mode=paper_baselines)
     constant = _constant(prepared, found)
     rows: dict[str, metrics.Errors | metrics.ClassErrors | str] = {"mean": constant}
-    rows |= {n: metrics.regression(v[mask], found.true[mask]) for n, v in others.items()}
+    rows |= {n: _errors(prepared, found, v) for n, v in others.items()}
     values = {"model": found.value, **others}
     more = {n: site_errors.more_errors(q, v, found.true, mask, counts) for n, v in values.items()}
     seen = frozenset(prepared.model.spec.statistics.elements)
@@ -136,7 +142,20 @@ def _baseline(
         strange[name] = n
     if prepared.data.columns[q.name].quantity.extensive:
         value = value / prepared.data.atom_counts()[prepared.split.test]
-    return metrics.regression(value[found.mask], found.true[found.mask])
+    return _errors(prepared, found, value)
+
+
+def _errors(prepared: Prepared, found: Collected, values: Any) -> metrics.Errors:
+    """Errors of other predictions ``values`` of the test part, counted as the model's."""
+    model, data = prepared.model, prepared.data
+    if found.counted is None:
+        return metrics.regression(values[found.mask], found.true[found.mask])
+    quantity = data.columns[found.quantity.name].quantity
+    true, how = evaluation.nearest_labels(model, data, prepared.split.test, quantity, values)
+    if callable(values):
+        batches = evaluation.pieces_of(prepared.split.test, evaluation.BLOCK)
+        values = np.concatenate([values(data.batch(b, dtype=torch.float64)).numpy() for b in batches])
+    return evaluation.compared(values[found.mask], true[found.mask], how)
 
 
 def _constant(prepared: Prepared, found: Collected) -> metrics.Errors | metrics.ClassErrors:
@@ -145,6 +164,8 @@ def _constant(prepared: Prepared, found: Collected) -> metrics.Errors | metrics.
     labels = prepared.data.batch(prepared.split.train, [q.name]).labels[q.name]
     known = labels.value[labels.mask].numpy()
     true = found.true[found.mask].ravel()
+    if found.counted is not None:
+        return _errors(prepared, found, np.broadcast_to(known.mean(0), found.value.shape).copy())
     if q.classes:
         shares = np.bincount(known.astype(np.int64), minlength=q.classes) / len(known)
         return metrics.classification(np.tile(shares, (len(true), 1)), true)

@@ -23,6 +23,7 @@ from crystalcli.mechanisms.datasets.normalisers import (
 )
 from crystalcli.mechanisms.datasets.splits import Split
 from crystalcli.mechanisms.models.model import CrystalModel, refuse_mixed_sizes
+from crystalcli.mechanisms.models.model_fields import fields_of, recipe_of_model
 from crystalcli.mechanisms.models.model_inputs import inputs_of, take_from_cache
 from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -90,7 +91,9 @@ def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
     _warn_of_elements(data, split, listener)
     for q in targets:
         check_values(data, q, split, ids, listener)
-    for line in frames.poor_parts(data, split, [q.name for q in targets if q.level == "site" and q.shape == (3,)]):
+    for line in frames.poor_parts(
+        data, split, [q.name for q in targets if q.level == "site" and q.shape == (3,) and q.meaning != "position"]
+    ):
         listener.warn(line)
     return _with_model(plan, data, ids, targets=targets, split=split, found=found, device=device, listener=listener)
 
@@ -150,8 +153,14 @@ def _give_inputs(data: GraphDataset, model: CrystalModel, listener: Listener) ->
     """Let the batches hold what the model reads beside graphs.
 
     Raises:
-        UsageError: no structure says it.
+        UsageError: no structure says it, or the cache was built without a per-site field.
     """
+    if said := data.recipe.misses(recipe_of_model(model.spec)):
+        wanted = ",".join(fields_of(model.spec))
+        raise UsageError(
+            f"was not built as the model needs it: {said}; build it with crystal build-graphs --fields {wanted}",
+            path=data.caches[0].path,
+        )
     for name, missing in take_from_cache(data, inputs_of(model.spec)).items():
         if missing == len(data):
             raise UsageError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,12 @@ def validation_score(errors: Errors, statistics: Statistics) -> float:
     """Mean over targets of MAE in training standard deviations, or of the log loss of classes."""
     scale = statistics.target_scale
     return float(
-        np.mean([e.mae / scale.get(t, 1.0) if isinstance(e, metrics.Errors) else e.log_loss for t, e in errors.items()])
+        np.mean(
+            [
+                e.mae / (e.factor * scale.get(t, 1.0)) if isinstance(e, metrics.Errors) else e.log_loss
+                for t, e in errors.items()
+            ]
+        )
     )
 
 
@@ -29,7 +35,11 @@ def errors_line(errors: Errors, targets: Sequence[Quantity]) -> str:
     unit = {q.name: q.per_atom() for q in targets}
     return "  ".join(
         f"val {'' if len(errors) == 1 else t + ' '}"
-        + (f"MAE {steady(e.mae, unit[t])}" if isinstance(e, metrics.Errors) else f"accuracy {e.accuracy:.4f}")
+        + (
+            f"{e.word} {steady(e.mae, replace(unit[t], unit=e.unit or unit[t].unit))}"
+            if isinstance(e, metrics.Errors)
+            else f"accuracy {e.accuracy:.4f}"
+        )
         for t, e in errors.items()
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.irreps import EmbeddingShape
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Architecture, Featurizer, Head, Part, Recipe
 
@@ -62,10 +63,10 @@ def _filter(options: FilterOptions, node_dim: int, edge_dim: int, statistics: An
     return FilterNet(options, node_dim, edge_dim, statistics)
 
 
-def _attention(options: AttentionOptions, embedding_dim: int, targets: Any, statistics: Any) -> Any:
+def _attention(options: AttentionOptions, shape: EmbeddingShape, targets: Any, statistics: Any) -> Any:
     from crystal_filter.modules import AttentionHead
 
-    return AttentionHead(options, embedding_dim, targets, statistics)
+    return AttentionHead(options, shape.node_dim, targets, statistics)
 
 
 INVERSE = Featurizer(

@@ -136,7 +136,7 @@ LCGCN = Architecture(
 
 LCGCN_FF = Architecture(
     name="lcgcn-ff",
-    summary="fine pair terms, moments and smooth crystal graph convolutions, for energies, forces and stress",
+    summary="crystal graph convolutions with a smooth cutoff, for energies, forces and stress",
     options=LcgcnFfOptions,
     build=_force_field,
     featurizer="radius",

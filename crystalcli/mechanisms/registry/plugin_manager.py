@@ -67,6 +67,13 @@ class Registry:
         """Names of the parts of ``family`` that can be used."""
         return sorted(n for f, n in self.parts if f == family)
 
+    def leading_to(self, word: str) -> list[str]:
+        """Names of the architectures whose own head provides ``word``, such as ``energy``."""
+        heads = {n for (f, n), o in self.parts.items() if f == "head" and word in o.part.provides}
+        return [
+            n for n in self.names("architecture") if getattr(self.parts["architecture", n].part, "head", "") in heads
+        ]
+
     def offered(self) -> list[Offered]:
         """All parts that can be used, by family and name."""
         return [self.parts[k] for k in sorted(self.parts)]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from crystal_cgcnn.harmonics import bend, harmonics, pullback, tangent
+from crystal_pair_moments.harmonics import bend, harmonics, pullback, tangent
 
 
 def moment_sums(weights: Tensor, units: Tensor) -> Tensor:

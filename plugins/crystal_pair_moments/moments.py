@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crystal_cgcnn.harmonics import ORDERS
-from crystal_cgcnn.moment_sums import moment_sums
+from crystal_pair_moments.harmonics import ORDERS
+from crystal_pair_moments.moment_sums import moment_sums
 from crystalcli.nouns.graph import CrystalGraph
 
 

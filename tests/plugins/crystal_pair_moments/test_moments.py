@@ -1,12 +1,12 @@
-"""Moments of ``lcgcn-ff``: against a sum over angles, in symmetric surroundings, and without neighbors."""
+"""Moments of ``pair-moments``: against a sum over angles, in symmetric surroundings, and without neighbors."""
 
 import ase
 import ase.build
 import numpy as np
 import torch
-from crystal_cgcnn.harmonics import harmonics, pullback, tangent
-from crystal_cgcnn.moment_sums import moment_sums
-from crystal_cgcnn.moments import Moments, padded_rows
+from crystal_pair_moments.harmonics import harmonics, pullback, tangent
+from crystal_pair_moments.moment_sums import moment_sums
+from crystal_pair_moments.moments import Moments, padded_rows
 from scipy.special import eval_legendre
 
 from crystalcli.nouns.graph import collate, edge_vectors

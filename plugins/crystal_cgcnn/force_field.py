@@ -9,7 +9,7 @@ from crystal_cgcnn.gated_messages import gated_messages
 from crystal_cgcnn.message_plan import MessagePlan, plan_messages
 from crystal_cgcnn.options import LcgcnFfOptions
 from crystalcli.contracts.modules import Embedding, Features
-from crystalcli.contracts.nn.splines import radial_sums
+from crystalcli.contracts.nn.splines import spline_basis
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
@@ -62,8 +62,7 @@ class ForceField(nn.Module):
         distances, envelope = features.distances, features.envelope
         if distances is None or envelope is None:
             raise UsageError("architecture 'lcgcn-ff' needs distances within a smooth cutoff; use --featurizer radius")
-        x, edges = distances.lengths / distances.cutoff, torch.arange(graph.n_edges, device=envelope.device)
-        basis = radial_sums(x, torch.ones_like(envelope), edges, graph.n_edges, self.intervals)
+        basis = spline_basis(distances.lengths / distances.cutoff, self.intervals)
         plan = plan_messages(graph.edge_index[0], graph.edge_index[1], graph.n_atoms)
         nodes = self.embed(features.nodes)
         for message in self.messages:

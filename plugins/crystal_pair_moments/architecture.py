@@ -9,7 +9,7 @@ from crystal_pair_moments.moments import Moments
 from crystal_pair_moments.options import PairMomentsOptions
 from crystal_pair_moments.pair_term import PairTerm
 from crystalcli.contracts.modules import Embedding, Features
-from crystalcli.contracts.nn.splines import radial_sums
+from crystalcli.contracts.nn.splines import spline_basis
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
@@ -64,8 +64,7 @@ class PairMoments(nn.Module):
         nodes = self.embed(features.nodes) + self.join(channels)
         said = [channels]
         if self.moments is not None and self.bend is not None:
-            x, edges = distances.lengths / distances.cutoff, torch.arange(graph.n_edges, device=envelope.device)
-            basis = radial_sums(x, torch.ones_like(envelope), edges, graph.n_edges, self.intervals)
+            basis = spline_basis(distances.lengths / distances.cutoff, self.intervals)
             said.append(self.moments(graph, distances.vectors, nodes, basis, envelope))
             nodes = nodes + self.bend(said[-1])
         return Embedding(torch.cat([nodes, *said], 1))

@@ -43,6 +43,11 @@ def radial_sums(x: Tensor, factor: Tensor, slot: Tensor, n_slots: int, intervals
     return result
 
 
+def spline_basis(x: Tensor, intervals: int) -> Tensor:
+    """All B-splines at x = r/R, (E,), as rows (E, K), K = intervals + 3; can be differentiated twice."""
+    return radial_sums(x, torch.ones_like(x), torch.arange(len(x), device=x.device), len(x), intervals)
+
+
 class RadialSums(torch.autograd.Function):
     """See :func:`radial_sums`."""
 

@@ -10,7 +10,7 @@ import typer
 
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
-from crystalcli.commands.plugin_flags import Source, names
+from crystalcli.commands.plugin_flags import DefaultPart, Source, names
 from crystalcli.commands.runs import given, home, refuse_changes, rerunnable
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Quiet, Scheduler, Threads, TimeLimit
 from crystalcli.mechanisms.forces import potential_names
@@ -24,7 +24,7 @@ FREE = frozenset({"resume", "threads", "jobs", "scheduler", "time_limit", "json"
 
 
 def _chosen(word: Callable[[str, str | None], str | None]) -> list[Source]:
-    relaxer = registry().get("relaxer", word("--relaxer", "fire") or "fire")
+    relaxer = registry().get("relaxer", word("--relaxer", None) or registry().default("relaxer"))
     sources = [Source(relaxer, relaxer.options)]
     potential = word("--potential", None)
     calculator = potential_names.calculator(potential) if potential else None
@@ -44,11 +44,15 @@ def relax(
     ] = None,
     potential: Annotated[
         str,
-        typer.Option(
-            autocompletion=names("calculator"), help="model file, run folder, or a calculator by name (emt, lj, …)"
-        ),
+        typer.Option(autocompletion=names("calculator"), help="model file, run folder, or name of a calculator"),
     ] = "",
-    relaxer: Annotated[str, typer.Option(autocompletion=names("relaxer"), help="what moves the atoms")] = "fire",
+    *,
+    relaxer: Annotated[
+        str,
+        typer.Option(
+            autocompletion=names("relaxer"), default_factory=DefaultPart("relaxer"), help="what moves the atoms"
+        ),
+    ],
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="run folder; default runs/DATE-relax, which runs/latest then leads to"),

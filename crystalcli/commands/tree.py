@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup, TyperOption
 
 from crystalcli.commands.command import CrystalCommand
-from crystalcli.commands.plugin_flags import Choice
+from crystalcli.commands.plugin_flags import Choice, DefaultPart
 from crystalcli.contracts import options as opt
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import CrystalError
@@ -104,6 +104,8 @@ def _item(param: Any, context: Any) -> Item:
     extra = []
     if param.required:
         extra.append("required")
+    elif isinstance(param.default, DefaultPart):
+        extra.append(f"default {param.default()}")
     elif not switch and param.default not in (None, "", []) and not callable(param.default):
         extra.append(f"default {param.default}")
     if bounds:

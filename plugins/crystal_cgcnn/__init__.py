@@ -89,6 +89,7 @@ def _head(
 
 NEAREST = Featurizer(
     name="cgcnn",
+    default=True,
     summary="12 nearest neighbors within 8 Å, element features and Gaussians of the distance",
     options=KnnOptions,
     embed_options=EmbedOptions,
@@ -111,7 +112,10 @@ RADIUS = Featurizer(
 
 CGCNN = Architecture(
     name="cgcnn",
+    default=True,
     summary="crystal graph convolutions with batch norm, as released",
+    featurizer="cgcnn",
+    head="crystal",
     options=CgcnnOptions,
     build=_convolutions,
     stack=_stack,
@@ -124,6 +128,8 @@ CGCNN = Architecture(
 LCGCN = Architecture(
     name="lcgcn",
     summary="crystal graph convolutions without norm, for potential energy surfaces",
+    featurizer="cgcnn",
+    head="crystal",
     options=LcgcnOptions,
     build=_convolutions,
     stack=_stack,

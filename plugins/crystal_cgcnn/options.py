@@ -74,8 +74,8 @@ class LcgcnFfOptions:
     """Architecture ``lcgcn-ff``."""
 
     n_conv: int = option(2, "gated convolutions", min=1, max=20)
-    width: int = option(64, "features per atom", min=1, max=4096)
-    intervals: int = option(12, "knots of the gates between 0 and the cutoff", min=4, max=1000)
+    width: int = option(32, "features per atom", min=1, max=4096)
+    intervals: int = option(24, "knots of the gates between 0 and the cutoff", min=4, max=1000)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def build(options, node_dim, edge_dim, statistics):
 
 @hookimpl
 def crystal_parts():
-    return [Architecture(name="species", summary="a row per element", build=build, provides=frozenset({"nodes"}))]
+    partners = {"featurizer": "cgcnn", "head": "crystal", "provides": frozenset({"nodes"})}
+    return [Architecture(name="species", summary="a row per element", build=build, **partners)]
 """
 KINDS = {
     "cgcnn": (KNN, {}, ENERGY),

@@ -27,7 +27,7 @@ class Settings:
 class Training:
     """Keys of ``[training]``; its sub-tables are options of the parts."""
 
-    arch: str = option("cgcnn", "architecture")
+    arch: str = option("", "architecture; empty: the default one")
     ensemble: int = option(5, "members", min=2)
     learn: Literal["energy", "difference"] = option(
         "energy", "final formation energies, or their difference from those of the stage"
@@ -54,7 +54,7 @@ class Relaxing:
     smax: float = option(0.05, "every stress component is below", unit="GPa", min=0.0)
     steps: int = option(500, "moves at most", min=0)
     max_seconds: float = option(0.0, "time for one structure; 0: any", unit="s", min=0.0)
-    relaxer: str = option("fire", "what moves the atoms")
+    relaxer: str = option("", "what moves the atoms; empty: the default relaxer")
     batch_size: int = option(16, "structures relaxed, and kept, together", min=1)
     dtype: Literal["float64", "float32"] = option("float64", "precision in which a model works")
 

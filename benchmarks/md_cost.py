@@ -1,6 +1,6 @@
 """What does a step of dynamics with a trained potential cost, against the number of atoms, and what does the skin save?
 
-Corundum of 30 to 1920 atoms, every atom shaken anew by a step's worth before each evaluation, ``lcgcn-ff`` with its
+Corundum of 30 to 1920 atoms, every atom shaken anew by a step's worth before each evaluation, ``pair-moments`` with its
 defaults (weights do not matter for the time). With the skin, and with neighbors looked for at every step, in turn.
 
     python benchmarks/md_cost.py [--largest 1920] [--steps 10] [--dtype float32] [-o FILE]
@@ -35,16 +35,16 @@ STEP = 0.005
 
 
 def potential(dtype: torch.dtype, skin: float) -> ModelPotential:
-    """An ``lcgcn-ff`` with random weights."""
+    """A ``pair-moments`` with random weights."""
     torch.manual_seed(0)
-    part = registry().get("architecture", "lcgcn-ff")
+    part = registry().get("architecture", "pair-moments")
     assert isinstance(part, Architecture)
     wanted = {**part.partner_options.get("radius", {})}
     options = opt.to_dict(opt.make(registry().get("featurizer", "radius").options, wanted, owner="radius"))
     statistics_ = Statistics(45.0, (8, 13), {"energy": 0.0}, {"energy": 0.002, "forces": 0.7}, (), (-5.0, -8.0))
     targets = (Quantity("energy", "eV", extensive=True), Quantity("forces", "eV/Å", "site", shape=(3,)))
     head = PartChoice("energy", part.partner_options.get("energy", {}))
-    parts = PartChoice("radius", options), PartChoice("radius"), PartChoice("lcgcn-ff"), head
+    parts = PartChoice("radius", options), PartChoice("radius"), PartChoice("pair-moments"), head
     return ModelPotential(CrystalModel(ModelSpec(*parts, targets, statistics_)), "random", dtype=dtype, skin=skin)
 
 

@@ -60,7 +60,7 @@ def force_step(found: Any) -> Rows:
 
 def md_cost(found: Any) -> Rows:
     """Linear in the number of atoms."""
-    yield "step of dynamics, `lcgcn-ff`, per atom", f"{found['us_per_atom_and_step']:.0f} µs"
+    yield "step of dynamics, `pair-moments`, per atom", f"{found['us_per_atom_and_step']:.0f} µs"
     yield "R² of the straight line, 30 to 1,920 atoms", f"{found['r2_of_line']:.4f}"
     yield "gain of the skin", f"{min(found['gain_of_skin']):.1f} to {max(found['gain_of_skin']):.1f} times"
 

@@ -11,7 +11,7 @@ import typer
 
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
-from crystalcli.commands.plugin_flags import names
+from crystalcli.commands.plugin_flags import DefaultPart, names
 from crystalcli.commands.shared import (
     DryRun,
     Jobs,
@@ -38,7 +38,7 @@ SHOWN_WARNINGS = 10
 
 
 def _chosen(word: Callable[[str, str | None], str | None]) -> Sequence[Source]:
-    part = registry().get("featurizer", word("--featurizer", "cgcnn") or "cgcnn")
+    part = registry().get("featurizer", word("--featurizer", None) or registry().default("featurizer"))
     return [Source(part, part.options)]
 
 
@@ -54,9 +54,13 @@ def build_graphs(
         typer.Argument(help="files, folders, quoted globs, lists (@list.txt), or - for a list on stdin"),
     ],
     output: Output = Path("graphs.h5"),
+    *,
     featurizer: Annotated[
-        str, typer.Option(help="what makes the graphs", autocompletion=names("featurizer"))
-    ] = "cgcnn",
+        str,
+        typer.Option(
+            help="what makes the graphs", autocompletion=names("featurizer"), default_factory=DefaultPart("featurizer")
+        ),
+    ],
     targets: Annotated[
         str, typer.Option(help="labels to take, comma-separated: [NAME=]KEY[/atom|*atoms][:UNIT]; none for none")
     ] = "",

@@ -20,7 +20,7 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from crystalcli.commands import help_table, narrow_help, plugin_flags, settings, variables
 from crystalcli.commands.console import plain_words
-from crystalcli.commands.plugin_flags import Chooser, Flag, Given
+from crystalcli.commands.plugin_flags import Chooser, DefaultPart, Flag, Given
 from crystalcli.commands.settings import Setting
 from crystalcli.commands.shared import PANEL, TRANSIENT
 from crystalcli.commands.unasked import refuse_unasked
@@ -280,8 +280,11 @@ def _table_or_none(layer: config.Layer, keys: Sequence[str]) -> Mapping[str, Any
 
 
 def _with_default(param: Any, defaults: Mapping[str, Any]) -> Any:
-    if param.name not in defaults or defaults[param.name] is None:
+    value = defaults.get(param.name)
+    if value is None and isinstance(param.default, DefaultPart):
+        value = param.default()
+    if value is None:
         return param
     param = copy.copy(param)
-    param.default = defaults[param.name]
+    param.default = value
     return param

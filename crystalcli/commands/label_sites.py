@@ -35,7 +35,7 @@ def label_sites(
         str,
         typer.Option(
             autocompletion=names("calculator"),
-            help="for frequencies: model file, run folder, or a calculator by name (emt, lj, …)",
+            help="for frequencies: model file, run folder, or name of a calculator",
         ),
     ] = "",
     charges: Annotated[

@@ -11,7 +11,7 @@ import typer
 
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
-from crystalcli.commands.plugin_flags import names
+from crystalcli.commands.plugin_flags import DefaultPart, names
 from crystalcli.commands.runs import given, home, rerunnable, typed
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Pictures, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Source
@@ -29,7 +29,7 @@ FREE = frozenset({"resume", "threads", "device", "time_limit", "pictures", "json
 
 
 def _chosen(word: Callable[[str, str | None], str | None]) -> list[Source]:
-    sampler = registry().get("sampler", word("--sampler", "nvt") or "nvt")
+    sampler = registry().get("sampler", word("--sampler", None) or registry().default("sampler"))
     found = [Source(sampler, sampler.options)]
     named = word("--potential", None)
     if not named:
@@ -54,7 +54,13 @@ def md(
         str | None,
         typer.Option(autocompletion=names("calculator"), help="model file, run folder, or name of a calculator"),
     ] = None,
-    sampler: Annotated[str, typer.Option(autocompletion=names("sampler"), help="nve, nvt, langevin, npt, …")] = "nvt",
+    *,
+    sampler: Annotated[
+        str,
+        typer.Option(
+            autocompletion=names("sampler"), default_factory=DefaultPart("sampler"), help="what moves the atoms"
+        ),
+    ],
     temperature: Annotated[
         str,
         typer.Option(help="K; ramps and stages as 300:600 or 300@1ps,300:600@2ps,600, or FILE.toml with [[stage]]"),

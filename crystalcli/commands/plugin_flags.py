@@ -182,6 +182,17 @@ def models(part: Part) -> list[type]:
     return [part.options] + ([embed] if embed is not None else [])
 
 
+@dataclass(frozen=True)
+class DefaultPart:
+    """Default of an option that chooses a part: the one whose record says that it is the default, asked for late."""
+
+    family: str
+
+    def __call__(self) -> str:
+        """Its name."""
+        return registry().default(self.family)
+
+
 def names(family: str) -> Callable[[str], list[str]]:
     """Completion of part names."""
     return lambda incomplete: [n for n in registry().names(family) if n.startswith(incomplete)]

@@ -11,7 +11,7 @@ import typer
 
 from crystalcli.commands.command import plugin_command, unasked
 from crystalcli.commands.console import Face
-from crystalcli.commands.plugin_flags import names
+from crystalcli.commands.plugin_flags import DefaultPart, names
 from crystalcli.commands.runs import given, home, refuse_beside, refuse_changes, rerunnable
 from crystalcli.commands.shared import (
     TRANSIENT,
@@ -45,7 +45,7 @@ def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
     if word("--model", None) or word("--campaign", None):
         return Choice([])
     reg = registry()
-    arch = cast(Architecture, reg.get("architecture", word("--arch", "cgcnn") or "cgcnn"))
+    arch = cast(Architecture, reg.get("architecture", word("--arch", None) or reg.default("architecture")))
     head, featurizer = reg.get("head", arch.head), cast(Featurizer, reg.get("featurizer", arch.featurizer))
     wanted = arch.partner_options
     sources = [
@@ -70,6 +70,7 @@ def screen(
             "trains and whose rest is screened"
         ),
     ] = None,
+    *,
     campaign: Annotated[
         Path | None,
         typer.Option(
@@ -115,8 +116,14 @@ def screen(
     ] = 1.0,
     ensemble: Annotated[int, typer.Option(help="members to train", min=2, rich_help_panel=TRAINING)] = 5,
     arch: Annotated[
-        str, typer.Option(autocompletion=names("architecture"), help="architecture", rich_help_panel=TRAINING)
-    ] = "cgcnn",
+        str,
+        typer.Option(
+            autocompletion=names("architecture"),
+            default_factory=DefaultPart("architecture"),
+            help="architecture",
+            rich_help_panel=TRAINING,
+        ),
+    ],
     target: Annotated[str, typer.Option(help="label that is the formation energy", rich_help_panel=TRAINING)] = "",
     epochs: Annotated[int, typer.Option(help="epochs", min=1, rich_help_panel=TRAINING)] = 150,
     lr: Annotated[float, typer.Option(help="peak learning rate", min=0.0, rich_help_panel=TRAINING)] = 5e-3,

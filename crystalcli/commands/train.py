@@ -11,7 +11,7 @@ import typer
 
 from crystalcli.commands.command import plugin_command
 from crystalcli.commands.console import Face
-from crystalcli.commands.plugin_flags import names
+from crystalcli.commands.plugin_flags import DefaultPart, names
 from crystalcli.commands.runs import given, home, refuse_changes, rerunnable
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Pictures, Quiet, Seed, Threads, TimeLimit
 from crystalcli.contracts.records import Architecture, Choice, Featurizer, Head, Recipe, Source
@@ -33,7 +33,7 @@ def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
     origin = word("--from", None)
     if origin:
         return _of_model(Path(origin), word)
-    arch = cast(Architecture, reg.get("architecture", word("--arch", "cgcnn") or "cgcnn"))
+    arch = cast(Architecture, reg.get("architecture", word("--arch", None) or reg.default("architecture")))
     head = cast(Head, reg.get("head", word("--head", arch.head) or arch.head))
     featurizer = cast(Featurizer, reg.get("featurizer", word("--featurizer", arch.featurizer) or arch.featurizer))
     wanted = arch.partner_options
@@ -73,7 +73,13 @@ def register(app: typer.Typer) -> None:
 def train(
     ctx: typer.Context,
     caches: Annotated[list[Path] | None, typer.Argument(help="graph caches, read as one; default graphs.h5")] = None,
-    arch: Annotated[str, typer.Option(autocompletion=names("architecture"), help="architecture")] = "cgcnn",
+    *,
+    arch: Annotated[
+        str,
+        typer.Option(
+            autocompletion=names("architecture"), default_factory=DefaultPart("architecture"), help="architecture"
+        ),
+    ],
     head: Annotated[str | None, typer.Option(autocompletion=names("head"), help="head")] = None,
     featurizer: Annotated[
         str | None, typer.Option(autocompletion=names("featurizer"), help="what made the caches")

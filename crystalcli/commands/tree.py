@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup, TyperOption
 
 from crystalcli.commands.command import CrystalCommand
+from crystalcli.commands.plugin_flags import DefaultPart
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Choice
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -104,6 +105,8 @@ def _item(param: Any, context: Any) -> Item:
     extra = []
     if param.required:
         extra.append("required")
+    elif isinstance(param.default, DefaultPart):
+        extra.append(f"default {param.default()}")
     elif not switch and param.default not in (None, "", []) and not callable(param.default):
         extra.append(f"default {param.default}")
     if bounds:

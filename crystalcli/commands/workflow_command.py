@@ -13,7 +13,7 @@ import typer
 
 from crystalcli.commands.command import CrystalCommand, plugin_command
 from crystalcli.commands.console import Face
-from crystalcli.commands.plugin_flags import names
+from crystalcli.commands.plugin_flags import DefaultPart, names
 from crystalcli.commands.runs import given, home, refuse_changes
 from crystalcli.commands.shared import DryRun, Json, Overwrite, Quiet, TimeLimit
 from crystalcli.contracts import options as opt
@@ -35,12 +35,14 @@ def add(app: typer.Typer, workflow: Workflow) -> None:
 
 def command_class(workflow: Workflow) -> type[CrystalCommand]:
     """The command's class: the flags of the parts that the workflow's options choose are its own, too."""
-    defaults = {s.name: s.default for s in opt.specs(workflow.options)}
+    defaults = {s.name: _default_of_part(s, workflow) or s.default for s in opt.specs(workflow.options)}
 
     def chooser(word: Word) -> list[Source]:
         found = []
         for option, family in workflow.chooses.items():
-            part = chosen(family, word(_flag(option), defaults[option]) or defaults[option])
+            default = defaults[option]
+            name = word(_flag(option), None) or (default() if isinstance(default, DefaultPart) else default)
+            part = chosen(family, name)
             if part is not None:
                 found.append(Source(part, part.options))
         return found
@@ -70,8 +72,9 @@ def function(workflow: Workflow) -> Callable[..., None]:
     def command(ctx: typer.Context, **values: Any) -> None:
         raise typer.Exit(_Invocation(workflow, ctx, values).code())
 
-    own = sorted(opt.specs(workflow.options), key=lambda s: (not s.argument, s.name not in workflow.chooses))
-    made = [_parameter(s) for s in own]
+    places = {name: k for k, name in enumerate(workflow.chooses)}
+    own = sorted(opt.specs(workflow.options), key=lambda s: (not s.argument, places.get(s.name, len(places))))
+    made = [_parameter(s, _default_of_part(s, workflow)) for s in own]
     hosts = {
         "output": (
             Annotated[
@@ -99,7 +102,13 @@ def function(workflow: Workflow) -> Callable[..., None]:
     return command
 
 
-def _parameter(spec: opt.OptionSpec) -> inspect.Parameter:
+def _default_of_part(spec: opt.OptionSpec, workflow: Workflow) -> DefaultPart | None:
+    """The default of an option that chooses a part and names none: the one whose record says that it is the default."""
+    family = workflow.chooses.get(spec.name, POTENTIAL)
+    return DefaultPart(family) if spec.default == "" and family != POTENTIAL else None
+
+
+def _parameter(spec: opt.OptionSpec, default_part: DefaultPart | None) -> inspect.Parameter:
     kind: Any = list[spec.inner] | None if spec.many else spec.type  # type: ignore[name-defined]
     default = spec.default if not spec.many else list(spec.default) or None
     unit = f" ({spec.unit})" if spec.unit else ""
@@ -109,6 +118,8 @@ def _parameter(spec: opt.OptionSpec) -> inspect.Parameter:
         settings["autocompletion"] = names(spec.names)
     if spec.metavar:
         settings["metavar"] = spec.metavar
+    if default_part is not None:
+        settings["default_factory"], default = default_part, inspect.Parameter.empty
     if spec.argument:
         return _keyword(spec.name, Annotated[kind, typer.Argument(**settings)], default)
     flag = f"--{spec.flag}"

@@ -3,11 +3,11 @@
 A plugin is a module or object named in the entry-point group ``crystal`` with this hook implemented::
 
     from crystalcli.contracts.hookspecs import hookimpl
-    from crystalcli.contracts.records import Architecture
+    from crystalcli.contracts.records import Head
 
     @hookimpl
     def crystal_parts():
-        return [Architecture(name="my-net", summary="...", build=build)]
+        return [Head(name="my-head", summary="...", build=build)]
 """
 
 from __future__ import annotations

@@ -63,6 +63,7 @@ class Part:
         references: papers or DOIs.
         requires, provides: words such as ``"edges"``, ``"edge-features"``; a model is refused when one of its
             parts requires what no part before it provides.
+        default: taken where nobody names a part of its family; of several such parts the built-in one.
         api: version of the contract the part was written for.
     """
 
@@ -73,6 +74,7 @@ class Part:
     references: tuple[str, ...] = ()
     requires: frozenset[str] = frozenset()
     provides: frozenset[str] = frozenset()
+    default: bool = False
     api: int = API_VERSION
 
 
@@ -121,7 +123,7 @@ class Architecture(Part):
     Args:
         build: ``build(options, node_dim, edge_dim, statistics) -> module(graph, features) -> Embedding``.
         featurizer, head: default partners, by name.
-        partner_options: defaults that the architecture wants of its partners, e.g. ``{"crystal": {"pool": "fcmax"}}``.
+        partner_options: defaults that the architecture wants of its partners, e.g. ``{"head-x": {"pool": "max"}}``.
         recipe: training settings that suit it.
         stack: ``stack(modules) -> StackedMembers`` (see :mod:`crystalcli.contracts.modules`) or none: evaluates the
             members of an ensemble, modules of this architecture with the same options, together.
@@ -132,8 +134,8 @@ class Architecture(Part):
 
     family: ClassVar[str] = "architecture"
     build: Callable[[Any, int, int, Statistics], ArchitectureModule]
-    featurizer: str = "cgcnn"
-    head: str = "crystal"
+    featurizer: str
+    head: str
     partner_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recipe: Recipe = Recipe()
     stack: Callable[[Sequence[Any]], StackedMembers | None] | None = None

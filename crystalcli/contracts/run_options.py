@@ -18,7 +18,7 @@ def structures() -> Any:
 
 def potential() -> Any:
     """A potential, as ``str``; ``chooses`` of the workflow says ``{"potential": "potential"}``."""
-    return option("", "model file, run folder, or a calculator by name (emt, lj, …)", names="calculator")
+    return option("", "model file, run folder, or name of a calculator", names="calculator")
 
 
 def device() -> Any:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfc
 
+from crystalcli.vocabulary.units import COULOMB
+
 Array = NDArray[np.float64]
-COULOMB = 14.399645478425668
-"""e²/(4π ε₀) in eV Å (CODATA 2018)."""
 ACCURACY = 4.8
 """Both sums are cut where their Gaussian is exp(−4.8²) ≈ 1e-10 of its height."""
 _CHUNK = 4_000_000

@@ -18,9 +18,8 @@ from crystal_alumina import MatsuiOptions
 from crystal_alumina.ewald import Array, Pairs, Sums, coulomb_pairs, coulomb_waves, splitting
 from crystalcli.nouns.neighbors import neighbor_list
 from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.units import KJ_PER_MOL
 
-KJ_PER_MOL = 1.0 / 96.48533212331
-"""1 kJ/mol in eV."""
 FORCE = 4.184 * KJ_PER_MOL
 """f, eV/Å."""
 CHARGE = {13: 1.4175, 8: -0.9450}

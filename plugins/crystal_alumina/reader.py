@@ -20,6 +20,7 @@ from crystalcli.nouns import hdf5
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import InputError
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.units import BAR, KB
 
 DISPLACEMENT_UNIT = 1e-4
 """Å per count."""
@@ -38,8 +39,6 @@ _PER_FRAME = ("energy", "temperature", "pressure_bar", "step")
 _BLOCK = 256
 _MOST = 100
 """Times the size of its file that all data may be; real runs of ten thousand frames are 1.3 times as large."""
-BAR, BOLTZMANN = 6.241509074e-7, 8.617333262e-5
-"""eV/Å³ and eV/K."""
 
 
 def sniff(path: Path) -> bool:
@@ -117,6 +116,6 @@ def _of_potential(
     """Pressure less that of the moving atoms, ``P − (N − 1) kT/V`` (their centre of mass rests), eV/Å³, (n,)."""
     if "pressure_bar" not in per_frame or "temperature" not in per_frame:
         return None
-    kinetic = (n_atoms - 1) * BOLTZMANN * per_frame["temperature"] / abs(np.linalg.det(cell))
+    kinetic = (n_atoms - 1) * KB * per_frame["temperature"] / abs(np.linalg.det(cell))
     found: NDArray[np.float64] = BAR * per_frame["pressure_bar"] - kinetic
     return found

@@ -90,6 +90,7 @@ def _head(
 
 NEAREST = Featurizer(
     name="cgcnn",
+    default=True,
     summary="12 nearest neighbors within 8 Å, element features and Gaussians of the distance",
     options=KnnOptions,
     embed_options=EmbedOptions,
@@ -112,7 +113,10 @@ RADIUS = Featurizer(
 
 CGCNN = Architecture(
     name="cgcnn",
+    default=True,
     summary="crystal graph convolutions with batch norm, as released",
+    featurizer="cgcnn",
+    head="crystal",
     options=CgcnnOptions,
     build=_convolutions,
     stack=_stack,
@@ -125,6 +129,8 @@ CGCNN = Architecture(
 LCGCN = Architecture(
     name="lcgcn",
     summary="crystal graph convolutions without norm, for potential energy surfaces",
+    featurizer="cgcnn",
+    head="crystal",
     options=LcgcnOptions,
     build=_convolutions,
     stack=_stack,
@@ -137,7 +143,7 @@ LCGCN = Architecture(
 
 LCGCN_FF = Architecture(
     name="lcgcn-ff",
-    summary="fine pair terms, moments and smooth crystal graph convolutions, for energies, forces and stress",
+    summary="crystal graph convolutions with a smooth cutoff, for energies, forces and stress",
     options=LcgcnFfOptions,
     build=_force_field,
     featurizer="radius",

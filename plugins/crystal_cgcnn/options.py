@@ -73,13 +73,9 @@ class LcgcnOptions(CgcnnOptions):
 class LcgcnFfOptions:
     """Architecture ``lcgcn-ff``."""
 
-    n_conv: int = option(0, "gated convolutions; 0: pair term and moments alone", min=0, max=20)
+    n_conv: int = option(2, "gated convolutions", min=1, max=20)
     width: int = option(32, "features per atom", min=1, max=4096)
-    pair_channels: int = option(32, "channels of the pair term", min=1, max=1024)
-    pair_intervals: int = option(45, "knots of the pair term between 0 and the cutoff", min=4, max=1000)
-    moment_channels: int = option(8, "channels of the moments, which see angles; 0: none", min=0, max=256)
-    smoothing: float = option(100.0, "penalty on pair terms that wiggle where there are no data", min=0.0, max=1e6)
-    gate_intervals: int = option(12, "knots of gates and moments between 0 and the cutoff", min=4, max=1000)
+    intervals: int = option(24, "knots of the gates between 0 and the cutoff", min=4, max=1000)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from crystalcli.contracts.nn.envelopes import polynomial
 from crystalcli.nouns.graph import CrystalGraph, edge_lengths, sum_over_neighbors
-
-COULOMB = 14.399645
-"""e²/(4πε₀), eV·Å."""
+from crystalcli.vocabulary.units import COULOMB
 
 
 class Zbl(nn.Module):

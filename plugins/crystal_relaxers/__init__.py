@@ -37,6 +37,7 @@ def crystal_parts() -> Sequence[Part]:
     return [
         Relaxer(
             name="fire",
+            default=True,
             summary="fast inertial relaxation engine 2.0, all structures of a batch at once; robust",
             options=FireOptions,
             build=_fire,

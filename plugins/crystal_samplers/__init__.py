@@ -50,6 +50,7 @@ def crystal_parts() -> Sequence[Part]:
         ),
         Sampler(
             name="nvt",
+            default=True,
             summary="constant temperature, deterministic: Nosé-Hoover chain",
             options=NoseHooverOptions,
             build=_nvt,

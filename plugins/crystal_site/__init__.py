@@ -61,6 +61,7 @@ NEIGHBORHOOD = Architecture(
     summary="baseline: fully connected layers on the sorted neighborhood of every atom",
     options=NeighborhoodOptions,
     build=_neighborhood,
+    featurizer="cgcnn",
     head="site",
     partner_options={"site": {"hidden": 256, "n_hidden": 1}},
     recipe=Recipe(lr=2e-3, weight_decay=0.01),

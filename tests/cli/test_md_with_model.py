@@ -1,4 +1,4 @@
-"""``crystal md`` with a trained ``lcgcn-ff``: its energy is conserved."""
+"""``crystal md`` with a trained ``pair-moments``: its energy is conserved."""
 
 import csv
 from pathlib import Path
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     graphs = str(folder / "graphs.h5")
     words = ["build-graphs", str(folder / "train.extxyz"), "--featurizer", "radius", "--cutoff", "4.5"]
     assert run([*words, "--targets", "energy,forces", "-o", graphs, "--quiet"]) == 0
-    words = ["train", graphs, "--arch", "lcgcn-ff", "--split", "random", "--epochs", "20", "--threads", "1"]
+    words = ["train", graphs, "--arch", "pair-moments", "--split", "random", "--epochs", "20", "--threads", "1"]
     assert run([*words, "--seed", "0", "-o", str(folder / "model"), "--quiet"]) == 0
     return folder
 

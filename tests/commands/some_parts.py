@@ -43,11 +43,12 @@ def crystal_parts() -> list[Any]:
             summary="a net",
             options=NetOptions,
             build=nothing,
+            featurizer="cgcnn",
             head="out",
             partner_options={"out": {"pool": "max"}},
             recipe=Recipe(epochs=7),
         ),
-        Architecture(name="plain-net", summary="without options", build=nothing, head="out"),
+        Architecture(name="plain-net", summary="without options", build=nothing, featurizer="cgcnn", head="out"),
         Head(name="out", summary="a head", options=OutOptions, build=nothing),
         Head(name="clash", summary="a head whose flags collide", options=ClashOptions, build=nothing),
     ]

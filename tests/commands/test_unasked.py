@@ -25,7 +25,9 @@ class Outside:
 @hookimpl
 def crystal_parts():
     return [
-        Architecture(name="net", summary="a net", options=Outside, build=lambda *a: None, head="out"),
+        Architecture(
+            name="net", summary="a net", options=Outside, build=lambda *a: None, featurizer="cgcnn", head="out"
+        ),
         Head(name="out", summary="a head", build=lambda *a: None),
         Calculator(name="program", summary="another program", options=Outside, build=lambda o: None),
     ]

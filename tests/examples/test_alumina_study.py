@@ -193,7 +193,7 @@ def test_rows_with_options_are_for_those_who_take_them() -> None:
     table = study.tables[0]
     names = {row.name: [m.name for m in study.methods_of(table, row)] for row in table.rows}
     assert names["max"] == ["paper", "lcgcn", "alone"]
-    assert names["none"] == ["mean", "pairs", "ff"]
+    assert names["none"] == ["mean", "pairs", "potential"]
     assert {c.settings["pool"] for c in study.cells() if c.method == "lcgcn"} == {"average", "max", "fcmax"}
 
 
@@ -203,22 +203,22 @@ def test_words_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_claims_are_judged_from_the_numbers(tmp_path: Path) -> None:
-    study = load("mini", tables=["table-vi"], methods=["mean", "pairs", "ff"])
+    study = load("mini", tables=["table-vi"], methods=["mean", "pairs", "potential"])
     journal, table = Journal(tmp_path), study.tables[0]
     for cell in study.cells():
         warm = cell.parts[0][0]
         worst = 1.0 if cell.method == "pairs" else 3.0
         counts = {"train": 20, "val": 5, "test": 8}
         own = {"mae": 0.5 if cell.split == "block" else 0.25, "n": 8, "counts": counts}
-        journal.write(cell, "trained", own | {"forces_mae": 0.02 if cell.method == "ff" else None})
+        journal.write(cell, "trained", own | {"forces_mae": 0.02 if cell.method == "potential" else None})
         for test in cell.tests:
             journal.write(cell, test, {"mae": 0.4 if warm == "alpha-240-800K" else worst, "n": 8})
     text = render(study, table, journal, "command")
     assert "| **300 K** | paper | 0.3 | 21.2 | 76.6 |" in text
     assert "|  | ridge on pair distances (20) | 0.500 / 0.250 | 1.00 | 1.00 |" in text
-    assert "diagonal?* paper: holds; ridge on pair distances: 4 of 6; `lcgcn-ff`, with forces: 4 of 6." in text
-    assert "*Entries better than those of the ridge on pair distances:* `lcgcn-ff`, with forces: 0 of 9." in text
-    forces = "Forces of `lcgcn-ff`, with forces on its own test part, meV/Å"
+    assert "diagonal?* paper: holds; ridge on pair distances: 4 of 6; `pair-moments`, with forces: 4 of 6." in text
+    assert "*Entries better than those of the ridge on pair distances:* `pair-moments`, with forces: 0 of 9." in text
+    forces = "Forces of `pair-moments`, with forces on its own test part, meV/Å"
     assert f"{forces}: 300 K: 20.0; 500 K: 20.0; 800 K: 20.0." in text
 
 

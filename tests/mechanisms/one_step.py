@@ -42,7 +42,7 @@ CASES = {
     "one process without edges": (KNN, KNN, CGCNN, PartChoice("crystal", {"hidden": 8}), (A,)),
     "sites": (RADIUS, EMBED, CGCNN, PartChoice("site", {"hidden": 8, "weigh": "crystals"}), (Q,)),
     "forces through batch norms": (RADIUS, EMBED, CGCNN, PartChoice("energy", {}), (ENERGY, FORCES, STRESS)),
-    "forces and a penalty": (RADIUS, EMBED, PartChoice("lcgcn-ff", {}), PartChoice("energy", {}), (ENERGY, FORCES)),
+    "forces and a penalty": (RADIUS, EMBED, PartChoice("pair-moments", {}), PartChoice("energy", {}), (ENERGY, FORCES)),
 }
 
 

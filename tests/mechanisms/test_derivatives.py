@@ -115,7 +115,9 @@ def test_references_are_the_energies_of_what_has_no_neighbors() -> None:
 
 def test_zbl_is_the_published_number() -> None:
     """Two silicon atoms at 1 Å without cutoff: Z²·14.3996·φ(x), x = 2·14^0.23/0.4685, φ by hand."""
-    from crystal_energy.zbl import COULOMB, Zbl
+    from crystal_energy.zbl import Zbl
+
+    from crystalcli.vocabulary.units import COULOMB
 
     r, z = 0.5, 14
     x = r * 2 * z**0.23 / 0.46850

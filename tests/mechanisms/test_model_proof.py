@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from crystal_cgcnn.force_field import GatedMessage, PairTerm
 from crystal_cgcnn.held_lengths import HeldLengths
 from crystal_energy.zbl import Zbl
+from crystal_pair_moments.moments import Moments
+from crystal_pair_moments.pair_term import PairTerm
 from torch import nn
 from workflows import small_cache
 
@@ -49,10 +50,10 @@ KNOWN = Statistics(
 def spec_of(kind: str, statistics: Statistics = KNOWN) -> ModelSpec:
     radius, nearest = PartChoice("radius", {"cutoff": 4.5}), PartChoice("cgcnn", {"max_neighbors": 8})
     return {
-        "lcgcn-ff": ModelSpec(
+        "pair-moments": ModelSpec(
             radius,
             PartChoice("radius"),
-            PartChoice("lcgcn-ff", {"n_conv": 1}),
+            PartChoice("pair-moments"),
             PartChoice("energy", {"zbl": True}),
             (ENERGY, FORCES),
             statistics,
@@ -81,11 +82,11 @@ def model_of(kind: str, seed: int = 0) -> CrystalModel:
 
 
 KINDS: dict[str, Callable[[], model_file.AnyModel]] = {
-    "potential": lambda: model_of("lcgcn-ff"),
+    "potential": lambda: model_of("pair-moments"),
     "nearest": lambda: model_of("cgcnn"),
     "sites": lambda: model_of("neighborhood-mlp"),
     "ensemble": lambda: Ensemble([model_of("cgcnn", k) for k in range(2)], {}).eval(),
-    "potentials": lambda: Ensemble([model_of("lcgcn-ff", k) for k in range(2)], {"energy": 0.01}).eval(),
+    "potentials": lambda: Ensemble([model_of("pair-moments", k) for k in range(2)], {"energy": 0.01}).eval(),
 }
 
 
@@ -157,8 +158,8 @@ def changed_places(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def changed_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plain number of a module."""
-    before = GatedMessage.__init__
-    monkeypatch.setattr(GatedMessage, "__init__", lambda self, w, k, scale: before(self, w, k, 1.001 * scale))
+    before = Moments.__init__
+    monkeypatch.setattr(Moments, "__init__", lambda self, w, c, k, scale: before(self, w, c, k, 1.001 * scale))
 
 
 def changed_formula(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,7 +379,7 @@ def test_a_proof_that_cannot_be(potential: Path, damage: Callable[[dict], None])
 
 @pytest.mark.parametrize("elements", [(14,), (8, 13), (3, 8, 25), (1, 6, 7, 8, 16), tuple(range(1, 90)), ()])
 def test_crystals_are_small_have_low_symmetry_and_known_elements(elements: tuple[int, ...]) -> None:
-    graph = made_up(spec_of("lcgcn-ff", replace(KNOWN, elements=elements, references=(), shortest=())))
+    graph = made_up(spec_of("pair-moments", replace(KNOWN, elements=elements, references=(), shortest=())))
     found = graph.atomic_numbers.unique().tolist()
     assert not elements or (set(found) <= set(elements) and len(found) == min(12, len(elements)))
     assert 2 <= graph.n_structures <= 3
@@ -392,7 +393,7 @@ def test_crystals_are_small_have_low_symmetry_and_known_elements(elements: tuple
 def test_atoms_are_as_near_as_in_training_and_once_nearer() -> None:
     shortest = {16: 2.3, 21: 1.7, 26: 2.5}  # by the sum of the atomic numbers
     pairs = tuple((z, s - z, d) for s, d in shortest.items() for z in (8, 13) if s - z in (8, 13) and z <= s - z)
-    graph = made_up(spec_of("lcgcn-ff", replace(KNOWN, shortest=pairs)))
+    graph = made_up(spec_of("pair-moments", replace(KNOWN, shortest=pairs)))
     sums = graph.atomic_numbers[graph.edge_index].sum(0)
     shares = edge_lengths(graph) / torch.tensor([shortest[int(s)] for s in sums])
     owner = graph.structure_index[graph.edge_index[0]]
@@ -400,7 +401,7 @@ def test_atoms_are_as_near_as_in_training_and_once_nearer() -> None:
 
 
 def test_a_large_cutoff_costs_no_more() -> None:
-    spec = replace(spec_of("lcgcn-ff"), graph=PartChoice("radius", {"cutoff": 15.0}))
+    spec = replace(spec_of("pair-moments"), graph=PartChoice("radius", {"cutoff": 15.0}))
     assert made_up(spec).n_structures == 1
 
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from ase.spacegroup import crystal
 from crystal_alumina import MatsuiOptions
-from crystal_alumina.ewald import COULOMB, Pairs, Sums, coulomb_pairs, coulomb_waves, splitting
+from crystal_alumina.ewald import Pairs, Sums, coulomb_pairs, coulomb_waves, splitting
 from crystal_alumina.matsui import Matsui
 
 from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.nouns.neighbors import neighbor_list
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.units import COULOMB
 
 
 def corundum(scale: float = 1.0, *, primitive: bool = False) -> ase.Atoms:

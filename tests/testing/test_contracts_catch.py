@@ -239,7 +239,9 @@ class Net(nn.Module):
 
 def architecture(fault: str) -> ArchitectureContract:
     class Broken(ArchitectureContract):
-        part = Architecture(name="broken", summary="", build=lambda _o, n, e, s: Net(n, e, fault, s.elements))
+        part = Architecture(
+            name="broken", summary="", build=lambda _o, n, e, s: Net(n, e, fault, s.elements), featurizer="", head=""
+        )
 
     return Broken()
 

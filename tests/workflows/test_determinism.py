@@ -36,6 +36,7 @@ MODELS = {
     "lcgcn": f"{KNN} --arch lcgcn --target e",
     "lcgcn with forces": f"{RADIUS} --arch lcgcn --head energy",
     "lcgcn-ff": f"{RADIUS} --arch lcgcn-ff",
+    "pair-moments": f"{RADIUS} --arch pair-moments",
     "neighborhood-mlp": f"{KNN} --arch neighborhood-mlp --head site --target site --no-compare",
 }
 """By name: graphs and words of ``crystal train``."""
@@ -99,7 +100,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     torch.set_num_threads(threads)
 
 
-OFTEN = ("cgcnn", "lcgcn-ff")
+OFTEN = ("cgcnn", "pair-moments")
 """Tried with every change; the others are slow tests."""
 EVERY = [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
 

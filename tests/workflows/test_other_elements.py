@@ -68,13 +68,14 @@ def build(options, node_dim, edge_dim, statistics):
 
 @hookimpl
 def crystal_parts():
-    return [Architecture(name="species", summary="a row per element", build=build, provides=frozenset({"nodes"}))]
+    partners = {"featurizer": "cgcnn", "head": "crystal", "provides": frozenset({"nodes"})}
+    return [Architecture(name="species", summary="a row per element", build=build, **partners)]
 """
 KINDS = {
     "cgcnn": (KNN, {}, ENERGY),
     "lcgcn": (KNN, {"embed_options": {"atom_features": "learned"}}, ENERGY),
     "sites": (KNN, {"head": "site", "embed_options": {"atom_features": "learned"}}, CHARGE),
-    "lcgcn-ff": (RADIUS, {"head": "energy", "architecture_options": {"width": 8, "pair_channels": 4}}, TOTAL),
+    "pair-moments": (RADIUS, {"head": "energy", "architecture_options": {"width": 8, "pair_channels": 4}}, TOTAL),
     "cgcnn-ff": (RADIUS, {"head": "energy", "head_options": {"wall": True}}, TOTAL),
     "species": (KNN, {"architecture_options": {}}, ENERGY),
 }
@@ -192,10 +193,10 @@ def test_rows_stay_with_their_element(kind: str, change: str, sources: dict[str,
             torch.testing.assert_close(found, embedding[atoms], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["lcgcn-ff", "species"])
+@pytest.mark.parametrize("kind", ["pair-moments", "species"])
 def test_row_by_row(kind: str, sources: dict[str, Path], tmp_path: Path) -> None:
     """{Na, Cl, K} and {K, Cl, Br, Na…}: by place chlorine would get the row of sodium."""
-    name, axes = {"lcgcn-ff": ("architecture.pairs.weight", 2), "species": ("architecture.rows.weight", 1)}[kind]
+    name, axes = {"pair-moments": ("architecture.pairs.weight", 2), "species": ("architecture.rows.weight", 1)}[kind]
     before = loaded(sources[kind])
     cache = written(tmp_path / "new.h5", kind, ("KCl", "LiF"))
     after = grown(kind, sources[kind], cache, new_head=True)
@@ -212,23 +213,26 @@ def test_row_by_row(kind: str, sources: dict[str, Path], tmp_path: Path) -> None
 
 
 def test_what_is_said(sources: dict[str, Path], tmp_path: Path) -> None:
-    cache = written(tmp_path / "new.h5", "lcgcn-ff", ("KCl", "LiF"))
+    cache = written(tmp_path / "new.h5", "pair-moments", ("KCl", "LiF"))
     said: list[str] = []
-    grown("lcgcn-ff", sources["lcgcn-ff"], cache, said, new_head=True)
+    grown("pair-moments", sources["pair-moments"], cache, said, new_head=True)
     assert "elements: Cl, K kept from the model; Li, F new, from nothing; Na dropped, not in the training part" in said
     said.clear()
-    grown("lcgcn-ff", sources["lcgcn-ff"], cache, said, freeze=("architecture.*",))
+    grown("pair-moments", sources["pair-moments"], cache, said, freeze=("architecture.*",))
     assert "elements: Na, Cl, K kept from the model; Li, F new, from nothing" in said
     assert "architecture.pairs.weight frozen: the rows of Li, F stay as they are drawn, and learn nothing" in said
     said.clear()
-    grown("lcgcn-ff", sources["lcgcn-ff"], sources["lcgcn-ff"].with_suffix(".h5"), said)
+    grown("pair-moments", sources["pair-moments"], sources["pair-moments"].with_suffix(".h5"), said)
     assert not [line for line in said if "elements" in line]
 
 
 def test_references_of_new_elements_go_with_those_that_stay(sources: dict[str, Path], tmp_path: Path) -> None:
     """K is known, so all that KBr has beside it is bromine's."""
-    cache = written(tmp_path / "new.h5", "lcgcn-ff", ("KBr",))
-    before, after = loaded(sources["lcgcn-ff"]).spec.statistics, grown("lcgcn-ff", sources["lcgcn-ff"], cache).spec
+    cache = written(tmp_path / "new.h5", "pair-moments", ("KBr",))
+    before, after = (
+        loaded(sources["pair-moments"]).spec.statistics,
+        grown("pair-moments", sources["pair-moments"], cache).spec,
+    )
     known = dict(zip(after.statistics.elements, after.statistics.references, strict=True))
     assert [known[z] for z in before.elements] == list(before.references)
     data = GraphDataset.open([cache])
@@ -239,8 +243,8 @@ def test_references_of_new_elements_go_with_those_that_stay(sources: dict[str, P
 @pytest.mark.parametrize(
     ("kind", "how", "symbols"),
     [
-        ("lcgcn-ff", {}, ["Na", "Cl", "K", "Br"]),
-        ("lcgcn-ff", {"new_head": True}, ["Cl", "K", "Br"]),
+        ("pair-moments", {}, ["Na", "Cl", "K", "Br"]),
+        ("pair-moments", {"new_head": True}, ["Cl", "K", "Br"]),
         ("species", {"refit": True}, ["Cl", "K", "Br"]),
     ],
 )
@@ -255,7 +259,7 @@ def test_training_goes_on_and_is_read_again(
 
 
 def test_members_of_an_ensemble_go_on_each_with_its_elements(tmp_path: Path) -> None:
-    kind = "lcgcn-ff"
+    kind = "pair-moments"
     cache = written(tmp_path / "more.h5", kind, CHANGES["more"])
     first = training_series.run(plan(kind, cache, tmp_path / "e"), Series(2, ensemble=True))
     fewer = written(tmp_path / "fewer.h5", kind, CHANGES["one in common, none in its place"])

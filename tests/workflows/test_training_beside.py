@@ -109,7 +109,7 @@ def test_refused_before_anything_is_written(cache: Path, both: training.Training
     wrong: list[tuple[TrainingPlan, str]] = [
         (plan(cache, tmp_path / "run", compare=("cgcnn",)), "is the architecture itself"),
         (plan(cache, tmp_path / "run", compare=("no-such",)), "no-such"),
-        (plan(cache, tmp_path / "run", compare=("lcgcn-ff",)), "requires smooth-cutoff"),
+        (plan(cache, tmp_path / "run", compare=("pair-moments",)), "requires smooth-cutoff"),
         (plan(cache, tmp_path / "run", compare=("lcgcn",), start=StartPlan(str(both.model))), "--from"),
     ]
     for wished, message in wrong:

@@ -1,1 +1,1 @@
-"""Building blocks that several methods share: radial bases, gated convolution, pooling, MLP."""
+"""Building blocks that several methods share: bases, envelopes, harmonics, gated sums, norms, losses."""

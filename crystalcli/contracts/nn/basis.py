@@ -41,6 +41,41 @@ class GaussianBasis(nn.Module):
         return nn.functional.threshold(exponent, NEGLIGIBLE, -torch.inf).exp()
 
 
+class BesselBasis(nn.Module):
+    """``B_n(r) = (2/R) sin(ω_n r)/r`` with ``ω_n = nπ/R``, n = 1 … count: each is zero at the cutoff R.
+
+    J. Gasteiger et al., ICLR 2020, Eq. 7 (arXiv:2003.03123), with the factor 2/R of S. Batzner et al., Nat. Commun. 13,
+    2453 (2022), doi:10.1038/s41467-022-29939-5, in place of √(2/R); both multiply with an envelope, and so must who
+    uses this: the slope at R is not zero. Twice differentiable for r > 0; at r = 0 it has its limit, (2/R) ω_n.
+
+    Args:
+        cutoff: R, Å.
+        count: how many.
+        trainable: whether the ω_n are learned.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, cutoff: float, count: int = 8, *, trainable: bool = True) -> None:
+        super().__init__()
+        frequencies = torch.arange(1, count + 1) * (torch.pi / cutoff)
+        if trainable:
+            self.frequencies = nn.Parameter(frequencies)
+        else:
+            self.register_buffer("frequencies", frequencies)
+        self.cutoff = cutoff
+
+    @property
+    def dim(self) -> int:
+        """Number of functions K."""
+        return int(self.frequencies.shape[0])
+
+    def forward(self, distance: Tensor) -> Tensor:
+        """Expand (E,) distances in Å into (E, K) features, 1/Å²."""
+        frequencies = self.frequencies.to(distance.dtype)
+        return (2.0 / self.cutoff) * frequencies * torch.sinc(distance.unsqueeze(-1) * frequencies / torch.pi)
+
+
 SAME_DISTANCE = 1e-6
 """Distances of one crystal that round to the same multiple of this, in Å, share a row; float32 resolves no more."""
 

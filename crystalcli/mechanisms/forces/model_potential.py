@@ -20,6 +20,7 @@ from crystalcli.mechanisms.models.model_fields import fields_of
 from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.models.model_parts import parts
 from crystalcli.mechanisms.models.model_spec import ModelSpec
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.structures.site_fields import SiteField
 from crystalcli.nouns.systems import Systems
@@ -60,7 +61,8 @@ class ModelPotential:
         featurizer, _, head = parts(model.spec)
         if not model.differentiable:
             raise UsageError(
-                f"head '{head.name}' gives no energy to differentiate; train with --head energy (--arch lcgcn-ff)",
+                f"head '{head.name}' gives no energy to differentiate; train an architecture whose head does: "
+                + " or ".join(f"--arch {name}" for name in registry().leading_to("energy")),
                 path=name,
             )
         model.to(device=device, dtype=dtype).eval().requires_grad_(False)

@@ -66,6 +66,24 @@ class Registry:
         """Names of the parts of ``family`` that can be used."""
         return sorted(n for f, n in self.parts if f == family)
 
+    def default(self, family: str) -> str:
+        """Name of the part that is taken where none of ``family`` is named.
+
+        Raises:
+            UsageError: none of them is the default.
+        """
+        for (of, name), offered in self.parts.items():  # built-ins come first
+            if of == family and offered.part.default:
+                return name
+        raise UsageError(f"no {family} is the default; name one: {', '.join(self.names(family)) or 'there is none'}")
+
+    def leading_to(self, word: str) -> list[str]:
+        """Names of the architectures whose own head provides ``word``, such as ``energy``."""
+        heads = {n for (f, n), o in self.parts.items() if f == "head" and word in o.part.provides}
+        return [
+            n for n in self.names("architecture") if getattr(self.parts["architecture", n].part, "head", "") in heads
+        ]
+
     def offered(self) -> list[Offered]:
         """All parts that can be used, by family and name."""
         return [self.parts[k] for k in sorted(self.parts)]

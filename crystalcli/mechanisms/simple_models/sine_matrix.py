@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 import spglib
-from ase.units import Bohr
 from numpy.typing import NDArray
 
 from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.units import BOHR
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -75,7 +75,7 @@ def sine_matrix(cell: Cell, length_unit: Literal["bohr", "angstrom"] = "bohr") -
     i, j = np.nonzero(np.triu(length < COINCIDE, k=1))
     if len(i):
         raise InputError(f"sites {i[0]} and {j[0]} coincide: no sine Coulomb matrix", code="coincident")
-    length /= Bohr if length_unit == "bohr" else 1.0
+    length /= BOHR if length_unit == "bohr" else 1.0
     np.fill_diagonal(length, 1.0)
     matrix = np.outer(z, z) / length
     np.fill_diagonal(matrix, 0.5 * z**2.4)

@@ -23,13 +23,14 @@ from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import text_lines, where
 from crystalcli.vocabulary.errors import InputError
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.units import KJ_PER_MOL
 
 MAX_ATOMS = 5_000_000
 _CURE = "write the dump with 'element' among its columns and 'dump_modify ID element …'"
 _PLACES = (("xu", "yu", "zu", False), ("x", "y", "z", False), ("xsu", "ysu", "zsu", True), ("xs", "ys", "zs", True))
 """Columns of positions, the unwrapped ones first, and whether they are fractions of the box."""
 _VECTORS = {"forces": ("fx", "fy", "fz"), "velocities": ("vx", "vy", "vz"), "dipoles": ("mux", "muy", "muz")}
-_FORCE = {"metal": 1.0, "real": units.kcal / units.mol}
+_FORCE = {"metal": 1.0, "real": 4.184 * KJ_PER_MOL}
 """eV/Å in the units of LAMMPS."""
 _SPEED = {"metal": 1e-3 / units.fs, "real": 1.0 / units.fs}
 """Å/ps and Å/fs in ASE's unit of velocity."""

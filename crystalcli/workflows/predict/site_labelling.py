@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.mechanisms.labelling.site_labels import LABELS, Wish
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
@@ -64,7 +65,8 @@ def check(plan: LabellingPlan) -> None:
         if name not in LABELS:
             raise UsageError(f"no label '{name}'; {did_you_mean(name, list(LABELS))}")
     if "frequency" in plan.labels and not plan.potential:
-        raise UsageError("frequencies need a potential: --potential emt, a model file or a run folder")
+        known = ", ".join(registry().names("calculator"))
+        raise UsageError(f"frequencies need a potential: --potential NAME ({known}), a model file or a run folder")
     files.refuse_to_overwrite(plan.output, plan.overwrite)
 
 

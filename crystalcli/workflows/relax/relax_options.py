@@ -19,7 +19,7 @@ GOAL, HELD = "When a structure is done", "Atoms that are held (beside those that
 class Descent:
     """How structures are relaxed, wherever that is done."""
 
-    relaxer: str = option("fire", "what moves the atoms", names="relaxer")
+    relaxer: str = option("", "what moves the atoms", names="relaxer")
     cell: Literal["none", "isotropic", "full"] = option("none", "what of the cell is free", panel=GOAL)
     pressure: float = option(0.0, "of the surroundings", unit="GPa", panel=GOAL)
     fmax: float = option(0.02, "every force is below; 0 is never reached", unit="eV/Å", panel=GOAL)

@@ -60,9 +60,10 @@ class Worker:
         o = self.options
         self.goal = o.goal()
         self.fixing = Fixing.parse(o.fix_elements, o.fix_below, o.fix_indices)
-        self.relaxer = cast(Relaxer, registry().get("relaxer", o.relaxer))
+        name = o.relaxer or registry().default("relaxer")
+        self.relaxer = cast(Relaxer, registry().get("relaxer", name))
         given = request.parts["relaxer"].options if "relaxer" in request.parts else {}
-        self.relaxer_options: Any = opt.make(self.relaxer.options, given, owner=f"relaxer {o.relaxer}")
+        self.relaxer_options: Any = opt.make(self.relaxer.options, given, owner=f"relaxer {name}")
         if o.threads:
             torch.set_num_threads(o.threads)
         self.potential: Potential = named(

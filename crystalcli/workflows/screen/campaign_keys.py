@@ -28,7 +28,7 @@ class Settings:
 class Training:
     """Keys of ``[training]``; its sub-tables are options of the parts."""
 
-    arch: str = option("cgcnn", "architecture")
+    arch: str = option("", "architecture; empty: the default one")
     ensemble: int = option(5, "members", min=2)
     learn: Literal["energy", "difference"] = option(
         "energy", "final formation energies, or their difference from those of the stage"

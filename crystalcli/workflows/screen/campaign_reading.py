@@ -11,6 +11,7 @@ from typing import Any
 from ase.data import chemical_symbols
 
 from crystalcli.contracts import options as opt
+from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import config
 from crystalcli.mechanisms.running.stopping import seconds
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
@@ -115,6 +116,7 @@ def _training(table: dict[str, Any]) -> tuple[Training, dict[str, Any]]:
         raise UsageError("[training] has no key 'start'; the model that training starts from is called from")
     if "from" in table:
         flat["start"] = _path(table["from"])
+    flat["arch"] = flat.get("arch") or registry().default("architecture")
     return opt.make(Training, flat, owner="[training]"), parts
 
 
@@ -165,6 +167,8 @@ def _stage(table: dict[str, Any], number: int) -> StagePlan:
     parts = {k: table.pop(k) for k in list(table) if isinstance(table[k], dict)}
     if parts and kind != "potential":
         raise UsageError(f"{owner}: table '{next(iter(parts))}' belongs to no part of it")
+    if kind == "potential":
+        table["relaxer"] = table.get("relaxer") or registry().default("relaxer")
     options: Any = opt.make(KINDS[kind], table, owner=owner)
     _check_stage(options, owner, source)
     return StagePlan(name, float(cost), kind, source, options, parts, start, learn)

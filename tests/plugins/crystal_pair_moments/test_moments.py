@@ -1,34 +1,16 @@
-"""Moments of ``lcgcn-ff``: against a sum over angles, in symmetric surroundings, and without neighbors."""
+"""Moments of ``pair-moments``: against a sum over angles, in symmetric surroundings, and without neighbors."""
 
 import ase
 import ase.build
 import numpy as np
 import torch
-from crystal_cgcnn.harmonics import harmonics, pullback, tangent
-from crystal_cgcnn.moment_sums import moment_sums
-from crystal_cgcnn.moments import Moments, padded_rows
+from crystal_pair_moments.moment_sums import moment_sums
+from crystal_pair_moments.moments import Moments, padded_rows
 from scipy.special import eval_legendre
 
 from crystalcli.nouns.graph import collate, edge_vectors
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals
-
-
-def test_harmonics_multiply_to_legendre_polynomials() -> None:
-    u = torch.nn.functional.normalize(torch.randn(6, 3, dtype=torch.float64), dim=1)
-    y, cosine = harmonics(u.t().unsqueeze(1))[0].t(), (u @ u.t()).clamp(-1, 1)
-    for order, part in zip((1, 2, 3), torch.split(y, [3, 5, 7], 1), strict=True):
-        expected = torch.from_numpy(eval_legendre(order, cosine.numpy()))
-        torch.testing.assert_close(part @ part.t(), expected, rtol=0, atol=1e-12)
-
-
-def test_derivatives_of_harmonics() -> None:
-    u, t = torch.randn(2, 3, 2, 4, dtype=torch.float64)
-    g = torch.randn(2, 15, 4, dtype=torch.float64)
-    _, expected = torch.autograd.functional.jvp(harmonics, u, t)
-    torch.testing.assert_close(tangent(u, t), expected, rtol=0, atol=1e-12)
-    _, expected = torch.autograd.functional.vjp(harmonics, u, g)
-    torch.testing.assert_close(pullback(u, g.unbind(1)), expected, rtol=0, atol=1e-12)
 
 
 def test_derivatives_of_moment_sums() -> None:

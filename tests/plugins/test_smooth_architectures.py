@@ -1,4 +1,4 @@
-"""``lcgcn-ff`` as a potential: contracts, derivatives, symmetry, cutoff, additivity; in float64."""
+"""``lcgcn-ff`` and ``pair-moments`` as potentials: contracts, derivatives, symmetry, cutoff, additivity; in float64."""
 
 from typing import ClassVar
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from crystal_cgcnn import LCGCN_FF
+from crystal_pair_moments import PAIR_MOMENTS
 from reference.some_potentials import CUTOFF, graph_of
 
 from crystalcli.contracts.records import Statistics
@@ -24,25 +25,35 @@ TARGETS = (
 )
 
 
-class TestForceField(ArchitectureContract):
+SMALL = {"lcgcn-ff": {"width": 8}, "pair-moments": {"width": 8, "pair_channels": 5}}
+both = pytest.mark.parametrize("kind", SMALL)
+
+
+class TestConvolutions(ArchitectureContract):
     part = LCGCN_FF
-    options: ClassVar = {"n_conv": 2, "width": 8, "pair_channels": 5}
+    options: ClassVar = {"n_conv": 2, "width": 8}
+    statistics = Statistics(30.0, ELEMENTS)
+
+
+class TestPairsAndMoments(ArchitectureContract):
+    part = PAIR_MOMENTS
+    options: ClassVar = {"width": 8, "pair_channels": 5}
     statistics = Statistics(30.0, ELEMENTS)
 
 
 class TestPairsAlone(ArchitectureContract):
-    part = LCGCN_FF
-    options: ClassVar = {"n_conv": 0, "width": 4, "pair_channels": 3, "pair_intervals": 12}
+    part = PAIR_MOMENTS
+    options: ClassVar = {"width": 4, "pair_channels": 3, "pair_intervals": 12, "moment_channels": 0}
     statistics = Statistics(30.0, ELEMENTS)
 
 
-def model_of(featurizer: str = "radius", elements: tuple[int, ...] = ELEMENTS, **options: object) -> CrystalModel:
-    """A model that has seen a batch in training, so that the means of its pair channels are set."""
+def model_of(kind: str, featurizer: str = "radius", elements: tuple[int, ...] = ELEMENTS) -> CrystalModel:
+    """A model that has seen a batch in training, so that the means of pair channels are set."""
     torch.manual_seed(3)
     spec = ModelSpec(
         PartChoice(featurizer, {"cutoff": CUTOFF}),
         PartChoice(featurizer),
-        PartChoice("lcgcn-ff", options),
+        PartChoice(kind, SMALL[kind]),
         PartChoice("energy"),
         TARGETS,
         Statistics(40.0, elements, {"energy": 0.1}, {"energy": 0.2, "forces": 0.7}, (), tuple(map(float, elements))),
@@ -56,9 +67,9 @@ def energy(model: CrystalModel, atoms: ase.Atoms) -> float:
     return float(model(graph_of(atoms))["energy"].value[0])
 
 
-@pytest.mark.parametrize("n_conv", [0, 2])
-def test_forces_and_stress_are_derivatives(n_conv: int) -> None:
-    model, atoms = model_of(n_conv=n_conv), crystals.rattled(0)
+@both
+def test_forces_and_stress_are_derivatives(kind: str) -> None:
+    model, atoms = model_of(kind), crystals.rattled(0)
     found = model(graph_of(atoms))
     forces, stress = found["forces"].value.numpy(), found["stress"].value.numpy()[0]
     assert abs(forces).max() > 1e-2
@@ -84,8 +95,9 @@ def test_forces_and_stress_are_derivatives(n_conv: int) -> None:
         assert abs(stress[k] - (values[0] - values[1]) / (2 * h * atoms.get_volume())) < 1e-7
 
 
-def test_symmetries() -> None:
-    model, atoms = model_of(n_conv=2), crystals.rattled(1)
+@both
+def test_symmetries(kind: str) -> None:
+    model, atoms = model_of(kind), crystals.rattled(1)
     expected, n = energy(model, atoms), len(atoms)
     mirrored = atoms.copy()
     mirrored.set_cell(atoms.cell.array * [1, 1, -1], scale_atoms=False)
@@ -97,8 +109,9 @@ def test_symmetries() -> None:
         assert abs(energy(model, atoms * repeat) / np.prod(repeat) - expected) / n < 1e-9
 
 
-def test_an_atom_that_crosses_the_cutoff_makes_no_jump() -> None:
-    model, step = model_of(n_conv=2), 1e-4
+@both
+def test_an_atom_that_crosses_the_cutoff_makes_no_jump(kind: str) -> None:
+    model, step = model_of(kind), 1e-4
     far = ase.Atoms("OTiO", [[0, 0, 0], [1.8, 0, 0], [1.8 + CUTOFF + 3 * step, 0, 0]])
     energies, forces = [], []
     for _ in range(7):
@@ -110,8 +123,9 @@ def test_an_atom_that_crosses_the_cutoff_makes_no_jump() -> None:
     assert np.abs(np.diff(forces, axis=0)).max() < 1e-5
 
 
-def test_isolated_atoms_and_far_clusters_add() -> None:
-    model = model_of(n_conv=2)
+@both
+def test_isolated_atoms_and_far_clusters_add(kind: str) -> None:
+    model = model_of(kind)
     one, other = ase.Atoms("OTi", [[0, 0, 0], [1.9, 0.3, 0]]), ase.Atoms("TiO2", [[0, 0, 0], [1.8, 0, 0], [0, 2.0, 0]])
     other.positions += [20.0, 3.0, 0.0]
     assert abs(energy(model, one + other) - energy(model, one) - energy(model, other)) < 1e-9
@@ -120,20 +134,23 @@ def test_isolated_atoms_and_far_clusters_add() -> None:
     assert abs(model(graph_of(twice))["forces"].value).max() == 0.0
 
 
-def test_elements_it_never_saw_have_no_pair_term() -> None:
+@both
+def test_elements_it_never_saw_have_finite_energies(kind: str) -> None:
     atoms = crystals.rattled(0)
-    model = model_of(elements=(8, 22), n_conv=1)
+    model = model_of(kind, elements=(8, 22))
     assert np.isfinite(energy(model, atoms))
     assert torch.isfinite(model(graph_of(atoms))["forces"].value).all()
 
 
-def test_nearest_neighbors_are_refused() -> None:
+@both
+def test_nearest_neighbors_are_refused(kind: str) -> None:
     with pytest.raises(UsageError, match="smooth-cutoff"):
-        model_of("cgcnn")
+        model_of(kind, "cgcnn")
 
 
-def test_training_on_forces_reaches_every_weight() -> None:
-    model = model_of(n_conv=2).train()
+@both
+def test_training_on_forces_reaches_every_weight(kind: str) -> None:
+    model = model_of(kind).train()
     found = model(graph_of(crystals.rattled(0), crystals.slab()))
     found["forces"].value.square().sum().backward()
     for name, parameter in model.named_parameters():

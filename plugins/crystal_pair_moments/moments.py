@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crystal_cgcnn.harmonics import ORDERS
-from crystal_cgcnn.moment_sums import moment_sums
+from crystal_pair_moments.moment_sums import moment_sums
 from crystalcli.nouns.graph import CrystalGraph
+
+ORDERS = (1, 2, 3)
 
 
 class Moments(nn.Module):

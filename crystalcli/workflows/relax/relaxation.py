@@ -136,6 +136,8 @@ def _go_on(
 
 def _relax(plan: RelaxationPlan, worker: Worker, folder: RunFolder, listener: Listener, stop: Stop) -> RelaxationReport:
     listener = heard(listener, folder.log)
+    if worker.on_surface:
+        listener.say(f"{worker.potential.name} offers a surface: its energies and forces are none of the crystals")
     with folder.recorded(lambda: _outputs(folder)):
         count = _work(plan, worker, folder, listener, stop)
         report = _finish(plan, folder, count)

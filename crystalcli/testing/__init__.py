@@ -15,6 +15,7 @@ from crystalcli.testing.head import HeadContract
 from crystalcli.testing.reader import ReaderContract
 from crystalcli.testing.relaxer import RelaxerContract
 from crystalcli.testing.sampler import SamplerContract
+from crystalcli.testing.source import SourceContract
 
 __all__ = [
     "ArchitectureContract",
@@ -24,4 +25,5 @@ __all__ = [
     "ReaderContract",
     "RelaxerContract",
     "SamplerContract",
+    "SourceContract",
 ]

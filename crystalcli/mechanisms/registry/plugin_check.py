@@ -12,7 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Architecture, Calculator, Featurizer, Head, Part, Reader, Relaxer, Sampler
+from crystalcli.contracts.records import (
+    Architecture,
+    Calculator,
+    Featurizer,
+    Head,
+    Part,
+    Reader,
+    Relaxer,
+    Sampler,
+    Source,
+)
 from crystalcli.contracts.validation import part_problems
 from crystalcli.mechanisms.registry.plugin_manager import Registry
 from crystalcli.vocabulary.errors import CrystalError
@@ -27,6 +37,7 @@ CONTRACTS: Mapping[type[Part], str] = {
     Relaxer: "RelaxerContract",
     Sampler: "SamplerContract",
     Reader: "ReaderContract",
+    Source: "SourceContract",
     Calculator: "CalculatorContract",
 }
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +18,10 @@ from typing import Any
 from crystalcli.mechanisms.forces.potential_names import model_file
 from crystalcli.mechanisms.relaxation.relaxing import SINGLE_POINT, STEPS
 from crystalcli.mechanisms.running import files, locks
-from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, plugin_versions, point_latest, sha256
+from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, plugin_versions, point_latest
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.mechanisms.structure_files.sources import digest as content
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import UNLABELLED
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
@@ -123,7 +123,7 @@ def _go_on(
     path: Path, record: Mapping[str, Any], plan: RelaxationPlan, worker: Worker, listener: Listener, stop: Stop
 ) -> RelaxationReport:
     for name, digest in record["inputs"].items():
-        if _digest(Path(name)) != digest:
+        if content(Path(name)) != digest:
             raise UsageError("is not the file that this run was started with", path=name)
     if record["exit_code"] in (Exit.OK, Exit.SOME_FAILED) and (path / REPORT).is_file():
         listener.say(f"{path}: finished before; nothing to do")
@@ -270,18 +270,10 @@ def _facts(plan: RelaxationPlan, worker: Worker) -> dict[str, Any]:
     inputs = [Path(p) for p in plan.inputs] + ([model] if model else [])
     return {
         PLAN: plan.to_json(),
-        "inputs": {str(p): _digest(p) for p in inputs},
+        "inputs": {str(p): content(p) for p in inputs},
         "plugins": plugin_versions(parts),
         "device": str(worker.potential.device),
     }
-
-
-def _digest(path: Path) -> str:
-    """sha256 of a file, a word where it cannot be read; never opens what might wait."""
-    try:
-        return sha256(path) if stat.S_ISREG(path.stat().st_mode) else "not a file"
-    except OSError:
-        return "unreadable"
 
 
 def _clear(path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Part, Source
-from crystalcli.nouns.structures.entry import Entry
+
+if TYPE_CHECKING:
+    from crystalcli.nouns.structures.entry import Entry
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,13 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure, plan, read_file
-from crystalcli.mechanisms.structure_files.sources import digest, request
+from crystalcli.mechanisms.structure_files.sources import request
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.testing import SourceContract
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
+from crystalcli.workflows.graphs.input_digest import digest
 
 
 class TestBulk(SourceContract):

@@ -7,9 +7,7 @@ comma ends a value only where another ``option=`` follows.
 
 from __future__ import annotations
 
-import hashlib
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,6 @@ import ase
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Source
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError
 
@@ -103,20 +100,6 @@ def generated(path: Path) -> Iterator[Entry | InputError]:
     except (Exception, SystemExit) as problem:
         said = f"source '{part.name}' of plugin {origin} fails: {type(problem).__name__}: {problem}"
         raise InputError(said, code="source-error") from problem
-
-
-def digest(path: Path) -> str:
-    """sha256 of an input file, or of a source and its plugin's version; a word where it cannot be read.
-
-    Never opens what might wait (a FIFO).
-    """
-    if is_source(path):
-        origin = registry().origin("source", request(path).part.name)
-        return hashlib.sha256(f"{path}\0{origin}".encode()).hexdigest()
-    try:
-        return sha256(path) if stat.S_ISREG(path.stat().st_mode) else "not a file"
-    except OSError:
-        return "unreadable"
 
 
 def _value(text: str, spec: opt.OptionSpec, owner: str) -> Any:

@@ -17,12 +17,12 @@ from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.readers import found_in_folder
 from crystalcli.mechanisms.structure_files.reading import plan as reading_plan
-from crystalcli.mechanisms.structure_files.sources import digest as content
 from crystalcli.nouns.structures.id_prop import TABLE
 from crystalcli.nouns.structures.site_fields import canonical
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan, Resolved, failures_file
 from crystalcli.workflows.graphs.build_graphs_work import Work
+from crystalcli.workflows.graphs.input_digest import digest as content
 
 
 def resolve(plan: BuildPlan) -> Resolved:

@@ -21,10 +21,10 @@ from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, plugin_versions, point_latest
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.reading import Failure
-from crystalcli.mechanisms.structure_files.sources import digest as content
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import UNLABELLED
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
+from crystalcli.workflows.graphs.input_digest import digest as content
 from crystalcli.workflows.graphs.supervised_reading import read_inputs
 from crystalcli.workflows.hearing import heard
 from crystalcli.workflows.relax import relaxation_output as output

@@ -17,9 +17,9 @@ from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.scoring import calibration
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
-from crystalcli.mechanisms.structure_files.sources import digest as content
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.graphs.input_digest import digest as content
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import nearest
 

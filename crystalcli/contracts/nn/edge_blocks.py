@@ -67,17 +67,27 @@ class Block:
     gate_start: Tensor
     shares: bool
 
+    @property
+    def n_gates(self) -> int:
+        """How many gates."""
+        return len(self.rows_start) // 2
+
+    @property
+    def gates(self) -> slice:
+        """Their slice; also that of the edges where they do not share gates."""
+        return slice(self.first_gate, self.first_gate + self.n_gates)
+
     @cached_property
     def backward(self) -> Backward:
         """Made when it is first asked for: predictions never do."""
-        flat, n_gates = _short(self.rows.numpy(), self.n_rows), len(self.rows_start) // 2
+        flat, n_gates = self.rows.numpy(), self.n_gates
         degree = np.diff(self.gate_start.numpy(), append=len(self.gate))
         centre, centre_start = np.repeat(np.arange(len(degree)), degree), None
         if self.shares:
             gate = self.gate.numpy()
             centre = centre[stable_order(gate, n_gates)]
             centre_start = int32(starts_of(gate, n_gates))
-        back = int32(np.argsort(flat, kind="stable") // 3)
+        back = int32(stable_order(flat, self.n_rows) // 3)
         return Backward(back, int32(starts_of(flat, self.n_rows)), int32(centre), centre_start)
 
 
@@ -138,14 +148,13 @@ def starts_of(values: NDArray[Any], bound: int) -> Ints:
     return starts
 
 
-def stable_order(values: Ints, bound: int) -> Ints:
-    """Stable order of values below ``bound``."""
-    return np.argsort(_short(values, bound), kind="stable")
-
-
-def _short(values: NDArray[Any], bound: int) -> NDArray[Any]:
-    """In 16 bits where that is enough: those are sorted by radix."""
-    return values.astype(np.uint16) if bound < 1 << 16 else values
+def stable_order(values: NDArray[Any], bound: int) -> Ints:
+    """Stable order of values below ``bound`` ≤ 2³²: by the lower 16 bits, then the upper ones; those sort by radix."""
+    low = np.argsort((values & 0xFFFF).astype(np.uint16), kind="stable")
+    if bound <= 1 << 16:
+        return low
+    order: Ints = low[np.argsort((values[low] >> 16).astype(np.uint16), kind="stable")]
+    return order
 
 
 def int32(values: NDArray[Any]) -> Tensor:

@@ -90,7 +90,7 @@ class EdgePlan:
     """Gates of a batch. Rows are atoms, or kinds of atoms.
 
     Args:
-        basis: (D, K) edge features of the distinct distances; none where what distances add is given as rows.
+        basis: (D, K) edge features of the distinct distances; none where each gate has a row of its own.
         gates: G, in order. n_atoms, n_edges: N, E.
         spread: (R',) row of the node features for each row of addends in the blocks; none if they are the same.
         make_sums: makes :attr:`sums`; none without a basis.
@@ -114,7 +114,7 @@ class EdgePlan:
     @property
     def n_gates(self) -> int:
         """G."""
-        return len(self.gates.distance)
+        return len(self.gates.centre)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -182,7 +182,7 @@ def plan_of_edges(graph: CrystalGraph) -> EdgePlan | None:
     i, j = graph.edge_index.numpy()
     pointers, atoms = graph.row_pointers.numpy(), np.cumsum(graph.atom_counts.numpy())
     edges = pointers[atoms]
-    gates = Gates(i, j, np.arange(graph.n_edges), None, pointers, np.stack([atoms, atoms, edges, edges, edges]).T)
+    gates = Gates(i, j, None, None, pointers, np.stack([atoms, atoms, edges, edges, edges]).T)
     return EdgePlan(None, gates, graph.n_atoms, graph.n_edges, spread=None, make_sums=None)
 
 

@@ -35,6 +35,9 @@ T = TypeVar("T")
 R_MIN = -87.0
 """σ(−87) is about the smallest normal float32; below, its logarithm would become infinite."""
 
+STRETCH = 4096
+"""Gates whose second derivatives are worked out together: planes that fit the cache, no less than a usual block."""
+
 _pools: dict[int, ThreadPoolExecutor] = {}
 os.register_at_fork(after_in_child=_pools.clear)
 
@@ -49,7 +52,7 @@ def gate_sum(ab: Tensor, distances: Tensor, plan: EdgePlan, envelope: Tensor | N
     Args:
         ab: (R, 4F) rows [ap, bp, ar, br]: what an atom adds as centre and as neighbor to filter and negated core.
         distances: of a plan with a basis its weights, (K, 2F), whose product with the basis is made block by block;
-            else the rows [cp, cr] themselves, (D, 2F).
+            else the rows [cp, cr] of all gates, (G, 2F).
         plan: of the edges.
         envelope: f, (E,); none is 1. Only where every edge has a gate of its own.
     """
@@ -138,28 +141,32 @@ class GateGradient(torch.autograd.Function):
         def work(queue: Iterator[tuple[int, Block]]) -> None:
             for number, b in queue:
                 g = b.n_gates
-                gates = _part(ctx.kept, b.first_gate, g, f)
-                s, t = gates.chunk(2)
-                log = _log(t, out=torch.empty_like(t))
-                hs = _of_gates(b, negative).mul_(s)
-                both = _gathered(plan, b, t_ab, t_distances)  # y and x
-                gated = both * gates
-                alpha, n = both.sub_(gated).chunk(2)  # n is xτ so far
-                dp, dr = gated.chunk(2)
-                dp.mul_(log)
-                torch.sub(alpha, dr, out=dr)
-                n.addcmul_(alpha, log)
-                if envelope is not None and phi is not None and found.envelope is not None:
-                    f_e, phi_e = envelope[b.gates].unsqueeze(1), phi[b.gates].unsqueeze(1)
-                    torch.sum(torch.mul(hs, n, out=alpha), 1, out=found.envelope[b.gates])
-                    dp.mul_(f_e)
-                    dr.mul_(f_e).add_(phi_e)
-                    n.mul_(f_e).addcmul_(log, phi_e)
-                torch.sub(n, dp, out=dp)  # n is k now
-                gated.view(2, g, f).mul_(hs)
-                gated.addcmul_(gated, gates, value=-1)
-                d_dm[b.atoms] = bag_sum(n.mul_(s), b.gate, b.gate_start)
-                found.take(number, b, gated)
+                gates = _part(ctx.kept, b.first_gate, g, f).view(2, g, f)
+                both = _gathered(plan, b, t_ab, t_distances).view(2, g, f)  # y and x, then the derivatives by p and r
+                of_h = _of_gates(b, negative)  # h, then the derivative by it
+                for part in _stretches(b):
+                    st, yx = gates[:, part], both[:, part]
+                    log = _log(st[1], out=torch.empty_like(st[1]))
+                    hs = of_h[part].mul_(st[0])
+                    gated = yx * st
+                    alpha, n = yx.sub_(gated)  # n is xτ so far
+                    dp, dr = gated
+                    dp.mul_(log)
+                    torch.sub(alpha, dr, out=dr)
+                    n.addcmul_(alpha, log)
+                    if envelope is not None and phi is not None and found.envelope is not None:
+                        own = slice(b.first_gate + part.start, b.first_gate + part.stop)
+                        f_e, phi_e = envelope[own].unsqueeze(1), phi[own].unsqueeze(1)
+                        torch.sum(torch.mul(hs, n, out=alpha), 1, out=found.envelope[own])
+                        dp.mul_(f_e)
+                        dr.mul_(f_e).add_(phi_e)
+                        n.mul_(f_e).addcmul_(log, phi_e)
+                    torch.sub(n, dp, out=dp)  # n is k now
+                    gated.mul_(hs)
+                    torch.mul(n, st[0], out=hs)
+                    torch.addcmul(gated, gated, st, value=-1, out=yx)
+                d_dm[b.atoms] = bag_sum(of_h, b.gate, b.gate_start)
+                found.take(number, b, both.view(2 * g, f))
 
         each_block(list(enumerate(plan.blocks)), work)
         return d_dm.neg_(), *found.result(), None, None
@@ -180,10 +187,10 @@ class _Gradients:
         rows = bag_sum(both, b.backward.back, b.backward.back_start)
         atoms = b.atom_rows.stop - b.atom_rows.start
         self.ab.view(-1, f)[b.atom_rows] = rows[:atoms]
-        of_distances = rows[atoms:].view(-1, 2 * f)
         if self.plan.basis is None:
-            self.distances[b.distances] = of_distances
+            _planes(self.distances[b.gates]).copy_(both.view(2, b.n_gates, f))
         else:
+            of_distances = rows[atoms:].view(-1, 2 * f)
             torch.mm(self.plan.basis[b.distances].t(), of_distances, out=self.distances[number])
 
     def result(self) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -217,17 +224,29 @@ def _gradient(
     return found.result()
 
 
+def _stretches(b: Block) -> Iterator[slice]:
+    """The gates of a block in pieces whose planes fit the cache; a large crystal is a block of its own."""
+    for first in range(0, b.n_gates, STRETCH):
+        yield slice(first, min(first + STRETCH, b.n_gates))
+
+
 def _gathered(plan: EdgePlan, b: Block, ab: Tensor, distances: Tensor) -> Tensor:
     """``a_i + b_j + c_u`` of the filters of a block, then of its cores, (2g, F)."""
     f = distances.shape[1] // 2
-    table = ab.new_empty(b.n_rows, f)
-    atoms = b.atom_rows.stop - b.atom_rows.start
-    table[:atoms] = ab.view(-1, f)[b.atom_rows]
+    of_atoms = ab.view(-1, f)[b.atom_rows]
     if plan.basis is None:
-        table[atoms:].view(-1, 2 * f).copy_(distances[b.distances])
-    else:
-        torch.mm(plan.basis[b.distances], distances, out=table[atoms:].view(-1, 2 * f))
+        found = bag_sum(of_atoms, b.rows, b.rows_start)
+        found.view(2, b.n_gates, f).add_(_planes(distances[b.gates]))
+        return found
+    table = ab.new_empty(b.n_rows, f)
+    table[: len(of_atoms)] = of_atoms
+    torch.mm(plan.basis[b.distances], distances, out=table[len(of_atoms) :].view(-1, 2 * f))
     return bag_sum(table, b.rows, b.rows_start)
+
+
+def _planes(rows: Tensor) -> Tensor:
+    """(g, 2F) rows as filters and cores, (2, g, F), of the same memory."""
+    return rows.view(len(rows), 2, -1).transpose(0, 1)
 
 
 def _of_gates(b: Block, of_atoms: Tensor, out: Tensor | None = None) -> Tensor:

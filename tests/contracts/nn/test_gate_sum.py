@@ -6,6 +6,7 @@ import torch
 from reference import force_field as twin
 
 from crystalcli.contracts.nn import edge_blocks
+from crystalcli.contracts.nn import gate_sum as kernel
 from crystalcli.contracts.nn.edge_blocks import Gates, stable_order
 from crystalcli.contracts.nn.edge_plan import EdgePlan, plan_of_edges
 from crystalcli.contracts.nn.gate_sum import gate_sum
@@ -28,7 +29,7 @@ def edges(per_structure: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Ed
     pointers = np.concatenate([[0], np.cumsum(np.bincount(i, minlength=first))])
     atoms = np.cumsum(SIZES)
     ends = np.stack([atoms, atoms, *[pointers[atoms]] * 3]).T
-    gates = Gates(i, j, np.arange(len(i)), None, pointers, ends)
+    gates = Gates(i, j, None, None, pointers, ends)
     return i, j, EdgePlan(None, gates, first, len(i), spread=None, make_sums=None)
 
 
@@ -58,6 +59,7 @@ def test_sums_are_those_of_the_twin(most: int, monkeypatch: pytest.MonkeyPatch) 
 
 def test_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge_blocks, "BLOCK_GATES", 9)
+    monkeypatch.setattr(kernel, "STRETCH", 3)
     _, _, plan = edges(4)
     assert len(plan.blocks) == 2
     values = inputs(16, 2)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import ase.io
+import asked
 import numpy as np
 import pytest
 import torch
 import toy_slabs
-from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
 
 from crystalcli import load_model, load_potential
 from crystalcli.contracts.records import Recipe
@@ -25,7 +25,6 @@ from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan, BuildReport
 from crystalcli.workflows.md import sampling
 from crystalcli.workflows.md.sampling_plan import SamplingPlan
 from crystalcli.workflows.predict.prediction import Predictor, Row
-from crystalcli.workflows.relax import relaxation
 from crystalcli.workflows.train import training
 from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
@@ -190,11 +189,10 @@ def test_potentials_relaxations_and_dynamics_have_them(run, tmp_path):
     found = potential.evaluate(structures)
     np.testing.assert_allclose([f["energy"] for f in found], expected, atol=1e-4)
     inputs = (str(toy_slabs.write(tmp_path / "a.extxyz", structures)),)
-    relaxation.run(RelaxationPlan(inputs, str(run), "fire", str(tmp_path / "relaxed"), steps=0))
+    asked.relax(inputs, run, tmp_path / "relaxed", steps=0)
     relaxed = ase.io.read(tmp_path / "relaxed" / "relaxed.extxyz", ":")
     np.testing.assert_allclose([a.get_potential_energy() for a in relaxed], expected, atol=1e-4)
-    held = RelaxationPlan(inputs, str(run), "fire", str(tmp_path / "held"), steps=0, fix_elements="H,O")
-    relaxation.run(held)
+    asked.relax(inputs, run, tmp_path / "held", steps=0, fix_elements="H,O")
     more = ase.io.read(tmp_path / "held" / "relaxed.extxyz", ":")
     assert all(abs(a.get_potential_energy() - e) > 1e-3 for a, e in zip(more, expected, strict=True))
     dynamics = SamplingPlan(inputs, str(run), "nve", "10", 2, str(tmp_path / "md"), dt=0.5, frame_every=1)

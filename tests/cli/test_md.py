@@ -10,6 +10,7 @@ from pathlib import Path
 
 import ase.build
 import ase.io
+import in_process
 import pytest
 
 CRYSTAL = [sys.executable, "-m", "crystalcli", "md"]
@@ -17,7 +18,7 @@ LJ = ["Ar.extxyz", "--potential", "lj", "--threads", "1"]
 
 
 def md(*args: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*CRYSTAL, *args], check=False, cwd=cwd, capture_output=True, text=True, timeout=240)
+    done = in_process.crystal(["md", *args], cwd)
     assert done.returncode == code, done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     if code:
@@ -38,7 +39,15 @@ def test_the_plan_is_shown_and_nothing_written(folder: Path) -> None:
     assert found["steps"] == 100
     assert found["sampler"] == {
         "name": "npt",
-        "options": {"pressure": 0.1, "mode": "isotropic", "damping": 100.0, "cell_damping": 1000.0, "chain": 3},
+        "options": {
+            "pressure": 0.1,
+            "mode": "isotropic",
+            "damping": 100.0,
+            "cell_damping": 1000.0,
+            "chain": 5,
+            "substeps": 2,
+            "suzuki_yoshida": "3",
+        },
     }
     assert found["potential"]["options"]["sigma"] == 3.3
     assert found["temperature"] == "20:40@100"
@@ -94,5 +103,5 @@ def test_an_explosion_is_a_numerical_failure(folder: Path) -> None:
     line = ["dense.extxyz", "--potential", "lj", "--steps", "20", "--temperature", "50", "-o", "boom"]
     done = md(*line, cwd=folder, code=7)
     assert "dense: stopped at step" in done.stderr
-    assert "conserved energy jumped" in done.stderr
+    assert "is not finite" in done.stderr
     assert (folder / "boom" / "last-good.extxyz").exists()

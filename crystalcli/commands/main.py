@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crystalcli.commands import build_graphs, calibrate, graphs, label_sites, md, plugins, predict, screen, train
+from crystalcli.commands import build_graphs, calibrate, graphs, label_sites, plugins, predict, screen, train
 from crystalcli.commands.console import warn_in_one_line
 from crystalcli.commands.failures import report
 from crystalcli.commands.streams import open_streams, watched
@@ -18,6 +18,7 @@ from crystalcli.mechanisms.registry.plugin_manager import use_only_builtins
 from crystalcli.mechanisms.running.import_path import import_matplotlib_elsewhere
 from crystalcli.mechanisms.running.stopping import interrupt_on_signals, interrupted
 from crystalcli.vocabulary.errors import Exit
+from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.relax.relax_workflow import RELAX
 
 app = typer.Typer(
@@ -34,7 +35,7 @@ predict.register(app)
 calibrate.register(app)
 label_sites.register(app)
 add(app, RELAX)
-md.register(app)
+add(app, MD)
 screen.register(app)
 plugins.register(app)
 

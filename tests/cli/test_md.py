@@ -55,7 +55,7 @@ def test_a_run_its_config_and_changes_on_resume(folder: Path) -> None:
     md("-c", "a/config.toml", "-o", "b", "--quiet", cwd=folder)
     assert (folder / "a" / "trajectory.extxyz").read_bytes() == (folder / "b" / "trajectory.extxyz").read_bytes()
     said = md("--resume", "a", "--dt", "2", "--steps", "30", "--temperature", "300", cwd=folder, code=2).stderr
-    assert "--temperature, --dt cannot change a run that is under way" in said
+    assert "--dt, --temperature cannot change a run that is under way" in said
     assert "finished before; nothing to do" in md("--resume", "a", cwd=folder).stdout
     assert "(dt differ); --overwrite replaces it" in md(*same, "--dt", "2", cwd=folder, code=2).stderr
     assert "finished before; nothing to do" in md(*same, cwd=folder).stdout

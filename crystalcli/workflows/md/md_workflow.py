@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.records import Workflow
@@ -21,9 +22,14 @@ CHUNKS = "chunks"
 
 
 def _prepare(request: Request, reporter: Reporter) -> Work:
-    from crystalcli.workflows.md.sampling import Sampling
+    from crystalcli.nouns.structures.read_options import UNLABELLED
+    from crystalcli.workflows.graphs.supervised_reading import Reading
 
-    return Sampling(request, reporter)
+    files = [Path(p) for p in request.options.structures]
+    with Reading(files, UNLABELLED, fork=True) as structures:  # its process begins while torch is loaded, which is long
+        from crystalcli.workflows.md.sampling import Sampling
+
+        return Sampling(request, reporter, structures)
 
 
 def _more(request: Request, report: Mapping[str, Any]) -> bool:

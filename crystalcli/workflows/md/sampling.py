@@ -7,7 +7,7 @@ nothing depends on interruptions. A run that is made longer takes its joined fil
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import torch
 
 from crystalcli.contracts.workflow import Reporter, Request, Run, Work
 from crystalcli.mechanisms.forces.potential_names import model_file, required
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.mechanisms.training import checkpoint
+from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.workflows.md import sampling_report
 from crystalcli.workflows.md.md_options import MdOptions
@@ -30,12 +32,17 @@ REPORT = "report.json"
 class Sampling(Work):
     """Molecular dynamics with everything looked up, read and evaluated once.
 
+    Args:
+        request: what is asked.
+        reporter: is warned.
+        structures: the reading of the request's.
+
     Raises:
         UsageError: nothing to move, no potential, parts, options or numbers that cannot work.
         NothingUsable: no structure can be used. InputError: the model cannot be read.
     """
 
-    def __init__(self, request: Request, reporter: Reporter) -> None:
+    def __init__(self, request: Request, reporter: Reporter, structures: Iterable[Entry | Failure]) -> None:
         o: MdOptions = request.options
         if not o.structures:
             raise UsageError("no structures; name files, folders or a quoted glob")
@@ -44,7 +51,7 @@ class Sampling(Work):
             torch.set_num_threads(o.threads)
         self.request, self.options, self.program = request, o, o.program()
         self.potential, self.sampler = parts(request)
-        self.batch = first_batch(o, self.program, self.potential, self.sampler, reporter)
+        self.batch = first_batch(o, structures, self.program, self.potential, self.sampler, reporter)
         model = model_file(o.potential)
         self.inputs = [Path(p) for p in o.structures] + ([model] if model else [])
         self.parts = [(("calculator" if k == "potential" else k), c.name) for k, c in request.parts.items()]

@@ -20,10 +20,8 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.mechanisms.training import checkpoint
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.read_options import UNLABELLED
 from crystalcli.nouns.systems import Systems, free_directions
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
-from crystalcli.workflows.graphs.supervised_reading import read_inputs
 from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.md_workflow import STRUCTURES
 
@@ -65,9 +63,14 @@ def parts(request: Request) -> tuple[Potential, SamplerModule]:
 
 
 def first_batch(
-    o: MdOptions, program: TemperatureProgram, potential: Potential, sampler: SamplerModule, reporter: Reporter
+    o: MdOptions,
+    structures: Iterable[Entry | Failure],
+    program: TemperatureProgram,
+    potential: Potential,
+    sampler: SamplerModule,
+    reporter: Reporter,
 ) -> Batch:
-    """Read and check all structures; give them velocities.
+    """Check all structures; give them velocities.
 
     Raises:
         UsageError: as the sampler says, or no velocities where they shall be those of the file.
@@ -75,7 +78,7 @@ def first_batch(
     """
     if o.dt > LONG_STEP:
         reporter.warn(f"--dt {o.dt:g} fs is long: atoms vibrate in 20 to 200 fs, of which a step is a fiftieth")
-    entries, failures = _read(read_inputs([Path(p) for p in o.structures], UNLABELLED), reporter)
+    entries, failures = _read(structures, reporter)
     thermostat = TEMPERATURE in registry().get("sampler", o.sampler).provides
     entries, refused = _evaluable(entries, potential, reporter, thermostat=thermostat)
     failures += refused

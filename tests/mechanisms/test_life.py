@@ -195,6 +195,9 @@ def test_changed_and_other_inputs_are_refused(text: Path) -> None:
     for go_on in (lambda: life.run(COUNT, asked(text)), lambda: life.resume(COUNT, text.parent / "run", {})):
         with pytest.raises(UsageError, match=r"is not the file that this run was started with"):
             go_on()
+    text.unlink()
+    with pytest.raises(UsageError, match=r"text: cannot be read: a run goes on in the folder that it was started from"):
+        life.resume(COUNT, text.parent / "run", {})
     text.write_text("abcde")
     assert life.run(COUNT, asked(text)).data["letters"] == 15
 

@@ -51,7 +51,7 @@ def test_random_kills(tmp_path: Path, sampler: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("crystalcli.workflows.md.sampling_records.CHUNK_FRAMES", 12)
     torch.set_num_threads(1)
     ase.io.write(tmp_path / "Cu.extxyz", ase.build.bulk("Cu", cubic=True))
-    ase.io.write(tmp_path / "Ag.extxyz", ase.build.bulk("Ag"))
+    ase.io.write(tmp_path / "Ag.extxyz", ase.build.bulk("Ag") * (2, 2, 1))
     made = asked(tmp_path, "whole", sampler)
     start = time.monotonic()
     assert not killed_after(1e9, lambda: life.run(MD, made))

@@ -29,6 +29,8 @@ REPORT = "report.json"
 REQUEST = "request"
 """Key of run.json that holds what was asked."""
 SILENT = Reporter()
+UNREADABLE = "unreadable"
+"""What stands in the place of the hash of a file that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -299,7 +301,9 @@ def _same(workflow: Workflow, request: Request) -> dict[str, Any] | None:
         flags = ", ".join(n.replace("_", "-") for n in differs)
         raise UsageError(f"holds another run of {workflow.name} ({flags} differ); --overwrite replaces it", path=path)
     for name, was in record["inputs"].items():
-        if digest(Path(name)) != was:
+        if (now := digest(Path(name))) == UNREADABLE != was:
+            raise UsageError("cannot be read: a run goes on in the folder that it was started from", path=name)
+        if now != was:
             raise UsageError("is not the file that this run was started with", path=name)
     return record
 
@@ -361,4 +365,4 @@ def digest(path: Path) -> str:
     try:
         return sha256(path) if stat.S_ISREG(path.stat().st_mode) else "not a file"
     except OSError:
-        return "unreadable"
+        return UNREADABLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ class Monitor:
         self.window: list[tuple[int, Tensor]] = []
         self.worst: float | None = None
         self.beyond = [0] * len(ids)
-        self.averages = ""
+        self.kelvin = math.nan
 
     def drift(self, step: int, conserved: Tensor, alive: Tensor) -> dict[int, StopReason]:
         """Slope of the conserved energy over windows of ``drift_every``, by least squares."""
@@ -119,16 +120,18 @@ class Monitor:
     def line(self, row: Row) -> None:
         """Tell how far the run is and, on average, how the living structures are."""
         step, steps, every = row.step, self.options.length, self.options.log_every
-        self.reporter.progress(f"step {step}/{steps}{self.averages}", step, steps)
-        if step != steps and step % max(every, steps // LINES // every * every):
-            return
+        if step == steps or step % max(every, steps // LINES // every * every) == 0:
+            self.reporter.say(f"step {step}/{steps}  {self._averages(row)}")
+        self.reporter.progress(f"step {step}/{steps}, {self.kelvin:.0f} K", step, steps)
+
+    def _averages(self, row: Row) -> str:
         living = row.alive if bool(row.alive.any()) else torch.ones_like(row.alive)
         some = table([row], self.options.dt)[0][living]
         each, pressure = float((some[:, 4] / self.counts[living]).mean()), float(some[:, 8].mean())
-        now = f"  {step * self.options.dt * 1e-3:.3f} ps  T {float(some[:, 3].mean()):.1f} K"
-        now += f" (target {row.target:g})  E_pot {each:.5f} eV/atom"
-        self.averages = now if pressure != pressure else f"{now}  P {pressure:.3f} GPa"  # noqa: PLR0124 - NaN
-        self.reporter.say(f"step {step}/{steps}{self.averages}")
+        self.kelvin = float(some[:, 3].mean())
+        line = f"{row.step * self.options.dt * 1e-3:.3f} ps  T {self.kelvin:.1f} K (target {row.target:g})"
+        line += f"  E_pot {each:.5f} eV/atom"
+        return line if pressure != pressure else f"{line}  P {pressure:.3f} GPa"  # noqa: PLR0124 - NaN
 
     def tensors(self) -> dict[str, Tensor]:
         """The open window, for the restart record."""

@@ -1,6 +1,7 @@
 """Runs of molecular dynamics: files, guards, stops, resume. Springs and broken potentials stand in for real ones."""
 
 import json
+import re
 import tomllib
 
 import ase.build
@@ -160,12 +161,17 @@ def test_stop_and_resume_give_the_same_bytes(world, sampler, looks) -> None:
     reporter, _ = quiet()
     cut = asked(folder, "cut", sampler=sampler)
     run(asked(folder, "whole", sampler=sampler), reporter)
-    with pytest.raises(Stopped, match="--resume"):
+    with pytest.raises(Stopped, match="--resume") as stopped:
         run(cut, reporter, StopAt(looks))
+    reached = int(re.search(r"at step (\d+) of 60", str(stopped.value))[1])
+    assert max((folder / "cut").glob("state-*.json")).name == f"state-{reached:09d}.json"
     assert json.loads((folder / "cut" / "run.json").read_text())["exit_code"] == Exit.STOPPED
     with pytest.raises(Stopped):
         run(cut, reporter, StopAt(2))
-    resume(folder / "cut", {}, reporter, Stop())
+    went: list[float] = []
+    resume(folder / "cut", {}, Reporter(progress=lambda _now, step, _of: went.append(step)), Stop())
+    assert reached < min(went)
+    assert max(went) == 60
     assert results(folder / "cut") == results(folder / "whole")
     assert resume(folder / "cut", {}, reporter, Stop()).before
     assert run(cut, reporter).before

@@ -11,7 +11,7 @@ from ase.constraints import FixAtoms
 
 from crystalcli.commands.main import run
 from crystalcli.contracts.workflow import Reporter, Request
-from crystalcli.mechanisms.running import life
+from crystalcli.workflows import life
 from crystalcli.nouns.systems import Systems, free_directions
 from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.workflows.md.md_options import MdOptions

@@ -22,8 +22,6 @@ from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.workflows.graphs import caches
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan, BuildReport
-from crystalcli.workflows.md import sampling
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.train import training
 from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
@@ -195,8 +193,7 @@ def test_potentials_relaxations_and_dynamics_have_them(run, tmp_path):
     asked.relax(inputs, run, tmp_path / "held", steps=0, fix_elements="H,O")
     more = ase.io.read(tmp_path / "held" / "relaxed.extxyz", ":")
     assert all(abs(a.get_potential_energy() - e) > 1e-3 for a, e in zip(more, expected, strict=True))
-    dynamics = SamplingPlan(inputs, str(run), "nve", "10", 2, str(tmp_path / "md"), dt=0.5, frame_every=1)
-    sampling.run(dynamics)
+    asked.md(inputs, run, tmp_path / "md", sampler="nve", temperature="10", steps=2, dt=0.5, frame_every=1)
     frames = [ase.io.read(p, 0) for p in sorted((tmp_path / "md").rglob("*.extxyz"))]
     np.testing.assert_allclose(sorted(a.get_potential_energy() for a in frames), sorted(expected), atol=1e-4)
 

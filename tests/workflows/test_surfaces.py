@@ -27,8 +27,6 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.nouns.structures.site_fields import of_atoms
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
-from crystalcli.workflows.md import sampling
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -180,7 +178,7 @@ def test_nothing_else_takes_a_surface(saved, tmp_path):
     with pytest.raises(UsageError, match="offers a surface"):
         load_potential(str(saved))
     with pytest.raises(UsageError, match="offers a surface"):
-        sampling.run(SamplingPlan((str(source),), str(saved), "nve", "300", 5, str(tmp_path / "md")))
+        asked.md([source], saved, tmp_path / "md", sampler="nve", steps=5)
     assert not (tmp_path / "md").exists()
     model_file.save(tmp_path / "mover.safetensors", model(head="mover"), {})
     with pytest.raises(UsageError, match="head 'mover' gives no energy"):

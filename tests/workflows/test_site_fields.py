@@ -129,6 +129,11 @@ def test_what_a_cache_holds_is_part_of_its_recipe(tmp_path):
     parts = [GraphDataset.open([p.output]).batch(np.arange(p.n_structures)).graph.fields for p in (one, again)]
     for name in FIELDS:
         assert torch.equal(fields[name], torch.cat([p[name] for p in parts]))
+    both = GraphDataset.open([one.output, again.output])  # structures of several caches, one after the other
+    order = np.array([5, 0, 4, 2, 1])
+    mixed, alone = both.batch(order).graph.fields, [both.batch(order[[k]]).graph.fields for k in range(len(order))]
+    for name in FIELDS:
+        assert torch.equal(mixed[name], torch.cat([a[name] for a in alone]))
 
 
 def test_a_build_in_pieces_has_the_same_bytes(tmp_path):

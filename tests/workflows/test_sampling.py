@@ -16,11 +16,12 @@ from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.contracts.workflow import Reporter, Request
 from crystalcli.mechanisms.dynamics.velocities import maxwell_boltzmann
 from crystalcli.mechanisms.forces import potentials
-from crystalcli.mechanisms.running import files, life
+from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.nouns.systems import Systems, per_structure, temperature
 from crystalcli.testing.springs import Springs
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, InputError, NothingUsable, Stopped, UsageError
+from crystalcli.workflows import life
 from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.md.sampling_monitor import Monitor

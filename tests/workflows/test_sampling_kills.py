@@ -12,8 +12,8 @@ import torch
 from workflows.failing_writes import killed_after
 
 from crystalcli.contracts.workflow import Request
-from crystalcli.workflows import life
 from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.workflows import life
 from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.md_workflow import MD
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from crystalcli.contracts.dynamics import Evaluated
+from crystalcli.contracts.workflow import Reporter
 from crystalcli.nouns.systems import Systems, temperature
 from crystalcli.vocabulary.units import ACCELERATION, KB
-from crystalcli.contracts.workflow import Reporter
 from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.sampling_guards import Guards
 from crystalcli.workflows.md.sampling_monitor import Monitor

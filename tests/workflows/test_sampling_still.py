@@ -11,9 +11,9 @@ from ase.constraints import FixAtoms
 
 from crystalcli.commands.main import run
 from crystalcli.contracts.workflow import Reporter, Request
-from crystalcli.workflows import life
 from crystalcli.nouns.systems import Systems, free_directions
 from crystalcli.vocabulary.errors import Exit, UsageError
+from crystalcli.workflows import life
 from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.md_workflow import MD
 

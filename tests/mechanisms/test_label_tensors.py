@@ -14,7 +14,7 @@ from crystalcli.nouns.structures.offered import Offered
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
-GPA = 1.0 / 160.21766208
+GPA = 1e9 * 1e-30 / 1.602176634e-19  # eV/Å³, exact SI
 ASE = np.array([0.01, -0.02, 0.03, 0.004, -0.005, 0.006])
 WRITTEN = {
     "ase": ASE,

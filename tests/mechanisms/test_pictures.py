@@ -15,7 +15,8 @@ from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.scoring import metrics
 from crystalcli.vocabulary.pictures import FORMATS, paths
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.md import sampling
+from crystalcli.workflows import life
+from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.screen import campaign_output, screening_output
 
 NAMES = ["a$b$c", r"$\frac$", r"unbalanced $", r"x^2\alpha", r"a\$b$^{$", "形成", "rate\x1b[31m"]
@@ -127,7 +128,7 @@ def test_so_do_screenings_campaigns_and_dynamics(tmp_path, ending):
     for clear, stems in (
         (screening_output.clear, ["hull-Hf-N"]),
         (campaign_output.clear, ["hull-Cu-Pd", "cost-recall"]),
-        (sampling._clear, ["rdf", "bonds", "msd", "energies", "thermo"]),
+        (lambda path: life.clear(path, MD.writes), ["rdf", "bonds", "msd", "energies", "thermo"]),
     ):
         old = [run.path / f"{stem}.{ending}" for stem in stems]
         for path in old:

@@ -50,7 +50,7 @@ def test_forces_and_stress_are_derivatives(options: dict[str, object]) -> None:
 
 def test_the_pressure_is_minus_a_third_of_the_trace() -> None:
     model, found = model_of(), Strained.of(graph_of(crystals.rattled(0)), stress=True)
-    stress = found.derive(model._direct(found.graph)["energy"].value, keep=False)["stress"]
+    stress = found.derive(model._direct(found.graph).predictions["energy"].value, keep=False)["stress"]
     expected = model(graph_of(crystals.rattled(0)))["stress"].value[0, :3].mean()
     torch.testing.assert_close(to_pressure(stress)[0], -expected, rtol=1e-10, atol=0)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Part
 from crystalcli.workflows.relax.relax_workflow import RELAX
+from crystalcli.workflows.screen.screen_workflow import SCREEN
 
-WORKFLOWS = (RELAX,)
+WORKFLOWS = (RELAX, SCREEN)
 
 
 @hookimpl

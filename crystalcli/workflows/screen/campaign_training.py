@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -27,8 +27,8 @@ def target(plan: CampaignPlan, stage: int) -> Quantity:
     return DIFFERENCE if plan.learns_difference(stage) else ENERGY
 
 
-def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> TrainingPlan:
-    """How the ensemble of ``stage`` is trained.
+def training_plan(plan: CampaignPlan, stage: int, output: str, caches: Sequence[str], label: str) -> TrainingPlan:
+    """How the ensemble of ``stage`` is trained, in the folder ``output``, on the ``label`` of ``caches``.
 
     Raises:
         UsageError: no such architecture or part, an option that it does not have, or that is not the one of the model
@@ -36,7 +36,8 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
     """
     t = plan.training
     arch = cast(Architecture, registry().get("architecture", t.arch))
-    given = _dealt(plan.part_options, arch)
+    given = {family: plan.part_options.get(family, {}) for family in ("architecture", "head", "featurizer")}
+    recipe = {k: v for k in ("epochs", "lr", "residual_of") if (v := getattr(t, k)) is not None}
     wanted = arch.partner_options
     start = plan.stages[stage].start or t.start
     if start:
@@ -49,19 +50,17 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
         head_options={**wanted.get(arch.head, {}), **given["head"]},
         featurizer=arch.featurizer,
         embed_options={**wanted.get(arch.featurizer, {}), **given["featurizer"]},
-        caches=(cache,),
-        targets=(target(plan, stage).name,),
+        caches=tuple(caches),
+        targets=(label,) if label else (),
         output=output,
-        recipe=replace(
-            arch.recipe, epochs=t.epochs, lr=t.lr, batch_size=t.batch_size or 128, residual_of=t.residual_of
-        ),
+        recipe=replace(arch.recipe, **recipe, batch_size=t.batch_size or arch.recipe.batch_size),
         fit_batches=not t.batch_size,
         split=SplitPlan(fractions=t.fractions),
         start=StartPlan(start, freeze_norm=t.freeze_norm),
         seed=plan.settings.seed,
-        device=plan.device,
-        threads=plan.threads,
-        pictures=plan.pictures,
+        device=plan.call.device,
+        threads=plan.call.threads,
+        pictures=plan.call.pictures,
     )
 
 
@@ -93,12 +92,13 @@ def _refuse_other_target(path: Path, plan: CampaignPlan, stage: int) -> None:
         raise UsageError(f"predicts {there['name']}; stage '{plan.stages[stage].name}' learns {wanted}", path=path)
 
 
-def _dealt(tables: Mapping[str, Mapping[str, Any]], arch: Architecture) -> dict[str, dict[str, Any]]:
-    """Options of ``[training.NAME]`` by family; an architecture and its featurizer may have one name.
+def dealt(tables: Mapping[str, Mapping[str, Any]], architecture: str) -> dict[str, dict[str, Any]]:
+    """Options of ``[training.NAME]`` by family; ``architecture`` and its featurizer may have one name.
 
     Raises:
         UsageError: a table or an option that belongs to no part.
     """
+    arch = cast(Architecture, registry().get("architecture", architecture))
     head, featurizer = (
         registry().get("head", arch.head),
         cast(Featurizer, registry().get("featurizer", arch.featurizer)),

@@ -10,23 +10,25 @@ import numpy as np
 
 from crystalcli.mechanisms.phases.hull import Phase
 from crystalcli.mechanisms.phases.screening import Candidate, stage_costs
-from crystalcli.mechanisms.phases.staging import course, recall
-from crystalcli.workflows.screen.campaign_choice import Taught
-from crystalcli.workflows.screen.campaign_models import Models
-from crystalcli.workflows.screen.campaign_work import Workshop
+from crystalcli.mechanisms.phases.staging import recall, staged_screening
+from crystalcli.workflows.screen.campaign_state import CampaignState
+from crystalcli.workflows.screen.ensembles import Ensembles
+from crystalcli.workflows.screen.training_set import TrainingSet
 
-Predictions = Sequence[Mapping[str, Candidate]]
+AllPredictions = Sequence[Mapping[str, Candidate]]
 """By stage and id."""
 
 
-def all_predictions(shop: Workshop, models: Models, paths: Sequence[Path], rest: Sequence[str]) -> Predictions:
+def all_predictions(
+    state: CampaignState, ensembles: Ensembles, paths: Sequence[Path], rest: Sequence[str]
+) -> AllPredictions:
     """What the ensemble in ``paths`` of every stage says of all of ``rest``."""
-    for stage in range(len(shop.plan.stages)):
-        shop.bring(stage, rest, "sweep")
-    return [{c.id: c for c in models.predict(s, rest, p, "sweep")} for s, p in enumerate(paths)]
+    for stage in range(len(state.plan.stages)):
+        state.bring(stage, rest, "sweep")
+    return [{c.id: c for c in ensembles.predict(s, rest, p, "sweep")} for s, p in enumerate(paths)]
 
 
-def errors(found: Predictions, truth: Mapping[str, float]) -> list[dict[str, float]]:
+def errors(found: AllPredictions, truth: Mapping[str, float]) -> list[dict[str, float]]:
     """Mean |error| and mean σ, eV/atom, mean (error/σ)² and share of errors within 2σ, for every stage."""
     rows = []
     for of_stage in found:
@@ -38,34 +40,40 @@ def errors(found: Predictions, truth: Mapping[str, float]) -> list[dict[str, flo
 
 
 def sweep(
-    shop: Workshop, found: Predictions, rest: Sequence[str], taught: Taught, truth: Mapping[str, float]
+    state: CampaignState,
+    found: AllPredictions,
+    rest: Sequence[str],
+    trained_on: TrainingSet,
+    truth: Mapping[str, float],
 ) -> list[dict[str, Any]]:
     """A row for every κ of the plan, with the same ensembles: nothing is relaxed or trained.
 
     Args:
-        shop: has the structures of all stages.
+        state: has the structures of all stages.
         found: what the ensembles say of ``rest``.
         rest: candidates that are not trained on.
-        taught: those that are.
+        trained_on: those that are.
         truth: final formation energies of all, eV/atom.
     """
-    plan, stages = shop.plan, len(shop.plan.stages)
-    everything = [Phase(shop.start[i].amounts, e, i) for i, e in truth.items()]
+    plan, stages = state.plan, len(state.plan.stages)
+    everything = [Phase(state.amounts[i], e, i) for i, e in truth.items()]
 
     def predict(stage: int, ids: Sequence[str]) -> list[Candidate]:
         return [found[stage][i] for i in ids]
 
     rows = []
     for kappa in sorted(set(plan.kappas)):
-        went = course(rest, stages, taught.phases, plan.rule(kappa), bring=lambda _s, _i: None, predict=predict)
-        seen = recall(everything, [*taught.ids, *went.survivors], taught.references)
-        cost = stage_costs(went.counts, plan.costs, len(taught.ids))
+        went = staged_screening(
+            rest, stages, trained_on.phases, plan.rule(kappa), bring=lambda _s, _i: None, predict=predict
+        )
+        seen = recall(everything, [*trained_on.ids, *went.survivors], trained_on.references)
+        cost = stage_costs(went.counts, plan.costs, len(trained_on.ids))
         rows.append(
             {
                 "kappa": kappa,
-                "relaxed": len(taught.ids) + len(went.survivors),
+                "relaxed": len(trained_on.ids) + len(went.survivors),
                 "cost": cost,
-                "share": cost / (len(rest) + len(taught.ids)),
+                "share": cost / (len(rest) + len(trained_on.ids)),
                 "recall": seen.share,
                 "missed": len(seen.missed),
                 "rise": seen.rise,

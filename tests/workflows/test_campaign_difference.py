@@ -116,8 +116,8 @@ def test_a_prediction_is_the_energy_of_the_stage_and_what_the_ensemble_adds(tmp_
     build(BuildPlan((str(tmp_path / "stage.extxyz"),), tmp_path / "stage.h5", "cgcnn", targets=("none",)))
     model, _ = model_file.load(run / "models" / "1-volume" / "model.safetensors")
     assert [q.name for q in model.spec.targets] == ["formation_energy_difference_per_atom"]
+    one = ScreenOptions(candidates=(str(tmp_path / "stage.h5"),), model=run / "models" / "1-volume")
     with pytest.raises(UsageError, match="predicts what a stage of a campaign adds to its energies"):
-        one = ScreenOptions(candidates=(str(tmp_path / "stage.h5"),), model=run / "models" / "1-volume")
         life.run(SCREEN, Request(one, path=tmp_path / "one"))
     said = Predictor(run / "models" / "1-volume", allow_unseen=True).predict([str(tmp_path / "stage.h5")])
     added = {row.id: row for row in said if isinstance(row, Row)}

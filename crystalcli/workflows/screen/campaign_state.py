@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crystalcli.contracts.workflow import Run
 from crystalcli.mechanisms.running.journal import Journal
@@ -18,6 +18,7 @@ from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
 from crystalcli.workflows.screen.candidates import Inputs
+from crystalcli.workflows.screen.screen_options import GIVEN
 from crystalcli.workflows.screen.screen_workflow import JOURNALS, PREDICTIONS
 from crystalcli.workflows.screen.stage_results import (
     DONE,
@@ -27,10 +28,21 @@ from crystalcli.workflows.screen.stage_results import (
     formation_energy,
     key_of,
 )
-from crystalcli.workflows.screen.stages import worker
+
+if TYPE_CHECKING:
+    from crystalcli.workflows.screen.stages import StageWorker
 
 SILENCE = 60.0
 """Seconds after which a long stage says how far it is."""
+
+
+def _worker(plan: CampaignPlan, stage: int, folder: Path) -> StageWorker | None:
+    """Who does the work of a stage; nobody where structures stay as they are."""
+    if plan.stages[stage].kind == GIVEN:
+        return None
+    from crystalcli.workflows.screen.stages import worker
+
+    return worker(plan, stage, folder)
 
 
 class CampaignState:
@@ -52,7 +64,7 @@ class CampaignState:
         self.plan, self.folder, self.candidates = plan, folder, inputs.candidates
         self.pure = {s.id: s for s in inputs.elements}
         self.amounts = {**inputs.candidates.amounts, **{s.id: s.amounts for s in inputs.elements}}
-        self.workers = [worker(plan, k, folder) for k in range(len(plan.stages))]
+        self.workers = [_worker(plan, k, folder) for k in range(len(plan.stages))]
         self.results: list[dict[str, Result]] = [{} for _ in plan.stages]
 
     def begin(self, run: Run) -> None:

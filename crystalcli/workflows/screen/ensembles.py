@@ -38,7 +38,6 @@ from crystalcli.workflows.screen.campaign_state import CampaignState
 from crystalcli.workflows.screen.campaign_training import recipe_of, target, training_plan
 from crystalcli.workflows.screen.candidates import FEWEST
 from crystalcli.workflows.screen.screen_workflow import MODEL, MODELS
-from crystalcli.workflows.screen.screening_training import trained
 from crystalcli.workflows.screen.stage_results import Structure
 from crystalcli.workflows.train.training_pulse import with_pulse
 
@@ -79,6 +78,8 @@ class Ensembles:
         Raises:
             UsageError: too few structures, or nothing to learn.
         """
+        from crystalcli.workflows.screen.screening_training import trained
+
         run, members = self.state.run, self.plan.training.ensemble
         stop = cast(Stop, run.stop)
         pulse = with_pulse(Listener(run.reporter.say, run.reporter.warn), name)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from crystalcli.contracts.workflow import Run
-from crystalcli.mechanisms.drawing import campaign_plots, screening_plots
+from crystalcli.mechanisms.drawing import screening_plots
 from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
 from crystalcli.mechanisms.phases import hull
 from crystalcli.mechanisms.phases.hull import ON_HULL, Amounts, Phase
@@ -109,6 +109,8 @@ def write(run: Run, found: Results) -> dict[str, Any]:
         run.write(STRUCTURES, extxyz(structures, [e.energy for e in relaxed], key="formation_energy_per_atom"))
     pictures = _draw(run.path, found, ends)
     if curve := found.replayed.get("sweep"):
+        from crystalcli.mechanisms.drawing import campaign_plots
+
         keys = list(curve[0])
         run.write(f"{CURVE}.csv", csv_text(keys, [[r[k] for k in keys] for r in curve]))
         drawn = paths(run.path / CURVE, plan.call.pictures)

@@ -18,12 +18,11 @@ from crystalcli.mechanisms.phases.screening import Candidate, stage_costs
 from crystalcli.mechanisms.phases.staging import staged_screening
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.vocabulary.errors import NothingUsable
-from crystalcli.workflows.screen import campaign_reading, candidates, screen_output
+from crystalcli.workflows.screen import candidates, screen_output
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan, files_read, one_step
 from crystalcli.workflows.screen.campaign_state import CampaignState
 from crystalcli.workflows.screen.campaign_training import training_plan
 from crystalcli.workflows.screen.ensembles import Ensembles
-from crystalcli.workflows.screen.replay import all_predictions, errors, sweep
 from crystalcli.workflows.screen.screen_options import ScreenOptions
 from crystalcli.workflows.screen.training_set import TrainingSet
 
@@ -37,7 +36,7 @@ class Screening(Work):
 
     def __init__(self, request: Request, reporter: Reporter) -> None:
         o: ScreenOptions = request.options
-        self.plan = one_step(request) if o.campaign is None else campaign_reading.read(o.campaign, o.candidates, o)
+        self.plan = one_step(request) if o.campaign is None else _read(o.campaign, o)
         if o.threads:
             torch.set_num_threads(o.threads)
         self.found = candidates.read(self.plan, reporter.warn)
@@ -117,6 +116,8 @@ class Screening(Work):
         truth = self._truth(ids)
         replayed: dict[str, Any] = {"sweep": []}
         if plan.kappas:
+            from crystalcli.workflows.screen.replay import all_predictions, errors, sweep
+
             found = all_predictions(state, ensembles, models, rest)
             replayed = {"predictions": errors(found, truth), "sweep": sweep(state, found, rest, trained_on, truth)}
         return screen_output.write(run, screen_output.Results(state, trained_on, screened, final, truth, replayed))
@@ -155,6 +156,12 @@ class Screening(Work):
         found = self.state.final(ids)
         self.state.results[-1] = before
         return found
+
+
+def _read(path: Path, o: ScreenOptions) -> CampaignPlan:
+    from crystalcli.workflows.screen.campaign_reading import read
+
+    return read(path, o.candidates, o)
 
 
 def _say_references(

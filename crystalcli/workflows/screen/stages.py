@@ -19,7 +19,6 @@ from crystalcli.workflows.relax.relaxation_outcome import Outcome
 from crystalcli.workflows.relax.relaxation_work import Worker, relaxed_shards
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan, StagePlan
 from crystalcli.workflows.screen.outside import CommandWorker, OutsideWorker
-from crystalcli.workflows.screen.screen_options import GIVEN
 from crystalcli.workflows.screen.stage_results import (
     DONE,
     ELEMENT,
@@ -52,8 +51,8 @@ class StageWorker(Protocol):
         ...
 
 
-def worker(plan: CampaignPlan, number: int, folder: Path) -> StageWorker | None:
-    """Make the worker of stage ``number``, counted from 0; none where structures stay as they are.
+def worker(plan: CampaignPlan, number: int, folder: Path) -> StageWorker:
+    """Make the worker of stage ``number``, counted from 0, in which something is done.
 
     Raises:
         UsageError, InputError: a potential, relaxer, option or file that cannot be used.
@@ -65,10 +64,8 @@ def worker(plan: CampaignPlan, number: int, folder: Path) -> StageWorker | None:
         return ReplayWorker(stage, counted)
     if stage.kind == "command":
         return CommandWorker(stage, folder, plan.call.jobs, counted=counted)
-    if stage.kind == "outside":
-        return OutsideWorker(stage, folder, counted=counted)
-    assert stage.kind == GIVEN
-    return None
+    assert stage.kind == "outside"
+    return OutsideWorker(stage, folder, counted=counted)
 
 
 class RelaxationWorker:

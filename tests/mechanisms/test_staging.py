@@ -152,3 +152,16 @@ def test_choosing_by_uncertainty_promise_and_difference() -> None:
     assert choosing.most_promising(some, judged, 3) == ["b", "a", "c"]
     x = np.array([[0.0], [1.0], [9.0], [10.0], [5.0]])
     assert choosing.most_different(["0", "1", "9", "10", "5"], x, np.array([[0.0]]), 2) == ["10", "5"]
+
+
+def test_one_step_is_the_first_decision_of_a_campaign() -> None:
+    """One stage, decided on; of three stages the first decides the same."""
+    world = World(1, noise=0.1, sigma=0.05)
+    rule = Rule(Threshold(1.0, "sigma"))
+    asked = {"bring": world.bring, "predict": world.predict}
+    one = staged_screening(world.ids[TRAINED:], 1, world.known, rule, **asked, decisions=1)
+    campaign = staged_screening(world.ids[TRAINED:], STAGES, world.known, rule, **asked)
+    assert [d for d in campaign.decisions if d.stage == 0] == list(one.decisions)
+    assert one.survivors == campaign.reached[1]
+    assert 0 < len(one.survivors) < N - TRAINED
+    assert one.counts == [N - TRAINED]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from crystalcli.mechanisms.registry.plugin_loading import Origin
 from crystalcli.mechanisms.registry.plugin_manager import Offered
 from crystalcli.testing import WorkflowContract
 from crystalcli.workflows.relax.relax_workflow import RELAX
+from crystalcli.workflows.screen.screen_workflow import SCREEN
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,13 @@ class TestRelax(WorkflowContract):
     test_killed = None  # type: ignore[assignment]
 
 
+class TestScreen(WorkflowContract):
+    """Workflow ``screen``; its kills are tested with its own tests."""
+
+    part = SCREEN
+    test_killed = None  # type: ignore[assignment]
+
+
 def test_a_plan_is_plain_data(tmp_path: Path) -> None:
     """Every default of a workflow is written once, and stands in its command, its help and its run.json alike."""
     for offered in plugin_manager.registry().offered():
@@ -190,4 +199,7 @@ def test_a_plan_is_plain_data(tmp_path: Path) -> None:
             assert Request.from_json(part.options, request.to_json(), tmp_path).options == request.options
             declared = {n: p.default for n, p in command.__signature__.parameters.items()}  # type: ignore[attr-defined]
             for name, value in request.to_json()["options"].items():
+                if declared[name] is inspect.Parameter.empty:  # the default part, which is asked for late
+                    assert (name in part.chooses, value) == (True, "")
+                    continue
                 assert declared[name] == value or (declared[name] is None and value == [])

@@ -64,6 +64,43 @@ def _choose(word: Word) -> Choice:
     return Choice(sources, {"epochs": arch.recipe.epochs, "lr": arch.recipe.lr})
 
 
+EXAMPLE = """
+candidates = "alloys.extxyz"
+train = 12
+[references]
+Cu = -0.007
+Pd = 0.0
+[training]
+ensemble = 2
+epochs = 2
+[[stages]]
+name = "start"
+cost = 0
+given = true
+[[stages]]
+name = "relaxed"
+cost = 1
+potential = "emt"
+cell = "isotropic"
+"""
+
+
+def _example(folder: Path) -> list[str]:
+    import ase.build
+    import ase.io
+    import numpy as np
+
+    rng, made = np.random.default_rng(0), []
+    for k in range(18):
+        atoms = ase.build.bulk("Cu", "fcc", a=3.75, cubic=True).repeat((1, 1, 1 + k % 2))
+        atoms.symbols = ["Cu", "Pd", *rng.choice(["Cu", "Pd"], len(atoms) - 2)]
+        atoms.rattle(0.05, seed=k)
+        made.append(atoms)
+    ase.io.write(folder / "alloys.extxyz", made)
+    (folder / "plan.toml").write_text(EXAMPLE, encoding="utf-8")
+    return ["--campaign", "plan.toml"]
+
+
 SCREEN = Workflow(
     name="screen",
     summary="Screen candidate phases: predict, build the convex hull, decide with the uncertainty of the prediction.",
@@ -93,4 +130,5 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
         CALLS,
     ),
     keeps=(PREDICTIONS,),
+    example=_example,
 )

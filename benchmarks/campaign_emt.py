@@ -23,12 +23,14 @@ from pathlib import Path
 
 import ase.io
 import torch
-from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
 
+from crystalcli.contracts.workflow import Chosen, Request
 from crystalcli.mechanisms.drawing import plots
-from crystalcli.workflows.relax import relaxation
-from crystalcli.workflows.screen import campaign, campaign_reading
-from crystalcli.workflows.screen.screening_report import ScreeningReport
+from crystalcli.workflows import life
+from crystalcli.workflows.relax.relax_options import RelaxOptions
+from crystalcli.workflows.relax.relax_workflow import RELAX
+from crystalcli.workflows.screen.screen_options import ScreenOptions
+from crystalcli.workflows.screen.screen_workflow import SCREEN
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "screening" / "make_candidates.py"
 SAME = 1e-4
@@ -81,14 +83,15 @@ def exhaustive(work: Path, elements: list[str], count: int, seed: int = 0) -> di
         ase.io.write(start, structures, columns=["symbols", "positions"])
         for stage, (_, options) in STAGES.items():
             output = work / f"{name}-{stage}"
-            relaxation.run(RelaxationPlan((str(start),), "emt", "fire", str(output), **options))
+            asked = RelaxOptions(structures=(str(start),), potential="emt", relaxer="fire", **options)
+            life.run(RELAX, Request(asked, {"relaxer": Chosen("fire")}, output))
             start = output / "relaxed.extxyz"
     energies = {a.get_chemical_symbols()[0]: float(a.get_potential_energy() / len(a)) for a in ase.io.read(start, ":")}
     table.write_text(json.dumps(energies))
     return energies
 
 
-def one(args: argparse.Namespace, energies: dict[str, float], seed: int, starts: dict[str, Path]) -> ScreeningReport:
+def one(args: argparse.Namespace, energies: dict[str, float], seed: int, starts: dict[str, Path]) -> life.Finished:
     """One campaign.
 
     Args:
@@ -105,8 +108,8 @@ def one(args: argparse.Namespace, energies: dict[str, float], seed: int, starts:
     references = "\n".join(f"{k} = {v!r}" for k, v in energies.items())
     plan = args.work / f"seed-{seed}.toml"
     plan.write_text(PLAN.format(**vars(args), seed=seed, stages=stages, references=references))
-    read = campaign_reading.read(plan, [], output=str(args.work / f"run-{args.name}-{seed}"), threads=args.threads)
-    return campaign.run(read)
+    options = ScreenOptions(campaign=plan, threads=args.threads)
+    return life.run(SCREEN, Request(options, path=args.work / f"run-{args.name}-{seed}"))
 
 
 def pretrained(args: argparse.Namespace) -> dict[str, Path]:
@@ -126,7 +129,7 @@ def pretrained(args: argparse.Namespace) -> dict[str, Path]:
     }
     its |= {"kappa": 2.0, "robust": 1.0, "selection": "random"}  # decide on the one candidate left, and on nothing here
     there = argparse.Namespace(**{**vars(args), **its, "work": work, "name": "all"})
-    models = one(there, energies, 0, {}).folder / "models"
+    models = one(there, energies, 0, {}).path / "models"
     return {stage: models / f"{number}-{stage}" for number, stage in enumerate(list(STAGES)[:-1], 1)}
 
 

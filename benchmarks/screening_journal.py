@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from crystalcli.contracts.records import Recipe
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.caches.cache import Column, GraphRecipe
 from crystalcli.mechanisms.caches.cache_packing import pack
 from crystalcli.mechanisms.caches.cache_writer import CacheWriter
@@ -28,9 +29,10 @@ from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.journal import Journal
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.screen import screening
-from crystalcli.workflows.screen.screening_plan import ScreeningPlan
-from crystalcli.workflows.screen.screening_prediction import Answer
+from crystalcli.workflows import life
+from crystalcli.workflows.screen.ensembles import Predictions
+from crystalcli.workflows.screen.screen_options import ScreenOptions
+from crystalcli.workflows.screen.screen_workflow import SCREEN
 from crystalcli.workflows.train import training_series
 from crystalcli.workflows.train.training_plan import TrainingPlan
 from crystalcli.workflows.train.training_series import Series
@@ -89,7 +91,7 @@ def main() -> None:
     clock = Clock()
     for owner, names in (
         (Journal, ("__init__", "add", "__contains__", "__getitem__")),
-        (Answer, ("to_json", "from_json")),
+        (Predictions, ("to_json", "from_json")),
     ):
         for name in names:
             clock.on(owner, name)
@@ -107,8 +109,8 @@ def main() -> None:
         )
         model = training_series.run(training, Series(wish.members, ensemble=True)).folder
         clock.seconds, start = 0.0, time.perf_counter()
-        plan = ScreeningPlan(str(folder / "run"), (str(candidates),), str(model), threads=1)
-        data = screening.run(plan).data
+        options = ScreenOptions(candidates=(str(candidates),), model=model, threads=1)
+        data = life.run(SCREEN, Request(options, path=folder / "run")).data
         seconds = time.perf_counter() - start
     print(
         json.dumps(

@@ -34,6 +34,7 @@ COMMANDS = (
 WORKFLOWS = {
     "relax": "crystalcli.workflows.relax.relax_workflow:RELAX",
     "md": "crystalcli.workflows.md.md_workflow:MD",
+    "screen": "crystalcli.workflows.screen.screen_workflow:SCREEN",
 }
 """Those that are made of a workflow's record → where it is."""
 

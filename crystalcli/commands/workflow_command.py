@@ -11,15 +11,16 @@ from typing import Annotated, Any
 
 import typer
 
-from crystalcli.commands.command import CrystalCommand, plugin_command
+from crystalcli.commands.command import CrystalCommand, plugin_command, unasked
 from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import DefaultPart, names
-from crystalcli.commands.runs import given, home, refuse_changes
-from crystalcli.commands.shared import DryRun, Json, Overwrite, Quiet, TimeLimit
+from crystalcli.commands.runs import given, home, refuse_beside, refuse_changes
+from crystalcli.commands.shared import TRANSIENT, DryRun, Json, Overwrite, Quiet, TimeLimit
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import POTENTIAL, Calculator, Part, PartFlags, Word, Workflow
 from crystalcli.contracts.workflow import Chosen, Host, Request, Shown, Work, exit_code
 from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.vocabulary.texts import inert
 from crystalcli.workflows.services import Services
 
 WARNINGS = 10
@@ -35,6 +36,8 @@ def add(app: typer.Typer, workflow: Workflow) -> None:
 
 def command_class(workflow: Workflow) -> type[CrystalCommand]:
     """The command's class: the flags of the parts that the workflow's options choose are its own, too."""
+    if workflow.choose is not None:
+        return plugin_command(workflow.choose)
     defaults = {s.name: _default_of_part(s, workflow) or s.default for s in opt.specs(workflow.options)}
 
     def chooser(word: Word) -> list[PartFlags]:
@@ -162,13 +165,16 @@ class _Invocation:
         limit = seconds(self.values["time_limit"])
         workflow = replace(self.workflow, prepare=self._prepared)
         if self.values["resume"] is None:
+            self._refuse_beside_plan()
             request = self.request()
+            self._show_commands(request)
             if self.values["dry_run"]:
                 return self._plan(life.describe(workflow, request, Services(self.face.line, self._warn)))
         else:
             free = self.workflow.free
             refuse_changes(self.ctx, free | BESIDE_RESUME, *(s.name for s in self._specs() if s.argument))
             changes = {k: v for k, v in self._own().items() if k in free and given(self.ctx, k)}
+            self._show_commands(life.asked_there(self.workflow, self.values["resume"]))
         with Stop(limit).listening() as stop, self._reporter() as reporter:
             if self.values["resume"] is not None:
                 done = life.resume(workflow, self.values["resume"], changes, reporter, stop)
@@ -193,11 +199,55 @@ class _Invocation:
         """What the command line, the environment and the configuration files ask for."""
         options: Any = opt.make(self.workflow.options, self._own(), owner=f"crystal {self.workflow.name}")
         parts = {}
+        if self.workflow.choose is not None:
+            parts = {family: Chosen(name, found.values) for (family, name), found in self.ctx.obj.items()}
+            return Request(options, parts, self._folder(options))
         for option, family in self.workflow.chooses.items():
             part = chosen(family, getattr(options, option))
             if part is not None:
                 parts[option] = Chosen(part.name, self.ctx.obj[part.family, part.name].values)
-        return Request(options, parts, Path(home(self.ctx, self.values["output"], self.workflow.name)))
+        return Request(options, parts, self._folder(options))
+
+    def _folder(self, options: Any) -> Path:
+        plan = self._plan_file(options)
+        if plan is not None and self.values["output"] is None:
+            from crystalcli.mechanisms.running.run_folder import RUNS
+
+            return RUNS / plan.stem
+        return Path(home(self.ctx, self.values["output"], self.workflow.name))
+
+    def _plan_file(self, options: Any) -> Path | None:
+        """The file that says all the rest, if one is named."""
+        plan = self.workflow.plan_file
+        named = None if plan is None else getattr(options, plan.option)
+        return Path(named) if named else None
+
+    def _refuse_beside_plan(self) -> None:
+        plan = self.workflow.plan_file
+        if plan is not None and self.values[plan.option]:
+            free = plan.beside | {plan.option, "output", "time_limit"} | TRANSIENT
+            refuse_beside(self.ctx, _flag(plan.option), free, "write it into the plan")
+
+    def _show_commands(self, request: Request) -> None:
+        """Say what the plan has run, before it is.
+
+        Raises:
+            UnsafeInput: nobody asked for the plan.
+        """
+        plan, path = self.workflow.plan_file, self._plan_file(request.options)
+        if plan is None or path is None:
+            return
+        found = plan.commands(path)
+        for owner, text in found:
+            self.face.line(f"{path}: command of '{owner}': {inert(text)}")
+        by = None if self.values["resume"] is not None else unasked(self.ctx, plan.option)
+        if found and by is not None:
+            owner, text = found[0]
+            said = f"names {path}, nobody asked for it, and its stage '{owner}' runs '{inert(text)[:120]}'"
+            refused = by.unsafe(f"{said}; if you trust it: {_flag(plan.option)} {path}")
+            if not self.values["dry_run"]:
+                raise refused
+            self.face.warn(f"would be refused: {refused}")
 
     def _specs(self) -> list[opt.OptionSpec]:
         return list(opt.specs(self.workflow.options))
@@ -255,6 +305,6 @@ class _Invocation:
             bar.update(task, completed=done, total=of, now=now)
 
         try:
-            yield Services(lambda _line: None, self._warn, progress)
+            yield Services(console.print if self.workflow.talks else lambda _line: None, self._warn, progress)
         finally:
             bar.stop()

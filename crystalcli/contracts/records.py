@@ -290,6 +290,24 @@ Word = Callable[[str, "str | None"], "str | None"]
 """``word(flag, default)`` tells what a flag, the environment or a configuration file says."""
 
 
+@dataclass(frozen=True)
+class PlanFile:
+    """An option of a workflow that names a file which says all the rest.
+
+    A run that is given no folder goes into ``runs/NAME``, called as the file. What the file has run is shown before it
+    runs, and refused where a ``crystal.toml`` that nobody asked for names the file.
+
+    Args:
+        option: its name.
+        beside: options that may go with it; all others are refused beside it.
+        commands: ``commands(path) -> [(what of the file, what it runs)]``.
+    """
+
+    option: str
+    beside: frozenset[str]
+    commands: Callable[[Any], Sequence[tuple[str, str]]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Workflow(Part):
     """A command: what it asks, what it refuses, what it does in the folder of a run (``crystal NAME …``).
@@ -300,6 +318,10 @@ class Workflow(Part):
         help: the whole help text, below the summary.
         chooses: options that name a part → its family; the part's options become flags of the command. The family
             ``potential`` is a calculator by name, or a file of a model, which has no flags.
+        choose: in place of that, where a part chooses others, or the defaults of options: ``choose(word) -> Choice``.
+            The parts of the request are then those chosen, by family.
+        plan_file: the option, if there is one, that names a file which says all the rest.
+        talks: what it says while it works is for people on a terminal, too, beside the bar.
         prepare: ``prepare(request, host) -> Work``; refuses before anything is written.
         show: ``show(report) -> Shown``: what people see of a report.
         plan: ``plan(described) -> Shown``: what people see of a plan (``--dry-run``).
@@ -318,6 +340,9 @@ class Workflow(Part):
     plan: Callable[[Mapping[str, Any]], Shown]
     help: str = ""
     chooses: Mapping[str, str] = field(default_factory=dict)
+    choose: Callable[[Word], Choice] | None = None
+    plan_file: PlanFile | None = None
+    talks: bool = False
     free: frozenset[str] = frozenset()
     more: Callable[[Any, Mapping[str, Any]], bool] = lambda _request, _report: False
     writes: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crystalcli.contracts.options import option
-from crystalcli.vocabulary.pictures import DEFAULT
+from crystalcli.vocabulary.pictures import DEFAULT, FORMATS
 
 RUN = "Run"
 """Help panel of the options that say how a command runs rather than what it does."""
@@ -37,11 +37,6 @@ def seed() -> Any:
     return option(0, "seed of everything random; same seed, same bits", min=0, panel=RUN)
 
 
-def pictures() -> Any:
-    """Formats of pictures, as ``str``."""
-    return option(DEFAULT, "formats of pictures: png, svg, pdf, or several", metavar="FORMATS", panel=RUN)
-
-
 def jobs() -> Any:
     """Worker processes, as ``int``; one is this process."""
     return option(1, "worker processes", min=1, short="-j", panel=RUN)
@@ -50,6 +45,11 @@ def jobs() -> Any:
 def scheduler() -> Any:
     """A Dask cluster, as ``str``."""
     return option("", "Dask cluster that works: address, file, slurm:QUEUE:JOBS", metavar="ADDRESS", panel=RUN)
+
+
+def pictures() -> Any:
+    """Formats of pictures, as ``str``; see :mod:`crystalcli.vocabulary.pictures`."""
+    return option(DEFAULT, f"{', '.join(FORMATS)}, or several: svg,pdf", metavar="FORMAT", panel=RUN)
 
 
 ANYWHERE = frozenset({"threads", "jobs", "scheduler"})

@@ -68,8 +68,10 @@ class Request:
 
 def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(data["options"])
-    for part in data["parts"].values():
-        found |= {f"{part['name']}.{k}": v for k, v in part["options"].items()}
+    names = [part["name"] for part in data["parts"].values()]
+    for key, part in data["parts"].items():
+        name = part["name"] if names.count(part["name"]) == 1 else f"{key}-{part['name']}"
+        found |= {f"{name}.{k}": v for k, v in part["options"].items()}
     return found
 
 

@@ -6,8 +6,9 @@ from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Part
 from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.relax.relax_workflow import RELAX
+from crystalcli.workflows.screen.screen_workflow import SCREEN
 
-WORKFLOWS = (RELAX, MD)
+WORKFLOWS = (RELAX, MD, SCREEN)
 
 
 @hookimpl

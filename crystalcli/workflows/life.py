@@ -150,12 +150,22 @@ def resume(
     Raises:
         UsageError: no run of this workflow there, or its input changed.
     """
+    asked = asked_there(workflow, path)
+    asked = replace(asked, options=replace(asked.options, **changes))
+    latest = bool(RunFolder.read(path).get("latest"))
+    return _live(workflow, asked, reporter, stop or NeverAsked(), latest=latest)
+
+
+def asked_there(workflow: Workflow, path: Path) -> Request:
+    """What was asked of the run in folder ``path``.
+
+    Raises:
+        UsageError: no run of this workflow there.
+    """
     record = RunFolder.read(path)
     if (was := record.get("command")) != workflow.name or REQUEST not in record:
         raise UsageError(f"is no run of crystal {workflow.name}" + (f" but of crystal {was}" if was else ""), path=path)
-    asked = _request(workflow, record, path)
-    asked = replace(asked, options=opt.changed(asked.options, changes))
-    return _live(workflow, asked, reporter, stop or NeverAsked(), latest=bool(record.get("latest")))
+    return _request(workflow, record, path)
 
 
 def _live(
@@ -353,7 +363,7 @@ def table(workflow: Workflow, request: Request) -> dict[str, Any]:
     inner = {k: v for k, v in said["options"].items() if v not in (None, [], "")}
     for option, chosen in said["parts"].items():
         twice = names.count(chosen["name"]) > 1
-        key = f"{workflow.chooses[option]}-{chosen['name']}" if twice else chosen["name"]
+        key = f"{workflow.chooses.get(option, option)}-{chosen['name']}" if twice else chosen["name"]
         if chosen["options"]:
             inner[key] = dict(chosen["options"])
     return {workflow.name: inner}

@@ -10,7 +10,7 @@ import pytest
 
 from crystalcli.commands.main import run
 from crystalcli.contracts import options
-from crystalcli.workflows.screen import campaign_keys, campaign_reading
+from crystalcli.workflows.screen import campaign_reading, screen_options
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "screening"
@@ -29,7 +29,7 @@ def test_the_example_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capf
     Path("plan.toml").write_text(text)
     assert run(["screen", "--campaign", "plan.toml", "--threads", "1", "--quiet"]) in (0, 3)
     capfd.readouterr()
-    with Path("runs/latest/decisions.csv").open() as file:
+    with Path("runs/latest/screening.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 30
 
 
@@ -37,7 +37,7 @@ def test_the_plan_in_the_documentation_is_one(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "screening.md").read_text(encoding="utf-8")
     (block,) = [b for b in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[[stages]]" in b]
     (tmp_path / "plan.toml").write_text(block, encoding="utf-8")
-    plan = campaign_reading.read(tmp_path / "plan.toml", [])
+    plan = campaign_reading.read(tmp_path / "plan.toml")
     assert [s.name for s in plan.stages] == ["volume", "tight"]
-    keys = {s.name for model in campaign_keys.TABLES_OF_KEYS for s in options.specs(model)} - {"start"}
+    keys = {s.name for model in screen_options.TABLES_OF_KEYS for s in options.specs(model)} - {"start"}
     assert [k for k in sorted(keys) if not re.search(rf"\b{k}\b", text)] == []

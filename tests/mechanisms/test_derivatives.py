@@ -50,7 +50,7 @@ def test_forces_and_stress_are_derivatives(options: dict[str, object]) -> None:
 
 def test_the_pressure_is_minus_a_third_of_the_trace() -> None:
     model, found = model_of(), Strained.of(graph_of(crystals.rattled(0)), stress=True)
-    stress = found.derive(model._direct(found.graph)["energy"].value, keep=False)["stress"]
+    stress = found.derive(model._direct(found.graph).predictions["energy"].value, keep=False)["stress"]
     expected = model(graph_of(crystals.rattled(0)))["stress"].value[0, :3].mean()
     torch.testing.assert_close(to_pressure(stress)[0], -expected, rtol=1e-10, atol=0)
 
@@ -150,3 +150,21 @@ def test_a_wall_stands_below_the_shortest_distances_and_nowhere_else() -> None:
         expected = STIFFNESS * max(begin - MARGIN - r, 0.0) ** 3
         assert abs(float(wall(graph_of(atoms)).sum()) - expected) < 1e-12
     assert float(wall(graph_of(ase.Atoms("Al2", [[0, 0, 0], [1.0, 0, 0]]))).sum()) == 0.0  # never seen together
+
+
+@pytest.mark.parametrize("targets", ["all", "energy"])
+def test_a_batch_is_embedded_once(targets: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is seen is what is predicted, and the embedding behind it is that of the graph, free of derivatives."""
+    model = model_of(ALL if targets == "all" else ALL[:1]).eval()
+    graph = graph_of(crystals.rattled(0), crystals.rattled(1))
+    alone = model.embed(graph)
+    count, embed = [], CrystalModel.embed
+    monkeypatch.setattr(CrystalModel, "embed", lambda *a, **k: (count.append(1), embed(*a, **k))[1])
+    with torch.no_grad():
+        seen = model.seen(graph)
+        assert count == [1]
+        predicted = model(graph)
+    assert seen.predictions.keys() == predicted.keys()
+    assert all(torch.equal(seen.predictions[n].value, p.value) for n, p in predicted.items())
+    torch.testing.assert_close(seen.embedding.nodes, alone.nodes)
+    assert not seen.embedding.nodes.requires_grad

@@ -17,7 +17,7 @@ from crystalcli.vocabulary.pictures import FORMATS, paths
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows import life
 from crystalcli.workflows.md.md_workflow import MD
-from crystalcli.workflows.screen import campaign_output, screening_output
+from crystalcli.workflows.screen.screen_workflow import SCREEN
 
 NAMES = ["a$b$c", r"$\frac$", r"unbalanced $", r"x^2\alpha", r"a\$b$^{$", "形成", "rate\x1b[31m"]
 VALUES = np.random.default_rng(3).normal(size=(2, 40))
@@ -126,8 +126,7 @@ def test_a_new_run_takes_away_the_pictures_of_the_old_one_in_whatever_format(tmp
 def test_so_do_screenings_campaigns_and_dynamics(tmp_path, ending):
     run = RunFolder.create(tmp_path, overwrite=False, facts={"command": "md"}, config={})
     for clear, stems in (
-        (screening_output.clear, ["hull-Hf-N"]),
-        (campaign_output.clear, ["hull-Cu-Pd", "cost-recall"]),
+        (lambda path: life.clear(path, SCREEN.writes), ["hull-Hf-N", "hull-Cu-Pd", "cost-recall"]),
         (lambda path: life.clear(path, MD.writes), ["rdf", "bonds", "msd", "energies", "thermo"]),
     ):
         old = [run.path / f"{stem}.{ending}" for stem in stems]

@@ -8,7 +8,7 @@ import pytest
 from crystalcli.mechanisms.phases import choosing
 from crystalcli.mechanisms.phases.hull import Phase, stable
 from crystalcli.mechanisms.phases.screening import Candidate, Decision, stage_costs
-from crystalcli.mechanisms.phases.staging import Course, Recall, Rule, course, recall
+from crystalcli.mechanisms.phases.staging import Recall, Rule, StagedScreening, recall, staged_screening
 from crystalcli.vocabulary.thresholds import Threshold
 
 N, TRAINED, STAGES = 90, 15, 3
@@ -45,11 +45,11 @@ class World:
     def bring(self, stage, ids):
         self.brought.append((stage, tuple(ids)))
 
-    def screened(self, kappa: float, **more) -> Course:
+    def screened(self, kappa: float, **more) -> StagedScreening:
         rule = Rule(Threshold(kappa, "sigma"), **more)
-        return course(self.ids[TRAINED:], STAGES, self.known, rule, bring=self.bring, predict=self.predict)
+        return staged_screening(self.ids[TRAINED:], STAGES, self.known, rule, bring=self.bring, predict=self.predict)
 
-    def seen(self, went: Course) -> Recall:
+    def seen(self, went: StagedScreening) -> Recall:
         return recall(self.everything, [*self.ids[:TRAINED], *went.survivors], [])
 
 
@@ -78,7 +78,7 @@ def test_limits_of_kappa() -> None:
     assert world.seen(everything) == Recall(tuple(sorted(world.true_hull)), (), 0.0)
     only = world.screened(0.0)
     for stage in range(STAGES - 1):
-        here = [v for v in only.verdicts if v.stage == stage]
+        here = [v for v in only.decisions if v.stage == stage]
         assert only.reached[stage + 1] == tuple(v.candidate.id for v in here if v.decision.above == 0)
 
 
@@ -95,7 +95,7 @@ def test_true_energies_of_the_trained_shape_the_hull() -> None:
     world = World(4, noise=0.0, sigma=0.0)
     world.truth[world.ids[0]] = -9.0
     went = world.screened(2.0)
-    removed = [v for v in went.verdicts if v.stage == 0 and not v.decision.kept]
+    removed = [v for v in went.decisions if v.stage == 0 and not v.decision.kept]
     assert len(removed) > len(went.survivors)
     assert any(world.ids[0] in v.decision.products for v in removed)
 
@@ -110,7 +110,7 @@ def test_discarded_phases_stay_only_if_asked() -> None:
 
     for stays, survivors in ((False, ("a",)), (True, ())):
         rule = Rule(Threshold(2.0, "sigma"), keep_discarded=stays)
-        went = course(["a", "b"], 3, [], rule, bring=lambda _s, _i: None, predict=predict)
+        went = staged_screening(["a", "b"], 3, [], rule, bring=lambda _s, _i: None, predict=predict)
         assert went.reached == (("a", "b"), ("a",), survivors)
 
 
@@ -123,10 +123,10 @@ def test_a_candidate_without_prediction_goes_on_and_shapes_nothing() -> None:
     ]
 
     rule = Rule(Threshold(2.0, "sigma"), robust=0.9)
-    went = course(["a", "b", "lost"], 2, [], rule, bring=lambda _s, _i: None, predict=lambda _s, _i: found)
+    went = staged_screening(["a", "b", "lost"], 2, [], rule, bring=lambda _s, _i: None, predict=lambda _s, _i: found)
     assert went.survivors == ("a", "lost")
-    assert [v.decision.on_hull for v in went.verdicts] == [1.0, 0.0, None]
-    assert went.verdicts[2].decision.reason == "no prediction: kept, to be looked at"
+    assert [v.decision.on_hull for v in went.decisions] == [1.0, 0.0, None]
+    assert went.decisions[2].decision.reason == "no prediction: kept, to be looked at"
 
 
 def test_recall_names_what_was_missed_and_how_much_the_hull_rose() -> None:
@@ -152,3 +152,16 @@ def test_choosing_by_uncertainty_promise_and_difference() -> None:
     assert choosing.most_promising(some, judged, 3) == ["b", "a", "c"]
     x = np.array([[0.0], [1.0], [9.0], [10.0], [5.0]])
     assert choosing.most_different(["0", "1", "9", "10", "5"], x, np.array([[0.0]]), 2) == ["10", "5"]
+
+
+def test_one_step_is_the_first_decision_of_a_campaign() -> None:
+    """One stage, decided on; of three stages the first decides the same."""
+    world = World(1, noise=0.1, sigma=0.05)
+    rule = Rule(Threshold(1.0, "sigma"))
+    asked = {"bring": world.bring, "predict": world.predict}
+    one = staged_screening(world.ids[TRAINED:], 1, world.known, rule, **asked, decisions=1)
+    campaign = staged_screening(world.ids[TRAINED:], STAGES, world.known, rule, **asked)
+    assert [d for d in campaign.decisions if d.stage == 0] == list(one.decisions)
+    assert one.survivors == campaign.reached[1]
+    assert 0 < len(one.survivors) < N - TRAINED
+    assert one.counts == [N - TRAINED]

@@ -22,6 +22,7 @@ from crystalcli.mechanisms.registry.plugin_loading import Origin
 from crystalcli.mechanisms.registry.plugin_manager import Offered
 from crystalcli.testing import WorkflowContract
 from crystalcli.workflows.relax.relax_workflow import RELAX
+from crystalcli.workflows.screen.screen_workflow import SCREEN
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,13 @@ class TestRelax(WorkflowContract):
     """Workflow ``relax``; its kills are tested with its own tests."""
 
     part = RELAX
+    test_killed = None  # type: ignore[assignment]
+
+
+class TestScreen(WorkflowContract):
+    """Workflow ``screen``; its kills are tested with its own tests."""
+
+    part = SCREEN
     test_killed = None  # type: ignore[assignment]
 
 

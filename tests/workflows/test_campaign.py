@@ -5,8 +5,9 @@ import json
 import random
 import shutil
 import time
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
@@ -16,28 +17,31 @@ from ase.calculators.emt import EMT
 from workflows import some_campaign
 from workflows.failing_writes import killed_after
 
-from crystalcli.commands import train
 from crystalcli.commands.main import run as crystal
+from crystalcli.contracts.workflow import Host, Request
 from crystalcli.mechanisms.phases.hull import Phase, distances
 from crystalcli.mechanisms.phases.screening import stage_costs
 from crystalcli.vocabulary.errors import Stopped, UsageError
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.screen import campaign, campaign_reading, campaign_training
-from crystalcli.workflows.screen.campaign_files import read_items
-from crystalcli.workflows.screen.campaign_results import Item, Result, formation_energy, misfit
+from crystalcli.workflows import life
+from crystalcli.workflows.screen.screen_options import ScreenOptions
+from crystalcli.workflows.screen.screen_workflow import SCREEN
+from crystalcli.workflows.screen.stage_results import Result, Structure, formation_energy, misfit, read_structures
 from crystalcli.workflows.train import training_pulse
 
-RESULTS = ("decisions.csv", "stages.csv", "relaxed.extxyz", "report.json", "hull-Cu-Pd.png")
+RESULTS = ("screening.csv", "survivors.txt", "stages.csv", "relaxed.extxyz", "report.json", "hull-Cu-Pd.png")
 
 
 def do(plan: Path, output: Path, *, said: list[str] | None = None) -> dict:
     heard = said if said is not None else []
-    read = campaign_reading.read(plan, [], output=str(output), threads=1)
-    return dict(campaign.run(read, Listener(heard.append, heard.append)).data)
+    return dict(life.run(SCREEN, asked(plan, output), Host(heard.append, heard.append)).data)
+
+
+def asked(plan: Path, output: Path, **more: Any) -> Request:
+    return Request(ScreenOptions(campaign=plan, threads=1, **more), path=output)
 
 
 def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "decisions.csv").open() as file:
+    with (run / "screening.csv").open() as file:
         return list(csv.DictReader(file))
 
 
@@ -96,7 +100,7 @@ def test_final_energies_are_those_of_the_relaxed_structures(finished: Path) -> N
         expected = (atoms.get_potential_energy() - sum(energies[s] for s in atoms.get_chemical_symbols())) / len(atoms)
         assert said == pytest.approx(expected, abs=1e-9)
         assert float(table[atoms.info["id"]]["E_f [eV/atom]"]) == pytest.approx(expected, abs=1e-6)
-        phases.append(Phase(Item("", atoms).amounts, said, atoms.info["id"]))
+        phases.append(Phase(Structure("", atoms).amounts, said, atoms.info["id"]))
     for phase, found in zip(phases, distances(phases, [True] * len(phases), []), strict=True):
         assert float(table[phase.name]["E_hull [eV/atom]"]) == pytest.approx(found.above, abs=1e-6)
 
@@ -136,53 +140,30 @@ def test_the_same_command_again_does_nothing_and_another_plan_is_refused(finishe
     do(finished / "plan.toml", finished / "run", said=said)
     assert "finished before; nothing to do" in said[-1]
     assert results(finished / "run") == before
+    with pytest.raises(UsageError, match=r"plan.toml: is not the file that this run was started with"):
+        changed(
+            finished / "plan.toml", "train = 12", "train = 11", lambda: do(finished / "plan.toml", finished / "run")
+        )
     other = tmp_path / "other.toml"
     other.write_text((finished / "plan.toml").read_text().replace("train = 12", "train = 11"))
-    with pytest.raises(UsageError, match=r"holds another campaign \(settings differ\)"):
+    with pytest.raises(UsageError, match=r"holds another run of screen \(campaign differ\)"):
         do(other, finished / "run")
 
 
-@pytest.mark.parametrize("arch", ["cgcnn", "lcgcn"])
-def test_what_the_plan_does_not_say_of_training_is_as_in_train(arch: str, tmp_path: Path) -> None:
-    """Every setting of the recipe is that of ``crystal train --arch``; what is said changes nothing else."""
-    defaults = train._chosen(lambda flag, default: arch if flag == "--arch" else default).defaults
-    text = some_campaign.write(tmp_path, 12).read_text()
-    keys = "epochs = 4\nbatch_size = 16\n\n[training.cgcnn]\nn_conv = 1\nwidth = 8\n"
-    assert keys in text
-
-    def recipe(said: str) -> dict[str, object]:
-        (tmp_path / "plan.toml").write_text(text.replace(keys, f'arch = "{arch}"\n{said}'))
-        read = campaign_reading.read(tmp_path / "plan.toml", [], output=str(tmp_path / "run"), threads=1)
-        made = campaign_training.training_plan(read, 0, "run", "graphs.h5")
-        assert made.architecture == arch
-        assert made.fit_batches is ("batch_size" not in said)
-        return asdict(made.recipe)
-
-    suited = recipe("")
-    assert suited == {name: defaults[name] for name in suited}
-    other = {"epochs": 7, "lr": 0.125, "batch_size": 9, "residual_of": "elements"}
-    for name, value in other.items():
-        assert recipe(f"{name} = {json.dumps(value)}\n") == suited | {name: value}
-    assert recipe('residual_of = "none"\n') == suited | {"residual_of": "none"}
-
-
-def test_two_architectures_have_two_recipes() -> None:
-    """Else the test above would say nothing."""
-    found = [train._chosen(lambda f, d, a=a: a if f == "--arch" else d).defaults for a in ("cgcnn", "lcgcn")]
-    for name in ("epochs", "lr", "batch_size", "residual_of", "loss"):
-        assert found[0][name] != found[1][name]
+def changed(path: Path, old: str, new: str, act: Callable[[], object]) -> None:
+    """``act`` while the file at ``path`` is another one."""
+    text = path.read_text()
+    try:
+        path.write_text(text.replace(old, new, 1))
+        act()
+    finally:
+        path.write_text(text)
 
 
 def test_changed_candidates_are_refused(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished / "run", tmp_path / "run")
-    path = finished / "candidates.extxyz"
-    text = path.read_text()
-    try:
-        path.write_text(text.replace("Pd", "Cu", 1))
-        with pytest.raises(UsageError, match="is not the file that this campaign was started with"):
-            do(finished / "plan.toml", tmp_path / "run")
-    finally:
-        path.write_text(text)
+    with pytest.raises(UsageError, match=r"candidates.extxyz: is not the file that this run was started with"):
+        changed(finished / "candidates.extxyz", "Pd", "Cu", lambda: do(finished / "plan.toml", tmp_path / "run"))
 
 
 def killed(plan: Path, output: Path, after: float) -> bool:
@@ -205,7 +186,7 @@ def test_every_line_of_a_journal_is_enough(finished: Path, tmp_path: Path) -> No
     run = tmp_path / "run"
     shutil.copytree(finished / "run", run)
     record = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(record | {"exit_code": None}))
+    (run / "run.json").write_text(json.dumps(record | {"exit_code": None, "finished": False}))
     for name in RESULTS:
         (run / name).unlink()
     for journal in (run / "work").iterdir():
@@ -253,7 +234,7 @@ def test_a_command_relaxes_and_all_that_goes_wrong_is_said(tmp_path: Path) -> No
     assert len(bad) == report["problems"]
     assert all(r["outcome"].startswith("no final energy: kept") and not r["E_f [eV/atom]"] for r in bad)
     good = next(r for r in table.values() if not r["problems"])
-    start = {i.id: i for i in read_items([tmp_path / "candidates.extxyz"])[0]}[good["id"]]
+    start = {i.id: i for i in read_structures([tmp_path / "candidates.extxyz"])[0]}[good["id"]]
     expected = formation_energy(-1.5, start.amounts, {"Cu": -0.007, "Pd": 0.0})
     assert float(good["E_f [eV/atom]"]) == pytest.approx(expected, abs=1e-6)
 
@@ -329,8 +310,8 @@ def test_outside_stages_hand_out_and_take_back(tmp_path: Path, capfd: pytest.Cap
 
 def test_what_comes_back_as_another_compound_is_no_result() -> None:
     a, b = some_campaign.alloys(2)
-    assert misfit(Result("x", atoms=b, energy=1.0), Item("x", a)).problem.startswith("composition: came back as")
-    assert misfit(Result("x", atoms=a, energy=1.0), Item("x", a)).energy == 1.0
+    assert misfit(Result("x", atoms=b, energy=1.0), Structure("x", a)).problem.startswith("composition: came back as")
+    assert misfit(Result("x", atoms=a, energy=1.0), Structure("x", a)).energy == 1.0
 
 
 REPLAY = """
@@ -438,7 +419,7 @@ def test_a_stop_is_kept(tmp_path: Path) -> None:
         def reason(self) -> str:
             return "the time limit"
 
-    read = campaign_reading.read(some_campaign.write(tmp_path), [], output=str(tmp_path / "run"), threads=1)
-    with pytest.raises(Stopped, match="the same command goes on"):
-        campaign.run(read, Listener(), Late())  # type: ignore[arg-type]
+    request = asked(some_campaign.write(tmp_path), tmp_path / "run")
+    with pytest.raises(Stopped, match=r"the same command or --resume .*/run goes on"):
+        life.run(SCREEN, request, stop=Late())  # type: ignore[arg-type]
     assert json.loads((tmp_path / "run" / "run.json").read_text())["exit_code"] == 75

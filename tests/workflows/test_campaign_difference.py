@@ -11,20 +11,18 @@ from ase.calculators.emt import EMT
 from workflows import some_campaign
 from workflows.test_campaign import COMMAND, OUTSIDE, do, results, rows
 
-from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.models import model_file
-from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.workflows import life
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.screen import campaign_reading, screening
-from crystalcli.workflows.screen.campaign_files import extxyz, read_items
-from crystalcli.workflows.screen.campaign_results import Item, Result
-from crystalcli.workflows.screen.campaign_work import Workshop
-from crystalcli.workflows.screen.screening_data import Pool
-from crystalcli.workflows.screen.screening_plan import ScreeningPlan
-from crystalcli.workflows.screen.screening_prediction import predicted
+from crystalcli.workflows.predict.prediction import Predictor, Row
+from crystalcli.workflows.screen import campaign_reading, candidates
+from crystalcli.workflows.screen.campaign_state import CampaignState
+from crystalcli.workflows.screen.screen_options import ScreenOptions
+from crystalcli.workflows.screen.screen_workflow import SCREEN
+from crystalcli.workflows.screen.stage_results import Result, Structure, extxyz, read_structures
 
 TWO_FILES = """
 [[stages]]
@@ -49,11 +47,16 @@ def final_energies(n: int) -> list[float]:
 
 
 def two_files(
-    folder: Path, early: Callable[[int, Item, float], float], *, head: str, training: str, stage: str = EARLY_FORMATION
+    folder: Path,
+    early: Callable[[int, Structure, float], float],
+    *,
+    head: str,
+    training: str,
+    stage: str = EARLY_FORMATION,
 ) -> Path:
     """A plan of two stages in files; ``early(k, item, e)`` is what the first has of structure k with final energy e."""
     structures = some_campaign.alloys(40)
-    items = [Item(a.info["id"], a) for a in structures]
+    items = [Structure(a.info["id"], a) for a in structures]
     final = final_energies(len(items))
     first = [early(k, i, e) for k, (i, e) in enumerate(zip(items, final, strict=True))]
     key = "e" if "formation" in stage else "energy"
@@ -73,7 +76,7 @@ def test_beside_energies_of_zero_a_difference_is_the_energy(tmp_path: Path) -> N
             tmp_path / learn, lambda *_: 0.0, head="train = 16\nkappas = [0, 1, 2]", training=f'learn = "{learn}"'
         )
         report = do(plan, tmp_path / learn / "run")
-        text = (tmp_path / learn / "run" / "decisions.csv").read_text()
+        text = (tmp_path / learn / "run" / "screening.csv").read_text()
         said.append((text.replace("difference_per", "per"), report["sweep"], report["predictions"], report["cost"]))
     assert said[0] == said[1]
     assert said[0][2][0]["mae"] > 0.03  # chance is not learned
@@ -84,7 +87,7 @@ def test_a_stage_that_is_off_by_a_known_function_predicts_the_final_energies(tmp
     """Totals of another calculator, off by a constant per element: no energy can be learned, the difference can."""
     elements, other = {"Cu": -0.007, "Pd": 0.0}, {"Cu": -3.0, "Pd": -5.5}
 
-    def total(_k: int, item: Item, e: float) -> float:
+    def total(_k: int, item: Structure, e: float) -> float:
         return e * len(item.atoms) + sum(n * (elements[s] + other[s]) for s, n in item.amounts.items())
 
     plan = two_files(
@@ -109,31 +112,30 @@ def test_a_prediction_is_the_energy_of_the_stage_and_what_the_ensemble_adds(tmp_
     run = tmp_path / "run"
     do(plan, run)
     kept = dict(relaxed(run, "1-volume-all"))
-    (tmp_path / "stage.extxyz").write_text(extxyz([Item(i, a) for i, a in kept.items()]))
+    (tmp_path / "stage.extxyz").write_text(extxyz([Structure(i, a) for i, a in kept.items()]))
     build(BuildPlan((str(tmp_path / "stage.extxyz"),), tmp_path / "stage.h5", "cgcnn", targets=("none",)))
-    model, provenance = model_file.load(run / "models" / "1-volume" / "model.safetensors")
+    model, _ = model_file.load(run / "models" / "1-volume" / "model.safetensors")
     assert [q.name for q in model.spec.targets] == ["formation_energy_difference_per_atom"]
+    one = ScreenOptions(candidates=(str(tmp_path / "stage.h5"),), model=run / "models" / "1-volume")
     with pytest.raises(UsageError, match="predicts what a stage of a campaign adds to its energies"):
-        screening.run(
-            ScreeningPlan(str(tmp_path / "one"), (str(tmp_path / "stage.h5"),), str(run / "models" / "1-volume"))
-        )
-    data = GraphDataset.open([tmp_path / "stage.h5"])
-    pool = Pool(data, np.arange(len(data)), np.full(len(data), np.nan))
-    added = {c.id: c for c in predicted(model, pool, provenance)}
+        life.run(SCREEN, Request(one, path=tmp_path / "one"))
+    said = Predictor(run / "models" / "1-volume", allow_unseen=True).predict([str(tmp_path / "stage.h5")])
+    added = {row.id: row for row in said if isinstance(row, Row)}
     table = [r for r in rows(run) if r["volume E_f [eV/atom]"]]
     assert len(table) == 12
     for row in table:
         atoms = kept[row["id"]]
         atoms.calc = EMT()
         mine = (atoms.get_potential_energy() + 0.007 * atoms.get_chemical_symbols().count("Cu")) / len(atoms)
-        assert float(row["volume E_f [eV/atom]"]) == pytest.approx(mine + added[row["id"]].energy, abs=3e-6)
-        assert float(row["volume sigma [eV/atom]"]) == pytest.approx(added[row["id"]].sigma, abs=3e-6)
+        name, found = "formation_energy_difference_per_atom", added[row["id"]]
+        assert float(row["volume E_f [eV/atom]"]) == pytest.approx(mine + found.values[name], abs=3e-6)
+        assert float(row["volume sigma [eV/atom]"]) == pytest.approx(found.uncertainties[name]["sigma"], abs=3e-6)
     loose, _ = model_file.load(run / "models" / "2-loose" / "model.safetensors")
     assert [q.name for q in loose.spec.targets] == ["formation_energy_per_atom"]  # the plan's own, asked for one stage
     again = tmp_path / "again"
     shutil.copytree(run, again)
     record = json.loads((again / "run.json").read_text())
-    (again / "run.json").write_text(json.dumps(record | {"exit_code": None}))
+    (again / "run.json").write_text(json.dumps(record | {"exit_code": None, "finished": False}))
     for journal in (again / "work").iterdir():
         journal.write_bytes(journal.read_bytes()[:-9])
     do(plan, again)
@@ -150,20 +152,21 @@ def relaxed(run: Path, task: str):
 
 def test_elements_are_counted_from_at_their_own_stage(tmp_path: Path) -> None:
     """Relaxed elements where there are any; the last stage's number where not."""
-    plan = campaign_reading.read(some_campaign.write(tmp_path), [], output=str(tmp_path / "run"))
-    (alloy, *_), _ = read_items([tmp_path / "candidates.extxyz"])
-    copper = Item("element Cu", some_campaign.alloys(1)[0][:2])
+    plan = campaign_reading.read(some_campaign.write(tmp_path))
+    (alloy, *_), _ = read_structures([tmp_path / "candidates.extxyz"])
+    copper = Structure("element Cu", some_campaign.alloys(1)[0][:2])
     copper.atoms.symbols = "Cu2"
-    shop = Workshop(plan, tmp_path, "", [alloy], [copper], listener=Listener(), stop=Stop())
+    start = candidates.Inputs(candidates.FromFiles([alloy], {}, ()), [copper])
+    state = CampaignState(plan, tmp_path, start)
     for stage, energy in enumerate((-6.0, -7.0, -7.2)):
-        shop.results[stage] = {
+        state.results[stage] = {
             copper.id: Result(copper.id, atoms=copper.atoms, energy=energy),
             alloy.id: Result(alloy.id, atoms=alloy.atoms, energy=-40.0),
         }
-    assert [shop.elements(k) for k in range(3)] == [{"Cu": e, "Pd": 0.0} for e in (-3.0, -3.5, -3.6)]
+    assert [state.elements(k) for k in range(3)] == [{"Cu": e, "Pd": 0.0} for e in (-3.0, -3.5, -3.6)]
     n, cu = len(alloy.atoms), alloy.amounts["Cu"]
-    assert shop.formation(0, [alloy.id, "nobody"]) == {alloy.id: pytest.approx((-40.0 + 3.0 * cu) / n)}
-    assert shop.final([alloy.id]) == {alloy.id: pytest.approx((-40.0 + 3.6 * cu) / n)}
+    assert state.formation(0, [alloy.id, "nobody"]) == {alloy.id: pytest.approx((-40.0 + 3.0 * cu) / n)}
+    assert state.final([alloy.id]) == {alloy.id: pytest.approx((-40.0 + 3.6 * cu) / n)}
 
 
 def test_a_candidate_without_an_energy_at_the_stage_is_kept(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows.screen.campaign_results import Result
+from crystalcli.workflows.screen.stage_results import Result
 
 STAGES = """
 [[stages]]
@@ -93,7 +93,7 @@ def test_a_model_does_a_stage_and_the_difference_is_counted_from_its_own_element
     assert "model: element: Ag not in the training of" in row["problems"]
     assert row["E_f [eV/atom]"]  # an element that the model does not know is no reason to drop a candidate
     save_potential(tmp_path, 0.2)
-    with pytest.raises(UsageError, match="is not the file that this campaign was started with"):
+    with pytest.raises(UsageError, match="is not the file that this run was started with"):
         do(plan, tmp_path / "run")
 
 

@@ -24,7 +24,7 @@ from crystalcli.commands.main import run
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.models import model_file
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.screen import screening_output as output
+from crystalcli.workflows.screen.screen_workflow import TABLE
 
 SMALL = ["--epochs", "1", "--width", "8", "--n-conv", "1", "--split", "random", "--no-compare", "-q", "--threads", "1"]
 N = 14
@@ -272,4 +272,4 @@ def test_a_screening_goes_past_labels_of_other_shapes(home: Path, tmp_path: Path
     model = tmp_path / "e" / "model.safetensors"
     for source in ("new.h5", "new.extxyz"):
         assert run(["screen", str(home / source), "--model", str(model), "-o", str(tmp_path / source), "-q"]) == 0
-        assert len((tmp_path / source / output.TABLE).read_text().splitlines()) >= N
+        assert len((tmp_path / source / TABLE).read_text().splitlines()) >= N

@@ -5,6 +5,7 @@ import json
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import ase.build
 import numpy as np
@@ -14,16 +15,18 @@ from workflows import small_cache
 from workflows.failing_writes import killed_after
 from workflows.test_training import plan as training_plan
 
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.caches.cache import GraphRecipe
 from crystalcli.mechanisms.caches.cache_packing import pack
 from crystalcli.mechanisms.caches.cache_writer import CacheWriter
-from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.screen import screening, screening_pieces
-from crystalcli.workflows.screen.screening_plan import ScreeningPlan
-from crystalcli.workflows.screen.screening_prediction import Answer
+from crystalcli.workflows import life
+from crystalcli.workflows.screen import ensembles
+from crystalcli.workflows.screen.campaign_state import CampaignState
+from crystalcli.workflows.screen.ensembles import Predictions
+from crystalcli.workflows.screen.screen_options import ScreenOptions
+from crystalcli.workflows.screen.screen_workflow import SCREEN
 from crystalcli.workflows.train import training_series
 from crystalcli.workflows.train.training_series import Series
 
@@ -53,7 +56,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def do(cache: Path, model: Path, output: Path) -> None:
-    screening.run(ScreeningPlan(str(output), (str(cache),), str(model), threads=1))
+    life.run(SCREEN, asked_of(cache, model, output))
+
+
+def asked_of(cache: Path, model: Path, output: Path, **more: Any) -> Request:
+    return Request(ScreenOptions(candidates=(str(cache),), model=model, threads=1, **more), path=output)
 
 
 def results(run: Path) -> dict[str, bytes]:
@@ -70,7 +77,7 @@ def test_killed_at_random_every_candidate_is_decided_once(
     model: Path, tmp_path: Path, n: int, kills: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if n < 1000:
-        monkeypatch.setattr(screening_pieces, "PIECE", 64)
+        monkeypatch.setattr(ensembles, "PIECE", 64)
     cache = candidates(tmp_path / "candidates.h5", n)
     start = time.monotonic()
     do(cache, model, tmp_path / "whole")
@@ -83,7 +90,7 @@ def test_killed_at_random_every_candidate_is_decided_once(
             output = tmp_path / f"run-{hits}"  # it ended: kill another one
     do(cache, model, output)
     assert results(output) == results(tmp_path / "whole")
-    assert not (output / "predictions.jsonl").exists()
+    assert not (output / "predictions").exists()
     with (output / "screening.csv").open() as file:
         ids = [row["id"] for row in csv.DictReader(file)]
     assert len(ids) == len(set(ids)) == n
@@ -92,25 +99,25 @@ def test_killed_at_random_every_candidate_is_decided_once(
 
 def test_what_is_predicted_is_not_predicted_again(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped after the second of five pieces; the rest is asked for once, the end is the same."""
-    monkeypatch.setattr(screening_pieces, "PIECE", 64)
+    monkeypatch.setattr(ensembles, "PIECE", 64)
     cache = candidates(tmp_path / "candidates.h5", 300)
     do(cache, model, tmp_path / "whole")
     asked: list[int] = []
-    ask = screening_pieces.ask
+    predicted = CampaignState.predicted
 
-    def counted(model, pool, *args, **more):
+    def counted(state, stage, ids, predictor):
         if len(asked) == 2:
             raise MemoryError
-        asked.append(len(pool))
-        return ask(model, pool, *args, **more)
+        asked.append(len(ids))
+        return predicted(state, stage, ids, predictor)
 
-    monkeypatch.setattr(screening_pieces, "ask", counted)
+    monkeypatch.setattr(CampaignState, "predicted", counted)
     with pytest.raises(MemoryError):
         do(cache, model, tmp_path / "run")
     asked.clear()
     asked.append(0)  # three are left: none of them is the third call
-    monkeypatch.setattr(screening_pieces, "ask", lambda *a, **k: (asked.append(len(a[1])), ask(*a, **k))[1])
-    screening.resume(tmp_path / "run", {"threads": 1}, Listener(), Stop())
+    monkeypatch.setattr(CampaignState, "predicted", lambda *a: (asked.append(len(a[2])), predicted(*a))[1])
+    life.resume(SCREEN, tmp_path / "run", {"threads": 1})
     assert asked == [0, 64, 64, 44]
     assert results(tmp_path / "run") == results(tmp_path / "whole")
 
@@ -122,15 +129,15 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(model: Path,
     do(cache, model, tmp_path / "run")
     assert results(tmp_path / "run") == before
     assert json.loads((tmp_path / "run" / "run.json").read_text())["exit_code"] == 0
-    with pytest.raises(UsageError, match=r"holds another screening \(threshold differ\)"):
-        screening.run(ScreeningPlan(str(tmp_path / "run"), (str(cache),), str(model), threshold="1sigma"))
+    with pytest.raises(UsageError, match=r"holds another run of screen \(threshold differ\)"):
+        life.run(SCREEN, asked_of(cache, model, tmp_path / "run", threshold="1sigma"))
     candidates(cache, 41)
-    with pytest.raises(UsageError, match="is not the file that this screening was started with"):
+    with pytest.raises(UsageError, match="is not the file that this run was started with"):
         do(cache, model, tmp_path / "run")
 
 
-def test_an_answer_is_kept_bit_by_bit() -> None:
+def test_predictions_are_kept_bit_by_bit() -> None:
     numbers = np.array([[-0.0, 1 / 3, np.nan, np.inf, 5e-324], [1.0, 2.0, 3.0, 4.0, -1e300]])
-    kept = Answer.from_json(json.loads(json.dumps(Answer(numbers, ("", "α")).to_json())))
+    kept = Predictions.from_json(json.loads(json.dumps(Predictions(numbers, ("", "α")).to_json())))
     assert kept.numbers.tobytes() == numbers.tobytes()
-    assert (kept.numbers.shape, kept.flags) == (numbers.shape, ("", "α"))
+    assert (kept.numbers.shape, kept.why) == (numbers.shape, ("", "α"))

@@ -7,7 +7,7 @@ import ase.io
 import pytest
 from workflows import some_campaign
 
-from crystalcli.contracts.workflow import Reporter, Request
+from crystalcli.contracts.workflow import Host, Reporter, Request
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import workers
 from crystalcli.mechanisms.running.tasks import Limits
@@ -17,12 +17,12 @@ from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.workflows import life
 from crystalcli.workflows.graphs import supervised_reading
 from crystalcli.workflows.graphs.supervised_reading import read_inputs
-from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.relax.relax_options import RelaxOptions
 from crystalcli.workflows.relax.relax_workflow import RELAX
-from crystalcli.workflows.screen import campaign, campaign_reading
+from crystalcli.workflows.screen.screen_options import ScreenOptions
+from crystalcli.workflows.screen.screen_workflow import SCREEN
 
 DEADLY = """
 import os, time
@@ -116,8 +116,8 @@ def test_a_campaign_goes_on_without_them(slow, tmp_path):
     some_campaign.candidates(slow[0], some_campaign.alloys(12))
     plan = some_campaign.write(tmp_path, head="train = 10")
     plan.write_text(plan.read_text().replace("epochs = 4", "epochs = 1"))
-    read = campaign_reading.read(plan, [*map(str, slow)], output=str(tmp_path / "run"), threads=1)
-    report = campaign.run(read, Listener(lambda _line: None, said.append))
+    options = ScreenOptions(candidates=tuple(map(str, slow)), campaign=plan, threads=1)
+    report = life.run(SCREEN, Request(options, path=tmp_path / "run"), Host(warn=said.append))
     assert failed(report) == REASONS
     assert [str(slow[1]), str(slow[3])] == [line.partition(": ")[0] for line in said[:2]]
     assert report.data["exit_code"] == Exit.SOME_FAILED
@@ -127,7 +127,7 @@ def test_a_campaign_goes_on_without_them(slow, tmp_path):
 def test_a_campaign_does_not_begin_with_references_that_kill(files, tmp_path, key):
     plan = some_campaign.write(tmp_path, references=f'{some_campaign.REFERENCES}\n{key} = "{files[1]}"\n')
     with pytest.raises(UsageError, match=r"cannot be read: .*b\.deadly: the process that worked on it died"):
-        campaign.run(campaign_reading.read(plan, [], output=str(tmp_path / "run"), threads=1))
+        life.run(SCREEN, Request(ScreenOptions(campaign=plan, threads=1), path=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 

@@ -106,9 +106,9 @@ class Ensemble(nn.Module):
         return applied(self.sigma_fits, both, graph), means
 
     def seen(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> Seen:  # noqa: ARG002
-        """What all say together, and the embedding of the first."""
+        """What all say together and each alone, and the embedding of the first."""
         each = self.each(graph)
-        return Seen(self.joined(each, graph), each[0].embedding)
+        return Seen(self.joined(each, graph), each[0].embedding, tuple(m.predictions for m in each))
 
     def each(self, graph: CrystalGraph) -> list[Seen]:
         """What every member says."""

@@ -28,10 +28,14 @@ from crystalcli.vocabulary.quantities import Quantity
 
 
 class Seen(NamedTuple):
-    """Predictions of a batch, and the embedding (of an ensemble that of its first member) that they come from."""
+    """Predictions of a batch, and the embedding (of an ensemble that of its first member) that they come from.
+
+    ``members`` are, of an ensemble, the predictions of each.
+    """
 
     predictions: dict[str, Prediction]
     embedding: Embedding
+    members: tuple[dict[str, Prediction], ...] = ()
 
 
 class CrystalModel(nn.Module):
@@ -95,16 +99,12 @@ class CrystalModel(nn.Module):
             zeroth: (S,) float64 values of the baselines by target, if computed before (training does this once);
                 without it they are computed from the graph.
         """
-        if self.differentiable:
-            return self._finished(graph, self._derived(graph), zeroth)
-        return self.of_embedding(graph, self.embed(graph), zeroth)
+        return self.seen(graph, zeroth).predictions
 
     def seen(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> Seen:
-        """What it predicts, and the embedding behind it."""
-        embedding = self.embed(graph)
-        if self.differentiable:
-            return Seen(self(graph, zeroth), embedding)
-        return Seen(self.of_embedding(graph, embedding, zeroth), embedding)
+        """What it predicts, and the embedding behind it, which is made once."""
+        raw = self._derived(graph) if self.differentiable else self._direct(graph)
+        return Seen(self._finished(graph, raw.predictions, zeroth), raw.embedding)
 
     def embed(self, graph: CrystalGraph, features: Features | None = None) -> Embedding:
         """What the architecture makes of the atoms; from ``features`` if another model with the same has made them."""
@@ -124,16 +124,18 @@ class CrystalModel(nn.Module):
             predictions = {n: replace(p, value=p.value + known[n]) if n in known else p for n, p in predictions.items()}
         return applied(self.sigma_fits, predictions, graph)
 
-    def _direct(self, graph: CrystalGraph) -> dict[str, Prediction]:
-        return self.head(graph, self.embed(graph).only(self.taken))
+    def _direct(self, graph: CrystalGraph) -> Seen:
+        """What the head predicts, without baselines."""
+        embedding = self.embed(graph)
+        return Seen(self.head(graph, embedding.only(self.taken)), embedding)
 
-    def _derived(self, graph: CrystalGraph) -> dict[str, Prediction]:
+    def _derived(self, graph: CrystalGraph) -> Seen:
         """What the head predicts, and forces, stress and pressure if they are targets."""
         wanted = {t.name: t for t in self.spec.targets if t.name in DERIVED}
         if not wanted:
             return self._direct(graph)
-        predictions, found = self.differentiate(graph, stress=bool({"stress", "pressure"} & wanted.keys()))
-        return predictions | _derived_targets(wanted, found)
+        raw, found = self._differentiated(graph, stress=bool({"stress", "pressure"} & wanted.keys()))
+        return raw._replace(predictions=raw.predictions | _derived_targets(wanted, found))
 
     def everything(self, graph: CrystalGraph) -> tuple[dict[str, Prediction], dict[str, Tensor]]:
         """What it predicts, and where it has energies ``energies``, ``forces`` and ``stress`` as of a potential."""
@@ -149,13 +151,22 @@ class CrystalModel(nn.Module):
 
         In training the derivatives can be differentiated; else everything comes detached.
         """
+        raw, found = self._differentiated(graph, stress=stress)
+        return raw.predictions, found
+
+    def _differentiated(self, graph: CrystalGraph, *, stress: bool) -> tuple[Seen, dict[str, Tensor]]:
         with torch.enable_grad():
             strained = Strained.of(graph, stress)
-            predictions = self._direct(strained.graph)
-            found = strained.derive(predictions["energy"].value, keep=self.training)
-        if not self.training:
-            predictions = {n: replace(p, value=p.value.detach()) for n, p in predictions.items()}
-        return predictions, found
+            raw = self._direct(strained.graph)
+            found = strained.derive(raw.predictions["energy"].value, keep=self.training)
+        if self.training:
+            return raw, found
+        predictions = {n: replace(p, value=p.value.detach()) for n, p in raw.predictions.items()}
+        edges = raw.embedding.edges
+        embedding = replace(
+            raw.embedding, nodes=raw.embedding.nodes.detach(), edges=None if edges is None else edges.detach()
+        )
+        return Seen(predictions, embedding), found
 
     def surface(self, graph: CrystalGraph, name: str = "surface", places: Tensor | None = None) -> Surface:
         """The energy whose minimum the head predicts, frozen at ``graph``, as a potential.

@@ -37,7 +37,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StageDecision:
     """What was predicted of a candidate after a stage, and what was decided."""
 
     stage: int
@@ -46,21 +46,18 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Course:
+class StagedScreening:
     """How a screening went.
 
     Args:
         reached: for every stage the candidates that were brought to it.
-        verdicts: all decisions, in order.
+        decisions: all of them, in order.
+        survivors: candidates that no decision removed.
     """
 
     reached: tuple[tuple[str, ...], ...]
-    verdicts: tuple[Verdict, ...]
-
-    @property
-    def survivors(self) -> tuple[str, ...]:
-        """Candidates that were brought to the last stage."""
-        return self.reached[-1]
+    decisions: tuple[StageDecision, ...]
+    survivors: tuple[str, ...]
 
     @property
     def counts(self) -> list[int]:
@@ -68,7 +65,7 @@ class Course:
         return [len(r) for r in self.reached]
 
 
-def course(
+def staged_screening(
     candidates: Ids,
     stages: int,
     known: Sequence[Phase],
@@ -76,34 +73,37 @@ def course(
     *,
     bring: Callable[[int, Ids], None],
     predict: Callable[[int, Ids], Sequence[Candidate]],
-) -> Course:
+    decisions: int | None = None,
+) -> StagedScreening:
     """Screen ``candidates`` through ``stages``.
 
     Args:
         candidates: those whose final energies are not known.
-        stages: how many there are; candidates are predicted, and some removed, after each but the last.
+        stages: how many there are.
         known: phases of known final energy: the structures trained on and references.
         rule: how to decide.
         bring: ``bring(stage, ids)`` brings candidates from the stage before to this one.
         predict: ``predict(stage, ids)`` gives their final energies as seen from this stage, in order.
+        decisions: after so many stages candidates are predicted, and some removed; none: all but the last, which then
+            gives final energies.
     """
     alive = tuple(candidates)
     reached: list[tuple[str, ...]] = []
-    verdicts: list[Verdict] = []
+    made_so_far: list[StageDecision] = []
     discarded: list[Phase] = []
     for stage in range(stages):
         bring(stage, alive)
         reached.append(alive)
-        if stage == stages - 1:
+        if stage == (stages - 1 if decisions is None else decisions):
             break
         found = predict(stage, alive)
         made = decide(found, [*known, *discarded], rule.threshold, robust=rule.robust)
-        verdicts += [Verdict(stage, c, d) for c, d in zip(found, made, strict=True)]
+        made_so_far += [StageDecision(stage, c, d) for c, d in zip(found, made, strict=True)]
         if rule.keep_discarded:
             gone = (c for c, d in zip(found, made, strict=True) if not d.kept and d.competes)
             discarded += [Phase(c.amounts, c.energy, c.id) for c in gone]
         alive = tuple(c.id for c, d in zip(found, made, strict=True) if d.kept)
-    return Course(tuple(reached), tuple(verdicts))
+    return StagedScreening(tuple(reached), tuple(made_so_far), alive)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Evaluated:
 
     Args:
         values: by target. spreads: by target and word; see :class:`crystalcli.workflows.predict.prediction.Row`.
+        members: of an ensemble, by target that is one number per structure: (M,) what each member says.
         strangeness: how unlike those of the training, where the model knows.
         vectors: latent ones of the sites, where asked for.
         strange: structures with distances that training never had, of which the zeroth term knows nothing.
@@ -39,6 +40,7 @@ class Evaluated:
 
     values: Mapping[str, list[Any]]
     spreads: Mapping[str, Mapping[str, list[Any]]]
+    members: Mapping[str, list[tuple[float, ...]]]
     strangeness: list[float | None]
     vectors: list[NDArray[np.float32] | None]
     strange: int
@@ -64,10 +66,18 @@ class Evaluator:
         return Evaluated(
             {n: values for n, (values, _) in found.items()},
             {n: known for n, (_, known) in found.items() if known},
+            self._members(seen),
             self._strangeness(graph, seen),
             self._latent(graph) if self.latent else [None] * len(batch),
             strange,
         )
+
+    def _members(self, seen: Seen) -> dict[str, list[tuple[float, ...]]]:
+        if not seen.members:
+            return {}
+        numbers = [q.name for q in self.model.spec.targets if q.level == "structure" and not q.classes and not q.shape]
+        said = {n: torch.stack([m[n].value for m in seen.members], 1).tolist() for n in numbers}
+        return {name: [tuple(row) for row in rows] for name, rows in said.items()}
 
     def _strangeness(self, graph: CrystalGraph, seen: Seen) -> list[float | None]:
         known = self.model.familiarity

@@ -64,6 +64,7 @@ class Row:
             (n_atoms, …) numbers with NaN where one is missing.
         latent: (n_atoms, H) vectors of the sites, where asked for.
         extrapolating: why the prediction is an extrapolation; empty if nothing speaks for it.
+        members: of an ensemble, by target that is one number per structure: (M,) what each member says.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Row:
     labels: Mapping[str, Any] = field(default_factory=dict)
     latent: NDArray[np.float32] | None = None
     extrapolating: str = ""
+    members: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 class Predictor:
@@ -178,6 +180,12 @@ class Predictor:
         with self._evaluating() as who:
             yield from self._blocks((self._known(with_graph(work, make, i)) for i in items), who)
 
+    def of_cache(self, data: GraphDataset, index: NDArray[np.int64]) -> Iterator[Row | Failure]:
+        """Predict structures ``index`` of a cache whose graphs were made as the model needs them, in order."""
+        self.inputs.take_from(data)
+        with self._evaluating() as who:
+            yield from self._blocks(from_cache(data, index, {}), who)
+
     def _known(self, item: Read | Failure) -> Known | Failure:
         if isinstance(item, Failure):
             return item
@@ -266,7 +274,9 @@ class Predictor:
                 said = self._said(item, values, spreads)
                 why = self.domain.reasons(item.atoms.numbers, said, found.strangeness[k])
                 self.extrapolated += bool(why)
-                yield Row(item.id, item.source, item.atoms, values, spreads, item.labels, found.vectors[k], why)
+                members = {n: said_by[k] for n, said_by in found.members.items()}
+                latent = found.vectors[k]
+                yield Row(item.id, item.source, item.atoms, values, spreads, item.labels, latent, why, members)
 
     def _said(
         self, item: Known, values: Mapping[str, Any], spreads: Mapping[str, Mapping[str, Any]]

@@ -1,17 +1,35 @@
-"""What fixes a campaign, as plain values."""
+"""What fixes a screening: its stages, what decides after them, and what that is trained on.
+
+A screening in one step is a plan of one stage, in which structures stay as they are, and of the decision after it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from crystalcli.contracts.options import specs
+from crystalcli.contracts.records import Featurizer
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.phases.staging import Rule
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.vocabulary.pictures import DEFAULT
+from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.thresholds import Threshold
-from crystalcli.workflows.screen.campaign_keys import Energies, Settings, Training
+from crystalcli.workflows.screen.screen_options import (
+    GIVEN,
+    KINDS,
+    Energies,
+    EnsembleTraining,
+    ScreenOptions,
+    Settings,
+    Training,
+)
+from crystalcli.workflows.train.training_plan import SplitPlan
+
+CACHE = "graphs.h5"
+"""Candidates of a screening in one step where none are named and an ensemble is trained."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +40,11 @@ class StagePlan:
         name: for tables and files. cost: of one structure, in any unit that all stages share.
         kind: potential, command, outside, file, given (the structures as they are).
         source: potential, command line or files.
-        options: of the table of keys that ``kind`` has in :data:`crystalcli.workflows.screen.campaign_keys.KINDS`.
+        options: of the table of keys that ``kind`` has in :data:`crystalcli.workflows.screen.screen_options.KINDS`.
         parts: options of the potential and the relaxer, by their names.
         start: model that this stage's training starts from; empty: the campaign's.
         learn: energy or difference; empty: as the campaign.
+        model: trained model or ensemble that decides after the stage; empty: an ensemble is trained for it.
     """
 
     name: str
@@ -36,6 +55,7 @@ class StagePlan:
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     start: str = ""
     learn: str = ""
+    model: str = ""
 
     @property
     def gives_formation(self) -> bool:
@@ -50,7 +70,7 @@ class References:
     Args:
         energies: of the elements, eV/atom, by symbol.
         elements: files with structures of the elements, which go through all stages.
-        phases: files with phases of known formation energy. label: what they call it.
+        phases: files or caches with phases of known formation energy. label: what they call it; empty: as the model.
     """
 
     energies: Mapping[str, float] = field(default_factory=dict)
@@ -61,14 +81,16 @@ class References:
 
 @dataclass(frozen=True)
 class CampaignPlan:
-    """Everything that fixes a campaign, and how this call runs it.
+    """Everything that fixes a screening, and how this call runs it.
 
     Args:
         candidates: files. settings, training, stages, references: of the plan.
-        part_options: of architecture, head and featurizer, by name.
+        trains_on: what ensembles are trained on: candidates that are chosen and go through all stages, those of the
+            candidates' cache that are labelled, or nothing where all models are there.
+        target: label that is the formation energy, of labelled candidates; empty: the only one there is.
+        part_options: of architecture, head and featurizer, by family.
         kappas: for the cost–recall curve; empty: none.
-        output, latest, pictures, device, threads, jobs, scheduler, overwrite: of this call; they do not change results.
-        config: table for the folder's config.toml.
+        call: device, threads, jobs, scheduler and pictures of this call, which do not change results.
     """
 
     candidates: tuple[str, ...]
@@ -76,17 +98,25 @@ class CampaignPlan:
     training: Training
     stages: tuple[StagePlan, ...]
     references: References
+    trains_on: Literal["chosen", "labelled", "nothing"] = "chosen"
+    target: str = ""
     part_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     kappas: tuple[float, ...] = ()
-    output: str = ""
-    latest: bool = False
-    pictures: str = DEFAULT
-    device: str = "auto"
-    threads: int = 0
-    jobs: int = 1
-    scheduler: str = ""
-    overwrite: bool = False
-    config: Mapping[str, Any] = field(default_factory=dict)
+    call: ScreenOptions = field(default_factory=ScreenOptions)
+
+    @property
+    def ends_with_energies(self) -> bool:
+        """Whether the last stage gives final energies; else it is decided on as the others are."""
+        return self.trains_on == "chosen"
+
+    @property
+    def decisions(self) -> int:
+        """After so many stages candidates are predicted, and some removed."""
+        return len(self.stages) - self.ends_with_energies
+
+    def ensemble_name(self, stage: int) -> str:
+        """Name of the ensemble that is trained for ``stage``, and of its folder."""
+        return f"{stage + 1}-{self.stages[stage].name}" if self.ends_with_energies else "ensemble"
 
     def rule(self, kappa: float | None = None) -> Rule:
         """How candidates are decided on; with another κ if given."""
@@ -100,7 +130,12 @@ class CampaignPlan:
 
     def counts_energies(self, stage: int) -> bool:
         """Whether energies of ``stage`` are needed: those of the last, and those that differences are taken from."""
-        return stage == len(self.stages) - 1 or self.learns_difference(stage)
+        last = self.ends_with_energies and stage == len(self.stages) - 1
+        return last or self.learns_difference(stage)
+
+    def as_at_start(self, stage: int) -> bool:
+        """Whether structures are still what they were at the start after ``stage``."""
+        return all(s.kind == GIVEN for s in self.stages[: stage + 1])
 
     @property
     def counted_from_elements(self) -> list[int]:
@@ -116,24 +151,71 @@ class CampaignPlan:
     def commands(self) -> list[tuple[str, str]]:
         """All that the plan has run, as (stage, or training; what)."""
         found = [(s.name, s.source[0]) for s in self.stages if s.kind == "command"]
-        tables = [(s.name, s.parts) for s in self.stages] + [("training", self.part_options)]
-        for owner, parts in tables:
-            for name, values in parts.items():
-                found += [(owner, f"{name} {key} = {value}") for key, value in _run(name, values)]
+        tables = [(s.name, name, values) for s in self.stages for name, values in s.parts.items()]
+        names = part_names(self.training.arch)
+        tables += [("training", names[family], values) for family, values in self.part_options.items()]
+        for owner, name, values in tables:
+            found += [(owner, f"{name} {key} = {value}") for key, value in _run(name, values)]
         return found
 
     def facts(self) -> dict[str, Any]:
         """What results depend on, as plain values."""
-        every = asdict(self)
-        return {k: v for k, v in every.items() if k not in FREE}
+        return {k: v for k, v in asdict(self).items() if k != "call"}
+
+
+def part_names(arch: str) -> dict[str, str]:
+    """The architecture and the head and featurizer that go with it, by family."""
+    part: Any = registry().get("architecture", arch)
+    return {"architecture": part.name, "head": part.head, "featurizer": part.featurizer}
 
 
 def _run(name: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Those of the options of parts called ``name`` that are run."""
     parts = [o.part for o in registry().offered() if o.part.name == name]
-    models = [m for p in parts for m in (p.options, getattr(p, "embed_options", None)) if m is not None]
+    models = [p.embed_options for p in parts if isinstance(p, Featurizer)] + [p.options for p in parts]
     names = {s.name for m in models for s in specs(m) if s.runs}
     return [(k, v) for k, v in values.items() if k.replace("-", "_") in names and v]
 
 
-FREE = frozenset({"output", "latest", "pictures", "device", "threads", "jobs", "scheduler", "overwrite", "config"})
+def one_step(request: Request) -> CampaignPlan:
+    """The plan of a screening in one step: candidates as they are, and one decision.
+
+    Raises:
+        UsageError: options that cannot work.
+    """
+    o: ScreenOptions = request.options
+    if o.scheduler:
+        raise UsageError("--scheduler is for the relaxations of a --campaign")
+    if o.model is not None and not o.candidates:
+        raise UsageError("which candidates? name structure files or graph caches")
+    arch = o.arch or registry().default("architecture")
+    shared = {s.name: getattr(o, s.name) for s in specs(ScreenOptions)}
+    plan = CampaignPlan(
+        candidates=o.candidates or (CACHE,),
+        settings=Settings(**{s.name: shared[s.name] for s in specs(Settings) if s.name in shared}),
+        training=Training(
+            **{s.name: shared[s.name] for s in specs(EnsembleTraining)} | {"arch": arch},
+            fractions=SplitPlan().fractions,
+        ),
+        stages=(StagePlan("candidates", 0.0, GIVEN, (), KINDS[GIVEN](), model=str(o.model or "")),),
+        references=References(phases=o.references, label=o.reference_label),
+        trains_on="labelled" if o.model is None else "nothing",
+        target=o.target,
+        part_options={family: chosen.options for family, chosen in request.parts.items()},
+        call=o,
+    )
+    plan.rule()
+    return plan
+
+
+def files_read(plan: CampaignPlan, path: Path | None) -> list[Path]:
+    """Every file that the screening reads, the plan at ``path`` among them."""
+    from crystalcli.mechanisms.forces.potential_names import model_file
+    from crystalcli.mechanisms.structure_files.inputs import expand
+
+    texts = [*plan.candidates, *plan.references.elements, *plan.references.phases]
+    texts += [f for s in plan.stages if s.kind == "file" for f in s.source]
+    models = [plan.training.start, *(s.start for s in plan.stages), *(s.model for s in plan.stages)]
+    models += [s.source[0] for s in plan.stages if s.kind == "potential"]
+    found = expand(texts) + [f for text in models if text and (f := model_file(text))]
+    return list(dict.fromkeys(p for p in ([path] if path else []) + found if p.is_file()))

@@ -16,23 +16,48 @@ from crystalcli.mechanisms.running import config
 from crystalcli.mechanisms.running.stopping import seconds
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.thresholds import Threshold
-from crystalcli.workflows.screen.campaign_keys import FLAGS, KINDS, Commanded, Settings, Training
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan, References, StagePlan
+from crystalcli.workflows.screen.campaign_training import dealt
+from crystalcli.workflows.screen.screen_options import (
+    FLAGS,
+    GIVEN,
+    KINDS,
+    Commanded,
+    ScreenOptions,
+    Settings,
+    Training,
+)
 
 TABLES = ("references", "training")
 
 
-def read(path: Path, candidates: Sequence[str], **call: Any) -> CampaignPlan:
+def read(path: Path, candidates: Sequence[str] = (), call: ScreenOptions | None = None) -> CampaignPlan:
     """Read and check a plan.
 
     Args:
         path: the TOML file.
         candidates: of the command line; they take the place of the plan's.
-        call: further fields of :class:`CampaignPlan`.
+        call: how it is run.
 
     Raises:
         UsageError: unknown keys, values that make no sense, no candidates or no stages; names the file.
     """
+    plan = _read(path, candidates, call or ScreenOptions())
+    if not plan.candidates:
+        raise UsageError('no candidates; name them on the command line or as candidates = ["FILES"]', path=path)
+    return plan
+
+
+def commands(path: Path) -> list[tuple[str, str]]:
+    """All that the plan in a file has run, as (stage, or training; what).
+
+    Raises:
+        UsageError: as :func:`read`, but that candidates may be named elsewhere.
+    """
+    return _read(path, (), ScreenOptions()).commands
+
+
+def _read(path: Path, candidates: Sequence[str], call: ScreenOptions) -> CampaignPlan:
     layer = config.read(path)
     try:
         return _plan(dict(layer.data), candidates, call)
@@ -42,7 +67,7 @@ def read(path: Path, candidates: Sequence[str], **call: Any) -> CampaignPlan:
         raise
 
 
-def _plan(data: dict[str, Any], candidates: Sequence[str], call: Mapping[str, Any]) -> CampaignPlan:
+def _plan(data: dict[str, Any], candidates: Sequence[str], call: ScreenOptions) -> CampaignPlan:
     inputs = list(candidates) or _texts(data, "candidates")
     data.pop("candidates", None)
     kappas = data.pop("kappas", [])
@@ -62,28 +87,26 @@ def _plan(data: dict[str, Any], candidates: Sequence[str], call: Mapping[str, An
         training=training,
         stages=tuple(_stage(dict(s), number) for number, s in enumerate(stages, 1)),
         references=_references(tables["references"]),
-        part_options=parts,
+        part_options=dealt(parts, training.arch),
         kappas=tuple(float(k) for k in kappas),
-        **call,
+        call=call,
     )
     _check(plan)
     return plan
 
 
 def _check(plan: CampaignPlan) -> None:
-    if not plan.candidates:
-        raise UsageError('no candidates; name them on the command line or as candidates = ["FILES"]')
     twice = [n for n, k in Counter(s.name for s in plan.stages).items() if k > 1]
     if twice:
         raise UsageError(f"two stages are called '{twice[0]}'")
     if not any(plan.costs):
         raise UsageError("a stage needs a cost above 0")
     last = plan.stages[-1]
-    if last.kind == "given":
+    if last.kind == GIVEN:
         raise UsageError(f"the last stage ('{last.name}') gives the final energies; it cannot be given = true")
     if plan.kappas and Threshold.parse(plan.settings.threshold).kind != "sigma":
         raise UsageError("kappas needs a threshold in sigma")
-    replayed = all(s.kind in ("file", "given") for s in plan.stages)
+    replayed = all(s.kind in ("file", GIVEN) for s in plan.stages)
     if plan.kappas and not replayed:
         raise UsageError("kappas needs data that hold all stages: every stage with file or given")
     _check_learning(plan)
@@ -103,7 +126,7 @@ def _check_learning(plan: CampaignPlan) -> None:
         if value:
             raise UsageError(f"stage '{last.name}' is the last: no ensemble is trained for it; leave out {key}")
     for k, stage in enumerate(plan.stages[:-1]):
-        if stage.kind == "given" and plan.learns_difference(k):
+        if stage.kind == GIVEN and plan.learns_difference(k):
             raise UsageError(
                 f"stage '{stage.name}' gives no energies to learn the difference from; say learn = \"energy\" there"
             )

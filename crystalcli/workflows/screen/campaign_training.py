@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,8 +15,8 @@ from crystalcli.mechanisms.models.model_head import file_of, read_head
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.screen.campaign_keys import Training
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
+from crystalcli.workflows.screen.screen_options import Training
 from crystalcli.workflows.train.training_plan import SplitPlan, StartPlan, TrainingPlan
 
 ENERGY = Quantity("formation_energy_per_atom", "eV/atom")
@@ -28,8 +28,8 @@ def target(plan: CampaignPlan, stage: int) -> Quantity:
     return DIFFERENCE if plan.learns_difference(stage) else ENERGY
 
 
-def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> TrainingPlan:
-    """How the ensemble of ``stage`` is trained.
+def training_plan(plan: CampaignPlan, stage: int, output: str, caches: Sequence[str], label: str) -> TrainingPlan:
+    """How the ensemble of ``stage`` is trained, in the folder ``output``, on the ``label`` of ``caches``.
 
     Raises:
         UsageError: no such architecture or part, an option that it does not have, or that is not the one of the model
@@ -37,7 +37,7 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
     """
     t = plan.training
     arch = cast(Architecture, registry().get("architecture", t.arch))
-    given = _dealt(plan.part_options, arch)
+    given = {family: plan.part_options.get(family, {}) for family in ("architecture", "head", "featurizer")}
     wanted = arch.partner_options
     start = plan.stages[stage].start or t.start
     if start:
@@ -50,26 +50,26 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
         head_options={**wanted.get(arch.head, {}), **given["head"]},
         featurizer=arch.featurizer,
         embed_options={**wanted.get(arch.featurizer, {}), **given["featurizer"]},
-        caches=(cache,),
-        targets=(target(plan, stage).name,),
+        caches=tuple(caches),
+        targets=(label,) if label else (),
         output=output,
         recipe=_recipe(arch, t),
         fit_batches=not t.batch_size,
         split=SplitPlan(fractions=t.fractions),
         start=StartPlan(start, freeze_norm=t.freeze_norm),
         seed=plan.settings.seed,
-        device=plan.device,
-        threads=plan.threads,
-        pictures=plan.pictures,
+        device=plan.call.device,
+        threads=plan.call.threads,
+        pictures=plan.call.pictures,
     )
 
 
 def _recipe(arch: Architecture, keys: Training) -> Recipe:
     """What suits the architecture and its head, but for what the plan says."""
     head = cast(Head, registry().get("head", arch.head))
-    said: dict[str, Any] = {"epochs": keys.epochs, "lr": keys.lr, "batch_size": keys.batch_size}
-    said |= {"residual_of": "" if keys.residual_of == "suited" else keys.residual_of}
-    return replace(arch.recipe, **{**head.recipe, **{key: value for key, value in said.items() if value}})
+    said = {k: v for k in ("epochs", "lr", "residual_of") if (v := getattr(keys, k)) is not None}
+    said |= {"batch_size": keys.batch_size} if keys.batch_size else {}
+    return replace(arch.recipe, **{**head.recipe, **said})
 
 
 def _refuse_other_parts(path: Path, arch: str, given: Mapping[str, Mapping[str, Any]]) -> None:
@@ -100,12 +100,13 @@ def _refuse_other_target(path: Path, plan: CampaignPlan, stage: int) -> None:
         raise UsageError(f"predicts {there['name']}; stage '{plan.stages[stage].name}' learns {wanted}", path=path)
 
 
-def _dealt(tables: Mapping[str, Mapping[str, Any]], arch: Architecture) -> dict[str, dict[str, Any]]:
-    """Options of ``[training.NAME]`` by family; an architecture and its featurizer may have one name.
+def dealt(tables: Mapping[str, Mapping[str, Any]], architecture: str) -> dict[str, dict[str, Any]]:
+    """Options of ``[training.NAME]`` by family; ``architecture`` and its featurizer may have one name.
 
     Raises:
         UsageError: a table or an option that belongs to no part.
     """
+    arch = cast(Architecture, registry().get("architecture", architecture))
     head, featurizer = (
         registry().get("head", arch.head),
         cast(Featurizer, registry().get("featurizer", arch.featurizer)),

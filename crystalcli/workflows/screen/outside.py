@@ -12,14 +12,22 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from crystalcli.contracts.workflow import Run
 from crystalcli.mechanisms.running import files
-from crystalcli.mechanisms.running.stopping import Stop, seconds
+from crystalcli.mechanisms.running.stopping import seconds
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError, one_line
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.screen.campaign_files import extxyz, read_results
 from crystalcli.workflows.screen.campaign_plan import StagePlan
-from crystalcli.workflows.screen.campaign_results import Done, Item, Keyed, Result, misfit, with_energy
+from crystalcli.workflows.screen.stage_results import (
+    Piece,
+    PieceResults,
+    Result,
+    Structure,
+    extxyz,
+    misfit,
+    read_results,
+    with_energy,
+)
 
 POLL = 0.05
 """Seconds between two looks at a command that runs."""
@@ -27,7 +35,7 @@ FAILED = "failed.txt"
 """Beside results that people bring: ids of those that failed, each with a reason after a colon if there is one."""
 
 
-class Command:
+class CommandWorker:
     """Calls a command with files ``{input}`` and ``{output}``.
 
     The command runs in the shell, in the folder that the campaign was started in; ``{folder}`` is a folder of the
@@ -35,13 +43,13 @@ class Command:
     stage are needed (``counted``).
     """
 
-    def __init__(self, stage: StagePlan, folder: Path, jobs: int, stop: Stop, *, counted: bool) -> None:
-        self.stage, self.options, self.stop, self.counted = stage, stage.options, stop, counted
+    def __init__(self, stage: StagePlan, folder: Path, jobs: int, *, counted: bool) -> None:
+        self.stage, self.options, self.counted = stage, stage.options, counted
         self.folder = folder.absolute() / "calls" / stage.name
         self.piece, self.jobs = stage.options.batch, jobs
         self.limit = seconds(stage.options.timeout)
 
-    def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:  # noqa: ARG002
+    def work(self, task: str, missing: Iterator[Piece], run: Run) -> Iterator[PieceResults]:  # noqa: ARG002
         """Call, several at a time where there are several jobs.
 
         Raises:
@@ -49,34 +57,34 @@ class Command:
         """
         waiting: deque[tuple[str, Future[list[Result]]]] = deque()
         with ThreadPoolExecutor(self.jobs) as pool:
-            for key, items in missing:
+            for key, structures in missing:
                 while len(waiting) >= self.jobs:
                     yield self._next(waiting)
-                waiting.append((key, pool.submit(self._call, key, items)))
+                waiting.append((key, pool.submit(self._call, key, structures, run)))
             while waiting:
                 yield self._next(waiting)
 
-    def _next(self, waiting: deque[tuple[str, Future[list[Result]]]]) -> Done:
+    def _next(self, waiting: deque[tuple[str, Future[list[Result]]]]) -> PieceResults:
         key, future = waiting.popleft()
         return key, future.result()
 
-    def _call(self, key: str, items: Sequence[Item]) -> list[Result]:
+    def _call(self, key: str, structures: Sequence[Structure], run: Run) -> list[Result]:
         folder = self.folder / key
         start, end = folder / "input.extxyz", folder / "output.extxyz"
-        files.write_text(start, extxyz(items))
+        files.write_text(start, extxyz(structures))
         files.remove(end)
         words = {"input": start, "output": end, "folder": folder}
         line = self.stage.source[0]
         for word, path in words.items():
             line = line.replace("{" + word + "}", shlex.quote(str(path)))
-        problem = self._run(line, folder / "output.log")
+        problem = self._called(line, folder / "output.log", run)
         if problem:
-            return [Result(i.id, "command", problem) for i in items]
+            return [Result(s.id, "command", problem) for s in structures]
         if not end.exists():
-            return [Result(i.id, "output", f"the command ended well and wrote no {end}") for i in items]
-        return self._read(end, items)
+            return [Result(s.id, "output", f"the command ended well and wrote no {end}") for s in structures]
+        return self._read(end, structures)
 
-    def _run(self, line: str, log: Path) -> str:
+    def _called(self, line: str, log: Path, run: Run) -> str:
         """Run to the end; returns what went wrong."""
         began = time.monotonic()
         with files.afresh(log) as out:
@@ -85,11 +93,11 @@ class Command:
             )
             while child.poll() is None:
                 late = time.monotonic() - began > self.limit
-                if late or self.stop.reason():
+                if late or run.stop.reason():
                     _end(child)
                     if late:
                         return f"took longer than {self.options.timeout} and was ended; see {log}"
-                    raise Stopped(f"stopped by {self.stop.reason()}; the same command goes on")
+                    run.stop_if_asked()
                 time.sleep(POLL)
         if child.returncode == 0:
             return ""
@@ -97,13 +105,13 @@ class Command:
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return one_line(f"{how}; {said[-1] if said else 'it said nothing'}; see {log}")
 
-    def _read(self, path: Path, items: Sequence[Item]) -> list[Result]:
+    def _read(self, path: Path, structures: Sequence[Structure]) -> list[Result]:
         try:
             found, failures = read_results([path], self.options, once=True)
         except CrystalError as problem:
-            return [Result(i.id, "output", str(problem)) for i in items]
+            return [Result(s.id, "output", str(problem)) for s in structures]
         said = str(failures[0]) if failures else f"is not in {path}"
-        results = [misfit(found.get(i.id, Result(i.id, "output", said)), i) for i in items]
+        results = [misfit(found.get(s.id, Result(s.id, "output", said)), s) for s in structures]
         return [with_energy(r, self.options.energy) for r in results] if self.counted else results
 
 
@@ -120,7 +128,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-class Elsewhere:
+class OutsideWorker:
     """Writes the structures down and takes the results from where people put them.
 
     Args:
@@ -129,28 +137,28 @@ class Elsewhere:
 
     piece = 1
 
-    def __init__(self, stage: StagePlan, folder: Path, listener: Listener, *, counted: bool) -> None:
-        self.stage, self.listener, self.counted = stage, listener, counted
+    def __init__(self, stage: StagePlan, folder: Path, *, counted: bool) -> None:
+        self.stage, self.counted = stage, counted
         self.folder = folder / "outside"
         self.results = Path(stage.options.results) if stage.options.results else self.folder / stage.name
 
-    def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:
+    def work(self, task: str, missing: Iterator[Piece], run: Run) -> Iterator[PieceResults]:
         """Hand on the results that are there.
 
         Raises:
             Stopped: some are not; says which, and what to do. UsageError: none has an energy that is needed.
         """
-        wanted = [(key, items[0]) for key, items in missing]
+        wanted = [(key, structures[0]) for key, structures in missing]
         if not wanted:
             return
-        found = self._there()
-        rest: list[Item] = []
-        for key, item in wanted:
-            if item.id in found:
-                result = misfit(found[item.id], item)
+        found = self._there(run)
+        rest: list[Structure] = []
+        for key, one in wanted:
+            if one.id in found:
+                result = misfit(found[one.id], one)
                 yield key, [with_energy(result, self.stage.options.energy) if self.counted else result]
             else:
-                rest.append(item)
+                rest.append(one)
         to_do = self.folder / f"{self.stage.name}-to-do.extxyz"
         listed = to_do.with_suffix(".txt")
         if not rest:
@@ -162,20 +170,20 @@ class Elsewhere:
         here = len(wanted) - len(rest)
         taken = f"{here} of {len(wanted)} results taken; " if here else ""
         names = ", ".join(i.id for i in rest[:3]) + (" …" if len(rest) > 3 else "")
-        self.listener.say(
+        run.reporter.say(
             f"put results into {self.results} (structure files with the same ids and energies; ids of those that "
             f"failed into {FAILED} there) and give the same command again"
         )
         raise Stopped(f"{taken}stage '{self.stage.name}' waits for {len(rest)} structures ({task}: {names}) -> {to_do}")
 
-    def _there(self) -> dict[str, Result]:
+    def _there(self, run: Run) -> dict[str, Result]:
         """What has been brought."""
         found: dict[str, Result] = {}
         if (self.results.is_dir() and any(self.results.iterdir())) or self.results.is_file():
             paths = [p for p in expand([str(self.results)]) if p.is_file()]
             found, failures = read_results(paths, self.stage.options, once=True)
             for failure in failures:
-                self.listener.warn(str(failure))
+                run.reporter.warn(str(failure))
             key = self.stage.options.energy
             if self.counted and found and all(r.energy is None for r in found.values()):
                 said = f"no result of stage '{self.stage.name}' has '{key}'; write it to the structures there"

@@ -1,4 +1,4 @@
-"""Which candidates of a campaign are trained on, and what they have at the end of all stages."""
+"""What ensembles are trained on: labelled candidates, or some that are chosen and go through all stages."""
 
 from __future__ import annotations
 
@@ -13,39 +13,48 @@ from crystalcli.mechanisms.phases.hull import Phase, fractions
 from crystalcli.mechanisms.phases.screening import decide
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker
-from crystalcli.workflows.screen.campaign_models import Models
-from crystalcli.workflows.screen.campaign_results import Item
-from crystalcli.workflows.screen.campaign_work import Workshop
+from crystalcli.workflows.screen.campaign_state import CampaignState
+from crystalcli.workflows.screen.ensembles import Ensembles
+from crystalcli.workflows.screen.stage_results import Structure
 
 Floats = NDArray[np.float64]
 
 
-class Taught:
-    """Candidates that go through all stages; filled round by round.
+class TrainingSet:
+    """Candidates whose final formation energies are known, eV/atom; those that are chosen come round by round.
 
     Args:
-        shop: has the structures. models: trains between the rounds.
+        state: has the structures. ensembles: trains between the rounds.
         references: further phases of known energy.
     """
 
-    def __init__(self, shop: Workshop, models: Models, references: Sequence[Phase]) -> None:
-        self.shop, self.models, self.references = shop, models, references
+    def __init__(self, state: CampaignState, ensembles: Ensembles, references: Sequence[Phase]) -> None:
+        self.state, self.ensembles, self.references = state, ensembles, references
         self.ids: list[str] = []
         self.energies: dict[str, float] = {}
+
+    def fill(self, candidates: Sequence[str]) -> None:
+        """Take of ``candidates`` what the plan says."""
+        if self.state.plan.trains_on == "chosen":
+            self._choose(candidates)
+        elif self.state.plan.trains_on == "labelled":
+            known = self.state.candidates.energies
+            self.ids = [i for i in candidates if i in known]
+            self.energies = {i: known[i] for i in self.ids}
 
     @property
     def phases(self) -> list[Phase]:
         """Those with a final energy, and the references."""
-        amounts = self.shop.start
-        return [*self.references, *(Phase(amounts[i].amounts, e, i) for i, e in self.energies.items())]
+        amounts = self.state.amounts
+        return [*self.references, *(Phase(amounts[i], e, i) for i, e in self.energies.items())]
 
-    def choose(self, candidates: Sequence[str]) -> None:
+    def _choose(self, candidates: Sequence[str]) -> None:
         """Choose among ``candidates``, which are at the first stage, and bring the chosen to the last."""
-        s = self.shop.plan.settings
+        s = self.state.plan.settings
         if s.selection == "random":
             self._take(choosing.drawn(candidates, s.train, s.seed), 1)
             return
-        there = [i for i in sorted(candidates) if self.shop.has_structure(0, i)]
+        there = [i for i in sorted(candidates) if self.state.has_structure(0, i)]
         if s.selection == "diversity":
             first = choosing.drawn(there, 1, s.seed)
             rest = [i for i in there if i not in first]
@@ -60,35 +69,37 @@ class Taught:
 
     def _take(self, ids: Sequence[str], number: int) -> None:
         """Bring ``ids`` through all stages."""
-        for stage in range(len(self.shop.plan.stages)):
-            self.shop.bring(stage, ids, "train" if number == 1 else f"train{number}")
+        for stage in range(len(self.state.plan.stages)):
+            self.state.bring(stage, ids, "train" if number == 1 else f"train{number}")
         self.ids += ids
-        self.energies |= self.shop.final(ids)
+        self.energies |= self.state.final(ids)
         lost = [i for i in ids if i not in self.energies]
         if lost:
-            self.shop.listener.warn(f"{len(lost)} structures to train on have no final energy: {', '.join(lost[:5])}")
+            self.state.run.reporter.warn(
+                f"{len(lost)} structures to train on have no final energy: {', '.join(lost[:5])}"
+            )
 
     def _best(self, rest: Sequence[str], size: int, number: int) -> list[str]:
         """The next ``size`` candidates, by what an ensemble says of them at the first stage."""
-        path = self.models.train(0, self.energies, f"round-{number - 1}")
-        found = self.models.predict(0, rest, path, f"round{number - 1}")
-        if self.shop.plan.settings.selection == "uncertainty":
+        path = self.ensembles.train(0, self.energies, f"round-{number - 1}")
+        found = self.ensembles.predict(0, rest, path, f"round{number - 1}")
+        if self.state.plan.settings.selection == "uncertainty":
             return choosing.most_uncertain(found, size)
-        rule = self.shop.plan.rule()
+        rule = self.state.plan.rule()
         decisions = decide(found, self.phases, rule.threshold, robust=rule.robust)
         return choosing.most_promising(found, decisions, size)
 
     def _features(self, ids: Sequence[str]) -> Floats:
         """Composition, volume per atom, and least, mean and spread of the distances to neighbors, (n, f)."""
-        items = [self.shop.item(0, i) for i in ids]
-        symbols = sorted({s for i in self.shop.start.values() for s in i.amounts})
-        shares = fractions([Phase(i.amounts, 0.0) for i in items], symbols)
-        return np.column_stack([shares, np.array([self._shape(i) for i in items])])
+        some = [self.state.structure(0, i) for i in ids]
+        symbols = sorted({s for a in self.state.amounts.values() for s in a})
+        shares = fractions([Phase(one.amounts, 0.0) for one in some], symbols)
+        return np.column_stack([shares, np.array([self._shape(one) for one in some])])
 
-    def _shape(self, item: Item) -> list[float]:
-        arch = registry().get("architecture", self.shop.plan.training.arch)
+    def _shape(self, one: Structure) -> list[float]:
+        arch = registry().get("architecture", self.state.plan.training.arch)
         assert isinstance(arch, Architecture)
-        graph = graph_maker(Work(arch.featurizer))(item.atoms)
+        graph = graph_maker(Work(arch.featurizer))(one.atoms)
         centre, neighbor = np.asarray(graph.edge_index)
         where, cell = np.asarray(graph.positions), np.asarray(graph.cell)
         d = np.linalg.norm(where[neighbor] - where[centre] + np.asarray(graph.cell_shifts) @ cell, axis=1)

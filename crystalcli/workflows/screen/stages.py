@@ -1,4 +1,4 @@
-"""Where the structures of a stage come from: relaxed here, by a command, elsewhere, or from files that have them."""
+"""Who does the work of a stage: a relaxation here, a command, people outside, or files that hold the results."""
 
 from __future__ import annotations
 
@@ -7,25 +7,31 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
-from crystalcli.contracts.workflow import Chosen, Reporter, Request
+from crystalcli.contracts.workflow import Chosen, Request, Run
 from crystalcli.mechanisms.relaxation.relaxing import CONVERGED, SINGLE_POINT
-from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import ReadOptions
-from crystalcli.vocabulary.errors import Stopped, UsageError
-from crystalcli.workflows.hearing import Listener
+from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.relax.relax_options import RelaxOptions
 from crystalcli.workflows.relax.relaxation_outcome import Outcome
 from crystalcli.workflows.relax.relaxation_work import Worker, relaxed_shards
-from crystalcli.workflows.screen.campaign_files import read_results
-from crystalcli.workflows.screen.campaign_outside import Command, Elsewhere
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan, StagePlan
-from crystalcli.workflows.screen.campaign_results import DONE, ELEMENT, Done, Item, Keyed, Result, misfit
+from crystalcli.workflows.screen.outside import CommandWorker, OutsideWorker
+from crystalcli.workflows.screen.stage_results import (
+    DONE,
+    ELEMENT,
+    Piece,
+    PieceResults,
+    Result,
+    Structure,
+    misfit,
+    read_results,
+)
 
 
-class Source(Protocol):
+class StageWorker(Protocol):
     """Does a stage's work.
 
     Attributes:
@@ -34,53 +40,42 @@ class Source(Protocol):
 
     piece: int
 
-    def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:
+    def work(self, task: str, missing: Iterator[Piece], run: Run) -> Iterator[PieceResults]:
         """Yield what came of every piece, in order; the results of a piece depend on it alone.
 
         Args:
             task: in words, for messages and names of files: ``loose-train``.
             missing: pieces that are not done yet.
+            run: the run that they are worked on in.
         """
         ...
 
 
-def source(plan: CampaignPlan, number: int, folder: Path, listener: Listener, stop: Stop) -> Source:
-    """Make the source of stage ``number``, counted from 0.
+def worker(plan: CampaignPlan, number: int, folder: Path) -> StageWorker:
+    """Make the worker of stage ``number``, counted from 0, in which something is done.
 
     Raises:
         UsageError, InputError: a potential, relaxer, option or file that cannot be used.
     """
     stage, counted = plan.stages[number], plan.counts_energies(number)
     if stage.kind == "potential":
-        return Relaxation(plan, stage, listener, stop)
+        return RelaxationWorker(plan, stage, folder)
     if stage.kind == "file":
-        return Replay(stage, counted)
+        return ReplayWorker(stage, counted)
     if stage.kind == "command":
-        return Command(stage, folder, plan.jobs, stop, counted=counted)
-    if stage.kind == "outside":
-        return Elsewhere(stage, folder, listener, counted=counted)
-    return Given()
+        return CommandWorker(stage, folder, plan.call.jobs, counted=counted)
+    assert stage.kind == "outside"
+    return OutsideWorker(stage, folder, counted=counted)
 
 
-class Given:
-    """The structures as they are."""
-
-    piece = 256
-
-    def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:  # noqa: ARG002
-        """Hand them on."""
-        for key, items in missing:
-            yield key, [Result(i.id, atoms=i.atoms) for i in items]
-
-
-class Relaxation:
+class RelaxationWorker:
     """Relaxes as ``crystal relax`` does.
 
     Raises:
         UsageError: parts, options or numbers that cannot work. InputError: the model cannot be read.
     """
 
-    def __init__(self, plan: CampaignPlan, stage: StagePlan, listener: Listener, stop: Stop) -> None:
+    def __init__(self, plan: CampaignPlan, stage: StagePlan, folder: Path) -> None:
         o = stage.options
         values = {k: v for k, v in asdict(o).items() if k != "hold_atoms"}
         potential = stage.source[0]
@@ -90,37 +85,31 @@ class Relaxation:
         options = RelaxOptions(
             potential=potential,
             fix_below=HIGH if o.hold_atoms else None,
-            device=plan.device,
-            threads=plan.threads,
-            jobs=plan.jobs,
-            scheduler=plan.scheduler,
+            device=plan.call.device,
+            threads=plan.call.threads,
+            jobs=plan.call.jobs,
+            scheduler=plan.call.scheduler,
             **values,
         )
         chosen = {"potential": potential, "relaxer": o.relaxer}
         parts = {k: Chosen(name, stage.parts.get(name, {})) for k, name in chosen.items()}
-        self.request = Request(options, parts, Path(plan.output))
+        self.request = Request(options, parts, folder)
         try:
-            self.worker, self.stop = Worker(self.request), stop
+            self.worker = Worker(self.request)
         except UsageError as problem:
             raise UsageError(f"stage '{stage.name}': {problem.reason}", path=problem.path) from problem
         self.piece = o.batch_size
-        self.reporter = Reporter(warn=listener.warn)
 
-    def stop_if_asked(self) -> None:
-        """Raise Stopped where a signal or the time limit asks for it."""
-        if why := self.stop.reason():
-            raise Stopped(f"stopped by {why}; the same command goes on")
-
-    def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:  # noqa: ARG002
+    def work(self, task: str, missing: Iterator[Piece], run: Run) -> Iterator[PieceResults]:  # noqa: ARG002
         """Relax."""
         keys: dict[int, str] = {}
 
         def shards() -> Iterator[tuple[int, list[Entry | Failure]]]:
-            for number, (key, items) in enumerate(missing):
+            for number, (key, structures) in enumerate(missing):
                 keys[number] = key
-                yield number, [Entry(i.id, i.atoms, "") for i in items]
+                yield number, [Entry(s.id, s.atoms, "") for s in structures]
 
-        for number, found in relaxed_shards(self.request, self.worker, shards(), self, _unheard):
+        for number, found in relaxed_shards(self.request, self.worker, shards(), run, _unheard):
             yield keys.pop(number), [_result(o) for o in found]
 
 
@@ -144,7 +133,7 @@ def _result(outcome: Outcome) -> Result:
     )
 
 
-class Replay:
+class ReplayWorker:
     """Looks results up in files that hold them already.
 
     Args:
@@ -169,14 +158,14 @@ class Replay:
             said = f"stage '{stage.name}': no structure has '{o.energy}'; name the energies with energy = \"NAME\""
             raise UsageError(said, path=paths[0])
 
-    def work(self, task: str, missing: Iterator[Keyed]) -> Iterator[Done]:  # noqa: ARG002
+    def work(self, task: str, missing: Iterator[Piece], run: Run) -> Iterator[PieceResults]:  # noqa: ARG002
         """Look up."""
-        for key, items in missing:
-            yield key, [self._of(i) for i in items]
+        for key, structures in missing:
+            yield key, [self._of(s) for s in structures]
 
-    def _of(self, item: Item) -> Result:
+    def _of(self, one: Structure) -> Result:
         """The result of that id; files name elements as they please, with or without the word before."""
-        for name in (item.id, item.id.removeprefix(ELEMENT)):
+        for name in (one.id, one.id.removeprefix(ELEMENT)):
             if name in self.found:
-                return misfit(replace(self.found[name], id=item.id), item)
-        return Result(item.id, "missing", self.why.get(item.id, f"is not in {self.where}"))
+                return misfit(replace(self.found[name], id=one.id), one)
+        return Result(one.id, "missing", self.why.get(one.id, f"is not in {self.where}"))

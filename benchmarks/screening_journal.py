@@ -19,11 +19,12 @@ import ase.build
 import numpy as np
 import torch
 
-from crystalcli.contracts.records import Recipe
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.caches.cache import Column, GraphRecipe
 from crystalcli.mechanisms.caches.cache_packing import pack
 from crystalcli.mechanisms.caches.cache_writer import CacheWriter
 from crystalcli.mechanisms.drawing import plots
+from crystalcli.mechanisms.running import life
 from crystalcli.mechanisms.running.cpu import prepare_cpu
 from crystalcli.mechanisms.running.journal import Journal
 from crystalcli.nouns.neighbors import build_graph
@@ -31,9 +32,8 @@ from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.screen import screening
 from crystalcli.workflows.screen.screening_plan import ScreeningPlan
 from crystalcli.workflows.screen.screening_prediction import Answer
-from crystalcli.workflows.train import training_series
-from crystalcli.workflows.train.training_plan import TrainingPlan
-from crystalcli.workflows.train.training_series import Series
+from crystalcli.workflows.train.train_options import TrainOptions
+from crystalcli.workflows.train.train_workflow import TRAIN
 
 METALS, ANIONS = ("Na", "K", "Li", "Mg", "Ca"), ("Cl", "F", "Br", "O")
 TARGET = Quantity("formation_energy_per_atom", "eV/atom")
@@ -97,15 +97,10 @@ def main() -> None:
         folder = Path(place)
         known = crystals(folder / "known.h5", 60, labelled=True)
         candidates = crystals(folder / "candidates.h5", wish.candidates, labelled=False)
-        training = TrainingPlan(
-            architecture="cgcnn",
-            head="crystal",
-            output=str(folder / "model"),
-            caches=(str(known),),
-            recipe=Recipe(epochs=2, batch_size=16),
-            threads=1,
+        training = TrainOptions(
+            arch="cgcnn", caches=(known,), epochs=2, batch_size=16, ensemble=wish.members, no_compare=True, threads=1
         )
-        model = training_series.run(training, Series(wish.members, ensemble=True)).folder
+        model = life.run(TRAIN, Request(training, path=folder / "model")).path
         clock.seconds, start = 0.0, time.perf_counter()
         plan = ScreeningPlan(str(folder / "run"), (str(candidates),), str(model), threads=1)
         data = screening.run(plan).data

@@ -31,7 +31,10 @@ COMMANDS = (
     "plugins",
 )
 """In the order of the help."""
-WORKFLOWS = {"relax": "crystalcli.workflows.relax.relax_workflow:RELAX"}
+WORKFLOWS = {
+    "train": "crystalcli.workflows.train.train_workflow:TRAIN",
+    "relax": "crystalcli.workflows.relax.relax_workflow:RELAX",
+}
 """Those that are made of a workflow's record → where it is."""
 
 

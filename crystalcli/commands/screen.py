@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -177,8 +177,9 @@ def screen(
         raise UsageError("--scheduler is for the relaxations of a --campaign")
     Threshold.parse(threshold)
     from crystalcli.commands.screening_face import ScreeningFace
+    from crystalcli.contracts.workflow import Chosen, Request
     from crystalcli.workflows.screen.screening_plan import ScreeningPlan
-    from crystalcli.workflows.train.training_plan import TrainingPlan
+    from crystalcli.workflows.train.train_options import TrainOptions
 
     if model is not None and not candidates:
         raise UsageError("which candidates? name structure files or graph caches")
@@ -187,22 +188,22 @@ def screen(
     training = None
     if model is None:
         part = cast(Architecture, registry().get("architecture", arch))
-        training = TrainingPlan(
-            architecture=arch,
-            architecture_options=ctx.obj["architecture", arch].values,
-            head=part.head,
-            head_options=ctx.obj["head", part.head].values,
-            featurizer=part.featurizer,
-            embed_options=ctx.obj["featurizer", part.featurizer].values,
-            recipe=replace(part.recipe, epochs=epochs, lr=lr, batch_size=batch_size),
-            fit_batches=ctx.get_parameter_source("batch_size").name == "DEFAULT",  # type: ignore[union-attr]
-            targets=(target,) if target else (),
-            output=folder,
+        names: dict[str, Any] = {"arch": arch, "head": part.head, "featurizer": part.featurizer}
+        families = {"arch": "architecture", "head": "head", "featurizer": "featurizer"}
+        fitted = ctx.get_parameter_source("batch_size").name == "DEFAULT"  # type: ignore[union-attr]
+        recipe = replace(part.recipe, epochs=epochs, lr=lr)
+        options = TrainOptions(
+            **names,
+            **{**asdict(recipe), "batch_size": None if fitted else batch_size},
+            no_compare=True,
+            target=(target,) if target else (),
             seed=seed,
             device=device,
             threads=threads,
             pictures=pictures,
         )
+        parts = {option: Chosen(n, ctx.obj[families[option], n].values) for option, n in names.items()}
+        training = Request(options, parts, Path(folder))
     plan = ScreeningPlan(
         output=folder,
         candidates=inputs,

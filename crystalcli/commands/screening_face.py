@@ -13,7 +13,6 @@ from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.screen import screening
 from crystalcli.workflows.screen.screening_plan import ScreeningPlan
 from crystalcli.workflows.screen.screening_report import ScreeningReport
-from crystalcli.workflows.train.training_pulse import with_pulse
 
 
 class ScreeningFace:
@@ -39,7 +38,7 @@ class ScreeningFace:
             training = found["training"]
             self.face.say(f"{found['trained_on']} structures with '{found['target']}' train")
             self.face.say(
-                f"ensemble: {plan.ensemble} {training['architecture']}, {training['recipe']['epochs']} epochs"
+                f"ensemble: {plan.ensemble} {training['options']['arch']}, {training['options']['epochs']} epochs"
             )
             self.face.say(f"{found['number_of_candidates']} candidates without it")
         self.face.say(f"what has E_hull > {found['threshold']} goes")
@@ -54,7 +53,7 @@ class ScreeningFace:
         return self._told(report)
 
     def _listener(self) -> Listener:
-        return with_pulse(Listener(self.face.line, self.face.warn), "ensemble")
+        return Listener(self.face.line, self.face.warn)
 
     def _told(self, report: ScreeningReport) -> int:
         self.face.result(report.data)

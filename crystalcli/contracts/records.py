@@ -286,7 +286,13 @@ class Workflow(Part):
         show: ``show(report) -> Shown``: what people see of a report.
         plan: ``plan(described) -> Shown``: what people see of a plan (``--dry-run``).
         free: options that may differ when a run goes on.
+        choose: ``choose(word) -> Choice``: the parts, where which ones, or the defaults of the command's own options,
+            follow from more than the names in ``chooses``.
         more: ``more(request, report) -> bool``: whether a finished run has more to do for such a request.
+        end: ``end(request)``: a run that was stopped can be ended with what it has (``--finish RUN``); raises
+            UsageError where not this one.
+        called: the option whose value names the folder of a run that is given none; else it is the workflow.
+        speaks: what it says is shown on a terminal, too, above its progress.
         writes: names, with ``*``, of what a run may write into its folder; ``--overwrite`` removes no other files.
         keeps: such names of what is there only until the run is finished.
         example: ``example(folder)`` writes a small input into a folder and returns the words of a command line that
@@ -300,7 +306,11 @@ class Workflow(Part):
     help: str = ""
     chooses: Mapping[str, str] = field(default_factory=dict)
     free: frozenset[str] = frozenset()
+    choose: Callable[[Word], Choice] | None = None
     more: Callable[[Any, Mapping[str, Any]], bool] = lambda _request, _report: False
+    end: Callable[[Request], None] | None = None
+    called: str = ""
+    speaks: bool = False
     writes: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     example: Callable[[Path], Sequence[str]] | None = None

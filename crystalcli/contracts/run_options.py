@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crystalcli.contracts.options import option
+from crystalcli.vocabulary.pictures import DEFAULT, FORMATS
 
 RUN = "Run"
 """Help panel of the options that say how a command runs rather than what it does."""
@@ -44,6 +45,11 @@ def jobs() -> Any:
 def scheduler() -> Any:
     """A Dask cluster, as ``str``."""
     return option("", "Dask cluster that works: address, file, slurm:QUEUE:JOBS", metavar="ADDRESS", panel=RUN)
+
+
+def pictures() -> Any:
+    """Formats of pictures, as ``str``; see :mod:`crystalcli.vocabulary.pictures`."""
+    return option(DEFAULT, f"{', '.join(FORMATS)}, or several: svg,pdf", metavar="FORMAT", panel=RUN)
 
 
 ANYWHERE = frozenset({"threads", "jobs", "scheduler"})

@@ -5,8 +5,9 @@ from __future__ import annotations
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Part
 from crystalcli.workflows.relax.relax_workflow import RELAX
+from crystalcli.workflows.train.train_workflow import TRAIN
 
-WORKFLOWS = (RELAX,)
+WORKFLOWS = (TRAIN, RELAX)
 
 
 @hookimpl

@@ -34,7 +34,6 @@ from crystalcli.workflows.screen.campaign_work import Workshop
 from crystalcli.workflows.screen.screening_data import Pool
 from crystalcli.workflows.screen.screening_prediction import predicted
 from crystalcli.workflows.screen.screening_training import trained
-from crystalcli.workflows.train.training_pulse import with_pulse
 
 PIECE = 256
 """Candidates that are predicted, and written down, together."""
@@ -92,8 +91,8 @@ class Models:
 
         what = "differences to the final energies" if self.plan.learns_difference(stage) else "final energies"
         self.shop.listener.say(f"{name}: ensemble of {self.plan.training.ensemble}, {len(items)} structures, {what}")
-        listener = replace(with_pulse(self.shop.listener, name), say=_nobody)
-        return trained(plan, self.plan.training.ensemble, listener, self.shop.stop, prepare)
+        members = self.plan.training.ensemble
+        return trained(plan, members, self.shop.listener, self.shop.stop, prepare, name=name, quiet=True)
 
     def predict(self, stage: int, ids: Sequence[str], path: Path, task: str) -> list[Candidate]:
         """Final energies of ``ids`` as the ensemble in ``path`` sees them at ``stage``, in order.
@@ -165,10 +164,6 @@ class Models:
                 yield item, pack(with_fields(make(item.atoms), item.atoms, recipe.fields))
             except CrystalError as problem:
                 yield item, problem.reason
-
-
-def _nobody(_line: str) -> None:
-    """Hears what members say of themselves; their own logs keep it."""
 
 
 def _added(found: Candidate, base: float) -> Candidate:

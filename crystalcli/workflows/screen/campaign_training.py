@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture, Featurizer
+from crystalcli.contracts.workflow import Chosen, Request
 from crystalcli.mechanisms.caches.cache import GraphRecipe
 from crystalcli.mechanisms.models.model_fields import fields_read, recipe_in_head
 from crystalcli.mechanisms.models.model_head import file_of, read_head
@@ -16,7 +17,8 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
-from crystalcli.workflows.train.training_plan import SplitPlan, StartPlan, TrainingPlan
+from crystalcli.workflows.train.train_choice import FAMILIES, options_of
+from crystalcli.workflows.train.train_options import TrainOptions
 
 ENERGY = Quantity("formation_energy_per_atom", "eV/atom")
 DIFFERENCE = Quantity("formation_energy_difference_per_atom", "eV/atom")
@@ -27,7 +29,7 @@ def target(plan: CampaignPlan, stage: int) -> Quantity:
     return DIFFERENCE if plan.learns_difference(stage) else ENERGY
 
 
-def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> TrainingPlan:
+def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Request:
     """How the ensemble of ``stage`` is trained.
 
     Raises:
@@ -42,27 +44,29 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
     if start:
         _refuse_other_parts(Path(start), arch.name, given)
         _refuse_other_target(Path(start), plan, stage)
-    return TrainingPlan(
-        architecture=arch.name,
-        architecture_options=given["architecture"],
+    recipe = {**asdict(arch.recipe), "epochs": t.epochs, "lr": t.lr, "residual_of": t.residual_of}
+    options = TrainOptions(
+        arch=arch.name,
         head=arch.head,
-        head_options={**wanted.get(arch.head, {}), **given["head"]},
         featurizer=arch.featurizer,
-        embed_options={**wanted.get(arch.featurizer, {}), **given["featurizer"]},
-        caches=(cache,),
-        targets=(target(plan, stage).name,),
-        output=output,
-        recipe=replace(
-            arch.recipe, epochs=t.epochs, lr=t.lr, batch_size=t.batch_size or 128, residual_of=t.residual_of
-        ),
-        fit_batches=not t.batch_size,
-        split=SplitPlan(fractions=t.fractions),
-        start=StartPlan(start, freeze_norm=t.freeze_norm),
+        caches=(Path(cache),),
+        target=(target(plan, stage).name,),
+        **{**recipe, "batch_size": t.batch_size or None},
+        fractions=t.fractions,
+        from_=Path(start) if start else None,
+        freeze_norm=t.freeze_norm,
+        no_compare=True,
         seed=plan.settings.seed,
         device=plan.device,
         threads=plan.threads,
         pictures=plan.pictures,
     )
+    parts = {
+        "arch": Chosen(arch.name, given["architecture"]),
+        "head": Chosen(arch.head, {**wanted.get(arch.head, {}), **given["head"]}),
+        "featurizer": Chosen(arch.featurizer, {**wanted.get(arch.featurizer, {}), **given["featurizer"]}),
+    }
+    return Request(options, parts, Path(output))
 
 
 def _refuse_other_parts(path: Path, arch: str, given: Mapping[str, Mapping[str, Any]]) -> None:
@@ -124,15 +128,12 @@ def _dealt(tables: Mapping[str, Mapping[str, Any]], arch: Architecture) -> dict[
     return given
 
 
-def recipe_of(plan: TrainingPlan) -> GraphRecipe:
+def recipe_of(request: Request) -> GraphRecipe:
     """How graphs are made: as the model that training starts from needs them, or by the featurizer's defaults."""
-    if plan.start.model:
-        return recipe_in_head(read_head(file_of(Path(plan.start.model)))["spec"])
-    part = cast(Featurizer, registry().get("featurizer", plan.featurizer))
+    o: TrainOptions = request.options
+    if o.from_ is not None:
+        return recipe_in_head(read_head(file_of(o.from_))["spec"])
+    part = cast(Featurizer, registry().get("featurizer", o.featurizer))
     options = opt.to_dict(opt.make(part.options, {}, owner=f"featurizer {part.name}"))
-    chosen = (
-        ("featurizer", plan.featurizer, plan.embed_options),
-        ("architecture", plan.architecture, plan.architecture_options),
-        ("head", plan.head, plan.head_options),
-    )
+    chosen = tuple((f, getattr(o, option), options_of(request, option)) for option, f in FAMILIES.items())
     return GraphRecipe(part.name, options, fields_read(chosen))

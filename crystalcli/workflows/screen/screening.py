@@ -107,7 +107,8 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
 def _train(plan: ScreeningPlan, folder: RunFolder, listener: Listener, stop: Stop) -> Path:
     assert plan.training is not None  # the command makes it where no model is given
     path = folder.path / "model"
-    training = replace(plan.training, caches=plan.candidates, output=str(path), latest=False)
+    caches = tuple(map(Path, plan.candidates))
+    training = replace(plan.training, options=replace(plan.training.options, caches=caches), path=path)
     return trained(training, plan.ensemble, listener, stop)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from crystalcli.contracts.workflow import Request
 from crystalcli.vocabulary.pictures import DEFAULT
-from crystalcli.workflows.train.training_plan import TrainingPlan
+from crystalcli.workflows.train.train_options import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class ScreeningPlan:
     threshold: str = "2sigma"
     robust: float = 1.0
     ensemble: int = 5
-    training: TrainingPlan | None = None
+    training: Request | None = None
     batch_size: int = 64
     device: str = "auto"
     threads: int = 0
@@ -53,13 +55,14 @@ class ScreeningPlan:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary."""
-        return asdict(self)
+        training = None if self.training is None else self.training.to_json()
+        return {**asdict(replace(self, training=None)), "training": training}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ScreeningPlan:
         """Build from the dictionary of :meth:`to_json`."""
         lists = {k: tuple(data[k]) for k in ("candidates", "references")}
-        training = None if data["training"] is None else TrainingPlan.from_json(data["training"])
+        training = data["training"] and Request.from_json(TrainOptions, data["training"], Path())
         return cls(**{**data, **lists, "training": training})
 
 
@@ -73,7 +76,8 @@ def same_work(one: ScreeningPlan, other: ScreeningPlan) -> list[str]:
     def work(plan: ScreeningPlan) -> dict[str, Any]:
         data = plan.to_json()
         if data["training"] is not None:
-            data["training"] = {k: v for k, v in data["training"].items() if k not in FREE}
+            options = {k: v for k, v in data["training"]["options"].items() if k not in FREE}
+            data["training"] = {**data["training"], "options": options}
         found: dict[str, Any] = json.loads(json.dumps({k: v for k, v in data.items() if k not in FREE}))
         return found
 

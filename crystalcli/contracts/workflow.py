@@ -144,7 +144,6 @@ class Run(Protocol):
         stop: knows whether to stop.
         resumed: it has begun before; whatever it wrote then is there.
         ending: it is to be ended with what it has (``end`` of the workflow).
-        inner: it is a run in a run.
         again: the command that goes on after a stop, with this run or with that around it.
     """
 
@@ -152,12 +151,15 @@ class Run(Protocol):
     stop: Stop
     resumed: bool
     ending: bool
-    inner: bool
     again: str
 
     @property
     def path(self) -> Path:
         """Its folder."""
+
+    @property
+    def inner(self) -> bool:
+        """Whether it is a run in a run."""
 
     def stop_if_asked(self) -> None:
         """Raise Stopped, with the words that say how to go on, where a signal or the time limit asks for it."""

@@ -339,12 +339,7 @@ def test_the_default_split_follows_the_data(tmp_path: Path) -> None:
 
 def test_given_caches_are_the_parts(tmp_path: Path) -> None:
     paths = {n: small_cache.write(tmp_path / f"{n}.h5", k) for n, k in (("train", 30), ("val", 14), ("test", 7))}
-    wished = plan(
-        paths["train"],
-        tmp_path / "run",
-        caches=(),
-    )
-    wished = changed(wished, **{n: (str(p),) for n, p in paths.items()})
+    wished = plan(paths["train"], tmp_path / "run", split="auto", caches=(), **{n: (p,) for n, p in paths.items()})
     heard: list[str] = []
     found = describe(wished, Host(warn=heard.append))
     assert found["split"]["sizes"] == {"train": 30, "val": 14, "test": 7}
@@ -373,10 +368,10 @@ def test_copies_in_other_clothes_are_found(tmp_path: Path) -> None:
     assert not [x for x in found if x["kind"] == "structure"]
 
 
-@pytest.mark.parametrize(("structures", "size"), [(6, 4), (17, 4), (32, 8), (255, 63), (256, 64), (10_000, 64)])
+@pytest.mark.parametrize(("structures", "size"), [(6, 4), (17, 4), (32, 8), (255, 63), (511, 127), (10_000, 128)])
 def test_few_structures_make_small_batches(cache: Path, structures: int, size: int) -> None:
     registered = architecture(plan(cache, Path("x")))
-    assert registered.recipe.batch_size == 64
+    assert registered.recipe.batch_size == 128
     assert suited(plan(cache, Path("x"), batch_size=None), structures) == size
 
 
@@ -391,5 +386,5 @@ def test_a_size_that_was_said_stays(cache: Path, tmp_path: Path, asked_for: int 
     config = tomli.loads((tmp_path / "run" / "config.toml").read_text())["train"]
     assert config["batch_size"] == size
     lines = [s.split(",")[0] for s in said if s.startswith("batch size")]
-    assert lines == ([] if asked_for else ["batch size: 6 instead of 64"])
+    assert lines == ([] if asked_for else ["batch size: 6 instead of 128"])
     assert train(wished).before  # what was settled does not make it another run

@@ -1,7 +1,6 @@
 """A training that dies at any write, or finds the disk full there, and is resumed, ends in the same bytes."""
 
 from itertools import count
-from pathlib import Path
 
 import pytest
 from workflows import small_cache

@@ -111,7 +111,7 @@ def _by_rule(material: Material, wish: SplitOptions, seed: int) -> Split:
         return splits.made(np.concatenate([rest.train, usable[alone]]), rest.val, rest.test, how)
     if wish.split == "element" or wish.leave_out:
         return _without_element(material, wish, seed)
-    kind = "group" if wish.group and wish.split == "auto" else wish.split
+    kind: str = "group" if wish.group and wish.split == "auto" else wish.split
     why = ""
     if kind == "auto":
         kind, why = _suited(material)

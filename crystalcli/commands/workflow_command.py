@@ -249,9 +249,10 @@ class _Invocation:
         if not console.is_terminal or self.face.quiet:
             yield Services(self.face.line, self._warn)
             return
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[now]}", markup=False), TimeElapsedColumn())
+        clock = TimeRemainingColumn() if self.workflow.speaks else TimeElapsedColumn()
+        columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[now]}", markup=False), clock)
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("", total=None, now="")
 

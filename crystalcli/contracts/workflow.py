@@ -68,8 +68,10 @@ class Request:
 
 def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(data["options"])
-    for part in data["parts"].values():
-        found |= {f"{part['name']}.{k}": v for k, v in part["options"].items()}
+    names = [part["name"] for part in data["parts"].values()]
+    for option, part in data["parts"].items():
+        key = part["name"] if names.count(part["name"]) == 1 else f"{option}.{part['name']}"
+        found |= {f"{key}.{k}": v for k, v in part["options"].items()}
     return found
 
 

@@ -54,7 +54,7 @@ def plan(cache: Path, output: Path, *targets: str, **changes: Any) -> Request:
         head="crystal",
         output=str(output),
         caches=(str(cache),),
-        targets=targets,
+        target=targets,
         arch_options={"n_conv": 1, "width": 16},
         head_options={"hidden": 16, "dropout": 0.1},
         recipe=Recipe(batch_size=8, epochs=25, lr=1e-2),

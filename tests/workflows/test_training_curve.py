@@ -16,7 +16,7 @@ from crystalcli.vocabulary.errors import Stopped, UsageError
 from crystalcli.workflows.train.train_choice import GENTLER
 from crystalcli.workflows.train.training_curve import points, sizes
 
-USUAL = 2e-3
+USUAL = 5e-3
 """What suits the architecture."""
 
 

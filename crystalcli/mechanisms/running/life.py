@@ -190,7 +190,10 @@ def resume(
         UsageError: no run of this workflow there, its input changed, or it cannot be ended.
     """
     record = RunFolder.read(path)
-    if (was := record.get("command")) != workflow.name or REQUEST not in record:
+    was = record.get("command")
+    if was == workflow.name and REQUEST not in record:
+        raise UsageError("was written by an earlier crystal, which kept runs in another way; start it anew", path=path)
+    if was != workflow.name:
         raise UsageError(f"is no run of crystal {workflow.name}" + (f" but of crystal {was}" if was else ""), path=path)
     asked = _request(workflow, record, path)
     asked = replace(asked, options=replace(asked.options, **changes))

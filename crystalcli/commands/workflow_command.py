@@ -251,7 +251,7 @@ class _Invocation:
             return
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        clock = TimeRemainingColumn() if self.workflow.speaks else TimeElapsedColumn()
+        clock = TimeRemainingColumn() if self.workflow.talks else TimeElapsedColumn()
         columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[now]}", markup=False), clock)
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("", total=None, now="")
@@ -259,7 +259,7 @@ class _Invocation:
             def progress(now: str, done: float, of: float | None) -> None:
                 bar.update(task, completed=done, total=of, now=now)
 
-            yield Services(console.print if self.workflow.speaks else lambda _line: None, self._warn, progress)
+            yield Services(console.print if self.workflow.talks else lambda _line: None, self._warn, progress)
 
 
 def _rich(shown: Table) -> Any:

@@ -292,7 +292,7 @@ class Workflow(Part):
         end: ``end(request)``: a run that was stopped can be ended with what it has (``--finish RUN``); raises
             UsageError where not this one.
         called: the option whose value names the folder of a run that is given none; else it is the workflow.
-        speaks: what it says is shown on a terminal, too, above its progress.
+        talks: what it says while it works is for people on a terminal, too, beside the bar.
         writes: names, with ``*``, of what a run may write into its folder; ``--overwrite`` removes no other files.
         keeps: such names of what is there only until the run is finished.
         example: ``example(folder)`` writes a small input into a folder and returns the words of a command line that
@@ -310,7 +310,7 @@ class Workflow(Part):
     more: Callable[[Any, Mapping[str, Any]], bool] = lambda _request, _report: False
     end: Callable[[Request], None] | None = None
     called: str = ""
-    speaks: bool = False
+    talks: bool = False
     writes: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     example: Callable[[Path], Sequence[str]] | None = None

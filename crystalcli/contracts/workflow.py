@@ -69,9 +69,9 @@ class Request:
 def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(data["options"])
     names = [part["name"] for part in data["parts"].values()]
-    for option, part in data["parts"].items():
-        key = part["name"] if names.count(part["name"]) == 1 else f"{option}.{part['name']}"
-        found |= {f"{key}.{k}": v for k, v in part["options"].items()}
+    for key, part in data["parts"].items():
+        name = part["name"] if names.count(part["name"]) == 1 else f"{key}-{part['name']}"
+        found |= {f"{name}.{k}": v for k, v in part["options"].items()}
     return found
 
 

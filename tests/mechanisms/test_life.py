@@ -285,7 +285,7 @@ def test_what_is_asked_survives_a_file(text: Path) -> None:
         Request(Counting(), {"who": Chosen("fire", {"dt": one}), "how": Chosen("fire", {"dt": 1.0})})
         for one in (1.0, 2.0)
     ]
-    assert twins[0].differs(twins[1], frozenset()) == ["who.fire.dt"]
+    assert twins[0].differs(twins[1], frozenset()) == ["who-fire.dt"]
 
 
 def test_the_configuration_runs_the_same_again() -> None:

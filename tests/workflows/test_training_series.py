@@ -1,6 +1,7 @@
 """Several seeds and architectures in one command: one split, mean and spread, stopped and resumed."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from workflows import small_cache
 from workflows.some_trainings import changed, resume, train
 from workflows.test_training import ENERGY, StopAfter, plan
 
-from crystalcli.contracts.workflow import Host
+from crystalcli.commands.main import run as crystal
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.mechanisms.running.locks import locked
 from crystalcli.mechanisms.running.run_folder import RunFolder
-from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, Stopped, UsageError
+from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, Stopped
 from crystalcli.workflows.train import training_series, training_setup
 
 
@@ -70,30 +72,45 @@ def test_one_run_has_no_spread_and_no_labels_have_no_number() -> None:
     assert training_series.spread([{"n": 3, "mae": 0.5}, None]) is None
 
 
-@pytest.mark.parametrize("several", [{"seeds": 2}, {"ensemble": 2}, {"learning_curve": "5,12"}, {"all_folds": True}])
-def test_a_second_program_is_refused(cache: Path, tmp_path: Path, several: dict[str, Any]) -> None:
-    """The folder of them all is locked, as that of any run is, and so is that of the one under way."""
-    wished = plan(cache, tmp_path / "run", folds=3 if "all_folds" in several else 0, **several)
-    refused: list[EnvironmentProblem] = []
+@pytest.mark.parametrize(
+    "several", [{"seeds": 2}, {"ensemble": 2}, {"learning_curve": "5,12"}, {"all_folds": True, "folds": 2}]
+)
+def test_several_that_are_being_trained_are_left_alone(cache: Path, tmp_path: Path, several: dict[str, Any]) -> None:
+    """Neither overwritten nor gone on with, the one under way neither; it has the lock itself, and lists it nowhere."""
+    mine = plan(cache, tmp_path / "run", **several)
+    held: list[bool] = []
 
-    def again(_now: str, _done: float, _of: float | None) -> None:
-        if refused:
-            return
-        for go_on in (lambda: train(wished), lambda: resume(tmp_path / "run"), lambda: resume(under_way())):
-            with pytest.raises(EnvironmentProblem, match="is writing it") as caught:
-                go_on()
-            assert caught.value.exit_code == Exit.ENVIRONMENT
-            refused.append(caught.value)
+    class Looks(StopAfter):
+        def reason(self) -> str | None:
+            within = next(p.parent for p in sorted((tmp_path / "run").glob("*/run.json")))
+            with pytest.raises(EnvironmentProblem, match="is writing it"), locked(tmp_path / "run" / "run"):
+                pass
+            with pytest.raises(EnvironmentProblem, match="is writing it"), locked(within / "run"):
+                pass
+            held.append(True)
+            return super().reason()
 
-    def under_way() -> Path:
-        return next(p.parent for p in (tmp_path / "run").glob("*/run.json"))
+    with pytest.raises(Stopped):
+        train(mine, stop=Looks(6))
+    assert held
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    with locked(tmp_path / "run" / "run"):
+        for again in (lambda: train(mine), lambda: resume(tmp_path / "run"), lambda: train(mine, overwrite=True)):
+            with pytest.raises(EnvironmentProblem, match=f"process {os.getpid()} on .* is writing it") as refused:
+                again()
+            assert refused.value.exit_code == Exit.ENVIRONMENT
+    assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
+    resume(tmp_path / "run")
+    assert not [name for name in RunFolder.read(tmp_path / "run")["outputs"] if "lock" in name]
 
-    found = train(changed(wished, epochs=1), Host(progress=lambda *_: None))
-    assert found.data["exit_code"] == 0
-    with pytest.raises(UsageError, match="epochs differ"):
-        train(wished)
-    train(wished, Host(progress=again), overwrite=True)
-    assert len(refused) == 3
+
+def test_a_second_command_on_a_series_under_way_ends_with_the_code_of_locked_folders(cache, tmp_path, capsys) -> None:
+    line = ["train", str(cache), "--epochs", "1", "--n-conv", "1", "--width", "8", "-o", str(tmp_path / "run")]
+    with locked(tmp_path / "run" / "run"):
+        for more in (["--seeds", "2"], ["--ensemble", "2"], ["--learning-curve", "5,12"]):
+            assert crystal([*line, *more]) == Exit.ENVIRONMENT
+            assert f"process {os.getpid()} on " in capsys.readouterr().err
+    assert not list((tmp_path / "run").glob("*"))
 
 
 def test_the_data_are_read_once(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

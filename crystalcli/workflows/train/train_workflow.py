@@ -62,7 +62,7 @@ ends a run that was stopped with its best epoch. Several trainings (--seeds, --e
     end=_end,
     free=frozenset({"threads", "device", "pictures"}),
     called="arch",
-    speaks=True,
+    talks=True,
     writes=(
         "config.toml",
         "metrics.jsonl",

@@ -101,20 +101,34 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
     else:
         split = choose(Material(data, usable, _values(data, targets[0]), ids), o)
         found = tuple(look_for_leaks(data, ids, split))
+    _say_split(data, targets, split, found, reporter)
+    model, zeroth = _model(request, data, targets, split, reporter)
+    _give_inputs(data, model, reporter)
+    give_witnesses(model, data, split.train)
+    return Prepared(o, data, ids, targets, said, split, found, zeroth, model.to(where), where)
+
+
+def _say_split(
+    data: GraphDataset,
+    targets: Sequence[Quantity],
+    split: Split,
+    found: Sequence[leaks.Leak],
+    reporter: Reporter,
+) -> None:
+    """Say what the parts are, and what is wrong with them.
+
+    Raises:
+        UsageError: nothing to learn in the training part.
+    """
     sizes = ", ".join(f"{len(p)} {n}" for n, p in split.parts().items())
     reporter.say(f"split: {sizes}; {split.how}")
     _say_leaks(found, split, reporter)
     _warn_of_elements(data, split, reporter)
     for q in targets:
-        check_values(data, q, split, ids, reporter)
-    for line in frames.poor_parts(
-        data, split, [q.name for q in targets if q.level == "site" and q.shape == (3,) and q.meaning != "position"]
-    ):
+        check_values(data, q, split, data.ids, reporter)
+    forces = [q.name for q in targets if q.level == "site" and q.shape == (3,) and q.meaning != "position"]
+    for line in frames.poor_parts(data, split, forces):
         reporter.warn(line)
-    model, zeroth = _model(request, data, targets, split, reporter)
-    _give_inputs(data, model, reporter)
-    give_witnesses(model, data, split.train)
-    return Prepared(o, data, ids, targets, said, split, found, zeroth, model.to(where), where)
 
 
 def _targets(

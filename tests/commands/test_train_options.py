@@ -35,7 +35,7 @@ def other(spec: opt.OptionSpec) -> Any:
         return (spec.default or 0) + 3
     if spec.inner is float:
         return spec.default / 2 or 0.25
-    text = {"arch": "lcgcn", "head": "site", "featurizer": "smooth", "compare": "lcgcn"}.get(spec.name, "there")
+    text = {"arch": "lcgcn", "head": "site", "featurizer": "radius", "compare": "lcgcn"}.get(spec.name, "there")
     return [text] if spec.many else text
 
 

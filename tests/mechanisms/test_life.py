@@ -313,6 +313,10 @@ def test_runs_in_a_replaced_run_do_not_count(text: Path) -> None:
     for name in ("no-0", "no-1", "mine"):
         (done.path / name).mkdir(exist_ok=True)
         (done.path / name / "left").write_text("by the older one")
+    before = sorted(done.path.rglob("*"))
+    with locks.run_locked(done.path / "no-1"), pytest.raises(EnvironmentProblem, match=r"no-1.*is writing it"):
+        life.run(ONCE, asked(text, times=1, fails="x"), overwrite=True)
+    assert sorted(done.path.rglob("*")) == before
     life.run(ONCE, asked(text, times=1, fails="x"), overwrite=True)
     left = sorted(str(p.relative_to(done.path)) for p in done.path.glob("*/left"))
     assert left == ["mine/left"]

@@ -83,7 +83,7 @@ def metals(tmp_path: Path) -> Path:
 def test_build_graphs(watch: Watch, metals: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "UNIT", 1)
     monkeypatch.setattr(resumable, "UNIT", 1)
-    build(BuildPlan(tuple(map(str, sorted(metals.glob("*.xyz")))), metals / "g.h5", "cgcnn", target=("none",)))
+    build(BuildPlan(tuple(map(str, sorted(metals.glob("*.xyz")))), metals / "g.h5", "cgcnn", targets=("none",)))
     assert watch.renames >= 3
 
 

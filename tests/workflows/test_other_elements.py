@@ -71,8 +71,8 @@ def crystal_parts():
 """
 KINDS = {
     "cgcnn": (KNN, {}, ENERGY),
-    "lcgcn": (KNN, {"embed_options": {"atom_features": "learned"}}, ENERGY),
-    "sites": (KNN, {"head": "site", "embed_options": {"atom_features": "learned"}}, CHARGE),
+    "lcgcn": (KNN, {"featurizer_options": {"atom_features": "learned"}}, ENERGY),
+    "sites": (KNN, {"head": "site", "featurizer_options": {"atom_features": "learned"}}, CHARGE),
     "pair-moments": (RADIUS, {"head": "energy", "arch_options": {"width": 8, "pair_channels": 4}}, TOTAL),
     "cgcnn-ff": (RADIUS, {"head": "energy", "head_options": {"wall": True}}, TOTAL),
     "species": (KNN, {"arch_options": {}}, ENERGY),

@@ -88,12 +88,12 @@ def test_a_column_of_places_is_known_by_its_name_and_can_be_declared(tmp_path):
     assert (quantity.meaning, quantity.unit, quantity.level, quantity.shape) == ("position", "Å", "site", (3,))
     for atoms in structures:
         atoms.set_array("end", atoms.arrays.pop(NAME))
-    other = built(tmp_path, "b", structures, target=(f"{NAME}=end:position",))
+    other = built(tmp_path, "b", structures, targets=(f"{NAME}=end:position",))
     assert GraphDataset.open([other.output]).columns[NAME].quantity == quantity
-    plain = built(tmp_path, "c", structures, target=(f"{NAME}=end",))
+    plain = built(tmp_path, "c", structures, targets=(f"{NAME}=end",))
     assert GraphDataset.open([plain.output]).columns[NAME].quantity.meaning == ""
     with pytest.raises(UsageError, match="only three numbers per atom are its position"):
-        built(tmp_path, "d", structures, target=("depth:position",))
+        built(tmp_path, "d", structures, targets=("depth:position",))
     with pytest.raises(UsageError, match=f"head 'mover' learns '{NAME}'"):
         train(plan(tmp_path, plain.output, "mover"))
 
@@ -196,7 +196,7 @@ def phases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     structures = toy_slabs.slabs(20)
     for k, atoms in enumerate(structures):
         atoms.set_array("phase", 3.0 + 0.1 * atoms.numbers + 2 * np.pi * (k % 3))
-    report = built(folder, "train", structures, target=("phase:rad",))
+    report = built(folder, "train", structures, targets=("phase:rad",))
     train(plan(folder, report.output, "phase", recipe=Recipe(batch_size=4, epochs=2, lr=1e-2)))
     return folder / "run"
 

@@ -38,7 +38,7 @@ def test_building(tmp_path: Path) -> None:
     paths = inputs(tmp_path / "in")
 
     def work(output: Path) -> bytes:
-        build(BuildPlan(paths, output.with_suffix(".h5"), "cgcnn", target=("gap:eV", "q:e")))
+        build(BuildPlan(paths, output.with_suffix(".h5"), "cgcnn", targets=("gap:eV", "q:e")))
         return output.with_suffix(".h5").read_bytes()
 
     kill_at_random(work, work, work(tmp_path / "whole"), tmp_path)

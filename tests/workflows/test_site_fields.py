@@ -102,8 +102,8 @@ def test_a_field_is_no_label_unless_asked_for(tmp_path):
     structures = toy_slabs.slabs(4)
     for atoms in structures:
         del atoms.arrays["relaxed_positions"]
-    assert built(tmp_path, "a", structures, target=(), fields=("depth",)).labels == ()
-    both = built(tmp_path, "b", structures, target=("depth",), fields=("depth",))
+    assert built(tmp_path, "a", structures, targets=(), fields=("depth",)).labels == ()
+    both = built(tmp_path, "b", structures, targets=("depth",), fields=("depth",))
     assert both.labels == ("depth",)
     assert both.fields == {"depth": 4}
 

@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ase.io.write(path / "cells.extxyz", cells(40, 1))
     ase.io.write(path / "new.extxyz", cells(21, 2))
     wished = build_graphs_plan.BuildPlan(
-        (str(path / "cells.extxyz"),), path / "graphs.h5", "cgcnn", target=("q:e", "cell_charge:e")
+        (str(path / "cells.extxyz"),), path / "graphs.h5", "cgcnn", targets=("q:e", "cell_charge:e")
     )
     build_graphs.build(wished)
     return path

@@ -361,13 +361,31 @@ def _make_room(path: Path) -> None:
     if not (path / RECORD).is_file():
         return
     record = RunFolder.read(path)
-    for child in record.get(CHILDREN, ()):
-        if (path / child / RECORD).is_file():
-            shutil.rmtree(path / child, ignore_errors=True)
+    children = _children(path)
+    for child in children:
+        _refuse_held(child)
+    for child in children:
+        shutil.rmtree(child, ignore_errors=True)
     offered = registry().parts.get(("workflow", str(record.get("command"))))
     if offered is not None:
         workflow = cast(Workflow, offered.part)
         clear(path, (*workflow.writes, *workflow.keeps))
+
+
+def _children(path: Path) -> list[Path]:
+    """Folders of the runs in the run in folder ``path``."""
+    return [path / name for name in RunFolder.read(path).get(CHILDREN, ()) if (path / name / RECORD).is_file()]
+
+
+def _refuse_held(path: Path) -> None:
+    """Refuse to remove a run that another program goes on with by itself, or one in it.
+
+    Raises:
+        EnvironmentProblem: names host and process.
+    """
+    with locks.run_locked(path):
+        for child in _children(path):
+            _refuse_held(child)
 
 
 def clear(path: Path, names: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import ase.build
 import numpy as np
 import torch
+from crystalcli.workflows.train.training_plan import TrainingPlan
 
 from crystalcli.contracts.records import Recipe
 from crystalcli.contracts.workflow import Request
@@ -34,7 +35,6 @@ from crystalcli.workflows.screen.ensembles import Predictions
 from crystalcli.workflows.screen.screen_options import ScreenOptions
 from crystalcli.workflows.screen.screen_workflow import SCREEN
 from crystalcli.workflows.train import training_series
-from crystalcli.workflows.train.training_plan import TrainingPlan
 from crystalcli.workflows.train.training_series import Series
 
 METALS, ANIONS = ("Na", "K", "Li", "Mg", "Ca"), ("Cl", "F", "Br", "O")

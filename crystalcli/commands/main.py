@@ -32,6 +32,7 @@ COMMANDS = (
 )
 """In the order of the help."""
 WORKFLOWS = {
+    "train": "crystalcli.workflows.train.train_workflow:TRAIN",
     "relax": "crystalcli.workflows.relax.relax_workflow:RELAX",
     "md": "crystalcli.workflows.md.md_workflow:MD",
     "screen": "crystalcli.workflows.screen.screen_workflow:SCREEN",

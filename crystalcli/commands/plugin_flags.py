@@ -47,6 +47,11 @@ class Flag:
         return f"{self.source.part.family}__{self.spec.name}"
 
     @property
+    def full_key(self) -> str:
+        """Name of the part's table in a configuration file that cannot be another part's."""
+        return f"{self.source.part.family}-{self.source.part.name}"
+
+    @property
     def owner(self) -> str:
         """The part as people say it."""
         return f"{self.source.part.family} {self.source.part.name}"

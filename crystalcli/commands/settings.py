@@ -99,9 +99,7 @@ class _Checker:
         return f"unknown key '{name}'; {did_you_mean(name, known)}"
 
     def part_table(self, layer: Layer, key: str, table: Mapping[str, Any]) -> None:
-        parts = {f.dest: f.source.part for f in self.flags}
-        names = {dest: (part.name, f"{part.family}-{part.name}") for dest, part in parts.items()}
-        chosen = {f.spec.name: f for f in self.flags if key in (f.key, *names[f.dest])}
+        chosen = {f.spec.name: f for f in self.flags if key in (f.key, f.source.part.name, f.full_key)}
         offered = [o.part for o in registry().offered() if key in (o.part.name, f"{o.part.family}-{o.part.name}")]
         if not offered and not chosen:
             words = [*self.own, *self.parts]

@@ -18,15 +18,19 @@ from crystalcli.commands.runs import given, home, refuse_beside, refuse_changes
 from crystalcli.commands.shared import TRANSIENT, DryRun, Json, Overwrite, Quiet, TimeLimit
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import POTENTIAL, Calculator, Part, PartFlags, Word, Workflow
-from crystalcli.contracts.workflow import Chosen, Host, Request, Shown, Work, exit_code
+from crystalcli.contracts.workflow import Chosen, Host, Request, Shown, Table, Work, exit_code
 from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.texts import inert
 from crystalcli.workflows.services import Services
 
 WARNINGS = 10
 """So many are shown; all are in log.txt."""
-BESIDE_RESUME = frozenset({"resume", "time_limit", "json", "quiet"})
+BESIDE_RESUME = frozenset({"resume", "finish", "time_limit", "json", "quiet"})
 """What every workflow lets go with ``--resume``, beside its free options."""
+
+
+Finish = Annotated[Path | None, typer.Option(metavar="RUN", help="end the stopped run in this folder with what it has")]
 
 
 def add(app: typer.Typer, workflow: Workflow) -> None:
@@ -78,19 +82,21 @@ def function(workflow: Workflow) -> Callable[..., None]:
     places = {name: k for k, name in enumerate(workflow.chooses)}
     own = sorted(opt.specs(workflow.options), key=lambda s: (not s.argument, places.get(s.name, len(places))))
     made = [_parameter(s, _default_of_part(s, workflow)) for s in own]
-    hosts = {
+    folder = workflow.called.upper() or workflow.name
+    hosts: dict[str, tuple[Any, Any]] = {
         "output": (
             Annotated[
                 Path | None,
                 typer.Option(
                     "-o",
                     "--output",
-                    help=f"run folder; default runs/DATE-{workflow.name}, which runs/latest then leads to",
+                    help=f"run folder; default runs/DATE-{folder}, which runs/latest then leads to",
                 ),
             ],
             None,
         ),
         "resume": (Annotated[Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder")], None),
+        **({} if workflow.end is None else {"finish": (Finish, None)}),
         "time_limit": (TimeLimit, ""),
         "overwrite": (Overwrite, False),
         "dry_run": (DryRun, False),
@@ -164,7 +170,11 @@ class _Invocation:
 
         limit = seconds(self.values["time_limit"])
         workflow = replace(self.workflow, prepare=self._prepared)
-        if self.values["resume"] is None:
+        ended = self.values.get("finish")
+        if ended is not None and self.values["resume"] is not None:
+            raise UsageError("--resume goes on and --finish ends; give one of them")
+        begun = ended or self.values["resume"]
+        if begun is None:
             self._refuse_beside_plan()
             request = self.request()
             self._show_commands(request)
@@ -174,13 +184,15 @@ class _Invocation:
             free = self.workflow.free
             refuse_changes(self.ctx, free | BESIDE_RESUME, *(s.name for s in self._specs() if s.argument))
             changes = {k: v for k, v in self._own().items() if k in free and given(self.ctx, k)}
-            self._show_commands(life.asked_there(self.workflow, self.values["resume"]))
+            self._show_commands(life.asked_there(self.workflow, begun))
         with Stop(limit).listening() as stop, self._reporter() as reporter:
-            if self.values["resume"] is not None:
-                done = life.resume(workflow, self.values["resume"], changes, reporter, stop)
+            if begun is not None:
+                done = life.resume(workflow, begun, changes, reporter, stop, end=ended is not None)
             else:
                 overwrite, latest = self.values["overwrite"], self.values["output"] is None
                 done = life.run(workflow, request, reporter, stop, overwrite=overwrite, latest=latest)
+        if done.silent:
+            return int(exit_code(done.data))
         if self.warned > WARNINGS:
             self.face.warn(f"{self.warned - WARNINGS} more warnings; all are in {done.path / 'log.txt'}")
         self._show(self.workflow.show(done.data))
@@ -204,8 +216,8 @@ class _Invocation:
             return Request(options, parts, self._folder(options))
         for option, family in self.workflow.chooses.items():
             part = chosen(family, getattr(options, option))
-            if part is not None:
-                parts[option] = Chosen(part.name, self.ctx.obj[part.family, part.name].values)
+            if part is not None and (own := self.ctx.obj.get((part.family, part.name))) is not None:
+                parts[option] = Chosen(part.name, own.values)
         return Request(options, parts, self._folder(options))
 
     def _folder(self, options: Any) -> Path:
@@ -214,7 +226,8 @@ class _Invocation:
             from crystalcli.mechanisms.running.run_folder import RUNS
 
             return RUNS / plan.stem
-        return Path(home(self.ctx, self.values["output"], self.workflow.name))
+        word = getattr(options, self.workflow.called) if self.workflow.called else self.workflow.name
+        return Path(home(self.ctx, self.values["output"], word))
 
     def _plan_file(self, options: Any) -> Path | None:
         """The file that says all the rest, if one is named."""
@@ -274,12 +287,9 @@ class _Invocation:
             self.face.warn(line)
         console = self.face.console()
         if shown.table is not None and shown.table.rows and console.is_terminal:
-            from rich.table import Table
-
-            table = Table(*shown.table.heads)
-            for row in shown.table.rows:
-                table.add_row(*row)
-            console.print(table)
+            console.print(_rich(shown.table))
+        for one in shown.tables:
+            console.print(_rich(one))
         for line in shown.lines:
             self.face.say(line)
 
@@ -294,9 +304,10 @@ class _Invocation:
         if not console.is_terminal or self.face.quiet:
             yield Services(self.face.line, self._warn)
             return
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[now]}", markup=False), TimeElapsedColumn())
+        clock = TimeRemainingColumn() if self.workflow.talks else TimeElapsedColumn()
+        columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[now]}", markup=False), clock)
         bar = Progress(*columns, console=console, transient=True)
         task = bar.add_task("", total=None, now="")
 
@@ -308,3 +319,12 @@ class _Invocation:
             yield Services(console.print if self.workflow.talks else lambda _line: None, self._warn, progress)
         finally:
             bar.stop()
+
+
+def _rich(shown: Table) -> Any:
+    from rich.table import Table as RichTable
+
+    table = RichTable(*shown.heads, title=shown.title or None, caption=shown.caption or None)
+    for row in shown.rows:
+        table.add_row(*row)
+    return table

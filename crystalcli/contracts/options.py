@@ -74,8 +74,8 @@ class OptionSpec:
 
     @property
     def flag(self) -> str:
-        """Long flag without dashes: ``n_conv`` reads ``n-conv``."""
-        return self.name.replace("_", "-")
+        """Long flag without dashes: ``n_conv`` reads ``n-conv``; ``from_``, a word that Python keeps, ``from``."""
+        return self.name.rstrip("_").replace("_", "-")
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -151,7 +151,9 @@ def make(model: type[T], values: Mapping[str, Any], *, owner: str) -> T:
     checked: dict[str, Any] = {}
     for name, value in values.items():
         key = name.replace("-", "_")
+        key = key if key in known else f"{key}_"
         if key not in known:
+            key = key[:-1]
             raise UsageError(f"{owner} has no option '{name}'; {did_you_mean(key, list(known))}")
         checked[key] = _checked(known[key], value, owner)
     return model(**checked)

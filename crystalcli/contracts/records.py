@@ -326,8 +326,14 @@ class Workflow(Part):
         show: ``show(report) -> Shown``: what people see of a report.
         plan: ``plan(described) -> Shown``: what people see of a plan (``--dry-run``).
         free: options that may differ when a run goes on.
+        choose: ``choose(word) -> Choice``: the parts, where which ones, or the defaults of the command's own options,
+            follow from more than the names in ``chooses``.
         more: ``more(request, report) -> bool``: whether a finished run has more to do for such a request; may raise
             UsageError where it has done too much.
+        end: ``end(request)``: a run that was stopped can be ended with what it has (``--finish RUN``); raises
+            UsageError where not this one.
+        called: the option whose value names the folder of a run that is given none; else it is the workflow.
+        talks: what it says while it works is for people on a terminal, too, beside the bar.
         writes: names, with ``*``, of what a run may write into its folder; ``--overwrite`` removes no other files.
         keeps: such names of what is there only until the run is finished.
         example: ``example(folder)`` writes a small input into a folder and returns the words of a command line that
@@ -342,9 +348,11 @@ class Workflow(Part):
     chooses: Mapping[str, str] = field(default_factory=dict)
     choose: Callable[[Word], Choice] | None = None
     plan_file: PlanFile | None = None
-    talks: bool = False
     free: frozenset[str] = frozenset()
     more: Callable[[Any, Mapping[str, Any]], bool] = lambda _request, _report: False
+    end: Callable[[Request], None] | None = None
+    called: str = ""
+    talks: bool = False
     writes: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     example: Callable[[Path], Sequence[str]] | None = None

@@ -31,7 +31,7 @@ from crystalcli.vocabulary.errors import UsageError
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 RESERVED = frozenset({"help", "config", "debug", "no_plugins"})
 """Flags of every command; no part may declare them."""
-OF_RUNS = frozenset({"output", "resume", "overwrite", "dry_run", "time_limit", "json", "quiet"})
+OF_RUNS = frozenset({"output", "resume", "finish", "overwrite", "dry_run", "time_limit", "json", "quiet"})
 """Flags of every command with a run, which are the host's."""
 
 _CALLS: dict[type[Part], dict[str, int]] = {
@@ -113,9 +113,13 @@ def _architecture(part: Architecture) -> list[str]:
 def _workflow(part: Workflow) -> list[str]:
     known = {s.name for s in opt.specs(part.options)} if not options_problems(part.options, workflow=True) else None
     problems = []
-    for word, names in (("chooses", set(part.chooses)), ("free", set(part.free))):
+    called = {part.called} if part.called else set()
+    for word, names in (("chooses", set(part.chooses)), ("free", set(part.free)), ("called", called)):
         if known is not None and (unknown := names - known):
             problems.append(f"{word} names {', '.join(sorted(unknown))}, which is no option of it")
+    for word in ("choose", "end"):
+        if (function := getattr(part, word)) is not None:
+            problems += call_problems(word, function, 1)
     families = {*FAMILIES, POTENTIAL}
     problems += [f"chooses: there is no family '{f}'" for f in part.chooses.values() if f not in families]
     for word in ("writes", "keeps"):

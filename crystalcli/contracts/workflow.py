@@ -145,15 +145,23 @@ class Run(Protocol):
         reporter: hears of it; what it hears stands in log.txt, too.
         stop: knows whether to stop.
         resumed: it has begun before; whatever it wrote then is there.
+        ending: it is to be ended with what it has (``end`` of the workflow).
+        again: the command that goes on after a stop, with this run or with that around it.
     """
 
     reporter: Host
     stop: Stop
     resumed: bool
+    ending: bool
+    again: str
 
     @property
     def path(self) -> Path:
         """Its folder."""
+
+    @property
+    def inner(self) -> bool:
+        """Whether it is a run in a run."""
 
     def stop_if_asked(self, at: str = "") -> None:
         """Raise Stopped, with the words that say how to go on, where a signal or the time limit asks for it.
@@ -168,6 +176,12 @@ class Run(Protocol):
     def metric(self, values: Mapping[str, Any]) -> None:
         """A line in metrics.jsonl; numbers that are not finite become null."""
 
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines of metrics.jsonl."""
+
+    def trim_metrics(self, epochs: int) -> None:
+        """Forget the lines of metrics.jsonl whose ``epoch`` is beyond ``epochs``: they are written again."""
+
     def write(self, name: str, text: str) -> Path:
         """Write a whole text file of the folder, in one step."""
 
@@ -177,7 +191,16 @@ class Run(Protocol):
     def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """A file of the folder that appears whole when the block is left, and not at all where it raises."""
 
-    def child(self, workflow: str, name: str, options: Mapping[str, Any], parts: Mapping[str, Chosen]) -> Any:
+    def child(
+        self,
+        workflow: str,
+        name: str,
+        options: Mapping[str, Any],
+        parts: Mapping[str, Chosen],
+        *,
+        reporter: Host | None = None,
+        prepare: Callable[[Request, Host], Work] | None = None,
+    ) -> Any:
         """What another workflow reports of a run in the folder ``name`` below: done once, gone on with if it has begun.
 
         Args:
@@ -185,19 +208,23 @@ class Run(Protocol):
             name: of the folder.
             options: of the workflow; the rest are its defaults.
             parts: what its options choose.
+            reporter: hears of it; the run's own where none is given.
+            prepare: in place of the workflow's, for the same work: knows what need not be read again.
         """
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows for people, on a terminal only.
+    """Rows for people.
 
     Args:
-        heads: of the columns. rows: cells as text.
+        heads: of the columns. rows: cells as text. title: above. caption: below.
     """
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
+    title: str = ""
+    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,13 +233,15 @@ class Shown:
 
     Args:
         lines: in order.
-        table: above them, on a terminal.
+        table: above them, on a terminal only: what it says is in a file.
         warnings: told apart from the lines.
+        tables: above the lines, on a terminal or not.
     """
 
     lines: Sequence[str]
     table: Table | None = None
     warnings: Sequence[str] = ()
+    tables: Sequence[Table] = ()
 
 
 class Team(Protocol):
@@ -233,12 +262,15 @@ class Work:
         inputs: files that are read; the same, by their hashes, when a run goes on.
         facts: more for run.json: device, versions, ….
         parts: ``(family, name)`` of what works, for run.json; their versions are kept.
+        settled: values of options that were worked out of the inputs, by name: in run.json, and in config.toml, which
+            asks for them.
         team: the processes that do it together; none where it is this one alone.
     """
 
     inputs: Sequence[Path] = ()
     facts: Mapping[str, Any] = MappingProxyType({})
     parts: Sequence[tuple[str, str]] = ()
+    settled: Mapping[str, Any] = MappingProxyType({})
     team: Team | None = None
 
     def close(self) -> None:

@@ -7,8 +7,9 @@ from crystalcli.contracts.records import Part
 from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.relax.relax_workflow import RELAX
 from crystalcli.workflows.screen.screen_workflow import SCREEN
+from crystalcli.workflows.train.train_workflow import TRAIN
 
-WORKFLOWS = (RELAX, MD, SCREEN)
+WORKFLOWS = (TRAIN, RELAX, MD, SCREEN)
 
 
 @hookimpl

@@ -28,6 +28,8 @@ from crystalcli.workflows.graphs.input_digest import UNREADABLE, digest
 REPORT = "report.json"
 REQUEST = "request"
 """Key of run.json that holds what was asked."""
+CHILDREN = "children"
+"""Key of run.json that holds the folders of the runs in a run."""
 SILENT = Host()
 """Nobody hears, and nothing is done for plugins."""
 
@@ -38,11 +40,13 @@ class Finished:
 
     Args:
         path: its folder. data: what report.json holds. before: it was finished already, and nothing was done.
+        silent: another process of the team knows the report, and speaks.
     """
 
     path: Path
     data: Mapping[str, Any]
     before: bool = False
+    silent: bool = False
 
 
 @dataclass
@@ -55,6 +59,13 @@ class LiveRun:
     resumed: bool
     root: Path
     workflow: Workflow = field(repr=False)
+    again: str = ""
+    ending: bool = False
+
+    @property
+    def inner(self) -> bool:
+        """Whether it is a run in a run."""
+        return self.root != self.path
 
     @property
     def path(self) -> Path:
@@ -75,6 +86,14 @@ class LiveRun:
         """A line in metrics.jsonl."""
         self.folder.metric(values)
 
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines of metrics.jsonl."""
+        return self.folder.metrics()
+
+    def trim_metrics(self, epochs: int) -> None:
+        """Forget the lines of metrics.jsonl of epochs after ``epochs``."""
+        self.folder.trim_metrics(epochs)
+
     def write(self, name: str, text: str) -> Path:
         """Write a whole text file."""
         return self.folder.write(name, text)
@@ -88,7 +107,14 @@ class LiveRun:
         return files.writing(self.path / name)
 
     def child(
-        self, workflow: str, name: str, options: Mapping[str, Any], parts: Mapping[str, Chosen] | None = None
+        self,
+        workflow: str,
+        name: str,
+        options: Mapping[str, Any],
+        parts: Mapping[str, Chosen] | None = None,
+        *,
+        reporter: Host | None = None,
+        prepare: Callable[[Request, Host], Work] | None = None,
     ) -> Mapping[str, Any]:
         """What another workflow reports of a run in the folder ``name`` below; see the contract.
 
@@ -97,9 +123,13 @@ class LiveRun:
         """
         record = cast(Workflow, registry().get("workflow", workflow))
         asked = Request(opt.make(record.options, options, owner=f"workflow {workflow}"), parts or {}, self.path / name)
+        record = record if prepare is None else replace(record, prepare=prepare)
+        if name not in (known := self.folder.record.setdefault(CHILDREN, [])):
+            known.append(name)
+            self.folder.write_record()
         other = _record(record, asked.path)
         fits = other is not None and not asked.differs(_request(record, other, asked.path), record.free)
-        return _live(record, asked, self.reporter, self.stop, overwrite=not fits, root=self.root).data
+        return _live(record, asked, reporter or self.reporter, self.stop, overwrite=not fits, parent=self).data
 
 
 def describe(workflow: Workflow, request: Request, reporter: Host) -> Mapping[str, Any]:
@@ -144,16 +174,30 @@ def resume(
     changes: Mapping[str, Any],
     reporter: Host = SILENT,
     stop: Stop | None = None,
+    *,
+    end: bool = False,
 ) -> Finished:
     """Go on with the run in folder ``path``; ``changes`` may set the options that are free.
 
+    Args:
+        workflow: its record.
+        path: of the run.
+        changes: of its options.
+        reporter: hears of it.
+        stop: ends it.
+        end: with what it has.
+
     Raises:
-        UsageError: no run of this workflow there, or its input changed.
+        UsageError: no run of this workflow there, its input changed, or it cannot be ended.
     """
     asked = asked_there(workflow, path)
-    asked = replace(asked, options=replace(asked.options, **changes))
+    asked = replace(asked, options=opt.changed(asked.options, changes))
+    if end:
+        if workflow.end is None:
+            raise UsageError(f"runs of crystal {workflow.name} cannot be ended before they are done", path=path)
+        workflow.end(asked)
     latest = bool(RunFolder.read(path).get("latest"))
-    return _live(workflow, asked, reporter, stop or NeverAsked(), latest=latest)
+    return _live(workflow, asked, reporter, stop or NeverAsked(), latest=latest, end=end)
 
 
 def asked_there(workflow: Workflow, path: Path) -> Request:
@@ -163,7 +207,10 @@ def asked_there(workflow: Workflow, path: Path) -> Request:
         UsageError: no run of this workflow there.
     """
     record = RunFolder.read(path)
-    if (was := record.get("command")) != workflow.name or REQUEST not in record:
+    was = record.get("command")
+    if was == workflow.name and REQUEST not in record:
+        raise UsageError("was written by an earlier crystal, which kept runs in another way; start it anew", path=path)
+    if was != workflow.name:
         raise UsageError(f"is no run of crystal {workflow.name}" + (f" but of crystal {was}" if was else ""), path=path)
     return _request(workflow, record, path)
 
@@ -176,7 +223,8 @@ def _live(
     *,
     overwrite: bool = False,
     latest: bool = False,
-    root: Path | None = None,
+    end: bool = False,
+    parent: LiveRun | None = None,
 ) -> Finished:
     path = request.path
     record = None if overwrite else _same(workflow, request)
@@ -190,7 +238,10 @@ def _live(
         folder = inside.enter_context(_opened(workflow, request, work, record, overwrite=overwrite, latest=latest))
         for line in said:
             folder.log(line)
-        live = LiveRun(folder, reporter.heard_by(folder.log), stop, record is not None, root or path, workflow)
+        live = LiveRun(folder, reporter.heard_by(folder.log), stop, record is not None, path, workflow, ending=end)
+        live.again = f"crystal {workflow.name} --resume {path}"
+        if parent is not None:
+            live.root, live.again = parent.root, parent.again
         with _still_finished(workflow, folder, record), folder.recorded(lambda: _outputs(folder, workflow)):
             data = {"output": str(path), **work.do(live)}
             data["exit_code"] = int(exit_code(data))
@@ -201,7 +252,7 @@ def _live(
             clear(path, workflow.keeps)
             if latest:
                 point_latest(path)
-    return Finished(path, data)
+    return Finished(path, data, silent=isinstance(folder, Onlooker))
 
 
 @contextmanager
@@ -238,18 +289,20 @@ def _opened(
 ) -> Iterator[RunFolder]:
     """The folder of the run, opened and locked by the first process; the others end with it if it cannot."""
     path = request.path
+    config = table(workflow, replace(request, options=replace(request.options, **work.settled)))
 
     def opened() -> RunFolder:
         if record is not None:
             if record["inputs"].keys() != {str(p) for p in work.inputs}:
                 raise UsageError("holds a run of other files; --overwrite replaces it", path=path)
-            folder = RunFolder.reopen(path, {**work.facts, REQUEST: request.to_json(), "finished": False})
-            folder.write_config(table(workflow, request))
+            asked = {REQUEST: request.to_json(), "settled": dict(work.settled), "finished": False}
+            folder = RunFolder.reopen(path, {**work.facts, **asked})
+            folder.write_config(config)
             return folder
         if overwrite:
             _make_room(path)
         facts = _facts(workflow, request, work) | {"latest": latest}
-        return RunFolder.create(path, overwrite=overwrite, facts=facts, config=table(workflow, request))
+        return RunFolder.create(path, overwrite=overwrite, facts=facts, config=config)
 
     with ExitStack() as inside:
         folder = _by_the_first(work, inside, path, opened)
@@ -277,6 +330,7 @@ def _facts(workflow: Workflow, request: Request, work: Work) -> dict[str, Any]:
     return {
         "command": workflow.name,
         REQUEST: request.to_json(),
+        "settled": dict(work.settled),
         "inputs": {str(p): digest(p) for p in work.inputs},
         "plugins": plugin_versions([("workflow", workflow.name), *work.parts]),
         **work.facts,
@@ -332,11 +386,32 @@ def _make_room(path: Path) -> None:
     """Remove what an earlier run left; anything else is left to be refused."""
     if not (path / RECORD).is_file():
         return
-    name = RunFolder.read(path).get("command")
-    offered = registry().parts.get(("workflow", str(name)))
+    record = RunFolder.read(path)
+    children = _children(path)
+    for child in children:
+        _refuse_held(child)
+    for child in children:
+        shutil.rmtree(child, ignore_errors=True)
+    offered = registry().parts.get(("workflow", str(record.get("command"))))
     if offered is not None:
         workflow = cast(Workflow, offered.part)
         clear(path, (*workflow.writes, *workflow.keeps))
+
+
+def _children(path: Path) -> list[Path]:
+    """Folders of the runs in the run in folder ``path``."""
+    return [path / name for name in RunFolder.read(path).get(CHILDREN, ()) if (path / name / RECORD).is_file()]
+
+
+def _refuse_held(path: Path) -> None:
+    """Refuse to remove a run that another program goes on with by itself, or one in it.
+
+    Raises:
+        EnvironmentProblem: names host and process.
+    """
+    with locks.run_locked(path):
+        for child in _children(path):
+            _refuse_held(child)
 
 
 def clear(path: Path, names: tuple[str, ...]) -> None:
@@ -360,7 +435,7 @@ def table(workflow: Workflow, request: Request) -> dict[str, Any]:
     """What ``config.toml`` says: given with ``-c``, the command runs the same again."""
     said = request.to_json()
     names = [c["name"] for c in said["parts"].values()]
-    inner = {k: v for k, v in said["options"].items() if v not in (None, [], "")}
+    inner = {k.rstrip("_"): v for k, v in said["options"].items() if v not in (None, [], "")}
     for option, chosen in said["parts"].items():
         twice = names.count(chosen["name"]) > 1
         key = f"{workflow.chooses.get(option, option)}-{chosen['name']}" if twice else chosen["name"]

@@ -63,8 +63,11 @@ def test_lines_for_people_and_one_object_for_programs(folder: Path) -> None:
     assert lines[0] == "split: 34 train, 4 val, 4 test; random"
     assert any(x.startswith("epoch 2/2  train loss ") and "val MAE" in x for x in lines)
     assert any("MAE" in x and "max error" in x for x in lines)
-    again = crystal("train", "--epochs", "2", "-o", "j", *SMALL, cwd=folder, code=2)
-    assert again.stderr.startswith("error: j: exists; give --overwrite")
+    other = crystal("train", "--epochs", "3", "-o", "j", *SMALL, cwd=folder, code=2)
+    assert other.stderr == "error: j: holds another run of train (epochs differ); --overwrite replaces it\n"
+    again = crystal("train", "--epochs", "2", "-o", "j", "--json", *SMALL, cwd=folder)
+    assert json.loads(again.stdout) == report
+    assert again.stderr.startswith("j: finished before; nothing to do")
 
 
 def test_the_written_config_runs_the_same_again(folder: Path) -> None:
@@ -181,7 +184,7 @@ def test_the_newest_default_run_is_found_and_few_structures_make_small_batches(f
     assert (folder / "runs" / "latest").readlink() == Path(first.name)
     assert "batch size: 8 instead of" in done.stdout
     assert "batch_size = 8" in (first / "config.toml").read_text()
-    assert json.loads((first / "run.json").read_text())["plan"]["recipe"]["batch_size"] == 8
+    assert json.loads((first / "run.json").read_text())["settled"]["batch_size"] == 8
     crystal("train", "-c", str(first / "config.toml"), "--width", "4", cwd=folder)
     second = (folder / "runs" / "latest").resolve()
     assert second != first.resolve()

@@ -16,12 +16,12 @@ import ase.io
 import pytest
 from workflows import small_cache
 from workflows.failing_writes import _no_forkserver
+from workflows.some_trainings import train
 from workflows.test_training import plan
 
 from crystalcli.commands.main import run
 from crystalcli.mechanisms.running.stopping import interrupt_on_signals
 from crystalcli.vocabulary.errors import Exit
-from crystalcli.workflows.train import training
 
 SMALL = ("--epochs", "2", "--width", "8", "--n-conv", "1", "--split", "random", "--threads", "1", "--no-compare", "-q")
 
@@ -60,7 +60,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("signals")
     small_cache.write(home / "graphs.h5")
     small_cache.write(home / "new.h5", 12, structures=small_cache.crystals(12, 7), stem="new")
-    training.run(plan(home / "graphs.h5", home / "run"))
+    train(plan(home / "graphs.h5", home / "run"))
     ase.io.write(home / "cu.xyz", ase.build.bulk("Cu", cubic=True) * (2, 1, 1), format="extxyz")
     return home
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from workflows import small_cache
+from workflows.some_trainings import train
 from workflows.test_training import plan
 
 from crystalcli.commands import streams
@@ -17,7 +18,6 @@ from crystalcli.commands.console import Face
 from crystalcli.commands.main import run
 from crystalcli.commands.streams import Closed, Left, Outlet, watched
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit
-from crystalcli.workflows.train import training
 
 
 class Broken(io.StringIO):
@@ -84,7 +84,7 @@ def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("streams")
     small_cache.write(home / "graphs.h5")
-    training.run(plan(home / "graphs.h5", home / "run"))
+    train(plan(home / "graphs.h5", home / "run"))
     return home
 
 

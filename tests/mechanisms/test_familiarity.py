@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from workflows import small_cache
+from workflows.some_trainings import train
 from workflows.test_training import ENERGY, plan
 
 from crystalcli import load_model
@@ -17,7 +18,6 @@ from crystalcli.mechanisms.models.familiarity import Familiarity
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.errors import InputError
-from crystalcli.workflows.train import training
 
 
 def pair() -> CrystalGraph:
@@ -55,7 +55,7 @@ def test_without_others_a_structure_is_not_its_own_neighbor() -> None:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("familiar")
-    training.run(plan(small_cache.write(home / "graphs.h5"), home / "run"))
+    train(plan(small_cache.write(home / "graphs.h5"), home / "run"))
     return home / "run"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from workflows import small_cache
+from workflows.some_trainings import train
 from workflows.test_training import plan as training_plan
 
 from crystalcli.mechanisms.caches.cache import GraphCache
@@ -18,7 +19,6 @@ from crystalcli.mechanisms.caches.cache_check import verify
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.models import model_file
 from crystalcli.vocabulary.errors import CrystalError
-from crystalcli.workflows.train import training
 
 SECONDS = 20
 AT_ONCE = 50
@@ -29,7 +29,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A small cache with labels and a small model."""
     folder = tmp_path_factory.mktemp("sound")
     cache = small_cache.write(folder / "graphs.h5", 12)
-    model = training.run(training_plan(small_cache.write(folder / "t.h5"), folder / "run")).model
+    model = train(training_plan(small_cache.write(folder / "t.h5"), folder / "run")).model
     return {"cache": cache, "model": model}
 
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from workflows import small_cache
+from workflows.some_trainings import asked
 
 from crystalcli.contracts.records import Statistics
+from crystalcli.contracts.workflow import Host
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.normalisers import isolated_atoms, with_references
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.train import training_setup
-from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 ENERGY = Quantity("energy", "eV", extensive=True)
 TRUE = {"Cu": -3.0, "Au": -5.0, "Al": -1.5}
@@ -90,17 +90,17 @@ def test_every_structure_counts_per_atom(tmp_path: Path) -> None:
 def test_isolated_atoms_are_there_to_learn_from(tmp_path: Path, seed: int) -> None:
     atoms, energies = alloys()
     cache = dataset(tmp_path / "g.h5", [*atoms, atom("Au"), atom("Cu")], [*energies, -5.0, -3.0])
-    for split in (SplitPlan(), SplitPlan(kind="random"), SplitPlan(kind="stratified", folds=3, fold=1)):
+    for split in ({}, {"split": "random"}, {"split": "stratified", "folds": 3, "fold": 1}):
         said: list[str] = []
-        plan = TrainingPlan(
-            architecture="lcgcn",
+        plan = asked(
+            arch="lcgcn",
             head="energy",
             output=str(tmp_path / "run"),
             caches=(str(cache),),
-            split=split,
             seed=seed,
+            **split,
         )
-        prepared = training_setup.prepare(plan, Listener(said.append))
+        prepared = training_setup.prepare(plan, Host(said.append))
         assert {30, 31} <= set(prepared.split.train.tolist())
         assert any("2 isolated atoms in training" in line for line in said)
         assert any("energies of Cu, Au in the references" in line for line in said)

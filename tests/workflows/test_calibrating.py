@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from workflows import small_cache
+from workflows.some_trainings import train
 from workflows.test_training import ENERGY, plan
 
 from crystalcli import load_model
@@ -14,10 +15,8 @@ from crystalcli.commands.main import run
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.models import model_file
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows.train import calibrating, training, training_series
+from crystalcli.workflows.train import calibrating
 from crystalcli.workflows.train.calibrating import CalibrationPlan
-from crystalcli.workflows.train.training_plan import StartPlan
-from crystalcli.workflows.train.training_series import Series
 
 
 def noisy(path: Path, n: int, seed: int) -> Path:
@@ -32,7 +31,7 @@ def noisy(path: Path, n: int, seed: int) -> Path:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("calibrating")
     cache = small_cache.write(home / "graphs.h5")
-    training_series.run(plan(cache, home / "e"), Series(2, ensemble=True))
+    train(plan(cache, home / "e"), ensemble=2)
     noisy(home / "new.h5", 300, 1)
     noisy(home / "more.h5", 1200, 2)
     return home
@@ -106,7 +105,7 @@ def test_what_taught_the_model_is_refused_by_number(home: Path, tmp_path: Path) 
 
 
 def test_a_model_without_sigma_gets_one(home: Path, tmp_path: Path) -> None:
-    training.run(plan(home / "graphs.h5", tmp_path / "one"))
+    train(plan(home / "graphs.h5", tmp_path / "one"))
     report = calibrated(home, tmp_path / "c.safetensors", model=tmp_path / "one", method="scale")
     assert not report.fits[ENERGY].half_widths
     assert not report.before
@@ -123,8 +122,8 @@ def test_a_model_without_sigma_gets_one(home: Path, tmp_path: Path) -> None:
 
 def test_what_trains_on_is_uncalibrated_again(home: Path, tmp_path: Path) -> None:
     calibrated(home, tmp_path / "c.safetensors")
-    started = plan(home / "graphs.h5", tmp_path / "on", start=StartPlan(str(tmp_path / "c.safetensors")))
-    training.run(started)
+    started = plan(home / "graphs.h5", tmp_path / "on", from_=tmp_path / "c.safetensors")
+    train(started)
     assert model_file.load(tmp_path / "on" / "model.safetensors")[0].sigma_fits == {}
 
 

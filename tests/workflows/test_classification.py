@@ -11,19 +11,18 @@ import ase.io
 import numpy as np
 import pytest
 from workflows import small_cache
+from workflows.some_trainings import Trained, asked, changed, describe, train
 
 from crystalcli.contracts.records import Recipe
+from crystalcli.contracts.workflow import Host, Request
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.models import model_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import Compared
 from crystalcli.workflows.predict.prediction_output import Writer
-from crystalcli.workflows.train import training
-from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 N = 60
 ENERGY = small_cache.ENERGY.name
@@ -49,34 +48,35 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_cache.write(tmp_path_factory.mktemp("classes") / "graphs.h5", N, columns=columns, tags=words)
 
 
-def plan(cache: Path, output: Path, *targets: str, **changes: Any) -> TrainingPlan:
-    made = TrainingPlan(
-        architecture="cgcnn",
+def plan(cache: Path, output: Path, *targets: str, **changes: Any) -> Request:
+    made = asked(
+        arch="cgcnn",
         head="crystal",
         output=str(output),
         caches=(str(cache),),
-        targets=targets,
-        architecture_options={"n_conv": 1, "width": 16},
+        target=targets,
+        arch_options={"n_conv": 1, "width": 16},
         head_options={"hidden": 16, "dropout": 0.1},
         recipe=Recipe(batch_size=8, epochs=25, lr=1e-2),
-        split=SplitPlan(kind="random", fractions="0.6,0.2,0.2"),
+        split="random",
+        fractions="0.6,0.2,0.2",
         device="cpu",
         threads=1,
     )
-    return replace(made, **changes)
+    return changed(made, **changes)
 
 
 @pytest.fixture(scope="module")
-def run(cache: Path) -> training.TrainingReport:
+def run(cache: Path) -> Trained:
     """A model of a class and an energy."""
-    return training.run(plan(cache, cache.parent / "run", "kind", ENERGY))
+    return train(plan(cache, cache.parent / "run", "kind", ENERGY))
 
 
 def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_text())))
 
 
-def test_words_are_learned_and_reported(run: training.TrainingReport) -> None:
+def test_words_are_learned_and_reported(run: Trained) -> None:
     model = run.data["test"]["kind"]["model"]
     assert model["accuracy"] > 0.9 > run.data["test"]["kind"]["baselines"]["mean"]["accuracy"]
     assert model["roc_auc"] > 0.9
@@ -94,7 +94,7 @@ def test_words_are_learned_and_reported(run: training.TrainingReport) -> None:
     assert {"confusion-kind.png", f"parity-{ENERGY}.png"} <= {p.name for p in run.folder.iterdir()}
 
 
-def test_missing_labels_of_each_target_are_masks(run: training.TrainingReport) -> None:
+def test_missing_labels_of_each_target_are_masks(run: Trained) -> None:
     """Only structures with neither label are left out; each error counts its own labels."""
     splits = json.loads((run.folder / "splits.json").read_text())
     neither = sum(k % 7 == 3 and k % 5 == 0 for k in range(N))
@@ -113,13 +113,11 @@ def test_what_stands_behind_a_mask_has_no_influence(cache: Path, tmp_path: Path)
     tags = [{"kind": w} if w else {} for w in data.tags["kind"]]
     other = small_cache.write(tmp_path / "graphs.h5", N, columns=spoiled, tags=tags)
     short = Recipe(batch_size=8, epochs=2)
-    found = [
-        training.run(plan(c, tmp_path / f"{k}", "kind", ENERGY, recipe=short)) for k, c in enumerate((cache, other))
-    ]
+    found = [train(plan(c, tmp_path / f"{k}", "kind", ENERGY, recipe=short)) for k, c in enumerate((cache, other))]
     assert found[0].model.read_bytes() == found[1].model.read_bytes()
 
 
-def test_predictions_say_words_and_probabilities(run: training.TrainingReport, cache: Path) -> None:
+def test_predictions_say_words_and_probabilities(run: Trained, cache: Path) -> None:
     predictor = Predictor(run.folder)
     rows = [r for r in predictor.predict([str(cache)]) if isinstance(r, Row)]
     assert len(rows) == N
@@ -143,7 +141,7 @@ def test_predictions_say_words_and_probabilities(run: training.TrainingReport, c
     assert frames[0].info["predicted_kind_probabilities"].sum() == pytest.approx(1)
 
 
-def test_words_of_files_are_compared_and_strange_ones_named(run: training.TrainingReport) -> None:
+def test_words_of_files_are_compared_and_strange_ones_named(run: Trained) -> None:
     heard: list[str] = []
     predictor = Predictor(run.folder, warn=heard.append)
     atoms = small_cache.crystals(3)
@@ -157,7 +155,7 @@ def test_words_of_files_are_compared_and_strange_ones_named(run: training.Traini
 
 
 def test_whole_numbers_are_classes_where_the_task_says_so(cache: Path, tmp_path: Path) -> None:
-    report = training.run(plan(cache, tmp_path / "run", "sign", task="classification", architecture="lcgcn",
+    report = train(plan(cache, tmp_path / "run", "sign", task="classification", arch="lcgcn",
                                recipe=Recipe(batch_size=8, epochs=1, residual_of="auto")))  # fmt: skip
     model, _ = model_file.load(report.model)
     assert model.spec.targets[0].words == ("-1", "1")
@@ -178,14 +176,14 @@ def test_whole_numbers_are_classes_where_the_task_says_so(cache: Path, tmp_path:
 )
 def test_what_cannot_be_learned(cache: Path, tmp_path: Path, targets: list[str], task: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        training.describe(plan(cache, tmp_path, *targets, task=task), Listener())
+        describe(plan(cache, tmp_path, *targets, task=task), Host())
 
 
 def test_classes_have_no_zeroth_term_and_no_total(cache: Path, tmp_path: Path) -> None:
     elements = Recipe(residual_of="elements")
     with pytest.raises(UsageError, match="classes have no baseline"):
-        training.describe(plan(cache, tmp_path, "kind", recipe=elements), Listener())
+        describe(plan(cache, tmp_path, "kind", recipe=elements), Host())
     with pytest.raises(UsageError, match="--pool sum"):
-        training.describe(plan(cache, tmp_path, "kind", head_options={"pool": "sum"}), Listener())
-    both = training.describe(plan(cache, tmp_path, "kind", ENERGY, recipe=elements), Listener())
+        describe(plan(cache, tmp_path, "kind", head_options={"pool": "sum"}), Host())
+    both = describe(plan(cache, tmp_path, "kind", ENERGY, recipe=elements), Host())
     assert [t["classes"] for t in both["targets"]] == [2, 0]

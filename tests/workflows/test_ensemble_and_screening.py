@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from workflows import small_cache
+from workflows.some_trainings import resume, train
 from workflows.test_training import ENERGY, StopAfter, plan
 
 from crystalcli import load_model
@@ -14,11 +15,8 @@ from crystalcli.commands.main import run
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.ensemble import Ensemble
-from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import Stopped, UsageError
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.train import training_pulse, training_series
-from crystalcli.workflows.train.training_series import Series
+from crystalcli.workflows.train import training_pulse
 
 N = 42
 
@@ -37,7 +35,7 @@ def partly_labelled(path: Path, known: int) -> Path:
 
 def test_members_share_the_test_part_and_nothing_else(cache: Path, tmp_path: Path) -> None:
     made = plan(cache, tmp_path / "e")
-    report = training_series.run(made, Series(3, ensemble=True))
+    report = train(made, ensemble=3)
     splits = [json.loads((tmp_path / "e" / f"member-{k}" / "splits.json").read_text()) for k in range(3)]
     assert splits[0]["test"] == splits[1]["test"] == splits[2]["test"]
     model, provenance = model_file.load(tmp_path / "e" / "model.safetensors")
@@ -59,7 +57,7 @@ def test_members_share_the_test_part_and_nothing_else(cache: Path, tmp_path: Pat
 
 
 def test_predictions_say_what_their_uncertainty_is_made_of(cache: Path, tmp_path: Path, capfd) -> None:
-    training_series.run(plan(cache, tmp_path / "e"), Series(2, ensemble=True))
+    train(plan(cache, tmp_path / "e"), ensemble=2)
     assert run(["predict", str(tmp_path / "e"), str(cache), "-o", str(tmp_path / "p.csv")]) == 0
     with (tmp_path / "p.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -75,17 +73,17 @@ def test_predictions_say_what_their_uncertainty_is_made_of(cache: Path, tmp_path
 
 
 def test_an_ensemble_stopped_on_the_way_has_the_same_bytes(cache: Path, tmp_path: Path) -> None:
-    training_series.run(plan(cache, tmp_path / "whole"), Series(2, ensemble=True))
+    train(plan(cache, tmp_path / "whole"), ensemble=2)
     with pytest.raises(Stopped):
-        training_series.run(plan(cache, tmp_path / "broken"), Series(2, ensemble=True), Listener(), StopAfter(20))
-    training_series.resume(tmp_path / "broken", {}, Listener(), Stop())
+        train(plan(cache, tmp_path / "broken"), stop=StopAfter(20), ensemble=2)
+    resume(tmp_path / "broken")
     whole, broken = ((tmp_path / n / "model.safetensors").read_bytes() for n in ("whole", "broken"))
     assert whole == broken
 
 
 def test_an_ensemble_of_one_is_none(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="two members or more"):
-        training_series.run(plan(cache, tmp_path / "e"), Series(1, ensemble=True))
+        train(plan(cache, tmp_path / "e"), ensemble=1)
 
 
 def test_the_line_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

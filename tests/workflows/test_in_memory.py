@@ -9,6 +9,7 @@ import ase
 import numpy as np
 import pytest
 from workflows import small_cache
+from workflows.some_trainings import asked, train
 
 import crystalcli
 from crystalcli.contracts.records import Recipe
@@ -16,26 +17,24 @@ from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.workflows.predict.prediction import Predictor, Row
-from crystalcli.workflows.train import training
-from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 ENERGY = small_cache.ENERGY.name
 
 
 def trained(folder: Path, **changes: object) -> Path:
     cache = small_cache.write(folder / "graphs.h5")
-    plan = TrainingPlan(
-        architecture="cgcnn",
+    plan = asked(
+        arch="cgcnn",
         head="crystal",
         output=str(folder / "run"),
         caches=(str(cache),),
-        architecture_options={"n_conv": 1, "width": 8},
+        arch_options={"n_conv": 1, "width": 8},
         recipe=Recipe(batch_size=8, epochs=2, **changes),  # type: ignore[arg-type]
-        split=SplitPlan(kind="random"),
+        split="random",
         device="cpu",
         threads=1,
     )
-    return training.run(plan).folder
+    return train(plan).folder
 
 
 @pytest.fixture(scope="module")

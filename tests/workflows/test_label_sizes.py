@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from workflows import small_cache
+from workflows.some_trainings import train
 from workflows.test_training import RECIPE, plan
 
 from crystalcli.commands.main import run
+from crystalcli.contracts.workflow import Host
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.labelling.labelled import Labelled
@@ -19,9 +21,7 @@ from crystalcli.nouns.magnitudes import beyond, mean_and_deviation, reduced
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.predict.prediction_labels import LabelFinder
-from crystalcli.workflows.train import training
 from crystalcli.workflows.train.training_labels import labelled
 
 SIZES = {
@@ -115,7 +115,7 @@ def test_training_is_the_same_in_every_unit(residual: str, tmp_path: Path) -> No
     errors = {}
     for factor in (1.0, 2.0**-62, 2.0**300, 2.0**-330):
         file = cache(tmp_path / f"{factor}.h5", factor)
-        report = training.run(plan(file, tmp_path / f"run-{factor}", recipe=recipe)).data
+        report = train(plan(file, tmp_path / f"run-{factor}", recipe=recipe)).data
         row = report["test"][small_cache.ENERGY.name]
         errors[factor] = [row["model"]["mae"] / factor, row["model"]["r2"], row["baselines"]["pairs"]["mae"] / factor]
     for found in errors.values():
@@ -128,7 +128,7 @@ def test_training_refuses_with_a_sentence(factor: float, level: str, tmp_path: P
     file = cache(tmp_path / "g.h5", factor, Quantity("y", "eV", level))
     head = {"head": "site"} if level == "site" else {}
     with pytest.raises(UsageError, match=r"^label 'y', .* … .*, is beyond what can be squared"):
-        training.run(plan(file, tmp_path / "run", **head))
+        train(plan(file, tmp_path / "run", **head))
     assert not (tmp_path / "run").exists()
 
 
@@ -144,10 +144,10 @@ def test_one_placeholder_among_many(tmp_path: Path) -> None:
         )
         data = GraphDataset.open([file])
         if masked:
-            assert len(labelled(data, (small_cache.ENERGY,), Listener())) == 27
+            assert len(labelled(data, (small_cache.ENERGY,), Host())) == 27
         else:
             with pytest.raises(UsageError, match=r"… 9.9e\+307, is beyond"):
-                labelled(data, (small_cache.ENERGY,), Listener())
+                labelled(data, (small_cache.ENERGY,), Host())
 
 
 def test_labels_to_compare_with() -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli
 
+from crystalcli.contracts import options as opt
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Chosen, Host, Request, Run, Shown, Work
@@ -95,10 +97,44 @@ COUNT = workflow("count", Counter, writes=("counted.txt",), keeps=("kept-*",))
 TWICE = workflow("twice", Twice, writes=("part-*",))
 
 
+class Once(Work):
+    """Counts the letters of its files once, for as many runs in it as are asked for; can be ended."""
+
+    def __init__(self, request: Request, _host: Host) -> None:
+        self.o: Counting = request.options
+        self.read = [len(Path(f).read_text()) for f in self.o.files]
+        self.settled = {} if self.o.fails else {"fails": "never"}
+        self.heard: list[str] = []
+
+    def do(self, run: Run) -> Mapping[str, Any]:
+        done = []
+        for k in range(self.o.times):
+            if run.ending:
+                break
+            heard = Host(say=self.heard.append, progress=lambda *told: self.heard.append(str(told)))
+            options = {"files": self.o.files, "times": k + 1}
+            done.append(run.child("count", f"no-{k}", options, {}, reporter=heard, prepare=self._known)["letters"])
+            assert not run.inner
+        return {"letters": done, "heard": self.heard}
+
+    def _known(self, request: Request, host: Host) -> Work:
+        host.say(f"known: {sum(self.read)}")
+        return Inner(request, host)
+
+
+class Inner(Counter):
+    def do(self, run: Run) -> Mapping[str, Any]:
+        assert run.inner
+        return {**super().do(run), "again": run.again}
+
+
+ONCE = workflow("once", Once, end=lambda _request: None)
+
+
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = plugin_manager.registry().parts
-    for one in (COUNT, TWICE):
+    for one in (COUNT, TWICE, ONCE):
         monkeypatch.setitem(parts, ("workflow", one.name), Offered(one, Origin("toy", "toy", "toy")))
 
 
@@ -185,6 +221,10 @@ def test_another_run_is_refused_until_it_may_be_replaced(text: Path) -> None:
         life.run(TWICE, asked(text))
     with pytest.raises(UsageError, match=r"is no run of crystal twice but of crystal count"):
         life.resume(TWICE, done.path, {})
+    record = json.loads((done.path / "run.json").read_text())
+    (done.path / "run.json").write_text(json.dumps({k: v for k, v in record.items() if k != "request"}))
+    with pytest.raises(UsageError, match=r"was written by an earlier crystal.*start it anew"):
+        life.resume(COUNT, done.path, {})
     with pytest.raises(UsageError, match=r"is not a run folder"):
         life.resume(COUNT, text.parent, {})
 
@@ -309,6 +349,11 @@ def test_what_is_asked_survives_a_file(text: Path) -> None:
     assert there == request
     other = Request(Counting(files=("ä b",), jobs=3), {"who": Chosen("emt", {"asap_cutoff": False})}, text)
     assert request.differs(other, frozenset({"jobs"})) == ["emt.asap_cutoff", "files", "times"]
+    twins = [
+        Request(Counting(), {"who": Chosen("fire", {"dt": one}), "how": Chosen("fire", {"dt": 1.0})})
+        for one in (1.0, 2.0)
+    ]
+    assert twins[0].differs(twins[1], frozenset()) == ["who-fire.dt"]
 
 
 def test_the_configuration_runs_the_same_again() -> None:
@@ -318,3 +363,104 @@ def test_the_configuration_runs_the_same_again() -> None:
     assert said == {
         "twins": {"times": 3, "jobs": 1, "fails": "fire", "relaxer-fire": {"dt": 0.2}, "sampler-fire": {"x": 1}}
     }
+
+
+def test_a_run_in_a_run_is_prepared_and_heard_as_the_one_around_it_wants(text: Path) -> None:
+    done = life.run(ONCE, asked(text, times=2))
+    assert done.data["letters"] == [5, 10]
+    assert done.data["heard"][:2] == ["known: 5", "('time 0', 0, 1)"]
+    inside = json.loads((done.path / "no-1" / "report.json").read_text())
+    assert inside["again"] == f"crystal once --resume {done.path}"
+    assert "known: 5" in (done.path / "no-0" / "log.txt").read_text()
+    assert RunFolder.read(done.path)["children"] == ["no-0", "no-1"]
+
+
+def test_runs_in_a_replaced_run_do_not_count(text: Path) -> None:
+    """Even where the new one asks for the same; what is no run of it stays."""
+    done = life.run(ONCE, asked(text, times=2))
+    for name in ("no-0", "no-1", "mine"):
+        (done.path / name).mkdir(exist_ok=True)
+        (done.path / name / "left").write_text("by the older one")
+    before = sorted(done.path.rglob("*"))
+    with locks.run_locked(done.path / "no-1"), pytest.raises(EnvironmentProblem, match=r"no-1.*is writing it"):
+        life.run(ONCE, asked(text, times=1, fails="x"), overwrite=True)
+    assert sorted(done.path.rglob("*")) == before
+    life.run(ONCE, asked(text, times=1, fails="x"), overwrite=True)
+    left = sorted(str(p.relative_to(done.path)) for p in done.path.glob("*/left"))
+    assert left == ["mine/left"]
+    assert sorted(p.name for p in done.path.glob("no-*")) == ["no-0"]
+
+
+def test_what_was_worked_out_stands_in_the_configuration_and_makes_no_other_run(text: Path) -> None:
+    done = life.run(ONCE, asked(text, times=1))
+    record = RunFolder.read(done.path)
+    assert (record["settled"], record["request"]["options"]["fails"]) == ({"fails": "never"}, "")
+    assert tomli.loads((done.path / "config.toml").read_text())["once"]["fails"] == "never"
+    assert life.run(ONCE, asked(text, times=1)).before
+
+
+def test_ended_with_what_it_has(text: Path) -> None:
+    with pytest.raises(Stopped):
+        life.run(ONCE, asked(text), stop=Asked(1))
+    done = life.resume(ONCE, text.parent / "run", {}, end=True)
+    assert done.data["letters"] == []
+    assert RunFolder.read(done.path)["finished"]
+    with pytest.raises(Stopped):
+        life.run(COUNT, Request(Counting(files=(str(text),)), path=text.parent / "other"), stop=Asked(1))
+    with pytest.raises(UsageError, match="runs of crystal count cannot be ended before they are done"):
+        life.resume(COUNT, text.parent / "other", {}, end=True)
+
+    def never(request: Request) -> None:
+        raise UsageError("not this one", path=request.path)
+
+    refused = workflow("count", Counter, end=never)
+    before = (text.parent / "other" / "run.json").read_bytes()
+    with pytest.raises(UsageError, match="not this one"):
+        life.resume(refused, text.parent / "other", {}, end=True)
+    assert (text.parent / "other" / "run.json").read_bytes() == before
+
+
+@dataclass
+class Crew:
+    """The second of two processes."""
+
+    first_said: Any = None
+    is_first: bool = False
+
+    def firsts(self, _mine: Any) -> Any:
+        return self.first_said
+
+
+def test_another_process_of_a_team_writes_nothing_and_is_silent(text: Path) -> None:
+    class Helper(Counter):
+        team = Crew()
+
+        def do(self, run: Run) -> Mapping[str, Any]:
+            run.write("counted.txt", "mine")
+            run.metric({"epoch": 1})
+            run.trim_metrics(0)
+            return {}
+
+    helping = workflow("count", Helper, writes=("counted.txt",))
+    done = life.run(helping, asked(text))
+    assert done.silent
+    assert not done.path.exists()
+    Helper.team = Crew(first_said=5)  # the first one could not open it
+    with pytest.raises(SystemExit) as ended:
+        life.run(helping, asked(text))
+    assert ended.value.code == 5
+
+
+def test_a_word_that_python_keeps() -> None:
+    @dataclass(frozen=True)
+    class Words:
+        from_: str = option("", "where from")
+
+    (spec,) = opt.specs(Words)
+    assert (spec.name, spec.flag) == ("from_", "from")
+    for name in ("from", "from_"):
+        assert opt.make(Words, {name: "here"}, owner="x") == Words("here")
+    with pytest.raises(UsageError, match="x has no option 'form'; did you mean 'from_'"):
+        opt.make(Words, {"form": "here"}, owner="x")
+    words = workflow("words", Counter, options=Words)
+    assert life.table(words, Request(Words("here"))) == {"words": {"from": "here"}}

@@ -6,13 +6,13 @@ before the next rename in it, or the end.
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import ase.build
 import ase.io
 import pytest
 from workflows import small_cache
+from workflows.some_trainings import changed, train
 from workflows.test_training import plan as training_plan
 
 from crystalcli.contracts.workflow import Request
@@ -25,7 +25,6 @@ from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.relax.relax_options import RelaxOptions
 from crystalcli.workflows.relax.relax_workflow import RELAX
-from crystalcli.workflows.train import training
 
 
 class Watch:
@@ -90,7 +89,7 @@ def test_build_graphs(watch: Watch, metals: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_train(watch: Watch, tmp_path: Path) -> None:
     plan = training_plan(small_cache.write(tmp_path / "g.h5"), tmp_path / "run")
-    training.run(replace(plan, checkpoint_every=0.0))
+    train(changed(plan, checkpoint_every=0.0))
     assert watch.renames > 10
 
 

@@ -11,9 +11,11 @@ import pytest
 import torch
 from ase.data import chemical_symbols
 from workflows import small_cache
+from workflows.some_trainings import asked, changed, train
 from workflows.test_training import RECIPE
 
 from crystalcli.contracts.element_tables import tables_of
+from crystalcli.contracts.workflow import Host, Request
 from crystalcli.mechanisms.caches.cache import Column, GraphRecipe
 from crystalcli.mechanisms.caches.cache_writer import write_cache
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
@@ -23,10 +25,6 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.train import training, training_series
-from crystalcli.workflows.train.training_plan import SplitPlan, StartPlan, TrainingPlan
-from crystalcli.workflows.train.training_series import Series
 from crystalcli.workflows.train.training_setup import prepare
 
 SALTS = {"NaCl": 5.64, "KCl": 6.29, "NaBr": 5.97, "LiF": 4.03, "MgO": 4.21, "KF": 5.34, "KBr": 6.6}
@@ -73,11 +71,11 @@ def crystal_parts():
 """
 KINDS = {
     "cgcnn": (KNN, {}, ENERGY),
-    "lcgcn": (KNN, {"embed_options": {"atom_features": "learned"}}, ENERGY),
-    "sites": (KNN, {"head": "site", "embed_options": {"atom_features": "learned"}}, CHARGE),
-    "pair-moments": (RADIUS, {"head": "energy", "architecture_options": {"width": 8, "pair_channels": 4}}, TOTAL),
+    "lcgcn": (KNN, {"featurizer_options": {"atom_features": "learned"}}, ENERGY),
+    "sites": (KNN, {"head": "site", "featurizer_options": {"atom_features": "learned"}}, CHARGE),
+    "pair-moments": (RADIUS, {"head": "energy", "arch_options": {"width": 8, "pair_channels": 4}}, TOTAL),
     "cgcnn-ff": (RADIUS, {"head": "energy", "head_options": {"wall": True}}, TOTAL),
-    "species": (KNN, {"architecture_options": {}}, ENERGY),
+    "species": (KNN, {"arch_options": {}}, ENERGY),
 }
 ARCHITECTURES = {"sites": "cgcnn", "cgcnn-ff": "cgcnn"}
 
@@ -119,20 +117,21 @@ def _plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     registry.cache_clear()
 
 
-def plan(kind: str, cache: Path, output: Path, **changes: object) -> TrainingPlan:
+def plan(kind: str, cache: Path, output: Path, **changes: object) -> Request:
     _, parts, _ = KINDS[kind]
-    made = TrainingPlan(
-        architecture=ARCHITECTURES.get(kind, kind),
+    made = asked(
+        arch=ARCHITECTURES.get(kind, kind),
         head="crystal",
         output=str(output),
         caches=(str(cache),),
-        architecture_options={"n_conv": 1, "width": 8},
+        arch_options={"n_conv": 1, "width": 8},
         recipe=replace(RECIPE, epochs=1, schedule="constant", lr=1e-3, ema=0.0),
-        split=SplitPlan(kind="random", fractions="0.6,0.2,0.2"),
+        split="random",
+        fractions="0.6,0.2,0.2",
         device="cpu",
         threads=1,
     )
-    return replace(made, **(parts | changes))
+    return changed(made, **(parts | changes))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +140,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {}
     for kind in KINDS:
         cache = written(folder / f"{kind}.h5", kind, BASE)
-        found[kind] = training.run(plan(kind, cache, folder / kind)).folder
+        found[kind] = train(plan(kind, cache, folder / kind)).folder
     return found
 
 
@@ -152,8 +151,8 @@ def loaded(folder: Path) -> CrystalModel:
 
 
 def grown(kind: str, source: Path, cache: Path, said: list[str] | None = None, **how: object) -> CrystalModel:
-    listener = Listener(say=(said if said is not None else []).append, warn=(said if said is not None else []).append)
-    made = plan(kind, cache, cache.with_suffix(""), start=StartPlan(str(source), **how), seed=5)
+    listener = Host(say=(said if said is not None else []).append, warn=(said if said is not None else []).append)
+    made = plan(kind, cache, cache.with_suffix(""), from_=source, **how, seed=5)
     return prepare(made, listener).model.double().eval()
 
 
@@ -252,8 +251,8 @@ def test_training_goes_on_and_is_read_again(
     kind: str, how: dict[str, bool], symbols: list[str], sources: dict[str, Path], tmp_path: Path
 ) -> None:
     cache = written(tmp_path / "new.h5", kind, CHANGES["shifted"])
-    training.run(plan(kind, cache, tmp_path / "one", start=StartPlan(str(sources[kind]), **how)))
-    again = training.run(plan(kind, cache, tmp_path / "two", start=StartPlan(str(tmp_path / "one"))))
+    train(plan(kind, cache, tmp_path / "one", from_=sources[kind], **how))
+    again = train(plan(kind, cache, tmp_path / "two", from_=tmp_path / "one"))
     for folder in (tmp_path / "one", again.folder):
         assert [chemical_symbols[z] for z in loaded(folder).spec.statistics.elements] == symbols
 
@@ -261,10 +260,9 @@ def test_training_goes_on_and_is_read_again(
 def test_members_of_an_ensemble_go_on_each_with_its_elements(tmp_path: Path) -> None:
     kind = "pair-moments"
     cache = written(tmp_path / "more.h5", kind, CHANGES["more"])
-    first = training_series.run(plan(kind, cache, tmp_path / "e"), Series(2, ensemble=True))
+    first = train(plan(kind, cache, tmp_path / "e"), ensemble=2)
     fewer = written(tmp_path / "fewer.h5", kind, CHANGES["one in common, none in its place"])
-    start = StartPlan(str(first.folder))
-    training_series.run(plan(kind, fewer, tmp_path / "f", start=start), Series(2, ensemble=True))
+    train(plan(kind, fewer, tmp_path / "f", from_=first.folder), ensemble=2)
     models = [model_file.load(tmp_path / f / "model.safetensors")[0] for f in "ef"]
     assert {9, 19} <= set(models[1].spec.statistics.elements)
     data = GraphDataset.open([cache])
@@ -287,7 +285,7 @@ def test_a_part_that_does_not_say_where_its_elements_are(
     registry.cache_clear()
     with pytest.raises(InputError, match=r"tables by element are \{'architecture.rows.weight': \[0\]\}, .* here \{\}"):
         loaded(sources["species"])
-    source = training.run(plan("species", cache, tmp_path / "source")).folder
+    source = train(plan("species", cache, tmp_path / "source")).folder
     for names, other in others.items():
         assert len(shared(names)) < 4
         for new_head in (False, True):

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from workflows import small_cache
+from workflows.some_trainings import asked, train
 
 from crystalcli.contracts.records import Recipe
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.models import model_file
-from crystalcli.workflows.train import training, training_loop
-from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
+from crystalcli.workflows.train import training_loop
 
 FALLING = [9.0, 8.0, 8.5, 8.5, 7.0, 7.5, 7.0, 7.2, 6.0, 5.0]
 """Scores of the validation: gains in epochs 1, 2 and 5; three epochs without one end with the eighth."""
@@ -33,17 +34,18 @@ def scored(monkeypatch):
     return scores, seen
 
 
-def plan(folder: Path, **recipe) -> TrainingPlan:
+def plan(folder: Path, **recipe) -> Request:
     cache = small_cache.write(folder / "graphs.h5", 24)
-    return TrainingPlan(
-        architecture="cgcnn",
+    return asked(
+        arch="cgcnn",
         head="crystal",
         output=str(folder / "run"),
         caches=(str(cache),),
-        architecture_options={"n_conv": 1, "width": 8},
+        arch_options={"n_conv": 1, "width": 8},
         head_options={"hidden": 8},
         recipe=Recipe(**{"batch_size": 8, "epochs": 10, "lr": 5e-3, "ema": 0.0, **recipe}),
-        split=SplitPlan(kind="random", fractions="0.6,0.2,0.2"),
+        split="random",
+        fractions="0.6,0.2,0.2",
         device="cpu",
         threads=1,
     )
@@ -66,7 +68,7 @@ def rows(folder: Path) -> list[dict]:
 def test_training_ends_after_so_many_epochs_without_a_gain(tmp_path, scored, scores, patience, epochs, best, ema):
     given, seen = scored
     given += scores
-    report = training.run(plan(tmp_path, patience=patience, ema=ema))
+    report = train(plan(tmp_path, patience=patience, ema=ema))
     found = rows(tmp_path)
     assert [r["epoch"] for r in found] == list(range(1, epochs + 1))
     assert max(r["epoch"] for r in found if r["best"]) == best

@@ -12,9 +12,11 @@ import ase.io
 import numpy as np
 import pytest
 import toy_slabs
+from workflows.some_trainings import asked, changed, train
 
 from crystalcli import load_model
 from crystalcli.contracts.records import Recipe
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.normalisers import target_statistics
 from crystalcli.mechanisms.models import model_file
@@ -30,8 +32,7 @@ from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import Compared
 from crystalcli.workflows.predict.prediction_output import Writer
 from crystalcli.workflows.predict.prediction_structures import moved
-from crystalcli.workflows.train import calibrating, training
-from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
+from crystalcli.workflows.train import calibrating
 
 NAME = "relaxed_positions"
 PLACE = Quantity(NAME, "Å", "site", shape=(3,), meaning="position")
@@ -52,25 +53,26 @@ def built(folder: Path, name: str, structures: list[ase.Atoms], **changes: Any) 
     return build(replace(PLAN, inputs=(str(source),), output=folder / f"{name}.h5", **changes))
 
 
-def plan(folder: Path, cache: Path, head: str, **changes: Any) -> TrainingPlan:
-    made = TrainingPlan(
-        architecture="held",
+def plan(folder: Path, cache: Path, head: str, **changes: Any) -> Request:
+    made = asked(
+        arch="held",
         head=head,
         output=str(folder / "run"),
         caches=(str(cache),),
         recipe=Recipe(batch_size=4, epochs=25, lr=3e-2, loss="l1", schedule="constant"),
-        split=SplitPlan(kind="random", fractions="0.7,0.15,0.15"),
+        split="random",
+        fractions="0.7,0.15,0.15",
         device="cpu",
         threads=1,
     )
-    return replace(made, **changes)
+    return changed(made, **changes)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mover")
     report = built(folder, "train", toy_slabs.slabs(24))
-    training.run(plan(folder, report.output, "mover"))
+    train(plan(folder, report.output, "mover"))
     return folder / "run"
 
 
@@ -93,7 +95,7 @@ def test_a_column_of_places_is_known_by_its_name_and_can_be_declared(tmp_path):
     with pytest.raises(UsageError, match="only three numbers per atom are its position"):
         built(tmp_path, "d", structures, targets=("depth:position",))
     with pytest.raises(UsageError, match=f"head 'mover' learns '{NAME}'"):
-        training.run(plan(tmp_path, plain.output, "mover"))
+        train(plan(tmp_path, plain.output, "mover"))
 
 
 def test_the_scale_is_that_of_the_displacements(tmp_path):
@@ -201,7 +203,7 @@ def phases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for k, atoms in enumerate(structures):
         atoms.set_array("phase", 3.0 + 0.1 * atoms.numbers + 2 * np.pi * (k % 3))
     report = built(folder, "train", structures, targets=("phase:rad",))
-    training.run(plan(folder, report.output, "phase", recipe=Recipe(batch_size=4, epochs=2, lr=1e-2)))
+    train(plan(folder, report.output, "phase", recipe=Recipe(batch_size=4, epochs=2, lr=1e-2)))
     return folder / "run"
 
 

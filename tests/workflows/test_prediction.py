@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from workflows import small_cache
+from workflows.some_trainings import asked, train
 
 from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.structure_files.reading import Failure
@@ -22,8 +23,6 @@ from crystalcli.vocabulary.texts import inert
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import Compared
 from crystalcli.workflows.predict.prediction_output import Writer
-from crystalcli.workflows.train import training
-from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 ENERGY = small_cache.ENERGY.name
 
@@ -33,18 +32,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a finished run."""
     folder = tmp_path_factory.mktemp("prediction")
     cache = small_cache.write(folder / "graphs.h5")
-    plan = TrainingPlan(
-        architecture="cgcnn",
+    plan = asked(
+        arch="cgcnn",
         head="crystal",
         output=str(folder / "run"),
         caches=(str(cache),),
-        architecture_options={"n_conv": 1, "width": 8},
+        arch_options={"n_conv": 1, "width": 8},
         recipe=Recipe(batch_size=8, epochs=2),
-        split=SplitPlan(kind="random"),
+        split="random",
         device="cpu",
         threads=1,
     )
-    return training.run(plan).folder
+    return train(plan).folder
 
 
 def rows(predictor: Predictor, structures: list[ase.Atoms]) -> list[Row | Failure]:

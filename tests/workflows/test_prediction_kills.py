@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import ase.build
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from workflows import small_cache
 from workflows.failing_writes import in_a_child, nth_write
+from workflows.some_trainings import changed, train
 from workflows.test_training import plan as training_plan
 
 from crystalcli.commands.main import run
@@ -18,7 +18,6 @@ from crystalcli.mechanisms.drawing import plots
 from crystalcli.mechanisms.models.latent import Latents
 from crystalcli.mechanisms.running import files
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.train import training
 
 CHARGE = Quantity("charge", "e", "site")
 
@@ -32,8 +31,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         values = np.concatenate([a.numbers / 10 for a in some])
         column = Column(CHARGE, values, np.ones(len(values), dtype=bool))
         small_cache.write(home / f"{name}.h5", structures=some, columns=[column])
-    wish = replace(training_plan(home / "taught.h5", home / "run"), head="site", targets=("charge",), compare=())
-    training.run(wish)
+    wish = changed(training_plan(home / "taught.h5", home / "run"), head="site", target=("charge",), compare=())
+    train(wish)
     command = ["predict", str(home / "run"), str(home / "new.h5"), "-o", str(home / "seen.csv")]
     assert run([*command, "--latent", str(home / "seen.npz"), "--quiet"]) == 3
     return home

@@ -3,17 +3,16 @@
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from workflows.failing_writes import killed_after
+from workflows.some_trainings import changed, train
 from workflows.test_building_resumed import inputs, small_units
 from workflows.test_training_kills import expected, go_on, plan
 
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
-from crystalcli.workflows.train import training
 
 __all__ = ["expected", "plan", "small_units"]
 
@@ -49,6 +48,6 @@ def test_building(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_training(plan, expected, tmp_path: Path) -> None:
     def in_folder(output: Path):
-        return replace(plan, output=str(output))
+        return changed(plan, output=str(output))
 
-    kill_at_random(lambda at: training.run(in_folder(at)), lambda at: go_on(in_folder(at)), expected, tmp_path)
+    kill_at_random(lambda at: train(in_folder(at)), lambda at: go_on(in_folder(at)), expected, tmp_path)

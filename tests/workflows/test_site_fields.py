@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 import toy_slabs
+from workflows.some_trainings import changed, train
 
 from crystalcli import load_model, load_potential
 from crystalcli.contracts.records import Recipe
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.caches.cache import GraphCache
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -23,8 +25,6 @@ from crystalcli.workflows.graphs import caches
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan, BuildReport
 from crystalcli.workflows.predict.prediction import Predictor, Row
-from crystalcli.workflows.train import training
-from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 FIELDS = ("fixed", "tags")
 
@@ -58,22 +58,23 @@ def with_energies(structures: list[ase.Atoms]) -> list[ase.Atoms]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("held")
     built(folder, "train", with_energies(toy_slabs.slabs(18)))
-    training.run(plan(folder, "train.h5"))
+    train(plan(folder, "train.h5"))
     return folder / "run"
 
 
-def plan(folder: Path, cache: str, **changes: Any) -> TrainingPlan:
-    made = TrainingPlan(
-        architecture="held",
+def plan(folder: Path, cache: str, **changes: Any) -> Request:
+    made = asked(
+        arch="held",
         head="energy",
         output=str(folder / "run"),
         caches=(str(folder / cache),),
         recipe=Recipe(batch_size=4, epochs=3, lr=1e-2, loss="l1"),
-        split=SplitPlan(kind="random", fractions="0.6,0.2,0.2"),
+        split="random",
+        fractions="0.6,0.2,0.2",
         device="cpu",
         threads=1,
     )
-    return replace(made, **changes)
+    return changed(made, **changes)
 
 
 def test_a_cache_holds_them_atom_by_atom_and_says_so(tmp_path):
@@ -155,9 +156,9 @@ def test_a_build_in_pieces_has_the_same_bytes(tmp_path):
 def test_training_refuses_a_cache_without_them_with_the_command(tmp_path):
     built(tmp_path, "plain", with_energies(toy_slabs.slabs(12)), fields=())
     with pytest.raises(UsageError, match=r"per-site fields none \(here fixed,tags\); .*--fields fixed,tags"):
-        training.run(plan(tmp_path, "plain.h5"))
+        train(plan(tmp_path, "plain.h5"))
     with pytest.raises(UsageError, match=r"--fields depth,fixed,tags"):
-        training.run(plan(tmp_path, "plain.h5", architecture_options={"depth": True}))
+        train(plan(tmp_path, "plain.h5", arch_options={"depth": True}))
     assert not (tmp_path / "run").exists()
 
 

@@ -14,6 +14,7 @@ import ase.io
 import numpy as np
 import pytest
 from workflows import small_cache
+from workflows.some_trainings import asked, train
 
 from crystalcli.contracts.records import Recipe
 from crystalcli.mechanisms.caches.cache import Column
@@ -26,8 +27,6 @@ from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import Compared
 from crystalcli.workflows.predict.prediction_output import Writer
 from crystalcli.workflows.predict.prediction_sites import magmom_line, moment_of, similar_table
-from crystalcli.workflows.train import training
-from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 MOMENT, CHARGE = Quantity("moment", "µB", "site"), Quantity("charge", "e", "site")
 
@@ -41,20 +40,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     known = np.tile([False, True], 30)
     columns = [Column(MOMENT, moments, np.ones(60, dtype=bool)), Column(CHARGE, moments - 1, known)]
     cache = small_cache.write(folder / "graphs.h5", columns=columns, structures=structures)
-    plan = TrainingPlan(
-        architecture="cgcnn",
+    plan = asked(
+        arch="cgcnn",
         head="site",
         output=str(folder / "run"),
         caches=(str(cache),),
-        targets=("moment", "charge"),
-        architecture_options={"n_conv": 1, "width": 8},
+        target=("moment", "charge"),
+        arch_options={"n_conv": 1, "width": 8},
         head_options={"hidden": 6},
         recipe=Recipe(batch_size=8, epochs=2),
-        split=SplitPlan(kind="random"),
+        split="random",
         device="cpu",
         threads=1,
     )
-    return training.run(plan).folder
+    return train(plan).folder
 
 
 STRUCTURES = [a.repeat((1, 1, 1 + k % 2)) for k, a in enumerate(small_cache.crystals(4, seed=5))]

@@ -1,7 +1,6 @@
 """Cells with a charge of their own: read from files, kept in the cache, conserved in training and prediction."""
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,15 @@ import ase.io
 import numpy as np
 import pytest
 from workflows import small_cache
+from workflows.some_trainings import asked, changed, train
 
 from crystalcli import load_model
 from crystalcli.contracts.records import Recipe
+from crystalcli.contracts.workflow import Host, Request
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.graphs import build_graphs, build_graphs_plan
-from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.predict.prediction import Predictor, Row
-from crystalcli.workflows.train import training
-from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 HEAD = {"hidden": 8, "conserve": "q", "total": "cell_charge"}
 
@@ -36,21 +34,21 @@ def cells(n: int, seed: int) -> list[ase.Atoms]:
     return made
 
 
-def plan(folder: Path, output: str, **changes: Any) -> TrainingPlan:
-    made = TrainingPlan(
-        architecture="cgcnn",
+def plan(folder: Path, output: str, **changes: Any) -> Request:
+    made = asked(
+        arch="cgcnn",
         head="site",
         output=str(folder / output),
         caches=(str(folder / "graphs.h5"),),
-        targets=("q",),
-        architecture_options={"n_conv": 1, "width": 8},
+        target=("q",),
+        arch_options={"n_conv": 1, "width": 8},
         head_options=HEAD,
         recipe=Recipe(batch_size=8, epochs=2),
-        split=SplitPlan(kind="random"),
+        split="random",
         device="cpu",
         threads=1,
     )
-    return replace(made, **changes)
+    return changed(made, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(folder: Path) -> Path:
     said: list[str] = []
-    report = training.run(plan(folder, "run", compare=("neighborhood-mlp",)), Listener(say=said.append))
+    report = train(plan(folder, "run", compare=("neighborhood-mlp",)), Host(say=said.append))
     assert "4 of 40 structures do not say their 'cell_charge'; it is taken as 0" in said
     return report.folder
 
@@ -132,5 +130,5 @@ def test_totals_that_nothing_says_or_nothing_needs_are_refused(folder: Path) -> 
     ]
     for options, message in wrong:
         with pytest.raises(UsageError, match=message):
-            training.run(plan(folder, "wrong", head_options=options))
+            train(plan(folder, "wrong", head_options=options))
     assert not (folder / "wrong").exists()

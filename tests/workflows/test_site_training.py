@@ -9,15 +9,13 @@ import ase.build
 import numpy as np
 import pytest
 from workflows import small_cache
+from workflows.some_trainings import asked, changed, describe, train
 
 from crystalcli.contracts.records import Recipe
+from crystalcli.contracts.workflow import Host, Request
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.train import training, training_series
-from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
-from crystalcli.workflows.train.training_series import Series
 
 CHARGE, CENTRE = Quantity("charge", "e", "site"), Quantity("centre", "eV", "site")
 
@@ -52,25 +50,26 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_cache.write(tmp_path_factory.mktemp("sites") / "graphs.h5", columns=labels(made), structures=made)
 
 
-def plan(cache: Path, output: Path, **changes: object) -> TrainingPlan:
-    made = TrainingPlan(
-        architecture="cgcnn",
+def plan(cache: Path, output: Path, **changes: object) -> Request:
+    made = asked(
+        arch="cgcnn",
         head="site",
         output=str(output),
         caches=(str(cache),),
-        targets=("charge", "centre"),
-        architecture_options={"n_conv": 2, "width": 16},
+        target=("charge", "centre"),
+        arch_options={"n_conv": 2, "width": 16},
         head_options={"hidden": 16},
         recipe=Recipe(batch_size=4, epochs=8, lr=1e-2),
-        split=SplitPlan(kind="random", fractions="0.6,0.2,0.2"),
+        split="random",
+        fractions="0.6,0.2,0.2",
         device="cpu",
         threads=1,
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return changed(made, **changes)  # type: ignore[arg-type]
 
 
 def test_two_labels_one_of_some_elements(cache: Path, tmp_path: Path) -> None:
-    report = training.run(plan(cache, tmp_path / "run"))
+    report = train(plan(cache, tmp_path / "run"))
     data = json.loads((tmp_path / "run" / "report.json").read_text())
     charge, centre = data["test"]["charge"], data["test"]["centre"]
     assert charge["model"]["mae"] < 0.5 * charge["baselines"]["mean"]["mae"]
@@ -90,17 +89,15 @@ def test_two_labels_one_of_some_elements(cache: Path, tmp_path: Path) -> None:
 
 
 def test_conserved_charges_sum_to_nothing(cache: Path, tmp_path: Path) -> None:
-    free = training.run(plan(cache, tmp_path / "free", targets=("charge",)))
-    held = training.run(
-        plan(cache, tmp_path / "held", targets=("charge",), head_options={"hidden": 16, "conserve": "charge"})
-    )
+    free = train(plan(cache, tmp_path / "free", target=("charge",)))
+    held = train(plan(cache, tmp_path / "held", target=("charge",), head_options={"hidden": 16, "conserve": "charge"}))
     free_sum, held_sum = (r.data["test"]["charge"]["model"]["sum_mae"] for r in (free, held))
     assert held_sum < 1e-9
     assert free_sum > 1e-3
 
 
 def test_splits_are_of_crystals(cache: Path, tmp_path: Path) -> None:
-    training.run(plan(cache, tmp_path / "run", recipe=Recipe(batch_size=8, epochs=1)))
+    train(plan(cache, tmp_path / "run", recipe=Recipe(batch_size=8, epochs=1)))
     parts = json.loads((tmp_path / "run" / "splits.json").read_text())
     ids = [set(parts[n]) for n in ("train", "val", "test")]
     assert sum(map(len, ids)) == len(set.union(*ids)) == 40
@@ -113,12 +110,12 @@ def test_labels_of_sites_that_teach_nothing_or_look_wrong(tmp_path: Path) -> Non
         tmp_path / "same.h5", structures=made, columns=[replace(charge, values=np.ones_like(charge.values))]
     )
     with pytest.raises(UsageError, match="'charge' is 1 for all training sites; nothing to learn"):
-        training.run(plan(same, tmp_path / "run", targets=("charge",)))
+        train(plan(same, tmp_path / "run", target=("charge",)))
     values = charge.values.copy()
     values[30] = 1e6
     wild = small_cache.write(tmp_path / "wild.h5", structures=made, columns=[replace(charge, values=values)])
     heard: list[str] = []
-    training.describe(plan(wild, tmp_path / "run", targets=("charge",)), Listener(warn=heard.append))
+    describe(plan(wild, tmp_path / "run", target=("charge",)), Host(warn=heard.append))
     assert any("1 labels 'charge' are very far" in w and '"07"' in w and "1e+06" in w for w in heard), heard
 
 
@@ -144,12 +141,12 @@ def crowded(path: Path, n: int) -> Path:
     return small_cache.write(path, columns=[column], structures=made)
 
 
-def of_crowds(cache: Path, output: Path, **changes: object) -> TrainingPlan:
+def of_crowds(cache: Path, output: Path, **changes: object) -> Request:
     return plan(
         cache,
         output,
-        architecture_options={"n_conv": 2, "width": 24},
-        targets=("crowd",),
+        arch_options={"n_conv": 2, "width": 24},
+        target=("crowd",),
         head_options={"hidden": 32, "n_hidden": 1},
         recipe=Recipe(batch_size=4, epochs=40, lr=5e-3),
         **changes,
@@ -159,11 +156,11 @@ def of_crowds(cache: Path, output: Path, **changes: object) -> TrainingPlan:
 @pytest.mark.slow
 def test_trends_hold_for_three_seeds_and_with_more_crystals(tmp_path: Path) -> None:
     cache = crowded(tmp_path / "graphs.h5", 80)
-    few = of_crowds(cache, tmp_path / "few", split=SplitPlan(kind="random", fractions="0.1,0.2,0.2"))
+    few = of_crowds(cache, tmp_path / "few", split="random", fractions="0.1,0.2,0.2")
     few = replace(few, recipe=replace(few.recipe, epochs=160))
     many = of_crowds(cache, tmp_path / "many")
-    less = training_series.run(few, Series(3)).data["test"]["crowd"]["model"]["mae"]["mean"]
-    row = training_series.run(replace(many, compare=("neighborhood-mlp",)), Series(3)).data["test"]["crowd"]
+    less = train(few, seeds=3).data["test"]["crowd"]["model"]["mae"]["mean"]
+    row = train(changed(many, compare=("neighborhood-mlp",)), seeds=3).data["test"]["crowd"]
     mlp = row["compared"]["neighborhood-mlp"]["mae"]["mean"]
     assert row["model"]["mae"]["mean"] < mlp < row["baselines"]["element mean"]["mae"]
     assert row["model"]["mae"]["mean"] < less

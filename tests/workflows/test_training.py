@@ -8,21 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tomli
 import torch
 from workflows import small_cache
+from workflows.some_trainings import asked, changed, describe, resume, train
 
 from crystalcli.contracts.nn.basis import GaussianBasis
 from crystalcli.contracts.records import Recipe
+from crystalcli.contracts.workflow import Host, Request
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.running.locks import locked
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import EnvironmentProblem, NumericalFailure, Stopped, UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.train import training
+from crystalcli.workflows.train.train_choice import architecture, suited
 from crystalcli.workflows.train.training_loop import Trainer
-from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
 ENERGY = small_cache.ENERGY.name
 RECIPE = Recipe(batch_size=8, epochs=4, ema=0.9, lr=5e-3, schedule="one-cycle")
@@ -33,20 +34,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_cache.write(tmp_path_factory.mktemp("caches") / "graphs.h5")
 
 
-def plan(cache: Path, output: Path, **changes: Any) -> TrainingPlan:
-    made = TrainingPlan(
-        architecture="cgcnn",
+def plan(cache: Path, output: Path, **changes: Any) -> Request:
+    made = asked(
+        arch="cgcnn",
         head="crystal",
         output=str(output),
         caches=(str(cache),),
-        architecture_options={"n_conv": 1, "width": 8},
+        arch_options={"n_conv": 1, "width": 8},
         head_options={"hidden": 8},
         recipe=RECIPE,
-        split=SplitPlan(kind="random", fractions="0.6,0.2,0.2"),
+        split="random",
+        fractions="0.6,0.2,0.2",
         device="cpu",
         threads=1,
     )
-    return replace(made, **changes)
+    return changed(made, **changes)
 
 
 class StopAfter(Stop):
@@ -62,9 +64,7 @@ class StopAfter(Stop):
 
 
 def test_same_seed_same_bytes_and_zero_is_a_seed(cache: Path, tmp_path: Path) -> None:
-    blobs = [
-        training.run(plan(cache, tmp_path / f"{k}", seed=seed)).model.read_bytes() for k, seed in enumerate((0, 0, 1))
-    ]
+    blobs = [train(plan(cache, tmp_path / f"{k}", seed=seed)).model.read_bytes() for k, seed in enumerate((0, 0, 1))]
     assert blobs[0] == blobs[1]
     assert blobs[0] != blobs[2]
 
@@ -74,13 +74,13 @@ def test_same_seed_same_bytes_and_zero_is_a_seed(cache: Path, tmp_path: Path) ->
 def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
     cache: Path, tmp_path: Path, questions: int, recipe: Recipe
 ) -> None:
-    whole = training.run(plan(cache, tmp_path / "whole", recipe=recipe, step_epochs=1))
+    whole = train(plan(cache, tmp_path / "whole", recipe=recipe, step_epochs=1))
     with pytest.raises(Stopped, match="--resume"):
-        training.run(
+        train(
             plan(cache, tmp_path / "cut", recipe=recipe, step_epochs=1, checkpoint_every=0.0), stop=StopAfter(questions)
         )
     assert json.loads((tmp_path / "cut" / "run.json").read_text())["exit_code"] == 75
-    resumed = training.resume(tmp_path / "cut", {}, Listener(), Stop())
+    resumed = resume(tmp_path / "cut")
     assert resumed.model.read_bytes() == whole.model.read_bytes()
 
     def numbers(folder: Path) -> list[dict[str, Any]]:
@@ -89,8 +89,9 @@ def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
 
     assert numbers(resumed.folder) == numbers(whole.folder)
     assert json.loads((resumed.folder / "run.json").read_text())["exit_code"] == 0
-    with pytest.raises(UsageError, match="is finished: its model is"):
-        training.resume(tmp_path / "cut", {}, Listener(), Stop())
+    record = (resumed.folder / "run.json").read_bytes()
+    assert resume(tmp_path / "cut").before
+    assert (resumed.folder / "run.json").read_bytes() == record
     assert json.loads((resumed.folder / "run.json").read_text())["exit_code"] == 0
 
 
@@ -98,24 +99,24 @@ def test_a_training_state_that_means_something_else_here_is_refused(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Stopped):
-        training.run(plan(cache, tmp_path / "cut", checkpoint_every=0.0), stop=StopAfter(1))
+        train(plan(cache, tmp_path / "cut", checkpoint_every=0.0), stop=StopAfter(1))
     before = GaussianBasis.forward
     with monkeypatch.context() as patch:
         patch.setattr(GaussianBasis, "forward", lambda self, r: before(self, 1.001 * r))
         with pytest.raises(NumericalFailure, match="does not say here what it said"):
-            training.resume(tmp_path / "cut", {}, Listener(), Stop())
-    assert training.resume(tmp_path / "cut", {}, Listener(), Stop()).model.exists()
+            resume(tmp_path / "cut")
+    assert resume(tmp_path / "cut").model.exists()
 
 
 def test_a_run_that_is_being_trained_is_left_alone(cache: Path, tmp_path: Path) -> None:
     mine = plan(cache, tmp_path / "run", step_epochs=1, checkpoint_every=0.0)
     with pytest.raises(Stopped):
-        training.run(mine, stop=StopAfter(1))
+        train(mine, stop=StopAfter(1))
     before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
     with locked(tmp_path / "run" / "run"):
         for again in (
-            lambda: training.resume(tmp_path / "run", {}, Listener(), Stop()),
-            lambda: training.run(replace(mine, overwrite=True)),
+            lambda: resume(tmp_path / "run"),
+            lambda: train(mine, overwrite=True),
         ):
             with pytest.raises(EnvironmentProblem, match=f"process {os.getpid()} on .* is writing it"):
                 again()
@@ -125,10 +126,10 @@ def test_a_run_that_is_being_trained_is_left_alone(cache: Path, tmp_path: Path) 
 def test_resume_refuses_changed_input(tmp_path: Path) -> None:
     mine = small_cache.write(tmp_path / "g.h5", 20)
     with pytest.raises(Stopped):
-        training.run(plan(mine, tmp_path / "run"), stop=StopAfter(1))
+        train(plan(mine, tmp_path / "run"), stop=StopAfter(1))
     small_cache.write(mine, 21)
     with pytest.raises(UsageError, match="not the file"):
-        training.resume(tmp_path / "run", {}, Listener(), Stop())
+        resume(tmp_path / "run")
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
@@ -154,9 +155,9 @@ def test_nan_loss_stops_names_the_structure_and_keeps_the_best(
     real_validate = Trainer._validate
     monkeypatch.setattr(GraphDataset, "batch", poisoned)
     monkeypatch.setattr(Trainer, "_validate", validated)
-    wished = plan(cache, tmp_path / "run", split=SplitPlan(file=str(_everything_but_two(cache, tmp_path, victim))))
+    wished = plan(cache, tmp_path / "run", split_file=str(_everything_but_two(cache, tmp_path, victim)))
     with pytest.raises(NumericalFailure, match="not a number") as caught:
-        training.run(wished)
+        train(wished)
     assert victim in str(caught.value)
     named = json.loads((tmp_path / "run" / "failed-batch.json").read_text())
     assert named["ids"] == [victim]
@@ -179,7 +180,7 @@ def _everything_but_two(cache: Path, folder: Path, victim: str) -> Path:
 
 
 def test_the_report_stands_beside_baselines_and_learns(cache: Path, tmp_path: Path) -> None:
-    report = training.run(plan(cache, tmp_path / "run", recipe=replace(RECIPE, epochs=20, residual_of="elements")))
+    report = train(plan(cache, tmp_path / "run", recipe=replace(RECIPE, epochs=20, residual_of="elements")))
     test = report.data["test"]["energy_per_atom"]
     assert test["unit"] == "eV/atom"
     assert test["model"]["mae"] < test["baselines"]["mean"]["mae"] / 2
@@ -203,7 +204,7 @@ def test_the_report_stands_beside_baselines_and_learns(cache: Path, tmp_path: Pa
 
 
 def test_statistics_are_those_of_the_training_part(cache: Path, tmp_path: Path) -> None:
-    report = training.run(plan(cache, tmp_path / "run", recipe=replace(RECIPE, epochs=1)))
+    report = train(plan(cache, tmp_path / "run", recipe=replace(RECIPE, epochs=1)))
     model, provenance = model_file.load(report.model)
     from crystalcli.mechanisms.datasets.dataset import GraphDataset
 
@@ -224,8 +225,8 @@ def test_several_targets_with_missing_labels(tmp_path: Path) -> None:
     ]
     cache = small_cache.write(tmp_path / "g.h5", columns=columns)
     with pytest.raises(UsageError, match="several labels"):
-        training.run(plan(cache, tmp_path / "run"))
-    report = training.run(plan(cache, tmp_path / "run", targets=("energy_per_atom", "gap")))
+        train(plan(cache, tmp_path / "run"))
+    report = train(plan(cache, tmp_path / "run", target=("energy_per_atom", "gap")))
     test = report.data["test"]
     assert test["gap"]["model"]["n"] < test["energy_per_atom"]["model"]["n"]
     assert (report.folder / "parity-gap.png").exists()
@@ -241,18 +242,18 @@ def test_constant_targets_few_structures_and_strange_wishes_are_refused_before_a
     wrong = [
         (plan(constant, tmp_path / "run"), "nothing to learn"),
         (plan(empty, tmp_path / "run"), "too few"),
-        (plan(cache, tmp_path / "run", targets=("energy",)), "energy_per_atom"),
-        (plan(cache, tmp_path / "run", split=SplitPlan(kind="group", group="prototype")), "no text column"),
-        (plan(cache, tmp_path / "run", split=SplitPlan(element="Xx")), "no element"),
-        (plan(cache, tmp_path / "run", split=SplitPlan(element="He")), "nothing to leave out"),
-        (plan(cache, tmp_path / "run", split=SplitPlan(kind="time")), "too short"),
+        (plan(cache, tmp_path / "run", target=("energy",)), "energy_per_atom"),
+        (plan(cache, tmp_path / "run", split="group", group="prototype"), "no text column"),
+        (plan(cache, tmp_path / "run", leave_out="Xx"), "no element"),
+        (plan(cache, tmp_path / "run", leave_out="He"), "nothing to leave out"),
+        (plan(cache, tmp_path / "run", split="time"), "too short"),
         (plan(cache, tmp_path / "run", recipe=replace(RECIPE, optimizer="sdg")), "sgd"),
     ]
     for wished, message in wrong:
         with pytest.raises(UsageError, match=message):
-            training.run(wished)
+            train(wished)
     with pytest.raises(EnvironmentProblem, match="cuda:97"):
-        training.run(plan(cache, tmp_path / "run", device="cuda:97"))
+        train(plan(cache, tmp_path / "run", device="cuda:97"))
     assert not (tmp_path / "run").exists()
 
 
@@ -262,8 +263,8 @@ def test_outliers_and_unseen_elements_are_said(tmp_path: Path) -> None:
     values[5] = 1e6
     cache = small_cache.write(tmp_path / "g.h5", columns=[Column(small_cache.ENERGY, values, np.ones(42, dtype=bool))])
     heard: list[str] = []
-    wished = plan(cache, tmp_path / "run", split=SplitPlan(element="Mg"), recipe=replace(RECIPE, epochs=1))
-    training.run(wished, Listener(warn=heard.append))
+    wished = plan(cache, tmp_path / "run", leave_out="Mg", recipe=replace(RECIPE, epochs=1))
+    train(wished, Host(warn=heard.append))
     assert any("1e+06" in w and '"05"' in w for w in heard), heard
     assert any("never sees: O, Mg" in w for w in heard), heard
 
@@ -271,39 +272,40 @@ def test_outliers_and_unseen_elements_are_said(tmp_path: Path) -> None:
 def test_a_stopped_run_leaves_its_best_model_and_an_unfinished_report(cache: Path, tmp_path: Path) -> None:
     """Stopped before an epoch: no model; after one: a model of the best; ended or gone on with: a whole run."""
     with pytest.raises(Stopped, match="--resume"):
-        training.run(plan(cache, tmp_path / "early"), None, StopAfter(1))
+        train(plan(cache, tmp_path / "early"), None, StopAfter(1))
     assert not (tmp_path / "early" / "model.safetensors").exists()
     with pytest.raises(UsageError, match="no epoch of it is finished"):
-        training.resume(tmp_path / "early", {}, Listener(), Stop(), end=True)
-    training.resume(tmp_path / "early", {}, Listener(), Stop())
+        resume(tmp_path / "early", end=True)
+    resume(tmp_path / "early")
     with pytest.raises(Stopped, match="--finish"):
-        training.run(plan(cache, tmp_path / "late"), None, StopAfter(10))
+        train(plan(cache, tmp_path / "late"), None, StopAfter(10))
     late = tmp_path / "late"
     unfinished = json.loads((late / "report.json").read_text())
     assert (unfinished["finished"], unfinished["exit_code"], unfinished["epochs"]) == (False, 75, 2)
     assert json.loads((late / "run.json").read_text())["exit_code"] == 75
     kept, _ = model_file.load(late / "model.safetensors")
     assert kept.spec.targets[0].name == ENERGY
-    report = training.resume(late, {}, Listener(), Stop(), end=True)
+    report = resume(late, end=True)
     assert (report.data["finished"], report.data["epochs"], report.data["exit_code"]) == (True, 2, 0)
     assert report.data["test"] == unfinished["test"]
     assert json.loads((late / "run.json").read_text())["exit_code"] == 0
     assert not list(late.glob("state-*"))
-    with pytest.raises(UsageError, match="is finished"):
-        training.resume(late, {}, Listener(), Stop())
+    again = resume(late)
+    assert again.before
+    assert again.data == report.data
 
 
 def test_a_run_that_goes_on_after_its_unfinished_report_is_the_long_run(cache: Path, tmp_path: Path) -> None:
-    training.run(plan(cache, tmp_path / "whole"))
+    train(plan(cache, tmp_path / "whole"))
     with pytest.raises(Stopped):
-        training.run(plan(cache, tmp_path / "cut"), None, StopAfter(10))
-    training.resume(tmp_path / "cut", {}, Listener(), Stop())
+        train(plan(cache, tmp_path / "cut"), None, StopAfter(10))
+    resume(tmp_path / "cut")
     for name in ("model.safetensors", "predictions-test.csv", "parity.png", "learning-curve.png"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes(), name
 
 
-def split_said(cache: Path, output: Path, split: SplitPlan | None = None) -> tuple[str, dict[str, int]]:
-    facts = training.describe(plan(cache, output, split=split or SplitPlan()), Listener())["split"]
+def split_said(cache: Path, output: Path, **split: Any) -> tuple[str, dict[str, int]]:
+    facts = describe(plan(cache, output, split="auto", **split))["split"]
     return facts["how"], facts["sizes"]
 
 
@@ -337,10 +339,9 @@ def test_the_default_split_follows_the_data(tmp_path: Path) -> None:
 
 def test_given_caches_are_the_parts(tmp_path: Path) -> None:
     paths = {n: small_cache.write(tmp_path / f"{n}.h5", k) for n, k in (("train", 30), ("val", 14), ("test", 7))}
-    wished = plan(paths["train"], tmp_path / "run", caches=(), split=SplitPlan())
-    wished = replace(wished, **{n: (str(p),) for n, p in paths.items()})
+    wished = plan(paths["train"], tmp_path / "run", split="auto", caches=(), **{n: (p,) for n, p in paths.items()})
     heard: list[str] = []
-    found = training.describe(wished, Listener(warn=heard.append))
+    found = describe(wished, Host(warn=heard.append))
     assert found["split"]["sizes"] == {"train": 30, "val": 14, "test": 7}
     assert any(
         w == 'leak: 7 test structures are exact copies of train structures (e.g. test:salt "00", ClNa)' for w in heard
@@ -362,19 +363,28 @@ def test_copies_in_other_clothes_are_found(tmp_path: Path) -> None:
 
     ids = list(GraphDataset.open([cache]).ids)
     (tmp_path / "s.json").write_text(json.dumps({"train": ids[:15], "val": ids[15:20], "test": ids[20:]}))
-    found = training.describe(plan(cache, tmp_path, split=SplitPlan(file=str(tmp_path / "s.json"))), Listener())[
-        "leaks"
-    ]
+    found = describe(plan(cache, tmp_path, split_file=str(tmp_path / "s.json")), Host())["leaks"]
     assert [(x["n"], x["parts"]) for x in found if x["kind"] == "copy"] == [(4, ["train", "test"])]
     assert not [x for x in found if x["kind"] == "structure"]
 
 
-@pytest.mark.parametrize(("structures", "size"), [(6, 4), (17, 4), (32, 8), (255, 63), (256, 64), (10_000, 64)])
-def test_few_structures_make_small_batches_unless_the_size_was_said(cache: Path, structures: int, size: int) -> None:
+@pytest.mark.parametrize(("structures", "size"), [(6, 4), (17, 4), (32, 8), (255, 63), (511, 127), (10_000, 128)])
+def test_few_structures_make_small_batches(cache: Path, structures: int, size: int) -> None:
+    registered = architecture(plan(cache, Path("x")))
+    assert registered.recipe.batch_size == 128
+    assert suited(plan(cache, Path("x"), batch_size=None), structures) == size
+
+
+@pytest.mark.parametrize(("asked_for", "size"), [(None, 6), (64, 64), (3, 3)])
+def test_a_size_that_was_said_stays(cache: Path, tmp_path: Path, asked_for: int | None, size: int) -> None:
     said: list[str] = []
-    recipe = Recipe(batch_size=64)
-    wished = plan(cache, Path("x"), recipe=recipe, fit_batches=True, config={"train": {"batch_size": 64}})
-    fitted = wished.fitted_to(structures, Listener(say=said.append))
-    assert fitted.recipe.batch_size == fitted.config["train"]["batch_size"] == size
-    assert [s.split(",")[0] for s in said] == ([f"batch size: {size} instead of 64"] if size < 64 else [])
-    assert replace(wished, fit_batches=False).fitted_to(structures, Listener()).recipe == recipe
+    wished = plan(cache, tmp_path / "run", recipe=replace(RECIPE, epochs=1), batch_size=asked_for)
+    train(wished, Host(say=said.append))
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["request"]["options"]["batch_size"] == asked_for
+    assert record["settled"] == ({} if asked_for else {"batch_size": size})
+    config = tomli.loads((tmp_path / "run" / "config.toml").read_text())["train"]
+    assert config["batch_size"] == size
+    lines = [s.split(",")[0] for s in said if s.startswith("batch size")]
+    assert lines == ([] if asked_for else ["batch size: 6 instead of 128"])
+    assert train(wished).before  # what was settled does not make it another run

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 from workflows import small_cache
+from workflows.some_trainings import Trained, changed, resume, train
 from workflows.test_training import ENERGY, RECIPE, StopAfter, plan
 
+from crystalcli.contracts.workflow import Host, Request
 from crystalcli.mechanisms.running.run_folder import RunFolder
-from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import NumericalFailure, Stopped, UsageError
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.train import training, training_loop, training_series
-from crystalcli.workflows.train.training_plan import StartPlan, TrainingPlan
-from crystalcli.workflows.train.training_series import Series
+from crystalcli.workflows.train import training_loop
+from crystalcli.workflows.train.train_workflow import TRAIN
 
 
 @pytest.fixture(scope="module")
@@ -23,25 +22,23 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def both(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> training.TrainingReport:
-    return training.run(plan(cache, tmp_path_factory.mktemp("runs") / "both", compare=("lcgcn",)))
+def both(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train(plan(cache, tmp_path_factory.mktemp("runs") / "both", compare=("lcgcn",)))
 
 
-def test_it_leaves_no_trace_in_the_model(cache: Path, both: training.TrainingReport, tmp_path: Path) -> None:
-    alone = training.run(plan(cache, tmp_path / "alone"))
+def test_it_leaves_no_trace_in_the_model(cache: Path, both: Trained, tmp_path: Path) -> None:
+    alone = train(plan(cache, tmp_path / "alone"))
     assert alone.model.read_bytes() == both.model.read_bytes()
     assert alone.data["test"][ENERGY]["compared"] == {}
 
 
-def test_it_is_the_run_that_would_have_been_without_the_model(
-    cache: Path, both: training.TrainingReport, tmp_path: Path
-) -> None:
-    alone = training.run(
+def test_it_is_the_run_that_would_have_been_without_the_model(cache: Path, both: Trained, tmp_path: Path) -> None:
+    alone = train(
         plan(
             cache,
             tmp_path / "alone",
-            architecture="lcgcn",
-            architecture_options={},
+            arch="lcgcn",
+            arch_options={},
             head_options={"hidden": 8, "pool": "fcmax", "pool_norm": "batch"},
         )
     )
@@ -52,83 +49,80 @@ def test_it_is_the_run_that_would_have_been_without_the_model(
 
 
 @pytest.mark.parametrize("questions", [2, 10, 17, 22])
-def test_stopped_anywhere_and_resumed(
-    cache: Path, both: training.TrainingReport, tmp_path: Path, questions: int
-) -> None:
+def test_stopped_anywhere_and_resumed(cache: Path, both: Trained, tmp_path: Path, questions: int) -> None:
     """Sixteen questions belong to the model, as many to what stands beside it."""
     broken = plan(cache, tmp_path / "broken", compare=("lcgcn",))
     with pytest.raises(Stopped, match=r"go on with: crystal train --resume \S*broken(,|$)"):
-        training.run(broken, Listener(), StopAfter(questions))
+        train(broken, Host(), StopAfter(questions))
     assert RunFolder.read(tmp_path / "broken")["exit_code"] == 75
-    report = training.resume(tmp_path / "broken", {}, Listener(), Stop())
+    report = resume(tmp_path / "broken")
     assert report.data["test"] == both.data["test"]
     assert report.model.read_bytes() == both.model.read_bytes()
 
 
-def test_killed_before_it_kept_anything(cache: Path, both: training.TrainingReport, tmp_path: Path) -> None:
+def test_killed_before_it_kept_anything(cache: Path, both: Trained, tmp_path: Path) -> None:
     broken = plan(cache, tmp_path / "broken", compare=("lcgcn",))
     with pytest.raises(Stopped):
-        training.run(broken, Listener(), StopAfter(22))
+        train(broken, Host(), StopAfter(22))
     for state in (tmp_path / "broken" / "lcgcn").glob("state-*"):
         state.unlink()
-    assert training.resume(tmp_path / "broken", {}, Listener(), Stop()).data["test"] == both.data["test"]
+    assert resume(tmp_path / "broken").data["test"] == both.data["test"]
 
 
 def test_what_an_older_run_left_does_not_count(cache: Path, tmp_path: Path) -> None:
     wished = plan(cache, tmp_path / "run", compare=("lcgcn",))
-    training.run(wished)
-    old = tmp_path / "run" / "lcgcn" / "run.json"
-    record = json.loads(old.read_text())
-    old.write_text(json.dumps({**record, "started": "2020-01-01T00:00:00+00:00"}))
-    other = replace(wished, overwrite=True, seed=7)
+    train(wished)
+    (tmp_path / "run" / "lcgcn" / "left").write_text("by the older one")
+    other = changed(wished, seed=7)
     with pytest.raises(Stopped):
-        training.run(other, Listener(), StopAfter(16))
-    report = training.resume(tmp_path / "run", {}, Listener(), Stop())
+        train(other, stop=StopAfter(16), overwrite=True)
+    report = resume(tmp_path / "run")
     assert json.loads((tmp_path / "run" / "lcgcn" / "report.json").read_text())["seed"] == 7
     assert report.data["test"][ENERGY]["compared"]["lcgcn"]["n"] == 8
+    assert not (tmp_path / "run" / "lcgcn" / "left").exists()
 
 
 def test_its_failure_costs_the_model_nothing(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = training_loop.Trainer.run
+    sound = training_loop.Trainer.train
 
     def run(trainer: training_loop.Trainer) -> None:
-        if trainer.plan.architecture == "lcgcn":
+        if trainer.options.arch == "lcgcn":
             raise NumericalFailure("the loss of step 3 is not a number", path="x")
         sound(trainer)
 
-    monkeypatch.setattr(training_loop.Trainer, "run", run)
+    monkeypatch.setattr(training_loop.Trainer, "train", run)
     heard: list[str] = []
-    report = training.run(plan(cache, tmp_path / "run", compare=("lcgcn",)), Listener(warn=heard.append))
+    report = train(plan(cache, tmp_path / "run", compare=("lcgcn",)), Host(warn=heard.append))
     assert report.data["test"][ENERGY]["compared"] == {"lcgcn": {"skipped": "the loss of step 3 is not a number"}}
-    assert report.targets[0].rows["lcgcn"] == "the loss of step 3 is not a number"
+    assert "baseline lcgcn: skipped, the loss of step 3 is not a number" in TRAIN.show(report.data).lines
     assert RunFolder.read(tmp_path / "run")["exit_code"] == 0
     assert any("lcgcn" in w and "step 3" in w for w in heard)
 
 
-def test_refused_before_anything_is_written(cache: Path, both: training.TrainingReport, tmp_path: Path) -> None:
-    wrong: list[tuple[TrainingPlan, str]] = [
+def test_refused_before_anything_is_written(cache: Path, both: Trained, tmp_path: Path) -> None:
+    wrong: list[tuple[Request, str]] = [
         (plan(cache, tmp_path / "run", compare=("cgcnn",)), "is the architecture itself"),
         (plan(cache, tmp_path / "run", compare=("no-such",)), "no-such"),
         (plan(cache, tmp_path / "run", compare=("pair-moments",)), "requires smooth-cutoff"),
-        (plan(cache, tmp_path / "run", compare=("lcgcn",), start=StartPlan(str(both.model))), "--from"),
+        (plan(cache, tmp_path / "run", compare=("lcgcn",), from_=both.model), "--from"),
     ]
     for wished, message in wrong:
         with pytest.raises(UsageError, match=message):
-            training.run(wished)
+            train(wished)
     assert not (tmp_path / "run").exists()
 
 
 def test_an_ensemble_has_it_once(cache: Path, tmp_path: Path) -> None:
     few = plan(cache, tmp_path / "e", compare=("lcgcn",), recipe=replace(RECIPE, epochs=1))
-    report = training_series.run(few, Series(2, ensemble=True))
+    report = train(few, ensemble=2)
     assert report.data["test"][ENERGY]["compared"]["lcgcn"]["runs"] == 1
     assert [p.parent.name for p in sorted((tmp_path / "e").glob("member-*/lcgcn"))] == ["member-0"]
 
 
 def test_baselines_that_were_asked_for(cache: Path, tmp_path: Path) -> None:
     """Once in a series, in no run beside; with what was chosen for them, or why there is none."""
-    few = plan(cache, tmp_path / "s", compare=("lcgcn",), baselines=("krr",), recipe=replace(RECIPE, epochs=1))
-    data = training_series.run(few, Series(2)).data
+    few = plan(cache, tmp_path / "s", compare=("lcgcn",), baseline=("krr",), recipe=replace(RECIPE, epochs=1))
+    data = train(few, seeds=2).data
     row = data["test"][ENERGY]["baselines"]["krr"]
     assert 0 < row["mae"] < data["test"][ENERGY]["baselines"]["mean"]["mae"]
     assert row["length"] > 0
@@ -136,5 +130,5 @@ def test_baselines_that_were_asked_for(cache: Path, tmp_path: Path) -> None:
     reports = [json.loads((tmp_path / "s" / f / "report.json").read_text()) for f in ("seed-1", "seed-0/lcgcn")]
     assert not any("krr" in r["test"][ENERGY]["baselines"] for r in reports)
     with pytest.raises(UsageError, match="no baseline 'svm'"):
-        training.run(plan(cache, tmp_path / "none", baselines=("svm",)))
+        train(plan(cache, tmp_path / "none", baseline=("svm",)))
     assert not (tmp_path / "none").exists()

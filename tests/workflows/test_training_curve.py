@@ -2,24 +2,22 @@
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tomli
 from workflows import small_cache
+from workflows.some_trainings import changed, resume, train
 from workflows.test_training import ENERGY, StopAfter, plan
 
 from crystalcli.commands.main import run
-from crystalcli.mechanisms.running.locks import locked
-from crystalcli.mechanisms.running.run_folder import RunFolder
-from crystalcli.vocabulary.errors import EnvironmentProblem, Stopped, UsageError
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.train import training, training_curve
-from crystalcli.workflows.train.training_curve import Curve
-from crystalcli.workflows.train.training_plan import StartPlan
-from crystalcli.workflows.train.training_series import Series
+from crystalcli.vocabulary.errors import Stopped, UsageError
+from crystalcli.workflows.train.train_choice import GENTLER
+from crystalcli.workflows.train.training_curve import points, sizes
+
+USUAL = 5e-3
+"""What suits the architecture."""
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +28,23 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def source(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source") / "run"
-    training.run(plan(cache, folder))
+    train(plan(cache, folder))
     return folder
 
 
 def test_one_test_part_and_nested_training_parts(cache: Path, source: Path, tmp_path: Path) -> None:
-    wish = plan(cache, tmp_path / "c", start=StartPlan(str(source)))
-    report = training_curve.run(wish, Curve((5, 12), 1e-3), Series(), Listener(), StopAfter(10**9))
+    wish = plan(cache, tmp_path / "c", from_=source, lr=USUAL * GENTLER)
+    report = train(wish, learning_curve="12,5")
     names = ["scratch-5", "transfer-5", "scratch-12", "transfer-12"]
     splits = [json.loads((tmp_path / "c" / n / "splits.json").read_text()) for n in names]
     assert len({tuple(s["test"]) for s in splits}) == 1
     assert [len(s["train"]) for s in splits] == [5, 5, 12, 12]
     assert set(splits[0]["train"]) < set(splits[2]["train"])
-    plans = [json.loads((tmp_path / "c" / n / "run.json").read_text())["plan"] for n in names]
-    assert [p["start"]["model"] for p in plans] == ["", str(source), "", str(source)]
-    assert plans[0]["recipe"]["lr"] == 1e-3
-    assert plans[0]["architecture_options"] == plan(cache, tmp_path).architecture_options
+    asked = [json.loads((tmp_path / "c" / n / "run.json").read_text())["request"] for n in names]
+    assert [one["options"]["from_"] for one in asked] == [None, str(source), None, str(source)]
+    assert [one["options"]["lr"] for one in asked[:2]] == [USUAL, USUAL * GENTLER]
+    own = asked[0]["parts"]["arch"]
+    assert own["options"].items() >= plan(cache, tmp_path).parts["arch"].options.items()
     found = report.data["curves"][ENERGY]["points"]
     assert [(p["beginning"], p["structures"]) for p in found] == [
         (*n.split("-")[:1], int(n.split("-")[1])) for n in names
@@ -59,56 +58,36 @@ def test_one_test_part_and_nested_training_parts(cache: Path, source: Path, tmp_
     assert (tmp_path / "c" / f"learning-curve-{ENERGY}.png").exists()
 
 
-def test_a_curve_that_is_being_trained_is_left_alone(cache: Path, tmp_path: Path) -> None:
-    wish, curve = plan(cache, tmp_path / "c"), Curve((5, 12))
-    with pytest.raises(Stopped):
-        training_curve.run(wish, curve, Series(), Listener(), StopAfter(6))
-    before = {p: p.read_bytes() for p in (tmp_path / "c").rglob("*") if p.is_file()}
-    with locked(tmp_path / "c" / "run"):
-        for again in (
-            lambda: training_curve.resume(tmp_path / "c", {}, Listener(), StopAfter(10**9)),
-            lambda: training_curve.run(replace(wish, overwrite=True), curve, Series(), Listener(), StopAfter(10**9)),
-        ):
-            with pytest.raises(EnvironmentProblem, match="is writing it") as refused:
-                again()
-            assert refused.value.exit_code == 5
-    assert {p: p.read_bytes() for p in (tmp_path / "c").rglob("*") if p.is_file()} == before
-    held: list[bool] = []
-
-    class Looks(StopAfter):
-        def reason(self) -> str | None:
-            with pytest.raises(EnvironmentProblem), locked(tmp_path / "c" / "run"):
-                pass
-            held.append(True)
-            return super().reason()
-
-    training_curve.resume(tmp_path / "c", {}, Listener(), Looks(10**9))
-    assert held
-    assert not [name for name in RunFolder.read(tmp_path / "c")["outputs"] if "lock" in name]
-
-
 def test_wishes_that_cannot_be_granted(cache: Path, source: Path, tmp_path: Path) -> None:
-    wish = plan(cache, tmp_path / "c", start=StartPlan(str(source)))
+    wish = plan(cache, tmp_path / "c", from_=source)
     with pytest.raises(UsageError, match="--epochs 0"):
-        training_curve.points(replace(wish, recipe=replace(wish.recipe, epochs=0)), Curve((5,)))
+        train(changed(wish, epochs=0), learning_curve="5,12")
+    assert not (tmp_path / "c").exists()
     for text in ("", "1,50", "60;250", "1e3"):
         with pytest.raises(UsageError, match="must be numbers of training structures"):
-            Curve.parse(text, 0.0)
-    assert Curve.parse("250,60,250", 0.0).sizes == (60, 250)
+            sizes(text)
+    assert sizes("250,60,250") == (60, 250)
 
 
-@pytest.mark.parametrize("series", [Series(), Series(2), Series(2, ensemble=True)], ids=["one", "seeds", "ensemble"])
-def test_stopped_on_the_way_it_goes_on_to_the_same_numbers(cache: Path, tmp_path: Path, series: Series) -> None:
-    curve = Curve((12, 20))
-    whole = training_curve.run(plan(cache, tmp_path / "whole"), curve, series, Listener(), StopAfter(10**9))
-    with pytest.raises(Stopped, match=r"of 2 runs are finished; go on with: crystal train --resume"):
-        training_curve.run(plan(cache, tmp_path / "cut"), curve, series, Listener(), StopAfter(7 * series.seeds))
-    again = training_curve.resume(tmp_path / "cut", {}, Listener(), StopAfter(10**9))
+def test_a_learning_rate_that_was_said_is_that_of_both_ways(cache: Path, source: Path, tmp_path: Path) -> None:
+    for lr in (3e-3, USUAL):
+        made = points(plan(cache, tmp_path / "c", from_=source, lr=lr, learning_curve="5"))
+        assert [p.options.lr for p in made] == [lr, lr]
+
+
+@pytest.mark.parametrize("several", [{}, {"seeds": 2}, {"ensemble": 2}], ids=["one", "seeds", "ensemble"])
+def test_stopped_on_the_way_it_goes_on_to_the_same_numbers(
+    cache: Path, tmp_path: Path, several: dict[str, int]
+) -> None:
+    curve = {"learning_curve": "12,20", **several}
+    whole = train(plan(cache, tmp_path / "whole"), **curve)
+    with pytest.raises(Stopped, match=r"of 2 runs are finished; go on with: crystal train --resume \S*cut$"):
+        train(plan(cache, tmp_path / "cut"), stop=StopAfter(7 * max(several.values(), default=1)), **curve)
+    again = resume(tmp_path / "cut")
     errors = [[p["error"] for p in r.data["curves"][ENERGY]["points"]] for r in (whole, again)]
     np.testing.assert_array_equal(*errors)
-    assert (again.data["curves"][ENERGY]["points"][0]["spread"] is not None) == (series == Series(2))
-    with pytest.raises(UsageError, match="is finished"):
-        training_curve.resume(tmp_path / "cut", {}, Listener(), StopAfter(10**9))
+    assert (again.data["curves"][ENERGY]["points"][0]["spread"] is not None) == ("seeds" in several)
+    assert resume(tmp_path / "cut").before
 
 
 def test_at_the_command_line(cache: Path, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

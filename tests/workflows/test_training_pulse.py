@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import pytest
+from workflows import small_cache
+from workflows.some_trainings import changed, train
+from workflows.test_training import plan
 
-from crystalcli.workflows.hearing import Listener
+from crystalcli.contracts.workflow import Host, Reporter
+from crystalcli.workflows.train import training_pulse
 from crystalcli.workflows.train.training_pulse import with_pulse
+from crystalcli.workflows.train.training_series import _within
 
 
 class Runs:
     """Runs of 10 epochs of 4 batches on a clock of its own."""
 
     def __init__(self, name=""):
-        self.now, self.said = 0.0, []
-        self.listener = with_pulse(Listener(say=self.said.append), name, lambda: self.now)
+        self.now, self.said, self.seen = 0.0, [], []
+        heard = Reporter(say=self.said.append, progress=lambda *told: self.seen.append(told))
+        self.reporter = with_pulse(heard, name, lambda: self.now)
 
     def go(self, number, of, *, seconds, begin=0):
-        self.listener.run(number, of, 10)
+        hears = _within(self.reporter, number - 1, of)
         for batch in range(4 * begin, 40):
             self.now += seconds
-            self.listener.step(batch // 4 + 1, batch % 4 + 1, 4)
+            hears.progress(f"epoch {batch // 4 + 1} of 10", (batch + 1) / 4, 10)
 
 
 @pytest.mark.parametrize(("seconds", "lines"), [(1.0, 1), (2.0, 2), (61.0, 80)])
@@ -47,8 +53,6 @@ def test_run_epoch_and_time_left(seconds, said):
 
 def test_runs_that_were_finished_before_do_not_count_as_fast():
     runs = Runs("relaxed-1")
-    for number in (1, 2):
-        runs.listener.run(number, 3, 10)
     runs.go(3, 3, seconds=30.0, begin=5)  # goes on in its sixth epoch
     assert runs.said[0] == "relaxed-1: run 3 of 3, epoch 6 of 10, about 9 min left"
     assert runs.said[-1].endswith("epoch 10 of 10, about 0 s left")
@@ -63,9 +67,26 @@ def test_the_next_series_is_estimated_by_itself():
     assert runs.said[1] == "run 1 of 2, epoch 1 of 10, about 2.2 h left"
 
 
-def test_a_single_run_has_lines_of_its_own():
-    runs = Runs()
-    runs.go(1, 1, seconds=100.0)
-    for epoch in range(1, 4):
-        runs.listener.step(epoch, 1, 1)
-    assert runs.said == []
+def test_a_single_run_has_lines_of_its_own(tmp_path, monkeypatch):
+    """And several have theirs from the outermost: a curve of series says each once."""
+    monkeypatch.setattr(training_pulse, "SILENCE", 0.0)
+    cache = small_cache.write(tmp_path / "graphs.h5")
+    said, seen = [], []
+    heard = Host(say=said.append, progress=lambda *told: seen.append(told))
+    few = plan(cache, tmp_path / "one", epochs=2)
+    train(few, heard)
+    assert not [s for s in said if s.startswith("run ")]
+    assert [seen[0], seen[-1]] == [("epoch 1 of 2", 0.25, 2), ("epoch 2 of 2", 2.0, 2)]
+    said.clear()
+    train(changed(few, output=tmp_path / "all"), heard, learning_curve="12,20", seeds=2)
+    lines = [s.partition(", about")[0] for s in said if ", epoch " in s]
+    assert len(lines) == len([s for s in seen if s[0].startswith("run ")])
+    assert lines[-1] == "run 2 of 2, run 2 of 2, epoch 2 of 2"
+
+
+def test_one_pulse_is_enough():
+    runs = Runs("named")
+    assert with_pulse(runs.reporter) is runs.reporter
+    runs.go(1, 2, seconds=61.0)
+    assert all(s.startswith("named: run 1 of 2") for s in runs.said)
+    assert len(runs.seen) == len(runs.said) == 40

@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import torch
 from workflows import small_cache
+from workflows.some_trainings import train
 from workflows.test_training import RECIPE, plan
 
 from crystalcli.commands.main import run
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.models import model_file
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.train import training, training_series
-from crystalcli.workflows.train.training_plan import SplitPlan, StartPlan, TrainingPlan
-from crystalcli.workflows.train.training_series import Series
 
 NOTHING = replace(RECIPE, epochs=0)
 
@@ -31,7 +30,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def source(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source") / "run"
-    training.run(plan(cache, folder))
+    train(plan(cache, folder))
     return folder
 
 
@@ -43,9 +42,8 @@ def shifted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_cache.write(tmp_path_factory.mktemp("caches") / "shifted.h5", structures=structures, columns=[column])
 
 
-def start(cache: Path, output: Path, source: Path, **changes: object) -> TrainingPlan:
-    said = {k: changes.pop(k) for k in ("freeze", "freeze_norm", "new_head", "refit", "lr_factors") if k in changes}
-    return plan(cache, output, start=StartPlan(str(source), **said), **changes)
+def start(cache: Path, output: Path, source: Path, **changes: object) -> Request:
+    return plan(cache, output, from_=source, **changes)
 
 
 def predictions(folder: Path, cache: Path) -> torch.Tensor:
@@ -56,26 +54,26 @@ def predictions(folder: Path, cache: Path) -> torch.Tensor:
 
 
 def test_no_step_is_the_source(cache: Path, source: Path, tmp_path: Path) -> None:
-    training.run(start(cache, tmp_path / "zero", source, recipe=NOTHING))
+    train(start(cache, tmp_path / "zero", source, recipe=NOTHING))
     assert torch.equal(predictions(tmp_path / "zero", cache), predictions(source, cache))
 
 
 def test_of_a_model_with_a_zeroth_term_too_and_under_another_name(cache: Path, tmp_path: Path) -> None:
-    training.run(plan(cache, tmp_path / "residual", recipe=replace(RECIPE, residual_of="elements")))
+    train(plan(cache, tmp_path / "residual", recipe=replace(RECIPE, residual_of="elements")))
     structures = small_cache.crystals(42)
     values = small_cache.energies(structures) + 5.0
     column = Column(Quantity("e_form", "eV/atom"), values, np.ones(42, dtype=bool))
     other = small_cache.write(tmp_path / "other.h5", structures=structures, columns=[column])
-    training.run(start(other, tmp_path / "zero", tmp_path / "residual", recipe=NOTHING))
+    train(start(other, tmp_path / "zero", tmp_path / "residual", recipe=NOTHING))
     assert torch.equal(predictions(tmp_path / "zero", cache), predictions(tmp_path / "residual", cache))
     # with means and scales of the new labels it is another model
-    training.run(start(other, tmp_path / "refit", tmp_path / "residual", recipe=NOTHING, refit=True))
+    train(start(other, tmp_path / "refit", tmp_path / "residual", recipe=NOTHING, refit_normaliser=True))
     assert not torch.equal(predictions(tmp_path / "refit", cache), predictions(tmp_path / "residual", cache))
 
 
 def test_what_is_frozen_stays_and_the_rest_moves(shifted: Path, source: Path, tmp_path: Path) -> None:
     made = start(shifted, tmp_path / "part", source, freeze=("architecture.*",), freeze_norm="yes")
-    training.run(made)
+    train(made)
     before, after = (model_file.load(f / "model.safetensors")[0].state_dict() for f in (source, tmp_path / "part"))
     moved = {n for n in before if not torch.equal(before[n], after[n])}
     assert moved
@@ -86,7 +84,7 @@ def test_statistics_of_batch_norms_are_kept_for_few_structures_only(
     shifted: Path, source: Path, tmp_path: Path
 ) -> None:
     def moved(choice: str) -> bool:
-        training.run(start(shifted, tmp_path / choice, source, freeze_norm=choice))
+        train(start(shifted, tmp_path / choice, source, freeze_norm=choice))
         name = "architecture.convolutions.0.norm_edges.running_mean"
         states = [model_file.load(f / "model.safetensors")[0].state_dict()[name] for f in (source, tmp_path / choice)]
         return not torch.equal(*states)
@@ -99,8 +97,8 @@ def test_a_new_head_learns_another_label(source: Path, tmp_path: Path) -> None:
     column = Column(Quantity("gap", "eV"), np.linspace(0, 4, 42), np.ones(42, dtype=bool))
     gaps = small_cache.write(tmp_path / "gaps.h5", structures=structures, columns=[column])
     with pytest.raises(UsageError, match=r"'gap' \(eV\) is not what the model predicts.*--new-head"):
-        training.run(start(gaps, tmp_path / "no", source))
-    training.run(start(gaps, tmp_path / "new", source, new_head=True, recipe=NOTHING))
+        train(start(gaps, tmp_path / "no", source))
+    train(start(gaps, tmp_path / "new", source, new_head=True, recipe=NOTHING))
     before, after = (model_file.load(f / "model.safetensors")[0].state_dict() for f in (source, tmp_path / "new"))
     for name, value in before.items():
         assert torch.equal(value, after[name]) != name.startswith("head.") or value.numel() == 0
@@ -112,8 +110,8 @@ def test_weights_with_a_factor_learn_more_slowly(cache: Path, shifted: Path, sou
     before = model_file.load(source / "model.safetensors")[0].state_dict()
     moved = {}
     for name, factors in (("plain", ()), ("slow", ("architecture.*=0.1", "architecture.embed.*=0.5"))):
-        made = start(shifted, tmp_path / name, source, lr_factors=factors, recipe=replace(step, lr=1e-3), momentum=0.0)
-        training.run(made)
+        made = start(shifted, tmp_path / name, source, lr_factor=factors, recipe=replace(step, lr=1e-3), momentum=0.0)
+        train(made)
         after = model_file.load(tmp_path / name / "model.safetensors")[0].state_dict()
         moved[name] = {k: after[k] - v for k, v in before.items() if v.is_floating_point()}
     for name, weight in moved["plain"].items():
@@ -127,46 +125,46 @@ def test_weights_with_a_factor_learn_more_slowly(cache: Path, shifted: Path, sou
         ("head.*=-1", "above 0"),
     ):
         with pytest.raises(UsageError, match=said):
-            training.run(start(cache, tmp_path / "no", source, lr_factors=(wrong,)))
+            train(start(cache, tmp_path / "no", source, lr_factor=(wrong,)))
     assert not (tmp_path / "no").exists()
 
 
 def test_members_go_on_from_members(cache: Path, tmp_path: Path) -> None:
-    training_series.run(plan(cache, tmp_path / "e"), Series(2, ensemble=True))
-    training_series.run(start(cache, tmp_path / "again", tmp_path / "e", recipe=NOTHING), Series(2, ensemble=True))
+    train(plan(cache, tmp_path / "e"), ensemble=2)
+    train(start(cache, tmp_path / "again", tmp_path / "e", recipe=NOTHING), ensemble=2)
     assert torch.equal(predictions(tmp_path / "again", cache), predictions(tmp_path / "e", cache))
 
 
 def test_members_of_one_source_differ_though_no_epoch_is_better(cache: Path, source: Path, tmp_path: Path) -> None:
     wild = replace(RECIPE, epochs=1, lr=0.3, ema=0.0)
-    alone = training.run(start(cache, tmp_path / "one", source, recipe=wild))
+    alone = train(start(cache, tmp_path / "one", source, recipe=wild))
     assert alone.data["best_epoch"] == 0
-    found = training_series.run(start(cache, tmp_path / "e", source, recipe=wild), Series(2, ensemble=True))
+    found = train(start(cache, tmp_path / "e", source, recipe=wild), ensemble=2)
     assert [r["best_epoch"] for r in found.data["runs"]] == [1, 1]
     with pytest.raises(UsageError, match="the same model"):
-        training_series.run(start(cache, tmp_path / "no", source, recipe=NOTHING), Series(2, ensemble=True))
+        train(start(cache, tmp_path / "no", source, recipe=NOTHING), ensemble=2)
 
 
 def test_fewer_structures_are_nested(cache: Path, tmp_path: Path) -> None:
-    from crystalcli.workflows.hearing import Listener
+    from crystalcli.contracts.workflow import Host
     from crystalcli.workflows.train.training_setup import prepare
 
-    parts = [prepare(plan(cache, tmp_path / "x", train_size=n), Listener()).split for n in (5, 10, 0)]
+    parts = [prepare(plan(cache, tmp_path / "x", train_size=n), Host()).split for n in (5, 10, 0)]
     assert [len(p.train) for p in parts] == [5, 10, 26]
     assert set(parts[0].train) < set(parts[1].train) < set(parts[2].train)
     assert all(np.array_equal(p.test, parts[0].test) for p in parts)
 
 
 def test_members_of_few_structures_see_few_between_them(tmp_path: Path) -> None:
-    from crystalcli.workflows.hearing import Listener
+    from crystalcli.contracts.workflow import Host
     from crystalcli.workflows.train.training_setup import prepare
 
     salts = [f"{a}{b}" for a in ("Li", "Na", "K", "Rb", "Cs") for b in ("F", "Cl", "Br", "I")]
     many = [ase.build.bulk(name, "rocksalt", a=a) for name in salts for a in (5.0, 5.2, 5.4, 5.6, 5.8)]
     cache = small_cache.write(tmp_path / "many.h5", structures=many)
-    fraction = SplitPlan(fractions="0.4,0.4,0.2")
-    members = [plan(cache, tmp_path / "x", train_size=20, member=m, split=fraction) for m in range(6)]
-    parts = [prepare(one, Listener()).split for one in members]
+    fraction = {"split": "auto", "fractions": "0.4,0.4,0.2"}
+    members = [plan(cache, tmp_path / "x", train_size=20, member=m, **fraction) for m in range(6)]
+    parts = [prepare(one, Host()).split for one in members]
     taught = set().union(*(p.train.tolist() for p in parts))
     assert 20 < len(taught) <= 40  # and not all 80: as many of the validation part are dealt as train
     assert len({tuple(p.train) for p in parts}) > 1

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from mechanisms.some_datasets import dataset
 
+from crystalcli.contracts.workflow import Host
 from crystalcli.mechanisms.datasets.splits import Split
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.train.training_zeroth import zeroth_terms
 
 
@@ -31,7 +31,7 @@ def shaken(n: int) -> list[ase.Atoms]:
 
 def chosen(data: object, n: int) -> tuple[set[str], list[str]]:
     said: list[str] = []
-    fitted, _ = zeroth_terms("auto", data, halves(n), ["e"], Listener(say=said.append))  # type: ignore[arg-type]
+    fitted, _ = zeroth_terms("auto", data, halves(n), ["e"], Host(say=said.append))  # type: ignore[arg-type]
     return {b.name for b in fitted.values()}, said
 
 
@@ -62,11 +62,11 @@ def test_many_elements_are_not_for_pairs(tmp_path: Path) -> None:
 
 def test_what_is_named_is_taken_or_refused(tmp_path: Path) -> None:
     data = dataset(tmp_path, shaken(20), {"e": np.random.default_rng(2).normal(size=20)})
-    fitted, zeroth = zeroth_terms("mean", data, halves(20), ["e"], Listener())
+    fitted, zeroth = zeroth_terms("mean", data, halves(20), ["e"], Host())
     true = data.columns["e"].values
     assert fitted["e"].name == "mean"
     # leave-one-out in the training part: the mean of the nine others
     assert zeroth["e"][0] == pytest.approx(true[1:10].mean())
     assert zeroth["e"][-1] == pytest.approx(true[:10].mean())
     with pytest.raises(UsageError, match="no baseline 'cubes'"):
-        zeroth_terms("cubes", data, halves(20), ["e"], Listener())
+        zeroth_terms("cubes", data, halves(20), ["e"], Host())

@@ -192,16 +192,24 @@ def gathered(device: str) -> Iterator[Team]:
     if word != "cpu":
         torch.cuda.set_device(torch.device(word))
     try:
-        with watched(team):
-            torch.distributed.init_process_group("gloo" if word == "cpu" else "nccl")
-        yield team
-    except (UsageError, InputError) as problem:
-        if team.is_first:
-            raise
-        raise SystemExit(int(problem.exit_code)) from problem  # the first process says the same
+        with speaking(team):
+            with watched(team):
+                torch.distributed.init_process_group("gloo" if word == "cpu" else "nccl")
+            yield team
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def speaking(team: Team) -> Iterator[None]:
+    """Inside, what all processes refuse is said by the first one, and the others end with it."""
+    try:
+        yield
+    except (UsageError, InputError) as problem:
+        if team.is_first:
+            raise
+        raise SystemExit(int(problem.exit_code)) from problem
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from crystalcli.workflows.screen.screen_options import (
     Settings,
     Training,
 )
-from crystalcli.workflows.train.training_plan import SplitPlan
+from crystalcli.workflows.train.train_options import SplitOptions
 
 CACHE = "graphs.h5"
 """Candidates of a screening in one step where none are named and an ensemble is trained."""
@@ -195,7 +195,7 @@ def one_step(request: Request) -> CampaignPlan:
         settings=Settings(**{s.name: shared[s.name] for s in specs(Settings) if s.name in shared}),
         training=Training(
             **{s.name: shared[s.name] for s in specs(EnsembleTraining)} | {"arch": arch},
-            fractions=SplitPlan().fractions,
+            fractions=SplitOptions().fractions,
         ),
         stages=(StagePlan("candidates", 0.0, GIVEN, (), KINDS[GIVEN](), model=str(o.model or "")),),
         references=References(phases=o.references, label=o.reference_label),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Architecture, Featurizer, Head, Recipe
+from crystalcli.contracts.records import Architecture, Featurizer, Head
+from crystalcli.contracts.workflow import Chosen, Request
 from crystalcli.mechanisms.caches.cache import GraphRecipe
 from crystalcli.mechanisms.models.model_fields import fields_read, recipe_in_head
 from crystalcli.mechanisms.models.model_head import file_of, read_head
@@ -16,8 +16,9 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
-from crystalcli.workflows.screen.screen_options import Training
-from crystalcli.workflows.train.training_plan import SplitPlan, StartPlan, TrainingPlan
+from crystalcli.workflows.train import train_choice
+from crystalcli.workflows.train.train_choice import FAMILIES, options_of
+from crystalcli.workflows.train.train_options import TrainOptions
 
 ENERGY = Quantity("formation_energy_per_atom", "eV/atom")
 DIFFERENCE = Quantity("formation_energy_difference_per_atom", "eV/atom")
@@ -28,7 +29,7 @@ def target(plan: CampaignPlan, stage: int) -> Quantity:
     return DIFFERENCE if plan.learns_difference(stage) else ENERGY
 
 
-def training_plan(plan: CampaignPlan, stage: int, output: str, caches: Sequence[str], label: str) -> TrainingPlan:
+def training_plan(plan: CampaignPlan, stage: int, output: str, caches: Sequence[str], label: str) -> Request:
     """How the ensemble of ``stage`` is trained, in the folder ``output``, on the ``label`` of ``caches``.
 
     Raises:
@@ -43,33 +44,31 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, caches: Sequence[
     if start:
         _refuse_other_parts(Path(start), arch.name, given)
         _refuse_other_target(Path(start), plan, stage)
-    return TrainingPlan(
-        architecture=arch.name,
-        architecture_options=given["architecture"],
+    head = cast(Head, registry().get("head", arch.head))
+    recipe = {**train_choice.recipe_of(arch, head), "batch_size": t.batch_size or None}
+    said = {k: v for k in ("epochs", "lr", "residual_of") if (v := getattr(t, k)) is not None}
+    options = TrainOptions(
+        arch=arch.name,
         head=arch.head,
-        head_options={**wanted.get(arch.head, {}), **given["head"]},
         featurizer=arch.featurizer,
-        embed_options={**wanted.get(arch.featurizer, {}), **given["featurizer"]},
-        caches=tuple(caches),
-        targets=(label,) if label else (),
-        output=output,
-        recipe=_recipe(arch, t),
-        fit_batches=not t.batch_size,
-        split=SplitPlan(fractions=t.fractions),
-        start=StartPlan(start, freeze_norm=t.freeze_norm),
+        caches=tuple(map(Path, caches)),
+        target=(label,) if label else (),
+        **{**recipe, **said},
+        fractions=t.fractions,
+        from_=Path(start) if start else None,
+        freeze_norm=t.freeze_norm,
+        no_compare=True,
         seed=plan.settings.seed,
         device=plan.call.device,
         threads=plan.call.threads,
         pictures=plan.call.pictures,
     )
-
-
-def _recipe(arch: Architecture, keys: Training) -> Recipe:
-    """What suits the architecture and its head, but for what the plan says."""
-    head = cast(Head, registry().get("head", arch.head))
-    said = {k: v for k in ("epochs", "lr", "residual_of") if (v := getattr(keys, k)) is not None}
-    said |= {"batch_size": keys.batch_size} if keys.batch_size else {}
-    return replace(arch.recipe, **{**head.recipe, **said})
+    parts = {
+        "arch": Chosen(arch.name, given["architecture"]),
+        "head": Chosen(arch.head, {**wanted.get(arch.head, {}), **given["head"]}),
+        "featurizer": Chosen(arch.featurizer, {**wanted.get(arch.featurizer, {}), **given["featurizer"]}),
+    }
+    return Request(options, parts, Path(output))
 
 
 def _refuse_other_parts(path: Path, arch: str, given: Mapping[str, Mapping[str, Any]]) -> None:
@@ -132,15 +131,12 @@ def dealt(tables: Mapping[str, Mapping[str, Any]], architecture: str) -> dict[st
     return given
 
 
-def recipe_of(plan: TrainingPlan) -> GraphRecipe:
+def recipe_of(request: Request) -> GraphRecipe:
     """How graphs are made: as the model that training starts from needs them, or by the featurizer's defaults."""
-    if plan.start.model:
-        return recipe_in_head(read_head(file_of(Path(plan.start.model))))
-    part = cast(Featurizer, registry().get("featurizer", plan.featurizer))
+    o: TrainOptions = request.options
+    if o.from_ is not None:
+        return recipe_in_head(read_head(file_of(o.from_)))
+    part = cast(Featurizer, registry().get("featurizer", o.featurizer))
     options = opt.to_dict(opt.make(part.options, {}, owner=f"featurizer {part.name}"))
-    chosen = (
-        ("featurizer", plan.featurizer, plan.embed_options),
-        ("architecture", plan.architecture, plan.architecture_options),
-        ("head", plan.head, plan.head_options),
-    )
+    chosen = tuple((f, getattr(o, option), options_of(request, option)) for option, f in FAMILIES.items())
     return GraphRecipe(part.name, options, fields_read(chosen))

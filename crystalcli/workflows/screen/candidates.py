@@ -232,7 +232,7 @@ def _of_model(plan: CampaignPlan, quantity: Quantity, warn: Warn) -> Candidates:
     found = _candidates(plan, quantity, ReadOptions(labels="welcome"), warn)
     if isinstance(found, FromCaches):
         path = Path(plan.candidates[0])
-        recipe = recipe_in_head(read_head(file_of(Path(plan.stages[0].model)))["spec"])
+        recipe = recipe_in_head(read_head(file_of(Path(plan.stages[0].model))))
         _refuse_other_graphs(found.data, recipe, path)
     return found
 

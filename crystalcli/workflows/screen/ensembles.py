@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,18 +28,15 @@ from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
 from crystalcli.mechanisms.phases.screening import Candidate
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.running.run_folder import sha256
-from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import CrystalError, UsageError
 from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker, with_fields
-from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.screen.campaign_state import CampaignState
 from crystalcli.workflows.screen.campaign_training import recipe_of, target, training_plan
 from crystalcli.workflows.screen.candidates import FEWEST
 from crystalcli.workflows.screen.screen_workflow import MODEL, MODELS
 from crystalcli.workflows.screen.stage_results import Structure
-from crystalcli.workflows.train.training_pulse import with_pulse
 
 PIECE = 1024
 """Candidates that are predicted, and written down, together."""
@@ -81,14 +78,11 @@ class Ensembles:
         from crystalcli.workflows.screen.screening_training import trained
 
         run, members = self.state.run, self.plan.training.ensemble
-        stop = cast(Stop, run.stop)
-        pulse = with_pulse(Listener(run.reporter.say, run.reporter.warn), name)
-        quiet = replace(pulse, say=_nobody)
         if self.plan.trains_on == "labelled":
             folder = self.state.folder / MODEL
             plan = training_plan(self.plan, stage, str(folder), self.plan.candidates, self.label)
-            run.reporter.say(f"{name}: {members} {plan.architecture}, {len(energies)} structures, '{self.label}'")
-            return trained(plan, members, quiet, stop)
+            run.reporter.say(f"{name}: {members} {plan.options.arch}, {len(energies)} structures, '{self.label}'")
+            return trained(plan, members, run, name=name)
         folder = self.state.folder / MODELS
         cache, label = folder / f"{name}.h5", target(self.plan, stage)
         plan = training_plan(self.plan, stage, str(folder / name), (str(cache),), label.name)
@@ -112,7 +106,7 @@ class Ensembles:
 
         what = "differences to the final energies" if self.plan.learns_difference(stage) else "final energies"
         run.reporter.say(f"{name}: ensemble of {members}, {len(known)} structures, {what}")
-        return trained(plan, members, quiet, stop, prepare)
+        return trained(plan, members, run, prepare, name=name)
 
     def predict(self, stage: int, ids: Sequence[str], path: Path, task: str) -> list[Candidate]:
         """Final energies of ``ids`` as the model in ``path`` sees them at ``stage``, in order.

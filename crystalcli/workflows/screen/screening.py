@@ -60,7 +60,7 @@ class Screening(Work):
         known = len(self.found.candidates.energies) if plan.trains_on == "labelled" else 0
         facts, n = plan.facts(), len(self.found.candidates.amounts) - known
         if plan.trains_on != "nothing":
-            recipe = training_plan(plan, 0, "", (), "").recipe
+            recipe = training_plan(plan, 0, "", (), "").options
             facts["training"] |= {"epochs": recipe.epochs, "lr": recipe.lr, "residual_of": recipe.residual_of}
         found = {
             **facts,

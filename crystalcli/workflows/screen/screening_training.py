@@ -6,44 +6,38 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from crystalcli.contracts.workflow import Request, Run
 from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder
-from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.vocabulary.errors import Exit, Stopped
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.train import training_series
-from crystalcli.workflows.train.training_plan import TrainingPlan
-from crystalcli.workflows.train.training_series import Series
+from crystalcli.workflows import life
+from crystalcli.workflows.train.train_workflow import TRAIN
+from crystalcli.workflows.train.training_pulse import with_pulse
 
 
-def trained(
-    plan: TrainingPlan,
-    members: int,
-    listener: Listener,
-    stop: Stop,
-    prepare: Callable[[], None] = lambda: None,
-) -> Path:
-    """Folder of the ensemble that ``plan`` makes; a training that was interrupted there goes on.
+def trained(request: Request, members: int, run: Run, prepare: Callable[[], None] = lambda: None, *, name: str) -> Path:
+    """Folder of the ensemble that ``request`` asks for; a training that was interrupted there goes on.
 
     Args:
-        plan: of the members.
+        request: of the members.
         members: how many.
-        listener: hears of it.
-        stop: ends it.
+        run: in which they are trained; hears warnings, and every minute how far it is.
         prepare: makes the caches that the training reads; not called where the training is finished.
+        name: before these lines.
 
     Raises:
         UsageError: the training cannot work, or what it reads has changed. Stopped: what was reached is kept.
     """
-    path = Path(plan.output)
+    path, options = request.path, request.options
     begun = (path / RECORD).exists()
     if begun and RunFolder.read(path)["exit_code"] == Exit.OK:
         return path
     prepare()
+    host = replace(with_pulse(run.reporter, name), say=lambda _line: None)
     try:
         if begun:
-            changes = {"threads": plan.threads, "device": plan.device}
-            return training_series.resume(path, changes, listener, stop).folder
-        whole = replace(plan, overwrite=True)
-        return training_series.run(whole, Series(members, ensemble=True), listener, stop).folder
+            changes = {"threads": options.threads, "device": options.device}
+            return life.resume(TRAIN, path, changes, host, run.stop).path
+        whole = replace(request, options=replace(options, ensemble=members))
+        return life.run(TRAIN, whole, host, run.stop).path
     except Stopped as problem:
         raise Stopped(f"{problem.reason.split(';')[0]}; the same command goes on") from None

@@ -3,300 +3,211 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from crystalcli.contracts.workflow import Host, Request, Run, Work
 from crystalcli.mechanisms.models import model_file
-from crystalcli.mechanisms.models.model_head import MODEL
-from crystalcli.mechanisms.running.locks import run_locked
-from crystalcli.mechanisms.running.onlooker import Onlooker
-from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
-from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.models.model_head import MODEL, file_of
 from crystalcli.mechanisms.scoring import evaluation
 from crystalcli.mechanisms.simple_models import extra_baselines
-from crystalcli.mechanisms.training import checkpoint, familiar
+from crystalcli.mechanisms.training import familiar
 from crystalcli.mechanisms.training.optimizers import make_optimizer
-from crystalcli.mechanisms.training.team import ALONE, Team, gathered, watched
-from crystalcli.vocabulary.errors import CrystalError, Exit, NumericalFailure, Stopped, UsageError
-from crystalcli.workflows.hearing import Listener, heard
+from crystalcli.mechanisms.training.team import ALONE, Team, gathered, speaking, watched
+from crystalcli.vocabulary.errors import Exit, NumericalFailure, Stopped
 from crystalcli.workflows.train import training_beside
-from crystalcli.workflows.train.training_beside import Other, Standing
-from crystalcli.workflows.train.training_facts import run_facts, split_facts
+from crystalcli.workflows.train.train_choice import architecture, head, refuse_other_head, suited
+from crystalcli.workflows.train.train_options import TrainOptions
 from crystalcli.workflows.train.training_loop import Trainer
 from crystalcli.workflows.train.training_pictures import draw
-from crystalcli.workflows.train.training_plan import TrainingPlan
-from crystalcli.workflows.train.training_report import (
-    TargetReport,
-    predict_test,
-    report_targets,
-    write_test_predictions,
-)
-from crystalcli.workflows.train.training_setup import Prepared, prepare
+from crystalcli.workflows.train.training_report import predict_test, report_targets, write_test_predictions
+from crystalcli.workflows.train.training_setup import Prepared, prepare, split_facts
 
 REPORT = "report.json"
 
 
-@dataclass(frozen=True)
-class TrainingReport:
-    """What came out.
+class Training(Work):
+    """One training: everything is looked up, data are split and the model is built.
 
     Args:
-        targets: test errors. model: file of the model. folder: of the run.
-        data: what report.json holds; empty in all processes of a team but the first.
-    """
-
-    targets: tuple[TargetReport, ...]
-    model: Path
-    folder: Path
-    data: Mapping[str, Any]
-
-
-def describe(plan: TrainingPlan, listener: Listener) -> dict[str, Any]:
-    """The resolved plan (``--dry-run``): parts, sizes of the split, parameters, recipe. Writes nothing."""
-    prepared = prepare(plan, listener)
-    plan = plan.fitted_to(len(prepared.split.train), listener)
-    make_optimizer(prepared.model, plan.recipe, plan.momentum)
-    spec = prepared.model.spec
-    return {
-        "targets": [q.to_json() for q in prepared.targets],
-        "parts": {
-            k: {"name": c.name, "options": dict(c.options)}
-            for k, c in (
-                ("featurizer", spec.graph),
-                ("embedding", spec.embedding),
-                ("architecture", spec.architecture),
-                ("head", spec.head),
-            )
-        },
-        "parameters": prepared.n_parameters,
-        "recipe": vars(plan.recipe),
-        "split": split_facts(prepared),
-        "leaks": [leak.to_json() for leak in prepared.leaks],
-        "beside": [one.architecture for one, _ in training_beside.others(plan, prepared)],
-        "device": str(prepared.device),
-        "seed": plan.seed,
-        "output": plan.output,
-    }
-
-
-def run(plan: TrainingPlan, listener: Listener | None = None, stop: Stop | None = None) -> TrainingReport:
-    """Train, save the model, train what is to stand beside it, evaluate the test part.
+        request: what is asked.
+        host: hears of it.
+        shared: another training on the same caches and targets; this one is then no work of a team.
 
     Raises:
-        UsageError, EnvironmentProblem: before anything is written. NumericalFailure, Stopped: what was reached is kept.
+        UsageError, EnvironmentProblem: parts, options or data that cannot work.
     """
-    stop = stop or Stop()
-    with gathered(plan.device) as team:
-        listener = (listener if team.is_first else None) or Listener()
-        if plan.threads:
-            torch.set_num_threads(plan.threads)
-        said: list[str] = []
-        listening = heard(listener, said.append)
-        prepared = prepare(replace(plan, device=team.device(plan.device)), listening)
-        plan = plan.fitted_to(len(prepared.split.train), listening)
-        others = training_beside.others(plan, prepared)
-        extra_baselines.parse_all(plan.baselines)
-        return _begin(plan, prepared, others, listener, stop, said, team)
 
+    team: Team
 
-def _begin(
-    plan: TrainingPlan,
-    prepared: Prepared,
-    others: Sequence[Other],
-    listener: Listener,
-    stop: Stop,
-    said: Sequence[str] = (),
-    team: Team = ALONE,
-) -> TrainingReport:
-    make_optimizer(prepared.model, plan.recipe, plan.momentum)
-    path, facts = Path(plan.output), {**run_facts(plan, prepared), "processes": team.size}
-    with _opened(
-        team, path, lambda: RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
-    ) as folder:
-        for line in said:
-            folder.log(line)
-        folder.write_json("splits.json", prepared.split.to_json(prepared.ids))
-        return _train(plan, prepared, others, folder, listener, stop, resumed=False, team=team)
+    def __init__(self, request: Request, host: Host, shared: Prepared | None = None) -> None:
+        asked: TrainOptions = request.options
+        asked.check()
+        refuse_other_head(request)
+        if asked.threads:
+            torch.set_num_threads(asked.threads)
+        with ExitStack() as inside:
+            self.team = inside.enter_context(gathered(asked.device)) if shared is None else ALONE
+            self.host = host if self.team.is_first else Host()
+            self.prepared = prepare(request, self.host, shared, self.team.device(asked.device))
+            self.settled = self._settled(request)
+            self.options = replace(asked, **self.settled)
+            self.request = replace(request, options=self.options)
+            make_optimizer(self.prepared.model, self.options.recipe, self.options.momentum)
+            extra_baselines.parse_all(self.options.baseline)
+            self.beside = training_beside.requests(self.request)
+            for one in self.beside:
+                prepare(one, Host(), self.prepared)
+            self._inside = inside.pop_all()
+        start = [] if asked.from_ is None else [file_of(asked.from_)]
+        self.inputs = [*asked.paths, *start]
+        spec = self.prepared.model.spec
+        self.parts = [(f, c.name) for f, c in _parts(spec).items() if f != "embedding"]
+        self.facts = {
+            "split": split_facts(self.prepared),
+            "seed": asked.seed,
+            "device": str(self.prepared.device),
+            "threads": torch.get_num_threads(),
+            "processes": self.team.size,
+        }
 
+    def _settled(self, request: Request) -> dict[str, Any]:
+        """What was asked for by saying nothing; says so where batches are smaller than they would suit the parts."""
+        o: TrainOptions = request.options
+        found: dict[str, Any] = {"arch": architecture(request).name, "head": head(request).name}
+        n = len(self.prepared.split.train)
+        found["batch_size"] = o.batch_size or suited(request, n)
+        wished = o.batch_size or suited(request, 10**9)
+        if found["batch_size"] != wished:
+            size = found["batch_size"]
+            self.host.say(f"batch size: {size} instead of {wished}, for {n} training structures; --batch-size decides")
+        return {k: v for k, v in found.items() if getattr(o, k) != v}
 
-@contextmanager
-def _opened(team: Team, path: Path, opened: Callable[[], RunFolder]) -> Iterator[RunFolder]:
-    """The folder of the run, opened and locked by the first process; the others end with it if it cannot."""
-    problem: CrystalError | None = None
-    folder: RunFolder | None = None
-    with ExitStack() as inside:
-        if team.is_first:
-            try:
-                inside.enter_context(run_locked(path))
-                folder = opened()
-            except CrystalError as found:
-                problem = found
-        code = team.firsts(None if problem is None else int(problem.exit_code))
-        if problem is not None:
-            raise problem
-        if code is not None:
-            raise SystemExit(code)
-        yield folder or Onlooker(path)
+    def close(self) -> None:
+        """Leave the team."""
+        self._inside.close()
 
+    def describe(self) -> dict[str, Any]:
+        """Parts, sizes of the split, parameters, recipe."""
+        p = self.prepared
+        return {
+            "targets": [q.to_json() for q in p.targets],
+            "parts": {k: {"name": c.name, "options": dict(c.options)} for k, c in _parts(p.model.spec).items()},
+            "parameters": p.n_parameters,
+            "recipe": vars(self.options.recipe),
+            "split": split_facts(p),
+            "leaks": [leak.to_json() for leak in p.leaks],
+            "beside": [one.path.name for one in self.beside],
+            "device": str(p.device),
+            "seed": self.options.seed,
+        }
 
-def resume(
-    path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop, *, end: bool = False
-) -> TrainingReport:
-    """Go on with the run in folder ``path``, or ``end`` it with its best epoch; ``changes`` may set threads and device.
+    def do(self, run: Run) -> Mapping[str, Any]:
+        """Train, save the model, train what is to stand beside it, evaluate the test part.
 
-    Raises:
-        UsageError: no run there, it is finished, or its input changed.
-    """
-    record = RunFolder.read(path)
-    if "plan" not in record:
-        raise UsageError("is no training run", path=path)
-    if record["exit_code"] == Exit.OK:
-        raise UsageError(f"is finished: its model is {path / MODEL}; start a new run to train on", path=path)
-    plan = TrainingPlan.from_json({**record["plan"], **changes, "output": str(path)})
-    for name, digest in record["inputs"].items():
-        if not Path(name).exists() or sha256(Path(name)) != digest:
-            raise UsageError("is not the file that this run was started with", path=name)
-    with gathered(plan.device) as team:
-        listener = listener if team.is_first else Listener()
-        if plan.threads:
-            torch.set_num_threads(plan.threads)
-        prepared = prepare(replace(plan, device=team.device(plan.device)), listener)
-        others = training_beside.others(plan, prepared)
-        with _opened(team, path, lambda: RunFolder.reopen(path)) as folder:
-            return _train(plan, prepared, others, folder, listener, stop, resumed=True, team=team, end=end)
+        Raises:
+            NumericalFailure, Stopped: what was reached is kept.
+        """
+        with speaking(self.team), watched(self.team):
+            return self._train(run)
 
-
-def _train(
-    plan: TrainingPlan,
-    prepared: Prepared,
-    others: Sequence[Other],
-    folder: RunFolder,
-    listener: Listener,
-    stop: Stop,
-    *,
-    resumed: bool,
-    team: Team = ALONE,
-    end: bool = False,
-) -> TrainingReport:
-    listening = heard(listener, folder.log)
-    with folder.recorded(lambda: _outputs(folder)), watched(team):
-        trainer = Trainer(plan, prepared, folder, listening, stop, team)
+    def _train(self, run: Run) -> Mapping[str, Any]:
+        first, reporter = self.team.is_first, run.reporter if self.team.is_first else Host()
+        run.write_json("splits.json", self.prepared.split.to_json(self.prepared.ids))
+        trainer = Trainer(self.options, self.prepared, run, reporter, self.team)
         try:
-            if resumed:
+            if run.resumed:
                 trainer.restore()
-            if end:
+            if run.ending:
                 trainer.end()
             else:
-                trainer.run()
-            if not team.is_first:
-                return TrainingReport((), folder.path / MODEL, folder.path, {})
-            if others:
+                trainer.train()
+            if not first:
+                return {}
+            if self.beside:
                 trainer.save()
-                _save_model(plan, prepared, folder, trainer)
-            beside = training_beside.train(others, folder, listener, lambda *one: _beside(stop, *one))
-            report = _finish(plan, prepared, folder, trainer, beside)
+                self._save_model(run, trainer)
+            beside = training_beside.train(run, self.beside, self._another)
+            return self._finish(run, trainer, beside)
         except Stopped:
-            if trainer.best and team.is_first:  # the state is kept already: a second signal costs nothing
+            if trainer.best and first:  # the state is kept already: a second signal costs nothing
                 trainer.end()
-                _finish(plan, prepared, folder, trainer, {}, code=Exit.STOPPED)
+                run.write_json(REPORT, self._finish(run, trainer, {}, Exit.STOPPED))
             raise
         except NumericalFailure:
-            if trainer.best and team.is_first:
-                prepared.model.load_state_dict(trainer.best)
-                _save_model(plan, prepared, folder, trainer)
+            if trainer.best and first:
+                self.prepared.model.load_state_dict(trainer.best)
+                self._save_model(run, trainer)
             raise
-    folder.finish(Exit.OK, _outputs(folder))
-    if team.is_first:
-        checkpoint.clear(folder.path)
-    if plan.latest:
-        point_latest(folder.path)
-    return report
+
+    def _another(self, request: Request, _host: Host) -> Work:
+        """A training on the same data and split, of which nothing new is to be said."""
+        return Training(request, Host(), self.prepared)
+
+    def _save_model(self, run: Run, trainer: Trainer) -> Path:
+        """Write the model; its provenance holds nothing of time, place or machine: equal runs are equal bytes."""
+        prepared = self.prepared
+        provenance = {
+            "seed": self.options.seed,
+            "recipe": vars(self.options.recipe),
+            "split": prepared.split.to_json(prepared.ids),
+            "epoch": trainer.progress.best_epoch,
+            "structures": len(prepared.data),
+        }
+        parts = prepared.split
+        found = familiar.learned(prepared.model, prepared.data, parts.train, parts.val, self.options.size)
+        prepared.model.familiarity = found
+        model_file.save(run.path / MODEL, prepared.model, provenance)
+        return run.path / MODEL
+
+    def _finish(
+        self, run: Run, trainer: Trainer, beside: Mapping[str, Mapping[str, Any]], code: Exit = Exit.OK
+    ) -> dict[str, Any]:
+        """Write the model and what it does on the test part; what report.json holds."""
+        path, prepared, o = self._save_model(run, trainer), self.prepared, self.options
+        found = predict_test(prepared, o.size)
+        targets = [
+            replace(t, compared=training_beside.rows(beside, t.quantity.name))
+            for t in report_targets(prepared, found, o.baseline, paper_baselines=o.paper_baselines)
+        ]
+        write_test_predictions(prepared, run, found)
+        draw(prepared, run, trainer, found=found, targets=targets)
+        for t in targets:
+            run.log(f"test {t.quantity.name}: {json.dumps(t.to_json()['model'])}")
+        return {
+            "model": str(path),
+            "folder": str(run.path),
+            "architecture": o.arch,
+            "test": {t.quantity.name: t.to_json() for t in targets},
+            "split": split_facts(prepared),
+            "leaks": [leak.to_json() for leak in prepared.leaks],
+            "parameters": prepared.n_parameters,
+            "epochs": trainer.progress.epoch,
+            "best_epoch": trainer.progress.best_epoch,
+            "best_score": trainer.progress.best,
+            "validation": self._validation_errors(),
+            "seed": o.seed,
+            "finished": code == Exit.OK,
+            "exit_code": int(code),
+        }
+
+    def _validation_errors(self) -> dict[str, Any]:
+        """Errors of the weights that are kept, on the part that chose them; by target."""
+        p = self.prepared
+        found = evaluation.collect(p.model, p.data, p.split.val, self.options.size, p.zeroth or None)
+        return {name: c.errors().to_json() for name, c in found.items() if c.mask.any()}
 
 
-def report_of(path: Path) -> dict[str, Any]:
-    """What the finished run in folder ``path`` reported."""
-    found: dict[str, Any] = json.loads((path / REPORT).read_text(encoding="utf-8"))
-    return found
-
-
-def _beside(
-    stop: Stop, plan: TrainingPlan, prepared: Prepared, standing: Standing, listener: Listener
-) -> Mapping[str, Any]:
-    """What a training beside the model reports: trained now, gone on with, or finished before."""
-    path = Path(plan.output)
-    if standing == "finished":
-        return report_of(path)
-    if standing == "under way":
-        with _opened(ALONE, path, lambda: RunFolder.reopen(path)) as folder:
-            return _train(plan, prepared, (), folder, listener, stop, resumed=True).data
-    return _begin(replace(plan, overwrite=True), prepared, (), listener, stop).data
-
-
-def _outputs(folder: RunFolder) -> list[str]:
-    """Results: training states are none, they go when the run is done."""
-    return [p.name for p in folder.path.iterdir() if p.is_file() and not p.name.startswith((".", "state-"))]
-
-
-def _save_model(plan: TrainingPlan, prepared: Prepared, folder: RunFolder, trainer: Trainer) -> Path:
-    """Write the model; its provenance holds nothing of time, place or machine: equal runs are equal bytes."""
-    split = prepared.split.to_json(prepared.ids)
-    provenance = {
-        "seed": plan.seed,
-        "recipe": vars(plan.recipe),
-        "split": split,
-        "epoch": trainer.progress.best_epoch,
-        "structures": len(prepared.data),
+def _parts(spec: Any) -> dict[str, Any]:
+    """The parts of a model in the order of a batch."""
+    return {
+        "featurizer": spec.graph,
+        "embedding": spec.embedding,
+        "architecture": spec.architecture,
+        "head": spec.head,
     }
-    parts, size = prepared.split, plan.recipe.batch_size
-    prepared.model.familiarity = familiar.learned(prepared.model, prepared.data, parts.train, parts.val, size)
-    model_file.save(folder.path / MODEL, prepared.model, provenance)
-    return folder.path / MODEL
-
-
-def _finish(
-    plan: TrainingPlan,
-    prepared: Prepared,
-    folder: RunFolder,
-    trainer: Trainer,
-    beside: Mapping[str, Mapping[str, Any]],
-    code: Exit = Exit.OK,
-) -> TrainingReport:
-    path = _save_model(plan, prepared, folder, trainer)
-    found = predict_test(prepared, plan.recipe.batch_size)
-    targets = [
-        replace(t, compared=training_beside.rows(beside, t.quantity.name))
-        for t in report_targets(prepared, found, plan.baselines, paper_baselines=plan.paper_baselines)
-    ]
-    write_test_predictions(prepared, folder, found)
-    draw(prepared, folder, trainer, found=found, targets=targets)
-    data = {
-        "model": str(path),
-        "folder": str(folder.path),
-        "architecture": plan.architecture,
-        "test": {t.quantity.name: t.to_json() for t in targets},
-        "split": split_facts(prepared),
-        "leaks": [leak.to_json() for leak in prepared.leaks],
-        "parameters": prepared.n_parameters,
-        "epochs": trainer.progress.epoch,
-        "best_epoch": trainer.progress.best_epoch,
-        "best_score": trainer.progress.best,
-        "validation": _validation_errors(prepared, plan.recipe.batch_size),
-        "seed": plan.seed,
-        "finished": code == Exit.OK,
-        "exit_code": int(code),
-    }
-    folder.write_json(REPORT, data)
-    for t in targets:
-        folder.log(f"test {t.quantity.name}: {json.dumps(t.to_json()['model'])}")
-    return TrainingReport(tuple(targets), path, folder.path, data)
-
-
-def _validation_errors(prepared: Prepared, batch_size: int) -> dict[str, Any]:
-    """Errors of the weights that are kept, on the part that chose them; by target."""
-    found = evaluation.collect(prepared.model, prepared.data, prepared.split.val, batch_size, prepared.zeroth or None)
-    return {name: c.errors().to_json() for name, c in found.items() if c.mask.any()}

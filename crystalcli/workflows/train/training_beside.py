@@ -1,129 +1,77 @@
 """Architectures trained beside a model, on its data and split: what the report says of the model is measured by them.
 
-Each is a whole run in a folder below that of the model. What fails in one of them is said and costs the model nothing.
+Each is a run in the run of the model. What fails in one of them is said and costs the model nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
+from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture
+from crystalcli.contracts.workflow import Chosen, Host, Request, Run, Work
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder
-from crystalcli.vocabulary.errors import CrystalError, Exit, Stopped, UsageError
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.train.training_plan import TrainingPlan
-from crystalcli.workflows.train.training_setup import Prepared, remodelled
-
-Other = tuple[TrainingPlan, Prepared]
+from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError
+from crystalcli.workflows.train.train_choice import beside, options_of
+from crystalcli.workflows.train.train_options import TrainOptions
 
 
-def others(plan: TrainingPlan, prepared: Prepared) -> list[Other]:
-    """The trainings beside that of ``plan``, on its data and split.
+def requests(request: Request) -> list[Request]:
+    """The trainings beside that of ``request``.
 
     Raises:
-        UsageError: an architecture that is not there, does not fit, or is the plan's own; a model to start from.
+        UsageError: an architecture that is not there, or is the model's own.
     """
-    if plan.compare and plan.start.model:
-        raise UsageError("--compare trains from nothing, --from does not: their errors would not be comparable")
-    plans = [_plan(plan, name) for name in plan.compare]
-    return [(one, remodelled(prepared, one, Listener())) for one in plans]
+    return [_request(request, name) for name in beside(request)]
 
 
-def _plan(plan: TrainingPlan, name: str) -> TrainingPlan:
-    if name == plan.architecture:
+def _request(request: Request, name: str) -> Request:
+    o: TrainOptions = request.options
+    if name == o.arch:
         raise UsageError(f"--compare {name} is the architecture itself")
     part = cast(Architecture, registry().get("architecture", name))
-    one = replace(
-        plan,
-        architecture=name,
-        architecture_options={},
-        head_options={**plan.head_options, **part.partner_options.get(plan.head, {})},
-        output=str(Path(plan.output) / name),
-        compare=(),
-        baselines=(),
-        latest=False,
-    )
-    return replace(one, config=_config(plan, one))
+    options = {**options_of(request, "head"), **part.partner_options.get(o.head, {})}
+    parts = {**request.parts, "arch": Chosen(name), "head": Chosen(o.head, options)}
+    alone = replace(o, arch=name, compare=(), no_compare=True, baseline=())
+    return Request(alone, parts, request.path / name)
 
 
-def _config(plan: TrainingPlan, one: TrainingPlan) -> dict[str, Any]:
-    """What trains ``one`` again by itself, on the split of the model."""
-    if "train" not in plan.config:
-        return {}
-    table = {k: v for k, v in plan.config["train"].items() if k not in ("compare", "baseline", plan.architecture)}
-    table |= {"arch": one.architecture, "head": one.head, "no_compare": True}
-    table |= {one.head: dict(one.head_options), one.featurizer: dict(one.embed_options)}
-    if not plan.train:
-        table["split_file"] = str(Path(plan.output) / "splits.json")
-    return {"train": table}
-
-
-def unfinished(path: Path, changes: Mapping[str, Any], of: str) -> tuple[dict[str, Any], TrainingPlan]:
-    """Record and plan of the several trainings in folder ``path``, to go on with; ``of``: what they are called.
-
-    Raises:
-        UsageError: all of them are finished.
-    """
-    record = RunFolder.read(path)
-    if record["exit_code"] == Exit.OK:
-        raise UsageError(f"is finished: all its {of} are trained; start a new run", path=path)
-    return record, TrainingPlan.from_json({**record["plan"], **changes, "output": str(path)})
-
-
-Standing = Literal["new", "under way", "finished"]
-
-
-def standing(path: Path, since: str) -> Standing:
-    """How far the run in folder ``path`` is that belongs to a run begun at ``since``; older ones do not count."""
-    if not (path / RECORD).exists():
-        return "new"
-    record = RunFolder.read(path)
-    if record["started"] < since:
-        return "new"
-    if record["exit_code"] == Exit.OK:
-        return "finished"
-    return "under way" if any(path.glob("state-*.json")) else "new"
-
-
-def begun(path: Path, since: str) -> bool:
-    """Whether there is a run in folder ``path`` that belongs to a run begun at ``since``."""
-    return (path / RECORD).exists() and bool(RunFolder.read(path)["started"] >= since)
-
-
-def train(
-    found: Sequence[Other],
-    folder: RunFolder,
-    listener: Listener,
-    run: Callable[[TrainingPlan, Prepared, Standing, Listener], Mapping[str, Any]],
-) -> dict[str, Mapping[str, Any]]:
-    """Train all of them with ``run``, which returns a report, one after another; reports by architecture.
+def train(run: Run, found: Sequence[Request], prepare: Callable[[Request, Host], Work]) -> dict[str, Mapping[str, Any]]:
+    """Train all of them, one after another; reports by architecture.
 
     Raises:
         Stopped: asked to stop; what was reached is kept.
     """
     reports: dict[str, Mapping[str, Any]] = {}
-    for one, prepared in found:
-        name = one.architecture
-        listener.say(f"beside the model: {name} -> {one.output}")
+    for one in found:
+        name = one.path.name
+        run.reporter.say(f"beside the model: {name} -> {one.path}")
         try:
-            where = standing(Path(one.output), folder.record["started"])
-            reports[name] = run(one, prepared, where, _named(listener, name))
+            reports[name] = run.child(
+                "train",
+                name,
+                opt.to_dict(one.options),
+                one.parts,
+                reporter=_named(run.reporter, name),
+                prepare=prepare,
+            )
         except Stopped as problem:
-            reason = problem.reason.split(";")[0]
-            raise Stopped(f"{reason} of {name}; go on with: crystal train --resume {folder.path}") from None
+            raise Stopped(f"{problem.reason.split(';')[0]} of {name}; go on with: {run.again}") from None
         except CrystalError as problem:
-            listener.warn(f"{name}, trained beside the model: {problem}")
+            run.reporter.warn(f"{name}, trained beside the model: {problem}")
             reports[name] = {"skipped": problem.reason}
     return reports
 
 
-def _named(listener: Listener, name: str) -> Listener:
+def _named(host: Host, name: str) -> Host:
+    """Says everything with the name before it."""
     return replace(
-        listener, say=lambda text: listener.say(f"{name}: {text}"), warn=lambda text: listener.warn(f"{name}: {text}")
+        host,
+        say=lambda text: host.say(f"{name}: {text}"),
+        warn=lambda text: host.warn(f"{name}: {text}"),
+        progress=lambda now, done, of: host.progress(f"{name}: {now}", done, of),
     )
 
 

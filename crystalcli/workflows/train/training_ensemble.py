@@ -5,67 +5,71 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from crystalcli.contracts.workflow import Request, Run
 from crystalcli.mechanisms.drawing import plots, uncertainty_plots
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.ensemble import Ensemble
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.model_head import MODEL
-from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.scoring import evaluation, metrics
 from crystalcli.mechanisms.scoring.calibration import calibration
 from crystalcli.mechanisms.scoring.evaluation import Collected
 from crystalcli.vocabulary.pictures import paths
 from crystalcli.vocabulary.texts import file_word
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.train.training_plan import TrainingPlan
+from crystalcli.workflows.train.train_options import TrainOptions
 from crystalcli.workflows.train.training_report import write_test_predictions
-from crystalcli.workflows.train.training_setup import Prepared, prepare
+from crystalcli.workflows.train.training_setup import Prepared
 
 USUAL = 0.99
 """Members that disagree more than on this share of the test structures extrapolate."""
 
 
 def finish(
-    plan: TrainingPlan,
-    plans: Sequence[TrainingPlan],
+    options: TrainOptions,
+    prepared: Prepared,
+    runs: Sequence[Request],
     reports: Sequence[Mapping[str, Any]],
-    folder: RunFolder,
-    listener: Listener,
+    run: Run,
 ) -> dict[str, Any]:
     """Write the model of the ensemble and what it does on the test part; returns what report.json holds of it.
 
+    Args:
+        options: of the first member.
+        prepared: data of the first member.
+        runs: members.
+        reports: of the members.
+        run: of the ensemble.
+
     σ_a² is the mean over members of their mean squared error on their own validation parts.
     """
-    members = [cast(CrystalModel, model_file.load(Path(one.output) / MODEL)[0]) for one in plans]
+    members = [cast(CrystalModel, model_file.load(one.path / MODEL)[0]) for one in runs]
     ensemble = Ensemble(members, aleatoric(reports)).eval()
-    path = folder.path / MODEL
+    path = run.path / MODEL
     provenance = {
-        "seed": plan.seed,
+        "seed": options.seed,
         "members": [{"seed": r["seed"], "epoch": r["best_epoch"], "split": r["split"]["sha256"]} for r in reports],
-        "recipe": vars(plan.recipe),
+        "recipe": vars(options.recipe),
     }
-    prepared = prepare(plans[0], Listener())
-    provenance["split"] = _split(plans, [prepared.ids[i] for i in prepared.split.test])
-    found = evaluation.collect(ensemble.to(prepared.device), prepared.data, prepared.split.test, plan.recipe.batch_size)
+    provenance["split"] = _split(runs, [prepared.ids[i] for i in prepared.split.test])
+    found = evaluation.collect(ensemble.to(prepared.device), prepared.data, prepared.split.test, options.size)
     provenance["domain"] = {name: _domain(prepared, name, c) for name, c in found.items()}
     model_file.save(path, ensemble, provenance)
     told = {name: _told(name, c, reports) for name, c in found.items()}
     for name, c in found.items():
-        _draw(folder, name, c, len(plans), plan.pictures)
+        _draw(run, name, c, len(runs), options.pictures)
         for line in _lines(name, told[name]):
-            listener.say(line)
-    write_test_predictions(prepared, folder, found)
+            run.reporter.say(line)
+    write_test_predictions(prepared, run, found)
     return {"model": str(path), "aleatoric": ensemble.aleatoric, "ensemble": told}
 
 
-def _split(plans: Sequence[TrainingPlan], test: list[str]) -> dict[str, list[str]]:
+def _split(runs: Sequence[Request], test: list[str]) -> dict[str, list[str]]:
     """By id: what taught any member, what only chose epochs, and what none of them saw."""
-    parts = [json.loads((Path(one.output) / "splits.json").read_text(encoding="utf-8")) for one in plans]
+    parts = [json.loads((one.path / "splits.json").read_text(encoding="utf-8")) for one in runs]
     train = {i for part in parts for i in part["train"]}
     return {"train": sorted(train), "val": sorted({i for part in parts for i in part["val"]} - train), "test": test}
 
@@ -136,14 +140,14 @@ def _lines(name: str, told: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _draw(folder: RunFolder, name: str, found: Collected, members: int, pictures: str) -> None:
+def _draw(run: Run, name: str, found: Collected, members: int, pictures: str) -> None:
     errors = found.errors() if found.mask.any() else None
     if not isinstance(errors, metrics.Errors):
         return
     true, value = found.true[found.mask].ravel(), found.value[found.mask].ravel()
     title = f"ensemble of {members}; test"
     plots.parity(
-        paths(folder.path / f"parity-{file_word(name)}", pictures),
+        paths(run.path / f"parity-{file_word(name)}", pictures),
         found.quantity,
         true,
         value,
@@ -152,5 +156,5 @@ def _draw(folder: RunFolder, name: str, found: Collected, members: int, pictures
     )
     if found.sigma is not None:
         sigma = found.sigma[found.mask].ravel()
-        drawn = paths(folder.path / f"reliability-{file_word(name)}", pictures)
+        drawn = paths(run.path / f"reliability-{file_word(name)}", pictures)
         uncertainty_plots.reliability(drawn, value - true, sigma, title=title)

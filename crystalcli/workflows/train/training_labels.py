@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.contracts.records import Head
+from crystalcli.contracts.workflow import Reporter
 from crystalcli.mechanisms.datasets import classes
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.splits import Split
 from crystalcli.nouns.magnitudes import beyond
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.hearing import Listener
 
 TASKS = ("auto", "regression", "classification")
 OUTLIER = 100.0
@@ -22,7 +22,7 @@ OUTLIER = 100.0
 
 
 def choose_targets(
-    data: GraphDataset, wished: Sequence[str], task: str, head: Head, path: object, listener: Listener
+    data: GraphDataset, wished: Sequence[str], task: str, head: Head, path: object, reporter: Reporter
 ) -> tuple[Quantity, ...]:
     """Quantities to learn: those wished for, those that the head knows by name, or the only one there is.
 
@@ -46,13 +46,13 @@ def choose_targets(
                 f"no label that head '{head.name}' learns ({', '.join(q.name for q in head.learns)}); "
                 f"the caches have {', '.join(data.columns) or 'none'}"
             )
-        listener.say(f"targets: {', '.join(wished)}")
+        reporter.say(f"targets: {', '.join(wished)}")
     if not wished and len(data.columns) > 1:
         raise UsageError(f"there are several labels; choose with --target: {', '.join(sorted(data.columns))}")
-    return tuple(_target(data, name, task, listener) for name in dict.fromkeys(wished or data.columns))
+    return tuple(_target(data, name, task, reporter) for name in dict.fromkeys(wished or data.columns))
 
 
-def _target(data: GraphDataset, name: str, task: str, listener: Listener) -> Quantity:
+def _target(data: GraphDataset, name: str, task: str, reporter: Reporter) -> Quantity:
     is_text = name not in data.columns
     if task not in TASKS:
         raise UsageError(f"no task '{task}'; {did_you_mean(task, TASKS)}")
@@ -62,16 +62,16 @@ def _target(data: GraphDataset, name: str, task: str, listener: Listener) -> Qua
         column = data.columns[name] = classes.column(data, name)
         counts = np.bincount(column.values[column.mask].astype(np.int64), minlength=column.quantity.classes)
         shares = ", ".join(f"{w} ({n})" for w, n in zip(column.quantity.words, counts, strict=True))
-        listener.say(f"classes of '{name}': {shares}")
+        reporter.say(f"classes of '{name}': {shares}")
         return column.quantity
     column = data.columns[name]
     values = np.unique(column.values[column.mask])
     if task == "auto" and column.quantity.level == "structure" and np.array_equal(values, [0.0, 1.0]):
-        listener.say(f"label '{name}' is 0 or 1 and is learned as a number; --task classification learns classes")
+        reporter.say(f"label '{name}' is 0 or 1 and is learned as a number; --task classification learns classes")
     return column.quantity
 
 
-def labelled(data: GraphDataset, targets: Sequence[Quantity], listener: Listener) -> NDArray[np.int64]:
+def labelled(data: GraphDataset, targets: Sequence[Quantity], reporter: Reporter) -> NDArray[np.int64]:
     """Structures with a label of at least one target; says how many have none.
 
     Raises:
@@ -88,14 +88,14 @@ def labelled(data: GraphDataset, targets: Sequence[Quantity], listener: Listener
             owner = np.repeat(np.arange(len(data)), counts)
             mask = np.bincount(owner[mask], minlength=len(data)) > 0
         if not mask.all():
-            listener.say(f"{int((~mask).sum())} of {len(data)} structures have no label '{q.name}'")
+            reporter.say(f"{int((~mask).sum())} of {len(data)} structures have no label '{q.name}'")
         have |= mask
     if have.sum() < 3:
         raise UsageError(f"{int(have.sum())} structures with a label are too few to train, validate and test")
     return np.flatnonzero(have)
 
 
-def check_values(data: GraphDataset, quantity: Quantity, split: Split, ids: Sequence[str], listener: Listener) -> None:
+def check_values(data: GraphDataset, quantity: Quantity, split: Split, ids: Sequence[str], reporter: Reporter) -> None:
     """Refuse a constant target, warn of values far from all others.
 
     Raises:
@@ -112,9 +112,9 @@ def check_values(data: GraphDataset, quantity: Quantity, split: Split, ids: Sequ
     if quantity.classes:
         never = [w for k, w in enumerate(quantity.words) if k not in values]
         if never:
-            listener.warn(f"classes of '{quantity.name}' that training never sees: {', '.join(never)}")
+            reporter.warn(f"classes of '{quantity.name}' that training never sees: {', '.join(never)}")
         return
-    _warn_of_outliers(data, quantity, values, split, ids, listener)
+    _warn_of_outliers(data, quantity, values, split, ids, reporter)
 
 
 def _known(
@@ -135,7 +135,7 @@ def _warn_of_outliers(
     values: NDArray[np.float64],
     split: Split,
     ids: Sequence[str],
-    listener: Listener,
+    reporter: Reporter,
 ) -> None:
     """Name structures with labels very far from the median of the training ``values``."""
     middle = np.median(values)
@@ -146,4 +146,4 @@ def _warn_of_outliers(
     far = np.flatnonzero(np.abs(every - middle) > OUTLIER * spread)
     if len(far):
         shown = ", ".join(f"{ids[owner[k]]} ({every[k]:g})" for k in far[:3])
-        listener.warn(f"{len(far)} labels '{quantity.name}' are very far from the median {middle:g}: {shown}")
+        reporter.warn(f"{len(far)} labels '{quantity.name}' are very far from the median {middle:g}: {shown}")

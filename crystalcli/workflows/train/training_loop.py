@@ -14,11 +14,10 @@ from torch import Tensor
 
 from crystalcli.contracts.modules import Labels
 from crystalcli.contracts.nn import joint
+from crystalcli.contracts.workflow import Reporter, Run
 from crystalcli.mechanisms.datasets.dataset import Batch
 from crystalcli.mechanisms.models.model import CrystalModel
 from crystalcli.mechanisms.models.proof import PREFIX, Proof
-from crystalcli.mechanisms.running.run_folder import RunFolder
-from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.scoring import evaluation
 from crystalcli.mechanisms.training import checkpoint, transfer
 from crystalcli.mechanisms.training.ema import AveragedModel
@@ -28,8 +27,7 @@ from crystalcli.mechanisms.training.recalibration import recalibrate
 from crystalcli.mechanisms.training.schedules import Schedule
 from crystalcli.mechanisms.training.team import ALONE, Team
 from crystalcli.vocabulary.errors import NumericalFailure, Stopped, UsageError
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.train.training_plan import TrainingPlan
+from crystalcli.workflows.train.train_options import TrainOptions
 from crystalcli.workflows.train.training_progress import Progress
 from crystalcli.workflows.train.training_setup import Prepared
 from crystalcli.workflows.train.training_words import Errors, epoch_line, errors_line, validation_score
@@ -52,23 +50,22 @@ class Trainer:
 
     def __init__(
         self,
-        plan: TrainingPlan,
+        options: TrainOptions,
         prepared: Prepared,
-        folder: RunFolder,
-        listener: Listener,
-        stop: Stop,
+        run: Run,
+        reporter: Reporter,
         team: Team = ALONE,
     ) -> None:
-        self.plan, self.prepared, self.folder, self.listener, self.stop = plan, prepared, folder, listener, stop
-        self.team, self.asked = team, False
+        self.options, self.prepared, self.run, self.reporter = options, prepared, run, reporter
+        self.recipe, self.team, self.asked = options.recipe, team, False
         self.model = prepared.model
-        factors = transfer.lr_factors(self.model, plan.start.lr_factors)
-        self.optimizer = make_optimizer(self.model, plan.recipe, plan.momentum, factors)
+        factors = transfer.lr_factors(self.model, options.lr_factor)
+        self.optimizer = make_optimizer(self.model, self.recipe, options.momentum, factors)
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
-        self.ema = AveragedModel(self.model, plan.recipe.ema) if plan.recipe.ema > 0 else None
+        self.ema = AveragedModel(self.model, self.recipe.ema) if self.recipe.ema > 0 else None
         per_epoch = len(self._pieces(0))
         self.schedule = Schedule(
-            plan.recipe.schedule, per_epoch * plan.recipe.epochs, per_epoch, plan.step_epochs, plan.gamma
+            self.recipe.schedule, per_epoch * self.recipe.epochs, per_epoch, options.step_epochs, options.gamma
         )
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
@@ -85,23 +82,23 @@ class Trainer:
 
         So does one of fewer structures than there are processes.
         """
-        rng = np.random.default_rng([self.plan.seed, 3, epoch])
-        order = epoch_order(self.prepared.split.train, rng, self.plan.shuffle_window)
-        pieces = evaluation.pieces_of(order, self.plan.recipe.batch_size)
+        rng = np.random.default_rng([self.options.seed, 3, epoch])
+        order = epoch_order(self.prepared.split.train, rng, self.options.shuffle_window)
+        pieces = evaluation.pieces_of(order, self.options.size)
         if len(pieces) > 1 and len(pieces[-1]) < max(2, self.team.size):
             pieces[-2:] = [np.concatenate(pieces[-2:])]
         return pieces
 
-    def run(self) -> None:
+    def train(self) -> None:
         """Train until the last epoch, until patience ends, or until stopped.
 
         Raises:
             NumericalFailure: a loss or gradient that is not a number. Stopped: asked to stop; a state was kept.
         """
-        p, recipe = self.progress, self.plan.recipe
+        p, recipe = self.progress, self.recipe
         self.team.same(self.model)
-        if p.step == 0 and (self.prepared.zeroth or self.plan.start.model):
-            self._look_at_untrained(keep=bool(self.prepared.zeroth) or self.plan.start.keep or not recipe.epochs)
+        if p.step == 0 and (self.prepared.zeroth or self.options.from_):
+            self._look_at_untrained(keep=bool(self.prepared.zeroth) or self.options.keep_start or not recipe.epochs)
         while p.epoch < recipe.epochs and not (recipe.patience and p.waited >= recipe.patience):
             start = time.monotonic()
             self._epoch()
@@ -118,17 +115,17 @@ class Trainer:
             UsageError: no epoch has been finished.
         """
         if not self.best:
-            raise UsageError(f"no epoch of it is finished: go on with crystal train --resume {self.folder.path}")
+            raise UsageError(f"no epoch of it is finished: go on with {self.run.again}")
         self.model.load_state_dict(self.best)
         self.model.eval()
 
     def _look_at_untrained(self, *, keep: bool) -> None:
         """Say how good it is; as the first best, training is kept only where it beats it in validation."""
-        said = f"{self.plan.start.model} as it is" if self.plan.start.model else "zeroth term alone"
+        said = f"{self.options.from_} as it is" if self.options.from_ else "zeroth term alone"
         if len(self.prepared.split.val):
             errors = self.validation_errors()
             self.progress.best = validation_score(errors, self.model.spec.statistics) if keep else self.progress.best
-            self.listener.say(f"{said}  {errors_line(errors, self.prepared.targets)}")
+            self.reporter.say(f"{said}  {errors_line(errors, self.prepared.targets)}")
         if keep:
             self.best = _copied(self.evaluated)
 
@@ -142,7 +139,8 @@ class Trainer:
             p.loss_n += len(batch.index)
             p.batch += 1
             p.step += 1
-            self.listener.step(p.epoch + 1, p.batch, len(pieces))
+            done = p.epoch + p.batch / len(pieces)
+            self.reporter.progress(f"epoch {p.epoch + 1} of {self.recipe.epochs}", done, self.recipe.epochs)
             if p.batch < len(pieces):
                 self._save_if_due()
                 self._stop_if_asked()
@@ -155,14 +153,14 @@ class Trainer:
         return batch, Own(batch if team.size == 1 else data.batch(piece[part], names), part.start)
 
     def _step(self, batch: Batch, own: Own) -> float:
-        plan, rank = self.plan, self.team.rank
-        seed = [plan.seed, 4, self.progress.step, *([rank] if rank else [])]
+        rank = self.team.rank
+        seed = [self.options.seed, 4, self.progress.step, *([rank] if rank else [])]
         seeds = np.random.SeedSequence(seed).generate_state(1, np.uint64)
         torch.manual_seed(int(seeds[0] >> np.uint64(1)))
         for group in self.optimizer.param_groups:
             group["lr"] = (
                 group["factor"]
-                * plan.recipe.lr
+                * self.recipe.lr
                 * self.schedule.factor(self.progress.step)
                 * self.progress.plateau.factor
             )
@@ -173,9 +171,9 @@ class Trainer:
             self._fail(batch, "loss")
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss, inputs=self.weights)  # and not to positions, the leaves of forces
-        asked = self.team.size > 1 and self.stop.reason() is not None  # one alone asks after the step
+        asked = self.team.size > 1 and self.run.stop.reason() is not None  # one alone asks after the step
         self.asked = self.team.sum_gradients(self.weights, asked)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), plan.recipe.clip or float("inf"))
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or float("inf"))
         if not torch.isfinite(norm):
             self._fail(batch, "gradient")
         self.optimizer.step()
@@ -189,10 +187,10 @@ class Trainer:
         zeroth = evaluation.zeroth_of(own.batch, self.prepared.zeroth or None, device)
         whole = batch.graph.to(device)
         graph = whole if own.batch is batch else own.batch.graph.to(device)
-        return team.loss(self.model, graph, whole, own.first, labels, self.plan.recipe.loss, zeroth)
+        return team.loss(self.model, graph, whole, own.first, labels, self.recipe.loss, zeroth)
 
     def _validate(self, seconds: float) -> None:
-        p, plan = self.progress, self.plan
+        p, o = self.progress, self.options
         train_loss, lr = p.loss_sum / p.loss_n, self.optimizer.param_groups[0]["lr"]
         errors: Errors = {}
         recalibrate(self.evaluated, self.prepared.data, self.prepared.split.train)
@@ -207,15 +205,15 @@ class Trainer:
             self.best = _copied(self.evaluated)
         self.good = _copied(self.model)
         if not self.best:
-            self.folder.log(f"validation score {score}")
-            raise NumericalFailure("validation gives no number in the first epoch; lower --lr", path=self.folder.path)
-        if plan.recipe.schedule == "plateau":
-            p.plateau = p.plateau.after(score, plan.step_epochs, plan.gamma)
+            self.run.log(f"validation score {score}")
+            raise NumericalFailure("validation gives no number in the first epoch; lower --lr", path=self.run.path)
+        if o.schedule == "plateau":
+            p.plateau = p.plateau.after(score, o.step_epochs, o.gamma)
         row = {"epoch": p.epoch, "step": p.step, "lr": lr, "train_loss": train_loss, "val_score": score}
         row["seconds"] = round(seconds, 3)
-        self.folder.metric({**row, "val": {t: e.to_json() for t, e in errors.items()}, "best": better})
+        self.run.metric({**row, "val": {t: e.to_json() for t, e in errors.items()}, "best": better})
         best = better and bool(errors)
-        self.listener.say(epoch_line(row, errors, self.prepared.targets, plan.recipe.epochs, best=best))
+        self.reporter.say(epoch_line(row, errors, self.prepared.targets, o.epochs, best=best))
 
     def validation_errors(self) -> Errors:
         """Errors of every target over the validation part, where it has labels."""
@@ -225,7 +223,7 @@ class Trainer:
             model,
             self.prepared.data,
             np.array_split(self.prepared.split.val, self.team.size)[self.team.rank],
-            self.plan.recipe.batch_size,
+            self.options.size,
             self.prepared.zeroth or None,
         )
         every = [f for f in self.team.everyones(found) if f]
@@ -233,18 +231,18 @@ class Trainer:
         return {t: c.errors() for t, c in joined.items() if c.mask.any()}
 
     def _save_if_due(self) -> None:
-        if self.team.is_first and time.monotonic() - self.saved_at >= self.plan.checkpoint_every:
+        if self.team.is_first and time.monotonic() - self.saved_at >= self.options.checkpoint_every:
             self.save()
 
     def _stop_if_asked(self) -> None:
-        reason = self.stop.reason()
+        reason = self.run.stop.reason()
         if self.asked if self.team.size > 1 else reason:
             if self.team.is_first:
                 self.save()
             reason = reason or "a signal to another process"
-            again = f"go on with: crystal train --resume {self.folder.path}"
-            if self.best:
-                again += f", or end it with: crystal train --finish {self.folder.path}; the best so far can be used"
+            again = f"go on with: {self.run.again}"
+            if self.best and not self.run.inner:
+                again += f", or end it with: crystal train --finish {self.run.path}; the best so far can be used"
             raise Stopped(f"stopped by {reason} in epoch {self.progress.epoch + 1}; {again}")
 
     def _fail(self, batch: Batch, what: str) -> None:
@@ -257,11 +255,11 @@ class Trainer:
         self.model.eval()
         bad = [self.prepared.ids[int(k)] for k in batch.index if not self._finite(int(k))]
         names = bad or [self.prepared.ids[int(k)] for k in batch.index]
-        self.folder.write_json("failed-batch.json", {"what": what, "step": self.progress.step, "ids": names})
+        self.run.write_json("failed-batch.json", {"what": what, "step": self.progress.step, "ids": names})
         raise NumericalFailure(
             f"the {what} of step {self.progress.step} is not a number; structures {', '.join(names[:5])}"
             f"{' …' if len(names) > 5 else ''} (all in failed-batch.json); lower --lr or look at them",
-            path=self.folder.path,
+            path=self.run.path,
         )
 
     @torch.no_grad()
@@ -270,7 +268,7 @@ class Trainer:
         return bool(torch.isfinite(self._loss(batch, Own(batch, 0), ALONE)))
 
     def _circumstances(self) -> dict[str, Any]:
-        """What bits depend on beside the plan."""
+        """What bits depend on beside what was asked."""
         return {"threads": torch.get_num_threads(), "torch": torch.__version__, "processes": self.team.size}
 
     def save(self) -> None:
@@ -281,28 +279,28 @@ class Trainer:
             tensors |= checkpoint.prefixed("ema", self.ema.module.state_dict())
         tensors |= Proof.of(self.model).tensors()
         facts = {"progress": self.progress.to_json(), **self._circumstances()}
-        checkpoint.save(self.folder.path, self.progress.step, checkpoint.State(tensors, facts))
+        checkpoint.save(self.run.path, self.progress.step, checkpoint.State(tensors, facts))
         self.saved_at = time.monotonic()
 
     def restore(self) -> None:
         """Go on from the newest whole state of the run folder; from the beginning if there is none."""
-        state, said = checkpoint.newest(self.folder.path)
+        state, said = checkpoint.newest(self.run.path)
         for line in said:
-            self.listener.warn(line)
+            self.reporter.warn(line)
         if state is None:
-            self.listener.say("there is no training state yet: it begins anew")
-            self.folder.trim_metrics(0)
+            self.reporter.say("there is no training state yet: it begins anew")
+            self.run.trim_metrics(0)
             return
         for name, here in self._circumstances().items():
             if state.facts[name] != here:
-                self.listener.warn(f"{name} was {state.facts[name]}, now {here}: not bit-identical to one long run")
+                self.reporter.warn(f"{name} was {state.facts[name]}, now {here}: not bit-identical to one long run")
         self.model.load_state_dict(checkpoint.under("model", state.tensors))
         proof = Proof.of_tensors({k: v for k, v in state.tensors.items() if k.startswith(PREFIX)})
         if (difference := proof.difference(self.model)) is not None:
             raise NumericalFailure(
                 f"the model of its last training state does not say here what it said: {difference.quantity} of its "
                 f"test crystals is {difference.size:.2g} off; go on with it where it began, or train anew",
-                path=self.folder.path,
+                path=self.run.path,
             )
         if self.ema:
             self.ema.module.load_state_dict(checkpoint.under("ema", state.tensors))
@@ -310,4 +308,4 @@ class Trainer:
         checkpoint.restore_optimizer(self.optimizer, state.tensors)
         self.progress = Progress.from_json(state.facts["progress"])
         self.good = _copied(self.model)
-        self.folder.trim_metrics(self.progress.epoch)
+        self.run.trim_metrics(self.progress.epoch)

@@ -5,51 +5,50 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
-from crystalcli.workflows.hearing import Listener
+from crystalcli.contracts.workflow import Reporter
 
 SILENCE = 60.0
 """Seconds between two lines."""
+R = TypeVar("R", bound=Reporter)
 
 
-def with_pulse(listener: Listener, name: str = "", clock: Callable[[], float] = time.monotonic) -> Listener:
-    """``listener``, which also says once a minute how far the runs of an ensemble or a series are.
+def with_pulse(reporter: R, name: str = "", clock: Callable[[], float] = time.monotonic) -> R:
+    """``reporter``, which also says once a minute how far the runs of an ensemble or a series are; one that does, does.
 
     Args:
-        listener: hears of the runs.
+        reporter: hears of the runs.
         name: of the series, before every line.
         clock: seconds.
     """
-    pulse = _Pulse(listener.say, f"{name}: " if name else "", clock)
-    return replace(listener, step=pulse.step, run=pulse.run)
+    if isinstance(getattr(reporter.progress, "__self__", None), _Pulse):
+        return reporter
+    return replace(reporter, progress=_Pulse(reporter, f"{name}: " if name else "", clock).progress)
 
 
 class _Pulse:
-    def __init__(self, say: Callable[[str], None], name: str, clock: Callable[[], float]) -> None:
-        self.say, self.name, self.clock = say, name, clock
-        self.number = self.of = self.epochs = 0
+    def __init__(self, reporter: Reporter, name: str, clock: Callable[[], float]) -> None:
+        self.reporter, self.name, self.clock = reporter, name, clock
         self.first: tuple[float, float] | None = None
+        self.share = 0.0
         self.last = clock()
 
-    def run(self, number: int, of: int, epochs: int) -> None:
-        """A run begins; where it is the first of its series, so does the estimate."""
-        if of != self.of or number <= self.number:
-            self.first = None
-        self.number, self.of, self.epochs = number, of, epochs
-
-    def step(self, epoch: int, done: int, total: int) -> None:
-        """A batch is done."""
-        if self.of < 2 or not self.epochs:
+    def progress(self, now: str, done: float, of: float | None) -> None:
+        """So much is done; where it is less than before, another series has begun, and with it the estimate."""
+        self.reporter.progress(now, done, of)
+        if not of:
             return
-        now = self.clock()
-        share = (self.number - 1 + (epoch - 1 + done / total) / self.epochs) / self.of
-        self.first = self.first or (now, share)  # not the start: finished runs of one that goes on took no time now
-        if now - self.last < SILENCE:
+        here, share = self.clock(), done / of
+        if self.first is None or share < self.share:
+            self.first = (here, share)  # not the start: finished runs of one that goes on took no time now
+        self.share = share
+        if here - self.last < SILENCE:
             return
-        self.last = now
+        self.last = here
         since, before = self.first
-        left = f", about {_spoken((1.0 - share) * (now - since) / (share - before))} left" if share > before else ""
-        self.say(f"{self.name}run {self.number} of {self.of}, epoch {epoch} of {self.epochs}{left}")
+        left = f", about {_spoken((1.0 - share) * (here - since) / (share - before))} left" if share > before else ""
+        self.reporter.say(f"{self.name}{now}{left}")
 
 
 def _spoken(seconds: float) -> str:

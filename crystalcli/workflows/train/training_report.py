@@ -12,7 +12,7 @@ import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.contracts.workflow import Run
 from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.mechanisms.scoring import evaluation, metrics, site_errors
 from crystalcli.mechanisms.scoring.evaluation import Collected
@@ -44,7 +44,7 @@ class TargetReport:
 
     @property
     def rows(self) -> dict[str, metrics.Errors | metrics.ClassErrors | str]:
-        """All that a table shows: the model, what was trained beside it, the baselines."""
+        """All that stands beside each other: the model, what was trained beside it, the baselines."""
         beside = {n: c["skipped"] if "skipped" in c else metrics.from_json(c) for n, c in self.compared.items()}
         return {**({"model": self.model} if self.model else {}), **beside, **self.baselines}
 
@@ -55,6 +55,7 @@ class TargetReport:
             for n, b in self.baselines.items()
         }
         return {
+            "quantity": self.quantity.to_json(),
             "unit": self.quantity.unit,
             "model": {**self.model.to_json(), **self.more.get("model", {})} if self.model else None,
             "compared": dict(self.compared),
@@ -196,7 +197,7 @@ def _by_element(prepared: Prepared, found: Collected) -> dict[str, dict[str, flo
 
 
 def write_predictions(
-    folder: RunFolder, name: str, ids: Sequence[str], sites: NDArray[np.int64] | None, found: dict[str, Collected]
+    run: Run, name: str, ids: Sequence[str], sites: NDArray[np.int64] | None, found: dict[str, Collected]
 ) -> Path:
     """Write true and predicted values of a part as CSV; missing labels are empty."""
     header, columns = ["id"], [list(ids)]
@@ -221,21 +222,21 @@ def write_predictions(
         if c.sigma is not None:
             header.append(f"{q.name} sigma{unit}")
             columns.append([repr(float(v)) for v in c.sigma])
-    return folder.write(name, csv_text(header, zip(*columns, strict=True)))
+    return run.write(name, csv_text(header, zip(*columns, strict=True)))
 
 
-def write_test_predictions(prepared: Prepared, folder: RunFolder, found: Mapping[str, Collected]) -> None:
+def write_test_predictions(prepared: Prepared, run: Run, found: Mapping[str, Collected]) -> None:
     """Write what is predicted for the test part: one table of structures, one of sites."""
     names = [prepared.ids[i] for i in prepared.split.test]
     counts = prepared.data.atom_counts()[prepared.split.test]
     structures = {n: c for n, c in found.items() if c.quantity.level == "structure"}
     per_site = {n: c for n, c in found.items() if c.quantity.level == "site"}
     if structures:
-        write_predictions(folder, "predictions-test.csv", names, None, structures)
+        write_predictions(run, "predictions-test.csv", names, None, structures)
     if per_site:
         ids = [i for i, n in zip(names, counts, strict=True) for _ in range(n)]
         sites = np.concatenate([np.arange(n) for n in counts])
-        write_predictions(folder, "predictions-test-sites.csv", ids, sites, per_site)
+        write_predictions(run, "predictions-test-sites.csv", ids, sites, per_site)
 
 
 def predict_test(prepared: Prepared, batch_size: int) -> dict[str, Collected]:

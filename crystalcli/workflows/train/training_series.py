@@ -1,216 +1,145 @@
 """Several trainings in one command: the same split, other beginnings, one report.
 
-Every member is a whole run in a folder of its own; the folder of the series holds what they say together.
+Every member is a run in the run of the series; the folder of the series holds what they say together.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
-from crystalcli.mechanisms.running.locks import run_locked
-from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
-from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.contracts import options as opt
+from crystalcli.contracts.workflow import Host, Request, Run, Work
 from crystalcli.mechanisms.training import transfer
-from crystalcli.vocabulary.errors import Exit, Stopped, UsageError
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.train import training, training_beside, training_ensemble
-from crystalcli.workflows.train.training_plan import TrainingPlan
+from crystalcli.mechanisms.training.team import started_by_torchrun
+from crystalcli.vocabulary.errors import Stopped, UsageError
+from crystalcli.workflows.train import training_ensemble
+from crystalcli.workflows.train.train_options import TrainOptions
+from crystalcli.workflows.train.training import Training
+from crystalcli.workflows.train.training_pulse import with_pulse
+from crystalcli.workflows.train.training_setup import Prepared, prepare
 
 
-@dataclass(frozen=True)
-class Series:
-    """Which trainings belong together.
-
-    Args:
-        seeds: how many, from the plan's seed upwards.
-        ensemble: the runs are members of one model: each has training and validation structures of its own.
-        folds: the runs are the folds of one k-fold split, every structure once in a test part.
-    """
-
-    seeds: int = 1
-    ensemble: bool = False
-    folds: bool = False
-
-    @property
-    def is_one(self) -> bool:
-        """Whether it is an ordinary single training."""
-        return self.seeds == 1 and not self.ensemble and not self.folds
-
-
-@dataclass(frozen=True)
-class SeriesReport:
-    """What came out.
+class Several(Work):
+    """Several trainings on the same caches: the first is prepared, so that all are refused before anything is written.
 
     Args:
-        folder: of the series. data: what its report.json holds.
-    """
-
-    folder: Path
-    data: Mapping[str, Any]
-
-
-def members(plan: TrainingPlan, series: Series) -> list[TrainingPlan]:
-    """The plans of the single trainings, in order; of an ensemble only the first has others trained beside it.
+        request: what is asked.
+        runs: the trainings, in order; each may be several itself.
+        host: hears of them.
+        shared: another training on the same caches and targets.
 
     Raises:
-        UsageError: an ensemble of one.
+        UsageError: parts, options or data that cannot work; several trainings by one team of processes.
     """
-    if series.folds:
-        return [_of_fold(plan, k) for k in range(plan.split.folds)]
-    if series.ensemble and series.seeds < 2:
-        raise UsageError("an ensemble has two members or more")
-    one_source = series.ensemble and plan.start.model and transfer.distinct(plan.start.model) < series.seeds
-    start = replace(plan.start, keep=not one_source)
+
+    def __init__(self, request: Request, runs: Sequence[Request], host: Host, shared: Prepared | None = None) -> None:
+        if started_by_torchrun().size > 1:
+            raise UsageError("torchrun trains one model; start --ensemble, --seeds and --learning-curve without it")
+        self.request, self.runs, self.host = request, runs, host
+        self.options: TrainOptions = request.options
+        self.first = first = begun(runs[0], Host(), shared)
+        self.prepared: Prepared = first.prepared
+        self.inputs, self.parts = first.inputs, first.parts
+        self.settled = {k: v for k, v in first.settled.items() if k != "batch_size"}
+        self.facts = {k: first.facts[k] for k in ("seed", "device", "threads")}
+
+    def close(self) -> None:
+        """Give back what the first one has."""
+        self.first.close()
+
+    def describe(self) -> Mapping[str, Any]:
+        """The plan of the first, and the names of all."""
+        prepare(self.runs[0], self.host, self.prepared)  # for what it says
+        return {**self.first.describe(), "runs": [one.path.name for one in self.runs]}
+
+    def train(self, run: Run) -> list[Mapping[str, Any]]:
+        """What every training reports, in order.
+
+        Raises:
+            Stopped: says how many are done. CrystalError: of the run under way.
+        """
+        hears = run.reporter if run.inner else with_pulse(run.reporter)
+        reports: list[Mapping[str, Any]] = []
+        of = len(self.runs)
+        for k, one in enumerate(self.runs):
+            o: TrainOptions = one.options
+            arch = o.arch or self.first.settled["arch"]
+            run.reporter.say(f"run {k + 1} of {of}: {arch}, seed {o.seed} -> {one.path}")
+            try:
+                options, reporter = opt.to_dict(o), _within(hears, k, of)
+                reports.append(
+                    run.child("train", one.path.name, options, one.parts, reporter=reporter, prepare=self._begun)
+                )
+            except Stopped as problem:
+                done = f"{len(reports)} of {of} runs are finished"
+                raise Stopped(f"{problem.reason.split(';')[0]}; {done}; go on with: {run.again}") from None
+        return reports
+
+    def _begun(self, request: Request, host: Host) -> Training | Series:
+        return begun(request, host, self.prepared)
+
+
+class Series(Several):
+    """Trainings with several seeds, of the members of an ensemble, or of all folds."""
+
+    def __init__(self, request: Request, host: Host, shared: Prepared | None = None) -> None:
+        super().__init__(request, members(request), host, shared)
+
+    def do(self, run: Run) -> Mapping[str, Any]:
+        """Train all members one after another and report them together."""
+        reports = self.train(run)
+        data = summary(reports, folds=self.options.all_folds) | {"folder": str(run.path)}
+        if self.options.ensemble:
+            single: Training = cast(Training, self.first)
+            data |= training_ensemble.finish(single.options, self.prepared, self.runs, reports, run)
+        for name, row in data["test"].items():
+            run.log(f"test {name}: {json.dumps(row['model'])}")
+        return data
+
+
+def begun(request: Request, host: Host, shared: Prepared | None = None) -> Training | Series:
+    """One training, or several."""
+    return Training(request, host, shared) if request.options.is_one else Series(request, host, shared)
+
+
+def _within(host: Host, k: int, of: int) -> Host:
+    """Hears of run ``k`` of ``of``: its progress is a part of that of all."""
+
+    def progress(now: str, done: float, whole: float | None) -> None:
+        host.progress(f"run {k + 1} of {of}, {now}", k + (done / whole if whole else 0.0), of)
+
+    return replace(host, progress=progress)
+
+
+def members(request: Request) -> list[Request]:
+    """The single trainings, in order; of an ensemble only the first has others trained beside it."""
+    o: TrainOptions = request.options
+    if o.all_folds:
+        return [_member(request, f"fold-{k}", all_folds=False, fold=k) for k in range(o.folds)]
+    number = o.ensemble or o.seeds
+    one_source = o.ensemble and o.from_ is not None and transfer.distinct(str(o.from_)) < number
     found = []
-    for k in range(series.seeds):
-        member = k if series.ensemble else 0
-        one = replace(
-            plan,
-            seed=plan.seed + k,
-            split_seed=plan.seed_of_split,
-            start=start,
-            member=member,
-            output=str(Path(plan.output) / (f"member-{member}" if series.ensemble else f"seed-{plan.seed + k}")),
-            compare=() if member else plan.compare,
-            baselines=() if k else plan.baselines,
-            latest=False,
-        )
-        found.append(replace(one, config=_config(plan, one)))
+    for k in range(number):
+        more: dict[str, Any] = {"baseline": ()} if k else {}
+        if k and o.ensemble:
+            more |= {"member": k, "compare": (), "no_compare": True}
+        if one_source:
+            more["keep_start"] = False
+        name = f"member-{k}" if o.ensemble else f"seed-{o.seed + k}"
+        shared = {"seeds": 1, "ensemble": 0, "split_seed": o.seed_of_split}
+        found.append(_member(request, name, seed=o.seed + k, **shared, **more))
     return found
 
 
-def _of_fold(plan: TrainingPlan, k: int) -> TrainingPlan:
-    """The plan with fold ``k`` as its test part, everything else the same."""
-    table = {key: v for key, v in plan.config.get("train", {}).items() if key != "all_folds"} | {"fold": k}
-    return replace(
-        plan,
-        split=replace(plan.split, fold=k),
-        output=str(Path(plan.output) / f"fold-{k}"),
-        config={"train": table} if "train" in plan.config else {},
-        latest=False,
-    )
+def _member(request: Request, name: str, **changes: Any) -> Request:
+    return replace(request, options=replace(request.options, **changes), path=request.path / name)
 
 
-def _config(plan: TrainingPlan, one: TrainingPlan) -> dict[str, Any]:
-    """What trains member ``one`` again by itself, on the split of the series."""
-    if "train" not in plan.config:
-        return {}
-    table = {k: v for k, v in plan.config["train"].items() if k not in ("seeds", "ensemble")} | {"seed": one.seed}
-    if not one.baselines:
-        table.pop("baseline", None)
-    if not one.compare:
-        table = {k: v for k, v in table.items() if k != "compare"} | {"no_compare": True}
-    if not plan.train:
-        table["split_file"] = str(Path(one.output) / "splits.json")
-    return {"train": table}
-
-
-def run(plan: TrainingPlan, series: Series, listener: Listener | None = None, stop: Stop | None = None) -> SeriesReport:
-    """Train all members one after another and report them together.
-
-    Raises:
-        UsageError, EnvironmentProblem: before anything is written; another process may be writing the folder. Stopped,
-            NumericalFailure: of the member under way; what was reached is kept.
-    """
-    listener, stop = listener or Listener(), stop or Stop()
-    plans = members(plan, series)
-    facts = {
-        "command": "train",
-        "plan": plan.to_json(),
-        "series": asdict(series),
-        "inputs": {str(p): sha256(p) for p in plan.inputs},
-    }
-    path = Path(plan.output)
-    with run_locked(path):
-        folder = RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
-        return _train(plan, series, plans, folder, listener, lambda one: training.run(one, listener, stop).data)
-
-
-def is_series(path: Path) -> bool:
-    """Whether the run in folder ``path`` is a series."""
-    return "series" in RunFolder.read(path)
-
-
-def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> SeriesReport:
-    """Go on with the series in folder ``path``: members that are finished stay, one under way goes on.
-
-    Raises:
-        UsageError: it is finished, or its input changed. EnvironmentProblem: another process is writing it.
-    """
-    with run_locked(path):
-        return _resumed(path, changes, listener, stop)
-
-
-def _resumed(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> SeriesReport:
-    record, plan = training_beside.unfinished(path, changes, "runs")
-    series = Series(**record["series"])
-    plans = members(plan, series)
-
-    def go_on(one: TrainingPlan) -> Mapping[str, Any]:
-        there = Path(one.output)
-        standing = training_beside.standing(there, record["started"])
-        if standing == "finished":
-            return training.report_of(there)
-        if standing == "under way":
-            return training.resume(there, changes, listener, stop).data
-        return training.run(replace(one, overwrite=True), listener, stop).data
-
-    return _train(plan, series, plans, RunFolder.reopen(path), listener, go_on)
-
-
-def _train(
-    plan: TrainingPlan,
-    series: Series,
-    plans: Sequence[TrainingPlan],
-    folder: RunFolder,
-    listener: Listener,
-    train: Callable[[TrainingPlan], Mapping[str, Any]],
-) -> SeriesReport:
-    reports = each(plans, folder, listener, train)
-    data = summary(plan, reports, series) | {"folder": str(folder.path)}
-    if series.ensemble:
-        data |= training_ensemble.finish(plan, plans, reports, folder, listener)
-    folder.write_json(training.REPORT, data)
-    for name, row in data["test"].items():
-        folder.log(f"test {name}: {json.dumps(row['model'])}")
-    folder.finish(Exit.OK, outputs(folder))
-    if plan.latest:
-        point_latest(folder.path)
-    return SeriesReport(folder.path, data)
-
-
-def each(
-    plans: Sequence[TrainingPlan],
-    folder: RunFolder,
-    listener: Listener,
-    train: Callable[[TrainingPlan], Mapping[str, Any]],
-) -> list[Mapping[str, Any]]:
-    """What ``train`` reports of every plan, in order; ``folder`` is that of them all.
-
-    Raises:
-        Stopped: says how many are done. CrystalError: of the run under way.
-    """
-    reports: list[Mapping[str, Any]] = []
-    with folder.recorded(lambda: outputs(folder)):
-        try:
-            for k, one in enumerate(plans):
-                listener.say(f"run {k + 1} of {len(plans)}: {one.architecture}, seed {one.seed} -> {one.output}")
-                listener.run(k + 1, len(plans), one.recipe.epochs)
-                reports.append(train(one))
-        except Stopped as problem:
-            done = f"{len(reports)} of {len(plans)} runs are finished"
-            raise Stopped(
-                f"{problem.reason.split(';')[0]}; {done}; go on with: crystal train --resume {folder.path}"
-            ) from None
-    return reports
-
-
-def summary(plan: TrainingPlan, reports: Sequence[Mapping[str, Any]], series: Series = Series()) -> dict[str, Any]:
+def summary(reports: Sequence[Mapping[str, Any]], *, folds: bool = False) -> dict[str, Any]:
     """What members say together: mean and spread of every test error, by target and architecture.
 
     Folds have test parts of their own, and with them baselines, splits and leaks.
@@ -224,17 +153,17 @@ def summary(plan: TrainingPlan, reports: Sequence[Mapping[str, Any]], series: Se
             "compared": {a: _compared(a, [r["test"][name]["compared"] for r in reports]) for a in first["compared"]},
             "baselines": first["baselines"],
         }
-        if series.folds:
+        if folds:
             every = [r["test"][name]["baselines"] for r in reports]
             test[name]["baselines"] = {b: _compared(b, every) for b in first["baselines"]}
             if test[name]["model"] is not None:
                 test[name]["model"]["n"] = sum(r["test"][name]["model"]["n"] for r in reports)
     return {
-        "architecture": plan.architecture,
+        "architecture": one["architecture"],
         "test": test,
         "runs": [{k: r[k] for k in ("architecture", "seed", "folder", "model", "best_epoch")} for r in reports],
-        "split": [r["split"] for r in reports] if series.folds else one["split"],
-        "leaks": [r["leaks"] for r in reports] if series.folds else one["leaks"],
+        "split": [r["split"] for r in reports] if folds else one["split"],
+        "leaks": [r["leaks"] for r in reports] if folds else one["leaks"],
         "exit_code": 0,
     }
 
@@ -263,8 +192,3 @@ def spread(rows: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
                 "std": statistics.stdev(numbers) if len(numbers) > 1 else None,
             }
     return found
-
-
-def outputs(folder: RunFolder) -> list[str]:
-    """Files of the folder but its lock."""
-    return [p.name for p in sorted(folder.path.iterdir()) if p.is_file() and not p.name.startswith(".")]

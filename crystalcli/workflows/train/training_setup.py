@@ -1,17 +1,18 @@
-"""From a plan to everything that a training loop needs: data, split, statistics, zeroth terms, model."""
+"""From a request to everything that a training loop needs: data, split, statistics, zeroth terms, model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.contracts.records import Head, Statistics
+from crystalcli.contracts.records import Statistics
+from crystalcli.contracts.workflow import Reporter, Request
 from crystalcli.mechanisms.datasets import frames, leaks
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.normalisers import (
@@ -26,15 +27,14 @@ from crystalcli.mechanisms.models.model import CrystalModel, refuse_mixed_sizes
 from crystalcli.mechanisms.models.model_fields import fields_of, recipe_of_model
 from crystalcli.mechanisms.models.model_inputs import inputs_of, take_from_cache
 from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
-from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.scoring.evaluation import Zeroth
 from crystalcli.mechanisms.training.proving import give_witnesses
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.train.train_choice import architecture, head, options_of
+from crystalcli.workflows.train.train_options import SplitOptions, TrainOptions
 from crystalcli.workflows.train.training_labels import check_values, choose_targets, labelled
-from crystalcli.workflows.train.training_plan import TrainingPlan
 from crystalcli.workflows.train.training_split import Material, choose
 from crystalcli.workflows.train.training_start import started
 from crystalcli.workflows.train.training_zeroth import zeroth_terms
@@ -45,12 +45,16 @@ class Prepared:
     """What training starts from.
 
     Args:
+        options: what was asked.
+        said: what was said of the targets.
         zeroth: values of the zeroth terms for all structures, by target; NaN where not needed.
     """
 
+    options: TrainOptions
     data: GraphDataset
     ids: Sequence[str]
     targets: tuple[Quantity, ...]
+    said: tuple[str, ...]
     split: Split
     leaks: tuple[leaks.Leak, ...]
     zeroth: Zeroth
@@ -68,88 +72,113 @@ class Prepared:
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
 
-def prepare(plan: TrainingPlan, listener: Listener) -> Prepared:
+def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None, device: str = "") -> Prepared:
     """Open, split, fit the zeroth terms and build the model.
+
+    Args:
+        request: what is asked.
+        reporter: hears of it.
+        shared: another training on the same caches and targets: they are not read again, nor are they split again where
+            the split is the same.
+        device: in place of that of the request.
 
     Raises:
         UsageError: labels, split or parts that cannot work; before anything is written.
     """
-    device = choose_device(plan.device)
-    data = GraphDataset.open(plan.paths)
+    o: TrainOptions = request.options
+    where = shared.device if shared else choose_device(device or o.device)
+    data = shared.data if shared else GraphDataset.open(o.paths)
     made_by = data.recipe.featurizer
-    if plan.featurizer not in ("", made_by):
-        raise UsageError(f"was built with featurizer '{made_by}'; add --featurizer {made_by}", path=plan.paths[0])
-    head = cast(Head, registry().get("head", plan.head))
-    targets = choose_targets(data, plan.targets, plan.task, head, plan.paths[0], listener)
-    usable = labelled(data, targets, listener)
+    if o.featurizer not in ("", made_by):
+        raise UsageError(f"was built with featurizer '{made_by}'; add --featurizer {made_by}", path=o.paths[0])
+    targets, said = _targets(request, data, shared)
+    for line in said:
+        reporter.say(line)
+    usable = labelled(data, targets, reporter)
     ids = data.ids
-    split = choose(Material(data, usable, _values(data, targets[0]), ids), plan)
-    sizes = ", ".join(f"{len(p)} {n}" for n, p in split.parts().items())
-    listener.say(f"split: {sizes}; {split.how}")
-    found = look_for_leaks(data, ids, split)
-    _say_leaks(found, split, listener)
-    _warn_of_elements(data, split, listener)
-    for q in targets:
-        check_values(data, q, split, ids, listener)
-    for line in frames.poor_parts(
-        data, split, [q.name for q in targets if q.level == "site" and q.shape == (3,) and q.meaning != "position"]
-    ):
-        listener.warn(line)
-    return _with_model(plan, data, ids, targets=targets, split=split, found=found, device=device, listener=listener)
+    if shared is not None and _dealt_alike(shared.options, o):
+        split, found = shared.split, shared.leaks
+    else:
+        split = choose(Material(data, usable, _values(data, targets[0]), ids), o)
+        found = tuple(look_for_leaks(data, ids, split))
+    _say_split(data, targets, split, found, reporter)
+    model, zeroth = _model(request, data, targets, split, reporter)
+    _give_inputs(data, model, reporter)
+    give_witnesses(model, data, split.train)
+    return Prepared(o, data, ids, targets, said, split, found, zeroth, model.to(where), where)
 
 
-def remodelled(prepared: Prepared, plan: TrainingPlan, listener: Listener) -> Prepared:
-    """The same data and split with the model of another plan.
-
-    Raises:
-        UsageError: its parts do not fit together.
-    """
-    p = prepared
-    return _with_model(
-        plan, p.data, p.ids, targets=p.targets, split=p.split, found=p.leaks, device=p.device, listener=listener
-    )
-
-
-def _with_model(
-    plan: TrainingPlan,
+def _say_split(
     data: GraphDataset,
-    ids: Sequence[str],
-    *,
-    targets: tuple[Quantity, ...],
+    targets: Sequence[Quantity],
     split: Split,
     found: Sequence[leaks.Leak],
-    device: torch.device,
-    listener: Listener,
-) -> Prepared:
-    if plan.start.model:
-        model, zeroth = started(plan, data, targets, split, listener)
-        _give_inputs(data, model, listener)
-        give_witnesses(model, data, split.train)
-        return Prepared(data, ids, targets, split, tuple(found), zeroth, model.to(device), device)
+    reporter: Reporter,
+) -> None:
+    """Say what the parts are, and what is wrong with them.
+
+    Raises:
+        UsageError: nothing to learn in the training part.
+    """
+    sizes = ", ".join(f"{len(p)} {n}" for n, p in split.parts().items())
+    reporter.say(f"split: {sizes}; {split.how}")
+    _say_leaks(found, split, reporter)
+    _warn_of_elements(data, split, reporter)
+    for q in targets:
+        check_values(data, q, split, data.ids, reporter)
+    forces = [q.name for q in targets if q.level == "site" and q.shape == (3,) and q.meaning != "position"]
+    for line in frames.poor_parts(data, split, forces):
+        reporter.warn(line)
+
+
+def _targets(
+    request: Request, data: GraphDataset, shared: Prepared | None
+) -> tuple[tuple[Quantity, ...], tuple[str, ...]]:
+    """What is learned, and what is to be said of it; columns of ``data`` that are classes are numbers from here on."""
+    if shared is not None:
+        return shared.targets, shared.said
+    o: TrainOptions = request.options
+    said: list[str] = []
+    found = choose_targets(data, o.target, o.task, head(request), o.paths[0], Reporter(said.append))
+    return found, tuple(said)
+
+
+def _dealt_alike(one: TrainOptions, other: TrainOptions) -> bool:
+    """Whether two trainings on the same caches have the same split."""
+    names = [f.name for f in fields(SplitOptions) if f.name != "split_seed"]
+    same = all(getattr(one, n) == getattr(other, n) for n in names)
+    return same and one.seed_of_split == other.seed_of_split
+
+
+def _model(
+    request: Request, data: GraphDataset, targets: tuple[Quantity, ...], split: Split, reporter: Reporter
+) -> tuple[CrystalModel, Zeroth]:
+    """The model, and the values of its zeroth terms."""
+    o: TrainOptions = request.options
+    if o.from_ is not None:
+        return started(request, data, targets, split, reporter)
     names = [q.name for q in targets]
-    head = cast(Head, registry().get("head", plan.head))
-    differentiable = "energy" in head.provides
-    if differentiable and plan.recipe.residual_of not in ("none", "auto"):
-        raise UsageError(f"head '{head.name}' has its own references; it cannot be the residual of a baseline")
-    fitted, zeroth = zeroth_terms("none" if differentiable else plan.recipe.residual_of, data, split, names, listener)
+    chosen = head(request)
+    differentiable = "energy" in chosen.provides
+    if differentiable and o.residual_of not in ("none", "auto"):
+        raise UsageError(f"head '{chosen.name}' has its own references; it cannot be the residual of a baseline")
+    fitted, zeroth = zeroth_terms("none" if differentiable else o.residual_of, data, split, names, reporter)
     statistics = target_statistics(data, names, split.train, zeroth)
     spec = ModelSpec(
         graph=PartChoice(data.recipe.featurizer, data.recipe.options),
-        embedding=PartChoice(data.recipe.featurizer, plan.embed_options),
-        architecture=PartChoice(plan.architecture, plan.architecture_options),
-        head=PartChoice(plan.head, plan.head_options),
+        embedding=PartChoice(data.recipe.featurizer, options_of(request, "featurizer")),
+        architecture=PartChoice(architecture(request).name, options_of(request, "arch")),
+        head=PartChoice(chosen.name, options_of(request, "head")),
         targets=targets,
-        statistics=_of_atoms(statistics, data, split, listener) if differentiable else statistics,
+        statistics=_of_atoms(statistics, data, split, reporter) if differentiable else statistics,
     ).with_baselines(fitted)
-    torch.manual_seed(plan.seed)
+    torch.manual_seed(o.seed)
     model = CrystalModel(spec, fitted)
     refuse_mixed_sizes(model, data.atom_counts())
-    _give_inputs(data, model, listener)
-    give_witnesses(model, data, split.train)
-    return Prepared(data, ids, targets, split, tuple(found), zeroth, model.to(device), device)
+    return model, zeroth
 
 
-def _give_inputs(data: GraphDataset, model: CrystalModel, listener: Listener) -> None:
+def _give_inputs(data: GraphDataset, model: CrystalModel, reporter: Reporter) -> None:
     """Let the batches hold what the model reads beside graphs.
 
     Raises:
@@ -167,27 +196,27 @@ def _give_inputs(data: GraphDataset, model: CrystalModel, listener: Listener) ->
                 f"no structure has a label '{name}', which head '{model.spec.head.name}' reads; the caches have "
                 f"{', '.join(data.columns)}; labels are taken by crystal build-graphs --targets"
             )
-        listener.say(f"{missing} of {len(data)} structures do not say their '{name}'; it is taken as 0")
+        reporter.say(f"{missing} of {len(data)} structures do not say their '{name}'; it is taken as 0")
 
 
-def _of_atoms(statistics: Statistics, data: GraphDataset, split: Split, listener: Listener) -> Statistics:
+def _of_atoms(statistics: Statistics, data: GraphDataset, split: Split, reporter: Reporter) -> Statistics:
     """What a head with energies of atoms may know, too."""
     if "energy" in data.columns and (pinned := isolated_atoms(data, split.train)):
         symbols = ", ".join(chemical_symbols[z] for z in sorted(pinned))
-        listener.say(f"energies of {symbols} in the references: those of isolated atoms, which training has")
+        reporter.say(f"energies of {symbols} in the references: those of isolated atoms, which training has")
     for more in (with_references, with_force_per_area, with_shortest):
         statistics = more(statistics, data, split.train)
     return statistics
 
 
-def _say_leaks(found: Sequence[leaks.Leak], split: Split, listener: Listener) -> None:
+def _say_leaks(found: Sequence[leaks.Leak], split: Split, reporter: Reporter) -> None:
     common = leaks.shared_by_all(found, split)
     if common:
         words = " and ".join({"formula": "formulas", "run": "runs"}[k] for k in common)
-        listener.say(f"leak: all parts share their {words}; the test error tells nothing of others")
+        reporter.say(f"leak: all parts share their {words}; the test error tells nothing of others")
     for leak in found:
         if leak.kind not in common:
-            (listener.warn if leak.kind in ("structure", "copy") else listener.say)(f"leak: {leak.line()}")
+            (reporter.warn if leak.kind in ("structure", "copy") else reporter.say)(f"leak: {leak.line()}")
 
 
 def look_for_leaks(data: GraphDataset, ids: Sequence[str], split: Split) -> list[leaks.Leak]:
@@ -212,10 +241,17 @@ def _values(data: GraphDataset, quantity: Quantity) -> NDArray[np.float64]:
     return np.where(column.mask, column.values, np.nan)
 
 
-def _warn_of_elements(data: GraphDataset, split: Split, listener: Listener) -> None:
+def _warn_of_elements(data: GraphDataset, split: Split, reporter: Reporter) -> None:
     known = set(data.elements(split.train))
     for name in ("val", "test"):
         part = split.parts()[name]
         new = [chemical_symbols[z] for z in data.elements(part) if z not in known] if len(part) else []
         if new:
-            listener.warn(f"elements of the {name} part that training never sees: {', '.join(new)}")
+            reporter.warn(f"elements of the {name} part that training never sees: {', '.join(new)}")
+
+
+def split_facts(prepared: Prepared) -> dict[str, Any]:
+    """How the data were split, and into how many."""
+    said = prepared.split.to_json(prepared.ids)
+    sizes = {n: len(p) for n, p in prepared.split.parts().items()}
+    return {"how": said["how"], "sha256": said["sha256"], "sizes": sizes}

@@ -16,9 +16,8 @@ from crystalcli.mechanisms.datasets import frames, leaks, splits
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.splits import Fractions, Split
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
-from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
+from crystalcli.workflows.train.train_options import SplitOptions, TrainOptions
 
-KINDS = ("auto", "random", "stratified", "formula", "group", "element", "time")
 ENOUGH_FORMULAS, RUN_LENGTH, ROUNDS = 10, 20, 10
 """Formulas needed to group by them; frames that make a run; repeats of the pattern of time blocks in a ramp."""
 
@@ -44,78 +43,75 @@ class Material:
         return frames.series(self.data, self.usable)
 
 
-def choose(material: Material, plan: TrainingPlan) -> Split:
-    """Make the split that ``plan`` asks for; that of a later member of an ensemble has the same test part.
+def choose(material: Material, o: TrainOptions) -> Split:
+    """Make the split that ``o`` asks for; that of a later member of an ensemble has the same test part.
 
     Raises:
         UsageError: contradictory or impossible wishes.
     """
-    whole = _chosen(material, plan)
-    split = _limited(whole, plan)
-    if not plan.member:
+    whole = _chosen(material, o)
+    split = _limited(whole, o)
+    if not o.member:
         return split
     few = round(len(whole.val) * len(split.train) / len(whole.train))
-    return _dealt_anew(material, split, few, plan)
+    return _dealt_anew(material, split, few, o)
 
 
-def _limited(split: Split, plan: TrainingPlan) -> Split:
+def _limited(split: Split, o: TrainOptions) -> Split:
     """The split with so many training structures only; a smaller set is part of a larger one."""
-    if not plan.train_size or plan.train_size >= len(split.train):
+    if not o.train_size or o.train_size >= len(split.train):
         return split
-    order = np.random.default_rng([plan.seed_of_split, 9]).permutation(split.train)
-    chosen = np.sort(order[: plan.train_size])
-    return Split(chosen, split.val, split.test, f"{split.how}; {plan.train_size} of {len(split.train)} to train")
+    order = np.random.default_rng([o.seed_of_split, 9]).permutation(split.train)
+    chosen = np.sort(order[: o.train_size])
+    return Split(chosen, split.val, split.test, f"{split.how}; {o.train_size} of {len(split.train)} to train")
 
 
-def _dealt_anew(material: Material, split: Split, few: int, plan: TrainingPlan) -> Split:
+def _dealt_anew(material: Material, split: Split, few: int, o: TrainOptions) -> Split:
     """Other training and validation structures of the same numbers, whole formulas together.
 
     Of the validation part ``few`` are dealt, as many as belong to the training structures that there are: members
     taught by 60 structures of many must not see hundreds between them. Frames of runs stay as they are: a random half
     of a run knows the other half.
     """
-    order = np.random.default_rng([plan.seed_of_split, 10]).permutation(split.val)
+    order = np.random.default_rng([o.seed_of_split, 10]).permutation(split.val)
     dealt, others = order[:few], order[few:]
     pool = np.sort(np.concatenate([split.train, dealt]))
     groups = leaks.numbered(material.data.formulas())[pool]
     if not len(dealt) or len(np.unique(groups)) < ENOUGH_FORMULAS:
         return Split(split.train, split.val, split.test, f"{split.how}; the same for all members")
     share = len(dealt) / len(pool)
-    seed = int(np.random.SeedSequence([plan.seed_of_split, 8, plan.member]).generate_state(1)[0])
+    seed = int(np.random.SeedSequence([o.seed_of_split, 8, o.member]).generate_state(1)[0])
     inner = splits.grouped(pool, groups, Fractions(1 - share, 0.0, share), seed, "")
-    how = f"{split.how}; train and validation dealt anew for member {plan.member}"
+    how = f"{split.how}; train and validation dealt anew for member {o.member}"
     return splits.made(inner.train, np.sort(np.concatenate([inner.test, others])), split.test, how)
 
 
-def _chosen(material: Material, plan: TrainingPlan) -> Split:
-    wish = plan.split
-    if plan.train:
-        return _by_cache(material, plan)
-    if wish.file:
-        return _by_file(material, Path(wish.file))
+def _chosen(material: Material, o: TrainOptions) -> Split:
+    if o.train:
+        return _by_cache(material, o)
+    if o.split_file is not None:
+        return _by_file(material, o.split_file)
     tags = material.data.tags
-    if wish.column or (wish.kind == "auto" and not wish.folds and _is_split_column(tags.get("split", ()))):
-        column = wish.column or "split"
+    if o.split_column or (o.split == "auto" and not o.folds and _is_split_column(tags.get("split", ()))):
+        column = o.split_column or "split"
         return splits.by_column(material.usable, _tag(tags, column), column)
-    return _by_rule(material, wish, plan.seed_of_split)
+    return _by_rule(material, o, o.seed_of_split)
 
 
 def _is_split_column(words: Sequence[str]) -> bool:
     return len(words) > 0 and all(w.strip().lower() in splits.WORDS for w in words)
 
 
-def _by_rule(material: Material, wish: SplitPlan, seed: int) -> Split:
+def _by_rule(material: Material, wish: SplitOptions, seed: int) -> Split:
     usable, fractions = material.usable, Fractions.parse(wish.fractions)
-    if wish.kind not in KINDS:
-        raise UsageError(f"no split '{wish.kind}'; {did_you_mean(wish.kind, KINDS)}")
     alone = (material.data.atom_counts()[usable] == 1) & (material.data.edge_counts()[usable] == 0)
     if alone.any() and not alone.all():  # isolated atoms fix the energies of elements: they are there to learn from
         rest = _by_rule(replace(material, usable=usable[~alone]), wish, seed)
         how = f"{rest.how}; {int(alone.sum())} isolated atoms in training"
         return splits.made(np.concatenate([rest.train, usable[alone]]), rest.val, rest.test, how)
-    if wish.kind == "element" or wish.element:
+    if wish.split == "element" or wish.leave_out:
         return _without_element(material, wish, seed)
-    kind = "group" if wish.group and wish.kind == "auto" else wish.kind
+    kind: str = "group" if wish.group and wish.split == "auto" else wish.split
     why = ""
     if kind == "auto":
         kind, why = _suited(material)
@@ -162,7 +158,7 @@ def _are_materials(formulas: NDArray[np.int64]) -> bool:
     return n >= ENOUGH_FORMULAS or (n >= 3 and len(formulas) < RUN_LENGTH * n)
 
 
-def _by_kind(material: Material, wish: SplitPlan, fractions: Fractions, seed: int, why: str) -> Split:
+def _by_kind(material: Material, wish: SplitOptions, fractions: Fractions, seed: int, why: str) -> Split:
     """Every kind of configuration by its share, copies together."""
     data, usable = material.data, material.usable
     of_each, words = frames.kinds(data, usable)
@@ -193,7 +189,7 @@ def _runs(material: Material) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return leaks.numbered(leaks.numbered(names)[material.usable]), place[material.usable]
 
 
-def _by_time(material: Material, wish: SplitPlan, fractions: Fractions, why: str) -> Split:
+def _by_time(material: Material, wish: SplitOptions, fractions: Fractions, why: str) -> Split:
     run, frame = _runs(material)
     series = [material.values[material.usable[run == r][np.argsort(frame[run == r])]] for r in np.unique(run)]
     ramp = any(abs(_trend(s)) > 0.5 for s in series)
@@ -226,19 +222,19 @@ def memory(series: NDArray[np.float64]) -> int:
     return int(below[0]) if len(below) else n
 
 
-def _without_element(material: Material, wish: SplitPlan, seed: int) -> Split:
-    if not wish.element:
+def _without_element(material: Material, wish: SplitOptions, seed: int) -> Split:
+    if not wish.leave_out:
         raise UsageError("split 'element' needs the element: --leave-out O")
-    if wish.element not in number_of:
-        raise UsageError(f"'{wish.element}' is no element; --leave-out takes a symbol such as O")
+    if wish.leave_out not in number_of:
+        raise UsageError(f"'{wish.leave_out}' is no element; --leave-out takes a symbol such as O")
     data, usable = material.data, material.usable
     owner = np.repeat(np.arange(len(data)), data.atom_counts())
-    with_it = np.unique(owner[data.atomic_numbers() == number_of[wish.element]])
+    with_it = np.unique(owner[data.atomic_numbers() == number_of[wish.leave_out]])
     test, rest = usable[np.isin(usable, with_it)], usable[~np.isin(usable, with_it)]
     if not len(test) or not len(rest):
-        raise UsageError(f"{len(test)} of {len(usable)} structures contain {wish.element}; nothing to leave out")
+        raise UsageError(f"{len(test)} of {len(usable)} structures contain {wish.leave_out}; nothing to leave out")
     val, train, how = _validation(material, rest, Fractions.parse(wish.fractions), seed)
-    return splits.made(train, val, test, f"leave out {wish.element}; {how}")
+    return splits.made(train, val, test, f"leave out {wish.leave_out}; {how}")
 
 
 def _validation(
@@ -254,24 +250,24 @@ def _validation(
         inner = splits.grouped(rest, groups, shares, seed, "validation grouped by formula")
     else:
         part = Material(material.data, rest, material.values, material.ids)
-        inner = _by_kind(part, SplitPlan(), shares, seed, "")
+        inner = _by_kind(part, SplitOptions(), shares, seed, "")
         inner = Split(inner.train, inner.val, inner.test, f"validation {inner.how}")
     return inner.test, inner.train, inner.how
 
 
-def _by_cache(material: Material, plan: TrainingPlan) -> Split:
-    if not plan.test:
+def _by_cache(material: Material, o: TrainOptions) -> Split:
+    if not o.test:
         raise UsageError("--train needs --test: the caches of the test part")
-    if plan.caches:
+    if o.caches:
         raise UsageError("give caches either as arguments or by --train, --val and --test, not both")
-    ends = np.cumsum([len(plan.train), len(plan.val), len(plan.test)])
+    ends = np.cumsum([len(o.train), len(o.val), len(o.test)])
     first, second, third = material.data.offsets[ends]
     usable = material.usable
     train, val = usable[usable < first], usable[(usable >= first) & (usable < second)]
     test = usable[(usable >= second) & (usable < third)]
     how = "given caches"
-    if not plan.val:
-        val, train, drawn = _validation(material, train, Fractions.parse(plan.split.fractions), plan.seed_of_split)
+    if not o.val:
+        val, train, drawn = _validation(material, train, Fractions.parse(o.fractions), o.seed_of_split)
         how += f"; of the training cache, {drawn}"
     return splits.made(train, val, test, how)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from ase.data import chemical_symbols
 
 from crystalcli.contracts.records import Statistics
+from crystalcli.contracts.workflow import Reporter, Request
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.normalisers import target_statistics, with_references, with_shortest
 from crystalcli.mechanisms.datasets.splits import Split
@@ -19,8 +19,8 @@ from crystalcli.mechanisms.scoring.evaluation import Zeroth
 from crystalcli.mechanisms.simple_models import baselines
 from crystalcli.mechanisms.training import transfer
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.train.training_plan import TrainingPlan
+from crystalcli.workflows.train.train_choice import head, options_of
+from crystalcli.workflows.train.train_options import TrainOptions
 
 FEW = 200
 """With fewer training structures the statistics of batch norms are kept."""
@@ -29,40 +29,41 @@ MANY = 12
 
 
 def started(
-    plan: TrainingPlan, data: GraphDataset, targets: tuple[Quantity, ...], split: Split, listener: Listener
+    request: Request, data: GraphDataset, targets: tuple[Quantity, ...], split: Split, reporter: Reporter
 ) -> tuple[CrystalModel, Zeroth]:
-    """The model that ``plan.start`` names, ready to be trained on, and its zeroth terms for all structures.
+    """The model that ``--from`` names, ready to be trained on, and its zeroth terms for all structures.
 
     Raises:
         UsageError: graphs or targets that are not the model's, or patterns that match nothing.
     """
-    start = plan.start
-    origin = transfer.source(Path(start.model), plan.member)
-    transfer.refuse_other_graphs(origin, data.recipe, plan.paths[0])
-    renamed = {} if start.new_head else transfer.renamed(origin, targets)
-    terms = {} if start.new_head else transfer.renamed_baselines(origin, renamed)
+    o: TrainOptions = request.options
+    assert o.from_ is not None
+    origin = transfer.source(o.from_, o.member)
+    transfer.refuse_other_graphs(origin, data.recipe, o.paths[0])
+    renamed = {} if o.new_head else transfer.renamed(origin, targets)
+    terms = {} if o.new_head else transfer.renamed_baselines(origin, renamed)
     every = np.arange(len(data))
     zeroth = {t: baselines.evaluate(b, data, every) for t, b in terms.items()}
-    anew = start.new_head or start.refit
+    anew = o.new_head or o.refit_normaliser
     statistics = _statistics(origin, data, targets, split, zeroth, anew=anew)
     if anew:
         statistics = transfer.refitted_statistics(origin.spec.statistics, statistics)
     else:
         statistics = transfer.kept_statistics(origin.spec.statistics, statistics, renamed)
-    torch.manual_seed(plan.seed)
-    head = PartChoice(plan.head, plan.head_options) if start.new_head else None
+    torch.manual_seed(o.seed)
+    fresh = PartChoice(head(request).name, options_of(request, "head")) if o.new_head else None
     known = origin.spec.statistics.elements
-    model = transfer.grown(origin, targets, statistics, terms, head=head, refit=start.refit)
-    transfer.lr_factors(model, start.lr_factors)  # what cannot be is refused before anything is written
-    frozen = transfer.freeze(model, start.freeze) if start.freeze else 0
+    model = transfer.grown(origin, targets, statistics, terms, head=fresh, refit=o.refit_normaliser)
+    transfer.lr_factors(model, o.lr_factor)  # what cannot be is refused before anything is written
+    frozen = transfer.freeze(model, o.freeze) if o.freeze else 0
     few = len(split.train) < FEW
-    model.frozen_norms = start.freeze_norm == "yes" or (start.freeze_norm == "auto" and few)
+    model.frozen_norms = o.freeze_norm == "yes" or (o.freeze_norm == "auto" and few)
     refuse_mixed_sizes(model, data.atom_counts())
-    listener.say(
-        f"starts from {start.model}: {'new head' if start.new_head else 'all weights'}, {frozen} numbers frozen, "
+    reporter.say(
+        f"starts from {o.from_}: {'new head' if o.new_head else 'all weights'}, {frozen} numbers frozen, "
         f"statistics of batch norms {'kept' if model.frozen_norms else 'followed'}"
     )
-    _say_elements(model, known, listener)
+    _say_elements(model, known, reporter)
     return model, zeroth
 
 
@@ -77,7 +78,7 @@ def _statistics(
     return with_shortest(found, data, split.train)
 
 
-def _say_elements(model: CrystalModel, known: Sequence[int], listener: Listener) -> None:
+def _say_elements(model: CrystalModel, known: Sequence[int], reporter: Reporter) -> None:
     """Say which elements go on, which are new and which are gone, where they are not the same."""
     now = model.spec.statistics.elements
     new, gone = [z for z in now if z not in known], [z for z in known if z not in now]
@@ -88,11 +89,11 @@ def _say_elements(model: CrystalModel, known: Sequence[int], listener: Listener)
         said.append(f"{_symbols(new)} new, from nothing")
     if gone:
         said.append(f"{_symbols(gone)} dropped, not in the training part")
-    listener.say(f"elements: {'; '.join(said)}")
+    reporter.say(f"elements: {'; '.join(said)}")
     weights = dict(model.named_parameters())
     still = [n for n in transfer.fresh_rows(model, known) if not weights[n].requires_grad]
     if still:
-        listener.warn(
+        reporter.warn(
             f"{', '.join(still)} frozen: the rows of {_symbols(new)} stay as they are drawn, and learn nothing"
         )
 

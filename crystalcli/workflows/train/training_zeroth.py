@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalcli.contracts.workflow import Reporter
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.splits import Split
 from crystalcli.mechanisms.simple_models import baselines
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows.hearing import Listener
 
 AUTO = ("mean", "elements", "pairs")
 """What ``auto`` chooses from, the simplest first. The mean is what a network without zeroth term begins with."""
@@ -20,7 +20,7 @@ AUTO = ("mean", "elements", "pairs")
 Terms = tuple[dict[str, Any], dict[str, NDArray[np.float64]]]
 
 
-def zeroth_terms(word: str, data: GraphDataset, split: Split, names: Sequence[str], listener: Listener) -> Terms:
+def zeroth_terms(word: str, data: GraphDataset, split: Split, names: Sequence[str], reporter: Reporter) -> Terms:
     """Baselines fitted to the training part and their values for all structures, by target; empty for ``none``.
 
     Classes have no zeroth term.
@@ -41,15 +41,15 @@ def zeroth_terms(word: str, data: GraphDataset, split: Split, names: Sequence[st
         try:
             found[candidate] = _fitted(candidate, data, split, names)
         except UsageError as problem:
-            listener.say(f"residual of: not {candidate} ({problem})")
+            reporter.say(f"residual of: not {candidate} ({problem})")
             continue
         errors[candidate] = _left_out_error(data, split, found[candidate][1])
     best = min(errors, key=errors.__getitem__, default="mean")
     if best == "mean":
-        listener.say("residual of: none (no baseline has a smaller leave-one-out error than the mean)")
+        reporter.say("residual of: none (no baseline has a smaller leave-one-out error than the mean)")
         return {}, {}
     times = errors["mean"] / errors[best]
-    listener.say(f"residual of: {best} (leave-one-out error {times:.3g} times smaller than the mean's)")
+    reporter.say(f"residual of: {best} (leave-one-out error {times:.3g} times smaller than the mean's)")
     return found[best]
 
 

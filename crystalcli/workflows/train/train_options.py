@@ -1,0 +1,201 @@
+"""What ``crystal train`` asks: every option once, for flags, TOML, run.json, help and the trainings in other runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from crystalcli.contracts import run_options as common
+from crystalcli.contracts.options import option
+from crystalcli.contracts.records import Recipe
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.pictures import formats
+
+SPLIT, RECIPE = "Split", "Recipe (defaults suit the architecture)"
+START = "Starting from a trained model"
+SUITS = Recipe()
+"""What suits an architecture that says nothing else."""
+CACHE = Path("graphs.h5")
+"""Read where no cache is named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartOptions:
+    """From which model a training starts."""
+
+    from_: Path | None = option(None, "model file, ensemble or run folder to start from", panel=START)  # noqa: RUF009
+    freeze: tuple[str, ...] = option((), "weights that stay as they are: architecture.embed.*", panel=START)
+    lr_factor: tuple[str, ...] = option(
+        (), "weights that learn more slowly: features.*=0.1", metavar="PATTERN=FACTOR", panel=START
+    )
+    freeze_norm: Literal["auto", "yes", "no"] = option(
+        "auto", "keep statistics of batch norms; auto: below 200 structures", panel=START
+    )
+    new_head: bool = option(False, "keep features and architecture only", panel=START)
+    refit_normaliser: bool = option(False, "means and scales of the new labels", panel=START)
+    keep_start: bool = option(True, "the model as it is stays where no epoch is better", panel=START)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """How structures are dealt to train, validation and test."""
+
+    train: tuple[Path, ...] = option((), "caches of the training part", panel=SPLIT)
+    val: tuple[Path, ...] = option((), "caches of the validation part", panel=SPLIT)
+    test: tuple[Path, ...] = option((), "caches of the test part", panel=SPLIT)
+    split: Literal["auto", "random", "stratified", "formula", "group", "element", "time"] = option(
+        "auto",
+        "auto: by formula; of few formulas time blocks where frames continue each other, else stratified "
+        "(every kind of configuration by its share: composition, size, config_type)",
+        panel=SPLIT,
+    )
+    fractions: str = option("0.8,0.1,0.1", "train,validation,test", panel=SPLIT)
+    split_file: Path | None = option(None, "JSON: lists of ids under train, val, test", panel=SPLIT)  # noqa: RUF009
+    split_column: str = option("", "text column that says train, val or test", panel=SPLIT)
+    group: str = option("", "text column whose equal values stay together", panel=SPLIT)
+    leave_out: str = option("", "element; structures with it are the test part", panel=SPLIT)
+    folds: int = option(0, "k-fold: number of folds; 0: none", min=0, panel=SPLIT)
+    fold: int = option(0, "k-fold: the test fold, from 0", min=0, panel=SPLIT)
+    all_folds: bool = option(False, "k-fold: a run for every fold; mean and spread", panel=SPLIT)
+    train_size: int = option(0, "so many training structures only; 0: all", min=0, panel=SPLIT)
+    gap: int = option(-1, "frames left out between time blocks; -1: estimated", min=-1, panel=SPLIT)
+    rounds: int = option(0, "time blocks: repeats of the pattern in a run; 0: decided", min=0, panel=SPLIT)
+    split_seed: int | None = option(None, "seed of the split; default: --seed", min=0, panel=SPLIT)
+    member: int = option(
+        0, "train and validation dealt anew, as for this member of an ensemble; one test part", min=0, panel=SPLIT
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
+    """How the weights are found."""
+
+    loss: Literal["l1", "mse", "huber"] = option(SUITS.loss, "loss", panel=RECIPE)
+    optimizer: Literal["adam", "adamw", "sgd"] = option(SUITS.optimizer, "optimizer", panel=RECIPE)
+    lr: float = option(SUITS.lr, "peak learning rate", min=0.0, panel=RECIPE)
+    momentum: float = option(0.9, "of sgd", min=0.0, max=1.0, panel=RECIPE)
+    shuffle_window: int = option(
+        0, "structures shuffled at a time, for caches larger than memory; 0: all", min=0, panel=RECIPE
+    )
+    weight_decay: float = option(SUITS.weight_decay, "weight decay", min=0.0, panel=RECIPE)
+    batch_size: int | None = option(
+        None,
+        "structures per step; default: what suits the architecture, fewer where structures are few",
+        min=1,
+        panel=RECIPE,
+    )
+    epochs: int = option(SUITS.epochs, "epochs; 0 with --from: only test", min=0, panel=RECIPE)
+    schedule: Literal["constant", "plateau", "cosine", "one-cycle", "step"] = option(
+        SUITS.schedule, "learning-rate schedule", panel=RECIPE
+    )
+    step_epochs: int = option(10, "epochs to a drop of step, or without gain of plateau", min=1, panel=RECIPE)
+    gamma: float = option(0.5, "factor of a drop (step, plateau)", min=0.0, max=1.0, panel=RECIPE)
+    clip: float = option(SUITS.clip, "largest gradient norm; 0: any", min=0.0, panel=RECIPE)
+    ema: float = option(SUITS.ema, "decay of the weight average; 0: none", min=0.0, max=0.999999, panel=RECIPE)
+    patience: int = option(SUITS.patience, "stop after so many epochs without gain; 0: never", min=0, panel=RECIPE)
+    residual_of: Literal["auto", "none", "mean", "elements", "pairs"] = option(
+        SUITS.residual_of,
+        "baseline that the model corrects; auto: that with the least leave-one-out error",
+        panel=RECIPE,
+    )
+    baseline: tuple[str, ...] = option(
+        (),
+        "fit this for the report, too: krr (sine Coulomb matrices), boosting (compositions; scikit-learn)",
+        metavar="NAME[:OPTION=VALUE,…]",
+        panel=RECIPE,
+    )
+    paper_baselines: bool = option(
+        False, "site values: means of elements from all labels, the test part's too, as published", panel=RECIPE
+    )
+    checkpoint_every: float = option(20.0, "seconds between two training states", min=0.0, panel=RECIPE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(StartOptions, RecipeOptions, SplitOptions):
+    """Everything that ``crystal train`` asks; ``caches`` are resolved as it is made.
+
+    Raises:
+        UsageError: no such format of pictures.
+    """
+
+    caches: tuple[Path, ...] = option((), f"graph caches, read as one; default {CACHE}", argument=True)
+    arch: str = option("", "architecture", names="architecture")
+    head: str = option("", "head", names="head")
+    featurizer: str = option("", "what made the caches", names="featurizer")
+    target: tuple[str, ...] = option((), "label (or text column) to learn; several times for several")
+    task: Literal["auto", "regression", "classification"] = option(
+        "auto", "auto: words are classes, numbers are numbers; classification: whole numbers are classes"
+    )
+    seeds: int = option(1, "train so many times, from --seed upwards, on one split; mean and spread", min=1)
+    ensemble: int = option(0, "train so many members, each on its own train/validation split, as one model", min=0)
+    learning_curve: str = option(
+        "", "train with so many structures each, one test part; with --from both ways", metavar="60,250,…"
+    )
+    compare: tuple[str, ...] = option(
+        (),
+        "train this architecture beside the model: same recipe, split, seeds; several times for several;"
+        " default: what the head is measured by",
+        names="architecture",
+    )
+    no_compare: bool = option(False, "train nothing beside the model")
+    seed: int = common.seed()
+    device: str = common.device()
+    threads: int = common.threads()
+    pictures: str = common.pictures()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pictures", ",".join(formats(self.pictures)))
+        if not self.caches and not self.train:
+            object.__setattr__(self, "caches", (CACHE,))
+
+    @property
+    def paths(self) -> list[Path]:
+        """All caches, in the order in which they are read as one."""
+        return [*self.train, *self.val, *self.test, *self.caches]
+
+    @property
+    def seed_of_split(self) -> int:
+        """Seed from which the split is drawn; runs of a series share it: only their beginnings differ."""
+        return self.seed if self.split_seed is None else self.split_seed
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe alone, of a training that knows how large its batches are."""
+        return Recipe(**{f.name: getattr(self, f.name) for f in fields(Recipe)})
+
+    @property
+    def size(self) -> int:
+        """Structures per step, once that is known."""
+        assert self.batch_size is not None
+        return self.batch_size
+
+    def check(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            UsageError: says what.
+        """
+        if not self.epochs and self.from_ is None:
+            raise UsageError("--epochs 0 trains nothing; it goes with --from MODEL")
+        if self.compare and self.no_compare:
+            raise UsageError("--compare and --no-compare contradict each other")
+        if self.compare and self.from_ is not None:
+            raise UsageError("--compare trains from nothing, --from does not: their errors would not be comparable")
+        if self.ensemble and self.seeds > 1:
+            raise UsageError("--ensemble and --seeds do not go together: members are other seeds already")
+        if self.ensemble == 1:
+            raise UsageError("an ensemble has two members or more")
+        if not self.all_folds:
+            return
+        if self.folds < 2:
+            raise UsageError("--all-folds needs their number: --folds 5")
+        others = {"--fold": self.fold > 0, "--seeds": self.seeds > 1, "--ensemble": self.ensemble > 0}
+        others["--learning-curve"] = bool(self.learning_curve)
+        if asked := [name for name, is_asked in others.items() if is_asked]:
+            raise UsageError(f"--all-folds and {asked[0]} do not go together")
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is one training, not several."""
+        return self.seeds == 1 and not self.ensemble and not self.all_folds and not self.learning_curve

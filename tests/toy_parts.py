@@ -177,7 +177,12 @@ def build_pushes(options, shape, targets, statistics):
 
 
 ARROWS = Architecture(
-    name="arrows", summary="vectors and edges", build=build_arrows, provides=frozenset({"nodes", "edges"})
+    name="arrows",
+    summary="vectors and edges",
+    build=build_arrows,
+    featurizer="radius",
+    head="crystal",
+    provides=frozenset({"nodes", "edges"}),
 )
 PUSHES = Head(
     name="pushes",

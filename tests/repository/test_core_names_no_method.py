@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from crystalcli.contracts.records import Workflow
 from crystalcli.mechanisms.registry.plugin_manager import registry
 
 CORE = Path(__file__).parents[2] / "crystalcli"
@@ -17,6 +18,7 @@ OTHER_MEANINGS = {
 """Names of parts that are words of the core, too; what else they are."""
 ALLOWED = {
     ("commands/man_pages.py", "--lcgcn.n-conv 4"): "an example of a spelling in a page that lists these flags",
+    ("workflows/relax/relax_workflow.py", "emt"): "the potential of its example",
 }
 
 
@@ -40,7 +42,7 @@ def named(text: str, names: set[str]) -> set[str]:
 
 
 def method_names() -> set[str]:
-    builtin = {o.part.name for o in registry().offered() if o.origin.builtin}
+    builtin = {o.part.name for o in registry().offered() if o.origin.builtin and not isinstance(o.part, Workflow)}
     return builtin - OTHER_MEANINGS.keys()
 
 

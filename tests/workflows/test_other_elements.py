@@ -179,7 +179,7 @@ def test_rows_stay_with_their_element(kind: str, change: str, sources: dict[str,
     with torch.no_grad():
         for name, value in kept(graph).items():
             torch.testing.assert_close(value.value, expected[name].value, rtol=1e-6, atol=1e-6)
-    for how in ({"new_head": True}, {"refit": True}):
+    for how in ({"new_head": True}, {"refit_normaliser": True}):
         other = grown(kind, sources[kind], cache, **how)
         assert not set(other.spec.statistics.elements) - set(GraphDataset.open([cache]).elements(np.arange(16)))
         for name, table in tables_of(other).items():
@@ -244,7 +244,7 @@ def test_references_of_new_elements_go_with_those_that_stay(sources: dict[str, P
     [
         ("pair-moments", {}, ["Na", "Cl", "K", "Br"]),
         ("pair-moments", {"new_head": True}, ["Cl", "K", "Br"]),
-        ("species", {"refit": True}, ["Cl", "K", "Br"]),
+        ("species", {"refit_normaliser": True}, ["Cl", "K", "Br"]),
     ],
 )
 def test_training_goes_on_and_is_read_again(

@@ -136,6 +136,7 @@ def recipe_of(request: Request) -> GraphRecipe:
     o: TrainOptions = request.options
     if o.from_ is not None:
         return recipe_in_head(read_head(file_of(o.from_)))
+    assert o.featurizer is not None
     part = cast(Featurizer, registry().get("featurizer", o.featurizer))
     options = opt.to_dict(opt.make(part.options, {}, owner=f"featurizer {part.name}"))
     chosen = tuple((f, getattr(o, option), options_of(request, option)) for option, f in FAMILIES.items())

@@ -121,8 +121,8 @@ class TrainOptions(StartOptions, RecipeOptions, SplitOptions):
 
     caches: tuple[Path, ...] = option((), f"graph caches, read as one; default {CACHE}", argument=True)
     arch: str = option("", "architecture", names="architecture")
-    head: str = option("", "head", names="head")
-    featurizer: str = option("", "what made the caches", names="featurizer")
+    head: str | None = option(None, "head; default: the architecture's", names="head")
+    featurizer: str | None = option(None, "what made the caches", names="featurizer")
     target: tuple[str, ...] = option((), "label (or text column) to learn; several times for several")
     task: Literal["auto", "regression", "classification"] = option(
         "auto", "auto: words are classes, numbers are numbers; classification: whole numbers are classes"

@@ -14,7 +14,7 @@ from crystalcli.contracts.records import Architecture
 from crystalcli.contracts.workflow import Chosen, Host, Request, Run, Work
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError
-from crystalcli.workflows.train.train_choice import beside, options_of
+from crystalcli.workflows.train.train_choice import beside, head, options_of
 from crystalcli.workflows.train.train_options import TrainOptions
 
 
@@ -32,8 +32,9 @@ def _request(request: Request, name: str) -> Request:
     if name == o.arch:
         raise UsageError(f"--compare {name} is the architecture itself")
     part = cast(Architecture, registry().get("architecture", name))
-    options = {**options_of(request, "head"), **part.partner_options.get(o.head, {})}
-    parts = {**request.parts, "arch": Chosen(name), "head": Chosen(o.head, options)}
+    shared = head(request).name
+    options = {**options_of(request, "head"), **part.partner_options.get(shared, {})}
+    parts = {**request.parts, "arch": Chosen(name), "head": Chosen(shared, options)}
     alone = replace(o, arch=name, compare=(), no_compare=True, baseline=())
     return Request(alone, parts, request.path / name)
 

@@ -89,7 +89,7 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
     where = shared.device if shared else choose_device(device or o.device)
     data = shared.data if shared else GraphDataset.open(o.paths)
     made_by = data.recipe.featurizer
-    if o.featurizer not in ("", made_by):
+    if o.featurizer and o.featurizer != made_by:
         raise UsageError(f"was built with featurizer '{made_by}'; add --featurizer {made_by}", path=o.paths[0])
     targets, said = _targets(request, data, shared)
     for line in said:

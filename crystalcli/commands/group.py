@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from crystalcli.commands import help_table
 from crystalcli.contracts.records import Workflow
-from crystalcli.mechanisms.registry.plugin_manager import find, registry, use_only_builtins
+from crystalcli.mechanisms.registry.plugin_manager import registry, use_only_builtins
 
 
 class CrystalGroup(TyperGroup):
@@ -81,11 +81,8 @@ class _Commands(Mapping[str, Any]):
 
 
 def _of_plugins() -> dict[str, Workflow]:
-    """Workflows of plugins by name; the built-in ones are not loaded to see that there are no others."""
-    if all(origin.builtin for origin in find()):
-        return {}
-    offered = [o for o in registry().offered() if not o.origin.builtin]
-    return {o.part.name: o.part for o in offered if isinstance(o.part, Workflow)}
+    """Workflows by name, those of the packages that come with the program among them: the core names none of these."""
+    return {o.part.name: o.part for o in registry().offered() if isinstance(o.part, Workflow)}
 
 
 def workflow_command() -> Any:

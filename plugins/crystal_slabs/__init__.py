@@ -1,0 +1,65 @@
+"""``crystal slabs`` as a plugin: slabs, and where a potential takes their atoms; loads nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from crystal_slabs.options import SlabsOptions
+from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.records import Part, Workflow
+from crystalcli.contracts.run_options import ANYWHERE
+from crystalcli.contracts.workflow import Host, Request, Shown, Work
+
+PAIRS, TABLE = "pairs.extxyz", "slabs.csv"
+STARTS, RELAXED = "starts.extxyz", "relaxed"
+
+
+def _prepare(request: Request, host: Host) -> Work:
+    from crystal_slabs.work import Slabs
+
+    return Slabs(request, host)
+
+
+def _show(report: Mapping[str, Any]) -> Shown:
+    from crystal_slabs.view import shown
+
+    return shown(report)
+
+
+def _plan(described: Mapping[str, Any]) -> Shown:
+    from crystal_slabs.view import planned
+
+    return planned(described)
+
+
+def _example(_folder: Path) -> list[str]:
+    words = "--elements Cu,Au,Ni --adsorbates H,none --count 6 --potential emt --layers 2-3 --fmax 0.05 --steps 1000"
+    return words.split()
+
+
+SLABS = Workflow(
+    name="slabs",
+    summary="Make slabs with adsorbates, and relax them: pairs of start and relaxed structure.",
+    help="""Writes pairs.extxyz (every structure at its start, with relaxed_positions, tags, move_mask and both energies)
+and slabs.csv (every structure that was made, and why one is left out) into the run folder.
+Structure k depends on the seed, k and the options that say what is made, and on nothing else.
+The same command again, or --resume RUN, goes on after a stop or a kill.""",
+    options=SlabsOptions,
+    chooses={"potential": "potential", "relaxer": "relaxer"},
+    prepare=_prepare,
+    show=_show,
+    plan=_plan,
+    free=ANYWHERE,
+    writes=(PAIRS, TABLE),
+    keeps=(STARTS, RELAXED),
+    example=_example,
+    references=("10.1103/PhysRevLett.125.173001",),
+)
+
+
+@hookimpl
+def crystal_parts() -> Sequence[Part]:
+    """Offer the workflow."""
+    return [SLABS]

@@ -42,8 +42,8 @@ def _example(_folder: Path) -> list[str]:
 SLABS = Workflow(
     name="slabs",
     summary="Make slabs with adsorbates, and relax them: pairs of start and relaxed structure.",
-    help="""Writes pairs.extxyz (every structure at its start, with relaxed_positions, tags, move_mask and both energies)
-and slabs.csv (every structure that was made, and why one is left out) into the run folder.
+    help="""Writes into the run folder pairs.extxyz (every structure at its start, with relaxed_positions, tags,
+move_mask and both energies) and slabs.csv (every structure that was made, and why one is left out).
 Structure k depends on the seed, k and the options that say what is made, and on nothing else.
 The same command again, or --resume RUN, goes on after a stop or a kill.""",
     options=SlabsOptions,

@@ -64,12 +64,12 @@ def ideal(name: str, repeat: tuple[int, int], layers: int) -> Ideal:
     more = {"c": C_OVER_A * A} if facet.lattice == "hcp" else {}
     atoms = getattr(ase.build, name)("X" if name != "fcc211" else "Cu", size, a=A, vacuum=5.0, **more)
     heights = np.unique(atoms.positions[:, 2].round(4), return_inverse=True)[1]
-    cubic = None if facet.along is None else _cubic(atoms.positions, facet)
+    cubic = None if facet.along is None else _cubic(atoms.positions, facet.along, facet.miller)
     return Ideal(atoms.positions, atoms.cell.array[:2], heights // facet.planes, cubic)
 
 
-def _cubic(positions: Floats, facet: Facet) -> NDArray[np.int64]:
-    x, z = (np.array(v, dtype=float) / np.linalg.norm(v) for v in (facet.along, facet.miller))
+def _cubic(positions: Floats, along: tuple[int, ...], miller: tuple[int, ...]) -> NDArray[np.int64]:
+    x, z = (np.array(v, dtype=float) / np.linalg.norm(v) for v in (along, miller))
     axes = np.array([x, np.cross(z, x), z])  # rows: the cell's axes in cubic ones
     found = (positions - positions[0]) @ axes * 2 / A
     places: NDArray[np.int64] = np.rint(found).astype(np.int64)
@@ -83,10 +83,12 @@ def ordered(cubic: NDArray[np.int64], kind: str, axis: int, shift: NDArray[np.in
     Args:
         cubic: (N, 3) places in halves of the cubic vectors.
         kind: ``L1_0``, planes along ``axis`` by turns; ``L1_2``, the corners of the cubes.
-        axis: of the planes. shift: (3,) a vector of the lattice: which of the sublattices is the second element's.
+        axis: of the planes.
+        shift: (3,) a vector of the lattice: which of the sublattices is the second element's.
     """
     moved = cubic + shift
     if kind == "L1_0":
-        return moved[:, axis] % 2 == 0
-    corner: NDArray[np.bool_] = (moved % 2 == 0).all(axis=1)
-    return corner
+        planes: NDArray[np.bool_] = moved[:, axis] % 2 == 0
+        return planes
+    corners: NDArray[np.bool_] = (moved % 2 == 0).all(axis=1)
+    return corners

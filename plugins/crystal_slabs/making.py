@@ -28,6 +28,7 @@ MOLECULES: dict[str, tuple[tuple[str, float], ...]] = {
 HELD, FREE, ADSORBATE = 0, 1, 2
 """The tags."""
 _LATTICES = ("fcc", "bcc", "hcp")
+_NO_METALS = frozenset({"H", "He", "Ne", "Ar", "Kr", "Xe", "Rn", "Se", "Te"})
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Maker:
         polar, turn = np.deg2rad(self.options.tilt) * rng.random(), 2 * np.pi * rng.random()
         axis = np.array([np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar)])
         molecule = MOLECULES[guest]
-        z = sites.height(point, atomic_numbers[molecule[0][0]], positions, numbers, top, cell)
+        z = sites.height(point, atomic_numbers[molecule[0][0]], positions, numbers, top, cell) + self.options.lift
         placed: NDArray[np.float64] = np.array([*point, z]) + np.outer([along for _, along in molecule], axis)
         return placed
 
@@ -169,9 +170,12 @@ def _by_lattice(elements: str) -> dict[str, list[str]]:
 
 
 def _lattice(symbol: str) -> str:
-    state = reference_states[atomic_numbers[symbol]] if atomic_numbers[symbol] < len(reference_states) else None
-    metal = state is not None and "a" in state and symbol not in ("He", "Ne", "Ar", "Kr", "Xe", "Rn", "H")
-    return str(state["symmetry"]) if metal else ""
+    """Of a metal; empty for what is none, or has another."""
+    number = atomic_numbers[symbol]
+    state = reference_states[number] if number < len(reference_states) else None
+    if state is None or "a" not in state or symbol in _NO_METALS:
+        return ""
+    return str(state["symmetry"])
 
 
 def _decorated(

@@ -20,7 +20,7 @@ class SlabsOptions:
     """Everything that ``crystal slabs`` asks."""
 
     potential: str = common.potential()
-    relaxer: str = option("lbfgs", "what moves the atoms", names="relaxer")
+    relaxer: str = option("", "what moves the atoms", names="relaxer")
     elements: str = option("", "metals, fcc, bcc or hcp: Cu,Au,Ni", panel=MADE)
     adsorbates: str = option("none", f"of {','.join(ADSORBATES)}; each as often", panel=MADE)
     count: int = option(1000, "structures that are made", min=1, max=1_000_000, panel=MADE)
@@ -36,13 +36,20 @@ class SlabsOptions:
     rattle: float = option(
         0.05, "standard deviation of each coordinate of free atoms", unit="Å", min=0.0, max=0.5, panel=START
     )
-    tilt: float = option(30.0, "of a molecule against the normal, at most", unit="degrees", min=0.0, max=60.0, panel=START)
+    lift: float = option(
+        0.0, "of adsorbates, above where covalent radii touch", unit="Å", min=-0.5, max=3.0, panel=START
+    )
+    tilt: float = option(
+        30.0, "of a molecule against the normal, at most", unit="degrees", min=0.0, max=60.0, panel=START
+    )
     fmax: float = option(0.01, "every force is below", unit="eV/Å", min=1e-6)
     steps: int = option(500, "moves at most", min=1)
     max_adsorbate_moved: float = option(
         2.0, "mean over an adsorbate's atoms above which it is lost", unit="Å", min=0.0, panel=KEPT
     )
-    min_moved: float = option(0.0, "mean over the slab's free atoms below which it is left out", unit="Å", min=0.0, panel=KEPT)
+    min_moved: float = option(
+        0.0, "mean over the slab's free atoms below which it is left out", unit="Å", min=0.0, panel=KEPT
+    )
     max_moved: float = option(
         0.0, "mean over the slab's free atoms above which it is reconstructed", unit="Å", min=0.0, panel=KEPT
     )

@@ -41,7 +41,12 @@ def xyz_frame(atoms: ase.Atoms, info: Mapping[str, Any], relaxed: NDArray[np.flo
     """One frame with tags and what may move, and ``relaxed_positions`` if they are given."""
     fields = "species:S:1:pos:R:3:tags:I:1:move_mask:L:1"
     tags = atoms.get_tags()
-    columns = [list(atoms.symbols), *_texts(atoms.positions), [str(t) for t in tags], ["F" if t == HELD else "T" for t in tags]]
+    columns = [
+        list(atoms.symbols),
+        *_texts(atoms.positions),
+        [str(t) for t in tags],
+        ["F" if t == HELD else "T" for t in tags],
+    ]
     if relaxed is not None:
         fields += ":relaxed_positions:R:3"
         columns += _texts(relaxed)

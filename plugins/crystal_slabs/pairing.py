@@ -8,12 +8,16 @@ from typing import Any
 
 import ase
 import numpy as np
+from ase.data import covalent_radii
 from numpy.typing import NDArray
 
 from crystal_slabs.making import ADSORBATE, FREE, Made
 from crystal_slabs.options import SlabsOptions
 
-ADSORBATE_LOST, STILL, RECONSTRUCTED = "adsorbate lost", "moved too little", "reconstructed"
+LOST, BROKEN, OFF = "adsorbate lost", "adsorbate broken", "adsorbate off the slab"
+STILL, RECONSTRUCTED = "moved too little", "reconstructed"
+STRETCHED = 1.6
+"""Sums of covalent radii at which there is no bond any more."""
 
 
 @dataclass
@@ -46,12 +50,25 @@ class Pair:
         free = self.made.atoms.get_tags() >= FREE
         self.said["fmax_start"] = float(np.linalg.norm(forces[free], axis=1).max())
         slab, adsorbate = self.said["moved_slab"], self.said["moved_adsorbate"]
-        if options.max_adsorbate_moved and adsorbate is not None and adsorbate > options.max_adsorbate_moved:
-            self.left_out = ADSORBATE_LOST
+        if adsorbate is not None and (undone := self._undone()):
+            self.left_out = undone
+        elif options.max_adsorbate_moved and adsorbate is not None and adsorbate > options.max_adsorbate_moved:
+            self.left_out = LOST
         elif slab < options.min_moved:
             self.left_out = STILL
         elif options.max_moved and slab > options.max_moved:
             self.left_out = RECONSTRUCTED
+
+    def _undone(self) -> str:
+        """Whether the adsorbate came off the slab, or apart."""
+        atoms = self.start
+        atoms.positions = self.relaxed
+        tags, radii = atoms.get_tags(), covalent_radii[atoms.numbers]
+        lengths = atoms.get_all_distances(mic=True) / np.add.outer(radii, radii)
+        guest = np.flatnonzero(tags == ADSORBATE)
+        if lengths[np.ix_(guest, tags != ADSORBATE)].min() > STRETCHED:
+            return OFF
+        return BROKEN if (lengths[guest[:-1], guest[1:]] > STRETCHED).any() else ""
 
     def forget(self) -> None:
         """Let the atoms go; the row stays."""

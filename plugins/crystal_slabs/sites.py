@@ -19,7 +19,8 @@ def places(top: Floats, cell: Floats) -> dict[str, Floats]:
     """Points of the plane, by kind, of the Voronoi diagram of the atoms of the top layer.
 
     Args:
-        top: (M, 2) Å, of the atoms, anywhere. cell: (2, 2) Å.
+        top: (M, 2) Å, of the atoms, anywhere.
+        cell: (2, 2) Å.
 
     Returns:
         ``top``: the atoms; ``bridge``: midway between two whose cells share an edge; ``hollow``: as far from three or
@@ -45,8 +46,12 @@ def height(
     """Where an atom above ``point`` touches the slab: no distance is below the sum of covalent radii, one is equal.
 
     Args:
-        point: (2,) Å. number: atomic, of the atom.
-        positions: (N, 3) Å, numbers: (N,), of the slab. top: (M, 3) Å, its top layer. cell: (2, 2) Å.
+        point: (2,) Å.
+        number: atomic, of the atom.
+        positions: (N, 3) Å, of the slab.
+        numbers: (N,), of the slab.
+        top: (M, 3) Å, its top layer.
+        cell: (2, 2) Å.
 
     Returns:
         z in Å, at least :data:`LOWEST` above the nearest atom of the top layer.

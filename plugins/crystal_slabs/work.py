@@ -34,8 +34,6 @@ class Slabs(Work):
         UsageError: no potential, or options that cannot work.
     """
 
-    parts = ()
-
     def __init__(self, request: Request, host: Host) -> None:
         self.options: SlabsOptions = request.options
         o = self.options
@@ -61,7 +59,7 @@ class Slabs(Work):
             "facets": [f for facets in self.maker.facets.values() for f in facets],
             "lattices": self.maker.metals,
             "potential": self.potential.name,
-            "relaxer": o.relaxer,
+            "relaxer": self.request.parts["relaxer"].name if "relaxer" in self.request.parts else o.relaxer,
         }
 
     def do(self, run: Run) -> Mapping[str, Any]:

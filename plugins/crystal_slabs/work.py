@@ -92,11 +92,11 @@ class Slabs(Work):
                     info = {**pair.said, "potential": self.potential.name}
                     file.write(xyz_frame(pair.made.atoms, info, pair.relaxed).encode())
                 pair.forget()
+            run.write(TABLE, table_text(pairs))
             kept = [p for p in pairs if not p.left_out]
             if not kept:
                 why = ", ".join(f"{n} {reason}" for reason, n in Counter(p.left_out for p in pairs).most_common(3))
-                raise NothingUsable(f"no pair of {len(pairs)} structures: {why}")
-        run.write(TABLE, table_text(pairs))
+                raise NothingUsable(f"no pair of {len(pairs)} structures: {why}; see {run.path / TABLE}")
         failed = sum(p.failed for p in pairs)
         return {
             "made": len(pairs),

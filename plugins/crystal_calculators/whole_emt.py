@@ -19,9 +19,28 @@ from numpy.typing import NDArray
 FEW = 150
 """Atoms up to which all pairs are looked at; beyond, ASE's neighbor list is faster."""
 
+KEPT = 64
+"""Structures' elements whose parameters are kept; they hang on the elements alone."""
+_TABLES = ("rc", "rc_list", "acut", "ia2iz", "par", "chi")
+
 
 class WholeEMT(EMT):  # type: ignore[misc]
     """EMT over arrays of pairs."""
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        self._tables: dict[bytes, tuple[Any, ...]] = {}
+
+    def initialize(self, atoms: ase.Atoms) -> None:
+        """Look up the parameters of the elements; those of the structures of a batch are kept."""
+        key = atoms.numbers.tobytes()
+        if key not in self._tables:
+            if len(self._tables) >= KEPT:
+                self._tables.clear()
+            super().initialize(atoms)
+            self._tables[key] = tuple(getattr(self, name) for name in _TABLES)
+        for name, table in zip(_TABLES, self._tables[key], strict=True):
+            setattr(self, name, table)
 
     def calculate(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ase
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_slabs.making import HELD
+from crystalcli.vocabulary.texts import cell, xyz_word
 
 if TYPE_CHECKING:
     from crystal_slabs.pairing import Pair
@@ -37,34 +38,51 @@ COLUMNS = {
 """Columns of the table, and their units."""
 
 
-def xyz_frame(atoms: ase.Atoms, info: Mapping[str, Any], relaxed: NDArray[np.float64] | None = None) -> str:
-    """One frame with tags and what may move, and ``relaxed_positions`` if they are given."""
-    fields = "species:S:1:pos:R:3:tags:I:1:move_mask:L:1"
+def xyz_frame(
+    atoms: ase.Atoms,
+    info: Mapping[str, Any],
+    relaxed: NDArray[np.float64] | None = None,
+    may_move: NDArray[np.bool_] | None = None,
+) -> str:
+    """One frame with tags and what may move, and ``relaxed_positions`` if they are given.
+
+    Args:
+        atoms: at their start.
+        info: said of the frame; what is none or empty is left out.
+        relaxed: (N, 3) Å.
+        may_move: (N, 3), along each axis; by default all but what the tags hold.
+    """
     tags = atoms.get_tags()
-    columns = [
-        list(atoms.symbols),
-        *_texts(atoms.positions),
-        [str(t) for t in tags],
-        ["F" if t == HELD else "T" for t in tags],
-    ]
+    mask = np.repeat((tags != HELD)[:, None], 3, axis=1) if may_move is None else may_move
+    mask = mask[:, :1] if (mask == mask[:, :1]).all() else mask
+    fields = f"species:S:1:pos:R:3:tags:I:1:move_mask:L:{mask.shape[1]}"
+    columns = [list(atoms.symbols), *_texts(atoms.positions), [str(t) for t in tags]]
+    columns += [["T" if m else "F" for m in column] for column in mask.T]
     if relaxed is not None:
         fields += ":relaxed_positions:R:3"
         columns += _texts(relaxed)
-    lattice = " ".join(repr(float(x)) for x in atoms.cell.array.flat)
+    numbers = " ".join(repr(float(x)) for x in atoms.cell.array.flat)
+    lattice = f'Lattice="{numbers}" ' if atoms.cell.array.any() else ""
     said = " ".join(f"{k}={_value(v)}" for k, v in info.items() if v is not None and v != "")
     pbc = " ".join("T" if p else "F" for p in atoms.pbc)
-    head = f'Lattice="{lattice}" Properties={fields} {said} pbc="{pbc}"'
+    head = f'{lattice}Properties={fields} {said} pbc="{pbc}"'
     return "\n".join([str(len(atoms)), head, *(" ".join(row) for row in zip(*columns, strict=True))]) + "\n"
 
 
 def table_text(pairs: Sequence[Pair]) -> str:
     """The text of slabs.csv: every structure that was made."""
+    heads = [f"{name} [{unit}]" if unit else name for name, unit in COLUMNS.items()]
+    said = ({**pair.said, "left_out": pair.left_out} for pair in pairs)
+    return csv_text(heads, ([row[c] for c in COLUMNS] for row in said))
+
+
+def csv_text(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table; what is none is empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([f"{name} [{unit}]" if unit else name for name, unit in COLUMNS.items()])
-    for pair in pairs:
-        said = {**pair.said, "left_out": pair.left_out}
-        writer.writerow(["" if said[c] is None else _plain(said[c]) for c in COLUMNS])
+    writer.writerow(heads)
+    for row in rows:
+        writer.writerow(["" if v is None else cell(_plain(v)) for v in row])
     return out.getvalue()
 
 
@@ -73,7 +91,10 @@ def _texts(rows: NDArray[np.float64]) -> list[list[str]]:
 
 
 def _value(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else _plain(value)
+    if not isinstance(value, str):
+        return _plain(value)
+    escaped = xyz_word(value).replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _plain(value: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crystal_slabs import PAIRS, TABLE
+from crystal_slabs import PAIRS, PAIRS_TABLE, TABLE
 from crystalcli.contracts.workflow import Shown, Table
 
 
@@ -42,3 +42,12 @@ def shown(report: Mapping[str, Any]) -> Shown:
     lines.append(f"{moved}; {report['energy_gained']:.3f} eV and {report['steps']:.0f} steps from start to minimum")
     lines += [f"pairs -> {folder / PAIRS}", f"table -> {folder / TABLE}"]
     return Shown(lines, Table(["", "", "made", "pairs"], rows))
+
+
+def shown_pairs(report: Mapping[str, Any]) -> Shown:
+    """How pairing structures of files ended."""
+    folder = Path(report["output"])
+    moved = f"mean displacement {report['moved']:.4f} Å of atoms that may move"
+    lines = [f"{report['pairs']} pairs, {len(report['failed'])} failed; {moved}"]
+    lines += [f"pairs -> {folder / PAIRS}", f"table -> {folder / PAIRS_TABLE}"]
+    return Shown(lines, None, [f"{f['id']}: {f['reason']}" for f in report["failed"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,10 @@ class PairsFrom(Work):
 
     def _by_id(self) -> Iterator[Couple]:
         ends = dict(_named(self.host.structures(self.ends)))
-        for name, item in _named(self.host.structures(self.starts)):
+        starts = dict(_named(self.host.structures(self.starts)))
+        if len(starts) == len(ends) == 1:  # POSCAR and CONTCAR, say
+            ends = dict(zip(starts, ends.values(), strict=True))
+        for name, item in starts.items():
             end = ends.pop(name, None)
             if isinstance(item, Entry) and isinstance(end, Entry):
                 yield name, item, end, ""
@@ -102,12 +106,14 @@ class PairsFrom(Work):
             yield name, None, None, end.reason if isinstance(end, InputError) else "no start has this id"
 
     def _trajectories(self) -> Iterator[Couple]:
+        names = Counter(Path(path).name for path in self.starts)
         for path in self.starts:
             first: Entry | InputError | None = None
             last: Entry | InputError | None = None
             for last in self.host.structures([path]):
                 first = first or last
             name = Path(path).name
+            name = path if names[name] > 1 else name
             broken = next((x.reason for x in (first, last) if isinstance(x, InputError)), "")
             if isinstance(first, Entry) and isinstance(last, Entry) and first is not last:
                 yield name, first, last, ""

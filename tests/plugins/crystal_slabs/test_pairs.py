@@ -177,6 +177,23 @@ def test_what_cannot_be_paired_is_refused(words: list[str], tmp_path: Path, monk
     assert not Path("out").exists()
 
 
+def test_one_of_each_is_a_pair_and_files_of_one_name_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for m in METALS:
+        Path(m).mkdir()
+        ase.io.write(f"{m}/POSCAR", start(m), format="vasp")
+        ase.io.write(f"{m}/CONTCAR", end(m), format="vasp")
+        ase.io.write(f"{m}/way.traj", [start(m), end(m)])
+    found, _ = pairs(tmp_path, ["Cu/POSCAR", "--relaxed", "Cu/CONTCAR"])
+    (one,) = found.values()
+    np.testing.assert_allclose(one.arrays["relaxed_positions"], moved("Cu"), atol=1e-6)
+    (tmp_path / "all").mkdir()
+    found, _ = pairs(tmp_path / "all", [f"{m}/way.traj" for m in METALS])
+    assert found.keys() == {f"{m}/way.traj" for m in METALS}
+
+
 def test_one_frame_is_no_trajectory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ase.io.write(tmp_path / "a.traj", start("Cu"))
     assert run(["pairs", str(tmp_path / "a.traj"), "-o", str(tmp_path / "out")]) == 4

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from crystalcli.commands import help_table
 from crystalcli.contracts.records import Workflow
-from crystalcli.mechanisms.registry.plugin_manager import find, registry, use_only_builtins
+from crystalcli.mechanisms.registry.plugin_manager import find, own_workflows, registry, use_only_builtins
 
 
 class CrystalGroup(TyperGroup):
@@ -57,7 +57,8 @@ class Program(CrystalGroup):
 
     def summaries(self) -> dict[str, str]:
         """What each command does; their options are not made for it."""
-        own = {name: _first_paragraph(_help_of(_registered(module))) for name, module in self.modules.items()}
+        modules = {**own_workflows(), **self.modules}
+        own = {n: _first_paragraph(_help_of(_registered(modules[n]))) for n in self.commands if n in modules}
         return own | {name: w.summary for name, w in _of_plugins().items() if name not in own}
 
 
@@ -68,13 +69,15 @@ class _Commands(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name in self.modules:
             return _made(name, self.modules[name])
+        if (record := own_workflows().get(name)) is not None:
+            return _made(name, record)
         app = _empty()
         workflow_command().add(app, _of_plugins()[name])
         group: Any = typer.main.get_command(app)
         return group.commands[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter([*self.modules, *(n for n in _of_plugins() if n not in self.modules)])
+        return iter(dict.fromkeys([*self.modules, *own_workflows(), *_of_plugins()]))
 
     def __len__(self) -> int:
         return len(list(iter(self)))

@@ -20,6 +20,8 @@ from crystalcli.contracts.records import Part
 
 GROUP = "crystal"
 """Name of the entry-point group and of the pluggy project."""
+WORKFLOWS = "crystal.workflows"
+"""Group in which the program's own distribution names the commands of its packages, to be found unloaded."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)

@@ -36,9 +36,9 @@ class MorseOptions:
 
 
 def _emt(_options: object) -> BaseCalculator:
-    from ase.calculators.emt import EMT
+    from crystal_calculators.whole_emt import WholeEMT
 
-    return EMT()
+    return WholeEMT()
 
 
 def _lj(options: LennardJonesOptions) -> BaseCalculator:

@@ -87,3 +87,38 @@ def test_names_that_mean_nothing(tmp_path) -> None:
         named(str(tmp_path))
     with pytest.raises(UsageError, match=r"calculator lj has no option 'sigmo'; did you mean 'sigma'"):
         named("lj", options={"sigmo": 1.0})
+
+
+def _many_kinds() -> list[ase.Atoms]:
+    """Crystals, a slab, a wire, a cluster, small skew cells, a lone atom, more atoms than are looked at pairwise."""
+    slab = ase.build.fcc111("Pt", (2, 3, 3), vacuum=5.0)
+    slab.numbers[[1, 4, 7]] = 29
+    ase.build.add_adsorbate(slab, ase.build.molecule("CO"), 1.7, offset=(0.3, 0.2))
+    skew = ase.Atoms("AlNi", cell=[[2.4, 0.1, 0], [0.9, 2.5, 0.2], [0.3, -0.8, 2.9]], pbc=True)
+    skew.set_scaled_positions([[0.1, 0.2, 0.3], [3.62, -1.3, 0.9]])
+    wire = ase.Atoms(
+        "AgPdCu", [[0, 0, 0], [2.4, 0.4, 0.1], [5.0, -0.3, 0.3]], cell=[7.3, 9, 8], pbc=(True, False, False)
+    )
+    cluster = ase.Atoms("AuCuAlH", [[0, 0, 0], [2.6, 0, 0], [1.2, 2.3, 0.2], [1.3, 0.9, 1.2]])
+    lone = ase.Atoms("Ni", cell=[20, 21, 22], pbc=True)
+    crowd = ase.build.bulk("Cu", cubic=True).repeat((4, 3, 4))
+    crowd.numbers[::5] = 79
+    found = [slab, skew, wire, cluster, lone, crowd]
+    for k, atoms in enumerate(found):
+        atoms.rattle(0.05, seed=k)
+    return found
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_emt_is_that_of_ase(k: int) -> None:
+    from ase.calculators.emt import EMT
+    from crystal_calculators.whole_emt import FEW, WholeEMT
+
+    atoms = _many_kinds()[k]
+    mine, theirs = WholeEMT(), EMT()
+    for calculator in (mine, theirs):
+        calculator.calculate(atoms, ["energy", "forces"])
+    for name in ("energy", "energies", "forces", *(["stress"] if atoms.cell.rank == 3 else [])):
+        np.testing.assert_allclose(mine.results[name], theirs.results[name], rtol=1e-10, atol=1e-11)
+    assert mine.results.keys() == theirs.results.keys()
+    assert (len(atoms) > FEW) == (k == 5)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from crystalcli.contracts import hookspecs
 from crystalcli.contracts.records import Part
-from crystalcli.mechanisms.registry.plugin_loading import Loaded, Origin, load
+from crystalcli.mechanisms.registry.plugin_loading import CORE, Loaded, Origin, load
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
 
@@ -237,6 +237,20 @@ def find() -> list[Origin]:
     for item in [*named(), *_folder(user_folder())]:
         extra.setdefault(item.target, item)
     return [*installed, *extra.values()]
+
+
+@cache
+def own_workflows() -> dict[str, str]:
+    """Commands of the packages that come with the program, which names none of them: name → ``MODULE:RECORD``.
+
+    Their entry points say so once more, so that no package is loaded to learn whether it brings a command.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        return {e.name: e.value for e in distribution(CORE).entry_points if e.group == hookspecs.WORKFLOWS}
+    except PackageNotFoundError:
+        return {}
 
 
 def named() -> list[Origin]:

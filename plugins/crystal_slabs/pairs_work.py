@@ -1,0 +1,158 @@
+"""The work of ``crystal pairs``: structures of files, matched with what they relaxed to."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ase
+import numpy as np
+
+from crystal_slabs import PAIRS, PAIRS_TABLE
+from crystal_slabs.making import ADSORBATE, FREE, HELD
+from crystal_slabs.matching import relaxed_positions
+from crystal_slabs.options import words
+from crystal_slabs.output import csv_text, xyz_frame
+from crystal_slabs.pairs_options import PairsOptions
+from crystalcli.contracts.workflow import Host, Request, Run, Work
+from crystalcli.nouns.structures.constraints import projections
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
+
+HEADS = ("id", "left_out", "group", "atoms", "moved_mean [Å]", "moved_max [Å]")
+RUN_OF_RELAX = "relax"
+Couple = tuple[str, "Entry | None", "Entry | None", str]
+"""Id, start, relaxed, and why one of them is none."""
+
+
+class PairsFrom(Work):
+    """Pairs of the structures of files.
+
+    Raises:
+        UsageError: no structures, or several ways of saying which.
+    """
+
+    def __init__(self, request: Request, host: Host) -> None:
+        o: PairsOptions = request.options
+        if bool(o.structures) == bool(o.relax_run) or (o.relaxed and o.relax_run):
+            raise UsageError("name trajectories, or structures and --relaxed FILES, or --relax-run FOLDER alone")
+        self.options, self.host = o, host
+        self.elements = words(o.adsorbate, tuple(ase.data.atomic_numbers), "adsorbate") if o.adsorbate else ()
+        self.starts, self.ends = list(o.structures), list(o.relaxed)
+        if o.relax_run:
+            self.starts, self.ends = _of_run(Path(o.relax_run))
+        self.inputs = [Path(f) for f in (*self.starts, *self.ends)]
+
+    def describe(self) -> dict[str, Any]:
+        """The resolved plan."""
+        n, m = len(self.starts), len(self.ends)
+        said = f"{n} files of starts and {m} of relaxed structures" if m else f"{n} trajectories"
+        return {"from": said, "match": self.options.match, "starts": self.starts, "relaxed": self.ends}
+
+    def do(self, run: Run) -> Mapping[str, Any]:
+        """Pair them all; what does not fit is said."""
+        rows: list[tuple[Any, ...]] = []
+        failed: list[dict[str, str]] = []
+        moved: list[np.ndarray] = []
+        with run.writing(PAIRS) as file:
+            for name, start, end, missing in self._by_id() if self.ends else self._trajectories():
+                run.stop_if_asked()
+                try:
+                    if start is None or end is None:
+                        raise InputError(missing)
+                    atoms, may_move = self._laid_out(start)
+                    relaxed = relaxed_positions(atoms, end.atoms, self.options.match)
+                except InputError as problem:
+                    failed.append({"id": name, "reason": problem.reason})
+                    rows.append((name, problem.reason, None, None, None, None))
+                    continue
+                lengths = np.linalg.norm(relaxed - atoms.positions, axis=1)[may_move.any(axis=1)]
+                group = "-".join(sorted(set(atoms.symbols[atoms.get_tags() != ADSORBATE])))
+                energies = {"energy_start": _energy(start), "energy_relaxed": _energy(end)}
+                info = {"id": name, "group": group, **energies}
+                file.write(xyz_frame(atoms, info, relaxed, may_move).encode())
+                most = float(lengths.max()) if len(lengths) else 0.0
+                rows.append((name, "", group, len(atoms), float(lengths.mean()) if len(lengths) else 0.0, most))
+                moved.append(lengths)
+                run.reporter.progress(f"{len(rows)} paired", len(rows), None)
+            run.write(PAIRS_TABLE, csv_text(HEADS, rows))
+            if not moved:
+                why = f"{failed[0]['id']}: {failed[0]['reason']}" if failed else "there are no structures"
+                raise NothingUsable(f"no pair: {why}")
+        everywhere = np.concatenate(moved)
+        return {
+            "pairs": len(moved),
+            "failed": failed,
+            "moved": float(everywhere.mean()) if len(everywhere) else 0.0,
+            "exit_code": 3 if failed else 0,
+        }
+
+    def _by_id(self) -> Iterator[Couple]:
+        ends = dict(_named(self.host.structures(self.ends)))
+        starts = dict(_named(self.host.structures(self.starts)))
+        if len(starts) == len(ends) == 1:  # POSCAR and CONTCAR, say
+            ends = dict(zip(starts, ends.values(), strict=True))
+        for name, item in starts.items():
+            end = ends.pop(name, None)
+            if isinstance(item, Entry) and isinstance(end, Entry):
+                yield name, item, end, ""
+            else:
+                broken = next((x.reason for x in (item, end) if isinstance(x, InputError)), "")
+                yield name, None, None, broken or "no relaxed structure has this id"
+        for name, end in ends.items():
+            yield name, None, None, end.reason if isinstance(end, InputError) else "no start has this id"
+
+    def _trajectories(self) -> Iterator[Couple]:
+        names = Counter(Path(path).name for path in self.starts)
+        for path in self.starts:
+            first: Entry | InputError | None = None
+            last: Entry | InputError | None = None
+            for last in self.host.structures([path]):
+                first = first or last
+            name = Path(path).name
+            name = path if names[name] > 1 else name
+            broken = next((x.reason for x in (first, last) if isinstance(x, InputError)), "")
+            if isinstance(first, Entry) and isinstance(last, Entry) and first is not last:
+                yield name, first, last, ""
+            else:
+                yield name, None, None, broken or "has one frame only; --relaxed names where the structures went"
+
+    def _laid_out(self, start: Entry) -> tuple[ase.Atoms, np.ndarray]:
+        """The start with its tags, and what may move, (N, 3)."""
+        allowed = projections(start.atoms)
+        along = np.diagonal(allowed, axis1=1, axis2=2)
+        if not (np.isin(along, (0.0, 1.0)).all() and np.abs(allowed).sum() == along.sum()):
+            raise InputError("holds an atom along a direction that is no axis; a move_mask cannot say that")
+        may_move = along > 0
+        atoms = start.atoms.copy()
+        if self.elements or not atoms.get_tags().any():
+            tags = np.where(may_move.any(axis=1), FREE, HELD)
+            tags[np.isin(atoms.get_chemical_symbols(), self.elements)] = ADSORBATE
+            atoms.set_tags(tags)
+        return atoms, may_move
+
+
+def _of_run(folder: Path) -> tuple[list[str], list[str]]:
+    """Files of the starts and of the relaxed structures of a run of ``crystal relax``."""
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        structures = record["request"]["options"]["structures"] if record["command"] == RUN_OF_RELAX else None
+    except (OSError, ValueError, KeyError, TypeError):
+        structures = None
+    ends = folder / "relaxed.extxyz"
+    if structures is None or not ends.is_file():
+        raise UsageError("is no finished run of crystal relax", path=folder)
+    return [str(s) for s in structures], [str(ends)]
+
+
+def _named(items: Iterator[Entry | InputError]) -> Iterator[tuple[str, Entry | InputError]]:
+    for item in items:
+        yield (item.id if isinstance(item, Entry) else str(item.path)), item
+
+
+def _energy(entry: Entry) -> float | None:
+    found = entry.labels.get("energy")
+    return float(found) if isinstance(found, (int, float)) else None

@@ -1,0 +1,200 @@
+"""``crystal pairs``: files, folders, trajectories and runs give the same pairs; what does not fit is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import ase
+import ase.build
+import ase.io
+import numpy as np
+import pytest
+from ase.constraints import FixAtoms, FixCartesian
+from crystal_slabs import PAIRS_FROM
+from crystal_slabs.matching import relaxed_positions
+
+from crystalcli.commands.main import run
+from crystalcli.testing import WorkflowContract
+from crystalcli.vocabulary.errors import InputError
+
+METALS = ("Cu", "Al", "Pd")
+
+
+class TestPairs(WorkflowContract):
+    """Workflow ``pairs``; it does all in a moment, and has no state to lose."""
+
+    part = PAIRS_FROM
+    test_killed = None  # type: ignore[assignment]
+
+
+def start(metal: str) -> ase.Atoms:
+    atoms = ase.build.fcc110(metal, (2, 3, 2), vacuum=6.0)
+    ase.build.add_adsorbate(atoms, "O", 1.3, offset=(0.3, 0.6))
+    atoms.set_tags(0)
+    atoms.set_constraint(FixAtoms(indices=[0, 1, 2, 3, 4, 5]))
+    atoms.info = {"id": metal}
+    return atoms
+
+
+def end(metal: str) -> ase.Atoms:
+    """Each free atom moved otherwise, some into another image."""
+    atoms, rng = start(metal), np.random.default_rng(ord(metal[0]))
+    atoms.positions[6:] += rng.normal(0, 0.15, (len(atoms) - 6, 3))
+    atoms.positions[7] += atoms.cell[0]
+    atoms.positions[-1] -= 2 * atoms.cell[1]
+    return atoms
+
+
+def moved(metal: str) -> np.ndarray:
+    atoms = end(metal)
+    atoms.positions[7] -= atoms.cell[0]
+    atoms.positions[-1] += 2 * atoms.cell[1]
+    return atoms.positions
+
+
+def pairs(folder: Path, words: list[str], code: int = 0) -> tuple[dict[str, ase.Atoms], dict]:
+    assert run(["pairs", *words, "-o", str(folder / "out"), "--quiet"]) == code
+    report = json.loads((folder / "out" / "report.json").read_text())
+    return {a.info["id"]: a for a in ase.io.read(folder / "out" / "pairs.extxyz", ":")}, report
+
+
+def written(folder: Path, how: str) -> list[str]:
+    if how == "files":
+        ase.io.write(folder / "a.extxyz", [start(m) for m in METALS])
+        ase.io.write(folder / "b.extxyz", [end(m) for m in reversed(METALS)])
+        return [str(folder / "a.extxyz"), "--relaxed", str(folder / "b.extxyz")]
+    if how == "folders":
+        for m in METALS:
+            for side, atoms in (("a", start(m)), ("b", end(m))):
+                (folder / side).mkdir(exist_ok=True)
+                ase.io.write(folder / side / f"{m}.traj", atoms)
+        return [str(folder / "a"), "--relaxed", str(folder / "b")]
+    for m in METALS:
+        middle = start(m)
+        middle.positions += 0.4
+        ase.io.write(folder / f"{m}.{how}", [start(m), middle, end(m)])
+    return [str(folder / f"{m}.{how}") for m in METALS]
+
+
+@pytest.mark.parametrize("how", ["files", "folders", "traj", "extxyz"])
+def test_pairs_from_anywhere(how: str, tmp_path: Path) -> None:
+    found, report = pairs(tmp_path, [*written(tmp_path, how), "--adsorbate", "O"])
+    assert report["pairs"] == 3
+    for m in METALS:
+        atoms = found[m if how in ("files", "folders") else f"{m}.{how}"]
+        np.testing.assert_allclose(atoms.positions, start(m).positions, atol=1e-7)
+        np.testing.assert_allclose(atoms.arrays["relaxed_positions"], moved(m), atol=1e-7)
+        assert atoms.get_tags().tolist() == [0] * 6 + [1] * 6 + [2]
+        assert atoms.constraints[0].index.tolist() == [0, 1, 2, 3, 4, 5]
+        assert atoms.info["group"] == m
+
+
+def test_pairs_of_a_run_of_relax(tmp_path: Path) -> None:
+    frames = [start(m) for m in ("Cu", "Al")]
+    ase.io.write(tmp_path / "a.extxyz", frames)
+    words = ["relax", str(tmp_path / "a.extxyz"), "--potential", "emt", "--fmax", "0.2", "-o", str(tmp_path / "r")]
+    assert run([*words, "--quiet"]) == 0
+    found, _ = pairs(tmp_path, ["--relax-run", str(tmp_path / "r")])
+    ends = {a.info["id"]: a for a in ase.io.read(tmp_path / "r" / "relaxed.extxyz", ":")}
+    assert found.keys() == ends.keys() == {"Cu", "Al"}
+    for name, atoms in found.items():
+        np.testing.assert_allclose(atoms.arrays["relaxed_positions"], ends[name].positions, atol=1e-12)
+        assert atoms.info["energy_relaxed"] == ends[name].get_potential_energy()
+
+
+def broken(how: str) -> tuple[list[ase.Atoms], list[ase.Atoms]]:
+    starts, ends = [start(m) for m in METALS], [end(m) for m in METALS]
+    if how == "fewer atoms":
+        del ends[1][3]
+    elif how == "other atoms":
+        ends[1].symbols[2] = "Ag"
+    elif how == "other order":
+        ends[1] = ends[1][[12, *range(12)]]
+    elif how == "other cell":
+        ends[1].cell[0] *= 1.01
+    elif how == "no end":
+        ends[1].info["id"] = "Zz"
+    return starts, ends
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("fewer atoms", "Al: has 13 atoms at its start and 12 relaxed"),
+        ("other atoms", "relaxed"),
+        ("other order", "Al: has its atoms in another order when relaxed (atom 0: Al, O); --match nearest finds them"),
+        ("other cell", "Al: has another cell when relaxed, by 0.08"),
+        ("no end", "Al: no relaxed structure has this id"),
+    ],
+)
+def test_what_does_not_fit_is_named_and_the_others_go_on(
+    how: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, frames in zip("ab", broken(how), strict=True):
+        ase.io.write(tmp_path / f"{name}.extxyz", frames)
+    words = [str(tmp_path / "a.extxyz"), "--relaxed", str(tmp_path / "b.extxyz")]
+    found, report = pairs(tmp_path, words, code=3)
+    assert found.keys() == {"Cu", "Pd"}
+    assert len(report["failed"]) == (2 if how == "no end" else 1)
+    assert said in capsys.readouterr().err
+    assert f"{report['failed'][0]['reason'][:20]}" in (tmp_path / "out" / "pairs.csv").read_text()
+
+
+def test_atoms_in_another_order_are_found(tmp_path: Path) -> None:
+    order = np.random.default_rng(3).permutation(13)
+    ase.io.write(tmp_path / "a.extxyz", start("Al"))
+    ase.io.write(tmp_path / "b.extxyz", end("Al")[order])
+    words = [str(tmp_path / "a.extxyz"), "--relaxed", str(tmp_path / "b.extxyz"), "--match", "nearest"]
+    found, _ = pairs(tmp_path, words)
+    np.testing.assert_allclose(found["Al"].arrays["relaxed_positions"], moved("Al"), atol=1e-7)
+
+
+def test_nearest_is_the_best_for_all_not_for_each() -> None:
+    one = ase.Atoms("Cu2", [[0, 0, 0], [1.0, 0, 0]])
+    two = ase.Atoms("Cu2", [[0.9, 0, 0], [2.2, 0, 0]])
+    np.testing.assert_allclose(relaxed_positions(one, two, "nearest"), two.positions)
+    with pytest.raises(InputError, match="periodic along other"):
+        relaxed_positions(one, ase.Atoms("Cu2", two.positions, cell=[9, 9, 9], pbc=True), "order")
+
+
+def test_atoms_held_along_an_axis_stay_so(tmp_path: Path) -> None:
+    atoms = start("Cu")
+    atoms.set_constraint(FixCartesian([1, 4], (True, False, True)))
+    ase.io.write(tmp_path / "a.traj", [atoms, end("Cu")])
+    found, _ = pairs(tmp_path, [str(tmp_path / "a.traj")])
+    text = (tmp_path / "out" / "pairs.extxyz").read_text()
+    assert "move_mask:L:3" in text
+    assert text.splitlines()[3].split()[5:8] == ["F", "T", "F"]
+    assert found["a.traj"].get_tags().tolist() == [1] * 13
+
+
+@pytest.mark.parametrize("words", [[], ["--relaxed", "x"], ["x", "--relax-run", "y"], ["--relax-run", "."]])
+def test_what_cannot_be_paired_is_refused(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x").write_text("")
+    assert run(["pairs", *words, "-o", "out"]) == 2
+    assert not Path("out").exists()
+
+
+def test_one_of_each_is_a_pair_and_files_of_one_name_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for m in METALS:
+        Path(m).mkdir()
+        ase.io.write(f"{m}/POSCAR", start(m), format="vasp")
+        ase.io.write(f"{m}/CONTCAR", end(m), format="vasp")
+        ase.io.write(f"{m}/way.traj", [start(m), end(m)])
+    found, _ = pairs(tmp_path, ["Cu/POSCAR", "--relaxed", "Cu/CONTCAR"])
+    (one,) = found.values()
+    np.testing.assert_allclose(one.arrays["relaxed_positions"], moved("Cu"), atol=1e-6)
+    (tmp_path / "all").mkdir()
+    found, _ = pairs(tmp_path / "all", [f"{m}/way.traj" for m in METALS])
+    assert found.keys() == {f"{m}/way.traj" for m in METALS}
+
+
+def test_one_frame_is_no_trajectory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ase.io.write(tmp_path / "a.traj", start("Cu"))
+    assert run(["pairs", str(tmp_path / "a.traj"), "-o", str(tmp_path / "out")]) == 4
+    assert "a.traj: has one frame only" in capsys.readouterr().err

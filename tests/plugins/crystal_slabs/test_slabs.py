@@ -1,0 +1,158 @@
+"""``crystal slabs``: the pairs are right, what is left out is said, and nothing depends on interruptions or workers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import ase
+import ase.io
+import numpy as np
+import pytest
+from ase.calculators.emt import EMT
+from crystal_slabs import SLABS
+from crystal_slabs.making import Made, Maker
+from crystal_slabs.options import SlabsOptions
+from crystal_slabs.pairing import Pair, beside, paired
+
+from crystalcli.commands.main import run
+from crystalcli.testing import WorkflowContract
+
+WORDS = ["slabs", "--elements", "Cu,Al", "--potential", "emt", "--layers", "2", "--repeat", "2", "--fmax", "0.03"]
+
+
+class TestSlabs(WorkflowContract):
+    """Workflow ``slabs``."""
+
+    part = SLABS
+    kills = 1
+
+
+def made(folder: Path, *more: str, code: int = 0) -> tuple[list[ase.Atoms], list[dict[str, str]], dict]:
+    assert run([*WORDS, *more, "-o", str(folder), "--quiet"]) == code
+    with (folder / "slabs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    frames = ase.io.read(folder / "pairs.extxyz", ":")
+    return frames, rows, json.loads((folder / "report.json").read_text())
+
+
+def test_pairs_are_minima_of_the_potential(tmp_path: Path) -> None:
+    frames, rows, report = made(tmp_path / "run", "--adsorbates", "O,none", "--count", "5")
+    assert report["pairs"] == len(frames) == 5 - sum(report["left_out"].values())
+    maker = Maker(SlabsOptions(elements="Cu,Al", layers="2", repeat="2", adsorbates="O,none"))
+    starts = {(m := maker.make(k)).facts["id"]: m.atoms for k in range(5)}
+    for atoms in frames:
+        info, tags, mask = atoms.info, atoms.get_tags(), atoms.arrays.get("move_mask")
+        row = next(r for r in rows if r["id"] == info["id"])
+        assert (atoms.positions == starts[info["id"]].positions).all()
+        free = tags > 0
+        assert mask is None or (mask == free).all()
+        assert atoms.constraints[0].index.tolist() == np.flatnonzero(~free).tolist()
+        end = ase.Atoms(atoms.numbers, atoms.arrays["relaxed_positions"], cell=atoms.cell, pbc=atoms.pbc)
+        assert (end.positions[~free] == atoms.positions[~free]).all()
+        atoms.set_constraint()
+        for one, which in ((atoms, "start"), (end, "relaxed")):
+            one.calc = EMT()
+            fmax = np.linalg.norm(one.get_forces()[free], axis=1).max()
+            assert one.get_potential_energy() == pytest.approx(info[f"energy_{which}"], abs=1e-8)
+            assert fmax == pytest.approx(info[f"fmax_{which}"], abs=1e-6)
+            assert float(row[f"fmax_{which} [eV/Å]"]) == info[f"fmax_{which}"]
+        assert info["fmax_relaxed"] < 0.03 < info["fmax_start"]
+        moved = np.linalg.norm(end.positions - atoms.positions, axis=1)
+        assert info["moved_slab"] == pytest.approx(moved[tags == 1].mean())
+        assert info["potential"] == "emt"
+        assert row["left_out"] == ""
+
+
+def test_more_of_them_or_more_workers_change_no_bit(tmp_path: Path) -> None:
+    few, _, _ = made(tmp_path / "few", "--count", "3")
+    made(tmp_path / "many", "--count", "20", "--jobs", "2")
+    text = (tmp_path / "few" / "pairs.extxyz").read_bytes()
+    assert len(few) == 3
+    assert (tmp_path / "many" / "pairs.extxyz").read_bytes().startswith(text)
+
+
+def test_what_does_not_converge_is_listed_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*WORDS, "--count", "4", "--steps", "17", "-o", str(tmp_path / "r")]) == 3
+    report = json.loads((tmp_path / "r" / "report.json").read_text())
+    n = report["left_out"]["not converged"]
+    assert 0 < n == report["failed"] == 4 - report["pairs"]
+    assert f"left out, not converged: {n}" in capsys.readouterr().out
+    with (tmp_path / "r" / "slabs.csv").open() as file:
+        reasons = [r["left_out"] for r in csv.DictReader(file)]
+    assert reasons.count("not converged") == n
+    assert len(reasons) == 4
+
+
+def test_limits_leave_out_without_failing(tmp_path: Path) -> None:
+    frames, rows, report = made(tmp_path / "all", "--count", "4")
+    moved = sorted(f.info["moved_slab"] for f in frames)
+    low, high = (moved[0] + moved[1]) / 2, (moved[2] + moved[3]) / 2
+    kept, rows, report = made(tmp_path / "some", "--count", "4", "--min-moved", f"{low}", "--max-moved", f"{high}")
+    assert [f.info["moved_slab"] for f in kept] == [
+        f.info["moved_slab"] for f in frames if low < f.info["moved_slab"] < high
+    ]
+    assert report["left_out"] == {"moved too little": 1, "reconstructed": 1}
+    assert sorted(r["left_out"] for r in rows) == ["", "", "moved too little", "reconstructed"]
+
+
+def test_no_pair_at_all_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*WORDS, "--count", "2", "--steps", "1", "-o", str(tmp_path / "r")]) == 4
+    assert "no pair of 2 structures: 2 not converged" in capsys.readouterr().err
+    assert (tmp_path / "r" / "slabs.csv").read_text().count("not converged") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--elements", "Cu,W"], "potential emt does not know W"),
+        (["--max-moved", "0.1", "--min-moved", "0.2"], "is not above"),
+        (["--potential", ""], "--potential NAME"),
+    ],
+)
+def test_refused_before_anything_is_written(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*WORDS, *words, "-o", str(tmp_path / "r")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+def pair(moves: dict[int, tuple[float, float, float]], adsorbates: str = "CO") -> Pair:
+    """A pair whose atoms, counted from the end, have moved so."""
+    options = SlabsOptions(elements="Pt", kinds="pure", facets="fcc111", sites="top", adsorbates=adsorbates, tilt=0.0)
+    start: Made = Maker(options).make(4)
+    end = start.atoms.copy()
+    for k, d in moves.items():
+        end.positions[-k] += d
+    end.info["id"] = start.facts["id"]
+    row = {"id": start.facts["id"], "converged": True, "reason": "converged", "message": "", "steps": 9, "fmax": 0.005}
+    found = paired(start, {**row, "energy_start": 2.0, "energy": 1.0}, end)
+    found.settle(np.full((len(end), 3), 0.5), options)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("moves", "reason"),
+    [
+        ({}, ""),
+        ({1: (0.3, 0.1, 0.1), 2: (0.2, 0, 0.1)}, ""),
+        ({1: (0, 0, 4.0), 2: (0, 0, 4.0)}, "adsorbate off the slab"),
+        ({1: (0, 0, 1.2)}, "adsorbate broken"),
+        ({1: (0, 2.6, -0.6), 2: (0, 2.6, -0.6)}, "adsorbate lost"),
+    ],
+)
+def test_what_becomes_of_an_adsorbate(moves: dict[int, tuple[float, float, float]], reason: str) -> None:
+    found = pair(moves)
+    assert found.left_out == reason
+    assert not found.failed
+    assert found.said["fmax_start"] == pytest.approx(0.5 * np.sqrt(3))
+
+
+def test_every_atom_is_next_to_where_it_started() -> None:
+    start = ase.Atoms("CuCuH", [[0.1, 0.2, 1], [4.8, 3.9, 2], [2, 2, 30]], cell=[[5, 0, 0], [1.5, 4, 0], [0, 0, 9]])
+    start.pbc = (True, True, False)
+    moves = np.array([[-0.3, 0.2, 0.1], [0.4, 0.3, -0.2], [0, 0, 8.7]])
+    wrapped = start.positions + moves + np.array([[1, 0, 0], [-2, 1, 0], [0, -1, 0]]) @ start.cell.array
+    np.testing.assert_allclose(beside(start, wrapped), start.positions + moves, atol=1e-12)

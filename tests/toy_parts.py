@@ -176,6 +176,70 @@ def build_pushes(options, shape, targets, statistics):
     return Pushes()
 
 
+def build_springs(options, shape, targets, statistics):
+    import torch
+    from torch import nn
+
+    from crystalcli.contracts.modules import Prediction
+    from crystalcli.nouns.graph import edge_lengths, edge_vectors, sum_over_neighbors, sum_per_structure
+    from crystalcli.nouns.images import minimum_image
+
+    class Springs(nn.Module):
+        """Springs between neighbors, as long as the radii of both atoms together: 1 Å and 0.02 Å per proton."""
+
+        def __init__(self):
+            super().__init__()
+            self.strength = nn.Parameter(torch.tensor(float(options.strength)))
+
+        def surface(self, graph, embedding):
+            z = graph.atomic_numbers.double()
+            rest = (2.0 + 0.02 * (z[graph.edge_index[0]] + z[graph.edge_index[1]])) / 2
+            strength = self.strength.detach()
+
+            def energy(moved):
+                stretched = edge_lengths(moved).double() - rest
+                of_edges = 0.25 * strength * stretched.square()  # every pair is there twice
+                return sum_per_structure(graph, sum_over_neighbors(graph, of_edges.unsqueeze(1)))[:, 0]
+
+            return energy
+
+        def forward(self, graph, embedding):
+            from dataclasses import replace
+
+            z, at = graph.atomic_numbers.double(), graph.positions.double()
+            rest = (2.0 + 0.02 * (z[graph.edge_index[0]] + z[graph.edge_index[1]])) / 2
+            free = 1.0 - graph.fields["fixed"].double()[:, None]
+            exact = replace(graph, cell=graph.cell.double(), cell_shifts=graph.cell_shifts.double())
+            for _ in range(options.moves):
+                vectors = edge_vectors(replace(exact, positions=at))
+                lengths = vectors.norm(dim=1, keepdim=True)
+                pull = (lengths - rest[:, None]) * vectors / lengths
+                at = at + 0.1 * free * sum_over_neighbors(graph, pull)
+            return {PLACE.name: Prediction(at + 0.0 * self.strength, PLACE)}
+
+        def loss(self, predictions, labels, graph, kind):
+            label = labels[PLACE.name]
+            error = minimum_image(graph, predictions[PLACE.name].value - label.value)
+            return error[label.mask].square().sum()
+
+    return Springs()
+
+
+@dataclass(frozen=True)
+class SpringOptions:
+    strength: float = option(2.0, "of a spring", unit="eV/Å²", min=0.0)
+    moves: int = option(400, "of the descent", min=0)
+
+
+SPRINGS = Head(
+    name="springs",
+    summary="springs of known length",
+    options=SpringOptions,
+    build=build_springs,
+    learns=(PLACE,),
+    provides=frozenset({"surface"}),
+    fields=fixed,
+)
 ARROWS = Architecture(
     name="arrows", summary="vectors and edges", build=build_arrows, provides=frozenset({"nodes", "edges"})
 )
@@ -198,4 +262,4 @@ def crystal_parts():
     )
     mover = Head(name="mover", summary="moves atoms", build=build_mover, learns=(PLACE,), requires=nodes, fields=fixed)
     phase = Head(name="phase", summary="an angle", build=build_phase, learns=(PHASE,), requires=nodes)
-    return [held, mover, phase, ARROWS, PUSHES]
+    return [held, mover, phase, ARROWS, PUSHES, SPRINGS]

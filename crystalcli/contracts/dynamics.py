@@ -44,6 +44,9 @@ class Potential(Protocol):
 
     It may have an attribute ``fields: tuple[str, ...]``, per-site fields that it reads from ``Systems.fields``; whoever
     makes the batch gives them (:func:`fields_of`).
+
+    It may have a method ``frozen(systems) -> Potential``: then it is a surface, which is asked once, for the structures
+    as they are before the first step, and evaluated as it was there (:func:`frozen`).
     """
 
     name: str
@@ -62,6 +65,12 @@ class Potential(Protocol):
 def fields_of(potential: Potential) -> tuple[str, ...]:
     """Names of the per-site fields that ``potential`` reads."""
     return tuple(getattr(potential, "fields", ()))
+
+
+def frozen(potential: Potential, systems: Systems) -> Potential:
+    """``potential`` for structures that begin as ``systems``: itself, unless it is a surface."""
+    freeze: Callable[[Systems], Potential] | None = getattr(potential, "frozen", None)
+    return potential if freeze is None else freeze(systems)
 
 
 class RelaxerModule(Protocol):

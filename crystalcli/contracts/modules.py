@@ -207,6 +207,9 @@ class HeadModule(Protocol):
     targets are counted (see :class:`crystalcli.contracts.counting.Counted`) by validation, reports, calibration and
     predictions beside labels: angles across 360°, vectors by their length, another unit. Targets that it leaves out
     are counted by component, positions by the distance to the nearest image. The graph may be without edges there.
+
+    One whose record provides ``"surface"`` has a method ``surface(graph, embedding) -> SurfaceEnergy``: it predicts
+    parameters of an energy at the given graph (springs, say), and that energy near it.
     """
 
     def __call__(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:
@@ -218,6 +221,14 @@ class HeadModule(Protocol):
     ) -> Tensor:
         """Scalar loss of a batch in normalised units; missing labels do not count. ``kind``: l1, mse or huber."""
         ...
+
+
+SurfaceEnergy = Callable[[CrystalGraph], Tensor]
+"""Graph → (S,) energies, eV, that can be differentiated twice with respect to positions and cell.
+
+The graph is the one that the surface was made for, with the same atoms, edges and shifts; only positions (N, 3) Å,
+which are never wrapped, and cell (S, 3, 3) Å are others. Nothing else may change between calls.
+"""
 
 
 class Baseline(nn.Module):

@@ -162,6 +162,9 @@ class Head(Part):
 
     A head that provides ``"energy"`` predicts ``energy`` (S,) and ``energies`` (N,), both in eV, whatever its targets
     are; forces and stress are derived from that energy by the program and come to its loss with the rest.
+
+    A head that provides ``"surface"`` predicts a minimum through an energy that it can give away: relaxers minimise it
+    (``crystal relax --potential MODEL``), see :class:`~crystalcli.contracts.modules.HeadModule`.
     """
 
     family: ClassVar[str] = "head"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from ase.data import chemical_symbols
@@ -123,7 +123,15 @@ class ModelPotential:
         )
 
 
-def refuse_strangers(systems: Systems, potential: ModelPotential) -> None:
+class Knowing(Protocol):
+    """A model as a potential: what it is called, which elements it knows (empty: all), which fields it reads."""
+
+    name: str
+    elements: frozenset[int]
+    fields: tuple[str, ...]
+
+
+def refuse_strangers(systems: Systems, potential: Knowing) -> None:
     """Refuse what a model cannot be asked about.
 
     Raises:

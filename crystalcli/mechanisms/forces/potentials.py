@@ -19,6 +19,7 @@ from torch import Tensor
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated, Potential
 from crystalcli.mechanisms.forces import potential_names
+from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.nouns.systems import Systems
@@ -32,27 +33,46 @@ WORDS = ("energy", "forces", "stress", "energies")
 
 
 def named(
-    text: str, *, device: str = "auto", dtype: Precision = "float64", options: Mapping[str, Any] | None = None
+    text: str,
+    *,
+    device: str = "auto",
+    dtype: Precision = "float64",
+    options: Mapping[str, Any] | None = None,
+    surfaces: bool = False,
 ) -> Potential:
-    """The potential that ``text`` means: a model file, the folder of the run that made it, or a calculator's name.
+    """The potential that ``text`` means: a model file, the folder of the run that made it, a calculator's name.
 
     Args:
         text: what the user typed.
         device: ``auto``, ``cpu``, ``cuda``, …; calculators work on the CPU.
         dtype: precision in which a model works; energies and forces come out in float64 anyway.
         options: of the calculator, by name.
+        surfaces: a model that offers a surface will do; whoever says so calls
+            :func:`crystalcli.contracts.dynamics.frozen` before the first step.
 
     Raises:
-        UsageError: no such potential or option. InputError: the model cannot be read.
+        UsageError: no such potential or option, or a surface where a potential is needed.
+        InputError: the model cannot be read.
         EnvironmentProblem: no such device.
     """
     record = potential_names.calculator(text)
     if record is not None:
         return CalculatorPotential(record, options or {})
     from crystalcli.mechanisms.forces.model_potential import ModelPotential
+    from crystalcli.mechanisms.forces.model_surface import ModelSurface
+    from crystalcli.mechanisms.models import model_file
 
-    loaded: Potential = ModelPotential.load(Path(text), device=choose_device(device), dtype=getattr(torch, dtype))
-    return loaded
+    model = model_file.load(file_of(Path(text)))[0]
+    where, how = choose_device(device), getattr(torch, dtype)
+    if model.differentiable or not model.offers_surface:
+        return ModelPotential(model, text, device=where, dtype=how)
+    if not surfaces:
+        raise UsageError(
+            "offers a surface, which means something near the structure it was asked for only; crystal relax "
+            "--potential minimises it, everything else needs a potential",
+            path=text,
+        )
+    return ModelSurface(model, text, device=where, dtype=how)
 
 
 class CalculatorPotential:

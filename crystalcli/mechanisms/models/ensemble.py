@@ -20,6 +20,7 @@ from crystalcli.mechanisms.models.model import CrystalModel, Seen
 from crystalcli.mechanisms.models.model_parts import parts
 from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
+from crystalcli.mechanisms.models.surface import Surface
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
@@ -78,6 +79,18 @@ class Ensemble(nn.Module):
     def differentiable(self) -> bool:
         """Whether the members give energies that have forces."""
         return self.models[0].differentiable
+
+    @property
+    def offers_surface(self) -> bool:
+        """Whether the members offer a surface."""
+        return self.models[0].offers_surface
+
+    def surface(self, graph: CrystalGraph, name: str = "surface", places: Tensor | None = None) -> Surface:
+        """The mean of the members' surfaces at ``graph``, see :meth:`crystalcli.mechanisms.models.model.CrystalModel`.
+
+        Its minimum is not the mean of their minima, but near it where they agree.
+        """
+        return Surface([m.surface_energy(graph) for m in self.models], graph, name, places)
 
     def forward(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> dict[str, Prediction]:  # noqa: ARG002
         """Predict every target; every member adds its own zeroth term."""

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.irreps import EmbeddingShape
-from crystalcli.contracts.modules import Baseline, Embedding, Features, Labels, Prediction, shape_of
+from crystalcli.contracts.modules import Baseline, Embedding, Features, Labels, Prediction, SurfaceEnergy, shape_of
 from crystalcli.contracts.records import Part
 from crystalcli.mechanisms.models.derivatives import DERIVED, Strained, to_pressure, to_voigt
 from crystalcli.mechanisms.models.familiarity import Familiarity
 from crystalcli.mechanisms.models.model_parts import parts, refuse_misfits, refuse_shape
 from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit, applied
+from crystalcli.mechanisms.models.surface import Surface
 from crystalcli.mechanisms.simple_models import baselines as closed_forms
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
@@ -52,7 +53,7 @@ class CrystalModel(nn.Module):
         self.spec = spec
         featurizer, architecture, head = parts(spec)
         refuse_misfits(featurizer, architecture, head, spec.targets)
-        self.differentiable = "energy" in head.provides
+        self.differentiable, self.offers_surface = "energy" in head.provides, "surface" in head.provides
         graph_options = _options(featurizer, featurizer.options, spec.graph)
         self.features = featurizer.embed(
             _options(featurizer, featurizer.embed_options, spec.embedding), graph_options, spec.statistics
@@ -155,6 +156,22 @@ class CrystalModel(nn.Module):
         if not self.training:
             predictions = {n: replace(p, value=p.value.detach()) for n, p in predictions.items()}
         return predictions, found
+
+    def surface(self, graph: CrystalGraph, name: str = "surface", places: Tensor | None = None) -> Surface:
+        """The energy whose minimum the head predicts, frozen at ``graph``, as a potential.
+
+        Raises:
+            UsageError: a head that has none.
+        """
+        return Surface([self.surface_energy(graph)], graph, name, places)
+
+    @torch.no_grad()
+    def surface_energy(self, graph: CrystalGraph) -> SurfaceEnergy:
+        """See :meth:`surface`."""
+        if not self.offers_surface:
+            raise UsageError(f"head '{self.spec.head.name}' offers no surface that could be minimised")
+        energy: SurfaceEnergy = getattr(self.head, "surface")(graph, self.embed(graph).only(self.taken))  # noqa: B009
+        return energy
 
     def zeroth(self, graph: CrystalGraph) -> dict[str, Tensor]:
         """Values of the baselines, (S,) float64 by target; empty without baselines."""

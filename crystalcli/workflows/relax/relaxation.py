@@ -70,6 +70,9 @@ class Relaxation(Work):
 
     def do(self, run: Run) -> dict[str, Any]:
         """Relax what is not yet relaxed, then put it all together."""
+        if self.worker.on_surface:
+            name = self.worker.potential.name
+            run.reporter.say(f"{name} offers a surface: its energies and forces are none of the crystals")
         return _together(self.options, run, _shards_done(self, run))
 
 

@@ -59,6 +59,7 @@ class Outcome:
         displacement_max, displacement_mean: Å, in the undeformed cell, without the common drift of free structures.
         volume_start, volume: Å³, of crystals. spacegroup_start, spacegroup: symbol (number), of crystals.
         geometry: the last sane one; none where the potential never gave an answer, or nothing could be read.
+        surface: energies and forces are those of a surface that a model offered, none of the crystal.
         path: geometries on the way and their steps, where they were asked for; the last one is ``geometry``.
     """
 
@@ -78,6 +79,7 @@ class Outcome:
     spacegroup: str = ""
     geometry: Geometry | None = None
     path: tuple[tuple[int, Geometry], ...] = ()
+    surface: bool = False
 
     @property
     def converged(self) -> bool:

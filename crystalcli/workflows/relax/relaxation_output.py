@@ -61,14 +61,18 @@ def _row(o: Outcome, symprec: float) -> list[Any]:
 
 
 def extxyz(outcome: Outcome, geometry: Geometry, step: int | None = None) -> str:
-    """One frame, the last or that after ``step`` moves, with full precision: numbers read back as the same bits."""
+    """One frame, the last or that after ``step`` moves, with full precision: numbers read back as the same bits.
+
+    What a surface says has names of its own, so that nobody takes it for energies of the crystal.
+    """
     g, last = geometry, step in (None, outcome.steps)
+    whose = "surface_" if outcome.surface else ""
     columns, fields = [[chemical_symbols[z] for z in g.numbers], *_columns(g.positions)], "species:S:1:pos:R:3"
     if g.may_move:
         whole = all(len(set(row)) == 1 for row in g.may_move)
         fields += f":move_mask:L:{1 if whole else 3}"
         columns += [["FT"[m[k]] for m in g.may_move] for k in range(1 if whole else 3)]
-    fields += ":forces:R:3"
+    fields += f":{whose}forces:R:3"
     columns += _columns(g.forces)
     if g.energies is not None:
         fields += ":energies:R:1"
@@ -78,8 +82,8 @@ def extxyz(outcome: Outcome, geometry: Geometry, step: int | None = None) -> str
         f"Properties={fields}",
         f"id={_quoted(outcome.id)}",
         f"source={_quoted(outcome.source)}",
-        f"energy={g.energy!r}",
-        *([f'stress="{_numbers(g.stress)}"'] if g.stress is not None else []),
+        f"{whose}energy={g.energy!r}",
+        *([f'{whose}stress="{_numbers(g.stress)}"'] if g.stress is not None else []),
         *([f"energy_sigma={g.sigma!r}"] if g.sigma is not None else []),
         f"converged={'FT'[outcome.converged and last]}",
         *([f"reason={_quoted(outcome.reason)}"] if last else []),

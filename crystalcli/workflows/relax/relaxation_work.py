@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.dynamics import Potential, fields_of
+from crystalcli.contracts.dynamics import Potential, fields_of, frozen
 from crystalcli.contracts.records import Relaxer
 from crystalcli.contracts.workflow import Reporter, Request
 from crystalcli.mechanisms.forces.potentials import named
@@ -71,7 +71,9 @@ class Worker:
             device=o.device,
             dtype=o.dtype,
             options=request.parts["potential"].options if "potential" in request.parts else {},
+            surfaces=True,
         )
+        self.on_surface = "surface" in self.potential.provides
         if o.cell != "none" and "stress" not in self.potential.provides:
             raise UsageError(f"potential {self.potential.name} gives no stress; --cell {o.cell} needs it")
 
@@ -90,19 +92,29 @@ class Worker:
                 found[k] = laid
             else:
                 ready.append((k, laid))
-        if ready:
-            entries = [e for _, e in ready]
-            device = self.potential.device
-            allowed = torch.as_tensor(np.concatenate([projections(e.atoms) for e in entries]), device=device)
-            given = [self._fields(e) for e in entries]
-            systems = Systems.of([without_constraints(e.atoms) for e in entries], device, given)
-            coords = CellCoordinates.of(systems, allowed, self.goal.cell, self.goal.pressure)
-            mover = self.relaxer.build(self.relaxer_options)
-            batch = Batch(coords, self.potential, mover, self.goal, self.options.trajectory_every)
-            relaxed = batch.run(pause, heard)
-            for (k, _), outcome in zip(ready, outcomes(entries, relaxed, self.options.symprec), strict=True):
-                found[k] = outcome
+        for (k, _), outcome in zip(ready, self._relaxed([e for _, e in ready], pause, heard), strict=True):
+            found[k] = outcome
         return [found[k] for k in range(len(items))]
+
+    def _relaxed(self, entries: list[Entry], pause: Callable[[], None], heard: Heard) -> list[Outcome]:
+        if not entries:
+            return []
+        device = self.potential.device
+        allowed = torch.as_tensor(np.concatenate([projections(e.atoms) for e in entries]), device=device)
+        given = [self._fields(e) for e in entries]
+        systems = Systems.of([without_constraints(e.atoms) for e in entries], device, given)
+        try:
+            potential = frozen(self.potential, systems)
+        except InputError as problem:  # of one of them
+            if len(entries) == 1:
+                (entry,), reason = entries, problem.reason.removeprefix("structure 0: ")
+                return [Outcome(entry.id, entry.source, problem.code or "potential", reason)]
+            return [outcome for e in entries for outcome in self._relaxed([e], pause, heard)]
+        coords = CellCoordinates.of(systems, allowed, self.goal.cell, self.goal.pressure)
+        mover = self.relaxer.build(self.relaxer_options)
+        batch = Batch(coords, potential, mover, self.goal, self.options.trajectory_every)
+        made = outcomes(entries, batch.run(pause, heard), self.options.symprec)
+        return [replace(o, surface=self.on_surface) for o in made]
 
     def _fields(self, entry: Entry) -> dict[str, Any]:
         """What the potential reads of every atom."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from crystalcli.contracts import options as opt
@@ -48,7 +50,7 @@ class ModelSurface:
         refuse_strangers(systems, self)
         spec = self.model.spec
         featurizer, _, _ = parts(spec)
-        options = opt.make(featurizer.options, spec.graph.options, owner=f"featurizer {featurizer.name}")
+        options: Any = opt.make(featurizer.options, spec.graph.options, owner=f"featurizer {featurizer.name}")
         graph = MovingGraph(featurizer.build(options), self.dtype).of(systems)
         return self.model.surface(graph, self.name, systems.places)
 

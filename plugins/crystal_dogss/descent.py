@@ -167,6 +167,8 @@ def solved(springs: Springs, x: Tensor, free: Tensor, right: Tensor, most: int =
         w = w + each(rate) * direction
         residual = residual - each(rate) * image
         new = dot(residual, residual)
-        direction = residual + each(torch.where(going, new / size.clamp_min(1e-300), torch.zeros_like(size))) * direction
+        direction = (
+            residual + each(torch.where(going, new / size.clamp_min(1e-300), torch.zeros_like(size))) * direction
+        )
         size = torch.where(going, new, torch.zeros_like(size))
     return w

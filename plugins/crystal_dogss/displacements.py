@@ -28,7 +28,11 @@ class DisplacementsHead(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, options: DisplacementsOptions, shape: EmbeddingShape, targets: tuple[Quantity, ...], statistics: Statistics
+        self,
+        options: DisplacementsOptions,
+        shape: EmbeddingShape,
+        targets: tuple[Quantity, ...],
+        statistics: Statistics,
     ) -> None:
         super().__init__()
         (self.quantity,) = targets

@@ -54,7 +54,9 @@ class SpringsHead(nn.Module):
     ) -> None:
         super().__init__()
         if options.path and options.gradient == "implicit":
-            raise UsageError("--path learns from the way, of which --gradient implicit knows the end only; use unrolled")
+            raise UsageError(
+                "--path learns from the way, of which --gradient implicit knows the end only; use unrolled"
+            )
         (self.quantity,) = targets
         self.options = options
         width = 2 * shape.node_dim + shape.edge_dim
@@ -136,7 +138,7 @@ def of_edges(graph: CrystalGraph, embedding: Embedding) -> Tensor:
 
 
 def softplus_inverse(x: Tensor) -> Tensor:
-    """y with ``softplus(y) = x`` for x > 0."""
+    """Y with ``softplus(y) = x`` for x > 0."""
     return x + torch.log(-torch.expm1(-x.clamp_min(1e-6)))
 
 
@@ -153,5 +155,3 @@ def both_ways(graph: CrystalGraph, values: Tensor) -> Tensor:
     exists = slot.index_add(0, here, torch.ones_like(values))
     other, known = held.index_select(0, there), exists.index_select(0, there)
     return torch.where(known > 0, 0.5 * (values + other), values)
-
-

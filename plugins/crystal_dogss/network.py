@@ -63,4 +63,8 @@ class DogssNetwork(nn.Module):
         bins = (radii[:, None] >= RADII.to(radii)).sum(1).sub(1).clamp_min(0)
         tags = graph.fields["tags"].round().long().clamp(0, TAGS - 1)
         one_hot = nn.functional.one_hot
-        return [one_hot(bins, len(RADII)).to(like), one_hot(tags, TAGS).to(like), graph.fields["fixed"][:, None].to(like)]
+        return [
+            one_hot(bins, len(RADII)).to(like),
+            one_hot(tags, TAGS).to(like),
+            graph.fields["fixed"][:, None].to(like),
+        ]

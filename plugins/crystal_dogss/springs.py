@@ -49,7 +49,7 @@ class Springs:
         return replace(self, stiffness=self.stiffness.detach(), rest=self.rest.detach())
 
     def lengths(self, x: Tensor) -> Tensor:
-        """r of every edge at positions ``x`` (N, 3), (E,) Å."""
+        """R of every edge at positions ``x`` (N, 3), (E,) Å."""
         return self._reach(x)[1]
 
     def _reach(self, x: Tensor) -> tuple[Tensor, Tensor]:

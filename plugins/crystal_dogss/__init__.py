@@ -74,6 +74,7 @@ SPRINGS = Head(
     edges=True,
     fields=_fixed,
     requires=frozenset({"nodes", "edges"}),
+    provides=frozenset({"surface"}),
     references=(PAPER,),
 )
 DISPLACEMENTS = Head(

@@ -114,7 +114,7 @@ def _first_to_learn(way: _Way, start: Tensor, last: int) -> int:
 
 def at_minimum(springs: Springs, x: Tensor, free: Tensor) -> Tensor:
     """``x``, with the derivatives that a minimum of Ê has: ``dL/dθ = −wᵀ ∂²Ê/∂x∂θ``, ``H w = ∂L/∂x`` on free atoms."""
-    found: Tensor = _AtMinimum.apply(springs.gradient(x) * free, x, springs.detached(), free)  # type: ignore[no-untyped-call]
+    found: Tensor = _AtMinimum.apply(springs.gradient(x) * free, x, springs.detached(), free)
     return found
 
 
@@ -167,8 +167,7 @@ def solved(springs: Springs, x: Tensor, free: Tensor, right: Tensor, most: int =
         w = w + each(rate) * direction
         residual = residual - each(rate) * image
         new = dot(residual, residual)
-        direction = (
-            residual + each(torch.where(going, new / size.clamp_min(1e-300), torch.zeros_like(size))) * direction
-        )
+        ratio = torch.where(going, new / size.clamp_min(1e-300), torch.zeros_like(size))
+        direction = residual + each(ratio) * direction
         size = torch.where(going, new, torch.zeros_like(size))
     return w

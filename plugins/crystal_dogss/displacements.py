@@ -22,7 +22,10 @@ class DisplacementsHead(nn.Module):
     """``x_i + s Σ_e φ(b_e) d̂_e`` with s the mean displacement of the training split; held atoms stay.
 
     Args:
-        options: of the head. shape: of the embedding. targets: ``relaxed_positions``. statistics: of the training split.
+        options: of the head.
+        shape: of the embedding.
+        targets: ``relaxed_positions``.
+        statistics: of the training split.
     """
 
     scale: Tensor

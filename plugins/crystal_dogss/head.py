@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -37,14 +37,17 @@ class SpringsHead(nn.Module):
     """Positions at the minimum of ``Ê(x) = Σ_e k_e (r_e(x) − r⁰_e)²`` (eqs. 5 to 7), from those of the graph.
 
     ``b_e = v_i ⊕ v_j ⊕ u_e``; ``r⁰ = softplus(softplus⁻¹(r) + h_r(b))`` with r the length in the graph, and
-    ``k = softplus(h_k(b))/n_i`` with n_i the edges of atom i. Both networks begin with a last layer of zeros: untrained,
-    every atom stays where it is.
+    ``k = softplus(h_k(b))/n_i`` with n_i the edges of atom i. Both networks begin with a last layer of zeros:
+    untrained, every atom stays where it is.
 
-    Deviation: the paper has ``r⁰ = softplus(r + h_r)``, which lengthens all edges of an untrained network, and divides k
-    by the atoms of the batch, so that a prediction depends on what shares its batch.
+    Deviation: the paper has ``r⁰ = softplus(r + h_r)``, which lengthens all edges of an untrained network, and divides
+    k by the atoms of the batch, so that a prediction depends on what shares its batch.
 
     Args:
-        options: of the head. shape: of the embedding. targets: ``relaxed_positions``. statistics: of the training split.
+        options: of the head.
+        shape: of the embedding.
+        targets: ``relaxed_positions``.
+        statistics: of the training split.
     """
 
     scale: Tensor
@@ -83,6 +86,15 @@ class SpringsHead(nn.Module):
         path = self.options.path and torch.is_grad_enabled()
         found = descend(springs, start, free, self.options, path=path)
         return {self.quantity.name: Relaxed(found.positions, self.quantity, springs=springs, descended=found)}
+
+    def surface(self, graph: CrystalGraph, embedding: Embedding) -> Callable[[CrystalGraph], Tensor]:
+        """The energy of the springs of ``graph``, (S,), for the same atoms elsewhere."""
+        springs = self.springs(graph, embedding)
+
+        def energy(moved: CrystalGraph) -> Tensor:
+            return Springs.of(moved, springs.stiffness, springs.rest, springs.form).energy(moved.positions.double())
+
+        return energy
 
     def loss(
         self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph, kind: str

@@ -20,7 +20,7 @@ def free_atoms(graph: CrystalGraph) -> Tensor:
 
 
 def nearest(graph: CrystalGraph, labels: Labels) -> Tensor:
-    """The label of every atom in the image that is nearest to where it starts, (N, 3); the start where there is none."""
+    """The label of every atom in the image nearest to where it starts, (N, 3) Å; the start where there is none."""
     start = graph.positions.double()
     known = labels.mask[:, None]
     return start + minimum_image(graph, torch.where(known, labels.value - start, torch.zeros_like(start)))

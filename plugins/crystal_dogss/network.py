@@ -62,9 +62,5 @@ class DogssNetwork(nn.Module):
     def _of_atoms(self, graph: CrystalGraph, radii: Tensor, like: Tensor) -> list[Tensor]:
         bins = (radii[:, None] >= RADII.to(radii)).sum(1).sub(1).clamp_min(0)
         tags = graph.fields["tags"].round().long().clamp(0, TAGS - 1)
-        one_hot = nn.functional.one_hot
-        return [
-            one_hot(bins, len(RADII)).to(like),
-            one_hot(tags, TAGS).to(like),
-            graph.fields["fixed"][:, None].to(like),
-        ]
+        bins, tags = nn.functional.one_hot(bins, len(RADII)), nn.functional.one_hot(tags, TAGS)
+        return [bins.to(like), tags.to(like), graph.fields["fixed"][:, None].to(like)]

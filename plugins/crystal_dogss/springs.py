@@ -1,4 +1,4 @@
-"""Springs between the atoms of a batch: energy, its gradient and its second derivatives along vectors, in closed form."""
+"""Springs between the atoms of a batch: energy, gradient, second derivatives along vectors, in closed form."""
 
 from __future__ import annotations
 

@@ -57,7 +57,9 @@ class EdgeConvolution(nn.Module):
 
         Args:
             graph: the batch.
-            nodes: (N, F). edges: (E, G). directions: (E, 3) unit vectors.
+            nodes: (N, F).
+            edges: (E, G).
+            directions: (E, 3) unit vectors.
             vectors: (N, C, 3), none before the first convolution.
             envelope: (E,) smooth cutoff of the messages, or none.
         """
@@ -81,6 +83,6 @@ class EdgeConvolution(nn.Module):
         if self.pushes is not None and vectors is not None:
             push = self.pushes(edge_message)[:, :, None] * directions[:, None]
             push = push if envelope is None else push * envelope[:, None, None]
-            summed = sum_over_neighbors(graph, push.flatten(1)).unflatten(1, (self.vectors, 3))
+            summed = sum_over_neighbors(graph, push.flatten(1)).view(-1, self.vectors, 3)
             vectors = vectors + self.scale * summed
         return new_nodes, new_edges, vectors

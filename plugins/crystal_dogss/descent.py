@@ -17,7 +17,7 @@ from crystal_dogss.springs import Springs
 
 FARTHEST = 5.0
 """Å that an atom may move in one step; a structure in which one would go farther stays where it is."""
-DAMPING = 1e-4
+DAMPING = 1e-6
 """Of the second derivatives, in units of their mean: springs under compression may make them indefinite."""
 SOLVED = 1e-8
 """Residual, relative to the right-hand side, at which the linear equations of a structure count as solved."""
@@ -114,7 +114,8 @@ def _first_to_learn(way: _Way, start: Tensor, last: int) -> int:
 
 def at_minimum(springs: Springs, x: Tensor, free: Tensor) -> Tensor:
     """``x``, with the derivatives that a minimum of Ê has: ``dL/dθ = −wᵀ ∂²Ê/∂x∂θ``, ``H w = ∂L/∂x`` on free atoms."""
-    found: Tensor = _AtMinimum.apply(springs.gradient(x) * free, x, springs.detached(), free)
+    apply: Any = _AtMinimum.apply
+    found: Tensor = apply(springs.gradient(x) * free, x, springs.detached(), free)
     return found
 
 
@@ -129,7 +130,7 @@ class _AtMinimum(torch.autograd.Function):
         return x.clone()
 
     @staticmethod
-    def backward(ctx: Any, wanted: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, wanted: Tensor) -> tuple[Tensor, None, None, None]:
         """``−H⁻¹ ∂L/∂x``."""
         (x,) = ctx.saved_tensors
         return -solved(ctx.springs, x, ctx.free, wanted * ctx.free), None, None, None

@@ -56,7 +56,7 @@ class DisplacementsHead(nn.Module):
     ) -> Tensor:
         """Mean distance to the label over free atoms, by the nearest image, in units of the mean displacement."""
         found, label = predictions[self.quantity.name], labels[self.quantity.name]
-        return mean_error(graph, found.value, label, kind) / (self.scale if kind != "mse" else self.scale.square())
+        return mean_error(graph, found.value, label, self.scale, kind)
 
     def errors(
         self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph

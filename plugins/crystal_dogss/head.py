@@ -105,11 +105,11 @@ class SpringsHead(nn.Module):
         ``κ (r* − r⁰)² − ln κ`` with ``κ = n_i k`` in units of the mean displacement.
         """
         found, label = predictions[self.quantity.name], labels[self.quantity.name]
-        total = mean_error(graph, found.value, label, kind) / (self.scale if kind != "mse" else self.scale.square())
+        total = mean_error(graph, found.value, label, self.scale, kind)
         if not isinstance(found, Relaxed) or found.descended is None or found.springs is None:
             return total
         for weight, place in zip(PATH_WEIGHTS, found.descended.path, strict=False):
-            total = total + weight * mean_error(graph, place, label, kind) / self.scale
+            total = total + weight * mean_error(graph, place, label, self.scale, kind)
         if self.options.lengths:
             total = total + self.options.lengths * self._likelihood(found.springs, graph, label)
         return total
@@ -161,7 +161,7 @@ def both_ways(graph: CrystalGraph, values: Tensor) -> Tensor:
     key = torch.stack([centre, neighbor, *shifts.unbind(1)], 1)
     back = torch.stack([neighbor, centre, *(-shifts).unbind(1)], 1)
     _, place = torch.unique(torch.cat([key, back]), dim=0, return_inverse=True)
-    here, there = place.split(len(key))
+    here, there = place[: len(key)], place[len(key) :]
     slot = values.new_zeros(int(place.max()) + 1 if len(place) else 0)
     held = slot.index_add(0, here, values)
     exists = slot.index_add(0, here, torch.ones_like(values))

@@ -7,11 +7,13 @@ from torch import Tensor
 
 from crystalcli.contracts.counting import Counted
 from crystalcli.contracts.modules import Labels
+from crystalcli.contracts.nn.losses import ELEMENTWISE
 from crystalcli.nouns.graph import CrystalGraph, sum_per_structure
 from crystalcli.nouns.images import minimum_image
+from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
 SHORTEST = 1e-4
-"""Å; the length of a shorter error has the derivative of one so long, for at zero it has none."""
+"""Å; a shorter distance counts quadratically, for at zero a distance has no derivative."""
 
 
 def free_atoms(graph: CrystalGraph) -> Tensor:
@@ -39,12 +41,19 @@ def error_vectors(graph: CrystalGraph, value: Tensor, labels: Labels) -> Tensor:
     return torch.where(counts, error - mean.index_select(0, graph.structure_index), torch.zeros_like(error))
 
 
-def mean_error(graph: CrystalGraph, value: Tensor, labels: Labels, kind: str) -> Tensor:
-    """Mean over free atoms with a label of their distance to it, Å; of its square, Å², for ``mse``."""
+def mean_error(graph: CrystalGraph, value: Tensor, labels: Labels, unit: Tensor, kind: str) -> Tensor:
+    """Mean over free atoms with a label of the loss of their distance to it, in ``unit`` Å (eq. 8 with ``l1``).
+
+    Raises:
+        UsageError: an unknown kind.
+    """
+    if kind not in ELEMENTWISE:
+        raise UsageError(f"no loss '{kind}'; {did_you_mean(kind, list(ELEMENTWISE))}")
     squared = error_vectors(graph, value, labels).square().sum(1)
+    far = squared > SHORTEST**2
+    distance = torch.where(far, squared.clamp_min(SHORTEST**2).sqrt(), squared / SHORTEST)
     counts = (labels.mask & (graph.fields["fixed"] < 0.5)).sum().clamp_min(1)
-    each = squared if kind == "mse" else squared.clamp_min(SHORTEST**2).sqrt()
-    return each.sum() / counts
+    return ELEMENTWISE[kind](distance / unit).sum() / counts
 
 
 def difference(graph: CrystalGraph, value: Tensor, labels: Labels) -> Counted:

@@ -38,9 +38,15 @@ class DogssNetwork(nn.Module):
         scale = max(statistics.mean_neighbors, 1.0) ** -0.5 if options.norm == "none" else 1.0
         self.convolutions = nn.ModuleList(
             EdgeConvolution(
-                f, f, vectors=options.vectors, norm=options.norm, activation=options.activation, scale=scale
+                f,
+                f,
+                vectors=options.vectors if options.n_conv > 1 else 0,
+                push=k < options.n_conv - 1,
+                norm=options.norm,
+                activation=options.activation,
+                scale=scale,
             )
-            for _ in range(options.n_conv)
+            for k in range(options.n_conv)
         )
 
     def forward(self, graph: CrystalGraph, features: Features) -> Embedding:

@@ -21,6 +21,7 @@ class EdgeConvolution(nn.Module):
     Args:
         node_dim: F. edge_dim: G.
         vectors: C.
+        push: whether the vectors are updated; the last of several convolutions need not.
         norm: of the pre-activations: ``batch``, ``layer`` or ``none``.
         activation: s.
         scale: c, of order 1/√n̄ without norms.
@@ -32,6 +33,7 @@ class EdgeConvolution(nn.Module):
         edge_dim: int,
         *,
         vectors: int = 0,
+        push: bool = True,
         norm: Norm = "none",
         activation: Activation = "softplus",
         scale: float = 1.0,
@@ -41,7 +43,7 @@ class EdgeConvolution(nn.Module):
         self.vectors, self.scale = vectors, scale
         self.linear = nn.Linear(2 * node_dim + edge_dim + 2 * vectors, sum(self.sizes))
         self.norm = normalization(norm, sum(self.sizes))
-        self.pushes = nn.Linear(edge_dim, vectors, bias=False) if vectors else None
+        self.pushes = nn.Linear(edge_dim, vectors, bias=False) if vectors and push else None
         self.activation = ACTIVATIONS[activation]()
 
     def forward(

@@ -36,8 +36,6 @@ class TestUnrolled(OfPositions):
         "hidden": 8,
         "form": "morse",
         "gradient": "unrolled",
-        "path": True,
-        "lengths": 0.1,
         "symmetric": True,
         "max_steps": 30,
     }

@@ -16,14 +16,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from crystal_cgcnn.gated_messages import gated_messages
-from crystal_cgcnn.message_plan import plan_messages
 from reference import force_field as twin
+
+from crystalcli.contracts.nn.edge_blocks import Gates
+from crystalcli.contracts.nn.edge_plan import EdgePlan
+from crystalcli.contracts.nn.gate_sum import gate_sum
+
+
+def planned(centre: Tensor, neighbor: Tensor, n_atoms: int) -> EdgePlan:
+    """Plan of the edges of one crystal."""
+    n_edges = len(centre)
+    pointers = np.concatenate([[0], np.cumsum(np.bincount(centre.numpy(), minlength=n_atoms))])
+    ends = np.array([[n_atoms, n_atoms, n_edges, n_edges, n_edges]])
+    gates = Gates(centre.numpy(), neighbor.numpy(), None, None, pointers, ends)
+    return EdgePlan(None, gates, n_atoms, n_edges, spread=None, make_sums=None)
 
 
 def step(messages: Callable[[Tensor, Tensor, Tensor], Tensor], leaves: list[Tensor], distances: Tensor) -> Tensor:
@@ -57,7 +69,7 @@ def main() -> None:
     leaves = [leaf.requires_grad_() for leaf in leaves]
 
     def ours(a: Tensor, c: Tensor, f: Tensor) -> Tensor:
-        return gated_messages(a, c, f, plan_messages(centre, neighbor, args.atoms))
+        return gate_sum(a, c, planned(centre, neighbor, args.atoms), f)
 
     def plain(a: Tensor, c: Tensor, f: Tensor) -> Tensor:
         return twin.gated_messages(a, c, f, centre, neighbor)

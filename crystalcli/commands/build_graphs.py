@@ -25,7 +25,7 @@ from crystalcli.commands.shared import (
     TimeLimit,
     cores,
 )
-from crystalcli.contracts.records import Source
+from crystalcli.contracts.records import PartFlags
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import Exit, UsageError, one_line
 
@@ -37,9 +37,9 @@ SHOWN = 100
 SHOWN_WARNINGS = 10
 
 
-def _chosen(word: Callable[[str, str | None], str | None]) -> Sequence[Source]:
+def _chosen(word: Callable[[str, str | None], str | None]) -> Sequence[PartFlags]:
     part = registry().get("featurizer", word("--featurizer", None) or registry().default("featurizer"))
-    return [Source(part, part.options)]
+    return [PartFlags(part, part.options)]
 
 
 def register(app: typer.Typer) -> None:

@@ -109,6 +109,8 @@ def _show(face: Face, one: dict[str, Any]) -> None:
     face.say(f"{one['path']}: {one['structures']} structures, {one['bytes'] / 1e6:.1f} MB")
     options = ", ".join(f"{k} {v}" for k, v in one["options"].items())
     face.say(f"  featurizer  {one['featurizer']}: {options}")
+    if one["fields"]:
+        face.say(f"  fields      {', '.join(one['fields'])}")
     face.say(f"  versions    {', '.join(f'{k} {v}' for k, v in one['versions'].items())}")
     face.say(f"  atoms       {one['atoms']}; {size['min']} … {size['max']} a structure, median {size['median']:g}")
     alone = f", {one['isolated_atoms']} atoms have none" if one["isolated_atoms"] else ""

@@ -14,7 +14,7 @@ from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import DefaultPart, names
 from crystalcli.commands.runs import given, home, rerunnable, typed
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Pictures, Quiet, Seed, Threads, TimeLimit
-from crystalcli.contracts.records import Source
+from crystalcli.contracts.records import PartFlags
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.pictures import DEFAULT
@@ -28,9 +28,9 @@ FREE = frozenset({"resume", "threads", "device", "time_limit", "pictures", "json
 """Options that may go with ``--resume`` as one likes; all others must be those of the run's beginning."""
 
 
-def _chosen(word: Callable[[str, str | None], str | None]) -> list[Source]:
+def _chosen(word: Callable[[str, str | None], str | None]) -> list[PartFlags]:
     sampler = registry().get("sampler", word("--sampler", None) or registry().default("sampler"))
-    found = [Source(sampler, sampler.options)]
+    found = [PartFlags(sampler, sampler.options)]
     named = word("--potential", None)
     if not named:
         return found
@@ -38,7 +38,7 @@ def _chosen(word: Callable[[str, str | None], str | None]) -> list[Source]:
 
     if potential_names.model_file(named) is None and ("calculator", named) in registry().parts:
         calculator = registry().get("calculator", named)
-        found.append(Source(calculator, calculator.options))
+        found.append(PartFlags(calculator, calculator.options))
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Choice, Part, Source, Word, Workflow
+from crystalcli.contracts.records import Choice, Part, PartFlags, Word, Workflow
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
@@ -28,7 +28,7 @@ class Given:
     explicit: dict[str, Any]
 
 
-Chooser = Callable[[Word], "Choice | Sequence[Source]"]
+Chooser = Callable[[Word], "Choice | Sequence[PartFlags]"]
 """``chooser(word)``: the chosen parts; ``word(flag, default)`` tells what a flag, the environment or a file says."""
 
 
@@ -36,7 +36,7 @@ Chooser = Callable[[Word], "Choice | Sequence[Source]"]
 class Flag:
     """One option of a chosen part as a flag of the command."""
 
-    source: Source
+    source: PartFlags
     spec: opt.OptionSpec
     key: str
     shared: bool
@@ -74,7 +74,7 @@ class Flag:
         return {a: b for a, b in found.items() if a != b}
 
 
-def collect(sources: Sequence[Source], own: Iterable[str]) -> list[Flag]:
+def collect(sources: Sequence[PartFlags], own: Iterable[str]) -> list[Flag]:
     """All flags of the chosen parts; ``own`` are the flags that the command itself declares."""
     pairs = [(s, spec) for s in sources for spec in opt.specs(s.model)]
     taken = set(own)

@@ -217,13 +217,12 @@ class PredictionFace:
         return path
 
     def _draw(self, compared: Compared, kind: str) -> None:
-        """Pictures of one target beside the output; those of an earlier prediction go, in whatever format."""
+        """Pictures of one target beside the output, without what a killed program left of them."""
         assert self.wish.output is not None
         home, stem = self.wish.output.parent, f"{self.wish.output.stem}-"
         picture = home / f"{stem}{kind}-{file_word(compared.quantity.name)}"
         for old in of_any_format([picture, *(home / name for name in site_plots.names(stem, compared.quantity))]):
             files.clear_dead(old)
-            files.remove(old)
         drawn = paths(picture, self.wish.pictures)
         compared.draw(drawn, f"{self.predictor.path}")
         for path in drawn:

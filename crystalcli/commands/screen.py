@@ -25,7 +25,7 @@ from crystalcli.commands.shared import (
     Threads,
     TimeLimit,
 )
-from crystalcli.contracts.records import Architecture, Choice, Featurizer, Source
+from crystalcli.contracts.records import Architecture, Choice, Featurizer, PartFlags
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.pictures import DEFAULT
@@ -49,9 +49,9 @@ def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
     head, featurizer = reg.get("head", arch.head), cast(Featurizer, reg.get("featurizer", arch.featurizer))
     wanted = arch.partner_options
     sources = [
-        Source(featurizer, featurizer.embed_options, wanted.get(featurizer.name, {})),
-        Source(arch, arch.options),
-        Source(head, head.options, wanted.get(head.name, {})),
+        PartFlags(featurizer, featurizer.embed_options, wanted.get(featurizer.name, {})),
+        PartFlags(arch, arch.options),
+        PartFlags(head, head.options, wanted.get(head.name, {})),
     ]
     return Choice(sources, {"epochs": arch.recipe.epochs, "lr": arch.recipe.lr, "batch_size": arch.recipe.batch_size})
 

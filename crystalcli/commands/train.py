@@ -14,7 +14,7 @@ from crystalcli.commands.console import Face
 from crystalcli.commands.plugin_flags import DefaultPart, names
 from crystalcli.commands.runs import given, home, refuse_changes, rerunnable
 from crystalcli.commands.shared import Device, DryRun, Json, Overwrite, Pictures, Quiet, Seed, Threads, TimeLimit
-from crystalcli.contracts.records import Architecture, Choice, Featurizer, Head, Recipe, Source
+from crystalcli.contracts.records import Architecture, Choice, Featurizer, Head, PartFlags, Recipe
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.pictures import DEFAULT
@@ -38,9 +38,9 @@ def _chosen(word: Callable[[str, str | None], str | None]) -> Choice:
     featurizer = cast(Featurizer, reg.get("featurizer", word("--featurizer", arch.featurizer) or arch.featurizer))
     wanted = arch.partner_options
     sources = [
-        Source(featurizer, featurizer.embed_options, wanted.get(featurizer.name, {})),
-        Source(arch, arch.options),
-        Source(head, head.options, wanted.get(head.name, {})),
+        PartFlags(featurizer, featurizer.embed_options, wanted.get(featurizer.name, {})),
+        PartFlags(arch, arch.options),
+        PartFlags(head, head.options, wanted.get(head.name, {})),
     ]
     recipe = {**asdict(arch.recipe), **head.recipe}
     return Choice(sources, {"head": head.name, "featurizer": featurizer.name, **recipe})
@@ -55,7 +55,7 @@ def _of_model(path: Path, word: Callable[[str, str | None], str | None]) -> Choi
     recipe = {**asdict(arch.recipe), **head.recipe}
     recipe["lr"] *= GENTLER
     defaults = {"arch": arch.name, "head": name, "featurizer": spec["graph"]["name"], **recipe}
-    return Choice([Source(head, head.options, arch.partner_options.get(name, {}))], defaults)
+    return Choice([PartFlags(head, head.options, arch.partner_options.get(name, {}))], defaults)
 
 
 def _spec(path: Path) -> dict[str, Any]:

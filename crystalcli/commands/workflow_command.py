@@ -17,7 +17,7 @@ from crystalcli.commands.plugin_flags import DefaultPart, names
 from crystalcli.commands.runs import given, home, refuse_changes
 from crystalcli.commands.shared import DryRun, Json, Overwrite, Quiet, TimeLimit
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import POTENTIAL, Calculator, Part, Source, Word, Workflow
+from crystalcli.contracts.records import POTENTIAL, Calculator, Part, PartFlags, Word, Workflow
 from crystalcli.contracts.workflow import Chosen, Host, Request, Shown, exit_code
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.workflows.services import Services
@@ -37,14 +37,14 @@ def command_class(workflow: Workflow) -> type[CrystalCommand]:
     """The command's class: the flags of the parts that the workflow's options choose are its own, too."""
     defaults = {s.name: _default_of_part(s, workflow) or s.default for s in opt.specs(workflow.options)}
 
-    def chooser(word: Word) -> list[Source]:
+    def chooser(word: Word) -> list[PartFlags]:
         found = []
         for option, family in workflow.chooses.items():
             default = defaults[option]
             name = word(_flag(option), None) or (default() if isinstance(default, DefaultPart) else default)
             part = chosen(family, name)
             if part is not None:
-                found.append(Source(part, part.options))
+                found.append(PartFlags(part, part.options))
         return found
 
     return plugin_command(chooser)
@@ -156,9 +156,9 @@ class _Invocation:
 
     def code(self) -> int:
         """Do it; the exit code."""
-        from crystalcli.mechanisms.running import life
         from crystalcli.mechanisms.running.cpu import prepare_cpu
         from crystalcli.mechanisms.running.stopping import Stop, seconds
+        from crystalcli.workflows import life
 
         limit = seconds(self.values["time_limit"])
         prepare_cpu()

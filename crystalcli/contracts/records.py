@@ -199,6 +199,21 @@ class Reader(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Source(Part):
+    """Structures from nothing: wherever files are read, the input ``source:NAME:option=value,…,seed=N``.
+
+    Args:
+        options: what is generated; none may be called ``seed`` or run anything (``runs=True``).
+        generate: ``generate(options, seed) -> iterator of`` :class:`crystalcli.nouns.structures.entry.Entry`, the same
+            bits for equal options and seed; may yield an InputError for one structure that cannot be made. Ids are
+            unique; one that begins with ``:`` goes behind the source's name. ``Entry.source`` is filled in.
+    """
+
+    family: ClassVar[str] = "source"
+    generate: Callable[[Any, int], Iterator[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Calculator(Part):
     """A potential by name (``--potential NAME``): any ASE calculator.
 
@@ -241,7 +256,7 @@ class Sampler(Part):
 
 
 @dataclass(frozen=True)
-class Source:
+class PartFlags:
     """A part whose options become flags.
 
     Args:
@@ -264,7 +279,7 @@ class Choice:
         defaults: defaults of the command's own options that follow from the choice, by parameter name.
     """
 
-    sources: Sequence[Source]
+    sources: Sequence[PartFlags]
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -314,6 +329,7 @@ FAMILIES: dict[str, type[Part]] = {
     "architecture": Architecture,
     "head": Head,
     "reader": Reader,
+    "source": Source,
     "calculator": Calculator,
     "relaxer": Relaxer,
     "sampler": Sampler,

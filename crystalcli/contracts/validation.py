@@ -23,6 +23,7 @@ from crystalcli.contracts.records import (
     Recipe,
     Relaxer,
     Sampler,
+    Source,
     Workflow,
 )
 from crystalcli.vocabulary.errors import UsageError
@@ -38,6 +39,7 @@ _CALLS: dict[type[Part], dict[str, int]] = {
     Architecture: {"build": 4, "fields": 1},
     Head: {"build": 4, "inputs": 1, "fields": 1},
     Reader: {"sniff": 1, "read": 1},
+    Source: {"generate": 2},
     Calculator: {"build": 1},
     Relaxer: {"build": 1},
     Sampler: {"build": 1},
@@ -67,6 +69,10 @@ def part_problems(part: Any) -> list[str]:
         problems += _head(part)
     if isinstance(part, Workflow):
         problems += _workflow(part)
+    if isinstance(part, Source) and not problems:
+        specs = list(opt.specs(part.options))
+        problems += ["options: seed is every source's"] if any(s.name == "seed" for s in specs) else []
+        problems += [f"options: {s.name} is run; no input may run anything" for s in specs if s.runs]
     if isinstance(part, Reader) and not (
         isinstance(part.suffixes, tuple) and all(isinstance(s, str) and s.startswith(".") for s in part.suffixes)
     ):

@@ -15,6 +15,7 @@ from crystalcli.testing.head import HeadContract
 from crystalcli.testing.reader import ReaderContract
 from crystalcli.testing.relaxer import RelaxerContract
 from crystalcli.testing.sampler import SamplerContract
+from crystalcli.testing.source import SourceContract
 from crystalcli.testing.workflow import WorkflowContract
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "ReaderContract",
     "RelaxerContract",
     "SamplerContract",
+    "SourceContract",
     "WorkflowContract",
 ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crystal_cgcnn.gated_messages import gated_messages
-from crystal_cgcnn.message_plan import MessagePlan, plan_messages
 from crystal_cgcnn.options import LcgcnFfOptions
 from crystalcli.contracts.modules import Embedding, Features
+from crystalcli.contracts.nn.edge_plan import EdgePlan, plan_of_edges
+from crystalcli.contracts.nn.gate_sum import gate_sum
 from crystalcli.contracts.nn.splines import spline_basis
 from crystalcli.contracts.records import Statistics
-from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.nouns.graph import CrystalGraph, sum_over_neighbors
 from crystalcli.vocabulary.errors import UsageError
 
 
@@ -28,9 +28,25 @@ class GatedMessage(nn.Module):
         self.ends = nn.Linear(width, 4 * width)
         self.radial = nn.Parameter(0.6 * torch.randn(intervals + 3, 2 * width))
 
-    def forward(self, nodes: Tensor, basis: Tensor, envelope: Tensor, plan: MessagePlan) -> Tensor:
-        """Update (N, F) nodes; basis (E, K). The core enters the sums negated, which its weights learn."""
-        return nodes + self.scale * gated_messages(self.ends(nodes), basis @ self.radial, envelope, plan)
+    def forward(
+        self, graph: CrystalGraph, nodes: Tensor, basis: Tensor, envelope: Tensor, plan: EdgePlan | None
+    ) -> Tensor:
+        """Update (N, F) nodes; basis (E, K). With a plan of the edges the same sums are taken in blocks."""
+        ends, radial = self.ends(nodes), basis @ self.radial
+        if plan is None:
+            return nodes + self.scale * self._summed(graph, ends, radial, envelope)
+        return nodes + self.scale * gate_sum(ends, radial, plan, envelope)
+
+    def _summed(self, graph: CrystalGraph, ends: Tensor, radial: Tensor, envelope: Tensor) -> Tensor:
+        """Summed messages of every atom, (N, F); the core comes negated, which its weights learn."""
+        (centre, neighbor), f = graph.edge_index, self.width
+        of_centre, of_neighbor = (
+            ends.view(-1, 2, 2, f).index_select(0, centre),
+            ends.view(-1, 2, 2, f).index_select(0, neighbor),
+        )
+        p, r = (of_centre[:, :, 0] + of_neighbor[:, :, 1] + radial.view(-1, 2, f)).unbind(1)
+        messages = torch.sigmoid(p) * nn.functional.softplus(-r) * envelope.unsqueeze(1)
+        return sum_over_neighbors(graph, messages)
 
 
 class ForceField(nn.Module):
@@ -63,8 +79,8 @@ class ForceField(nn.Module):
         if distances is None or envelope is None:
             raise UsageError("architecture 'lcgcn-ff' needs distances within a smooth cutoff; use --featurizer radius")
         basis = spline_basis(distances.lengths / distances.cutoff, self.intervals)
-        plan = plan_messages(graph.edge_index[0], graph.edge_index[1], graph.n_atoms)
+        plan = plan_of_edges(graph)
         nodes = self.embed(features.nodes)
         for message in self.messages:
-            nodes = message(nodes, basis, envelope, plan)
+            nodes = message(graph, nodes, basis, envelope, plan)
         return Embedding(nodes)

@@ -19,7 +19,7 @@ from crystal_cgcnn.architecture import ConvolutionStack
 from crystalcli.contracts.modules import Embedding, Features
 from crystalcli.contracts.nn.convolution import GatedConvolution
 from crystalcli.contracts.nn.edge_plan import EdgePlan, plan_for
-from crystalcli.contracts.nn.gate_sum import GateSum
+from crystalcli.contracts.nn.gate_sum import gate_sum
 from crystalcli.contracts.nn.norms import BatchNorm
 from crystalcli.nouns.graph import CrystalGraph
 
@@ -69,7 +69,7 @@ class _Layer:
         addends = addends.permute(1, 2, 0, 3).reshape(-1, 4 * m * f)
         if plan.spread is not None:
             addends = addends.index_select(0, plan.spread)
-        summed: Tensor = GateSum.apply(addends, self.edges, plan)  # type: ignore[no-untyped-call]
+        summed = gate_sum(addends, self.edges, plan)
         moved = torch.addcmul(nodes + self.shift, summed.view(n, m, f).transpose(0, 1), self.gain)
         return nn.functional.softplus(moved) if self.outer else moved
 

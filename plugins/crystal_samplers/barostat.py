@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from crystal_samplers import chain
+from crystal_samplers.chain import Chain
 from crystal_samplers.motion import COLDEST, mobility, of_atoms, thermal
 from crystal_samplers.options import PressureOptions
 from crystalcli.contracts.dynamics import Evaluated, Force, State
@@ -22,7 +22,8 @@ class ConstantPressure:
     """Martyna, Tobias, Klein, JCP 101, 4177 (1994), integrated as Tuckerman et al., J. Phys. A 39, 5629 (2006).
 
     The cell's rate of strain g is a symmetric matrix, so that the cell does not turn; ``isotropic`` keeps its trace
-    only, ``axes`` its diagonal. W = (f + 3) k_B T τ² is the mass of each of its elements.
+    only, ``axes`` its diagonal. W = (f + 3) k_B T τ² is the mass of each of its elements, with the first T: with a mass
+    that does not change the period of the cell depends on its stiffness, and not on the temperature.
     """
 
     needs_stress = True
@@ -31,6 +32,8 @@ class ConstantPressure:
     def __init__(self, options: PressureOptions) -> None:
         self.options = options
         self.pressure = options.pressure * GPA
+        self.chain = Chain("chain", options.damping, options)
+        self.cell_chain = Chain("cell_chain", options.cell_damping, options)
 
     def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:  # noqa: ARG002
         """Cell and chains at rest.
@@ -44,15 +47,14 @@ class ConstantPressure:
             raise UsageError("npt needs structures that are periodic in all three directions")
         degrees = degrees_of_freedom(systems)
         freedoms = torch.full_like(degrees, FREEDOMS[self.options.mode])
-        o = self.options
         return {
             "mobility": mobility(systems),
             "degrees": degrees,
             "cell_degrees": freedoms,
-            "cell_mass": (degrees + 3.0) * thermal(temperature.clamp_min(COLDEST)) * o.cell_damping**2,
+            "cell_mass": (degrees + 3.0) * thermal(temperature.clamp_min(COLDEST)) * self.options.cell_damping**2,
             "strain_rate": torch.zeros_like(systems.cell),
-            **chain.start("chain", degrees, temperature, o.damping, o.chain),
-            **chain.start("cell_chain", freedoms, temperature, o.cell_damping, o.chain),
+            **self.chain.start(degrees, temperature),
+            **self.cell_chain.start(freedoms, temperature),
         }
 
     def step(
@@ -79,10 +81,10 @@ class ConstantPressure:
 
     def _chains(self, systems: Systems, state: State, temperature: Tensor, dt: float) -> tuple[Systems, State]:
         twice = 2.0 * kinetic_energy(systems)
-        factor, state = chain.half_step("chain", state, twice, state["degrees"], temperature, dt)
+        factor, state = self.chain.half_step(state, twice, state["degrees"], temperature, dt)
         rate = state["strain_rate"]
         twice = state["cell_mass"] * rate.square().sum((1, 2))
-        slow, state = chain.half_step("cell_chain", state, twice, state["cell_degrees"], temperature, dt)
+        slow, state = self.cell_chain.half_step(state, twice, state["cell_degrees"], temperature, dt)
         systems = systems.moved(velocities=systems.velocities * of_atoms(systems, factor).unsqueeze(1))
         return systems, {**state, "strain_rate": rate * slow[:, None, None]}
 
@@ -128,7 +130,7 @@ class ConstantPressure:
     def conserved(self, systems: Systems, evaluated: Evaluated, state: Mapping[str, Tensor]) -> Tensor:
         """E_pot + E_kin + P V + ½ W tr g² + energy of both chains."""
         cell = 0.5 * state["cell_mass"] * state["strain_rate"].square().sum((1, 2)) + self.pressure * volume(systems)
-        chains = chain.energy("chain", state) + chain.energy("cell_chain", state)
+        chains = self.chain.energy(state) + self.cell_chain.energy(state)
         return evaluated.energy + kinetic_energy(systems) + cell + chains
 
 

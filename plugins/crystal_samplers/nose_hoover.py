@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from crystal_samplers import chain
+from crystal_samplers.chain import Chain
 from crystal_samplers.motion import mobility, of_atoms
 from crystal_samplers.options import NoseHooverOptions
 from crystal_samplers.verlet import verlet
@@ -22,13 +22,12 @@ class NoseHoover:
     noisy = False
 
     def __init__(self, options: NoseHooverOptions) -> None:
-        self.options = options
+        self.chain = Chain("chain", options.damping, options)
 
     def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:  # noqa: ARG002
         """A chain at rest for every structure."""
         degrees = degrees_of_freedom(systems)
-        made = chain.start("chain", degrees, temperature, self.options.damping, self.options.chain)
-        return {"mobility": mobility(systems), "degrees": degrees, **made}
+        return {"mobility": mobility(systems), "degrees": degrees, **self.chain.start(degrees, temperature)}
 
     def step(
         self,
@@ -49,9 +48,9 @@ class NoseHoover:
 
     def _chain(self, systems: Systems, state: State, temperature: Tensor, dt: float) -> tuple[Tensor, State]:
         twice = 2.0 * kinetic_energy(systems)
-        factor, state = chain.half_step("chain", state, twice, state["degrees"], temperature, dt)
+        factor, state = self.chain.half_step(state, twice, state["degrees"], temperature, dt)
         return systems.velocities * of_atoms(systems, factor).unsqueeze(1), state
 
     def conserved(self, systems: Systems, evaluated: Evaluated, state: Mapping[str, Tensor]) -> Tensor:
         """E_pot + E_kin + energy of the chain."""
-        return evaluated.energy + kinetic_energy(systems) + chain.energy("chain", state)
+        return evaluated.energy + kinetic_energy(systems) + self.chain.energy(state)

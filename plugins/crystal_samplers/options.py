@@ -9,11 +9,18 @@ from crystalcli.contracts.options import option
 
 
 @dataclass(frozen=True)
-class NoseHooverOptions:
-    """Of ``nvt``."""
+class ChainOptions:
+    """Of a chain of thermostats."""
 
     damping: float = option(100.0, "time in which the temperature is brought back", unit="fs", min=1.0, max=1e6)
-    chain: int = option(3, "thermostats in the chain", min=1, max=10)
+    chain: int = option(5, "thermostats in a chain", min=1, max=10)
+    substeps: int = option(2, "parts of half a step in which the chain is integrated", min=1, max=100)
+    suzuki_yoshida: Literal["1", "3", "5", "7"] = option("3", "points of each part: of order 2, 4, 4, 6")
+
+
+@dataclass(frozen=True)
+class NoseHooverOptions(ChainOptions):
+    """Of ``nvt``."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +31,11 @@ class LangevinOptions:
 
 
 @dataclass(frozen=True)
-class PressureOptions:
+class PressureOptions(ChainOptions):
     """Of ``npt``."""
 
     pressure: float = option(0.0, "external pressure", unit="GPa", min=-100.0, max=10000.0)
     mode: Literal["isotropic", "axes", "full"] = option(
         "isotropic", "what the cell may change: its size, its three axes apart, or all lengths and angles"
     )
-    damping: float = option(100.0, "time in which the temperature is brought back", unit="fs", min=1.0, max=1e6)
     cell_damping: float = option(1000.0, "time in which the pressure is brought back", unit="fs", min=10.0, max=1e7)
-    chain: int = option(3, "thermostats in each chain", min=1, max=10)

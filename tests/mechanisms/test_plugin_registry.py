@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from crystalcli.contracts.records import Head, Part
+from crystalcli.contracts.records import Architecture, Head, Part
 from crystalcli.mechanisms.registry import plugin_manager
 from crystalcli.mechanisms.registry.plugin_loading import CORE, Loaded, Origin
 from crystalcli.mechanisms.registry.plugin_manager import assemble, find, registry
@@ -158,3 +158,34 @@ def test_missing_file_is_broken_not_fatal(monkeypatch: pytest.MonkeyPatch, tmp_p
     broken = registry().broken
     assert "none.py" in broken[f"{tmp_path}/none.py"]
     assert "ModuleNotFoundError" in broken["no.such.module"]
+
+
+def test_the_default_of_a_family_is_that_of_its_records_and_built_ins_come_first() -> None:
+    def offered(distribution: str, name: str, *, default: bool) -> Loaded:
+        origin = Origin(distribution, distribution, distribution, "1.2")
+        return Loaded(origin, (Head(name=name, summary="a head", build=nothing, default=default),))
+
+    plain, own = offered(CORE, "plain", default=False), offered(CORE, "usual", default=True)
+    theirs = offered("other", "a-theirs", default=True)
+    assert assemble([plain, own, theirs]).default("head") == "usual"
+    assert assemble([plain, theirs]).default("head") == "a-theirs"
+    with pytest.raises(UsageError, match="no head is the default; name one: plain"):
+        assemble([plain]).default("head")
+    with pytest.raises(UsageError, match="no sampler is the default; name one: there is none"):
+        assemble([plain]).default("sampler")
+
+
+def test_architectures_that_lead_to_energies() -> None:
+    def net(name: str, head: str) -> Architecture:
+        return Architecture(name=name, summary="a net", build=nothing, featurizer="any", head=head)
+
+    origin = Origin("one", "one", "one", "1.2")
+    hot = Head(name="hot", summary="a head", build=nothing, provides=frozenset({"energy"}))
+    found = assemble([Loaded(origin, (net("b", "hot"), net("c", "cold"), net("a", "hot"), hot, head("cold")))])
+    assert found.leading_to("energy") == ["a", "b"]
+    assert found.leading_to("charge") == []
+
+
+def test_each_family_that_commands_choose_from_has_one_default() -> None:
+    defaults = [(o.part.family, o.part.name) for o in registry().offered() if o.part.default and o.origin.builtin]
+    assert defaults == [("architecture", "cgcnn"), ("featurizer", "cgcnn"), ("relaxer", "fire"), ("sampler", "nvt")]

@@ -6,7 +6,7 @@ import ase
 import numpy as np
 import pytest
 import torch
-from crystal_cgcnn import LCGCN_FF
+from crystal_cgcnn import LCGCN_FF, force_field
 from crystal_pair_moments import PAIR_MOMENTS
 from reference.some_potentials import CUTOFF, graph_of
 
@@ -159,3 +159,18 @@ def test_training_on_forces_reaches_every_weight(kind: str) -> None:
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0, name
+
+
+def test_the_form_of_the_paper_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken on other devices than the CPU: energies, forces and the gradients of a loss on forces."""
+    model, graph = model_of("lcgcn-ff").train(), graph_of(crystals.rattled(0), crystals.slab())
+    found = []
+    for _ in range(2):
+        model.zero_grad()
+        said = model(graph)
+        said["forces"].value.square().sum().backward()
+        grads = [p.grad for n, p in sorted(model.named_parameters()) if n.startswith("architecture.messages")]
+        found.append([said["energy"].value.detach(), said["forces"].value.detach(), *grads])
+        monkeypatch.setattr(force_field, "plan_of_edges", lambda _graph: None)
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)

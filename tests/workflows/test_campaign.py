@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import ase.io
@@ -15,12 +16,13 @@ from ase.calculators.emt import EMT
 from workflows import some_campaign
 from workflows.failing_writes import killed_after
 
+from crystalcli.commands import train
 from crystalcli.commands.main import run as crystal
 from crystalcli.mechanisms.phases.hull import Phase, distances
 from crystalcli.mechanisms.phases.screening import stage_costs
 from crystalcli.vocabulary.errors import Stopped, UsageError
 from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.screen import campaign, campaign_reading
+from crystalcli.workflows.screen import campaign, campaign_reading, campaign_training
 from crystalcli.workflows.screen.campaign_files import read_items
 from crystalcli.workflows.screen.campaign_results import Item, Result, formation_energy, misfit
 from crystalcli.workflows.train import training_pulse
@@ -138,6 +140,37 @@ def test_the_same_command_again_does_nothing_and_another_plan_is_refused(finishe
     other.write_text((finished / "plan.toml").read_text().replace("train = 12", "train = 11"))
     with pytest.raises(UsageError, match=r"holds another campaign \(settings differ\)"):
         do(other, finished / "run")
+
+
+@pytest.mark.parametrize("arch", ["cgcnn", "lcgcn"])
+def test_what_the_plan_does_not_say_of_training_is_as_in_train(arch: str, tmp_path: Path) -> None:
+    """Every setting of the recipe is that of ``crystal train --arch``; what is said changes nothing else."""
+    defaults = train._chosen(lambda flag, default: arch if flag == "--arch" else default).defaults
+    text = some_campaign.write(tmp_path, 12).read_text()
+    keys = "epochs = 4\nbatch_size = 16\n\n[training.cgcnn]\nn_conv = 1\nwidth = 8\n"
+    assert keys in text
+
+    def recipe(said: str) -> dict[str, object]:
+        (tmp_path / "plan.toml").write_text(text.replace(keys, f'arch = "{arch}"\n{said}'))
+        read = campaign_reading.read(tmp_path / "plan.toml", [], output=str(tmp_path / "run"), threads=1)
+        made = campaign_training.training_plan(read, 0, "run", "graphs.h5")
+        assert made.architecture == arch
+        assert made.fit_batches is ("batch_size" not in said)
+        return asdict(made.recipe)
+
+    suited = recipe("")
+    assert suited == {name: defaults[name] for name in suited}
+    other = {"epochs": 7, "lr": 0.125, "batch_size": 9, "residual_of": "elements"}
+    for name, value in other.items():
+        assert recipe(f"{name} = {json.dumps(value)}\n") == suited | {name: value}
+    assert recipe('residual_of = "none"\n') == suited | {"residual_of": "none"}
+
+
+def test_two_architectures_have_two_recipes() -> None:
+    """Else the test above would say nothing."""
+    found = [train._chosen(lambda f, d, a=a: a if f == "--arch" else d).defaults for a in ("cgcnn", "lcgcn")]
+    for name in ("epochs", "lr", "batch_size", "residual_of", "loss"):
+        assert found[0][name] != found[1][name]
 
 
 def test_changed_candidates_are_refused(finished: Path, tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ import pytest
 from crystalcli.commands.main import run as crystal
 from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
-from crystalcli.mechanisms.running import life
 from crystalcli.mechanisms.running.locks import locked
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit
+from crystalcli.workflows import life
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 from crystalcli.workflows.md import sampling

@@ -16,7 +16,7 @@ from workflows import small_cache
 from workflows.test_training import plan as training_plan
 
 from crystalcli.contracts.workflow import Request
-from crystalcli.mechanisms.running import life
+from crystalcli.workflows import life
 from crystalcli.workflows.graphs import build_graphs_parts as parts
 from crystalcli.workflows.graphs import build_graphs_resumable as resumable
 from crystalcli.workflows.graphs.build_graphs import build

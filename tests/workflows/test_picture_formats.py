@@ -9,19 +9,11 @@ import ase.build
 import ase.io
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from workflows import small_cache, some_campaign
 
 from crystalcli.commands.main import run
 from crystalcli.mechanisms.caches.cache import Column
-from crystalcli.mechanisms.drawing import (
-    campaign_plots,
-    md_plots,
-    plots,
-    screening_plots,
-    size_plots,
-    uncertainty_plots,
-)
-from crystalcli.mechanisms.running import files
 from crystalcli.vocabulary.pictures import FORMATS
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -34,13 +26,8 @@ NET = ["--width", "8", "--n-conv", "1", "--split", "random", "--no-compare", *SM
 def quick_pictures() -> Iterator[None]:
     """Which files are written is what counts here."""
 
-    def save(_figure: object, paths: list[Path]) -> None:
-        for path in paths:
-            files.write_bytes(path, path.name.encode())
-
     with pytest.MonkeyPatch.context() as patch:
-        for module in (plots, campaign_plots, md_plots, screening_plots, size_plots, uncertainty_plots):
-            patch.setattr(module, "save", save)
+        patch.setattr(Figure, "savefig", lambda _figure, file, **_how: file.write(b"drawn"))
         yield
 
 
@@ -134,8 +121,12 @@ def test_a_stopped_run_may_go_on_with_other_pictures(home: Path, tmp_path: Path)
     ]
     assert run(line) == 75
     assert run(["train", "--finish", str(tmp_path / "r"), "--pictures", "svg", "-q"]) == 0
-    assert {".svg"} <= set(drawn(tmp_path / "r"))
-    assert {"learning-curve", "parity"} == drawn(tmp_path / "r")[".svg"]
+    assert drawn(tmp_path / "r") == {".svg": {"learning-curve", "parity"}}
+    line = ["md", str(home / "cu.cif"), "--potential", "emt", "--frame-every", "1", "--log-every", "1", "-q"]
+    assert run([*line, "--steps", "6", "-o", str(tmp_path / "md")]) == 0
+    assert set(drawn(tmp_path / "md")) == {".png"}
+    assert run(["md", "--resume", str(tmp_path / "md"), "--steps", "12", "--pictures", "svg", "-q"]) == 0
+    assert set(drawn(tmp_path / "md")) == {".svg"}
 
 
 @pytest.mark.parametrize("words", [["train"], ["md", "x.cif"], ["screen"], ["predict", "m", "x.cif"]])

@@ -152,10 +152,16 @@ def test_errors_of_predictions_are_the_same_from_files_and_caches(run, tmp_path)
             found[row.id] = row.values[NAME]
         start = np.concatenate([a.positions for a in structures])
         values = np.concatenate([found[a.info["id"]] for a in structures])
+        by_id = {a.info["id"]: a for a in structures}
         distances = np.linalg.norm(values - start - displacements(structures), axis=1)[known]
         errors = compared.errors()
         assert errors is not None
         assert errors.n == known.sum()
+        moved = np.reshape(compared.true, (-1, 3)) - np.reshape(compared.start, (-1, 3))
+        expected = np.concatenate([toy_slabs.pull(next(a for a in structures if a.info["id"] == i)) for i in found])
+        there = np.isfinite(np.concatenate([by_id[i].arrays[NAME] for i in found])).all(1)
+        np.testing.assert_allclose(moved, expected[there], atol=1e-5)
+        compared.draw(tmp_path / "parity.png", "")
         assert errors.mae == pytest.approx(distances.mean(), abs=2e-6)
 
 

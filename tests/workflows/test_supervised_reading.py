@@ -9,11 +9,12 @@ from workflows import some_campaign
 
 from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running import life, workers
+from crystalcli.mechanisms.running import workers
 from crystalcli.mechanisms.running.tasks import Limits
 from crystalcli.mechanisms.structure_files import reading
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import Exit, UsageError
+from crystalcli.workflows import life
 from crystalcli.workflows.graphs import supervised_reading
 from crystalcli.workflows.graphs.supervised_reading import read_inputs
 from crystalcli.workflows.hearing import Listener

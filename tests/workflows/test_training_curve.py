@@ -12,7 +12,9 @@ from workflows import small_cache
 from workflows.test_training import ENERGY, StopAfter, plan
 
 from crystalcli.commands.main import run
-from crystalcli.vocabulary.errors import Stopped, UsageError
+from crystalcli.mechanisms.running.locks import locked
+from crystalcli.mechanisms.running.run_folder import RunFolder
+from crystalcli.vocabulary.errors import EnvironmentProblem, Stopped, UsageError
 from crystalcli.workflows.hearing import Listener
 from crystalcli.workflows.train import training, training_curve
 from crystalcli.workflows.train.training_curve import Curve
@@ -55,6 +57,34 @@ def test_one_test_part_and_nested_training_parts(cache: Path, source: Path, tmp_
         rows = list(csv.DictReader(file))
     assert [float(r["MAE [eV/atom]"]) for r in rows] == [p["error"] for p in found]
     assert (tmp_path / "c" / f"learning-curve-{ENERGY}.png").exists()
+
+
+def test_a_curve_that_is_being_trained_is_left_alone(cache: Path, tmp_path: Path) -> None:
+    wish, curve = plan(cache, tmp_path / "c"), Curve((5, 12))
+    with pytest.raises(Stopped):
+        training_curve.run(wish, curve, Series(), Listener(), StopAfter(6))
+    before = {p: p.read_bytes() for p in (tmp_path / "c").rglob("*") if p.is_file()}
+    with locked(tmp_path / "c" / "run"):
+        for again in (
+            lambda: training_curve.resume(tmp_path / "c", {}, Listener(), StopAfter(10**9)),
+            lambda: training_curve.run(replace(wish, overwrite=True), curve, Series(), Listener(), StopAfter(10**9)),
+        ):
+            with pytest.raises(EnvironmentProblem, match="is writing it") as refused:
+                again()
+            assert refused.value.exit_code == 5
+    assert {p: p.read_bytes() for p in (tmp_path / "c").rglob("*") if p.is_file()} == before
+    held: list[bool] = []
+
+    class Looks(StopAfter):
+        def reason(self) -> str | None:
+            with pytest.raises(EnvironmentProblem), locked(tmp_path / "c" / "run"):
+                pass
+            held.append(True)
+            return super().reason()
+
+    training_curve.resume(tmp_path / "c", {}, Listener(), Looks(10**9))
+    assert held
+    assert not [name for name in RunFolder.read(tmp_path / "c")["outputs"] if "lock" in name]
 
 
 def test_wishes_that_cannot_be_granted(cache: Path, source: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from crystalcli.contracts.modules import Features
 from crystalcli.contracts.nn.edge_plan import EdgePlan
-from crystalcli.contracts.nn.gate_sum import GateSum, edge_statistics
+from crystalcli.contracts.nn.gate_sum import edge_statistics, gate_sum
 from crystalcli.contracts.nn.norms import BatchNorm, Norm, normalization
 from crystalcli.nouns.graph import CrystalGraph, sum_over_neighbors
 
@@ -128,5 +128,4 @@ class GatedConvolution(nn.Module):
         )
         if plan.spread is not None:
             ab = ab.index_select(0, plan.spread)
-        summed: Tensor = GateSum.apply(ab, w3.contiguous(), plan)  # type: ignore[no-untyped-call]
-        return summed
+        return gate_sum(ab, w3.contiguous(), plan)

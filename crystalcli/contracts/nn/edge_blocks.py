@@ -26,7 +26,7 @@ class Gates:
     """All gates of a batch, structure by structure. A gate adds up the addends of a centre, a neighbor and a distance.
 
     Args:
-        centre, neighbor, distance: (G,) rows of the addends.
+        centre, neighbor, distance: (G,) rows of the addends; without distance, each gate has a row of its own.
         gate: (E,) gate of each edge, or none where edge e has gate e and rows are atoms.
         pointers: (N + 1,) first edge of each atom.
         ends: (S, 5) after each structure, the number of: atoms, rows of atoms, rows of distances, gates, edges.
@@ -34,7 +34,7 @@ class Gates:
 
     centre: Ints
     neighbor: Ints
-    distance: Ints
+    distance: Ints | None
     gate: Ints | None
     pointers: Ints
     ends: Ints
@@ -45,13 +45,13 @@ class Block:
     """Some crystals: n atoms, e edges, g gates, r rows of atoms, d rows of distances.
 
     The block's table of addends has four rows per row of atoms (filter as centre, filter as neighbor, core as centre,
-    core as neighbor) and two per distance (filter, core).
+    core as neighbor) and two per distance (filter, core) unless each gate has a distance of its own.
 
     Args:
         atoms: their slice. first_gate: number of the first gate.
         atom_rows: slice of the (4R, F) addends. distances: slice of the distances.
-        n_rows: 4r + 2d.
-        rows: (6g,) the three rows to add up for the filter of each gate, then for its core; rows_start: (2g,).
+        n_rows: 4r + 2d, or 4r.
+        rows: (2kg,) the k = 3 (or 2) rows to add up for the filter of each gate, then for its core; rows_start: (2g,).
         gate: (e,) gate of each edge, edges sorted by centre; gate_start: (n,) first edge of each centre.
         shares: whether edges share gates; else edge e has gate e.
     """
@@ -67,17 +67,27 @@ class Block:
     gate_start: Tensor
     shares: bool
 
+    @property
+    def n_gates(self) -> int:
+        """How many gates."""
+        return len(self.rows_start) // 2
+
+    @property
+    def gates(self) -> slice:
+        """Their slice; also that of the edges where they do not share gates."""
+        return slice(self.first_gate, self.first_gate + self.n_gates)
+
     @cached_property
     def backward(self) -> Backward:
         """Made when it is first asked for: predictions never do."""
-        flat, n_gates = _short(self.rows.numpy(), self.n_rows), len(self.rows_start) // 2
+        flat, n_gates = self.rows.numpy(), self.n_gates
         degree = np.diff(self.gate_start.numpy(), append=len(self.gate))
         centre, centre_start = np.repeat(np.arange(len(degree)), degree), None
         if self.shares:
             gate = self.gate.numpy()
             centre = centre[stable_order(gate, n_gates)]
             centre_start = int32(starts_of(gate, n_gates))
-        back = int32(np.argsort(flat, kind="stable") // 3)
+        back = int32(stable_order(flat, self.n_rows) // (len(flat) // (2 * n_gates)))
         return Backward(back, int32(starts_of(flat, self.n_rows)), int32(centre), centre_start)
 
 
@@ -86,7 +96,7 @@ class Backward:
     """How the gradients of a block's gates go back.
 
     Args:
-        back: (6g,) filters and cores (g + gate) to add up for each row of the table; back_start: (4r + 2d,).
+        back: (2kg,) filters and cores (g + gate) to add up for each row of the table; back_start: (n_rows,).
         centre: (e,) centre of each edge, edges sorted by gate, from the block's first atom.
         centre_start: (g,) first edge of each gate, or none where edge e has gate e.
     """
@@ -109,11 +119,15 @@ def make_blocks(gates: Gates) -> Iterator[Block]:
 
 def _block(gates: Gates, atoms: slice, sources: slice, distances: slice, part: slice, edges: slice) -> Block:
     r, d, g = (s.stop - s.start for s in (sources, distances, part))
-    i, j, u = gates.centre[part] - sources.start, gates.neighbor[part] - sources.start, gates.distance[part]
-    size = 4 * r + 2 * d
-    table = np.empty((2, g, 3), dtype=np.int32)
-    table[0, :, 0], table[0, :, 1], table[0, :, 2] = 4 * i, 4 * j + 1, 4 * r + 2 * (u - distances.start)
-    np.add(table[0], np.array([2, 2, 1], dtype=np.int32), out=table[1])
+    columns = [4 * (gates.centre[part] - sources.start), 4 * (gates.neighbor[part] - sources.start) + 1]
+    size = 4 * r
+    if gates.distance is not None:
+        columns.append(size + 2 * (gates.distance[part] - distances.start))
+        size += 2 * d
+    k = len(columns)
+    table = np.empty((2, g, k), dtype=np.int32)
+    np.stack(columns, 1, out=table[0], casting="same_kind")
+    np.add(table[0], np.array([2, 2, 1], dtype=np.int32)[:k], out=table[1])
     pointers = gates.pointers[atoms.start : atoms.stop] - edges.start
     shares = gates.gate is not None
     gate = np.arange(g) if gates.gate is None else gates.gate[edges] - part.start
@@ -124,7 +138,7 @@ def _block(gates: Gates, atoms: slice, sources: slice, distances: slice, part: s
         distances=distances,
         n_rows=size,
         rows=torch.from_numpy(table.reshape(-1)),
-        rows_start=torch.arange(0, 6 * g, 3, dtype=torch.int32),
+        rows_start=torch.arange(0, 2 * k * g, k, dtype=torch.int32),
         gate=int32(gate),
         gate_start=int32(pointers),
         shares=shares,
@@ -138,14 +152,13 @@ def starts_of(values: NDArray[Any], bound: int) -> Ints:
     return starts
 
 
-def stable_order(values: Ints, bound: int) -> Ints:
-    """Stable order of values below ``bound``."""
-    return np.argsort(_short(values, bound), kind="stable")
-
-
-def _short(values: NDArray[Any], bound: int) -> NDArray[Any]:
-    """In 16 bits where that is enough: those are sorted by radix."""
-    return values.astype(np.uint16) if bound < 1 << 16 else values
+def stable_order(values: NDArray[Any], bound: int) -> Ints:
+    """Stable order of values below ``bound`` ≤ 2³²: by the lower 16 bits, then the upper ones; those sort by radix."""
+    low = np.argsort((values & 0xFFFF).astype(np.uint16), kind="stable")
+    if bound <= 1 << 16:
+        return low
+    order: Ints = low[np.argsort((values[low] >> 16).astype(np.uint16), kind="stable")]
+    return order
 
 
 def int32(values: NDArray[Any]) -> Tensor:

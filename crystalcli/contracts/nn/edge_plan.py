@@ -90,30 +90,31 @@ class EdgePlan:
     """Gates of a batch. Rows are atoms, or kinds of atoms.
 
     Args:
-        basis: (D, K) edge features of the distinct distances.
+        basis: (D, K) edge features of the distinct distances; none where each gate has a row of its own.
         gates: G, in order. n_atoms, n_edges: N, E.
         spread: (R',) row of the node features for each row of addends in the blocks; none if they are the same.
-        make_sums: makes :attr:`sums`.
+        make_sums: makes :attr:`sums`; none without a basis.
         first: another plan for the first convolution, if that is faster.
     """
 
-    basis: Tensor
+    basis: Tensor | None
     gates: Gates
     n_atoms: int
     n_edges: int
     spread: Tensor | None
-    make_sums: Callable[[], EdgeSums]
+    make_sums: Callable[[], EdgeSums] | None
     first: FirstPlan | None = None
 
     @cached_property
     def sums(self) -> EdgeSums:
         """Made when they are first asked for."""
+        assert self.make_sums is not None
         return self.make_sums()
 
     @property
     def n_gates(self) -> int:
         """G."""
-        return len(self.gates.distance)
+        return len(self.gates.centre)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -172,6 +173,17 @@ def plan_of_atoms(graph: CrystalGraph, distinct: DistinctRows) -> EdgePlan:
         spread=None,
         make_sums=lambda: _sums_of_atoms(distinct.rows, i, j, u, pointers),
     )
+
+
+def plan_of_edges(graph: CrystalGraph) -> EdgePlan | None:
+    """A gate and a row of distances for every edge, on the CPU; none on other devices and without edges."""
+    if graph.n_edges == 0 or graph.edge_index.device.type != "cpu":
+        return None
+    i, j = graph.edge_index.numpy()
+    pointers, atoms = graph.row_pointers.numpy(), np.cumsum(graph.atom_counts.numpy())
+    edges = pointers[atoms]
+    gates = Gates(i, j, None, None, pointers, np.stack([atoms, atoms, edges, edges, edges]).T)
+    return EdgePlan(None, gates, graph.n_atoms, graph.n_edges, spread=None, make_sums=None)
 
 
 def _sums_of_atoms(basis: Tensor, i: Ints, j: Ints, u: Ints, pointers: Ints) -> EdgeSums:
@@ -242,8 +254,9 @@ def plan_of_kinds(graph: CrystalGraph, distinct: DistinctRows, kinds: Tensor, ev
 
 
 def _sums_of_kinds(kind: Tensor, pair: Tensor, k: int, every: EdgePlan) -> EdgeSums:
-    count = torch.bincount(pair, minlength=k * k).view(k, k).to(every.basis.dtype)
-    zero = every.basis.new_zeros(k, every.basis.shape[1])
+    of_atoms = every.sums.basis_by_centre
+    count = torch.bincount(pair, minlength=k * k).view(k, k).to(of_atoms.dtype)
+    zero = of_atoms.new_zeros(k, of_atoms.shape[1])
     return replace(
         every.sums,
         degree=count.sum(1, keepdim=True),

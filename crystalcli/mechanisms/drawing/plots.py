@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.display import number, unit_for
 from crystalcli.mechanisms.scoring import metrics
+from crystalcli.vocabulary.pictures import of_any_format
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import inert
 
@@ -68,7 +69,8 @@ def lay_out(figure: Any) -> None:
 def save(figure: Any, paths: Sequence[Path]) -> None:
     """Write ``figure`` to every one of ``paths``, in the format of its ending; equal pictures are equal bytes.
 
-    Words stand as they are, never as formulae; long titles in several lines.
+    The same picture in other formats, of an earlier run, goes. Words stand as they are, never as formulae; long titles
+    in several lines.
     """
     from matplotlib.text import Text
 
@@ -79,6 +81,8 @@ def save(figure: Any, paths: Sequence[Path]) -> None:
         axes.title.set(wrap=True, parse_math=True, text=axes.get_title().replace("$", r"\$"))  # wrapping always parses
         for line in axes.lines:
             line.set_rasterized(line.get_marker() != "None" and len(line.get_xdata()) > DOTS)
+    for old in set(of_any_format(path.with_name(path.name.removesuffix(path.suffix)) for path in paths)) - set(paths):
+        files.remove(old)
     for path in paths:
         kind = path.suffix.removeprefix(".")
         buffer = io.BytesIO()

@@ -21,6 +21,7 @@ from crystalcli.contracts.records import (
     Reader,
     Relaxer,
     Sampler,
+    Source,
     Workflow,
 )
 from crystalcli.contracts.validation import part_problems
@@ -37,6 +38,7 @@ CONTRACTS: Mapping[type[Part], str] = {
     Relaxer: "RelaxerContract",
     Sampler: "SamplerContract",
     Reader: "ReaderContract",
+    Source: "SourceContract",
     Calculator: "CalculatorContract",
     Workflow: "WorkflowContract",
 }

@@ -1,4 +1,4 @@
-"""What users type for inputs → the files meant: files, folders, quoted globs, lists, ``-``."""
+"""What users type for inputs → the files meant: files, folders, quoted globs, lists, ``-``, sources."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from os.path import abspath, realpath
 from pathlib import Path
 
 from crystalcli.mechanisms.structure_files.readers import found_in_folder
+from crystalcli.mechanisms.structure_files.sources import is_source, request
 from crystalcli.nouns.structures.formats import of_one_run
 from crystalcli.nouns.structures.id_prop import TABLE, listed_files
 from crystalcli.vocabulary.errors import UsageError
@@ -29,11 +30,13 @@ def expand(inputs: Sequence[str]) -> list[Path]:
     with ``*?[`` that is no file is a glob (``**`` goes down). ``@list``, or a file ending in ``.txt``, ``.lst`` or
     ``.list``, holds one input a line, relative to the current folder or else to the list; ``-`` is such a list on
     standard input; lines that begin with ``#``, what stands behind `` #``, and quotes around a name are no part of
-    it unless a file is called so. A name that leads nowhere, or to a folder without structure files, stays in the
-    result, so that reading it reports the failure.
+    it unless a file is called so. ``source:NAME:option=value,…`` is what a plugin's source generates, here with all
+    options said, see :mod:`crystalcli.mechanisms.structure_files.sources`. A name that leads nowhere, or to a folder
+    without structure files, stays in the result, so that reading it reports the failure.
 
     Raises:
-        UsageError: a list that cannot be read or leads back to itself, or a name that is none.
+        UsageError: a list that cannot be read or leads back to itself, a name that is none, a source or an option of it
+            that there is not.
     """
     found: dict[str, Path] = {}
     beside: dict[Path, Path] = {}
@@ -58,7 +61,9 @@ def _each(inputs: Iterable[str], beside: dict[Path, Path], lists: tuple[str, ...
             cause = "is empty; . is this folder" if not text else "holds a NUL character"
             raise UsageError(f"the name of an input {cause}", path=lists[-1] if lists else None)
         path = Path(text)
-        if text == "-":
+        if is_source(text):
+            yield request(text).path
+        elif text == "-":
             yield from _each(_lines(sys.stdin.read(), Path()), beside, (*lists, text))
         elif text.startswith("@") and not path.exists():
             yield from _listed(Path(text[1:]), beside, lists)

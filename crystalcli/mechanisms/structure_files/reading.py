@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from crystalcli.mechanisms.structure_files.readers import Claim, claimed_by, read_by
+from crystalcli.mechanisms.structure_files.sources import generated, is_source, name_of
 from crystalcli.nouns.structures import formats, id_prop
 from crystalcli.nouns.structures.check import check
 from crystalcli.nouns.structures.entry import Entry
@@ -92,15 +93,16 @@ def plan(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> ReadPlan:
     """
     notes: list[str] = []
     warnings: list[str] = []
-    for table in _tables(paths, options):
-        given = [p for p in paths if p.parent == table.parent]
+    files = [p for p in paths if not is_source(p)]
+    for table in _tables(files, options):
+        given = [p for p in files if p.parent == table.parent]
         try:
             notes += id_prop.load(table).notes({n for p in given for n in (stem(p), p.name)})
         except UsageError as problem:
             if options.labels == "needed":
                 raise
             warnings.append(f"{problem}; its labels are not used")
-    for path in paths:
+    for path in files:
         formats.check_choices(path, options)
     names = _names(paths)
     return ReadPlan(
@@ -117,6 +119,8 @@ def _tables(paths: Sequence[Path], options: ReadOptions) -> list[Path]:
 
 
 def _pieces(path: Path) -> tuple[Piece, ...]:
+    if is_source(path):
+        return (WHOLE,)
     found = formats.pieces(path)
     if len(found) == 1:
         return found
@@ -141,7 +145,7 @@ def read_file(
         piece: of the file, from :func:`plan`.
         options: choices for formats that need them.
     """
-    for item in _read_file(Item(path, name or stem(path), piece), options):
+    for item in _read_file(Item(path, name or _called(path), piece), options):
         yield replace(item, **changes) if (changes := _inert(item)) else item
 
 
@@ -222,9 +226,14 @@ def stem(path: Path) -> str:
     return splitext(without_gz(path.name))[0]  # noqa: PTH122 - a Path for each of 100,000 names takes seconds
 
 
+def _called(path: Path) -> str:
+    """What a file is called, or a source."""
+    return name_of(path) if is_source(path) else stem(path)
+
+
 def _beside(path: Path, options: ReadOptions) -> id_prop.IdProp | None:
     """The table of labels beside a file, if there is one and it is wanted."""
-    for table in _tables([path], options):
+    for table in [] if is_source(path) else _tables([path], options):
         try:
             return id_prop.load(table)
         except UsageError:  # the plan has said so
@@ -235,6 +244,8 @@ def _beside(path: Path, options: ReadOptions) -> id_prop.IdProp | None:
 
 def _items(path: Path, piece: Piece, options: ReadOptions) -> tuple[str, Iterator[Entry | InputError]]:
     """What kind of file it is, and its structures."""
+    if is_source(path):
+        return f"source {name_of(path)}", generated(path)
     claim = claimed_by(path)
     kind = formats.KINDS.get(formats.format_of(path) or "", "") if claim.reader is None else claim.reader.name
     return kind, _by(claim, path, piece, options)
@@ -264,7 +275,7 @@ def _failure(source: str | Path, name: str, problem: CrystalError) -> Failure:
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
-    names = {p: stem(p) for p in paths}
+    names = {p: _called(p) for p in paths}
     for length in range(1, 1 + max((len(p.parts) for p in paths), default=0)):
         count = Counter(names.values())
         clash = [p for p in paths if count[names[p]] > 1]

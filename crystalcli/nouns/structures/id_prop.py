@@ -126,6 +126,8 @@ def _lines(text: str, path: Path) -> tuple[list[Line], str]:
     numbered = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and line.lstrip()[0] != "#"]
     cells = list(csv.reader((line for _, line in numbered), skipinitialspace=True))
     lines = [(n, row) for (n, _), row in zip(numbered, cells, strict=False) if any(row)]
+    while lines and all(len(row) > 2 and not row[-1].strip() for _, row in lines):  # a comma at the end of every line
+        lines = [(n, row[:-1]) for n, row in lines]
     if any(len(row) > 1 for _, row in lines):
         return lines, ""
     words = [(n, line.split("\t") if "\t" in line else line.split()) for n, line in numbered]
@@ -178,7 +180,8 @@ def _number(text: str, path: Path, line: int) -> float:
         return math.nan
     value = number_in(text.strip())
     if value is None:
-        raise UsageError(f"'{text.strip()}' is not a number{hint(text)}", path=path, line=line)
+        cure = hint(text) or ("; write classes as whole numbers" if text.strip()[:1].isalpha() else "")
+        raise UsageError(f"'{text.strip()}' is not a number{cure}", path=path, line=line)
     if not math.isfinite(value):
         raise UsageError(f"'{text.strip()}' is not a finite number", path=path, line=line)
     return value

@@ -97,7 +97,10 @@ def _found(field: SiteField, atoms: ase.Atoms, labels: Mapping[str, Any]) -> Flo
     if array is None and str(field) == TAGS:
         return np.zeros(len(atoms))
     if array is None:
-        have = sorted({k for k, v in {**atoms.arrays, **labels}.items() if _of_sites(v, len(atoms))})
+        every = {**atoms.arrays, **labels}
+        have = sorted(k for k, v in every.items() if k not in _STRUCTURE_ITSELF and _of_sites(v, len(atoms))) or [
+            "none"
+        ]
         raise InputError(
             f"has no per-site field '{field.name}'; its arrays are {', '.join(have)}; write it into the file, or build "
             "graphs without it for a model that does not read it",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import stat
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from crystalcli.mechanisms.caches.cache import GraphCache, GraphRecipe
 from crystalcli.mechanisms.labelling import label_requests
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files
-from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.readers import found_in_folder
 from crystalcli.mechanisms.structure_files.reading import plan as reading_plan
@@ -24,6 +22,7 @@ from crystalcli.nouns.structures.site_fields import canonical
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan, Resolved, failures_file
 from crystalcli.workflows.graphs.build_graphs_work import Work
+from crystalcli.workflows.graphs.input_digest import digest as content
 
 
 def resolve(plan: BuildPlan) -> Resolved:
@@ -98,15 +97,5 @@ def _digest(work: Work, plan: BuildPlan, paths: Iterable[Path], *, labelled: boo
     paths = list(paths)
     tables = dict.fromkeys(p.parent / TABLE for p in paths) if labelled else ()
     for path in (*paths, *tables):
-        whole.update(f"{path}\0{_content(path)}\n".encode(errors="surrogateescape"))
+        whole.update(f"{path}\0{content(path)}\n".encode(errors="surrogateescape"))
     return whole.hexdigest()
-
-
-def _content(path: Path) -> str:
-    """sha256 of a file; a word if it cannot be read. Never opens what might wait (a FIFO)."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return "not a file"
-        return sha256(path)
-    except OSError:
-        return "unreadable"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Compared:
     sigma: list[Any] = field(default_factory=list)
     inside: dict[str, list[bool]] = field(default_factory=dict)
     counted: Counted | None = None
+    start: list[float] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
         """Take in one row if it has a label."""
@@ -57,6 +58,8 @@ class Compared:
             known = np.broadcast_to(known.all(-1, keepdims=True), known.shape) if true.ndim > 1 else known
         self.value.extend(value[known] / size)
         self.true.extend(true[known] / size)
+        if self.quantity.meaning == "position":
+            self.start.extend(row.atoms.positions[known])
         spread = row.uncertainties.get(name, {})
         if "sigma" in spread:
             self.sigma.extend(np.asarray(spread["sigma"])[known] / size)
@@ -105,9 +108,11 @@ class Compared:
         if isinstance(found, metrics.ClassErrors):
             plots.confusion(paths, self.quantity, found, title=title)
         elif found is not None:
-            true = np.asarray(self.true)
-            value = np.asarray(self.value, dtype=np.float64)
-            plots.parity(paths, self.shown_as, true, value, mae=found.mae, title=title)
+            true, value, shown = np.asarray(self.true), np.asarray(self.value, dtype=np.float64), self.shown_as
+            if self.start:  # of places what atoms are moved by
+                true, value = true - np.asarray(self.start), value - np.asarray(self.start)
+                shown = replace(shown, name=f"displacement to {shown.name}")
+            plots.parity(paths, shown, true, value, mae=found.mae, title=title)
 
     def more(self) -> dict[str, Any]:
         """Errors of site values by crystal and by element, for JSON; empty for others."""

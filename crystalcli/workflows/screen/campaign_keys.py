@@ -33,11 +33,11 @@ class Training:
     learn: Literal["energy", "difference"] = option(
         "energy", "final formation energies, or their difference from those of the stage"
     )
-    epochs: int = option(150, "epochs", min=1)
-    lr: float = option(5e-3, "peak learning rate", min=0.0)
-    batch_size: int = option(0, "structures per step; 0: as suits their number", min=0)
-    residual_of: Literal["none", "auto", "mean", "elements", "pairs"] = option(
-        "none", "baseline that the model corrects"
+    epochs: int = option(0, "epochs; 0: as suits the architecture", min=0)
+    lr: float = option(0.0, "peak learning rate; 0: as suits the architecture", min=0.0)
+    batch_size: int = option(0, "structures per step; 0: as suits the architecture and their number", min=0)
+    residual_of: Literal["suited", "none", "auto", "mean", "elements", "pairs"] = option(
+        "suited", "baseline that the model corrects; suited: what suits the architecture"
     )
     start: str = option("", "model that training starts from (key: from)")
     freeze_norm: Literal["auto", "yes", "no"] = option("auto", "whether statistics of batch norms stay")

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Architecture, Featurizer
+from crystalcli.contracts.records import Architecture, Featurizer, Head, Recipe
 from crystalcli.mechanisms.caches.cache import GraphRecipe
 from crystalcli.mechanisms.models.model_fields import fields_read, recipe_in_head
 from crystalcli.mechanisms.models.model_head import file_of, read_head
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.screen.campaign_keys import Training
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
 from crystalcli.workflows.train.training_plan import SplitPlan, StartPlan, TrainingPlan
 
@@ -52,9 +53,7 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
         caches=(cache,),
         targets=(target(plan, stage).name,),
         output=output,
-        recipe=replace(
-            arch.recipe, epochs=t.epochs, lr=t.lr, batch_size=t.batch_size or 128, residual_of=t.residual_of
-        ),
+        recipe=_recipe(arch, t),
         fit_batches=not t.batch_size,
         split=SplitPlan(fractions=t.fractions),
         start=StartPlan(start, freeze_norm=t.freeze_norm),
@@ -63,6 +62,14 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, cache: str) -> Tr
         threads=plan.threads,
         pictures=plan.pictures,
     )
+
+
+def _recipe(arch: Architecture, keys: Training) -> Recipe:
+    """What suits the architecture and its head, but for what the plan says."""
+    head = cast(Head, registry().get("head", arch.head))
+    said: dict[str, Any] = {"epochs": keys.epochs, "lr": keys.lr, "batch_size": keys.batch_size}
+    said |= {"residual_of": "" if keys.residual_of == "suited" else keys.residual_of}
+    return replace(arch.recipe, **{**head.recipe, **{key: value for key, value in said.items() if value}})
 
 
 def _refuse_other_parts(path: Path, arch: str, given: Mapping[str, Mapping[str, Any]]) -> None:

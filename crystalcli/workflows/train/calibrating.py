@@ -14,12 +14,12 @@ from crystalcli.mechanisms.labelling.label_requests import parse
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit
 from crystalcli.mechanisms.running import files, locks
-from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.mechanisms.scoring import calibration
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.graphs.input_digest import digest as content
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import nearest
 
@@ -105,7 +105,7 @@ def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> Calibratio
     rows = _new_rows(plan, predictor, report)
     if not rows:
         raise UsageError(f"no structure to calibrate with ({report.skipped} left out, {len(report.failures)} failed)")
-    hashes = {path.name: sha256(path) for path in map(Path, expand(plan.inputs))}
+    hashes = {path.name: content(path) for path in expand(plan.inputs)}
     for quantity in predictor.quantities:
         if not quantity.classes:
             _fit(plan, quantity, rows, hashes, report, head=predictor.model.head)

@@ -12,6 +12,7 @@ from typing import Any
 
 from crystalcli.mechanisms.drawing import size_plots
 from crystalcli.mechanisms.models.model_head import file_of, read_head
+from crystalcli.mechanisms.running.locks import run_locked
 from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.running.tables import csv_text
@@ -124,8 +125,10 @@ def run(plan: TrainingPlan, curve: Curve, series: Series, listener: Listener, st
         "series": asdict(series),
         "inputs": {str(p): sha256(p) for p in plan.inputs},
     }
-    folder = RunFolder.create(Path(plan.output), overwrite=plan.overwrite, facts=facts, config=plan.config)
-    return _train(plan, found, folder, listener, lambda one: _begun(one, series, listener, stop))
+    path = Path(plan.output)
+    with run_locked(path):
+        folder = RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
+        return _train(plan, found, folder, listener, lambda one: _begun(one, series, listener, stop))
 
 
 def is_curve(path: Path) -> bool:
@@ -137,8 +140,13 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
     """Go on with the curve in folder ``path``: points that are finished stay, one under way goes on.
 
     Raises:
-        UsageError: it is finished, or its input changed.
+        UsageError: it is finished, or its input changed. EnvironmentProblem: another process is writing it.
     """
+    with run_locked(path):
+        return _resumed(path, changes, listener, stop)
+
+
+def _resumed(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> SeriesReport:
     record, plan = training_beside.unfinished(path, changes, "points")
     series = Series(**record["series"])
     curve = Curve(**{**record["curve"], "sizes": tuple(record["curve"]["sizes"])})
@@ -180,7 +188,7 @@ def _train(
         folder.write(f"{file}.csv", csv_text(header, rows))
         size_plots.draw(paths(folder.path / file, plan.pictures), name, one)
     folder.write_json(training.REPORT, data)
-    folder.finish(Exit.OK, [p.name for p in sorted(folder.path.iterdir()) if p.is_file()])
+    folder.finish(Exit.OK, training_series.outputs(folder))
     if plan.latest:
         point_latest(folder.path)
     return SeriesReport(folder.path, data)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from crystalcli.mechanisms.running.locks import run_locked
 from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, sha256
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.training import transfer
@@ -113,8 +114,8 @@ def run(plan: TrainingPlan, series: Series, listener: Listener | None = None, st
     """Train all members one after another and report them together.
 
     Raises:
-        UsageError, EnvironmentProblem: before anything is written. Stopped, NumericalFailure: of the member under way;
-            what was reached is kept.
+        UsageError, EnvironmentProblem: before anything is written; another process may be writing the folder. Stopped,
+            NumericalFailure: of the member under way; what was reached is kept.
     """
     listener, stop = listener or Listener(), stop or Stop()
     plans = members(plan, series)
@@ -124,8 +125,10 @@ def run(plan: TrainingPlan, series: Series, listener: Listener | None = None, st
         "series": asdict(series),
         "inputs": {str(p): sha256(p) for p in plan.inputs},
     }
-    folder = RunFolder.create(Path(plan.output), overwrite=plan.overwrite, facts=facts, config=plan.config)
-    return _train(plan, series, plans, folder, listener, lambda one: training.run(one, listener, stop).data)
+    path = Path(plan.output)
+    with run_locked(path):
+        folder = RunFolder.create(path, overwrite=plan.overwrite, facts=facts, config=plan.config)
+        return _train(plan, series, plans, folder, listener, lambda one: training.run(one, listener, stop).data)
 
 
 def is_series(path: Path) -> bool:
@@ -137,8 +140,13 @@ def resume(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Sto
     """Go on with the series in folder ``path``: members that are finished stay, one under way goes on.
 
     Raises:
-        UsageError: it is finished, or its input changed.
+        UsageError: it is finished, or its input changed. EnvironmentProblem: another process is writing it.
     """
+    with run_locked(path):
+        return _resumed(path, changes, listener, stop)
+
+
+def _resumed(path: Path, changes: Mapping[str, Any], listener: Listener, stop: Stop) -> SeriesReport:
     record, plan = training_beside.unfinished(path, changes, "runs")
     series = Series(**record["series"])
     plans = members(plan, series)
@@ -170,7 +178,7 @@ def _train(
     folder.write_json(training.REPORT, data)
     for name, row in data["test"].items():
         folder.log(f"test {name}: {json.dumps(row['model'])}")
-    folder.finish(Exit.OK, _outputs(folder))
+    folder.finish(Exit.OK, outputs(folder))
     if plan.latest:
         point_latest(folder.path)
     return SeriesReport(folder.path, data)
@@ -188,7 +196,7 @@ def each(
         Stopped: says how many are done. CrystalError: of the run under way.
     """
     reports: list[Mapping[str, Any]] = []
-    with folder.recorded(lambda: _outputs(folder)):
+    with folder.recorded(lambda: outputs(folder)):
         try:
             for k, one in enumerate(plans):
                 listener.say(f"run {k + 1} of {len(plans)}: {one.architecture}, seed {one.seed} -> {one.output}")
@@ -257,5 +265,6 @@ def spread(rows: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
     return found
 
 
-def _outputs(folder: RunFolder) -> list[str]:
-    return [str(p.relative_to(folder.path)) for p in sorted(folder.path.glob("*")) if p.is_file()]
+def outputs(folder: RunFolder) -> list[str]:
+    """Files of the folder but its lock."""
+    return [p.name for p in sorted(folder.path.iterdir()) if p.is_file() and not p.name.startswith(".")]

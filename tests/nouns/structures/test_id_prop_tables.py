@@ -38,12 +38,15 @@ LEGAL = {
     "pandas_unnamed": ("Unnamed: 0,id,gap\n0,a,1.5\n1,b,2\n", {"a": 1.5, "b": 2.0}),
     "running_numbers": ("0,a,1.5\n1,b,2\n", {"a": 1.5, "b": 2.0}),
     "running_from_one": ("1,a,1.5\n2,b,\n", {"a": 1.5}),
+    "comma_at_the_end": ("a,1.5,\nb,2,\n", {"a": 1.5, "b": 2.0}),
+    "commas_at_the_end": ("id,gap,,\na,1.5,,\nb,2, ,\n", {"a": 1.5, "b": 2.0}),
+    "comma_and_missing": ("a,1.5,\nb,,\n", {"a": 1.5}),
     "ids_only": ("a\nb\n", {}),
     "ids_with_header": ("id\na\nb\n", {}),
     "one_id": ("a\n", {}),
 }
 BROKEN = {
-    "word": ("a,1\nb,high\n", ":2: 'high' is not a number"),
+    "word": ("a,1\nb,high\n", ":2: 'high' is not a number; write classes as whole numbers"),
     "unit": ("a,1.5 eV\nb,2\n", ":1: '1.5 eV' is not a number (write the number alone"),
     "decimal_comma": ('a,"1,5"\nb,"2,0"\n', ":1: '1,5' is not a number (a decimal comma"),
     "infinite": ("a,1\nb,-inf\n", ":2: '-inf' is not a finite number"),

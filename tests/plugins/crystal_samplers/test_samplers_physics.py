@@ -104,7 +104,13 @@ def check_kinetic_energy(name, options, *, copies, steps, skip) -> None:
         assert abs(float(found.mean()) - true) < 4 * error + 0.005 * true  # O(dt²) of the integrator
 
 
-@pytest.mark.parametrize(("name", "options"), [("nvt", {"damping": 30.0}), ("langevin", {"friction": 0.02})])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param("nvt", {"damping": 30.0}, marks=pytest.mark.slow),  # quickly in test_thermostat_chain.py
+        ("langevin", {"friction": 0.02}),
+    ],
+)
 def test_kinetic_energy_is_that_of_the_canonical_ensemble(name, options) -> None:
     check_kinetic_energy(name, options, copies=16, steps=8000, skip=3000)
 

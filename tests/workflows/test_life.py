@@ -16,9 +16,10 @@ from crystalcli.contracts.workflow import Chosen, Host, Request, Run, Shown, Wor
 from crystalcli.mechanisms.registry import plugin_manager
 from crystalcli.mechanisms.registry.plugin_loading import Origin
 from crystalcli.mechanisms.registry.plugin_manager import Offered
-from crystalcli.mechanisms.running import life, locks
+from crystalcli.mechanisms.running import locks
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, NumericalFailure, Stopped, UsageError
+from crystalcli.workflows import life
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -21,9 +20,10 @@ from crystalcli.contracts.workflow import Chosen, Host, Request, Stop, Work, exi
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.running.onlooker import Onlooker
-from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, plugin_versions, point_latest, sha256
+from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, plugin_versions, point_latest
 from crystalcli.mechanisms.running.stopping import Stop as NeverAsked
 from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError
+from crystalcli.workflows.graphs.input_digest import digest
 
 REPORT = "report.json"
 REQUEST = "request"
@@ -339,11 +339,3 @@ def table(workflow: Workflow, request: Request) -> dict[str, Any]:
         if chosen["options"]:
             inner[key] = dict(chosen["options"])
     return {workflow.name: inner}
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file, a word where it cannot be read; never opens what might wait."""
-    try:
-        return sha256(path) if stat.S_ISREG(path.stat().st_mode) else "not a file"
-    except OSError:
-        return "unreadable"

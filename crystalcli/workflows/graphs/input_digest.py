@@ -1,0 +1,25 @@
+"""What an input is, as a digest: a file, or a source of structures."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from pathlib import Path
+
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.running.run_folder import sha256
+from crystalcli.mechanisms.structure_files.sources import is_source, request
+
+
+def digest(path: Path) -> str:
+    """sha256 of an input file, or of a source and its plugin's version; a word where it cannot be read.
+
+    Never opens what might wait (a FIFO).
+    """
+    if is_source(path):
+        origin = registry().origin("source", request(path).part.name)
+        return hashlib.sha256(f"{path}\0{origin}".encode()).hexdigest()
+    try:
+        return sha256(path) if stat.S_ISREG(path.stat().st_mode) else "not a file"
+    except OSError:
+        return "unreadable"

@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import ase.build
 import numpy as np
@@ -26,15 +27,15 @@ from ase.md.verlet import VelocityVerlet
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.mechanisms.dynamics import temperature_program
+from crystalcli.contracts.workflow import Reporter
 from crystalcli.mechanisms.dynamics.velocities import maxwell_boltzmann
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.nouns.systems import Systems
-from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.sampling_loop import Dynamics
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
 from crystalcli.workflows.md.sampling_records import Recorder
+from crystalcli.workflows.md.sampling_setup import Batch
 
 BAR = 1 / 6
 
@@ -73,11 +74,11 @@ def ours(atoms: ase.Atoms, sampler: str, folder: Path, steps: int) -> float:
     module = part.build(opt.make(part.options, {}, owner=sampler))
     # slow: without forces nothing keeps warm atoms from running into each other, and the guards stop that
     systems = maxwell_boltzmann(Systems.of([atoms]), 1e-6, 0, ["a"])
-    plan = SamplingPlan(("a",), "nothing", sampler, f"0@{steps}", steps, str(folder), checkpoint_every=1e9)
-    program = temperature_program.parse(plan.temperature, dt=1.0, steps=steps)
-    recorder = Recorder([folder], systems, 1.0)
-    stop = Stop()
-    run = Dynamics(plan, program, (Nothing(systems), module), systems, ["a"], recorder, folder, Listener(), stop)
+    options = MdOptions(sampler=sampler, temperature="0", steps=steps, checkpoint_every=1e9)
+    recorder = Recorder([folder], folder / "chunks", systems, 1.0)
+    host = SimpleNamespace(path=folder, reporter=Reporter(), stop=Stop())
+    batch = Batch(["a"], systems, [])
+    run = Dynamics(options, options.program(), (Nothing(systems), module), batch, recorder, host)
     run.begin()
     run.advance()
     start = time.process_time()

@@ -241,7 +241,12 @@ SPRINGS = Head(
     fields=fixed,
 )
 ARROWS = Architecture(
-    name="arrows", summary="vectors and edges", build=build_arrows, provides=frozenset({"nodes", "edges"})
+    name="arrows",
+    summary="vectors and edges",
+    build=build_arrows,
+    featurizer="radius",
+    head="crystal",
+    provides=frozenset({"nodes", "edges"}),
 )
 PUSHES = Head(
     name="pushes",
@@ -258,7 +263,14 @@ PUSHES = Head(
 def crystal_parts():
     nodes = frozenset({"nodes"})
     held = Architecture(
-        name="held", summary="reads what is fixed", options=Options, build=build, fields=reads, provides=nodes
+        name="held",
+        summary="reads what is fixed",
+        options=Options,
+        build=build,
+        fields=reads,
+        provides=nodes,
+        featurizer="radius",
+        head="crystal",
     )
     mover = Head(name="mover", summary="moves atoms", build=build_mover, learns=(PLACE,), requires=nodes, fields=fixed)
     phase = Head(name="phase", summary="an angle", build=build_phase, learns=(PHASE,), requires=nodes)

@@ -31,7 +31,10 @@ COMMANDS = (
     "plugins",
 )
 """In the order of the help."""
-WORKFLOWS = {"relax": "crystalcli.workflows.relax.relax_workflow:RELAX"}
+WORKFLOWS = {
+    "relax": "crystalcli.workflows.relax.relax_workflow:RELAX",
+    "md": "crystalcli.workflows.md.md_workflow:MD",
+}
 """Those that are made of a workflow's record → where it is."""
 
 

@@ -119,6 +119,6 @@ def _begun(
     from crystalcli.workflows.graphs.build_graphs_work import Work
     from crystalcli.workflows.predict.prediction_reading import Reading
 
-    recipe = recipe_in_head(read_head(named_by(model))["spec"])
+    recipe = recipe_in_head(read_head(named_by(model)))
     reading = ReadOptions(labels="needed" if labels else "welcome")
     return Reading(inputs, Work.of(recipe, reading), place, limits=limits, say=face.warn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from crystalcli.commands.runs import given, home, refuse_changes
 from crystalcli.commands.shared import DryRun, Json, Overwrite, Quiet, TimeLimit
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import POTENTIAL, Calculator, Part, PartFlags, Word, Workflow
-from crystalcli.contracts.workflow import Chosen, Host, Request, Shown, exit_code
+from crystalcli.contracts.workflow import Chosen, Host, Request, Shown, Work, exit_code
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.workflows.services import Services
 
@@ -156,31 +156,38 @@ class _Invocation:
 
     def code(self) -> int:
         """Do it; the exit code."""
-        from crystalcli.mechanisms.running.cpu import prepare_cpu
         from crystalcli.mechanisms.running.stopping import Stop, seconds
         from crystalcli.workflows import life
 
         limit = seconds(self.values["time_limit"])
-        prepare_cpu()
+        workflow = replace(self.workflow, prepare=self._prepared)
         if self.values["resume"] is None:
             request = self.request()
             if self.values["dry_run"]:
-                return self._plan(life.describe(self.workflow, request, Services(self.face.line, self._warn)))
+                return self._plan(life.describe(workflow, request, Services(self.face.line, self._warn)))
         else:
             free = self.workflow.free
             refuse_changes(self.ctx, free | BESIDE_RESUME, *(s.name for s in self._specs() if s.argument))
             changes = {k: v for k, v in self._own().items() if k in free and given(self.ctx, k)}
         with Stop(limit).listening() as stop, self._reporter() as reporter:
             if self.values["resume"] is not None:
-                done = life.resume(self.workflow, self.values["resume"], changes, reporter, stop)
+                done = life.resume(workflow, self.values["resume"], changes, reporter, stop)
             else:
                 overwrite, latest = self.values["overwrite"], self.values["output"] is None
-                done = life.run(self.workflow, request, reporter, stop, overwrite=overwrite, latest=latest)
+                done = life.run(workflow, request, reporter, stop, overwrite=overwrite, latest=latest)
         if self.warned > WARNINGS:
             self.face.warn(f"{self.warned - WARNINGS} more warnings; all are in {done.path / 'log.txt'}")
         self._show(self.workflow.show(done.data))
         self.face.result(done.data)
         return int(exit_code(done.data))
+
+    def _prepared(self, request: Request, reporter: Host) -> Work:
+        """The workflow's, which loads what it needs; only then is the CPU set up, which loads torch."""
+        work = self.workflow.prepare(request, reporter)
+        from crystalcli.mechanisms.running.cpu import prepare_cpu
+
+        prepare_cpu()
+        return work
 
     def request(self) -> Request:
         """What the command line, the environment and the configuration files ask for."""
@@ -240,10 +247,14 @@ class _Invocation:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[now]}", markup=False), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("", total=None, now="")
+        bar = Progress(*columns, console=console, transient=True)
+        task = bar.add_task("", total=None, now="")
 
-            def progress(now: str, done: float, of: float | None) -> None:
-                bar.update(task, completed=done, total=of, now=now)
+        def progress(now: str, done: float, of: float | None) -> None:
+            bar.start()  # with the first: before, this process has one thread and may be forked
+            bar.update(task, completed=done, total=of, now=now)
 
+        try:
             yield Services(lambda _line: None, self._warn, progress)
+        finally:
+            bar.stop()

@@ -52,6 +52,7 @@ class OptionSpec:
     names: str = ""
     argument: bool = False
     files: bool = False
+    instead: str = ""
 
     @property
     def inner(self) -> Any:
@@ -96,6 +97,7 @@ def option(
     names: str = "",
     argument: bool = False,
     files: bool = False,
+    instead: str = "",
 ) -> Any:
     """Declare one field of an options dataclass.
 
@@ -113,9 +115,18 @@ def option(
         names: a family, the names of whose parts complete the value.
         argument: it is typed without a flag.
         files: its values are files, folders, globs and lists; the workflow is given the files that they mean.
+        instead: the option that says the same in another way; a change of one resets the other.
     """
     said: dict[str, Any] = {"help": help, "unit": unit, "min": min, "max": max, "runs": runs}
-    said |= {"short": short, "panel": panel, "metavar": metavar, "names": names, "argument": argument, "files": files}
+    said |= {
+        "short": short,
+        "panel": panel,
+        "metavar": metavar,
+        "names": names,
+        "argument": argument,
+        "files": files,
+        "instead": instead,
+    }
     return dataclasses.field(default=default, metadata=said)
 
 
@@ -180,6 +191,14 @@ def _within(spec: OptionSpec, value: float) -> bool:
     low = -math.inf if spec.min is None else spec.min
     high = math.inf if spec.max is None else spec.max
     return not math.isnan(value) and low <= value <= high
+
+
+def changed(options: T, values: Mapping[str, Any]) -> T:
+    """``options`` with other ``values``; an option that says the same as one of them, or the reverse, is reset."""
+    pairs = [(s, other) for s in specs(cast(Any, type(options))) if (other := s.instead)]
+    reset = {a for s, b in pairs for a, c in ((s.name, b), (b, s.name)) if c in values and a not in values}
+    defaults = {s.name: s.default for s in specs(cast(Any, type(options))) if s.name in reset}
+    return dataclasses.replace(options, **defaults, **values)  # type: ignore[type-var]
 
 
 def to_dict(options: Any) -> dict[str, Any]:

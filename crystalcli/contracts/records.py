@@ -304,7 +304,8 @@ class Workflow(Part):
         show: ``show(report) -> Shown``: what people see of a report.
         plan: ``plan(described) -> Shown``: what people see of a plan (``--dry-run``).
         free: options that may differ when a run goes on.
-        more: ``more(request, report) -> bool``: whether a finished run has more to do for such a request.
+        more: ``more(request, report) -> bool``: whether a finished run has more to do for such a request; may raise
+            UsageError where it has done too much.
         writes: names, with ``*``, of what a run may write into its folder; ``--overwrite`` removes no other files.
         keeps: such names of what is there only until the run is finished.
         example: ``example(folder)`` writes a small input into a folder and returns the words of a command line that

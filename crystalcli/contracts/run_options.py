@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crystalcli.contracts.options import option
+from crystalcli.vocabulary.pictures import DEFAULT
 
 RUN = "Run"
 """Help panel of the options that say how a command runs rather than what it does."""
@@ -34,6 +35,11 @@ def threads() -> Any:
 def seed() -> Any:
     """Seed, as ``int``."""
     return option(0, "seed of everything random; same seed, same bits", min=0, panel=RUN)
+
+
+def pictures() -> Any:
+    """Formats of pictures, as ``str``."""
+    return option(DEFAULT, "formats of pictures: png, svg, pdf, or several", metavar="FORMATS", panel=RUN)
 
 
 def jobs() -> Any:

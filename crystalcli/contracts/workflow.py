@@ -153,8 +153,12 @@ class Run(Protocol):
     def path(self) -> Path:
         """Its folder."""
 
-    def stop_if_asked(self) -> None:
-        """Raise Stopped, with the words that say how to go on, where a signal or the time limit asks for it."""
+    def stop_if_asked(self, at: str = "") -> None:
+        """Raise Stopped, with the words that say how to go on, where a signal or the time limit asks for it.
+
+        Args:
+            at: how far the run is: ``step 20 of 100``.
+        """
 
     def log(self, text: str) -> None:
         """A line in log.txt."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Part
+from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.relax.relax_workflow import RELAX
 
-WORKFLOWS = (RELAX,)
+WORKFLOWS = (RELAX, MD)
 
 
 @hookimpl

@@ -23,7 +23,7 @@ from crystalcli.mechanisms.running.onlooker import Onlooker
 from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, plugin_versions, point_latest
 from crystalcli.mechanisms.running.stopping import Stop as NeverAsked
 from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError
-from crystalcli.workflows.graphs.input_digest import digest
+from crystalcli.workflows.graphs.input_digest import UNREADABLE, digest
 
 REPORT = "report.json"
 REQUEST = "request"
@@ -61,10 +61,11 @@ class LiveRun:
         """Its folder."""
         return self.folder.path
 
-    def stop_if_asked(self) -> None:
+    def stop_if_asked(self, at: str = "") -> None:
         """Raise Stopped where a signal or the time limit asks for it."""
         if why := self.stop.reason():
-            raise Stopped(f"stopped by {why}; the same command or --resume {self.root} goes on")
+            where = f" at {at}" if at else ""
+            raise Stopped(f"stopped by {why}{where}; the same command or --resume {self.root} goes on")
 
     def log(self, text: str) -> None:
         """A line in log.txt."""
@@ -153,7 +154,7 @@ def resume(
     if (was := record.get("command")) != workflow.name or REQUEST not in record:
         raise UsageError(f"is no run of crystal {workflow.name}" + (f" but of crystal {was}" if was else ""), path=path)
     asked = _request(workflow, record, path)
-    asked = replace(asked, options=replace(asked.options, **changes))
+    asked = replace(asked, options=opt.changed(asked.options, changes))
     return _live(workflow, asked, reporter, stop or NeverAsked(), latest=bool(record.get("latest")))
 
 
@@ -180,7 +181,7 @@ def _live(
         for line in said:
             folder.log(line)
         live = LiveRun(folder, reporter.heard_by(folder.log), stop, record is not None, root or path, workflow)
-        with folder.recorded(lambda: _outputs(folder, workflow)):
+        with _still_finished(workflow, folder, record), folder.recorded(lambda: _outputs(folder, workflow)):
             data = {"output": str(path), **work.do(live)}
             data["exit_code"] = int(exit_code(data))
             folder.write_json(REPORT, data)
@@ -191,6 +192,19 @@ def _live(
             if latest:
                 point_latest(path)
     return Finished(path, data)
+
+
+@contextmanager
+def _still_finished(workflow: Workflow, folder: RunFolder, record: Mapping[str, Any] | None) -> Iterator[None]:
+    """A finished run stays what it was where more of it is refused."""
+    try:
+        yield
+    except UsageError:
+        if record is not None and record.get("finished"):
+            folder.record = dict(record)
+            folder.write_record()
+            folder.write_config(table(workflow, _request(workflow, record, folder.path)))
+        raise
 
 
 @contextmanager
@@ -219,7 +233,9 @@ def _opened(
         if record is not None:
             if record["inputs"].keys() != {str(p) for p in work.inputs}:
                 raise UsageError("holds a run of other files; --overwrite replaces it", path=path)
-            return RunFolder.reopen(path, {REQUEST: request.to_json(), "finished": False})
+            folder = RunFolder.reopen(path, {**work.facts, REQUEST: request.to_json(), "finished": False})
+            folder.write_config(table(workflow, request))
+            return folder
         if overwrite:
             _make_room(path)
         facts = _facts(workflow, request, work) | {"latest": latest}
@@ -284,7 +300,9 @@ def _same(workflow: Workflow, request: Request) -> dict[str, Any] | None:
         flags = ", ".join(n.replace("_", "-") for n in differs)
         raise UsageError(f"holds another run of {workflow.name} ({flags} differ); --overwrite replaces it", path=path)
     for name, was in record["inputs"].items():
-        if digest(Path(name)) != was:
+        if (now := digest(Path(name))) == UNREADABLE != was:
+            raise UsageError("cannot be read: a run goes on in the folder that it was started from", path=name)
+        if now != was:
             raise UsageError("is not the file that this run was started with", path=name)
     return record
 

@@ -10,16 +10,16 @@ from typing import Annotated, Any, cast
 import typer
 
 from crystalcli.commands.command import CrystalCommand, plugin_command, resolved
-from crystalcli.commands.plugin_flags import Choice, Source, Word, names
+from crystalcli.commands.plugin_flags import names
 from crystalcli.commands.shared import DryRun, Json, Overwrite, Quiet, Seed
-from crystalcli.contracts.records import Architecture
+from crystalcli.contracts.records import Architecture, Choice, PartFlags, Word
 from crystalcli.mechanisms.registry.plugin_manager import registry
 
 
 def choose(word: Word) -> Choice:
     arch = cast(Architecture, registry().get("architecture", word("--arch", "net") or "net"))
     head = registry().get("head", word("--head", arch.head) or arch.head)
-    sources = [Source(arch, arch.options), Source(head, head.options, arch.partner_options.get(head.name, {}))]
+    sources = [PartFlags(arch, arch.options), PartFlags(head, head.options, arch.partner_options.get(head.name, {}))]
     return Choice(sources, {"head": head.name, "epochs": arch.recipe.epochs})
 
 

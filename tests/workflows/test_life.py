@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +196,9 @@ def test_changed_and_other_inputs_are_refused(text: Path) -> None:
     for go_on in (lambda: life.run(COUNT, asked(text)), lambda: life.resume(COUNT, text.parent / "run", {})):
         with pytest.raises(UsageError, match=r"is not the file that this run was started with"):
             go_on()
+    text.unlink()
+    with pytest.raises(UsageError, match=r"text: cannot be read: a run goes on in the folder that it was started from"):
+        life.resume(COUNT, text.parent / "run", {})
     text.write_text("abcde")
     assert life.run(COUNT, asked(text)).data["letters"] == 15
 
@@ -222,6 +226,69 @@ def test_a_finished_run_may_have_more_to_do(text: Path) -> None:
     assert life.run(more, asked(text)).before
     longer = life.run(more, asked(text, times=5))
     assert (longer.data["letters"], longer.data["resumed"], longer.before) == (25, True, False)
+
+
+class Careful(Counter):
+    """Says how far it is, and refuses to count more often than seven times; but only when it sees the folder."""
+
+    def do(self, run: Run) -> Mapping[str, Any]:
+        if self.o.times > 7:
+            raise UsageError("seven is enough")
+        run.stop_if_asked(f"time {self.o.times}")
+        return super().do(run)
+
+
+def careful(request: Request, reporter: Host) -> Careful:
+    work = Careful(request, reporter)
+    work.facts = {"letters": 5 * work.o.times}
+    return work
+
+
+CAREFUL = workflow(
+    "count",
+    careful,
+    writes=("counted.txt",),
+    free=frozenset({"times"}),
+    more=lambda request, report: request.options.times * 5 > report["letters"],
+)
+
+
+def test_a_run_that_goes_on_says_what_it_is_now(text: Path) -> None:
+    """How far it was where it is stopped; its facts and its config.toml are those of what was asked last."""
+    path = text.parent / "run"
+    with pytest.raises(Stopped, match=rf"stopped by SIGTEST at time 3; the same command or --resume {path} goes on"):
+        life.run(CAREFUL, asked(text), stop=Asked(0))
+    life.resume(CAREFUL, path, {"times": 6})
+    record = RunFolder.read(path)
+    assert (record["letters"], record["request"]["options"]["times"], record["finished"]) == (30, 6, True)
+    assert tomllib.loads((path / "config.toml").read_text())["count"]["times"] == 6
+
+
+def test_the_latest_run_goes_on_by_that_name(text: Path) -> None:
+    life.run(CAREFUL, asked(text), latest=True)
+    latest = text.parent / "latest"
+    assert life.resume(CAREFUL, latest, {"times": 4}).data["letters"] == 20
+    assert latest.resolve() == text.parent / "run"
+    assert not list(text.parent.rglob(".*"))
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_finished_run_stays_finished_where_more_is_refused(text: Path, finished: bool) -> None:
+    path = text.parent / "run"
+    if finished:
+        life.run(CAREFUL, asked(text))
+    else:
+        with pytest.raises(Stopped):
+            life.run(CAREFUL, asked(text), stop=Asked(0))
+    before = {n: (path / n).read_bytes() for n in ("run.json", "config.toml")}
+    with pytest.raises(UsageError, match="seven is enough"):
+        life.resume(CAREFUL, path, {"times": 8})
+    assert "seven is enough" in (path / "log.txt").read_text()
+    if finished:
+        assert {n: (path / n).read_bytes() for n in before} == before
+        assert life.resume(CAREFUL, path, {"times": 3}).before
+    else:
+        assert RunFolder.read(path)["exit_code"] == Exit.USAGE
 
 
 def test_runs_in_a_run(text: Path) -> None:

@@ -21,8 +21,8 @@ from crystalcli.vocabulary.errors import EnvironmentProblem, Exit
 from crystalcli.workflows import life
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
-from crystalcli.workflows.md import sampling
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows.md.md_options import MdOptions
+from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.relax.relax_options import RelaxOptions
 from crystalcli.workflows.relax.relax_workflow import RELAX
 
@@ -61,8 +61,8 @@ def relaxed(structures: str, output: Path) -> None:
 
 
 def moved(structures: str, output: Path) -> None:
-    plan = SamplingPlan((structures,), "emt", "nve", "300", 2, output=str(output), analysis=False, overwrite=True)
-    sampling.run(plan)
+    options = MdOptions(structures=(structures,), potential="emt", sampler="nve", steps=2, analysis=False)
+    life.run(MD, Request(options, path=output), overwrite=True)
 
 
 @pytest.mark.parametrize(("do", "name"), [(relaxed, "run"), (moved, "run")])

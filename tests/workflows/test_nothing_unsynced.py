@@ -21,8 +21,8 @@ from crystalcli.workflows.graphs import build_graphs_parts as parts
 from crystalcli.workflows.graphs import build_graphs_resumable as resumable
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
-from crystalcli.workflows.md import sampling
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows.md.md_options import MdOptions
+from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.relax.relax_options import RelaxOptions
 from crystalcli.workflows.relax.relax_workflow import RELAX
 from crystalcli.workflows.train import training
@@ -101,7 +101,8 @@ def test_relax(watch: Watch, metals: Path) -> None:
 
 
 def test_md(watch: Watch, metals: Path) -> None:
-    sampling.run(SamplingPlan((str(metals / "Cu.xyz"),), "emt", "nve", "300", 30, str(metals / "run")))
+    options = MdOptions(structures=(str(metals / "Cu.xyz"),), potential="emt", sampler="nve", steps=30)
+    life.run(MD, Request(options, path=metals / "run"))
     assert watch.renames >= 3
 
 

@@ -161,7 +161,7 @@ def test_errors_of_predictions_are_the_same_from_files_and_caches(run, tmp_path)
         expected = np.concatenate([toy_slabs.pull(next(a for a in structures if a.info["id"] == i)) for i in found])
         there = np.isfinite(np.concatenate([by_id[i].arrays[NAME] for i in found])).all(1)
         np.testing.assert_allclose(moved, expected[there], atol=1e-5)
-        compared.draw(tmp_path / "parity.png", "")
+        compared.draw([tmp_path / "parity.png"], "")
         assert errors.mae == pytest.approx(distances.mean(), abs=2e-6)
 
 

@@ -1,7 +1,8 @@
 """Runs of molecular dynamics: files, guards, stops, resume. Springs and broken potentials stand in for real ones."""
 
 import json
-from dataclasses import replace
+import re
+import tomllib
 
 import ase.build
 import ase.io
@@ -12,6 +13,7 @@ from ase import units
 from ase.constraints import FixAtoms
 
 from crystalcli.contracts.dynamics import Evaluated
+from crystalcli.contracts.workflow import Reporter, Request
 from crystalcli.mechanisms.dynamics.velocities import maxwell_boltzmann
 from crystalcli.mechanisms.forces import potentials
 from crystalcli.mechanisms.running import files
@@ -19,10 +21,10 @@ from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.nouns.systems import Systems, per_structure, temperature
 from crystalcli.testing.springs import Springs
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, InputError, NothingUsable, Stopped, UsageError
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.md import sampling
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
-from crystalcli.workflows.md.sampling_watch import Watch
+from crystalcli.workflows import life
+from crystalcli.workflows.md.md_options import MdOptions
+from crystalcli.workflows.md.md_workflow import MD
+from crystalcli.workflows.md.sampling_monitor import Monitor
 
 
 def crystals():
@@ -78,25 +80,31 @@ def world(tmp_path, monkeypatch):
     return tmp_path, use
 
 
-def plan(folder, output="run", names=("Cu", "Ag", "Au"), **changes):
-    made = SamplingPlan(
-        structures=tuple(str(folder / f"{n}.extxyz") for n in names),
-        potential="springs",
-        sampler="nvt",
-        temperature="300:500@30,500@30",
-        steps=60,
-        output=str(folder / output),
-        log_every=4,
-        frame_every=6,
-        analysis=False,
-    )
-    return replace(made, **changes)
+def asked(folder, output="run", names=("Cu", "Ag", "Au"), **changes):
+    options = {
+        "structures": tuple(str(folder / f"{n}.extxyz") for n in names),
+        "potential": "springs",
+        "temperature": "300:500@30,500@30",
+        "steps": 60,
+        "log_every": 4,
+        "frame_every": 6,
+        "analysis": False,
+    }
+    return Request(MdOptions(**options | changes), path=folder / output)
 
 
-def results(run):
-    kept = [p for p in run.rglob("*") if p.suffix in (".extxyz", ".csv")]
-    kept.append(sorted(run.glob("state-*.safetensors"))[-1])
-    return {str(p.relative_to(run)): p.read_bytes() for p in kept}
+def run(request, reporter=life.SILENT, stop=None, **how):
+    return life.run(MD, request, reporter, stop, **how)
+
+
+def resume(path, changes, reporter=life.SILENT, stop=None):
+    return life.resume(MD, path, changes, reporter, stop)
+
+
+def results(path):
+    kept = [p for p in path.rglob("*") if p.suffix in (".extxyz", ".csv")]
+    kept.append(sorted(path.glob("state-*.safetensors"))[-1])
+    return {str(p.relative_to(path)): p.read_bytes() for p in kept}
 
 
 class StopAt(Stop):
@@ -113,12 +121,12 @@ class StopAt(Stop):
 
 def quiet():
     said = []
-    return Listener(lambda _x: None, said.append), said
+    return Reporter(warn=said.append), said
 
 
 def test_what_a_run_writes(world) -> None:
     folder, _ = world
-    report = sampling.run(plan(folder, analysis=True, frame_every=2), quiet()[0])
+    report = run(asked(folder, analysis=True, frame_every=2), quiet()[0])
     assert report.data["exit_code"] == 0
     home = folder / "run" / "structures" / "Ag"
     frames = ase.io.read(home / "trajectory.extxyz", ":")
@@ -142,27 +150,32 @@ def test_what_a_run_writes(world) -> None:
 def test_a_single_structure_lies_in_the_folder_itself(world) -> None:
     folder, use = world
     use(names=("Cu",))
-    sampling.run(plan(folder, names=("Cu",), steps=0, temperature="300"), quiet()[0])
+    run(asked(folder, names=("Cu",), steps=0, temperature="300"), quiet()[0])
     assert len(ase.io.read(folder / "run" / "trajectory.extxyz", ":")) == 1
 
 
 @pytest.mark.parametrize("sampler", ["nve", "nvt", "langevin", "npt"])
-@pytest.mark.parametrize("looks", [0, 3, 11])
+@pytest.mark.parametrize("looks", [0, 4, 10, 33])
 def test_stop_and_resume_give_the_same_bytes(world, sampler, looks) -> None:
     """Stopped in the middle of a ramp, between rows, frames and chunks."""
     folder, _ = world
-    listener, _ = quiet()
-    made = plan(folder, "whole", sampler=sampler)
-    sampling.run(made, listener)
-    with pytest.raises(Stopped, match="--resume"):
-        sampling.run(replace(made, output=str(folder / "cut")), listener, StopAt(looks))
+    reporter, _ = quiet()
+    cut = asked(folder, "cut", sampler=sampler)
+    run(asked(folder, "whole", sampler=sampler), reporter)
+    with pytest.raises(Stopped, match="--resume") as stopped:
+        run(cut, reporter, StopAt(looks))
+    reached = int(re.search(r"at step (\d+) of 60", str(stopped.value))[1])
+    assert max((folder / "cut").glob("state-*.json")).name == f"state-{reached:09d}.json"
     assert json.loads((folder / "cut" / "run.json").read_text())["exit_code"] == Exit.STOPPED
     with pytest.raises(Stopped):
-        sampling.resume(folder / "cut", {}, listener, StopAt(2))
-    sampling.resume(folder / "cut", {}, listener, Stop())
+        run(cut, reporter, StopAt(2))
+    went: list[float] = []
+    resume(folder / "cut", {}, Reporter(progress=lambda _now, step, _of: went.append(step)), Stop())
+    assert reached < min(went)
+    assert max(went) == 60
     assert results(folder / "cut") == results(folder / "whole")
-    with pytest.raises(UsageError, match="is finished"):
-        sampling.resume(folder / "cut", {}, listener, Stop())
+    assert resume(folder / "cut", {}, reporter, Stop()).before
+    assert run(cut, reporter).before
 
 
 @pytest.mark.parametrize("sampler", ["nve", "nvt", "langevin", "npt"])
@@ -170,58 +183,57 @@ def test_stop_and_resume_give_the_same_bytes(world, sampler, looks) -> None:
 def test_a_run_made_longer_is_the_long_run(world, sampler, first) -> None:
     """Ended between rows and frames, or on one; at one temperature, or after a ramp that holds on."""
     folder, _ = world
-    listener, _ = quiet()
+    reporter, _ = quiet()
     ramp = f"200:400@{first},400@{60 - first}"
-    whole = plan(folder, "whole", sampler=sampler, steps=60, temperature=ramp)
-    sampling.run(whole, listener)
+    whole = asked(folder, "whole", sampler=sampler, steps=60, temperature=ramp)
+    run(whole, reporter)
     for _ in range(2):
-        short = replace(
-            whole, output=str(folder / "short"), steps=first, temperature=f"200:400@{first}", overwrite=True
-        )
-        sampling.run(short, listener)
+        short = asked(folder, "short", sampler=sampler, steps=first, temperature="200:400")
+        run(short, reporter, overwrite=True)
     heard: list[str] = []
-    report = sampling.resume(folder / "short", {"steps": 60}, Listener(heard.append), Stop())
+    report = resume(folder / "short", {"steps": 60}, Reporter(heard.append), Stop())
     assert any("at 400 K, the last temperature" in line for line in heard)
     long, short_ = results(folder / "whole"), results(folder / "short")
     assert {n: b for n, b in short_.items() if "state" not in n} == {n: b for n, b in long.items() if "state" not in n}
     assert report.data["steps"] == 60
     record = json.loads((folder / "short" / "run.json").read_text())
-    assert (record["plan"]["steps"], record["exit_code"]) == (60, Exit.OK)
+    assert (record["request"]["options"]["steps"], record["exit_code"]) == (60, Exit.OK)
+    assert record["program"] == ramp
+    again = tomllib.loads((folder / "short" / "config.toml").read_text())["md"]
+    assert (again["temperature"], again["steps"]) == (f"200:400@{first}", 60)
     with pytest.raises(UsageError, match="longer, not shorter"):
-        sampling.resume(folder / "short", {"steps": 59}, listener, Stop())
+        resume(folder / "short", {"steps": 59}, reporter, Stop())
     movie = folder / "short" / "structures" / "Au" / "trajectory.extxyz"
     whole_movie = movie.read_bytes()
     movie.write_bytes(whole_movie[: len(whole_movie) // 2])
     with pytest.raises(UsageError, match="not as this run left it"):
-        sampling.resume(folder / "short", {"steps": 70}, listener, Stop())
+        resume(folder / "short", {"steps": 70}, reporter, Stop())
     movie.write_bytes(whole_movie)
     (folder / "short" / "structures" / "Ag" / "thermo.csv").unlink()
     with pytest.raises(UsageError, match="gap"):
-        sampling.resume(folder / "short", {"steps": 70}, listener, Stop())
+        resume(folder / "short", {"steps": 70}, reporter, Stop())
     assert json.loads((folder / "short" / "run.json").read_text())["exit_code"] == Exit.OK
 
 
 def test_a_run_that_is_made_longer_may_be_stopped_and_go_on(world) -> None:
     folder, _ = world
-    listener, _ = quiet()
-    whole = plan(folder, "whole", steps=60, temperature="300@60")
-    sampling.run(whole, listener)
-    sampling.run(replace(whole, output=str(folder / "cut"), steps=20, temperature="300@20"), listener)
+    reporter, _ = quiet()
+    whole = asked(folder, "whole", steps=60, temperature="300@60")
+    run(whole, reporter)
+    run(asked(folder, "cut", steps=20, temperature="300"), reporter)
     with pytest.raises(Stopped):
-        sampling.resume(folder / "cut", {"steps": 60}, listener, StopAt(1))
-    sampling.resume(folder / "cut", {}, listener, Stop())
+        resume(folder / "cut", {"time": 0.06}, reporter, StopAt(5))
+    resume(folder / "cut", {}, reporter, Stop())
     long, cut = results(folder / "whole"), results(folder / "cut")
     assert {n: b for n, b in cut.items() if "state" not in n} == {n: b for n, b in long.items() if "state" not in n}
 
 
 def test_a_drift_that_was_not_taken_is_none_and_a_short_one_is_taken(world) -> None:
     folder, _ = world
-    listener, _ = quiet()
+    reporter, _ = quiet()
     drifts = {}
     for steps in (0, 10, 20, 40):
-        sampling.run(
-            plan(folder, f"{steps}", sampler="nve", steps=steps, temperature="300", drift_every=1000), listener
-        )
+        run(asked(folder, f"{steps}", sampler="nve", steps=steps, temperature="300", drift_every=1.0), reporter)
         drifts[steps] = json.loads((folder / f"{steps}" / "report.json").read_text())["worst_drift_meV_per_atom_ps"]
     rows = [len((folder / f"{s}" / "structures" / "Cu" / "thermo.csv").read_text().splitlines()) - 1 for s in drifts]
     assert [d is None for d in drifts.values()] == [n < 3 for n in rows]
@@ -233,22 +245,22 @@ def test_a_drift_that_was_not_taken_is_none_and_a_short_one_is_taken(world) -> N
 def test_rows_behind_the_last_window_count_if_they_are_half_of_one(world, last, taken) -> None:
     """A few rows have a slope by chance; half a window and more belong to the drift of the run."""
     folder, _ = world
-    made = plan(folder, drift_every=40, max_drift=1.0)
-    watch = Watch(made, ["Cu"], torch.tensor([4]), Listener())
+    options = asked(folder, drift_every=0.04, max_drift=1.0).options
+    monitor = Monitor(options, ["Cu"], torch.tensor([4]), Reporter())
     alive = torch.tensor([True])
     for step in range(0, last + 1, 4):
         energy = 0.0 if step <= 40 else 4e-3 * 50.0 * (step - 40) * 1e-3  # 50 meV/atom/ps
-        assert watch.drift(step, torch.tensor([energy], dtype=torch.float64), alive) == {}
-    assert watch.worst == pytest.approx(0.0, abs=1e-9)
-    assert bool(watch.final(alive)) == taken
-    assert watch.worst == pytest.approx(50.0 if taken else 0.0, abs=1e-6)
+        assert monitor.drift(step, torch.tensor([energy], dtype=torch.float64), alive) == {}
+    assert monitor.worst == pytest.approx(0.0, abs=1e-9)
+    assert bool(monitor.final(alive)) == taken
+    assert monitor.worst == pytest.approx(50.0 if taken else 0.0, abs=1e-6)
 
 
 def test_a_short_run_beyond_its_limit_of_drift_is_stopped(world) -> None:
     folder, use = world
     use("heats")
-    made = plan(folder, sampler="nve", steps=60, temperature="3000", drift_every=1000, max_drift=5.0)
-    report = sampling.run(made, quiet()[0])
+    made = asked(folder, sampler="nve", steps=60, temperature="3000", drift_every=1.0, max_drift=5.0)
+    report = run(made, quiet()[0])
     assert report.data["worst_drift_meV_per_atom_ps"] > 5.0
     assert {n: h["code"] for n, h in report.data["stopped"].items()} == {"Ag": "drift"}
     assert report.data["exit_code"] == Exit.SOME_FAILED
@@ -257,14 +269,14 @@ def test_a_short_run_beyond_its_limit_of_drift_is_stopped(world) -> None:
 def test_sealed_chunks(world, monkeypatch) -> None:
     """Many small chunks are the same run as one."""
     folder, _ = world
-    listener, _ = quiet()
-    sampling.run(plan(folder, "one"), listener)
-    monkeypatch.setattr("crystalcli.workflows.md.sampling_plan.CHUNK_FRAMES", 2)
+    reporter, _ = quiet()
+    run(asked(folder, "one"), reporter)
+    monkeypatch.setattr("crystalcli.workflows.md.sampling_records.CHUNK_FRAMES", 2)
     with pytest.raises(Stopped):
-        sampling.run(plan(folder, "many"), listener, StopAt(12))
-    pieces = sorted((folder / "many" / "structures" / "Cu" / "chunks").glob("*.extxyz"))
+        run(asked(folder, "many"), reporter, StopAt(45))
+    pieces = sorted((folder / "many" / "chunks" / "000001").glob("*.extxyz"))
     assert len(pieces) >= 2
-    sampling.resume(folder / "many", {}, listener, Stop())
+    resume(folder / "many", {}, reporter, Stop())
     one, many = results(folder / "one"), results(folder / "many")
     assert all(one[n] == many[n] for n in one if not n.startswith("state"))
 
@@ -273,9 +285,9 @@ def test_sealed_chunks(world, monkeypatch) -> None:
 def test_a_full_disk_loses_nothing_that_was_kept(world, monkeypatch, good) -> None:
     """Writing fails after some files and goes on failing; with room again the run goes on to the same bytes."""
     folder, _ = world
-    listener, _ = quiet()
-    monkeypatch.setattr("crystalcli.workflows.md.sampling_plan.CHUNK_FRAMES", 2)
-    sampling.run(plan(folder, "whole", checkpoint_every=0.0), listener)
+    reporter, _ = quiet()
+    monkeypatch.setattr("crystalcli.workflows.md.sampling_records.CHUNK_FRAMES", 2)
+    run(asked(folder, "whole", checkpoint_every=0.0), reporter)
     write, left = files.write_bytes, [3 + good]
 
     def full(path, data):
@@ -287,25 +299,25 @@ def test_a_full_disk_loses_nothing_that_was_kept(world, monkeypatch, good) -> No
     with monkeypatch.context() as disk:
         disk.setattr(files, "write_bytes", full)
         with pytest.raises(EnvironmentProblem, match="No space"):
-            sampling.run(plan(folder, "cut", checkpoint_every=0.0), listener)
-    sampling.resume(folder / "cut", {}, listener, Stop())
+            run(asked(folder, "cut", checkpoint_every=0.0), reporter)
+    resume(folder / "cut", {}, reporter, Stop())
     assert results(folder / "cut") == results(folder / "whole")
 
 
 @pytest.mark.parametrize("harm", ["truncate", "remove"])
 def test_a_damaged_chunk_is_refused(world, monkeypatch, harm) -> None:
     folder, _ = world
-    listener, _ = quiet()
-    monkeypatch.setattr("crystalcli.workflows.md.sampling_plan.CHUNK_FRAMES", 2)
+    reporter, _ = quiet()
+    monkeypatch.setattr("crystalcli.workflows.md.sampling_records.CHUNK_FRAMES", 2)
     with pytest.raises(Stopped):
-        sampling.run(plan(folder), listener, StopAt(12))
-    piece = sorted((folder / "run" / "structures" / "Cu" / "chunks").glob("*.extxyz"))[0]
+        run(asked(folder), reporter, StopAt(45))
+    piece = sorted((folder / "run" / "chunks" / "000001").glob("*.extxyz"))[0]
     if harm == "truncate":
         piece.write_bytes(piece.read_bytes()[:-7])
     else:
         piece.unlink()
     with pytest.raises(UsageError, match="gap"):
-        sampling.resume(folder / "run", {}, listener, Stop())
+        resume(folder / "run", {}, reporter, Stop())
 
 
 @pytest.mark.parametrize(
@@ -315,10 +327,10 @@ def test_a_damaged_chunk_is_refused(world, monkeypatch, harm) -> None:
 def test_one_structure_fails_and_the_others_do_not_notice(world, fault, code, said) -> None:
     """Stopped within ten steps, atom named, last good frame kept; bytes of the others as without it."""
     folder, use = world
-    listener, warned = quiet()
-    sampling.run(plan(folder, "well"), listener)
+    reporter, warned = quiet()
+    run(asked(folder, "well"), reporter)
     use(fault)
-    report = sampling.run(plan(folder, "ill"), listener)
+    report = run(asked(folder, "ill"), reporter)
     assert report.data["exit_code"] == Exit.SOME_FAILED
     assert list(report.data["stopped"]) == ["Ag"]
     halted = report.data["stopped"]["Ag"]
@@ -340,21 +352,21 @@ def test_one_structure_fails_and_the_others_do_not_notice(world, fault, code, sa
 
 def test_a_failed_structure_stays_failed_after_resume(world) -> None:
     folder, use = world
-    listener, _ = quiet()
+    reporter, _ = quiet()
     use("nan")
-    sampling.run(plan(folder, "whole"), listener)
+    run(asked(folder, "whole"), reporter)
     use("nan")
     with pytest.raises(Stopped):
-        sampling.run(plan(folder, "cut"), listener, StopAt(14))
+        run(asked(folder, "cut"), reporter, StopAt(50))
     use("nan", at=-1)
-    sampling.resume(folder / "cut", {}, listener, Stop())
+    resume(folder / "cut", {}, reporter, Stop())
     assert results(folder / "cut") == results(folder / "whole")
 
 
 def test_nothing_left_is_a_numerical_failure(world) -> None:
     folder, use = world
     use("nan", names=("Ag",))
-    report = sampling.run(plan(folder, names=("Ag",)), quiet()[0])
+    report = run(asked(folder, names=("Ag",)), quiet()[0])
     assert report.data["exit_code"] == Exit.NUMERICAL
     assert report.data["steps"] < 60
     assert (folder / "run" / "last-good.extxyz").exists()
@@ -364,12 +376,11 @@ def test_nothing_left_is_a_numerical_failure(world) -> None:
 def test_drift_is_told_and_stops(world) -> None:
     folder, use = world
     use("heats")
-    listener, warned = quiet()
-    made = plan(folder, sampler="nve", drift_every=20)
-    sampling.run(made, listener)
+    reporter, warned = quiet()
+    run(asked(folder, sampler="nve", drift_every=0.02), reporter)
     assert any("Ag: conserved energy drifts by" in w and "meV/atom/ps" in w for w in warned)
     use("heats")
-    report = sampling.run(replace(made, output=str(folder / "b"), max_drift=2.5), listener)
+    report = run(asked(folder, "b", sampler="nve", drift_every=0.02, max_drift=2.5), reporter)
     assert report.data["stopped"]["Ag"]["code"] == "drift"
     assert report.data["worst_drift_meV_per_atom_ps"] > 2.5
 
@@ -377,31 +388,30 @@ def test_drift_is_told_and_stops(world) -> None:
 def test_a_disagreeing_ensemble_is_flagged_and_may_stop(world) -> None:
     folder, use = world
     use("unsure", at=30)
-    listener, warned = quiet()
-    made = plan(folder, max_sigma=10.0)
-    assert sampling.run(made, listener).data["exit_code"] == Exit.OK
+    reporter, warned = quiet()
+    assert run(asked(folder, max_sigma=10.0), reporter).data["exit_code"] == Exit.OK
     assert any("ensemble spreads" in w for w in warned)
     assert "energy_sigma=" in (folder / "run" / "structures" / "Ag" / "trajectory.extxyz").read_text()
     use("unsure", at=30)
-    report = sampling.run(replace(made, output=str(folder / "b"), stop_on_sigma=3), listener)
+    report = run(asked(folder, "b", max_sigma=10.0, stop_on_sigma=3), reporter)
     assert report.data["stopped"]["Ag"]["code"] == "sigma"
     assert report.data["exit_code"] == Exit.SOME_FAILED
 
 
 def test_what_is_refused_before_the_first_step(world) -> None:
     folder, use = world
-    listener, warned = quiet()
+    reporter, warned = quiet()
     use(names=("Cu",))
     close = ase.Atoms("Cu2", [[0, 0, 0], [0, 0, 0.1]], cell=[9, 9, 9], pbc=True)
     ase.io.write(folder / "close.extxyz", close)
     with pytest.raises(NothingUsable):
-        sampling.run(plan(folder, names=("close",)), listener)
+        run(asked(folder, names=("close",)), reporter)
     assert any("overlap" in w for w in warned)
     with pytest.raises(UsageError, match="negative"):
-        sampling.run(plan(folder, names=("Cu",), temperature="-3"), listener)
+        run(asked(folder, names=("Cu",), temperature="-3"), reporter)
     with pytest.raises(UsageError, match="no velocities"):
-        sampling.run(plan(folder, names=("Cu",), velocities="file"), listener)
-    sampling.describe(plan(folder, names=("Cu",), dt=20.0), listener)
+        run(asked(folder, names=("Cu",), velocities="file"), reporter)
+    life.describe(MD, asked(folder, names=("Cu",), dt=20.0), reporter)
     assert any("--dt 20 fs is long" in w for w in warned)
     assert not (folder / "run").exists()
 
@@ -413,7 +423,7 @@ def test_fixed_atoms_and_given_velocities(world) -> None:
     atoms.set_velocities(np.random.default_rng(0).normal(size=(4, 3)) * 0.01)
     ase.io.write(folder / "held.extxyz", atoms)
     use(names=("Cu",))
-    sampling.run(plan(folder, names=("held",), sampler="nve"), quiet()[0])
+    run(asked(folder, names=("held",), sampler="nve"), quiet()[0])
     frames = ase.io.read(folder / "run" / "trajectory.extxyz", ":")
     assert frames[0].get_velocities()[0] == pytest.approx(atoms.get_velocities()[0])
     assert not frames[0].get_velocities()[1].any()
@@ -428,8 +438,7 @@ def test_velocities_of_a_contcar(world, mode) -> None:
     places = "Cu\n1.0\n3.6 0 0\n0 3.6 0\n0 0 3.6\nCu\n4\nDirect\n0 0 0\n0 .5 .5\n.5 0 .5\n.5 .5 0\n"
     (folder / "CONTCAR").write_text(f"{places}{mode}\n{rows}")
     use(names=("Cu",))
-    read = plan(folder, sampler="nve", velocities="file")
-    sampling.run(replace(read, structures=(str(folder / "CONTCAR"),)), quiet()[0])
+    run(asked(folder, sampler="nve", velocities="file", structures=(str(folder / "CONTCAR"),)), quiet()[0])
     first = ase.io.read(folder / "run" / "trajectory.extxyz", 0)
     assert first.get_velocities() * units.fs == pytest.approx(np.loadtxt(rows.splitlines()))
     assert first.get_velocities()[0, 0] == pytest.approx(0.1018, abs=1e-4)

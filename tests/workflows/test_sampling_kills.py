@@ -3,7 +3,6 @@
 import os
 import random
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import ase.build
@@ -12,18 +11,18 @@ import pytest
 import torch
 from workflows.failing_writes import killed_after
 
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.running.run_folder import RunFolder
-from crystalcli.mechanisms.running.stopping import Stop
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.md import sampling
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows import life
+from crystalcli.workflows.md.md_options import MdOptions
+from crystalcli.workflows.md.md_workflow import MD
 
 KILLS = int(os.environ.get("CRYSTAL_KILLS", "25"))
 """Of each sampler."""
 
 
-def plan(folder: Path, output: str, sampler: str) -> SamplingPlan:
-    return SamplingPlan(
+def asked(folder: Path, output: str, sampler: str) -> Request:
+    options = MdOptions(
         structures=tuple(str(folder / f"{n}.extxyz") for n in ("Cu", "Ag")),
         potential="emt",
         sampler=sampler,
@@ -33,9 +32,9 @@ def plan(folder: Path, output: str, sampler: str) -> SamplingPlan:
         log_every=3,
         frame_every=1,
         checkpoint_every=0.1,
-        output=str(folder / output),
         seed=5,
     )
+    return Request(options, path=folder / output)
 
 
 def results(run: Path) -> dict[str, bytes]:
@@ -49,13 +48,13 @@ def results(run: Path) -> dict[str, bytes]:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("sampler", ["langevin", "npt"])
 def test_random_kills(tmp_path: Path, sampler: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crystalcli.workflows.md.sampling_plan.CHUNK_FRAMES", 12)
+    monkeypatch.setattr("crystalcli.workflows.md.sampling_records.CHUNK_FRAMES", 12)
     torch.set_num_threads(1)
     ase.io.write(tmp_path / "Cu.extxyz", ase.build.bulk("Cu", cubic=True))
-    ase.io.write(tmp_path / "Ag.extxyz", ase.build.bulk("Ag"))
-    made = plan(tmp_path, "whole", sampler)
+    ase.io.write(tmp_path / "Ag.extxyz", ase.build.bulk("Ag") * (2, 2, 1))
+    made = asked(tmp_path, "whole", sampler)
     start = time.monotonic()
-    assert not killed_after(1e9, lambda: sampling.run(made))
+    assert not killed_after(1e9, lambda: life.run(MD, made))
     length = time.monotonic() - start
     whole = results(tmp_path / "whole")
     assert sum(name.endswith("trajectory.extxyz") for name in whole) == 2
@@ -63,8 +62,8 @@ def test_random_kills(tmp_path: Path, sampler: str, monkeypatch: pytest.MonkeyPa
     while hits < KILLS:
         runs += 1
         run = tmp_path / f"run{runs}"
-        here = replace(made, output=str(run))
-        killed = killed_after(rng.uniform(0.0, 1.0) * length, lambda here=here: sampling.run(here))
+        here = asked(tmp_path, run.name, sampler)
+        killed = killed_after(rng.uniform(0.0, 1.0) * length, lambda here=here: life.run(MD, here))
         if killed and not (run / "run.json").exists():
             continue  # killed before the run began: nothing to go on with
         while killed:
@@ -72,7 +71,7 @@ def test_random_kills(tmp_path: Path, sampler: str, monkeypatch: pytest.MonkeyPa
             if RunFolder.read(run)["exit_code"] == 0:
                 break  # killed after the end
             after = rng.uniform(0.0, 1.0) * length if rng.random() < 0.4 else 1e9
-            killed = killed_after(after, lambda run=run: sampling.resume(run, {}, Listener(), Stop()))
+            killed = killed_after(after, lambda run=run: life.resume(MD, run, {}))
         found = results(run)
         assert found.keys() == whole.keys()
         assert [n for n in whole if found[n] != whole[n]] == []

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from crystalcli.contracts.dynamics import Evaluated
+from crystalcli.contracts.workflow import Reporter
 from crystalcli.nouns.systems import Systems, temperature
 from crystalcli.vocabulary.units import ACCELERATION, KB
-from crystalcli.workflows.hearing import Listener
+from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.sampling_guards import Guards
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
-from crystalcli.workflows.md.sampling_watch import Watch
+from crystalcli.workflows.md.sampling_monitor import Monitor
 
 
 def two_crystals() -> Systems:
@@ -62,11 +62,12 @@ def test_a_drift_is_in_meV_per_atom_and_picosecond(dt: float, every: int) -> Non
     """Energies that rise by known slopes, in batches of unequal structures; limits at the slope and beyond."""
     slopes = torch.tensor([3.0, -7.0], dtype=torch.float64)
     counts = torch.tensor([32, 3])
-    plan = SamplingPlan(("a",), "emt", "nve", "300", 4 * every, "run", dt=dt, drift_every=4 * every, log_every=every)
+    drift_every = 4 * every * dt * 1e-3  # ps
+    plan = MdOptions(steps=4 * every, dt=dt, drift_every=drift_every, log_every=every)
 
     def watched(limit: float):
         warned: list[str] = []
-        watch = Watch(replace(plan, max_drift=limit), ["a", "b"], counts, Listener(warn=warned.append))
+        watch = Monitor(replace(plan, max_drift=limit), ["a", "b"], counts, Reporter(warn=warned.append))
         found: dict = {}
         for step in range(0, 4 * every + 1, every):
             picoseconds = step * dt * 1e-3

@@ -1,6 +1,7 @@
 """Structures in which nothing can move have no temperature: told before the first step."""
 
 from pathlib import Path
+from typing import Any
 
 import ase
 import ase.build
@@ -9,11 +10,12 @@ import pytest
 from ase.constraints import FixAtoms
 
 from crystalcli.commands.main import run
+from crystalcli.contracts.workflow import Reporter, Request
 from crystalcli.nouns.systems import Systems, free_directions
 from crystalcli.vocabulary.errors import Exit, UsageError
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.md import sampling
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows import life
+from crystalcli.workflows.md.md_options import MdOptions
+from crystalcli.workflows.md.md_workflow import MD
 
 ALONE = "its one atom rests with the centre of mass: nothing moves, and it has no temperature; repeat the cell"
 
@@ -42,10 +44,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {name: str(folder / f"{name}.extxyz") for name in STRUCTURES}
 
 
-def plan(files: dict[str, str], output: Path, *names: str, sampler: str = "nvt") -> SamplingPlan:
-    return SamplingPlan(
-        tuple(files[n] for n in names), "emt", sampler, "300", 4, str(output), dt=2.0, log_every=2, analysis=False
-    )
+def asked(files: dict[str, str], output: Path, *names: str, sampler: str = "nvt") -> Request:
+    structures = tuple(files[n] for n in names)
+    how: Any = {"steps": 4, "dt": 2.0, "log_every": 2, "analysis": False}
+    return Request(MdOptions(structures=structures, potential="emt", sampler=sampler, **how), path=output)
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
@@ -58,31 +60,31 @@ def test_directions_are_counted(name: str) -> None:
 @pytest.mark.parametrize("sampler", ["nvt", "langevin", "npt"])
 def test_a_thermostat_refuses(name: str, sampler: str, files: dict[str, str], tmp_path: Path) -> None:
     _, free, said = STRUCTURES[name]
-    made = plan(files, tmp_path / "run", name, sampler=sampler)
+    made = asked(files, tmp_path / "run", name, sampler=sampler)
     if not free:
         with pytest.raises(UsageError, match=rf"{name}\.extxyz: {said}") as problem:
-            sampling.run(made, Listener())
+            life.run(MD, made)
         assert problem.value.exit_code == Exit.USAGE
         assert not (tmp_path / "run").exists()
     elif sampler != "npt" or name == "two":
-        assert sampling.run(made, Listener()).data["exit_code"] == 0
+        assert life.run(MD, made).data["exit_code"] == 0
 
 
 @pytest.mark.parametrize("name", ["one", "lone", "sheet", "held"])
 def test_without_a_thermostat_there_is_a_word(name: str, files: dict[str, str], tmp_path: Path) -> None:
     said: list[str] = []
-    made = plan(files, tmp_path / "run", name, sampler="nve")
+    made = asked(files, tmp_path / "run", name, sampler="nve")
     if name == "held":
         with pytest.raises(UsageError, match="all its atoms are fixed"):
-            sampling.run(made, Listener(warn=said.append))
+            life.run(MD, made, Reporter(warn=said.append))
         return
-    assert sampling.run(made, Listener(warn=said.append)).data["exit_code"] == 0
+    assert life.run(MD, made, Reporter(warn=said.append)).data["exit_code"] == 0
     assert [line for line in said if line.endswith("; its 0 K says nothing") and "nothing moves" in line]
 
 
 def test_others_go_on(files: dict[str, str], tmp_path: Path) -> None:
     said: list[str] = []
-    report = sampling.run(plan(files, tmp_path / "run", "one", "two", "held"), Listener(warn=said.append))
+    report = life.run(MD, asked(files, tmp_path / "run", "one", "two", "held"), Reporter(warn=said.append))
     assert report.data["exit_code"] == Exit.SOME_FAILED
     assert [ALONE in said[0], "all its atoms are fixed" in said[1]] == [True, True]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import ase.io
+import asked
 import numpy as np
 import pytest
 import torch
 import toy_slabs
-from crystalcli.workflows.relax.relaxation_plan import RelaxationPlan
 
 from crystalcli import load_model, load_potential
 from crystalcli.contracts.records import Recipe
@@ -22,10 +22,7 @@ from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.workflows.graphs import caches
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan, BuildReport
-from crystalcli.workflows.md import sampling
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
 from crystalcli.workflows.predict.prediction import Predictor, Row
-from crystalcli.workflows.relax import relaxation
 from crystalcli.workflows.train import training
 from crystalcli.workflows.train.training_plan import SplitPlan, TrainingPlan
 
@@ -132,6 +129,11 @@ def test_what_a_cache_holds_is_part_of_its_recipe(tmp_path):
     parts = [GraphDataset.open([p.output]).batch(np.arange(p.n_structures)).graph.fields for p in (one, again)]
     for name in FIELDS:
         assert torch.equal(fields[name], torch.cat([p[name] for p in parts]))
+    both = GraphDataset.open([one.output, again.output])  # structures of several caches, one after the other
+    order = np.array([5, 0, 4, 2, 1])
+    mixed, alone = both.batch(order).graph.fields, [both.batch(order[[k]]).graph.fields for k in range(len(order))]
+    for name in FIELDS:
+        assert torch.equal(mixed[name], torch.cat([a[name] for a in alone]))
 
 
 def test_a_build_in_pieces_has_the_same_bytes(tmp_path):
@@ -190,15 +192,13 @@ def test_potentials_relaxations_and_dynamics_have_them(run, tmp_path):
     found = potential.evaluate(structures)
     np.testing.assert_allclose([f["energy"] for f in found], expected, atol=1e-4)
     inputs = (str(toy_slabs.write(tmp_path / "a.extxyz", structures)),)
-    relaxation.run(RelaxationPlan(inputs, str(run), "fire", str(tmp_path / "relaxed"), steps=0))
+    asked.relax(inputs, run, tmp_path / "relaxed", steps=0)
     relaxed = ase.io.read(tmp_path / "relaxed" / "relaxed.extxyz", ":")
     np.testing.assert_allclose([a.get_potential_energy() for a in relaxed], expected, atol=1e-4)
-    held = RelaxationPlan(inputs, str(run), "fire", str(tmp_path / "held"), steps=0, fix_elements="H,O")
-    relaxation.run(held)
+    asked.relax(inputs, run, tmp_path / "held", steps=0, fix_elements="H,O")
     more = ase.io.read(tmp_path / "held" / "relaxed.extxyz", ":")
     assert all(abs(a.get_potential_energy() - e) > 1e-3 for a, e in zip(more, expected, strict=True))
-    dynamics = SamplingPlan(inputs, str(run), "nve", "10", 2, str(tmp_path / "md"), dt=0.5, frame_every=1)
-    sampling.run(dynamics)
+    asked.md(inputs, run, tmp_path / "md", sampler="nve", temperature="10", steps=2, dt=0.5, frame_every=1)
     frames = [ase.io.read(p, 0) for p in sorted((tmp_path / "md").rglob("*.extxyz"))]
     np.testing.assert_allclose(sorted(a.get_potential_energy() for a in frames), sorted(expected), atol=1e-4)
 

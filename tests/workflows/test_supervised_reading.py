@@ -7,7 +7,7 @@ import ase.io
 import pytest
 from workflows import some_campaign
 
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.workflow import Reporter, Request
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import workers
 from crystalcli.mechanisms.running.tasks import Limits
@@ -18,8 +18,8 @@ from crystalcli.workflows import life
 from crystalcli.workflows.graphs import supervised_reading
 from crystalcli.workflows.graphs.supervised_reading import read_inputs
 from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.md import sampling
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows.md.md_options import MdOptions
+from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.relax.relax_options import RelaxOptions
 from crystalcli.workflows.relax.relax_workflow import RELAX
 from crystalcli.workflows.screen import campaign, campaign_reading
@@ -101,8 +101,9 @@ REASONS = {
 
 def test_dynamics_go_on_without_them(slow, tmp_path):
     said = []
-    plan = SamplingPlan(tuple(map(str, slow)), "emt", "nve", "0", 1, output=str(tmp_path / "run"), analysis=False)
-    report = sampling.run(plan, Listener(lambda _line: None, said.append))
+    how = {"potential": "emt", "sampler": "nve", "temperature": "0", "steps": 1, "analysis": False}
+    options = MdOptions(structures=tuple(map(str, slow)), **how)
+    report = life.run(MD, Request(options, path=tmp_path / "run"), Reporter(warn=said.append))
     assert failed(report) == REASONS
     named = [line.partition(": ")[0] for line in said if "its one atom rests" not in line]
     assert [str(slow[1]), str(slow[3])] == named

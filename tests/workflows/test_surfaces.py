@@ -5,17 +5,18 @@ from pathlib import Path
 
 import ase
 import ase.io
+import asked
 import numpy as np
 import pytest
 import torch
 import toy_parts
 import toy_slabs
 from ase.constraints import FixAtoms
-from crystalcli.workflows.relax.relaxation_plan import Listener, RelaxationPlan
 
 from crystalcli import load_model, load_potential
 from crystalcli.contracts.dynamics import frozen
 from crystalcli.contracts.records import Statistics
+from crystalcli.contracts.workflow import Host
 from crystalcli.mechanisms.forces.model_surface import ModelSurface
 from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.mechanisms.models import model_file
@@ -26,9 +27,6 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.nouns.structures.site_fields import of_atoms
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
-from crystalcli.workflows.md import sampling
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
-from crystalcli.workflows.relax import relaxation
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,8 +83,8 @@ def lengths(atoms: ase.Atoms) -> list[float]:
 def test_every_relaxer_finds_the_minimum_that_is_the_prediction(saved, tmp_path, relaxer):
     source = toy_slabs.write(tmp_path / "in.extxyz", molecules())
     said: list[str] = []
-    plan = RelaxationPlan((str(source),), str(saved), relaxer, str(tmp_path / "run"), fmax=1e-4, batch_size=2)
-    report = relaxation.run(plan, Listener(say=said.append))
+    host = Host(say=said.append)
+    report = asked.relax([source], saved, tmp_path / "run", host, relaxer=relaxer, fmax=1e-4, batch_size=2)
     assert report.data["converged"] == 3, report.data["rows"]
     assert any("its energies and forces are none of the crystals" in line for line in said)
     relaxed = ase.io.read(tmp_path / "run" / "relaxed.extxyz", ":")
@@ -180,7 +178,7 @@ def test_nothing_else_takes_a_surface(saved, tmp_path):
     with pytest.raises(UsageError, match="offers a surface"):
         load_potential(str(saved))
     with pytest.raises(UsageError, match="offers a surface"):
-        sampling.run(SamplingPlan((str(source),), str(saved), "nve", "300", 5, str(tmp_path / "md")))
+        asked.md([source], saved, tmp_path / "md", sampler="nve", steps=5)
     assert not (tmp_path / "md").exists()
     model_file.save(tmp_path / "mover.safetensors", model(head="mover"), {})
     with pytest.raises(UsageError, match="head 'mover' gives no energy"):
@@ -194,21 +192,19 @@ def test_nothing_else_takes_a_surface(saved, tmp_path):
 def test_a_structure_that_it_does_not_know_costs_itself_only(saved, tmp_path):
     strange = ase.Atoms("AuO", [[0, 0, 0], [0, 0, 1.8]], info={"id": "gold"})
     source = toy_slabs.write(tmp_path / "in.extxyz", [molecules()[0], strange, molecules()[2]])
-    plan = RelaxationPlan((str(source),), str(saved), "fire", str(tmp_path / "run"), fmax=1e-3)
-    rows = relaxation.run(plan).data["rows"]
+    rows = asked.relax([source], saved, tmp_path / "run", fmax=1e-3).data["rows"]
     assert [r["converged"] for r in rows] == [True, False, True]
     assert rows[1]["reason"] == "element"
     only = toy_slabs.write(tmp_path / "gold.extxyz", [strange])
     with pytest.raises(NothingUsable):
-        relaxation.run(RelaxationPlan((str(only),), str(saved), "fire", str(tmp_path / "none")))
+        asked.relax([only], saved, tmp_path / "none")
 
 
 def test_cells_follow_its_stress(saved, tmp_path):
     atoms = ase.build.bulk("NiO", "rocksalt", a=2.6, cubic=True)
     atoms.rattle(0.02, seed=1)
     source = toy_slabs.write(tmp_path / "in.extxyz", [atoms])
-    plan = RelaxationPlan((str(source),), str(saved), "fire", str(tmp_path / "run"), cell="isotropic", steps=4)
-    (row,) = relaxation.run(plan).data["rows"]
+    (row,) = asked.relax([source], saved, tmp_path / "run", cell="isotropic", steps=4).data["rows"]
     assert row["reason"] == "steps"
     assert 0.5 < row["volume"] / row["volume_start"] < 0.99  # its springs pull
     assert row["energy"] < row["energy_start"]

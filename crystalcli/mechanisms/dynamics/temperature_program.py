@@ -64,9 +64,36 @@ class TemperatureProgram:
 
     def text(self) -> str:
         """The program as one line that :func:`parse` reads, lengths in steps."""
-        return ",".join(
-            (f"{s.start:g}" if s.start == s.end else f"{s.start:g}:{s.end:g}") + f"@{s.steps}" for s in self.stages
-        )
+        return ",".join(f"{_span(s)}@{s.steps}" for s in self.stages)
+
+    def shortest(self) -> str:
+        """The same without the length of a hold at the end, so that it does not say how long the run is.
+
+        :func:`parse` gives it back with the number of steps, and a longer program, at the last temperature, with more.
+        """
+        stages: list[Stage] = []
+        for stage in self.stages:
+            if stages and stage.start == stage.end == stages[-1].start == stages[-1].end:
+                stages[-1] = Stage(stage.start, stage.end, stages[-1].steps + stage.steps)
+            else:
+                stages.append(stage)
+        last = stages.pop()
+        words = [f"{_span(s)}@{s.steps}" for s in stages]
+        if last.steps and last.start != last.end:
+            words.append(f"{_span(last)}@{last.steps}")
+        elif not stages or stages[-1].end != last.end:
+            words.append(_number(last.end))
+        return ",".join(words)
+
+
+def _span(stage: Stage) -> str:
+    start = _number(stage.start)
+    return start if stage.start == stage.end else f"{start}:{_number(stage.end)}"
+
+
+def _number(kelvin: float) -> str:
+    """As few digits as give it back."""
+    return f"{kelvin:g}" if float(f"{kelvin:g}") == kelvin else repr(kelvin)
 
 
 def parse(text: str, *, dt: float, steps: int | None, default: int | None = None) -> TemperatureProgram:

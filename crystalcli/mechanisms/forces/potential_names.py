@@ -19,6 +19,17 @@ def model_file(text: str) -> Path | None:
     return path / MODEL if (path / MODEL).is_file() else None
 
 
+def required(text: str) -> None:
+    """Refuse to do without a potential.
+
+    Raises:
+        UsageError: ``text`` is empty; says what there is.
+    """
+    if not text:
+        known = ", ".join(registry().names("calculator"))
+        raise UsageError(f"no potential; give --potential a model file, a run folder or one of {known}")
+
+
 def calculator(text: str) -> Calculator | None:
     """The calculator called ``text``; none where ``text`` is a model.
 

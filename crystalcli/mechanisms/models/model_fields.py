@@ -44,7 +44,14 @@ def recipe_of_model(spec: ModelSpec) -> GraphRecipe:
     return GraphRecipe(spec.graph.name, spec.graph.options, fields_of(spec))
 
 
-def recipe_in_head(spec: Mapping[str, Any]) -> GraphRecipe:
-    """As :func:`recipe_of_model`, of the ``spec`` in the metadata of a model file."""
+def recipe_in_head(head: Mapping[str, Any]) -> GraphRecipe:
+    """As :func:`recipe_of_model`, of the metadata of a model file.
+
+    Raises:
+        UsageError: a plugin that made it is missing or too old.
+    """
+    spec = head["spec"]
+    for family, place in PARTS:
+        registry().needed(head["plugins"], family, spec[place]["name"])
     fields = fields_read((family, spec[place]["name"], spec[place]["options"]) for family, place in PARTS)
     return GraphRecipe(spec["graph"]["name"], spec["graph"]["options"], fields)

@@ -70,6 +70,8 @@ def point_latest(folder: Path) -> Path | None:
         The link, or none where it could not be made (no links on this file system, no permission).
     """
     link = folder.parent / LATEST
+    if folder == link and link.is_symlink():  # a run that was asked to go on by this name
+        return link
     if link.exists() and not link.is_symlink():
         return None
     temporary = files.unforeseen(link)

@@ -10,6 +10,9 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.mechanisms.structure_files.sources import is_source, request
 
+UNREADABLE = "unreadable"
+"""What stands in the place of the hash of a file that cannot be read."""
+
 
 def digest(path: Path) -> str:
     """sha256 of an input file, or of a source and its plugin's version; a word where it cannot be read.
@@ -22,4 +25,4 @@ def digest(path: Path) -> str:
     try:
         return sha256(path) if stat.S_ISREG(path.stat().st_mode) else "not a file"
     except OSError:
-        return "unreadable"
+        return UNREADABLE

@@ -14,6 +14,8 @@ from crystalcli.nouns.structures.check import closest
 from crystalcli.nouns.systems import Systems, degrees_of_freedom, per_structure, temperature, volume
 from crystalcli.vocabulary.units import ACCELERATION, KB
 
+GUARD_EVERY = 10
+"""Steps between two looks at every structure."""
 NEAREST = 0.5
 """Å. No two atoms of anything solid or liquid come this near."""
 HOTTER = 10.0
@@ -29,7 +31,7 @@ FLATTEST = 0.2
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StopReason:
     """Why a structure is stopped: a short word, and a line for people."""
 
     code: str
@@ -93,9 +95,9 @@ class Guards:
         dt: float,
         alive: Tensor,
         before: Systems | None = None,
-    ) -> dict[int, Verdict]:
-        """Verdicts on the structures that must stop, by number; ``before`` is the batch one step earlier."""
-        found: dict[int, Verdict] = {}
+    ) -> dict[int, StopReason]:
+        """StopReasons on the structures that must stop, by number; ``before`` is the batch one step earlier."""
+        found: dict[int, StopReason] = {}
         index = systems.structure_index
         size = torch.cat([systems.positions, systems.velocities, evaluated.forces], 1).square().sum(1)
         lost = ~torch.isfinite(per_structure(systems, size) + evaluated.energy + systems.cell.sum((1, 2)))
@@ -108,7 +110,7 @@ class Guards:
         for k in torch.nonzero((lost | quick | hot) & alive).flatten().tolist():
             mine = torch.nonzero(index == k).flatten()
             if bool(lost[k]):
-                found[k] = Verdict("not-finite", self._lost(systems, evaluated, mine))
+                found[k] = StopReason("not-finite", self._lost(systems, evaluated, mine))
                 continue
             atom = int(speed[mine].argmax())
             name = self._name(systems, mine, atom)
@@ -116,7 +118,7 @@ class Guards:
                 said = f"{name} moves {float(speed[mine[atom]]):.3g} Å/fs"
             else:
                 said = f"temperature {float(kelvin[k]):.0f} K at a target of {target:.0f} K; the fastest is {name}"
-            found[k] = Verdict("explosion", said)
+            found[k] = StopReason("explosion", said)
         self._cells(systems, alive, found)
         self._pairs(systems, alive, found)
         return found
@@ -132,7 +134,7 @@ class Guards:
                 return f"the {what} of {self._name(systems, mine, int(bad.double().argmax()))} is not finite"
         return "energy or cell is not finite"
 
-    def _cells(self, systems: Systems, alive: Tensor, found: dict[int, Verdict]) -> None:
+    def _cells(self, systems: Systems, alive: Tensor, found: dict[int, StopReason]) -> None:
         if systems.cell is self.first.cell:
             return
         ratio = volume(systems) / self.size
@@ -140,9 +142,11 @@ class Guards:
         bad = self.solid & ((ratio > SWELLS) | (ratio * SWELLS < 1.0) | (shape < FLATTEST)) & alive
         for k in torch.nonzero(bad).flatten().tolist():
             what = "flattens" if float(shape[k]) < FLATTEST else "swells" if float(ratio[k]) > 1 else "collapses"
-            found.setdefault(k, Verdict("cell", f"the cell {what}: its volume is {float(ratio[k]):.3g} of the first"))
+            found.setdefault(
+                k, StopReason("cell", f"the cell {what}: its volume is {float(ratio[k]):.3g} of the first")
+            )
 
-    def _pairs(self, systems: Systems, alive: Tensor, found: dict[int, Verdict]) -> None:
+    def _pairs(self, systems: Systems, alive: Tensor, found: dict[int, StopReason]) -> None:
         taken, least = self.reference.positions, self.nearest
         if systems.cell is not self.reference.cell and bool(self.solid.any()):
             known = alive & self.solid & torch.isfinite(systems.cell).flatten(1).all(1)
@@ -161,7 +165,7 @@ class Guards:
             if distance < NEAREST:
                 mine = torch.nonzero(systems.structure_index == k).flatten()
                 pair = f"{self._name(systems, mine, i)} and {self._name(systems, mine, j)}"
-                found[k] = Verdict("overlap", f"{pair} are {distance:.2f} Å apart")
+                found[k] = StopReason("overlap", f"{pair} are {distance:.2f} Å apart")
 
     def _measure(self, systems: Systems, k: int) -> tuple[int, int, float]:
         """Search the nearest pair of structure ``k`` up to 2.5 Å and make ``systems`` its reference."""

@@ -14,10 +14,8 @@ from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.mechanisms.dynamics.trajectory import Frame
 from crystalcli.mechanisms.running import files
 from crystalcli.nouns.systems import Systems
-from crystalcli.workflows.md.sampling_guards import Verdict
+from crystalcli.workflows.md.sampling_guards import StopReason
 from crystalcli.workflows.md.sampling_records import Recorder
-
-LAST_GOOD, FATAL = "last-good.extxyz", "stopped-at.extxyz"
 
 
 @dataclass(frozen=True)
@@ -41,11 +39,11 @@ class Halts:
         self.good = systems
         self.found: dict[int, Halted] = {}
 
-    def stop(self, step: int, verdicts: Mapping[int, Verdict]) -> None:
+    def stop(self, step: int, reasons: Mapping[int, StopReason]) -> None:
         """Stop structures by number."""
         self.alive = self.alive.clone()  # rows of the log hold the old one
-        for k, verdict in verdicts.items():
-            self.found[k] = Halted(step, verdict.code, verdict.reason)
+        for k, reason in reasons.items():
+            self.found[k] = Halted(step, reason.code, reason.reason)
             self.alive[k] = False
 
     def at_rest(self, systems: Systems) -> Systems:
@@ -89,4 +87,4 @@ def write_geometry(recorder: Recorder, k: int, name: str, systems: Systems, step
         energy=0.0,
         temperature=0.0,
     )
-    files.write_text(recorder.homes[k] / name, recorder.writers[k].geometry(frame))
+    files.write_text(recorder.folders[k] / name, recorder.writers[k].geometry(frame))

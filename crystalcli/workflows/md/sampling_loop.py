@@ -4,70 +4,66 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated, Potential, SamplerModule, State
+from crystalcli.contracts.workflow import Run
 from crystalcli.mechanisms.dynamics.temperature_program import TemperatureProgram
 from crystalcli.mechanisms.dynamics.velocities import seed_of
-from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.training import checkpoint
 from crystalcli.nouns.systems import Systems
-from crystalcli.vocabulary.errors import InputError, Stopped
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.md.sampling_guards import Guards, Verdict
-from crystalcli.workflows.md.sampling_halts import FATAL, LAST_GOOD, Halts, write_geometry
-from crystalcli.workflows.md.sampling_plan import GUARD_EVERY, SamplingPlan
-from crystalcli.workflows.md.sampling_records import Recorder, Row
-from crystalcli.workflows.md.sampling_watch import Watch
+from crystalcli.vocabulary.errors import InputError
+from crystalcli.workflows.md.md_options import MdOptions
+from crystalcli.workflows.md.md_workflow import LAST_GOOD, STOPPED_AT
+from crystalcli.workflows.md.sampling_guards import GUARD_EVERY, Guards, StopReason
+from crystalcli.workflows.md.sampling_halts import Halts, write_geometry
+from crystalcli.workflows.md.sampling_monitor import Monitor
+from crystalcli.workflows.md.sampling_records import Recorder, Row, chunk_steps
+from crystalcli.workflows.md.sampling_setup import Batch
 
 _EVALUATED = ("energy", "forces", "stress", "energies", "sigma")
 
 
 class Dynamics:
-    """Moves a batch of structures from where it stands to the end of the plan.
+    """Moves a batch of structures from where it stands to the last step.
 
     Args:
-        plan: of the run.
+        options: of the run.
         program: temperature against step.
         parts: potential and sampler.
-        systems: as they start; velocities included.
-        ids: of the structures.
+        batch: the structures as they start.
         recorder: takes rows and frames.
-        folder: of the run, for restart records.
-        listener, stop: who hears of it; when to stop.
+        run: its folder takes the restart records; hears of it, knows when to stop.
     """
 
     def __init__(
         self,
-        plan: SamplingPlan,
+        options: MdOptions,
         program: TemperatureProgram,
         parts: tuple[Potential, SamplerModule],
-        systems: Systems,
-        ids: Sequence[str],
+        batch: Batch,
         recorder: Recorder,
-        folder: Path,
-        listener: Listener,
-        stop: Stop,
+        run: Run,
     ) -> None:
-        self.plan, self.program, self.ids, self.recorder = plan, program, ids, recorder
+        self.options, self.program, self.batch, self.recorder, self.run = options, program, batch, recorder, run
         self.potential, self.sampler = parts
-        self.folder, self.listener, self.stop = folder, listener, stop
+        self.ids, systems = batch.ids, batch.systems
         self.systems, self.device = systems, systems.cell.device
         self.step = 0
         self.halts = Halts(systems)
         self.guards = Guards(systems)
         self.first_cell = systems.cell
         self.tried = systems
-        self.watch = Watch(plan, ids, systems.atom_counts, listener)
+        self.monitor = Monitor(options, self.ids, systems.atom_counts, run.reporter)
         self.stress_now = self._stress_possible = "stress" in self.potential.provides and bool(systems.pbc.all())
         self.saved = time.monotonic()
-        self.rhythms = (GUARD_EVERY, plan.log_every, plan.frame_every, plan.chunk_steps(systems.n_atoms))
+        self.chunk = chunk_steps(options.frame_every, systems.n_atoms)
+        self.rhythms = (GUARD_EVERY, options.log_every, options.frame_every, self.chunk)
         self._target: tuple[float, Tensor] = (-1.0, torch.empty(0))
-        self._offset = seed_of("noise", plan.seed) & 0xFFFFFFFF
+        self._offset = seed_of("noise", options.seed) & 0xFFFFFFFF
         self.generator = torch.Generator(self.device)
         self.noisy: bool = getattr(self.sampler, "noisy", True)
         self.evaluated: Evaluated
@@ -95,7 +91,7 @@ class Dynamics:
             **checkpoint.prefixed("evaluated", found),
             **checkpoint.prefixed("state", self.state),
             **checkpoint.prefixed("record", self.recorder.tensors()),
-            **checkpoint.prefixed("watch", self.watch.tensors()),
+            **checkpoint.prefixed("monitor", self.monitor.tensors()),
             "alive": self.halts.alive,
             "first_cell": self.first_cell,
         }
@@ -103,12 +99,13 @@ class Dynamics:
             "kind": "md",
             "step": self.step,
             "ids": list(self.ids),
+            "failed": list(self.batch.failed),
             "halted": self.halts.facts(),
-            "watch": self.watch.facts(),
+            "monitor": self.monitor.facts(),
             "record": self.recorder.facts(),
         }
         apart = {k: v.clone() for k, v in tensors.items()}  # the format has no tensors that share memory
-        checkpoint.save(self.folder, self.step, checkpoint.State(apart, facts))
+        checkpoint.save(self.run.path, self.step, checkpoint.State(apart, facts))
         self.saved = time.monotonic()
 
     def restore(self, state: checkpoint.State) -> None:
@@ -124,7 +121,7 @@ class Dynamics:
         self.state = checkpoint.under("state", tensors)
         self.first_cell, self.step = tensors["first_cell"], facts["step"]
         self.halts.restore(self.systems, tensors["alive"], facts["halted"])
-        self.watch.restore(checkpoint.under("watch", tensors), facts["watch"])
+        self.monitor.restore(checkpoint.under("monitor", tensors), facts["monitor"])
         self.guards = Guards(self.systems.moved(cell=self.first_cell))
         self.guards.reset(self.systems)
         self.recorder.restore(checkpoint.under("record", tensors), facts["record"])
@@ -132,50 +129,49 @@ class Dynamics:
 
     # the steps
 
-    def run(self) -> None:
-        """Go to the end of the plan.
+    def integrate(self) -> None:
+        """Go to the last step.
 
         Raises:
             Stopped: asked to; a restart record is written.
         """
-        plan, chunk = self.plan, self.plan.chunk_steps(self.systems.n_atoms)
-        while self.step < plan.steps and len(self.halts.found) < len(self.ids):
+        steps, every = self.options.length, self.options.checkpoint_every
+        while self.step < steps and len(self.halts.found) < len(self.ids):
             step = self.advance()
-            if step % chunk == 0:
+            if step % self.chunk == 0:
                 self.recorder.seal()
-            reason = self.stop.reason()
-            if step < plan.steps and (reason or time.monotonic() - self.saved >= plan.checkpoint_every):
-                self.save()
-            if reason and step < plan.steps:
-                raise Stopped(
-                    f"stopped by {reason} at step {step} of {plan.steps}; go on with: crystal md --resume {self.folder}"
-                )
-        if found := self.watch.final(self.halts.alive):
+            if step < steps:
+                asked = self.run.stop.reason()
+                if asked or time.monotonic() - self.saved >= every:
+                    self.save()
+                if asked:
+                    self.run.stop_if_asked(f"step {step} of {steps}")
+        if found := self.monitor.final(self.halts.alive):
             self._halt(self.step, found)
         if self.recorder.open:
             self.recorder.seal()
         self.save()
 
-    def adopt(self, state: checkpoint.State, known: Sequence[Mapping[str, str]], movie: str, log: str) -> None:
+    def adopt(self, state: checkpoint.State, known: Sequence[Mapping[str, str]], trajectory: str, log: str) -> None:
         """Go back to the end of a finished run, whose pieces have been joined: its files are the first piece.
 
         Args:
             state: its last.
             known: hashes of the files by name, for every structure.
-            movie: name of the trajectory.
+            trajectory: name of the trajectory.
             log: name of the log.
 
         Raises:
             UsageError: one of the files is missing, or not as the run left it.
         """
-        self.recorder.adopt(known, movie, log)
+        self.recorder.adopt(known, trajectory, log)
         self.restore(checkpoint.State(state.tensors, {**state.facts, "record": self.recorder.facts()}))
         self.save()
 
     def advance(self) -> int:
         """Go to the next step at which something is looked at or kept; returns it."""
-        plan, step = self.plan, self.step
-        self._walk(min(plan.steps, *(step - step % r + r for r in self.rhythms)))
+        step = self.step
+        self._walk(min(self.options.length, *(step - step % r + r for r in self.rhythms)))
         step = self.step
         self._guard(step)
         self._record(step)
@@ -183,16 +179,16 @@ class Dynamics:
 
     def _walk(self, until: int) -> None:
         """Steps up to ``until``, or to the first that needs a look."""
-        plan, step = self.plan, self.sampler.step
+        o, step = self.options, self.sampler.step
         while self.step < until:
             n = self.step + 1
-            self.stress_now = self._stress_possible and (n % plan.log_every == 0 or n % plan.frame_every == 0)
+            self.stress_now = self._stress_possible and (n % o.log_every == 0 or n % o.frame_every == 0)
             kelvins = self._kelvins(n)
             generator = self._noise(n) if self.noisy else self.generator
             try:
                 point = step(
                     self.systems, self.evaluated, self.state, self._force,
-                    dt=plan.dt, temperature=kelvins, generator=generator,
+                    dt=o.dt, temperature=kelvins, generator=generator,
                 )  # fmt: skip
             except InputError as problem:
                 self._find_culprit(n, problem)
@@ -201,9 +197,9 @@ class Dynamics:
             self.systems, self.evaluated, self.state = point
             self._freeze()
             self.step = n
-            if not self.guards.calm(before, self.systems, plan.dt):
+            if not self.guards.calm(before, self.systems, o.dt):
                 self._guard(n, before)
-            if self.stop.signal:
+            if self.run.stop.reason():
                 return
 
     def _force(self, moved: Systems) -> Evaluated:
@@ -230,19 +226,19 @@ class Dynamics:
     def _guard(self, step: int, before: Systems | None = None) -> None:
         target = self.program.at(step)
         if before is not None or not self.guards.fine(self.systems, self.evaluated, target):
-            found = self.guards.look(self.systems, self.evaluated, target, self.plan.dt, self.halts.alive, before)
+            found = self.guards.look(self.systems, self.evaluated, target, self.options.dt, self.halts.alive, before)
             if found:
                 self._halt(step, found)
         self.halts.good = self.systems
 
-    def _halt(self, step: int, found: Mapping[int, Verdict]) -> None:
+    def _halt(self, step: int, found: Mapping[int, StopReason]) -> None:
         """Stop structures: their last good frame is written, and they stand there while the others go on."""
         self.halts.stop(step, found)
         fatal = self.systems if self.step == step else self.tried
         for k, verdict in sorted(found.items()):
-            for name, systems in ((LAST_GOOD, self.halts.good), (FATAL, fatal)):
-                write_geometry(self.recorder, k, name, systems, self.step, self.plan.dt)
-            self.listener.warn(f"{self.ids[k]}: stopped at step {step}: {verdict.reason}")
+            for name, systems in ((LAST_GOOD, self.halts.good), (STOPPED_AT, fatal)):
+                write_geometry(self.recorder, k, name, systems, self.step, self.options.dt)
+            self.run.reporter.warn(f"{self.ids[k]}: stopped at step {step}: {verdict.reason}")
         self._freeze()
 
     def _freeze(self) -> None:
@@ -257,7 +253,7 @@ class Dynamics:
             try:
                 self.potential.evaluate(alone, stress=self.sampler.needs_stress)
             except InputError as own:
-                found[k] = Verdict(own.code or "potential", own.reason.removeprefix("structure 0: "))
+                found[k] = StopReason(own.code or "potential", own.reason.removeprefix("structure 0: "))
         if not found:
             raise problem
         self._halt(step, found)
@@ -265,17 +261,17 @@ class Dynamics:
     # the log
 
     def _record(self, step: int) -> None:
-        plan = self.plan
-        if step % plan.log_every == 0:
+        o = self.options
+        if step % o.log_every == 0:
             kept = self.sampler.conserved(self.systems, self.evaluated, self.state)
             row = Row(step, self.program.at(step), self.systems, self.evaluated, kept, self.halts.alive)
             self.recorder.log(row)
-            self.watch.line(row)
-            found = self.watch.drift(step, kept, self.halts.alive)
-            found |= self.watch.sigma(step, self.evaluated.sigma, self.halts.alive)
+            self.monitor.line(row)
+            found = self.monitor.drift(step, kept, self.halts.alive)
+            found |= self.monitor.sigma(step, self.evaluated.sigma, self.halts.alive)
             if found:
                 self._halt(step, found)
-        if step % plan.frame_every == 0:
+        if step % o.frame_every == 0:
             self.recorder.frame(step, self.systems, self.evaluated, self.halts.alive)
 
 
@@ -283,6 +279,6 @@ def summary(dynamics: Dynamics) -> dict[str, Any]:
     """How the run went, for its report."""
     return {
         "steps": dynamics.step,
-        "worst_drift_meV_per_atom_ps": dynamics.watch.worst,
+        "worst_drift_meV_per_atom_ps": dynamics.monitor.worst,
         "stopped": {dynamics.ids[k]: vars(h) for k, h in sorted(dynamics.halts.found.items())},
     }

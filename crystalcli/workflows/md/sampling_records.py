@@ -23,9 +23,15 @@ COLUMNS = (
 )  # fmt: skip
 SIGMA = "sigma_eV"
 _FRAME = ("positions", "velocities", "forces", "cell", "energy", "temperature", "stress", "sigma", "alive")
-CHUNKS = "chunks"
+CHUNK_FRAMES, CHUNK_NUMBERS = 100, 4_000_000
+"""A chunk has so many frames, fewer where they hold more numbers than that."""
 HELD = 1_000_000
 """Rows are made numbers when they hold so many atoms together: before that it costs time, later memory."""
+
+
+def chunk_steps(frame_every: int, atoms: int) -> int:
+    """Steps of one chunk for ``atoms`` in all, with a frame every so many steps."""
+    return max(1, min(CHUNK_FRAMES, CHUNK_NUMBERS // max(1, 9 * atoms))) * frame_every
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ class Recorder:
     """Collects rows and frames; seals them into chunks of fixed length.
 
     Args:
-        homes: a folder for every structure.
+        folders: of the files of every structure.
+        chunks: the folder of all chunks.
         systems: as they start.
         dt: fs.
         sigma: whether rows have an ensemble's spread.
@@ -78,7 +85,8 @@ class Recorder:
         sealed: chunks written. chains: their hashes.
     """
 
-    homes: Sequence[Path]
+    folders: Sequence[Path]
+    chunks: Path
     systems: Systems
     dt: float
     sigma: bool = False
@@ -98,10 +106,11 @@ class Recorder:
             FrameWriter(Cast(host["atomic_numbers"][s], host["masses"][s], host["pbc"][k], host["fixed"][s]))
             for k, s in enumerate(self.spans)
         ]
-        self.thermo = [Chunks(h / CHUNKS, ".csv") for h in self.homes]
-        self.movies = [Chunks(h / CHUNKS, ".extxyz") for h in self.homes]
+        pieces = [self.chunks / f"{k:06d}" for k in range(len(counts))]
+        self.thermo = [Chunks(f, ".csv") for f in pieces]
+        self.trajectories = [Chunks(f, ".extxyz") for f in pieces]
         if not self.chains:
-            self.chains = {"thermo": [""] * len(counts), "movies": [""] * len(counts)}
+            self.chains = {"thermo": [""] * len(counts), "trajectories": [""] * len(counts)}
 
     @property
     def header(self) -> str:
@@ -144,7 +153,7 @@ class Recorder:
         kept = self._rows()
         rows = [] if kept is None else list(zip(kept[0].tolist(), kept[1].tolist(), strict=True))
         frames = [{k: v.cpu().numpy() for k, v in f.items()} for f in self.frames]
-        for k in range(len(self.homes)):
+        for k in range(len(self.folders)):
             lines = [csv_line(_cells(values[k])) for values, alive in rows if alive[k]]
             texts = [
                 self.writers[k].text(self._frame(s, f, k))
@@ -153,7 +162,7 @@ class Recorder:
             ]
             for kind, chunks, text in (
                 ("thermo", self.thermo[k], "".join(lines)),
-                ("movies", self.movies[k], "".join(texts)),
+                ("trajectories", self.trajectories[k], "".join(texts)),
             ):
                 digest = chunks.seal(self.sealed, text)
                 self.chains[kind][k] = chained(self.chains[kind][k], digest)
@@ -175,21 +184,23 @@ class Recorder:
             sigma=float(found["sigma"][k]) if "sigma" in found else None,
         )
 
-    def adopt(self, known: Sequence[Mapping[str, str]], movie: str, log: str) -> None:
+    def adopt(self, known: Sequence[Mapping[str, str]], trajectory: str, log: str) -> None:
         """Take the joined files of a finished run as the first sealed piece.
 
         Args:
             known: their hashes by name, for every structure.
-            movie: name of the trajectory.
+            trajectory: name of the trajectory.
             log: name of the log.
 
         Raises:
             UsageError: one of them is missing, or not as the run left it.
         """
-        for k, home in enumerate(self.homes):
-            thermo = self.thermo[k].adopt(home / log, known[k].get(log, ""), self.header)
+        for k, folder in enumerate(self.folders):
+            thermo = self.thermo[k].adopt(folder / log, known[k].get(log, ""), self.header)
             self.chains["thermo"][k] = chained("", thermo)
-            self.chains["movies"][k] = chained("", self.movies[k].adopt(home / movie, known[k].get(movie, "")))
+            self.chains["trajectories"][k] = chained(
+                "", self.trajectories[k].adopt(folder / trajectory, known[k].get(trajectory, ""))
+            )
         self.sealed = 1
 
     def check(self) -> None:
@@ -198,9 +209,9 @@ class Recorder:
         Raises:
             UsageError: one is missing or damaged.
         """
-        for k in range(len(self.homes)):
+        for k in range(len(self.folders)):
             self.thermo[k].check(self.sealed, self.chains["thermo"][k])
-            self.movies[k].check(self.sealed, self.chains["movies"][k])
+            self.trajectories[k].check(self.sealed, self.chains["trajectories"][k])
 
     def tensors(self) -> dict[str, Tensor]:
         """What is kept and not sealed, for the restart record."""

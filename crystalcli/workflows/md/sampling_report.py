@@ -15,36 +15,32 @@ from crystalcli.mechanisms.dynamics.trajectory import Frames
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.vocabulary.pictures import paths
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows.md.md_options import MdOptions
+from crystalcli.workflows.md.md_workflow import THERMO, TRAJECTORY
+from crystalcli.workflows.md.sampling_setup import sampler_of
 
-NAMES = (
-    "rdf.csv", "coordination.csv", "bonds.csv", "msd.csv", "energies.csv", "last-good.extxyz", "stopped-at.extxyz",
-)  # fmt: skip
-PICTURES = ("rdf", "bonds", "msd", "energies", "thermo")
-"""Their names without endings."""
 FEWEST = 2
 Array = NDArray[np.float64]
 
 
-def write(
-    home: Path, movie: Path, log: Path, name: str, plan: SamplingPlan, warn: Callable[[str], None]
-) -> dict[str, Any]:
-    """Write the analysis of one structure into ``home``; returns the numbers worth telling."""
+def write(folder: Path, name: str, o: MdOptions, warn: Callable[[str], None]) -> dict[str, Any]:
+    """Write the analysis of one structure beside its trajectory in ``folder``; returns the numbers worth telling."""
+    path, log = folder / TRAJECTORY, folder / THERMO
     table = np.atleast_2d(np.genfromtxt(log, delimiter=",", skip_header=1))
-    if not table.size or not movie.stat().st_size:
+    if not table.size or not path.stat().st_size:
         return {}
-    frames = trajectory.read(movie)
-    title = f"{name}, {plan.sampler}, {plan.potential}"
-    _thermo(home, table, title, len(frames.numbers), plan.pictures)
-    start = plan.analysis_from if plan.analysis_from >= 0 else 0.5 * plan.steps * plan.dt * 1e-3
+    frames = trajectory.read(path)
+    title = f"{name}, {sampler_of(o).name}, {o.potential}"
+    _thermo(folder, table, title, len(frames.numbers), o.pictures)
+    start = o.analysis_from if o.analysis_from >= 0 else 0.5 * o.length * o.dt * 1e-3
     rows = table[table[:, 1] >= start - 1e-9]
     some = _since(frames, start)
     said: dict[str, Any] = {"analysed_from_ps": start, "frames": len(some), "rows": len(rows)}
     if len(rows) >= FEWEST:
-        said |= _energies(home, rows, title, len(frames.numbers), plan.pictures)
+        said |= _energies(folder, rows, title, len(frames.numbers), o.pictures)
     if len(some) >= FEWEST:
-        said |= _structure(home, some, title, plan.pictures)
-        _msd(home, some, title, plan.pictures)
+        said |= _structure(folder, some, title, o.pictures)
+        _msd(folder, some, title, o.pictures)
     else:
         warn(f"{name}: {len(some)} frames after {start:g} ps are too few to analyse; see --frame-every")
     return said
@@ -59,7 +55,7 @@ def _since(frames: Frames, start: float) -> Frames:
     )
 
 
-def _thermo(home: Path, table: Array, title: str, atoms: int, pictures: str) -> None:
+def _thermo(folder: Path, table: Array, title: str, atoms: int, pictures: str) -> None:
     time = table[:, 1]
     first = table[0, 6]
     panels: list[tuple[str, dict[str, Array]]] = [
@@ -74,19 +70,19 @@ def _thermo(home: Path, table: Array, title: str, atoms: int, pictures: str) -> 
         panels.append(("pressure (GPa)", {"": table[:, 8]}))
     if np.isfinite(table[:, 9]).all() and np.ptp(table[:, 9]) > 0:
         panels.append(("volume (Å³)", {"": table[:, 9]}))
-    md_plots.thermo(paths(home / "thermo", pictures), time, panels, title=title)
+    md_plots.thermo(paths(folder / "thermo", pictures), time, panels, title=title)
 
 
-def _energies(home: Path, rows: Array, title: str, atoms: int, pictures: str) -> dict[str, Any]:
+def _energies(folder: Path, rows: Array, title: str, atoms: int, pictures: str) -> dict[str, Any]:
     """Fig. 5c: density of the potential energy per atom."""
     each = rows[:, 4] / atoms
     middle, height = md_analysis.density(each)
     text = csv_text(["potential_eV_per_atom", "density_per_eV"], zip(middle.tolist(), height.tolist(), strict=True))
-    files.write_text(home / "energies.csv", text)
+    files.write_text(folder / "energies.csv", text)
     label = "potential energy (eV/atom)"
     picture = {"": (middle, height)}
     md_plots.curves(
-        paths(home / "energies", pictures), picture, x=label, y="density (atom/eV)", title=title, filled=True
+        paths(folder / "energies", pictures), picture, x=label, y="density (atom/eV)", title=title, filled=True
     )
     kelvin, pressure = rows[:, 3], rows[:, 8]
     said = {
@@ -100,7 +96,7 @@ def _energies(home: Path, rows: Array, title: str, atoms: int, pictures: str) ->
     return said
 
 
-def _structure(home: Path, frames: Frames, title: str, pictures: str) -> dict[str, Any]:
+def _structure(folder: Path, frames: Frames, title: str, pictures: str) -> dict[str, Any]:
     """g(r), coordination, and Fig. 5a: bond lengths."""
     said: dict[str, Any] = {}
     bonds = md_analysis.bond_lengths(frames)
@@ -108,10 +104,10 @@ def _structure(home: Path, frames: Frames, title: str, pictures: str) -> dict[st
         lines = [
             ("-".join(p), x, y) for p, (lengths, height) in bonds.items() for x, y in zip(lengths, height, strict=True)
         ]
-        files.write_text(home / "bonds.csv", csv_text(["bond", "length_A", "density_per_A"], lines))
+        files.write_text(folder / "bonds.csv", csv_text(["bond", "length_A", "density_per_A"], lines))
         named = {"-".join(p): d for p, d in bonds.items()}
         label = "bond length (Å)"
-        md_plots.curves(paths(home / "bonds", pictures), named, x=label, y="density (1/Å)", title=title, filled=True)
+        md_plots.curves(paths(folder / "bonds", pictures), named, x=label, y="density (1/Å)", title=title, filled=True)
         said["mean_bond_A"] = {n: float(np.sum(x * y) / np.sum(y)) for n, (x, y) in named.items()}
     if not frames.pbc.all():
         return said
@@ -120,10 +116,10 @@ def _structure(home: Path, frames: Frames, title: str, pictures: str) -> dict[st
     running = {f"n({a}-{b})": n for (a, b), n in found.running.items()}
     columns = {"r_A": found.r, "total": found.total, **partial, **running}
     table = zip(*(c.tolist() for c in columns.values()), strict=True)
-    files.write_text(home / "rdf.csv", csv_text(list(columns), table))
+    files.write_text(folder / "rdf.csv", csv_text(list(columns), table))
     lines_of = {"total": found.total, **partial} if len(partial) > 1 else {"total": found.total}
     drawn = {n: (found.r, g) for n, g in lines_of.items()}
-    md_plots.curves(paths(home / "rdf", pictures), drawn, x="r (Å)", y="g(r)", title=title, level=1.0)
+    md_plots.curves(paths(folder / "rdf", pictures), drawn, x="r (Å)", y="g(r)", title=title, level=1.0)
     numbers = md_analysis.coordination(frames, found)
     cells = [
         (c.centre, c.neighbor, f"{c.cutoff:.4f}", f"{c.mean:.6g}", n, f"{share:.6g}")
@@ -131,12 +127,12 @@ def _structure(home: Path, frames: Frames, title: str, pictures: str) -> dict[st
         for n, share in sorted(c.shares.items())
     ]
     head = ["centre", "neighbor", "cutoff_A", "mean", "number", "share"]
-    files.write_text(home / "coordination.csv", csv_text(head, cells))
+    files.write_text(folder / "coordination.csv", csv_text(head, cells))
     said["coordination"] = {f"{c.centre}-{c.neighbor}": {"cutoff_A": c.cutoff, "mean": float(c.mean)} for c in numbers}
     return said
 
 
-def _msd(home: Path, frames: Frames, title: str, pictures: str) -> None:
+def _msd(folder: Path, frames: Frames, title: str, pictures: str) -> None:
     from ase.data import chemical_symbols
 
     time = (frames.times - frames.times[0]) * 1e-3
@@ -145,9 +141,11 @@ def _msd(home: Path, frames: Frames, title: str, pictures: str) -> None:
         for z in np.unique(frames.numbers)
     }
     table = zip(time.tolist(), *(m.tolist() for m in found.values()), strict=True)
-    files.write_text(home / "msd.csv", csv_text(["time_ps", *(f"{n}_A2" for n in found)], table))
+    files.write_text(folder / "msd.csv", csv_text(["time_ps", *(f"{n}_A2" for n in found)], table))
     drawn = {n: (time, m) for n, m in found.items()}
-    md_plots.curves(paths(home / "msd", pictures), drawn, x="time (ps)", y="mean square displacement (Å²)", title=title)
+    md_plots.curves(
+        paths(folder / "msd", pictures), drawn, x="time (ps)", y="mean square displacement (Å²)", title=title
+    )
 
 
 def _mean(values: Array) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -12,21 +12,19 @@ import torch
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Potential, SamplerModule, fields_of
 from crystalcli.contracts.records import Sampler
-from crystalcli.mechanisms.dynamics import temperature_program
+from crystalcli.contracts.workflow import Reporter, Request
 from crystalcli.mechanisms.dynamics.temperature_program import TemperatureProgram
 from crystalcli.mechanisms.dynamics.velocities import at_rest, maxwell_boltzmann
 from crystalcli.mechanisms.forces import potentials
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.mechanisms.training import checkpoint
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.read_options import UNLABELLED
 from crystalcli.nouns.structures.site_fields import of_atoms
 from crystalcli.nouns.systems import Systems, free_directions
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
-from crystalcli.workflows.graphs.supervised_reading import read_inputs
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.workflows.md.md_options import MdOptions
+from crystalcli.workflows.md.md_workflow import STRUCTURES
 
 TEMPERATURE, STILL = "temperature", "no-temperature"
 """What a thermostat provides, and the code of structures that cannot have it."""
@@ -35,88 +33,98 @@ LONG_STEP = 10.0
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """All that a run needs.
+class Batch:
+    """Structures that move side by side.
 
     Args:
-        entries: structures that can be used. failures: those that cannot.
-        systems: with velocities, on the potential's device.
+        ids: of the structures. systems: with velocities, on the potential's device.
+        failed: those that cannot be used, each as its id, path and reason.
     """
 
-    program: TemperatureProgram
-    potential: Potential
-    sampler: SamplerModule
-    entries: tuple[Entry, ...]
-    failures: tuple[Failure, ...]
+    ids: Sequence[str]
     systems: Systems
-
-    @property
-    def ids(self) -> list[str]:
-        """Names of the structures."""
-        return [e.id for e in self.entries]
+    failed: Sequence[Mapping[str, str]]
 
 
-def parts(plan: SamplingPlan) -> tuple[TemperatureProgram, Potential, SamplerModule]:
-    """Program, potential and sampler of a plan.
+def sampler_of(o: MdOptions) -> Sampler:
+    """The record of what moves the atoms.
 
     Raises:
-        UsageError: an option, word or number that makes no sense, or a sampler that needs what the potential lacks.
+        UsageError: there is none of that name.
     """
-    program = temperature_program.parse(plan.temperature, dt=plan.dt, steps=plan.steps)
-    record = cast(Sampler, registry().get("sampler", plan.sampler))
-    options: Any = opt.make(record.options, plan.sampler_options, owner=f"sampler {plan.sampler}")
-    precision = cast(potentials.Precision, plan.dtype)
-    potential = potentials.named(plan.potential, device=plan.device, dtype=precision, options=plan.potential_options)
+    return cast(Sampler, registry().get("sampler", o.sampler or registry().default("sampler")))
+
+
+def parts(request: Request) -> tuple[Potential, SamplerModule]:
+    """Potential and sampler that are asked for.
+
+    Raises:
+        UsageError: an option or word that makes no sense, or a sampler that needs what the potential lacks.
+    """
+    o: MdOptions = request.options
+    given = {k: dict(c.options) for k, c in request.parts.items()}
+    record = sampler_of(o)
+    options: Any = opt.make(record.options, given.get("sampler", {}), owner=f"sampler {record.name}")
+    potential = potentials.named(o.potential, device=o.device, dtype=o.dtype, options=given.get("potential", {}))
     missing = sorted((record.requires | {"energy", "forces"}) - potential.provides)
     if missing:
-        raise UsageError(f"sampler {plan.sampler} needs {' and '.join(missing)}; {potential.name} gives none")
-    return program, potential, record.build(options)
+        raise UsageError(f"sampler {record.name} needs {' and '.join(missing)}; {potential.name} gives none")
+    return potential, record.build(options)
 
 
-def prepare(plan: SamplingPlan, listener: Listener, begun: Iterable[Entry | Failure] | None = None) -> Prepared:
-    """Read and check everything; nothing is written.
-
-    Args:
-        plan: what is asked for.
-        listener: is warned.
-        begun: the reading of the plan's structures, where it has begun.
+def first_batch(
+    o: MdOptions,
+    structures: Iterable[Entry | Failure],
+    program: TemperatureProgram,
+    potential: Potential,
+    sampler: SamplerModule,
+    reporter: Reporter,
+) -> Batch:
+    """Check all structures; give them velocities.
 
     Raises:
-        UsageError: as :func:`parts`. NothingUsable: no structure can be used.
+        UsageError: as the sampler says, or no velocities where they shall be those of the file.
+        NothingUsable: no structure can be used.
     """
-    program, potential, sampler = parts(plan)
-    if plan.dt > LONG_STEP:
-        listener.warn(f"--dt {plan.dt:g} fs is long: atoms vibrate in 20 to 200 fs, of which a step is a fiftieth")
-    entries, failures = _read(read_inputs(expand(plan.structures), UNLABELLED) if begun is None else begun, listener)
-    thermostat = TEMPERATURE in registry().get("sampler", plan.sampler).provides
-    entries, refused = _evaluable(entries, potential, listener, thermostat=thermostat)
+    if o.dt > LONG_STEP:
+        reporter.warn(f"--dt {o.dt:g} fs is long: atoms vibrate in 20 to 200 fs, of which a step is a fiftieth")
+    entries, failures = _read(structures, reporter)
+    thermostat = TEMPERATURE in sampler_of(o).provides
+    entries, refused = _evaluable(entries, potential, reporter, thermostat=thermostat)
     failures += refused
     if not entries and all(f.code == STILL for f in failures):
         raise UsageError(failures[0].reason, path=failures[0].path, code=STILL)
     if not entries:
         raise NothingUsable(f"none of {len(failures)} structures can be used")
-    systems = _started(plan, program, entries, potential)
+    systems = _started(o, program, entries, potential)
     kelvins = torch.full((len(entries),), program.at(0), dtype=torch.float64, device=potential.device)
     sampler.init(systems, kelvins, torch.Generator(potential.device))
-    return Prepared(program, potential, sampler, tuple(entries), tuple(failures), systems)
+    failed = [{"id": f.id, "path": f.path, "reason": f.reason} for f in failures]
+    return Batch([e.id for e in entries], systems, failed)
 
 
-def _read(items: Iterable[Entry | Failure], listener: Listener) -> tuple[list[Entry], list[Failure]]:
+def restored_batch(state: checkpoint.State, device: torch.device) -> Batch:
+    """The batch of a restart record."""
+    tensors = {k: v.to(device) for k, v in checkpoint.under("systems", state.tensors).items()}
+    return Batch(state.facts["ids"], Systems.of_tensors(tensors), state.facts["failed"])
+
+
+def _read(items: Iterable[Entry | Failure], reporter: Reporter) -> tuple[list[Entry], list[Failure]]:
     entries: list[Entry] = []
     failures: list[Failure] = []
     for item in items:
         if isinstance(item, Failure):
             failures.append(item)
-            listener.warn(str(item))
+            reporter.warn(str(item))
             continue
         entries.append(item)
         for line in item.warnings:
-            listener.warn(f"{item.source}: {line}")
+            reporter.warn(f"{item.source}: {line}")
     return entries, failures
 
 
 def _evaluable(
-    entries: Sequence[Entry], potential: Potential, listener: Listener, *, thermostat: bool
+    entries: Sequence[Entry], potential: Potential, reporter: Reporter, *, thermostat: bool
 ) -> tuple[list[Entry], list[Failure]]:
     """Leave out the structures that the potential, or the motion, cannot take."""
     good: list[Entry] = []
@@ -133,11 +141,11 @@ def _evaluable(
         except InputError as problem:
             said = problem.reason.removeprefix("structure 0: ")
             failures.append(Failure(entry.source, entry.id, "md", problem.code or "potential", said))
-            listener.warn(str(failures[-1]))
+            reporter.warn(str(failures[-1]))
         else:
             good.append(entry)
             if still:
-                listener.warn(f"{entry.source}: {still}; its 0 K says nothing")
+                reporter.warn(f"{entry.source}: {still}; its 0 K says nothing")
     return good, failures
 
 
@@ -156,25 +164,25 @@ def _still(one: Systems) -> str:
     return f"its one atom rests with the centre of mass: nothing moves, and it has no temperature; {cure}"
 
 
-def _started(
-    plan: SamplingPlan, program: TemperatureProgram, entries: Sequence[Entry], potential: Potential
-) -> Systems:
+def _started(o: MdOptions, program: TemperatureProgram, entries: Sequence[Entry], potential: Potential) -> Systems:
     """The batch with its first velocities."""
     systems = Systems.of([e.atoms for e in entries], potential.device, _fields(entries, potential))
-    own = [bool(e.atoms.has("momenta") and e.atoms.get_momenta().any()) for e in entries]
-    if plan.velocities == "file" and not all(own):
-        raise UsageError("has no velocities; use --velocities auto or random", path=entries[own.index(False)].source)
+    has_own = [bool(e.atoms.has("momenta") and e.atoms.get_momenta().any()) for e in entries]
+    if o.velocities == "file" and not all(has_own):
+        raise UsageError(
+            "has no velocities; use --velocities auto or random", path=entries[has_own.index(False)].source
+        )
     given = at_rest(systems)
-    drawn = maxwell_boltzmann(systems, program.at(0), plan.seed, [e.id for e in entries])
-    keep = torch.tensor([o and plan.velocities != "random" for o in own], device=potential.device)
+    drawn = maxwell_boltzmann(systems, program.at(0), o.seed, [e.id for e in entries])
+    keep = torch.tensor([own and o.velocities != "random" for own in has_own], device=potential.device)
     rows = keep.index_select(0, systems.structure_index).unsqueeze(1)
     return replace(systems, velocities=torch.where(rows, given.velocities, drawn.velocities))
 
 
-def homes(folder: Path, ids: Sequence[str]) -> list[Path]:
-    """Where the files of each structure go: the folder itself for one, else a folder of its name in it."""
+def folders(run: Path, ids: Sequence[str]) -> list[Path]:
+    """Where the files of each structure go: the folder of the run for one, else a folder of its name in it."""
     if len(ids) == 1:
-        return [folder]
+        return [run]
     taken: set[str] = set()
     found = []
     for name in ids:
@@ -183,5 +191,5 @@ def homes(folder: Path, ids: Sequence[str]) -> list[Path]:
         while unique.lower() in taken:
             unique, k = f"{plain}-{k}", k + 1
         taken.add(unique.lower())
-        found.append(folder / "structures" / unique)
+        found.append(run / STRUCTURES / unique)
     return found

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.workflow import Reporter, Request, Run, Work
-from crystalcli.mechanisms.forces.potential_names import model_file
-from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.forces.potential_names import model_file, required
 from crystalcli.mechanisms.relaxation.relaxing import SINGLE_POINT, STEPS
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.structure_files.reading import Failure
@@ -42,9 +41,7 @@ class Relaxation(Work):
         o: RelaxOptions = request.options
         if not o.structures:
             raise UsageError("no structures; name files, folders or a quoted glob")
-        if not o.potential:
-            known = ", ".join(registry().names("calculator"))
-            raise UsageError(f"which potential? give --potential MODEL or --potential NAME ({known})")
+        required(o.potential)
         if o.fmax == 0 and o.steps:
             reporter.warn(f"--fmax 0 is never reached: every structure takes all {o.steps} steps")
         self.request, self.options = request, o

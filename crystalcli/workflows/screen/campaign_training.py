@@ -134,7 +134,7 @@ def _dealt(tables: Mapping[str, Mapping[str, Any]], arch: Architecture) -> dict[
 def recipe_of(plan: TrainingPlan) -> GraphRecipe:
     """How graphs are made: as the model that training starts from needs them, or by the featurizer's defaults."""
     if plan.start.model:
-        return recipe_in_head(read_head(file_of(Path(plan.start.model)))["spec"])
+        return recipe_in_head(read_head(file_of(Path(plan.start.model))))
     part = cast(Featurizer, registry().get("featurizer", plan.featurizer))
     options = opt.to_dict(opt.make(part.options, {}, owner=f"featurizer {part.name}"))
     chosen = (

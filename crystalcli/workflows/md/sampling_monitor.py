@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from crystalcli.workflows.hearing import Listener
-from crystalcli.workflows.md.sampling_guards import Verdict
-from crystalcli.workflows.md.sampling_plan import SamplingPlan
+from crystalcli.contracts.workflow import Reporter
+from crystalcli.workflows.md.md_options import MdOptions
+from crystalcli.workflows.md.sampling_guards import StopReason
 from crystalcli.workflows.md.sampling_records import Row, table
 
 DRIFT = 2.0
@@ -25,48 +26,49 @@ LINES = 20
 """Lines that a whole run says of its progress."""
 
 
-class Watch:
+class Monitor:
     """Looks at every row.
 
     Args:
-        plan: with the limits.
+        options: with the limits.
         ids: of the structures. counts: (S,) their atoms.
-        listener: hears the warnings.
+        reporter: hears of it.
     """
 
-    def __init__(self, plan: SamplingPlan, ids: Sequence[str], counts: Tensor, listener: Listener) -> None:
-        self.plan, self.ids, self.counts, self.listener = plan, ids, counts, listener
+    def __init__(self, options: MdOptions, ids: Sequence[str], counts: Tensor, reporter: Reporter) -> None:
+        self.options, self.ids, self.counts, self.reporter = options, ids, counts, reporter
         self.window: list[tuple[int, Tensor]] = []
         self.worst: float | None = None
         self.beyond = [0] * len(ids)
+        self.kelvin = math.nan
 
-    def drift(self, step: int, conserved: Tensor, alive: Tensor) -> dict[int, Verdict]:
-        """Slope of the conserved energy over windows of ``drift_every`` steps, by least squares."""
+    def drift(self, step: int, conserved: Tensor, alive: Tensor) -> dict[int, StopReason]:
+        """Slope of the conserved energy over windows of ``drift_every``, by least squares."""
         jump = self._jump(conserved, alive)
         self.window.append((step, conserved))
         if jump:
             return jump
-        if step == 0 or step % self.plan.drift_every or len(self.window) < FEWEST:
+        if step == 0 or step % self.options.drift_steps or len(self.window) < FEWEST:
             return {}
         return self._judged(self._slope(alive, close=True), f"up to step {step}")
 
-    def final(self, alive: Tensor) -> dict[int, Verdict]:
+    def final(self, alive: Tensor) -> dict[int, StopReason]:
         """The same over the rows since the last window, where they are half of one, or all that there is.
 
         The window stays open, so that a run that is made longer goes on as if it had not ended here.
         """
         span = self.window[-1][0] - self.window[0][0] if self.window else 0
-        if len(self.window) < FEWEST or (self.worst is not None and span < self.plan.drift_every / 2):
+        if len(self.window) < FEWEST or (self.worst is not None and span < self.options.drift_steps / 2):
             return {}
         slope = self._slope(alive, close=False)
-        moved = slope.abs() * span * self.plan.dt * 1e-3
+        moved = slope.abs() * span * self.options.dt * 1e-3
         return self._judged(torch.where(moved > SEEN, slope, torch.zeros_like(slope)), "in its last rows")
 
     def _slope(self, alive: Tensor, *, close: bool) -> Tensor:
         """Slope over the open window, meV/atom/ps, (S,); 0 for structures that stand."""
         values = self.window[0][1]
         steps = torch.tensor([s for s, _ in self.window], dtype=torch.float64, device=values.device)
-        t = (steps - steps.mean()).unsqueeze(1) * (self.plan.dt * 1e-3)
+        t = (steps - steps.mean()).unsqueeze(1) * (self.options.dt * 1e-3)
         y = torch.stack([v for _, v in self.window]) * 1e3 / self.counts
         slope = (t * (y - y.mean(0))).sum(0) / t.square().sum()
         slope = torch.where(alive, slope, torch.zeros_like(slope))
@@ -75,20 +77,20 @@ class Watch:
             self.window = self.window[-1:]
         return slope
 
-    def _judged(self, slope: Tensor, when: str) -> dict[int, Verdict]:
+    def _judged(self, slope: Tensor, when: str) -> dict[int, StopReason]:
         """Warn of drifts; those beyond the limit stop their structure."""
-        limit = self.plan.max_drift
+        limit = self.options.max_drift
         tell = min(DRIFT, limit) if limit else DRIFT
         found = {}
         for k in torch.nonzero(slope.abs() > tell).flatten().tolist():
             said = f"conserved energy drifts by {float(slope[k]):.3g} meV/atom/ps"
             if limit and abs(float(slope[k])) > limit:
-                found[k] = Verdict("drift", f"{said}, more than {limit:g}")
+                found[k] = StopReason("drift", f"{said}, more than {limit:g}")
             else:
-                self.listener.warn(f"{self.ids[k]}: {said} {when}; a smaller --dt drifts less")
+                self.reporter.warn(f"{self.ids[k]}: {said} {when}; a smaller --dt drifts less")
         return found
 
-    def _jump(self, conserved: Tensor, alive: Tensor) -> dict[int, Verdict]:
+    def _jump(self, conserved: Tensor, alive: Tensor) -> dict[int, StopReason]:
         """Structures whose conserved energy has leapt since the last row: explosions that a thermostat hid."""
         if not self.window:
             return {}
@@ -97,11 +99,11 @@ class Watch:
             return {}
         said = "conserved energy jumped by {:.3g} eV/atom: atoms came too near, or --dt is too long"
         over = torch.nonzero(~(leap < JUMP) & alive).flatten().tolist()
-        return {k: Verdict("explosion", said.format(float(leap[k]))) for k in over}
+        return {k: StopReason("explosion", said.format(float(leap[k]))) for k in over}
 
-    def sigma(self, step: int, sigma: Tensor | None, alive: Tensor) -> dict[int, Verdict]:
+    def sigma(self, step: int, sigma: Tensor | None, alive: Tensor) -> dict[int, StopReason]:
         """Structures whose ensemble disagrees for too long."""
-        limit = self.plan.max_sigma
+        limit = self.options.max_sigma
         if not limit or sigma is None:
             return {}
         spread = sigma * 1e3 / self.counts
@@ -110,23 +112,26 @@ class Watch:
             self.beyond[k] = self.beyond[k] + 1 if over else 0
             said = f"the ensemble spreads by {float(spread[k]):.3g} meV/atom, more than {limit:g}"
             if self.beyond[k] == 1:
-                self.listener.warn(f"{self.ids[k]}: {said}, at step {step}")
-            if over and self.beyond[k] == self.plan.stop_on_sigma:
-                found[k] = Verdict("sigma", f"{said}, in {self.beyond[k]} rows of the log")
+                self.reporter.warn(f"{self.ids[k]}: {said}, at step {step}")
+            if over and self.beyond[k] == self.options.stop_on_sigma:
+                found[k] = StopReason("sigma", f"{said}, in {self.beyond[k]} rows of the log")
         return found
 
     def line(self, row: Row) -> None:
         """Tell how far the run is and, on average, how the living structures are."""
-        step, steps, every = row.step, self.plan.steps, self.plan.log_every
-        self.listener.step(step, step, steps)
-        if step != steps and step % max(every, steps // LINES // every * every):
-            return
+        step, steps, every = row.step, self.options.length, self.options.log_every
+        if step == steps or step % max(every, steps // LINES // every * every) == 0:
+            self.reporter.say(f"step {step}/{steps}  {self._averages(row)}")
+        self.reporter.progress(f"step {step}/{steps}, {self.kelvin:.0f} K", step, steps)
+
+    def _averages(self, row: Row) -> str:
         living = row.alive if bool(row.alive.any()) else torch.ones_like(row.alive)
-        some = table([row], self.plan.dt)[0][living]
+        some = table([row], self.options.dt)[0][living]
         each, pressure = float((some[:, 4] / self.counts[living]).mean()), float(some[:, 8].mean())
-        said = f"step {step}/{steps}  {step * self.plan.dt * 1e-3:.3f} ps  T {float(some[:, 3].mean()):.1f} K"
-        said += f" (target {row.target:g})  E_pot {each:.5f} eV/atom"
-        self.listener.say(said if pressure != pressure else f"{said}  P {pressure:.3f} GPa")  # noqa: PLR0124 - NaN
+        self.kelvin = float(some[:, 3].mean())
+        line = f"{row.step * self.options.dt * 1e-3:.3f} ps  T {self.kelvin:.1f} K (target {row.target:g})"
+        line += f"  E_pot {each:.5f} eV/atom"
+        return line if pressure != pressure else f"{line}  P {pressure:.3f} GPa"  # noqa: PLR0124 - NaN
 
     def tensors(self) -> dict[str, Tensor]:
         """The open window, for the restart record."""

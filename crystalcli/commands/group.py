@@ -82,7 +82,7 @@ class _Commands(Mapping[str, Any]):
 
 def _of_plugins() -> dict[str, Workflow]:
     """Workflows of plugins by name; the built-in ones are not loaded to see that there are no others."""
-    if all(origin.builtin for origin in find()):
+    if not registry.cache_info().currsize and all(origin.builtin for origin in find()):
         return {}
     offered = [o for o in registry().offered() if not o.origin.builtin]
     return {o.part.name: o.part for o in offered if isinstance(o.part, Workflow)}

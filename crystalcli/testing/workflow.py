@@ -107,13 +107,16 @@ class WorkflowContract:
         self.crystal([*words, "-o", "whole"], tmp_path)
         program = [sys.executable, "-m", "crystalcli"]
         chance = random.Random(0)
+        process = self.begun([*program, *words, "-o", "timed"], tmp_path)
+        self.wait_for_the_run(process, tmp_path / "timed")
         started = time.monotonic()
-        self.complete([*program, *words, "-o", "timed"], tmp_path)
+        self.complete(process)
         seconds, killed = time.monotonic() - started, 0
         for _ in range(4 * self.kills):
             process = self.begun([*program, *words, "-o", "killed"], tmp_path)
+            self.wait_for_the_run(process, tmp_path / "killed")
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(seconds * chance.uniform(0.3, 1.0))
+                process.wait(seconds * chance.uniform(0.0, 0.9))
             if process.poll() is None:
                 os.kill(process.pid, signal.SIGKILL)
                 killed += 1
@@ -122,7 +125,7 @@ class WorkflowContract:
                 break
             if process.returncode == 0:
                 shutil.rmtree(tmp_path / "killed")
-        self.complete([*program, *words, "-o", "killed"], tmp_path)
+        self.complete(self.begun([*program, *words, "-o", "killed"], tmp_path))
         assert killed, "ends too quickly to be killed"
         assert self.results(tmp_path / "killed") == self.results(tmp_path / "whole")
         assert self.report(tmp_path / "killed") == self.report(tmp_path / "whole")
@@ -131,8 +134,14 @@ class WorkflowContract:
         """A process of its own."""
         return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def complete(self, command: list[str], folder: Path) -> None:
-        """A process of its own that ends well."""
-        process = self.begun(command, folder)
+    def wait_for_the_run(self, process: subprocess.Popen[str], folder: Path) -> None:
+        """Wait until the process has begun, or gone on with, the run in ``folder``."""
+        record = folder / "run.json"
+        before = record.stat().st_mtime_ns if record.exists() else 0
+        while process.poll() is None and not (record.exists() and record.stat().st_mtime_ns > before):
+            time.sleep(0.01)
+
+    def complete(self, process: subprocess.Popen[str]) -> None:
+        """A process that ends well."""
         said, _ = process.communicate(timeout=300)
         assert process.returncode == 0, said

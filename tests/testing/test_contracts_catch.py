@@ -448,7 +448,9 @@ class Turning(nn.Module):
 
 def turning_architecture(fault: str) -> ArchitectureContract:
     class Broken(ArchitectureContract):
-        part = Architecture(name="broken", summary="", build=lambda _o, n, _e, _s: Turning(n, fault))
+        part = Architecture(
+            name="broken", summary="", build=lambda _o, n, _e, _s: Turning(n, fault), featurizer="cgcnn", head="crystal"
+        )
 
     return Broken()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 import pytest
 
 from crystalcli.commands import workflow_command
+from crystalcli.contracts import options as opt
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Host, Request, Run, Shown, Work
@@ -189,5 +191,10 @@ def test_a_plan_is_plain_data(tmp_path: Path) -> None:
             assert json.loads(json.dumps(request.to_json())) == request.to_json()
             assert Request.from_json(part.options, request.to_json(), tmp_path).options == request.options
             declared = {n: p.default for n, p in command.__signature__.parameters.items()}  # type: ignore[attr-defined]
-            for name, value in request.to_json()["options"].items():
-                assert declared[name] == value or (declared[name] is None and value == [])
+            for spec in opt.specs(part.options):
+                given = declared[spec.name]
+                if given is inspect.Parameter.empty:  # the part whose record says that it is the default
+                    assert spec.name in part.chooses
+                    assert spec.default == ""
+                else:
+                    assert given == spec.default or (given is None and spec.default == ())

@@ -37,14 +37,19 @@ def slabs(n: int, seed: int = 0) -> list[ase.Atoms]:
     return made
 
 
+def free(atoms: ase.Atoms) -> np.ndarray:
+    """Which atoms may move, (N,) bool."""
+    found = np.ones(len(atoms), dtype=bool)
+    for constraint in atoms.constraints:
+        found[constraint.index] = False
+    return found
+
+
 def pull(atoms: ase.Atoms) -> np.ndarray:
     """How far atoms move, Å: the guest up by 0.4 for H and 0.2 for O, free metal by 0.05 per unit of its tag."""
-    free = np.ones(len(atoms))
-    for constraint in atoms.constraints:
-        free[constraint.index] = 0.0
     guest = {1: 0.4, 8: 0.2}
     up = np.array([guest.get(z, 0.05 * t) for z, t in zip(atoms.numbers, atoms.get_tags(), strict=True)])
-    return np.outer(free * up, [0.3, 0.0, 1.0])
+    return np.outer(free(atoms) * up, [0.3, 0.0, 1.0])
 
 
 def write(path: Path, structures: Sequence[ase.Atoms]) -> Path:

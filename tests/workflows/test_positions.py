@@ -80,6 +80,11 @@ def displacements(structures: list[ase.Atoms]) -> np.ndarray:
     return np.concatenate([toy_slabs.pull(a) for a in structures])
 
 
+def labelled(structures: list[ase.Atoms]) -> np.ndarray:
+    """Which atoms have a label: those that may move and have a place in the file."""
+    return np.concatenate([np.isfinite(a.arrays[NAME]).all(1) & toy_slabs.free(a) for a in structures])
+
+
 def test_a_column_of_places_is_known_by_its_name_and_can_be_declared(tmp_path):
     structures = toy_slabs.slabs(4)
     report = built(tmp_path, "a", structures)
@@ -100,13 +105,13 @@ def test_a_column_of_places_is_known_by_its_name_and_can_be_declared(tmp_path):
 
 def test_the_scale_is_that_of_the_displacements(tmp_path):
     structures = toy_slabs.slabs(8)
-    structures[3].arrays[NAME][1] = np.nan  # one without label
+    structures[3].arrays[NAME][-1] = np.nan  # one without label
     data = GraphDataset.open([built(tmp_path, "a", structures).output])
     index = np.array([1, 3, 4])
     found = target_statistics(data, [NAME], index)
     chosen = [next(a for a in structures if a.info["id"] == data.ids[k]) for k in index]
     moved = displacements(chosen)
-    known = np.isfinite(np.concatenate([a.arrays[NAME] for a in chosen])).all(1)
+    known = labelled(chosen)
     assert 0 < known.sum() < len(known)
     assert found.target_mean[NAME] == 0.0
     assert found.target_scale[NAME] == pytest.approx(np.sqrt(np.mean(np.square(moved[known]))), rel=1e-6)
@@ -123,6 +128,9 @@ def test_errors_of_training_are_distances_by_the_nearest_image(run):
     for row in rows:
         atoms, k = truth[row["id"]], int(row["site"])
         predicted = np.array([float(row[f"{NAME}_{c} predicted [Å]"]) for c in "xyz"])
+        if not toy_slabs.free(atoms)[k]:
+            assert row[f"{NAME}_x true [Å]"] == ""  # that a held atom stays is known
+            continue
         moved = predicted - atoms.positions[k] - toy_slabs.pull(atoms)[k]
         distances.append(np.linalg.norm(moved))
         stay.append(np.linalg.norm(toy_slabs.pull(atoms)[k]))
@@ -142,9 +150,9 @@ def test_errors_of_training_are_distances_by_the_nearest_image(run):
 
 def test_errors_of_predictions_are_the_same_from_files_and_caches(run, tmp_path):
     structures = toy_slabs.slabs(6, seed=4)
-    structures[2].arrays[NAME][0] = np.nan
+    structures[2].arrays[NAME][-1] = np.nan
     report = built(tmp_path, "a", structures)
-    known = np.isfinite(np.concatenate([a.arrays[NAME] for a in structures])).all(1)
+    known = labelled(structures)
     for source in (report.output, tmp_path / "a.extxyz"):
         predictor = Predictor(run)
         compared, found = Compared(predictor.quantities[0], predictor.model.head), {}
@@ -161,7 +169,7 @@ def test_errors_of_predictions_are_the_same_from_files_and_caches(run, tmp_path)
         assert errors.n == known.sum()
         moved = np.reshape(compared.true, (-1, 3)) - np.reshape(compared.start, (-1, 3))
         expected = np.concatenate([toy_slabs.pull(next(a for a in structures if a.info["id"] == i)) for i in found])
-        there = np.isfinite(np.concatenate([by_id[i].arrays[NAME] for i in found])).all(1)
+        there = labelled([by_id[i] for i in found])
         np.testing.assert_allclose(moved, expected[there], atol=1e-5)
         compared.draw([tmp_path / "parity.png"], "")
         assert errors.mae == pytest.approx(distances.mean(), abs=2e-6)
@@ -191,8 +199,8 @@ def test_calibration_counts_them_so_too(run, tmp_path):
     predictor = Predictor(run)
     rows = [r for r in predictor.predict([str(source)]) if isinstance(r, Row)]
     start = np.concatenate([r.atoms.positions for r in rows])
-    moved = displacements([a for r in rows for a in toy_slabs.slabs(9, seed=8) if a.info["id"] == r.id])
-    errors = np.concatenate([r.values[NAME] for r in rows]) - start - moved
+    those = [a for r in rows for a in toy_slabs.slabs(9, seed=8) if a.info["id"] == r.id]
+    errors = (np.concatenate([r.values[NAME] for r in rows]) - start - displacements(those))[labelled(those)]
     assert report.fits[NAME].factor == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-4)
 
 
@@ -271,8 +279,9 @@ def test_predicted_positions_are_written_as_structures(run, tmp_path):
             assert entry.atoms.constraints[0].index.tolist() == given.constraints[0].index.tolist()
             np.testing.assert_allclose(entry.labels["initial_positions"], given.positions, atol=1e-7)
             assert f"predicted_{NAME}" not in entry.labels
-            np.testing.assert_allclose(entry.labels[f"true_{NAME}"], given.arrays[NAME], atol=1e-7)
             held = entry.atoms.constraints[0].index
+            true = np.where(toy_slabs.free(given)[:, None], given.arrays[NAME], np.nan)
+            np.testing.assert_allclose(entry.labels[f"true_{NAME}"], true, atol=1e-7)
             np.testing.assert_allclose(entry.atoms.positions[held], given.positions[held], atol=1e-6)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.site_fields import held_atoms
 from crystalcli.vocabulary.quantities import Quantity
 
 ENERGY, STRESS = "energy", "stress"
@@ -24,6 +25,7 @@ class Labelled:
         crystal: digest of cell, species and positions, so that the same crystal twice is noticed.
         sites, lattice: digest of species and fractional positions, and the cell; of structures with a stress only.
         kind, left_out, notes: of the entry.
+        held: numbers of the atoms that cannot move; where they stay is no label.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Labelled:
     kind: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    held: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, entry: Entry) -> Labelled:
@@ -64,4 +67,5 @@ class Labelled:
             entry.kind,
             entry.left_out,
             entry.notes,
+            held_atoms(atoms),
         )

@@ -78,6 +78,8 @@ def _column(entries: Sequence[Labelled], request: LabelRequest, energy: str) -> 
         said.append(f"label '{request.key}' is in {known.unit} by its format; taken as {request.unit}, as asked")
     if known.level == "site":
         values, mask = _site_values(entries, request)
+        if quantity.meaning == "position":
+            values, mask = _of_free_atoms(values, mask, entries)
         lines, warnings = audit_site(entries, quantity, request.key, values, mask)
     else:
         values, mask = _structure_values(entries, request)
@@ -88,7 +90,9 @@ def _column(entries: Sequence[Labelled], request: LabelRequest, energy: str) -> 
     quantity = replace(quantity, shape=values.shape[1:])
     if quantity.meaning == "position":
         _refuse_no_places(quantity, request)
-        lines = (*lines, f"label '{request.key}' is places of atoms in Å: compared by the nearest image")
+        held = sum(len(e.held) for e in entries if request.key in e.labels)
+        those = f"; those of {held} held atoms are no labels" if held else ""
+        lines = (*lines, f"label '{request.key}' is places of atoms in Å: compared by the nearest image{those}")
     return Column(quantity, values, mask), Audit(lines, (*said, *warnings))
 
 
@@ -165,6 +169,17 @@ def _site_values(entries: Sequence[Labelled], request: LabelRequest) -> tuple[ND
         parts.append(value)
     values = np.concatenate(parts)
     mask = np.asarray(np.isfinite(values.reshape(len(values), -1)).all(1), dtype=np.bool_)
+    return values, mask
+
+
+def _of_free_atoms(
+    values: NDArray[np.float64], mask: NDArray[np.bool_], entries: Sequence[Labelled]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The same without the places of held atoms: that they stay is known, and would count as a success."""
+    starts = np.cumsum([0, *(e.n_atoms for e in entries)])
+    held = [s + k for s, e in zip(starts[:-1], entries, strict=True) for k in e.held]
+    values, mask = values.copy(), mask.copy()
+    values[held], mask[held] = np.nan, False
     return values, mask
 
 

@@ -119,6 +119,17 @@ def _found(field: SiteField, atoms: ase.Atoms, labels: Mapping[str, Any]) -> Flo
     return numbers
 
 
+def held_atoms(atoms: ase.Atoms) -> tuple[int, ...]:
+    """Numbers of the atoms that constraints hold along all directions; none where a constraint is not understood."""
+    if not atoms.constraints:
+        return ()
+    try:
+        held = ~projections(atoms).any(axis=(1, 2))
+    except InputError:  # who needs it says so
+        return ()
+    return tuple(int(k) for k in np.flatnonzero(held))
+
+
 def _held(atoms: ase.Atoms, array: Any) -> Floats:
     """1 for atoms that cannot move at all, 0 for those that can move freely."""
     allowed = projections(atoms)

@@ -105,6 +105,7 @@ def _built(row: Mapping[str, Any], loose: _Loose, ragged: Mapping[str, Any], fix
     said["quantities"] = {k: Quantity.from_json(q) for k, q in said["quantities"]}
     said["crystal"], said["sites"] = bytes.fromhex(said["crystal"]), bytes.fromhex(said["sites"])
     said["lattice"], said["notes"] = tuple(tuple(v) for v in said["lattice"]), tuple(said["notes"])
+    said["held"] = tuple(said["held"])
     hashes: dict[str, Any] = {name: bytes.fromhex(h) for name, h in zip(HASHES, row["hashes"], strict=True)}
     graph = PackedGraph(**ragged, **fixed, **hashes, fields={k: loose.get(v) for k, v in row["fields"]})
     return Built(Labelled(**said), tuple(row["warnings"]), graph)

@@ -18,6 +18,7 @@ from crystalcli.mechanisms.labelling.labelled import STRESS
 from crystalcli.nouns.magnitudes import LARGEST
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.numbers import is_nothing, no_number, number_in
+from crystalcli.nouns.structures.site_fields import held_atoms
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -101,6 +102,8 @@ class LabelFinder:
             self._misfit(place.key, f"has shape {value.shape}, the model's '{quantity.name}' is {_kind(quantity)}")
             return None
         value = self._usable(place.key, value * place.times(len(entry.atoms)))
+        if quantity.meaning == POSITION:
+            value[list(held_atoms(entry.atoms))] = np.nan  # that held atoms stay is known
         if value.ndim:
             return value
         return None if np.isnan(value) else float(value)

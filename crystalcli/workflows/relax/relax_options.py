@@ -60,6 +60,10 @@ class RelaxOptions(Descent):
 
     structures: tuple[str, ...] = common.structures()
     potential: str = common.potential()
+    start: str = option(
+        "", "model of relaxed positions: begin where it says, unless the potential finds more energy there"
+    )
+    compare_starts: bool = option(False, "with --start: relax from the file's places, too, and count the steps")
     cif: bool = option(False, "write a CIF of every relaxed crystal, too")
     trajectory_every: int = option(0, "write the way of every structure, a frame every so many moves; 0: none", min=0)
     symprec: float = option(0.01, "tolerance of the space groups before and after", unit="Å", min=1e-6, max=1.0)

@@ -35,8 +35,30 @@ def shown(report: Mapping[str, Any]) -> Shown:
     lines.append(f"{good} of {n} converged" + (f" ({rest})" if rest else ""))
     if changed := report["symmetry_changed"]:
         lines.append(f"the space group changed in {changed} (tolerance {report['symprec']:g} Å)")
+    if said := report.get("start"):
+        lines += _starts(said)
     lines += [f"structures -> {folder / STRUCTURES}", f"table -> {folder / TABLE}"]
     return Shown(lines, _table(report["rows"]))
+
+
+def _starts(said: Mapping[str, Any]) -> list[str]:
+    """What a model's beginnings were worth."""
+    lines = [
+        f"{said['began_at_the_guess']} of {said['structures']} began where the model says; "
+        f"{said['guess_has_more_energy']} have more energy there, {said['without_guess']} have no guess"
+    ]
+    if said["mean_energy_drop"] is not None:
+        lines.append(
+            f"means at the model's places: energy {-said['mean_energy_drop']:+.4f} eV, largest force "
+            f"{said['mean_fmax_guess']:.3g} eV/Å (files: {said['mean_fmax_given']:.3g})"
+        )
+    if said["mean_steps"] is not None:
+        before, after = said["mean_steps_given"], said["mean_steps"]
+        saved = f", {100 * (after / before - 1):+.0f} %" if before else ""
+        lines.append(
+            f"steps: {before:.1f} from the files, {after:.1f} with the model{saved} ({said['compared']} compared)"
+        )
+    return lines
 
 
 def _table(rows: list[Mapping[str, Any]]) -> Table:

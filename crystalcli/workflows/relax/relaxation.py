@@ -26,6 +26,7 @@ from crystalcli.workflows.relax import relaxation_output as output
 from crystalcli.workflows.relax.relax_options import RelaxOptions
 from crystalcli.workflows.relax.relax_workflow import CIFS, SHARDS, STRUCTURES, TABLE, TRAJECTORIES
 from crystalcli.workflows.relax.relaxation_outcome import Outcome
+from crystalcli.workflows.relax.relaxation_start import told
 from crystalcli.workflows.relax.relaxation_work import Shard, Worker, relaxed_shards
 
 
@@ -47,7 +48,8 @@ class Relaxation(Work):
         self.request, self.options = request, o
         self.worker = Worker(request)
         model = model_file(o.potential)
-        self.inputs = [Path(p) for p in o.structures] + ([model] if model else [])
+        models = [m for m in (model, model_file(o.start) if o.start else None) if m is not None]
+        self.inputs = [*(Path(p) for p in o.structures), *dict.fromkeys(models)]
         self.parts = [(("calculator" if k == "potential" else k), c.name) for k, c in request.parts.items()]
         self.facts = {"device": str(self.worker.potential.device)}
 
@@ -138,6 +140,7 @@ def _together(o: RelaxOptions, run: Run, count: int) -> dict[str, Any]:
 
     run.write(TABLE, output.table(everything(), o.symprec))
     rows = [_summary(one) for one in everything()]
+    begins = [(one.begin, one.steps) for one in everything() if one.begin is not None]
     usable = sum(r["energy"] is not None for r in rows)
     if not usable:
         why = Counter(r["reason"] for r in rows).most_common(3)
@@ -151,7 +154,8 @@ def _together(o: RelaxOptions, run: Run, count: int) -> dict[str, Any]:
         output.write_cifs(run.path / CIFS, everything())
     if o.trajectory_every:
         output.write_trajectories(run.path / TRAJECTORIES, everything())
-    return _report(o, rows)
+    starts = {"start": told([b for b, _ in begins], [s for _, s in begins])} if o.start else {}
+    return {**_report(o, rows), **starts}
 
 
 def _report(o: RelaxOptions, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from crystalcli.mechanisms.relaxation.relaxing import CONVERGED, Relaxed, Snapsh
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.systems import Systems
+from crystalcli.workflows.relax.relaxation_start import Begin
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Outcome:
         volume_start, volume: Å³, of crystals. spacegroup_start, spacegroup: symbol (number), of crystals.
         geometry: the last sane one; none where the potential never gave an answer, or nothing could be read.
         surface: energies and forces are those of a surface that a model offered, none of the crystal.
+        begin: where it began, if a model had a say.
         path: geometries on the way and their steps, where they were asked for; the last one is ``geometry``.
     """
 
@@ -80,6 +82,7 @@ class Outcome:
     geometry: Geometry | None = None
     path: tuple[tuple[int, Geometry], ...] = ()
     surface: bool = False
+    begin: Begin | None = None
 
     @property
     def converged(self) -> bool:
@@ -100,7 +103,9 @@ class Outcome:
         """Build from the dictionary of :meth:`to_json`."""
         geometry = data["geometry"]
         path = tuple((step, Geometry(**g)) for step, g in data["path"])
-        return cls(**{**data, "geometry": None if geometry is None else Geometry(**geometry), "path": path})
+        begin = None if data["begin"] is None else Begin(**data["begin"])
+        geometry = None if geometry is None else Geometry(**geometry)
+        return cls(**{**data, "geometry": geometry, "path": path, "begin": begin})
 
     @classmethod
     def failed(cls, failure: Failure) -> Outcome:

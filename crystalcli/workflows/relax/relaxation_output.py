@@ -13,6 +13,7 @@ from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.vocabulary.texts import xyz_word
 from crystalcli.workflows.relax.relaxation_outcome import Geometry, Outcome
+from crystalcli.workflows.relax.relaxation_start import Begin
 
 HEADER = (
     "id",
@@ -39,7 +40,17 @@ HEADER = (
 
 def table(outcomes: Iterable[Outcome], symprec: float) -> str:
     """The text of relaxation.csv."""
-    return csv_text(HEADER, (_row(o, symprec) for o in outcomes))
+    first, rest = _peeked(outcomes)
+    if first is None or first.begin is None:
+        return csv_text(HEADER, (_row(o, symprec) for o in rest))
+    blank = Begin("")
+    return csv_text((*HEADER, *Begin.COLUMNS), ([*_row(o, symprec), *(o.begin or blank).row()] for o in rest))
+
+
+def _peeked(outcomes: Iterable[Outcome]) -> tuple[Outcome | None, Iterable[Outcome]]:
+    """The first that has a beginning of its own, and all of them."""
+    every = list(outcomes)
+    return next((o for o in every if o.begin is not None), None), every
 
 
 def _row(o: Outcome, symprec: float) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -29,6 +30,7 @@ from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, Stopped, UsageError
 from crystalcli.workflows.relax.relax_options import RelaxOptions
 from crystalcli.workflows.relax.relaxation_outcome import Outcome, outcomes
+from crystalcli.workflows.relax.relaxation_start import StartModel
 
 Items = Sequence[Entry | Failure]
 Shard = tuple[int, Items]
@@ -74,6 +76,11 @@ class Worker:
             surfaces=True,
         )
         self.on_surface = "surface" in self.potential.provides
+        self.start = StartModel(Path(o.start), o.device) if o.start else None
+        if self.start is not None and self.on_surface:
+            raise UsageError("--start judges by energies, and a surface has none; give --potential a potential")
+        if o.compare_starts and not o.start:
+            raise UsageError("--compare-starts compares with where a model says; add --start MODEL")
         if o.cell != "none" and "stress" not in self.potential.provides:
             raise UsageError(f"potential {self.potential.name} gives no stress; --cell {o.cell} needs it")
 
@@ -92,9 +99,24 @@ class Worker:
                 found[k] = laid
             else:
                 ready.append((k, laid))
-        for (k, _), outcome in zip(ready, self._relaxed([e for _, e in ready], pause, heard), strict=True):
+        for (k, _), outcome in zip(ready, self._from_start([e for _, e in ready], pause, heard), strict=True):
             found[k] = outcome
         return [found[k] for k in range(len(items))]
+
+    def _from_start(self, entries: list[Entry], pause: Callable[[], None], heard: Heard) -> list[Outcome]:
+        """Relax from where the model of ``--start`` says, if there is one."""
+        if self.start is None or not entries:
+            return self._relaxed(entries, pause, heard)
+        begun = self.start.begun(entries, self.potential, self._fields)
+        made = self._relaxed([e for e, _ in begun], pause, heard)
+        begins = [b for _, b in begun]
+        if self.options.compare_starts:
+            plain = self._relaxed(entries, pause, heard)
+            begins = [
+                replace(b, steps_given=p.steps) if p.converged and m.converged else b
+                for b, p, m in zip(begins, plain, made, strict=True)
+            ]
+        return [replace(m, begin=b) for m, b in zip(made, begins, strict=True)]
 
     def _relaxed(self, entries: list[Entry], pause: Callable[[], None], heard: Heard) -> list[Outcome]:
         if not entries:

@@ -1,0 +1,144 @@
+"""Where a model of relaxed positions says that structures come to rest: a better place to begin a relaxation at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from crystalcli.contracts.dynamics import Potential
+from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.structures.constraints import without_constraints
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.site_fields import held_atoms
+from crystalcli.nouns.systems import Systems
+from crystalcli.vocabulary.errors import InputError, UsageError
+from crystalcli.workflows.predict.prediction import Predictor
+from crystalcli.workflows.predict.prediction_structures import moved
+
+GUESS, GIVEN = "model", "file"
+"""Where a relaxation began."""
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Where the relaxation of one structure began, and what the potential says of both places.
+
+    Args:
+        taken: ``model`` or ``file``.
+        energy_given, energy_guess: eV. fmax_given, fmax_guess: eV/Å, of atoms that are not held.
+        why: why there is no guess; empty where there is one.
+        steps_given: moves from the file's place, where they were asked for and led to the goal.
+    """
+
+    taken: str
+    energy_given: float | None = None
+    energy_guess: float | None = None
+    fmax_given: float | None = None
+    fmax_guess: float | None = None
+    why: str = ""
+    steps_given: int | None = None
+
+    COLUMNS = (
+        "begin",
+        "energy_given [eV]",
+        "energy_guess [eV]",
+        "fmax_given [eV/Å]",
+        "fmax_guess [eV/Å]",
+        "steps_given",
+        "no_guess",
+    )
+
+    def row(self) -> list[Any]:
+        """Its cells in the table."""
+        numbers = (self.energy_given, self.energy_guess, self.fmax_given, self.fmax_guess)
+        return [self.taken, *(None if x is None else repr(x) for x in numbers), self.steps_given, self.why]
+
+
+class StartModel:
+    """A model that moves structures to where they come to rest.
+
+    Args:
+        path: of the model, or of its run.
+        device: where it works.
+        warn: told what a careful user wants to know.
+
+    Raises:
+        UsageError: it predicts no positions. InputError: it cannot be read.
+    """
+
+    def __init__(self, path: Path, device: str, warn: Callable[[str], None] = lambda _line: None) -> None:
+        self._predictor = Predictor(path, device=device, warn=warn)
+        places = [q for q in self._predictor.quantities if q.meaning == "position"]
+        if not places:
+            said = ", ".join(q.name for q in self._predictor.quantities)
+            raise UsageError(f"predicts {said} and no positions; --start needs a model of relaxed positions", path=path)
+        self.quantity = places[0]
+
+    def begun(
+        self, entries: Sequence[Entry], potential: Potential, fields: Callable[[Entry], dict[str, Any]]
+    ) -> list[tuple[Entry, Begin]]:
+        """Every structure where it is to begin: as the model says, unless the potential finds more energy there.
+
+        Args:
+            entries: as the files have them, with all that holds their atoms.
+            potential: judges.
+            fields: what it reads of the atoms of an entry.
+        """
+        found: list[tuple[Entry, Begin]] = []
+        for entry, item in zip(entries, self._predictor.of_entries(iter(entries)), strict=True):
+            if isinstance(item, Failure):
+                found.append((entry, Begin(GIVEN, why=item.reason)))
+                continue
+            atoms = entry.atoms.copy()
+            atoms.set_positions(moved(item, self.quantity).positions, apply_constraint=False)
+            guess = replace(entry, atoms=atoms)
+            given, guessed = (_judged(e, potential, fields) for e in (entry, guess))
+            if given is None or guessed is None:
+                found.append((entry, Begin(GIVEN, why="the potential has no energy there")))
+                continue
+            taken = guessed[0] <= given[0]
+            numbers = (given[0], guessed[0], given[1], guessed[1])
+            found.append((guess, Begin(GUESS, *numbers)) if taken else (entry, Begin(GIVEN, *numbers)))
+        return found
+
+
+def _judged(
+    entry: Entry, potential: Potential, fields: Callable[[Entry], dict[str, Any]]
+) -> tuple[float, float] | None:
+    """Energy, eV, and largest force on an atom that is not held, eV/Å."""
+    try:
+        one = potential.evaluate(Systems.of([without_constraints(entry.atoms)], potential.device, [fields(entry)]))
+    except InputError:  # the relaxation says so
+        return None
+    forces = one.forces.clone()
+    forces[list(held_atoms(entry.atoms))] = 0.0
+    return float(one.energy[0]), float(forces.norm(dim=1).max())
+
+
+def told(begins: Sequence[Begin], steps: Sequence[int]) -> Mapping[str, Any]:
+    """What all beginnings say together, for the report.
+
+    Args:
+        begins: of all structures that have one.
+        steps: moves that each took.
+    """
+    judged = [b for b in begins if b.energy_guess is not None]
+    both = [(b.steps_given, s) for b, s in zip(begins, steps, strict=True) if b.steps_given is not None]
+    of_given = [float(g) for g, _ in both if g is not None]
+    return {
+        "structures": len(begins),
+        "began_at_the_guess": sum(b.taken == GUESS for b in begins),
+        "guess_has_more_energy": sum(b.taken == GIVEN for b in judged),
+        "without_guess": len(begins) - len(judged),
+        "mean_fmax_given": fmean([b.fmax_given or 0.0 for b in judged]) if judged else None,
+        "mean_fmax_guess": fmean([b.fmax_guess or 0.0 for b in judged]) if judged else None,
+        "mean_energy_drop": fmean([(b.energy_given or 0.0) - (b.energy_guess or 0.0) for b in judged])
+        if judged
+        else None,
+        "compared": len(both),
+        "mean_steps_given": fmean(of_given) if both else None,
+        "mean_steps": fmean([float(s) for _, s in both]) if both else None,
+    }

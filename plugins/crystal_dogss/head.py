@@ -1,0 +1,169 @@
+"""Head ``springs``: an embedding of edges → springs → where the atoms come to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from crystal_dogss.descent import Descended, descend
+from crystal_dogss.moved import difference, free_atoms, mean_error, nearest
+from crystal_dogss.options import SpringsOptions
+from crystal_dogss.springs import Springs
+from crystalcli.contracts.counting import Counted
+from crystalcli.contracts.irreps import EmbeddingShape
+from crystalcli.contracts.modules import Embedding, Labels, Prediction
+from crystalcli.contracts.records import Statistics
+from crystalcli.nouns.graph import CrystalGraph, edge_lengths
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
+
+PATH_WEIGHTS = (0.25, 0.5)
+"""Of the losses after a quarter and half of the way; that of the end is 1."""
+
+
+@dataclass(frozen=True)
+class Relaxed(Prediction):
+    """Predicted positions, and the springs whose minimum they are."""
+
+    springs: Springs | None = None
+    descended: Descended | None = None
+
+
+class SpringsHead(nn.Module):
+    """Positions at the minimum of ``Ê(x) = Σ_e k_e (r_e(x) − r⁰_e)²`` (eqs. 5 to 7), from those of the graph.
+
+    ``b_e = v_i ⊕ v_j ⊕ u_e``; ``r⁰ = softplus(softplus⁻¹(r) + h_r(b))`` with r the length in the graph, and
+    ``k = softplus(h_k(b))/n_i`` with n_i the edges of atom i. Both networks begin with a last layer of zeros:
+    untrained, every atom stays where it is.
+
+    Deviation: the paper has ``r⁰ = softplus(r + h_r)``, which lengthens all edges of an untrained network, and divides
+    k by the atoms of the batch, so that a prediction depends on what shares its batch.
+
+    Args:
+        options: of the head.
+        shape: of the embedding.
+        targets: ``relaxed_positions``.
+        statistics: of the training split.
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self, options: SpringsOptions, shape: EmbeddingShape, targets: tuple[Quantity, ...], statistics: Statistics
+    ) -> None:
+        super().__init__()
+        if options.path and options.gradient == "implicit":
+            raise UsageError(
+                "--path learns from the way, of which --gradient implicit knows the end only; use unrolled"
+            )
+        (self.quantity,) = targets
+        self.options = options
+        width = 2 * shape.node_dim + shape.edge_dim
+        self.lengths, self.stiffness = (layers(width, options.hidden, options.n_hidden) for _ in range(2))
+        scale = statistics.target_scale.get(self.quantity.name, 1.0)
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
+
+    def springs(self, graph: CrystalGraph, embedding: Embedding) -> Springs:
+        """The springs on the edges of a batch."""
+        b = of_edges(graph, embedding)
+        length = edge_lengths(graph).double()
+        rest = functional.softplus(softplus_inverse(length) + self.lengths(b).squeeze(1).double())
+        degree = (graph.row_pointers[1:] - graph.row_pointers[:-1]).index_select(0, graph.edge_index[0])
+        raw = self.stiffness(b).squeeze(1).double()
+        k = functional.softplus(torch.zeros_like(raw) if self.options.constant else raw) / degree
+        if self.options.symmetric:
+            rest, k = both_ways(graph, rest), both_ways(graph, k)
+        return Springs.of(graph, k, rest, self.options.form)
+
+    def forward(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:
+        """Predict positions, (N, 3) float64 Å; held atoms stay exactly where they are."""
+        springs = self.springs(graph, embedding)
+        start, free = graph.positions.double(), free_atoms(graph)
+        path = self.options.path and torch.is_grad_enabled()
+        found = descend(springs, start, free, self.options, path=path)
+        return {self.quantity.name: Relaxed(found.positions, self.quantity, springs=springs, descended=found)}
+
+    def surface(self, graph: CrystalGraph, embedding: Embedding) -> Callable[[CrystalGraph], Tensor]:
+        """The energy of the springs of ``graph``, (S,), for the same atoms elsewhere."""
+        springs = self.springs(graph, embedding)
+
+        def energy(moved: CrystalGraph) -> Tensor:
+            return Springs.of(moved, springs.stiffness, springs.rest, springs.form).energy(moved.positions.double())
+
+        return energy
+
+    def loss(
+        self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph, kind: str
+    ) -> Tensor:
+        """Mean distance to the label over free atoms (eq. 8), by the nearest image, in units of the mean displacement.
+
+        With ``path`` also of the way, with ``lengths`` also the likelihood of the relaxed lengths of the edges:
+        ``κ (r* − r⁰)² − ln κ`` with ``κ = n_i k`` in units of the mean displacement.
+        """
+        found, label = predictions[self.quantity.name], labels[self.quantity.name]
+        total = mean_error(graph, found.value, label, self.scale, kind)
+        if not isinstance(found, Relaxed) or found.descended is None or found.springs is None:
+            return total
+        for weight, place in zip(PATH_WEIGHTS, found.descended.path, strict=False):
+            total = total + weight * mean_error(graph, place, label, self.scale, kind)
+        if self.options.lengths:
+            total = total + self.options.lengths * self._likelihood(found.springs, graph, label)
+        return total
+
+    def _likelihood(self, springs: Springs, graph: CrystalGraph, label: Labels) -> Tensor:
+        true = nearest(graph, label)
+        known = label.mask.index_select(0, springs.centre) & label.mask.index_select(0, springs.neighbor)
+        degree = (graph.row_pointers[1:] - graph.row_pointers[:-1]).index_select(0, graph.edge_index[0])
+        kappa = springs.stiffness * degree
+        error = (springs.lengths(true) - springs.rest) / self.scale
+        terms = 0.5 * (kappa * error.square() - kappa.log())
+        return torch.where(known, terms, torch.zeros_like(terms)).sum() / known.sum().clamp_min(1)
+
+    def errors(
+        self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph
+    ) -> dict[str, Counted]:
+        """Distances of free atoms by the nearest image; where no atom is held, without the shift of them all."""
+        name = self.quantity.name
+        return {name: difference(graph, predictions[name].value, labels[name])}
+
+
+def layers(width: int, hidden: int, count: int) -> nn.Sequential:
+    """``count`` hidden layers with softplus, and a last one to one number that begins at zero."""
+    made: list[nn.Module] = []
+    for k in range(count):
+        made += [nn.Linear(hidden if k else width, hidden), nn.Softplus()]
+    last = nn.Linear(hidden if count else width, 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(*made, last)
+
+
+def of_edges(graph: CrystalGraph, embedding: Embedding) -> Tensor:
+    """``b_e = v_i ⊕ v_j ⊕ u_e``, (E, 2F + G)."""
+    assert embedding.edges is not None  # the record asks for edges
+    ends = [embedding.nodes.index_select(0, k) for k in (graph.edge_index[0], graph.edge_index[1])]
+    return torch.cat([*ends, embedding.edges], 1)
+
+
+def softplus_inverse(x: Tensor) -> Tensor:
+    """Y with ``softplus(y) = x`` for x > 0."""
+    return x + torch.log(-torch.expm1(-x.clamp_min(1e-6)))
+
+
+def both_ways(graph: CrystalGraph, values: Tensor) -> Tensor:
+    """The mean over both directions of every edge, (E,); of an edge with one direction, its value."""
+    shifts = graph.cell_shifts.round().long()
+    centre, neighbor = graph.edge_index[0], graph.edge_index[1]
+    key = torch.stack([centre, neighbor, *shifts.unbind(1)], 1)
+    back = torch.stack([neighbor, centre, *(-shifts).unbind(1)], 1)
+    _, place = torch.unique(torch.cat([key, back]), dim=0, return_inverse=True)
+    here, there = place[: len(key)], place[len(key) :]
+    slot = values.new_zeros(int(place.max()) + 1 if len(place) else 0)
+    held = slot.index_add(0, here, values)
+    exists = slot.index_add(0, here, torch.ones_like(values))
+    other, known = held.index_select(0, there), exists.index_select(0, there)
+    return torch.where(known > 0, 0.5 * (values + other), values)

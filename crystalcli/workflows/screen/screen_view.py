@@ -14,9 +14,9 @@ from crystalcli.workflows.screen.screen_workflow import STRUCTURES, SURVIVORS, T
 
 def planned(found: Mapping[str, Any]) -> Shown:
     """The resolved plan."""
-    s, t = found["settings"], found["training"]
+    t = found["training"]
     members = f"{t['ensemble']} {t['arch']}, {t['epochs']} epochs"
-    goes = f"what has E_hull > {s['threshold']} goes"
+    goes = f"what has E_hull > {found['threshold']} goes"
     if found["trains_on"] == "chosen":
         return Shown([*_stages(found), f"after each but the last: {members}; {goes}", _cost(found)])
     if found["trains_on"] == "labelled":

@@ -65,6 +65,7 @@ class Screening(Work):
         found = {
             **facts,
             "stages": [self._stage(k) for k in range(len(plan.stages))],
+            "threshold": str(plan.rule().threshold),
             "commands": self.commands,
             "number_of_candidates": n,
             "trained_on": plan.settings.train if plan.ends_with_energies else known,

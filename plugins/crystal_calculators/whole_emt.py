@@ -72,7 +72,6 @@ class WholeEMT(EMT):  # type: ignore[misc]
         fall, wall = np.exp(-par["lambda"] * ds), 6.0 * par["V0"] * np.exp(-kappa * ds)
         own = e0 * (1.0 + par["lambda"] * ds) * fall + wall
         by_crowd = (e0 * par["lambda"] ** 2 * ds * fall + kappa * wall) / (beta * eta2 * crowd)
-        by_crowd = np.where(has, by_crowd, 0.0)
         energies = np.where(has, own, 0.0) + 0.5 * np.bincount(i, sigma2 + back2, n) - e0
 
         pull = by_crowd[i] * sigma1 * (slope - eta2[j]) + by_crowd[j] * back1 * (slope - eta2[i])

@@ -1,4 +1,4 @@
-"""Commands of packages that come with the program: found unloaded, by entry points that say what the records say."""
+"""Commands of the packages that come with the program: found unloaded, by entry points that agree with the records."""
 
 from __future__ import annotations
 

@@ -199,7 +199,14 @@ PUSHES = Head(
 def crystal_parts():
     nodes = frozenset({"nodes"})
     held = Architecture(
-        name="held", summary="reads what is fixed", options=Options, build=build, fields=reads, provides=nodes
+        name="held",
+        summary="reads what is fixed",
+        options=Options,
+        build=build,
+        fields=reads,
+        provides=nodes,
+        featurizer="radius",
+        head="crystal",
     )
     mover = Head(name="mover", summary="moves atoms", build=build_mover, learns=(PLACE,), requires=nodes, fields=fixed)
     phase = Head(name="phase", summary="an angle", build=build_phase, learns=(PHASE,), requires=nodes)

@@ -11,6 +11,7 @@ from crystalcli.contracts.records import Recipe
 from crystalcli.contracts.workflow import Chosen, Host, Request
 from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.workflows import life
+from crystalcli.workflows.train.train_choice import architecture
 from crystalcli.workflows.train.train_options import TrainOptions
 from crystalcli.workflows.train.train_workflow import TRAIN
 
@@ -57,8 +58,10 @@ def changed(request: Request, **changes: Any) -> Request:
     if more.get("compare"):
         more["no_compare"] = False
     options = replace(request.options, **more)
-    parts = {n: replace(c, name=getattr(options, n)) for n, c in request.parts.items()}
-    parts |= {n: Chosen(getattr(options, n), o) for n, o in given.items()}
+    names = {"arch": options.arch, "head": options.head}
+    names["featurizer"] = options.featurizer or architecture(Request(options)).featurizer if given else ""
+    parts = {n: replace(c, name=names[n] or c.name) for n, c in request.parts.items()}
+    parts |= {n: Chosen(names[n], o) for n, o in given.items()}
     return Request(options, parts, path)
 
 

@@ -211,7 +211,7 @@ class _Invocation:
         """What the command line, the environment and the configuration files ask for."""
         options: Any = opt.make(self.workflow.options, self._own(), owner=f"crystal {self.workflow.name}")
         parts = {}
-        if self.workflow.choose is not None:
+        if self.workflow.choose is not None and not self.workflow.chooses:
             parts = {family: Chosen(name, found.values) for (family, name), found in self.ctx.obj.items()}
             return Request(options, parts, self._folder(options))
         for option, family in self.workflow.chooses.items():

@@ -15,7 +15,12 @@ from crystalcli.commands.main import run
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Recipe
 from crystalcli.contracts.workflow import Request
+<<<<<<< HEAD
 from crystalcli.workflows import life
+=======
+from crystalcli.mechanisms.running import life
+from crystalcli.workflows.train.train_choice import architecture, head, recipe_of
+>>>>>>> trainport
 from crystalcli.workflows.train.train_options import TrainOptions
 from crystalcli.workflows.train.train_workflow import TRAIN
 
@@ -90,3 +95,16 @@ def test_a_flag_and_a_table_say_the_same(
     told = {n for n, v in dataclasses.asdict(first.options).items() if v != defaults[n]}
     follows = {f.name for f in dataclasses.fields(Recipe)} | {"arch", "head", "featurizer", "caches"}
     assert told - follows <= {name}
+
+
+@pytest.mark.parametrize("words", [[], ["--arch", "lcgcn"], ["--arch", "pair-moments"], ["--head", "site"]])
+def test_defaults_follow_from_the_parts(words: list[str], asked: list[Request]) -> None:
+    run(["train", "--dry-run", "-o", "x", *words])
+    (request,) = asked
+    arch = architecture(request)
+    wanted = recipe_of(arch, head(request)) | {"batch_size": None}
+    assert {k: getattr(request.options, k) for k in wanted} == wanted
+    assert (request.options.head, request.options.featurizer) == (head(request).name, arch.featurizer)
+    for option, chosen in request.parts.items():
+        told = arch.partner_options.get(chosen.name, {}) if option != "arch" else {}
+        assert chosen.options.items() >= told.items()

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import ase.build
 import numpy as np
 import pytest
 from workflows import small_cache
@@ -12,6 +13,7 @@ from workflows.some_trainings import changed, resume, train
 from workflows.test_training import ENERGY, StopAfter, plan
 
 from crystalcli.commands.main import run as crystal
+from crystalcli.contracts.workflow import Reporter
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.running.locks import locked
 from crystalcli.mechanisms.running.run_folder import RunFolder
@@ -128,3 +130,14 @@ def test_the_data_are_read_once(cache: Path, tmp_path: Path, monkeypatch: pytest
         [x[20:] for x in (f / "log.txt").read_text().splitlines()] for f in (alone.folder, tmp_path / "s" / "seed-2")
     ]
     assert [x.split("  ")[0] for x in logs[0]] == [x.split("  ")[0] for x in logs[1]]
+
+
+def test_members_have_splits_of_their_own_though_the_data_are_read_once(tmp_path: Path) -> None:
+    salts = [f"{a}{b}" for a in ("Li", "Na", "K", "Rb") for b in ("F", "Cl", "Br")]
+    many = [ase.build.bulk(name, "rocksalt", a=a) for name in salts for a in (5.0, 5.3, 5.6)]
+    few = plan(small_cache.write(tmp_path / "many.h5", structures=many), tmp_path / "e", epochs=1)
+    train(few, ensemble=2)
+    parts = [json.loads((tmp_path / "e" / f"member-{k}" / "splits.json").read_text()) for k in range(2)]
+    assert parts[0]["train"] != parts[1]["train"]
+    alone = training_setup.prepare(changed(few, member=1, seed=1, split_seed=0), Reporter())
+    assert alone.split.to_json(alone.ids) == parts[1]

@@ -15,12 +15,8 @@ from crystalcli.commands.main import run
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Recipe
 from crystalcli.contracts.workflow import Request
-<<<<<<< HEAD
 from crystalcli.workflows import life
-=======
-from crystalcli.mechanisms.running import life
 from crystalcli.workflows.train.train_choice import architecture, head, recipe_of
->>>>>>> trainport
 from crystalcli.workflows.train.train_options import TrainOptions
 from crystalcli.workflows.train.train_workflow import TRAIN
 

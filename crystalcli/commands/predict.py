@@ -23,7 +23,6 @@ from crystalcli.commands.shared import (
     Scheduler,
     SecondsPerFile,
     Threads,
-    cores,
 )
 from crystalcli.vocabulary.pictures import DEFAULT
 
@@ -84,7 +83,7 @@ def predict(
     from crystalcli.mechanisms.running.tasks import Limits
 
     face = Face(json=json, quiet=quiet)
-    place, limits = Place(jobs or cores(), scheduler), Limits.of(seconds_per_file, memory_per_job)
+    place, limits = Place.of(jobs, scheduler), Limits.of(seconds_per_file, memory_per_job)
     with nullcontext() if dry_run else _begun(model, inputs, labels or (), place, limits, face) as reading:
         from crystalcli.commands.prediction_face import PredictionFace, PredictionWish
 

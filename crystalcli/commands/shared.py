@@ -7,7 +7,6 @@ A command writes ``json: Json = False``. Three more belong to every command made
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -73,8 +72,3 @@ Output = Annotated[Path, typer.Option("-o", "--output", help="where the result g
 
 TRANSIENT = frozenset({"config", "debug", "no_plugins", "json", "quiet", "overwrite", "dry_run", "resume", "help"})
 """Options that say how one invocation behaves; a run's ``config.toml`` does not repeat them."""
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Part
+from crystalcli.workflows.graphs.build_graphs_workflow import BUILD_GRAPHS
 from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.relax.relax_workflow import RELAX
 
-WORKFLOWS = (RELAX, MD)
+WORKFLOWS = (BUILD_GRAPHS, RELAX, MD)
 
 
 @hookimpl

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from crystalcli.commands import workflow_command
+from crystalcli.commands import group
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Host, Request, Run, Shown, Work
@@ -90,6 +89,8 @@ def contract(part: Workflow, monkeypatch: pytest.MonkeyPatch) -> WorkflowContrac
     monkeypatch.setitem(
         plugin_manager.registry().parts, ("workflow", part.name), Offered(part, Origin("toy", "toy", "toy"))
     )
+
+    monkeypatch.setattr(group, "_of_plugins", lambda: {part.name: part})
 
     class Contract(WorkflowContract):
         pass
@@ -177,17 +178,3 @@ class TestRelax(WorkflowContract):
 
     part = RELAX
     test_killed = None  # type: ignore[assignment]
-
-
-def test_a_plan_is_plain_data(tmp_path: Path) -> None:
-    """Every default of a workflow is written once, and stands in its command, its help and its run.json alike."""
-    for offered in plugin_manager.registry().offered():
-        part = offered.part
-        if isinstance(part, Workflow):
-            command = workflow_command.function(part)
-            request = Request(part.options())
-            assert json.loads(json.dumps(request.to_json())) == request.to_json()
-            assert Request.from_json(part.options, request.to_json(), tmp_path).options == request.options
-            declared = {n: p.default for n, p in command.__signature__.parameters.items()}  # type: ignore[attr-defined]
-            for name, value in request.to_json()["options"].items():
-                assert declared[name] == value or (declared[name] is None and value == [])

@@ -33,6 +33,7 @@ COMMANDS = (
 """In the order of the help."""
 WORKFLOWS = {
     "build-graphs": "crystalcli.workflows.graphs.build_graphs_workflow:BUILD_GRAPHS",
+    "predict": "crystalcli.workflows.predict.predict_workflow:PREDICT",
     "relax": "crystalcli.workflows.relax.relax_workflow:RELAX",
     "md": "crystalcli.workflows.md.md_workflow:MD",
 }

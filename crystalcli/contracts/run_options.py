@@ -17,6 +17,8 @@ SECONDS_PER_FILE = 60.0
 """A worker that reads may take so long from one structure to the next."""
 MEMORY_PER_JOB = 8.0
 """GB of address space of a worker that reads."""
+BATCH_SIZE = 64
+"""Structures that a model predicts together."""
 
 
 def structures() -> Any:
@@ -47,7 +49,7 @@ def labels() -> Any:
 
 def batch_size() -> Any:
     """Structures that a model is given together, as ``int``."""
-    return option(64, "structures at a time", min=1)
+    return option(BATCH_SIZE, "structures at a time", min=1)
 
 
 def potential() -> Any:

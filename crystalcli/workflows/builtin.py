@@ -6,9 +6,10 @@ from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Part
 from crystalcli.workflows.graphs.build_graphs_workflow import BUILD_GRAPHS
 from crystalcli.workflows.md.md_workflow import MD
+from crystalcli.workflows.predict.predict_workflow import PREDICT
 from crystalcli.workflows.relax.relax_workflow import RELAX
 
-WORKFLOWS = (BUILD_GRAPHS, RELAX, MD)
+WORKFLOWS = (BUILD_GRAPHS, PREDICT, RELAX, MD)
 
 
 @hookimpl

@@ -142,7 +142,7 @@ class Forgets(Work):
     def __init__(self, request, host): pass
     def describe(self): return {}
     def do(self, run):
-        for k in range(20):
+        for k in range(60):
             with (run.path / "counted.txt").open("a") as file:
                 file.write(f"{k}\\n")
             time.sleep(0.05)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from crystalcli.contracts import run_options as common
 from crystalcli.contracts.options import option
-from crystalcli.nouns.structures.read_options import ReadOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +23,8 @@ class BuildOptions:
         metavar="NAMES",
     )
     require_labels: bool = option(False, "leave out structures that lack one of the targets")
-    cif_column: str = option(ReadOptions.cif_column, "column of a CSV that holds the CIF text")
-    id_column: str = option(ReadOptions.id_column, "column of a CSV that names the rows")
+    cif_column: str = option("", "column of a CSV that holds the CIF text")
+    id_column: str = option("", "column of a CSV that names the rows")
     allow_failures: str = option("0", "exit 0 with up to so many failed inputs", metavar="N|P%")
     jobs: int = common.readers()
     scheduler: str = common.scheduler()

@@ -10,6 +10,7 @@ from crystalcli.contracts.options import option
 from crystalcli.mechanisms.dynamics import temperature_program
 from crystalcli.mechanisms.dynamics.temperature_program import TemperatureProgram
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.pictures import formats
 
 OUT, GUARDS = "Output", "Guards"
 DEFAULT_STEPS = 1000
@@ -23,7 +24,7 @@ class MdOptions:
     the program of a run that is made longer.
 
     Raises:
-        UsageError: a temperature or a length that makes no sense.
+        UsageError: a temperature or a length that makes no sense, or a format of pictures that is not there.
     """
 
     structures: tuple[str, ...] = common.structures()
@@ -67,6 +68,7 @@ class MdOptions:
             steps = round(self.time * 1e3 / self.dt)
         program = temperature_program.parse(self.temperature, dt=self.dt, steps=steps, default=DEFAULT_STEPS)
         resolved = {"temperature": program.shortest(), "steps": program.steps if steps is None else steps, "time": None}
+        resolved["pictures"] = ",".join(formats(self.pictures))
         for name, value in resolved.items():
             object.__setattr__(self, name, value)
 

@@ -34,6 +34,7 @@ COMMANDS = (
 WORKFLOWS = {
     "build-graphs": "crystalcli.workflows.graphs.build_graphs_workflow:BUILD_GRAPHS",
     "predict": "crystalcli.workflows.predict.predict_workflow:PREDICT",
+    "calibrate": "crystalcli.workflows.train.calibrate_workflow:CALIBRATE",
     "relax": "crystalcli.workflows.relax.relax_workflow:RELAX",
     "md": "crystalcli.workflows.md.md_workflow:MD",
 }

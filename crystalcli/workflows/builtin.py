@@ -8,8 +8,9 @@ from crystalcli.workflows.graphs.build_graphs_workflow import BUILD_GRAPHS
 from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.predict.predict_workflow import PREDICT
 from crystalcli.workflows.relax.relax_workflow import RELAX
+from crystalcli.workflows.train.calibrate_workflow import CALIBRATE
 
-WORKFLOWS = (BUILD_GRAPHS, PREDICT, RELAX, MD)
+WORKFLOWS = (BUILD_GRAPHS, PREDICT, CALIBRATE, RELAX, MD)
 
 
 @hookimpl

@@ -24,6 +24,8 @@ from crystalcli.workflows import life
 from crystalcli.workflows.builtin import WORKFLOWS
 from crystalcli.workflows.graphs.build_graphs_options import BuildOptions
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
+from crystalcli.workflows.train.calibrate_options import CalibrateOptions
+from crystalcli.workflows.train.calibrating import CalibrationPlan
 
 DOCS = Path(__file__).parents[2] / "docs"
 NAMES = [w.name for w in WORKFLOWS]
@@ -132,3 +134,6 @@ def test_plans_have_no_defaults_of_their_own() -> None:
     inputs, output = ("a.cif",), Path("a.h5")
     of = BuildPlan.of(BuildOptions(inputs=inputs, output=output, featurizer="cgcnn"), {}, overwrite=False)
     assert replace(of, place=Place()) == BuildPlan(inputs, output, "cgcnn")
+    asked_for = CalibrateOptions(model=Path("m"), inputs=inputs, output=output)
+    calibration = CalibrationPlan.of(asked_for, overwrite=False)
+    assert replace(calibration, device=asked_for.device) == CalibrationPlan(Path("m"), inputs, output)

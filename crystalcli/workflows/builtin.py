@@ -6,11 +6,12 @@ from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Part
 from crystalcli.workflows.graphs.build_graphs_workflow import BUILD_GRAPHS
 from crystalcli.workflows.md.md_workflow import MD
+from crystalcli.workflows.predict.label_sites_workflow import LABEL_SITES
 from crystalcli.workflows.predict.predict_workflow import PREDICT
 from crystalcli.workflows.relax.relax_workflow import RELAX
 from crystalcli.workflows.train.calibrate_workflow import CALIBRATE
 
-WORKFLOWS = (BUILD_GRAPHS, PREDICT, CALIBRATE, RELAX, MD)
+WORKFLOWS = (BUILD_GRAPHS, PREDICT, CALIBRATE, LABEL_SITES, RELAX, MD)
 
 
 @hookimpl

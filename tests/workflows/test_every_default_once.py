@@ -19,11 +19,14 @@ from crystalcli.contracts.records import POTENTIAL, Workflow
 from crystalcli.contracts.workflow import Host, Request, Work
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.places import Place
+from crystalcli.mechanisms.running.tasks import Limits
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows import life
 from crystalcli.workflows.builtin import WORKFLOWS
 from crystalcli.workflows.graphs.build_graphs_options import BuildOptions
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
+from crystalcli.workflows.predict.label_sites_options import LabelSitesOptions
+from crystalcli.workflows.predict.site_labelling import LabellingPlan
 from crystalcli.workflows.train.calibrate_options import CalibrateOptions
 from crystalcli.workflows.train.calibrating import CalibrationPlan
 
@@ -137,3 +140,6 @@ def test_plans_have_no_defaults_of_their_own() -> None:
     asked_for = CalibrateOptions(model=Path("m"), inputs=inputs, output=output)
     calibration = CalibrationPlan.of(asked_for, overwrite=False)
     assert replace(calibration, device=asked_for.device) == CalibrationPlan(Path("m"), inputs, output)
+    labelling = LabellingPlan.of(LabelSitesOptions(inputs=inputs, output=output, label=("frequency",)), overwrite=False)
+    assert labelling == LabellingPlan(inputs, output, ("frequency",))
+    assert Limits() == of.limits

@@ -32,7 +32,11 @@ COMMANDS = (
 )
 """In the order of the help."""
 WORKFLOWS = {
+    "build-graphs": "crystalcli.workflows.graphs.build_graphs_workflow:BUILD_GRAPHS",
     "train": "crystalcli.workflows.train.train_workflow:TRAIN",
+    "predict": "crystalcli.workflows.predict.predict_workflow:PREDICT",
+    "calibrate": "crystalcli.workflows.train.calibrate_workflow:CALIBRATE",
+    "label-sites": "crystalcli.workflows.predict.label_sites_workflow:LABEL_SITES",
     "relax": "crystalcli.workflows.relax.relax_workflow:RELAX",
     "md": "crystalcli.workflows.md.md_workflow:MD",
     "screen": "crystalcli.workflows.screen.screen_workflow:SCREEN",

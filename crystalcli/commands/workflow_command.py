@@ -77,24 +77,32 @@ def function(workflow: Workflow) -> Callable[..., None]:
     """What Typer calls; its signature is made of the workflow's options and of those that all runs have."""
 
     def command(ctx: typer.Context, **values: Any) -> None:
-        raise typer.Exit(_Invocation(workflow, ctx, values).code())
+        raise typer.Exit(_invocation(workflow)(workflow, ctx, values).code())
 
     places = {name: k for k, name in enumerate(workflow.chooses)}
     own = sorted(opt.specs(workflow.options), key=lambda s: (not s.argument, places.get(s.name, len(places))))
     made = [_parameter(s, _default_of_part(s, workflow)) for s in own]
-    folder = workflow.called.upper() or workflow.name
-    hosts: dict[str, tuple[Any, Any]] = {
-        "output": (
-            Annotated[
-                Path | None,
-                typer.Option(
-                    "-o",
-                    "--output",
-                    help=f"run folder; default runs/DATE-{folder}, which runs/latest then leads to",
-                ),
-            ],
-            None,
-        ),
+    made += [_keyword(name, *declared) for name, declared in _of_the_host(workflow).items()]
+    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    command.__signature__ = inspect.Signature([context, *made])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in (context, *made)}
+    return command
+
+
+def _invocation(workflow: Workflow) -> type[Invocation]:
+    if workflow.home == "folder":
+        return Invocation
+    from crystalcli.commands.file_invocation import FileInvocation
+
+    return FileInvocation
+
+
+def _of_the_host(workflow: Workflow) -> dict[str, tuple[Any, Any]]:
+    """Options that no workflow declares: by name how Typer sees them, and their default."""
+    named = workflow.called.upper() or workflow.name
+    folder = f"run folder; default runs/DATE-{named}, which runs/latest then leads to"
+    known: dict[str, tuple[Any, Any]] = {
+        "output": (Annotated[Path | None, typer.Option("-o", "--output", help=folder)], None),
         "resume": (Annotated[Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder")], None),
         **({} if workflow.end is None else {"finish": (Finish, None)}),
         "time_limit": (TimeLimit, ""),
@@ -103,12 +111,7 @@ def function(workflow: Workflow) -> Callable[..., None]:
         "json": (Json, False),
         "quiet": (Quiet, False),
     }
-    for name, (annotation, default) in hosts.items():
-        made.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
-    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    command.__signature__ = inspect.Signature([context, *made])  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in (context, *made)}
-    return command
+    return {name: known[name] for name in workflow.host_flags}
 
 
 def _default_of_part(spec: opt.OptionSpec, workflow: Workflow) -> DefaultPart | None:
@@ -125,10 +128,14 @@ def _parameter(spec: opt.OptionSpec, default_part: DefaultPart | None) -> inspec
     settings["rich_help_panel"] = spec.panel or None
     if spec.names:
         settings["autocompletion"] = names(spec.names)
+    if spec.words:
+        settings["autocompletion"] = lambda incomplete: [w for w in spec.words if w.startswith(incomplete)]
     if spec.metavar:
         settings["metavar"] = spec.metavar
     if default_part is not None:
         settings["default_factory"], default = default_part, inspect.Parameter.empty
+    if spec.required:
+        kind, default = list[spec.inner] if spec.many else kind, inspect.Parameter.empty  # type: ignore[name-defined]
     if spec.argument:
         return _keyword(spec.name, Annotated[kind, typer.Argument(**settings)], default)
     flag = f"--{spec.flag}"
@@ -151,8 +158,8 @@ def _flag(option: str) -> str:
 
 
 @dataclass
-class _Invocation:
-    """One command line of a workflow."""
+class Invocation:
+    """One command line of a workflow with a run folder."""
 
     workflow: Workflow
     ctx: typer.Context
@@ -179,7 +186,7 @@ class _Invocation:
             request = self.request()
             self._show_commands(request)
             if self.values["dry_run"]:
-                return self._plan(life.describe(workflow, request, Services(self.face.line, self._warn)))
+                return self._plan(life.describe(workflow, request, self._services()))
         else:
             free = self.workflow.free
             refuse_changes(self.ctx, free | BESIDE_RESUME, *(s.name for s in self._specs() if s.argument))
@@ -209,16 +216,20 @@ class _Invocation:
 
     def request(self) -> Request:
         """What the command line, the environment and the configuration files ask for."""
+        asked = self._asked(Path())
+        return replace(asked, path=self._folder(asked.options))
+
+    def _asked(self, path: Path) -> Request:
         options: Any = opt.make(self.workflow.options, self._own(), owner=f"crystal {self.workflow.name}")
+        how = {"overwrite": self.values["overwrite"], "dry_run": self.values["dry_run"]}
         parts = {}
         if self.workflow.choose is not None and not self.workflow.chooses:
             parts = {family: Chosen(name, found.values) for (family, name), found in self.ctx.obj.items()}
-            return Request(options, parts, self._folder(options))
         for option, family in self.workflow.chooses.items():
             part = chosen(family, getattr(options, option))
             if part is not None and (own := self.ctx.obj.get((part.family, part.name))) is not None:
                 parts[option] = Chosen(part.name, own.values)
-        return Request(options, parts, self._folder(options))
+        return Request(options, parts, path, **how)
 
     def _folder(self, options: Any) -> Path:
         plan = self._plan_file(options)
@@ -285,6 +296,8 @@ class _Invocation:
     def _show(self, shown: Shown) -> None:
         for line in shown.warnings:
             self.face.warn(line)
+        for line in shown.errors:
+            self.face.error(line)
         console = self.face.console()
         if shown.table is not None and shown.table.rows and console.is_terminal:
             console.print(_rich(shown.table))
@@ -298,11 +311,17 @@ class _Invocation:
         if self.warned <= WARNINGS:
             self.face.warn(text)
 
+    def _services(self) -> Host:
+        return Services(self.face.line, self._warn)
+
+    def _beside_the_bar(self, text: str) -> None:
+        """A line while there is a bar, which says the same."""
+
     @contextmanager
     def _reporter(self) -> Iterator[Host]:
         console = self.face.console()
         if not console.is_terminal or self.face.quiet:
-            yield Services(self.face.line, self._warn)
+            yield self._services()
             return
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -316,7 +335,7 @@ class _Invocation:
             bar.update(task, completed=done, total=of, now=now)
 
         try:
-            yield Services(console.print if self.workflow.talks else lambda _line: None, self._warn, progress)
+            yield Services(self._beside_the_bar, self._warn, progress)
         finally:
             bar.stop()
 

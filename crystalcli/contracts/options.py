@@ -53,6 +53,8 @@ class OptionSpec:
     argument: bool = False
     files: bool = False
     instead: str = ""
+    required: bool = False
+    words: tuple[str, ...] = ()
 
     @property
     def inner(self) -> Any:
@@ -98,6 +100,8 @@ def option(
     argument: bool = False,
     files: bool = False,
     instead: str = "",
+    required: bool = False,
+    words: tuple[str, ...] = (),
 ) -> Any:
     """Declare one field of an options dataclass.
 
@@ -116,6 +120,8 @@ def option(
         argument: it is typed without a flag.
         files: its values are files, folders, globs and lists; the workflow is given the files that they mean.
         instead: the option that says the same in another way; a change of one resets the other.
+        required: a command line, or a file, must say it; ``default`` is what a program gets that says nothing.
+        words: that complete the value.
     """
     said: dict[str, Any] = {"help": help, "unit": unit, "min": min, "max": max, "runs": runs}
     said |= {
@@ -126,6 +132,8 @@ def option(
         "argument": argument,
         "files": files,
         "instead": instead,
+        "required": required,
+        "words": words,
     }
     return dataclasses.field(default=default, metadata=said)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from crystalcli.contracts.options import NoOptions
 from crystalcli.vocabulary.quantities import Quantity
@@ -312,9 +312,17 @@ class PlanFile:
 class Workflow(Part):
     """A command: what it asks, what it refuses, what it does in the folder of a run (``crystal NAME …``).
 
-    The host tells the rest, once for all: see :mod:`crystalcli.contracts.workflow`.
+    The host tells the rest, once for all: see :mod:`crystalcli.contracts.workflow`. A workflow whose ``home`` is a file
+    has no run folder, no run.json and no ``--resume``: an option of its own (``output``) names what it writes, its
+    ``Work.do`` is given a ``Running``, and locks, journals, and that nothing is overwritten unless the request says so,
+    are its own. ``free``, ``more``, ``writes`` and ``keeps`` mean nothing there.
 
     Args:
+        home: where results go.
+        resumes: it asks ``run.stop``, and the same command goes on; else a signal interrupts it, what is half done is
+            undone, and there is no ``--time-limit``. Only where ``home`` is a file may it be false.
+        delivers: ``delivers(options) -> bool``: whether values go to stdout as they come (``Host.deliver``), and all
+            talk to stderr.
         help: the whole help text, below the summary.
         chooses: options that name a part → its family; the part's options become flags of the command. The family
             ``potential`` is a calculator by name, or a file of a model, which has no flags.
@@ -341,6 +349,9 @@ class Workflow(Part):
     """
 
     family: ClassVar[str] = "workflow"
+    home: Literal["folder", "file"] = "folder"
+    resumes: bool = True
+    delivers: Callable[[Any], bool] = lambda _options: False
     prepare: Callable[[Request, Host], Work]
     show: Callable[[Mapping[str, Any]], Shown]
     plan: Callable[[Mapping[str, Any]], Shown]
@@ -356,6 +367,12 @@ class Workflow(Part):
     writes: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     example: Callable[[Path], Sequence[str]] | None = None
+
+    @property
+    def host_flags(self) -> tuple[str, ...]:
+        """Names of the options that the host declares for it, and it may not."""
+        of_runs = ("output", "resume") if self.home == "folder" else ()
+        return (*of_runs, *(("time_limit",) if self.resumes else ()), "overwrite", "dry_run", "json", "quiet")
 
 
 FAMILIES: dict[str, type[Part]] = {

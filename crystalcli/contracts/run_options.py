@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.options import option
@@ -11,10 +12,44 @@ RUN = "Run"
 """Help panel of the options that say how a command runs rather than what it does."""
 
 
+STRUCTURES = "files, folders, quoted globs, lists (@list.txt), or - for a list on stdin"
+SECONDS_PER_FILE = 60.0
+"""A worker that reads may take so long from one structure to the next."""
+MEMORY_PER_JOB = 8.0
+"""GB of address space of a worker that reads."""
+BATCH_SIZE = 64
+"""Structures that a model predicts together."""
+
+
 def structures() -> Any:
     """Structure files, as ``tuple[str, ...]``: the host puts the files that are meant in their place."""
-    said = "files, folders, quoted globs, lists (@list.txt), or - for a list on stdin"
-    return option((), said, argument=True, files=True)
+    return option((), STRUCTURES, argument=True, files=True)
+
+
+def inputs(said: str = STRUCTURES) -> Any:
+    """Files that must be named, as ``tuple[str, ...]``: as typed, for a workflow that finds out what is meant."""
+    return option((), said, argument=True, required=True)
+
+
+def model() -> Any:
+    """A trained model, as ``Path``."""
+    said = "model file, or the folder of the run that made it (runs/latest)"
+    return option(Path(), said, argument=True, required=True)
+
+
+def output(default: Path | None, said: str = "where the result goes") -> Any:
+    """The file that is written, as ``Path`` or ``Path | None``; of a workflow without a run folder."""
+    return option(default, said, short="-o")
+
+
+def labels() -> Any:
+    """Labels of the inputs that predictions are compared with, as ``tuple[str, ...]``."""
+    return option((), "label to compare with: [TARGET=]KEY[/atom|*atoms]; default TARGET")
+
+
+def batch_size() -> Any:
+    """Structures that a model is given together, as ``int``."""
+    return option(BATCH_SIZE, "structures at a time", min=1)
 
 
 def potential() -> Any:
@@ -40,6 +75,21 @@ def seed() -> Any:
 def jobs() -> Any:
     """Worker processes, as ``int``; one is this process."""
     return option(1, "worker processes", min=1, short="-j", panel=RUN)
+
+
+def readers() -> Any:
+    """Worker processes that read files, as ``int``."""
+    return option(0, "worker processes; 0 takes all cores", min=0, short="-j", panel=RUN)
+
+
+def seconds_per_file() -> Any:
+    """Time limit of a worker that reads, as ``float``."""
+    return option(SECONDS_PER_FILE, "give a file up when it gives no structure for so long", min=0.1)
+
+
+def memory_per_job() -> Any:
+    """Memory of a worker that reads, as ``float``."""
+    return option(MEMORY_PER_JOB, "GB of address space of a worker; 0: no limit", min=0.0)
 
 
 def scheduler() -> Any:

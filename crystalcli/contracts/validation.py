@@ -31,8 +31,6 @@ from crystalcli.vocabulary.errors import UsageError
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 RESERVED = frozenset({"help", "config", "debug", "no_plugins"})
 """Flags of every command; no part may declare them."""
-OF_RUNS = frozenset({"output", "resume", "finish", "overwrite", "dry_run", "time_limit", "json", "quiet"})
-"""Flags of every command with a run, which are the host's."""
 
 _CALLS: dict[type[Part], dict[str, int]] = {
     Featurizer: {"build": 1, "embed": 3, "fields": 1},
@@ -60,7 +58,8 @@ def part_problems(part: Any) -> list[str]:
     problems = _texts(part)
     for label, model in (("options", part.options), ("embed_options", getattr(part, "embed_options", None))):
         if model is not None:
-            problems += [f"{label}: {p}" for p in options_problems(model, workflow=isinstance(part, Workflow))]
+            of = part if isinstance(part, Workflow) else None
+            problems += [f"{label}: {p}" for p in options_problems(model, of)]
     for name, count in _CALLS.get(family, {}).items():
         problems += call_problems(name, getattr(part, name), count)
     if isinstance(part, Architecture):
@@ -111,8 +110,14 @@ def _architecture(part: Architecture) -> list[str]:
 
 
 def _workflow(part: Workflow) -> list[str]:
-    known = {s.name for s in opt.specs(part.options)} if not options_problems(part.options, workflow=True) else None
+    known = {s.name for s in opt.specs(part.options)} if not options_problems(part.options, part) else None
     problems = []
+    if part.home not in ("folder", "file"):
+        problems.append(f"home must be 'folder' or 'file', not {part.home!r}")
+    elif part.home == "folder" and not part.resumes:
+        problems.append("what has a run folder goes on with its runs; resumes=False is for home='file'")
+    elif part.home == "file" and known is not None and "output" not in known:
+        problems.append("has no run folder, and no option output that names what it writes")
     called = {part.called} if part.called else set()
     for word, names in (("chooses", set(part.chooses)), ("free", set(part.free)), ("called", called)):
         if known is not None and (unknown := names - known):
@@ -154,7 +159,7 @@ def call_problems(name: str, function: Callable[..., Any], count: int) -> list[s
     return []
 
 
-def options_problems(model: Any, *, workflow: bool = False) -> list[str]:
+def options_problems(model: Any, workflow: Workflow | None = None) -> list[str]:
     """What is wrong with an options model; that of a workflow may have more types and fewer names."""
     if not isinstance(model, type) or not dataclasses.is_dataclass(model):
         return ["must be a dataclass"]
@@ -165,8 +170,9 @@ def options_problems(model: Any, *, workflow: bool = False) -> list[str]:
         specs = opt.specs(model)
     except Exception as problem:
         return [*problems, f"{model.__name__} has annotations that cannot be resolved: {problem}"]
-    reserved = RESERVED | OF_RUNS if workflow else RESERVED
-    return problems + [p for s in specs for p in _option_problems(s, model, reserved, workflow=workflow)]
+    reserved = RESERVED.union(workflow.host_flags if workflow else ())
+    of_workflow = workflow is not None
+    return problems + [p for s in specs for p in _option_problems(s, model, reserved, workflow=of_workflow)]
 
 
 def _option_problems(spec: opt.OptionSpec, model: type, reserved: frozenset[str], *, workflow: bool) -> list[str]:

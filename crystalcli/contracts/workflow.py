@@ -39,14 +39,18 @@ class Request:
         options: of the workflow, an object of its options model.
         parts: what its options chose, by the option's name; nothing where an option names a file.
         path: folder of the run.
+        overwrite: files that are there may be replaced; for workflows without a run folder, whose files are their own.
+        dry_run: only what would be done is asked (``--dry-run``): nothing long need begin.
     """
 
     options: Any
     parts: Mapping[str, Chosen] = field(default_factory=dict)
     path: Path = Path()
+    overwrite: bool = False
+    dry_run: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values of options and parts; the folder is no part of what is asked."""
+        """Plain values of options and parts; the folder, and how it is asked, are no part of what is asked."""
         parts = {k: {"name": c.name, "options": dict(c.options)} for k, c in self.parts.items()}
         return {"options": opt.to_dict(self.options), "parts": parts}
 
@@ -104,7 +108,14 @@ class Reporter:
 
 @dataclass(frozen=True)
 class Host(Reporter):
-    """A reporter that can also do what a plugin cannot reach by itself; ``prepare`` is given one."""
+    """A reporter that can also do what a plugin cannot reach by itself; ``prepare`` is given one.
+
+    Args:
+        deliver: of a workflow that ``delivers``: writes values to stdout as they come. None where stdout is for the one
+            object of ``--json``: the report holds them then.
+    """
+
+    deliver: Callable[[str], None] | None = None
 
     def structures(self, files: Sequence[str]) -> Iterator[Entry | InputError]:
         """Structures of the files, in order, read as every command reads them; an error for each that cannot be read.
@@ -138,11 +149,11 @@ class Stop(Protocol):
         """Why to stop now, by a signal or the time limit; or none."""
 
 
-class Run(Protocol):
-    """The run of a workflow while it works, as the host gives it.
+class Running(Protocol):
+    """Work while it goes on: all that a workflow without a run folder is given.
 
     Attributes:
-        reporter: hears of it; what it hears stands in log.txt, too.
+        reporter: hears of it.
         stop: knows whether to stop.
         resumed: it has begun before; whatever it wrote then is there.
         ending: it is to be ended with what it has (``end`` of the workflow).
@@ -151,6 +162,15 @@ class Run(Protocol):
 
     reporter: Host
     stop: Stop
+
+
+class Run(Running, Protocol):
+    """The run of a workflow while it works, as the host gives it; what its reporter hears stands in log.txt, too.
+
+    Attributes:
+        resumed: it has begun before; whatever it wrote then is there.
+    """
+
     resumed: bool
     ending: bool
     again: str
@@ -236,12 +256,14 @@ class Shown:
         table: above them, on a terminal only: what it says is in a file.
         warnings: told apart from the lines.
         tables: above the lines, on a terminal or not.
+        errors: what failed of many; told apart, too, after the warnings.
     """
 
     lines: Sequence[str]
     table: Table | None = None
     warnings: Sequence[str] = ()
     tables: Sequence[Table] = ()
+    errors: Sequence[str] = ()
 
 
 class Team(Protocol):

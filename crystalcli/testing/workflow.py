@@ -28,7 +28,8 @@ class WorkflowContract:
     """Inherit, name the class ``Test…`` and set ``part``; pytest finds the rest.
 
     The record's ``example`` gives the command line that is tried; without one nothing is run, and the tests say so. The
-    workflow must be known to ``crystal``: installed, or named in ``CRYSTAL_PLUGINS``.
+    workflow must be known to ``crystal``: installed, or named in ``CRYSTAL_PLUGINS``. One without a run folder is tried
+    in folders of its own with the example's files, and writes where its ``output`` says when nobody names it.
     """
 
     part: ClassVar[Workflow]
@@ -53,6 +54,15 @@ class WorkflowContract:
         assert "Traceback" not in said, said
         return said
 
+    def place(self, tmp_path: Path, name: str) -> tuple[list[str], Path, Path]:
+        """Where a run called ``name`` works: more words, the folder it is started in, that of its results."""
+        if self.part.home == "folder":
+            return ["-o", name], tmp_path, tmp_path / name
+        there = tmp_path.with_name(f"{tmp_path.name}-{name}")
+        if not there.exists():
+            shutil.copytree(tmp_path, there)
+        return [], there, there
+
     def results(self, folder: Path) -> dict[str, bytes]:
         """Contents of all that the workflow itself left in a run's folder."""
         return dict(self._results(folder))
@@ -64,19 +74,26 @@ class WorkflowContract:
                 yield name, path.read_bytes()
 
     def report(self, folder: Path) -> dict[str, object]:
-        """What report.json says, without the folder's name."""
+        """What report.json says, without the folder's name; nothing where there is none."""
+        if self.part.home == "file":
+            return {}
         found: dict[str, object] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         return {k: v for k, v in found.items() if k != "output"}
 
     def test_dry_run(self, words: list[str], tmp_path: Path) -> None:
         """Nothing is written."""
-        before = {p for p in tmp_path.rglob("*") if p.is_file()}
-        assert "nothing was written" in self.crystal([*words, "--dry-run", "-o", "run"], tmp_path)
-        json.loads(self.crystal([*words, "--dry-run", "--json", "--quiet", "-o", "run"], tmp_path))
-        assert {p for p in tmp_path.rglob("*") if p.is_file()} == before
+        more, home, _ = self.place(tmp_path, "run")
+        before = {p for p in home.rglob("*") if p.is_file()}
+        said = self.crystal([*words, "--dry-run", *more], home)
+        assert self.part.home == "file" or "nothing was written" in said
+        json.loads(self.crystal([*words, "--dry-run", "--json", "--quiet", *more], home))
+        assert {p for p in home.rglob("*") if p.is_file()} == before
 
     def test_run(self, words: list[str], tmp_path: Path) -> None:
         """It ends well, says so, and leaves only what its record names; again it does nothing, anew the same."""
+        if self.part.home == "file":
+            self.try_files(words, tmp_path)
+            return
         self.crystal([*words, "-o", "run"], tmp_path)
         run = tmp_path / "run"
         names = {p.name for p in run.iterdir() if not p.name.startswith(".")} - RUN_FILES
@@ -91,32 +108,55 @@ class WorkflowContract:
         self.crystal([self.part.name, "-c", "run/config.toml", "-o", "again"], tmp_path)
         assert self.results(tmp_path / "again") == found, "config.toml runs something else"
 
+    def try_files(self, words: list[str], tmp_path: Path) -> None:
+        """Of one without a run folder: again it changes nothing, whether it refuses or has nothing to do."""
+        _, home, _ = self.place(tmp_path, "run")
+        before = self.results(home)
+        self.crystal(words, home)
+        found = self.results(home)
+        assert found.keys() > before.keys(), "nothing is written"
+        assert {n: found[n] for n in before} == before, "an input was changed"
+        out = io.StringIO()
+        from crystalcli.commands.main import run
+
+        with contextlib.chdir(home), contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            assert run(words) in (0, 2), out.getvalue()
+        assert self.results(home) == found, "what was there is overwritten, and nobody asked for it"
+        self.crystal([*words, "--overwrite"], home)
+        assert self.results(home) == found, "a second run gives other files"
+
     def test_json(self, words: list[str], tmp_path: Path) -> None:
         """One object, which is that of report.json."""
         out = io.StringIO()
         from crystalcli.commands.main import run
 
-        with contextlib.chdir(tmp_path), contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
-            assert run([*words, "-o", "run", "--json"]) == 0
+        more, home, results = self.place(tmp_path, "run")
+        with contextlib.chdir(home), contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+            assert run([*words, *more, "--json"]) == 0
         said = json.loads(out.getvalue())
         assert said["exit_code"] == 0
-        assert {k: v for k, v in said.items() if k != "output"} == self.report(tmp_path / "run")
+        if self.part.home == "folder":
+            assert {k: v for k, v in said.items() if k != "output"} == self.report(results)
 
     def test_killed(self, words: list[str], tmp_path: Path) -> None:
         """Killed at random moments, it goes on by the same command, and ends with the same files."""
-        self.crystal([*words, "-o", "whole"], tmp_path)
+        more, home, whole = self.place(tmp_path, "whole")
+        self.crystal([*words, *more], home)
         program = [sys.executable, "-m", "crystalcli"]
         chance = random.Random(0)
-        process = self.begun([*program, *words, "-o", "timed"], tmp_path)
-        self.wait_for_the_run(process, tmp_path / "timed")
+        more, home, timed = self.place(tmp_path, "timed")
+        process = self.begun([*program, *words, *more], home)
+        self.wait_for_the_run(process, timed)
         started = time.monotonic()
         self.complete(process)
         seconds, killed = time.monotonic() - started, 0
         for _ in range(4 * self.kills):
-            process = self.begun([*program, *words, "-o", "killed"], tmp_path)
-            self.wait_for_the_run(process, tmp_path / "killed")
+            more, home, results = self.place(tmp_path, "killed")
+            process = self.begun([*program, *words, *more], home)
+            self.wait_for_the_run(process, results)
+            first = 0.0 if self.part.home == "folder" else 0.3  # the beginning of its work is not to be seen
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(seconds * chance.uniform(0.0, 0.9))
+                process.wait(seconds * chance.uniform(first, 0.9))
             if process.poll() is None:
                 os.kill(process.pid, signal.SIGKILL)
                 killed += 1
@@ -124,18 +164,22 @@ class WorkflowContract:
             if killed == self.kills:
                 break
             if process.returncode == 0:
-                shutil.rmtree(tmp_path / "killed")
-        self.complete(self.begun([*program, *words, "-o", "killed"], tmp_path))
+                shutil.rmtree(results)
+        more, home, results = self.place(tmp_path, "killed")
+        again = [] if self.part.resumes else ["--overwrite"]
+        self.complete(self.begun([*program, *words, *more, *again], home))
         assert killed, "ends too quickly to be killed"
-        assert self.results(tmp_path / "killed") == self.results(tmp_path / "whole")
-        assert self.report(tmp_path / "killed") == self.report(tmp_path / "whole")
+        assert self.results(results) == self.results(whole)
+        assert self.report(results) == self.report(whole)
 
     def begun(self, command: list[str], folder: Path) -> subprocess.Popen[str]:
         """A process of its own."""
         return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def wait_for_the_run(self, process: subprocess.Popen[str], folder: Path) -> None:
-        """Wait until the process has begun, or gone on with, the run in ``folder``."""
+        """Wait until the process has begun, or gone on with, the run in ``folder``; not where there is none."""
+        if self.part.home == "file":
+            return
         record = folder / "run.json"
         before = record.stat().st_mtime_ns if record.exists() else 0
         while process.poll() is None and not (record.exists() and record.stat().st_mtime_ns > before):

@@ -163,6 +163,7 @@ def test_dry_run_writes_nothing(folder):
         "files": 5,
         "featurizer": "cgcnn",
         "options": {"cutoff": 8.0, "max_neighbors": 6, "ties": "cut"},
+        "fields": [],
         "up_to_date": False,
     }
     assert sorted(p.name for p in folder.iterdir()) == ["data"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
+import contextlib
 import itertools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,15 +11,18 @@ from typing import Any, ClassVar
 
 import pytest
 
-from crystalcli.commands import workflow_command
-from crystalcli.contracts import options as opt
+from crystalcli.commands import group
+from crystalcli.contracts import run_options
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Host, Request, Run, Shown, Work
+from crystalcli.contracts.validation import part_problems
+from crystalcli.contracts.workflow import Host, Request, Run, Running, Shown, Work
 from crystalcli.mechanisms.registry import plugin_manager
 from crystalcli.mechanisms.registry.plugin_loading import Origin
 from crystalcli.mechanisms.registry.plugin_manager import Offered
+from crystalcli.mechanisms.running import files
 from crystalcli.testing import WorkflowContract
+from crystalcli.workflows.predict.label_sites_workflow import LABEL_SITES
 from crystalcli.workflows.relax.relax_workflow import RELAX
 from crystalcli.workflows.screen.screen_workflow import SCREEN
 
@@ -94,6 +96,8 @@ def contract(part: Workflow, monkeypatch: pytest.MonkeyPatch) -> WorkflowContrac
         plugin_manager.registry().parts, ("workflow", part.name), Offered(part, Origin("toy", "toy", "toy"))
     )
 
+    monkeypatch.setattr(group, "_of_plugins", lambda: {part.name: part})
+
     class Contract(WorkflowContract):
         pass
 
@@ -125,6 +129,73 @@ def test_broken_ones_fail(kind: type[Work], tmp_path: Path, monkeypatch: pytest.
         tests.test_run(["write"], tmp_path)
 
 
+@dataclass(frozen=True)
+class FileOptions(Options):
+    output: Path = run_options.output(Path("letters.txt"))
+
+
+class WritingAFile(Work):
+    def __init__(self, request: Request, _host: Host) -> None:
+        self.o: FileOptions = request.options
+        files.refuse_to_overwrite(self.o.output, request.overwrite)
+
+    def describe(self) -> dict[str, Any]:
+        return {"letters": self.o.letters}
+
+    def do(self, _run: Running) -> Mapping[str, Any]:
+        self.o.output.write_text("x" * self.o.letters)
+        return {"letters": self.o.letters}
+
+
+class OverwritesUnasked(WritingAFile):
+    def __init__(self, request: Request, _host: Host) -> None:
+        self.o = request.options
+
+    def do(self, run: Running) -> Mapping[str, Any]:
+        self.o = replace(self.o, letters=next(COUNTED))
+        return super().do(run)
+
+
+class WritesNoFile(WritingAFile):
+    def do(self, _run: Running) -> Mapping[str, Any]:
+        return {}
+
+
+class ChangesAnInput(WritingAFile):
+    def do(self, run: Running) -> Mapping[str, Any]:
+        Path("in.txt").write_text("changed")
+        return super().do(run)
+
+
+BROKEN_FILES = {
+    WritingAFile: None,
+    OverwritesUnasked: "is overwritten, and nobody asked",
+    WritesNoFile: "nothing is written",
+    ChangesAnInput: "an input was changed",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_FILES)
+def test_those_without_a_run_folder(kind: type[Work], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = replace(GOOD, prepare=kind, home="file", resumes=False, options=FileOptions, writes=())
+    assert part_problems(part) == []
+    tests = contract(part, monkeypatch)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "in.txt").write_text("as it was")
+    said = BROKEN_FILES[kind]
+    tests.test_dry_run(["write"], tmp_path / "in")
+    with contextlib.nullcontext() if said is None else pytest.raises(AssertionError, match=said):
+        tests.test_run(["write"], tmp_path / "in")
+
+
+def test_records_whose_home_does_not_fit() -> None:
+    file = replace(GOOD, home="file", writes=())
+    assert part_problems(file) == ["has no run folder, and no option output that names what it writes"]
+    assert "resumes=False is for home='file'" in part_problems(replace(GOOD, resumes=False))[0]
+    assert part_problems(replace(GOOD, options=FileOptions)) == ["options: output is a flag of every command"]
+    assert "home must be" in part_problems(replace(GOOD, home="nowhere"))[0]
+
+
 def test_one_that_writes_before_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tests = contract(replace(GOOD, prepare=WritesTooEarly), monkeypatch)
     with pytest.raises(AssertionError):
@@ -144,7 +215,7 @@ class Forgets(Work):
     def __init__(self, request, host): pass
     def describe(self): return {}
     def do(self, run):
-        for k in range(20):
+        for k in range(60):
             with (run.path / "counted.txt").open("a") as file:
                 file.write(f"{k}\\n")
             time.sleep(0.05)
@@ -175,6 +246,13 @@ def test_one_that_does_not_go_on_as_it_should(tmp_path: Path, monkeypatch: pytes
         plugin_manager.registry.cache_clear()
 
 
+class TestLabelSites(WorkflowContract):
+    """Workflow ``label-sites``, which has no run folder."""
+
+    part = LABEL_SITES
+    kills = 1
+
+
 class TestRelax(WorkflowContract):
     """Workflow ``relax``; its kills are tested with its own tests."""
 
@@ -187,22 +265,3 @@ class TestScreen(WorkflowContract):
 
     part = SCREEN
     test_killed = None  # type: ignore[assignment]
-
-
-def test_a_plan_is_plain_data(tmp_path: Path) -> None:
-    """Every default of a workflow is written once, and stands in its command, its help and its run.json alike."""
-    for offered in plugin_manager.registry().offered():
-        part = offered.part
-        if isinstance(part, Workflow):
-            command = workflow_command.function(part)
-            request = Request(part.options())
-            assert json.loads(json.dumps(request.to_json())) == request.to_json()
-            assert Request.from_json(part.options, request.to_json(), tmp_path).options == request.options
-            declared = {n: p.default for n, p in command.__signature__.parameters.items()}  # type: ignore[attr-defined]
-            for spec in opt.specs(part.options):
-                given = declared[spec.name]
-                if given is inspect.Parameter.empty:  # the part whose record says that it is the default
-                    assert spec.name in part.chooses
-                    assert spec.default == ""
-                else:
-                    assert given == spec.default or (given is None and spec.default == ())

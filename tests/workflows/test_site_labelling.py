@@ -9,12 +9,12 @@ import ase.io
 import numpy as np
 import pytest
 
-from crystalcli.commands.label_sites import WORDS
 from crystalcli.mechanisms.labelling.site_labels import LABELS
 from crystalcli.mechanisms.structure_files.reading import read_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 from crystalcli.workflows.predict import site_labelling
+from crystalcli.workflows.predict.label_sites_options import WORDS
 from crystalcli.workflows.predict.site_labelling import LabellingPlan
 
 
@@ -32,7 +32,7 @@ def test_old_labels_stay_and_new_ones_come(tmp_path: Path) -> None:
         elements=("Na",),
     )
     (tmp_path / "bad.cif").write_text("data_x\n")
-    report = site_labelling.run(
+    report = site_labelling.label(
         LabellingPlan(
             (str(tmp_path / "in.extxyz"), str(tmp_path / "bad.cif")),
             plan.output,
@@ -53,16 +53,16 @@ def test_old_labels_stay_and_new_ones_come(tmp_path: Path) -> None:
         assert np.isnan(entry.labels["ewald_potential"]).tolist() == [False, True]
         assert entry.labels["bond_valence"][0] == pytest.approx(1.0, abs=0.3)
     with pytest.raises(UsageError, match="overwrite"):
-        site_labelling.run(LabellingPlan(plan.inputs, plan.output, ("bond_valence",)))
+        site_labelling.label(LabellingPlan(plan.inputs, plan.output, ("bond_valence",)))
 
 
 def test_what_cannot_work_is_refused_first(tmp_path: Path) -> None:
     for labels in ((), ("bond-valence",), ("frequency",)):
         with pytest.raises(UsageError):
-            site_labelling.run(LabellingPlan(("none.cif",), tmp_path / "out.extxyz", labels))
+            site_labelling.label(LabellingPlan(("none.cif",), tmp_path / "out.extxyz", labels))
     ase.io.write(tmp_path / "w.extxyz", ase.build.molecule("H2O"))
     with pytest.raises(NothingUsable):
-        site_labelling.run(LabellingPlan((str(tmp_path / "w.extxyz"),), tmp_path / "out.extxyz", ("bond_valence",)))
+        site_labelling.label(LabellingPlan((str(tmp_path / "w.extxyz"),), tmp_path / "out.extxyz", ("bond_valence",)))
     assert not (tmp_path / "out.extxyz").exists()
 
 

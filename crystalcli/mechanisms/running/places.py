@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from crystalcli.mechanisms.running.tasks import Executor, Task
 
@@ -21,6 +22,16 @@ class Place:
 
     jobs: int = 0
     scheduler: str = ""
+
+    @classmethod
+    def of(cls, jobs: int, scheduler: str) -> Self:
+        """As people say it, who always have workers: with 0 jobs one for each core."""
+        return cls(jobs or cores(), scheduler)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def executor(

@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from crystalcli.contracts.run_options import MEMORY_PER_JOB, SECONDS_PER_FILE
+
+GIGABYTE = 1 << 30
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -17,13 +21,13 @@ class Limits:
         bytes: of address space; 0 is no limit.
     """
 
-    seconds: float = 60.0
-    bytes: int = 8 << 30
+    seconds: float = SECONDS_PER_FILE
+    bytes: int = int(MEMORY_PER_JOB * GIGABYTE)
 
     @classmethod
     def of(cls, seconds: float, gigabytes: float) -> Limits:
         """As people say it."""
-        return cls(seconds, int(gigabytes * (1 << 30)))
+        return cls(seconds, int(gigabytes * GIGABYTE))
 
 
 UNLIMITED = Limits(float("inf"), 0)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from crystalcli.contracts.workflow import Stop
 from crystalcli.mechanisms.caches.cache import GraphCache
 from crystalcli.mechanisms.caches.cache_writer import CacheWriter
 from crystalcli.mechanisms.labelling import label_requests, labels
@@ -17,7 +18,6 @@ from crystalcli.mechanisms.labelling.labels import Audit
 from crystalcli.mechanisms.labelling.seen import Seen
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files, locks
-from crystalcli.mechanisms.running.stopping import Stop
 from crystalcli.mechanisms.structure_files.reading import Failure, Ids
 from crystalcli.nouns.structures.site_fields import SiteField
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from crystalcli.mechanisms.caches.cache import GraphCache, GraphRecipe
 from crystalcli.mechanisms.labelling import label_requests
@@ -16,13 +16,22 @@ from crystalcli.mechanisms.running.tasks import Limits
 from crystalcli.mechanisms.structure_files.reading import Failure, ReadPlan
 from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.vocabulary.errors import Exit
+from crystalcli.workflows.graphs.build_graphs_options import BuildOptions
 from crystalcli.workflows.graphs.build_graphs_parts import Share
 from crystalcli.workflows.graphs.build_graphs_work import Work
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(t for t in text.split(",") if t.strip())
+
+
+SILENT = BuildOptions()
+"""What counts where nobody says anything."""
+
+
 @dataclass(frozen=True)
 class BuildPlan:
-    """What to build.
+    """What to build: the options of the command as the objects that they mean.
 
     Args:
         inputs: as typed, see :func:`crystalcli.mechanisms.structure_files.inputs.expand`.
@@ -42,14 +51,41 @@ class BuildPlan:
     output: Path
     featurizer: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    targets: tuple[str, ...] = ()
+    targets: tuple[str, ...] = _words(SILENT.targets)
     overwrite: bool = False
     place: Place = field(default_factory=Place)
     reading: ReadOptions = field(default_factory=ReadOptions)
-    require_labels: bool = False
+    require_labels: bool = SILENT.require_labels
     share: Share = field(default_factory=Share)
     limits: Limits = field(default_factory=Limits)
-    fields: tuple[str, ...] = ()
+    fields: tuple[str, ...] = _words(SILENT.fields)
+
+    @classmethod
+    def of(cls, asked: BuildOptions, options: Mapping[str, Any], *, overwrite: bool) -> Self:
+        """What the options mean.
+
+        Args:
+            asked: of the command.
+            options: of the featurizer.
+            overwrite: replace the output.
+
+        Raises:
+            UsageError: a shard that is none.
+        """
+        return cls(
+            inputs=asked.inputs,
+            output=asked.output,
+            featurizer=asked.featurizer,
+            options=options,
+            targets=_words(asked.targets),
+            overwrite=overwrite,
+            place=Place.of(asked.jobs, asked.scheduler),
+            reading=ReadOptions(cif_column=asked.cif_column, id_column=asked.id_column),
+            require_labels=asked.require_labels,
+            share=Share.parse(asked.shard) if asked.shard else Share(),
+            limits=Limits.of(asked.seconds_per_file, asked.memory_per_job),
+            fields=_words(asked.fields),
+        )
 
 
 @dataclass(frozen=True)

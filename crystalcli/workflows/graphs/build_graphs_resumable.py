@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from crystalcli.contracts.workflow import Stop
 from crystalcli.mechanisms.running.places import Place
-from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.running.stopping import Stop as NeverAsked
 from crystalcli.mechanisms.running.tasks import Limits
 from crystalcli.mechanisms.structure_files.reading import Item
 from crystalcli.vocabulary.errors import CrystalError, Stopped
@@ -42,7 +43,7 @@ def resumable(
     Raises:
         Stopped: as ``stop`` asks; what is done is sealed. EnvironmentProblem: disk full, a scheduler that is lost.
     """
-    share, stop = share or Share(), stop or Stop()
+    share, stop = share or Share(), stop or NeverAsked()
 
     def pause() -> None:
         if why := stop.reason():

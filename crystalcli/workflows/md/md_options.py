@@ -24,7 +24,7 @@ class MdOptions:
     the program of a run that is made longer.
 
     Raises:
-        UsageError: a temperature or a length that makes no sense.
+        UsageError: a temperature or a length that makes no sense, or a format of pictures that is not there.
     """
 
     structures: tuple[str, ...] = common.structures()

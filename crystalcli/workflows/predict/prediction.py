@@ -16,6 +16,7 @@ import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from crystalcli.contracts.run_options import BATCH_SIZE
 from crystalcli.mechanisms.caches.cache import Column, GraphRecipe
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest
@@ -104,7 +105,7 @@ class Predictor:
         path: Path,
         *,
         device: str | torch.device = "cpu",
-        batch_size: int = 64,
+        batch_size: int = BATCH_SIZE,
         allow_unseen: bool = False,
         labels: Sequence[LabelRequest] = (),
         latent: bool = False,

@@ -15,6 +15,8 @@ from pathlib import Path
 import ase
 
 from crystalcli.mechanisms.caches import cache_seal
+from crystalcli.mechanisms.models.model_fields import recipe_in_head
+from crystalcli.mechanisms.models.model_head import named_by, read_head
 from crystalcli.mechanisms.running.places import Place, executor
 from crystalcli.mechanisms.running.tasks import Executor, Limits, Lost, Task
 from crystalcli.mechanisms.structure_files import reading
@@ -22,7 +24,9 @@ from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure, Item
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker, graph_of, named
+from crystalcli.workflows.predict.predict_options import PredictOptions
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,22 @@ class Reading:
             else:
                 yield Read(self._ids.keep_apart(item.entry), item.graph)
             self._following = next(self._results, None)
+
+
+def begun(asked: PredictOptions, say: Callable[[str], None]) -> Reading:
+    """The reading of what a prediction is asked for, whose workers begin inside its context.
+
+    Args:
+        asked: options of the prediction.
+        say: told why it takes long.
+
+    Raises:
+        UsageError, InputError: no such model, or inputs that cannot be meant.
+    """
+    recipe = recipe_in_head(read_head(named_by(asked.model)))
+    work = Work.of(recipe, ReadOptions(labels="needed" if asked.labels else "welcome"))
+    limits = Limits.of(asked.seconds_per_file, asked.memory_per_job)
+    return Reading(asked.inputs, work, Place.of(asked.jobs, asked.scheduler), limits=limits, say=say)
 
 
 def start(work: Work) -> Callable[[Item, int], Iterator[Read | Failure]]:

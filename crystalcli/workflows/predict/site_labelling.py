@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalcli.contracts.workflow import Request, Running, Work
 from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.mechanisms.labelling.site_labels import LABELS, Wish
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -17,14 +19,18 @@ from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.vocabulary.errors import CrystalError, NothingUsable, UsageError, did_you_mean, one_line
+from crystalcli.vocabulary.errors import CrystalError, Exit, NothingUsable, UsageError, did_you_mean, one_line
 from crystalcli.vocabulary.texts import xyz_word
 from crystalcli.workflows.graphs.supervised_reading import read_inputs
+from crystalcli.workflows.predict.label_sites_options import LabelSitesOptions
+
+SILENT = LabelSitesOptions()
+"""What counts where nobody says anything."""
 
 
 @dataclass(frozen=True)
 class LabellingPlan:
-    """What to do.
+    """What to do: the options of the command as the objects that they mean.
 
     Args:
         inputs: as typed. output: the .extxyz to write.
@@ -37,10 +43,16 @@ class LabellingPlan:
     inputs: tuple[str, ...]
     output: Path
     labels: tuple[str, ...]
-    potential: str = ""
-    charges: str = ""
-    elements: tuple[str, ...] = ()
+    potential: str = SILENT.potential
+    charges: str = SILENT.charges
+    elements: tuple[str, ...] = SILENT.symbols
     overwrite: bool = False
+
+    @classmethod
+    def of(cls, asked: LabelSitesOptions, *, overwrite: bool) -> Self:
+        """What the options mean."""
+        more = {"potential": asked.potential, "charges": asked.charges, "elements": asked.symbols}
+        return cls(asked.inputs, asked.output, asked.labels, **more, overwrite=overwrite)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -51,6 +63,43 @@ class LabellingReport:
     failures: list[Failure] = field(default_factory=list)
     labelled: dict[str, int] = field(default_factory=dict)
     sites: int = 0
+
+
+class Labelling(Work):
+    """Labels of sites as the work of a workflow.
+
+    Raises:
+        UsageError: as :func:`check`.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.plan = LabellingPlan.of(request.options, overwrite=request.overwrite)
+        check(self.plan)
+
+    def describe(self) -> Mapping[str, Any]:
+        """The resolved plan."""
+        plan = self.plan
+        return {
+            "output": str(plan.output),
+            "files": len(expand(plan.inputs)),
+            "labels": list(plan.labels),
+            "potential": plan.potential,
+            "charges": plan.charges,
+            "elements": list(plan.elements),
+        }
+
+    def do(self, run: Running) -> Mapping[str, Any]:
+        """Label all structures."""
+        report = label(self.plan, run.reporter.warn)
+        return {
+            "output": str(self.plan.output),
+            "n": report.n,
+            "sites": report.sites,
+            "labelled": report.labelled,
+            "targets": units(self.plan.labels),
+            "failed": [{"id": f.id, "path": f.path, "stage": f.stage, "reason": f.reason} for f in report.failures],
+            "exit_code": int(Exit.SOME_FAILED if report.failures else Exit.OK),
+        }
 
 
 def check(plan: LabellingPlan) -> None:
@@ -70,7 +119,7 @@ def check(plan: LabellingPlan) -> None:
     files.refuse_to_overwrite(plan.output, plan.overwrite)
 
 
-def run(plan: LabellingPlan, warn: Callable[[str], None] = lambda _line: None) -> LabellingReport:
+def label(plan: LabellingPlan, warn: Callable[[str], None] = lambda _line: None) -> LabellingReport:
     """Label all structures; one that cannot be read or labelled is a failure, the others go on.
 
     Raises:

@@ -53,12 +53,12 @@ class ScreenOptions(Deciding, EnsembleTraining):
         argument=True,
         files=True,
     )
-    campaign: Path | None = option(  # noqa: RUF009 - None
+    campaign: Path | None = option(
         None,
         "plan of a staged screening (TOML): relaxes, trains and decides stage by stage; default folder runs/PLAN, so "
         "that the same command goes on after a stop or a kill",
     )
-    model: Path | None = option(None, "trained ensemble: model file or run folder")  # noqa: RUF009 - None
+    model: Path | None = option(None, "trained ensemble: model file or run folder")
     references: tuple[str, ...] = option(
         (), "files or caches with phases of known formation energy; elements are added", files=True, panel=HULL
     )

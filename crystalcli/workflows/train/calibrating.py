@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.mechanisms.labelling.label_requests import parse
 from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.models.sigma_fit import SigmaFit
 from crystalcli.mechanisms.running import files, locks
+from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.scoring import calibration
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
@@ -22,16 +24,19 @@ from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.graphs.input_digest import digest as content
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import nearest
+from crystalcli.workflows.train.calibrate_options import CalibrateOptions
 
 Floats = NDArray[np.float64]
-METHODS = ("scale", "conformal")
+METHODS = get_args(get_type_hints(CalibrateOptions)["method"])
+SILENT = CalibrateOptions()
+"""What counts where nobody says anything."""
 TAUGHT = ("train", "val")
 """Parts of a training's split that its errors on mean nothing for: taught, or chosen by."""
 
 
 @dataclass(frozen=True)
 class CalibrationPlan:
-    """What to do.
+    """What to do: the options of the command as the objects that they mean.
 
     Args:
         model: model file or run folder. inputs: labelled structures or graph caches.
@@ -39,6 +44,7 @@ class CalibrationPlan:
         method: scale: σ → s·σ; conformal: half widths of intervals, too.
         levels: of the intervals.
         labels: where the labels are, see :class:`LabelRequest`.
+        device: as ``--device``.
         skip_known: leave out what the model was trained or validated on; else such structures are an error.
         overwrite: replace the output, which may be the model itself.
     """
@@ -46,13 +52,34 @@ class CalibrationPlan:
     model: Path
     inputs: tuple[str, ...]
     output: Path
-    method: str = "conformal"
-    levels: tuple[float, ...] = (0.68, 0.9, 0.95)
-    labels: tuple[str, ...] = ()
-    skip_known: bool = False
-    batch_size: int = 64
-    device: str = "cpu"
+    method: str = SILENT.method
+    levels: tuple[float, ...] = SILENT.chances
+    labels: tuple[str, ...] = SILENT.labels
+    skip_known: bool = SILENT.skip_known
+    batch_size: int = SILENT.batch_size
+    device: str = SILENT.device
     overwrite: bool = False
+
+    @classmethod
+    def of(cls, asked: CalibrateOptions, *, overwrite: bool) -> Self:
+        """What the options mean.
+
+        Raises:
+            UsageError: levels that are none. EnvironmentProblem: no such device.
+        """
+        file = file_of(asked.model)
+        return cls(
+            model=asked.model,
+            inputs=asked.inputs,
+            output=asked.output or file.with_name(f"{file.stem}-calibrated.safetensors"),
+            method=asked.method,
+            levels=asked.chances,
+            labels=asked.labels,
+            skip_known=asked.skip_known,
+            batch_size=asked.batch_size,
+            device=str(choose_device(asked.device)),
+            overwrite=overwrite,
+        )
 
 
 @dataclass
@@ -85,8 +112,7 @@ def run(plan: CalibrationPlan, warn: Callable[[str], None] = lambda _line: None)
         UsageError: structures that taught the model, too few labels, a σ of zero, a method or level that is not there.
         EnvironmentProblem: another program writes the output.
     """
-    _check(plan)
-    files.refuse_to_overwrite(plan.output, plan.overwrite)
+    check(plan)
     with locks.locked(plan.output):
         files.refuse_to_overwrite(plan.output, plan.overwrite)
         return _calibrate(plan, warn)
@@ -95,17 +121,18 @@ def run(plan: CalibrationPlan, warn: Callable[[str], None] = lambda _line: None)
 def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> CalibrationReport:
     predictor = Predictor(
         plan.model,
-        device=plan.device,
+        device=choose_device(plan.device),
         batch_size=plan.batch_size,
         labels=parse(plan.labels) or (),
         warn=warn,
     )
     predictor.model.sigma_fits = {}  # a fit replaces the one before
     report = CalibrationReport(plan.output)
-    rows = _new_rows(plan, predictor, report)
+    paths = expand(plan.inputs)  # once: a list on stdin can be read once
+    rows = _new_rows(plan, predictor, report, [str(p) for p in paths])
     if not rows:
         raise UsageError(f"no structure to calibrate with ({report.skipped} left out, {len(report.failures)} failed)")
-    hashes = {path.name: content(path) for path in expand(plan.inputs)}
+    hashes = {path.name: content(path) for path in paths}
     for quantity in predictor.quantities:
         if not quantity.classes:
             _fit(plan, quantity, rows, hashes, report, head=predictor.model.head)
@@ -115,15 +142,23 @@ def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> Calibratio
     return report
 
 
-def _check(plan: CalibrationPlan) -> None:
+def check(plan: CalibrationPlan) -> None:
+    """Refuse what cannot work, before anything is read.
+
+    Raises:
+        UsageError: no such method or level, or an output that is there.
+    """
     if plan.method not in METHODS:
         raise UsageError(f"no method '{plan.method}'; {did_you_mean(plan.method, METHODS)}")
     wrong = [level for level in plan.levels if not 0.0 < level < 1.0]
     if wrong:
         raise UsageError(f"level {wrong[0]:g} must be between 0 and 1")
+    files.refuse_to_overwrite(plan.output, plan.overwrite)
 
 
-def _new_rows(plan: CalibrationPlan, predictor: Predictor, report: CalibrationReport) -> list[Row]:
+def _new_rows(
+    plan: CalibrationPlan, predictor: Predictor, report: CalibrationReport, inputs: Sequence[str]
+) -> list[Row]:
     """Predictions with a label, without those that the model was taught by.
 
     Raises:
@@ -132,7 +167,7 @@ def _new_rows(plan: CalibrationPlan, predictor: Predictor, report: CalibrationRe
     split = predictor.provenance.get("split", {})
     known = {name for part in TAUGHT for name in split.get(part, ())}
     rows: list[Row] = []
-    for item in predictor.predict(plan.inputs):
+    for item in predictor.predict(inputs):
         if isinstance(item, Failure):
             report.failures.append(item)
         elif item.labels and item.id in known:

@@ -24,7 +24,7 @@ CACHE = Path("graphs.h5")
 class StartOptions:
     """From which model a training starts."""
 
-    from_: Path | None = option(None, "model file, ensemble or run folder to start from", panel=START)  # noqa: RUF009
+    from_: Path | None = option(None, "model file, ensemble or run folder to start from", panel=START)
     freeze: tuple[str, ...] = option((), "weights that stay as they are: architecture.embed.*", panel=START)
     lr_factor: tuple[str, ...] = option(
         (), "weights that learn more slowly: features.*=0.1", metavar="PATTERN=FACTOR", panel=START
@@ -51,7 +51,7 @@ class SplitOptions:
         panel=SPLIT,
     )
     fractions: str = option("0.8,0.1,0.1", "train,validation,test", panel=SPLIT)
-    split_file: Path | None = option(None, "JSON: lists of ids under train, val, test", panel=SPLIT)  # noqa: RUF009
+    split_file: Path | None = option(None, "JSON: lists of ids under train, val, test", panel=SPLIT)
     split_column: str = option("", "text column that says train, val or test", panel=SPLIT)
     group: str = option("", "text column whose equal values stay together", panel=SPLIT)
     leave_out: str = option("", "element; structures with it are the test part", panel=SPLIT)

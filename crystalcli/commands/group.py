@@ -14,7 +14,12 @@ from typer.core import TyperGroup
 
 from crystalcli.commands import help_table
 from crystalcli.contracts.records import Workflow
-from crystalcli.mechanisms.registry.plugin_manager import find, own_workflows, registry, use_only_builtins
+from crystalcli.mechanisms.registry.plugin_manager import (
+    announced_workflows,
+    own_workflows,
+    registry,
+    use_only_builtins,
+)
 
 
 class CrystalGroup(TyperGroup):
@@ -59,7 +64,7 @@ class Program(CrystalGroup):
         """What each command does; their options are not made for it."""
         modules = {**own_workflows(), **self.modules}
         own = {n: _first_paragraph(_help_of(_registered(modules[n]))) for n in self.commands if n in modules}
-        return own | {name: w.summary for name, w in _of_plugins().items() if name not in own}
+        return own | {name: text for name, text in _of_others().items() if name not in own}
 
 
 class _Commands(Mapping[str, Any]):
@@ -72,21 +77,26 @@ class _Commands(Mapping[str, Any]):
         if (record := own_workflows().get(name)) is not None:
             return _made(name, record)
         app = _empty()
-        workflow_command().add(app, _of_plugins()[name])
+        workflow_command().add(app, _offered()[name])
         group: Any = typer.main.get_command(app)
         return group.commands[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*self.modules, *own_workflows(), *_of_plugins()]))
+        return iter(dict.fromkeys([*self.modules, *own_workflows(), *_of_others()]))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
 
-def _of_plugins() -> dict[str, Workflow]:
-    """Workflows of plugins by name; the built-in ones are not loaded to see that there are no others."""
-    if not registry.cache_info().currsize and all(origin.builtin for origin in find()):
-        return {}
+def _of_others() -> dict[str, str]:
+    """Commands of others' plugins, and a line on each; no plugin is loaded for it: one may take long, or be broken."""
+    if registry.cache_info().currsize:
+        return {name: w.summary for name, w in _offered().items()}
+    return announced_workflows()
+
+
+def _offered() -> dict[str, Workflow]:
+    """Workflows of others' plugins by name; all plugins are loaded."""
     offered = [o for o in registry().offered() if not o.origin.builtin]
     return {o.part.name: o.part for o in offered if isinstance(o.part, Workflow)}
 

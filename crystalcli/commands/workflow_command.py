@@ -335,7 +335,7 @@ class Invocation:
             bar.update(task, completed=done, total=of, now=now)
 
         try:
-            yield Services(self._beside_the_bar, self._warn, progress)
+            yield Services(console.print if self.workflow.talks else self._beside_the_bar, self._warn, progress)
         finally:
             bar.stop()
 

@@ -21,7 +21,7 @@ from crystalcli.contracts.records import Part
 GROUP = "crystal"
 """Name of the entry-point group and of the pluggy project."""
 WORKFLOWS = "crystal.workflows"
-"""Group in which the program's own distribution names the commands of its packages, to be found unloaded."""
+"""Group in which a distribution names the commands that it brings, for ``crystal --help``: found without loading it."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)

@@ -16,7 +16,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 
 def test_it_is_a_command(installed: Environment) -> None:
-    assert "Equations of state" in installed.crystal("--help").stdout
+    assert "Equations of state for crystal" in installed.crystal("--help").stdout
     assert "eos" not in installed.crystal("--no-plugins --help").stdout
     assert "no such command 'eos'" in installed.crystal("--no-plugins eos --help", code=2).stderr
     shown = installed.crystal("eos --potential lj --help").stdout

@@ -96,7 +96,7 @@ def contract(part: Workflow, monkeypatch: pytest.MonkeyPatch) -> WorkflowContrac
         plugin_manager.registry().parts, ("workflow", part.name), Offered(part, Origin("toy", "toy", "toy"))
     )
 
-    monkeypatch.setattr(group, "_of_plugins", lambda: {part.name: part})
+    monkeypatch.setattr(group, "_offered", lambda: {part.name: part})
 
     class Contract(WorkflowContract):
         pass

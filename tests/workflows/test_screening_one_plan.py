@@ -19,7 +19,7 @@ from workflows.test_training import plan as training_plan_of
 
 from crystalcli.commands.console import Face
 from crystalcli.commands.main import run as crystal
-from crystalcli.commands.workflow_command import _Invocation
+from crystalcli.commands.workflow_command import Invocation
 from crystalcli.contracts.workflow import Chosen, Host, Request
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.registry.plugin_manager import registry
@@ -188,7 +188,7 @@ def test_what_a_workflow_says_is_for_a_terminal_where_it_talks(talks: bool, monk
     written = io.StringIO()
     monkeypatch.setattr(Face, "console", lambda _self: Console(file=written, force_terminal=True))
     values = {"json": False, "quiet": False}
-    invocation = _Invocation(replace(SCREEN, talks=talks), None, values)  # type: ignore[arg-type]
+    invocation = Invocation(replace(SCREEN, talks=talks), None, values)  # type: ignore[arg-type]
     with invocation._reporter() as reporter:
         reporter.say("put results into outside/dft")
     assert ("put results into outside/dft" in written.getvalue()) == talks

@@ -253,6 +253,17 @@ def own_workflows() -> dict[str, str]:
         return {}
 
 
+def announced_workflows() -> dict[str, str]:
+    """Commands that other distributions say they bring, and what each of them is; nothing is loaded for it."""
+    import importlib.metadata
+
+    if os.environ.get("CRYSTAL_NO_PLUGINS"):
+        return {}
+    entries = importlib.metadata.entry_points(group=hookspecs.WORKFLOWS)
+    others = [e for e in entries if e.dist is not None and e.dist.name != CORE]
+    return {e.name: (e.dist.metadata["Summary"] or e.dist.name) if e.dist else "" for e in others}
+
+
 def named() -> list[Origin]:
     """Plugins named in ``CRYSTAL_PLUGINS``: modules, ``.py`` files, folders of such; commas or the path separator."""
     text = os.environ.get("CRYSTAL_PLUGINS", "")

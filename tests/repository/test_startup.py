@@ -83,8 +83,8 @@ def test_help_loads_nothing_needless(line: list[str]) -> None:
     code, own, commands, *loaded = done.stderr.split()
     assert (code, loaded) == ("0", [])
     assert int(own) <= OWN
-    modules = len(COMMANDS) - len(WORKFLOWS) if not line else int(line[0] not in WORKFLOWS)  # records are no such modules
-    assert int(commands) == modules
+    others = [name for name in COMMANDS if name not in WORKFLOWS]  # records are no modules of commands
+    assert int(commands) == (len(others) if not line else int(line[0] in others))
     assert done.stdout.count("Usage: crystal") == len(WIDTHS)
 
 

@@ -285,7 +285,7 @@ class Invocation:
             return (value or ()) if spec.many else value
         from crystalcli.mechanisms.structure_files.inputs import expand
 
-        return [str(path) for path in expand(value)]
+        return [str(path) for path in expand(value, steps=not spec.ends)]
 
     def _plan(self, described: Mapping[str, Any]) -> int:
         self._show(self.workflow.plan(described))

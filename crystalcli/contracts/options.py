@@ -52,6 +52,7 @@ class OptionSpec:
     names: str = ""
     argument: bool = False
     files: bool = False
+    ends: bool = False
     instead: str = ""
     required: bool = False
     words: tuple[str, ...] = ()
@@ -99,6 +100,7 @@ def option(
     names: str = "",
     argument: bool = False,
     files: bool = False,
+    ends: bool = False,
     instead: str = "",
     required: bool = False,
     words: tuple[str, ...] = (),
@@ -119,6 +121,7 @@ def option(
         names: a family, the names of whose parts complete the value.
         argument: it is typed without a flag.
         files: its values are files, folders, globs and lists; the workflow is given the files that they mean.
+        ends: of a run in a folder the structure it ended with is meant, not every step with what was computed.
         instead: the option that says the same in another way; a change of one resets the other.
         required: a command line, or a file, must say it; ``default`` is what a program gets that says nothing.
         words: that complete the value.
@@ -131,6 +134,7 @@ def option(
         "names": names,
         "argument": argument,
         "files": files,
+        "ends": ends,
         "instead": instead,
         "required": required,
         "words": words,

@@ -21,9 +21,13 @@ BATCH_SIZE = 64
 """Structures that a model predicts together."""
 
 
-def structures() -> Any:
-    """Structure files, as ``tuple[str, ...]``: the host puts the files that are meant in their place."""
-    return option((), STRUCTURES, argument=True, files=True)
+def structures(*, ends: bool = False) -> Any:
+    """Structure files, as ``tuple[str, ...]``: the host puts the files that are meant in their place.
+
+    Args:
+        ends: as for :func:`crystalcli.contracts.options.option`.
+    """
+    return option((), STRUCTURES, argument=True, files=True, ends=ends)
 
 
 def inputs(said: str = STRUCTURES) -> Any:

@@ -20,41 +20,49 @@ LIST_ENDINGS = (".txt", ".lst", ".list")
 _MAGIC = frozenset("*?[")
 
 
-def expand(inputs: Sequence[str]) -> list[Path]:
+def expand(inputs: Sequence[str], *, steps: bool = True) -> list[Path]:
     """Return the files that ``inputs`` mean, each once however it is spelled, in the order typed.
 
     A folder means the structure files in it and below, in sorted order (hidden ones left out); a folder with an
     ``id_prop.csv`` means the files that the table lists, missing ones too, and the other structure files in it (all of
-    those in it, if the table is broken). Of a run of VASP in a folder only the file that says most is meant; a warning
-    says what was left out. A name
-    with ``*?[`` that is no file is a glob (``**`` goes down). ``@list``, or a file ending in ``.txt``, ``.lst`` or
-    ``.list``, holds one input a line, relative to the current folder or else to the list; ``-`` is such a list on
-    standard input; lines that begin with ``#``, what stands behind `` #``, and quotes around a name are no part of
-    it unless a file is called so. ``source:NAME:option=value,…`` is what a plugin's source generates, here with all
-    options said, see :mod:`crystalcli.mechanisms.structure_files.sources`. A name that leads nowhere, or to a folder
-    without structure files, stays in the result, so that reading it reports the failure.
+    those in it, if the table is broken). Of a run of VASP in a folder only the file that says most is meant, or without
+    ``steps`` that of its end; a warning says what was left out. A name with ``*?[`` that is no file is a glob (``**``
+    goes down). ``@list``, or a file ending in ``.txt``, ``.lst`` or ``.list``, holds one input a line, relative to the
+    current folder or else to the list; ``-`` is such a list on standard input; lines that begin with ``#``, what stands
+    behind `` #``, and quotes around a name are no part of it unless a file is called so.
+    ``source:NAME:option=value,…`` is what a plugin's source generates, here with all options said, see
+    :mod:`crystalcli.mechanisms.structure_files.sources`. A name that leads nowhere, or to a folder without structure
+    files, stays in the result, so that reading it reports the failure.
 
     Raises:
         UsageError: a list that cannot be read or leads back to itself, a name that is none, a source or an option of it
             that there is not.
     """
     found: dict[str, Path] = {}
-    beside: dict[Path, Path] = {}
+    beside = _LeftOut(steps)
     for path in _each(inputs, beside):
         found.setdefault(abspath(path), path)  # noqa: PTH100 - resolve() asks the disk, for each of 100,000 names
     left = {path: best for path, best in beside.items() if abspath(path) not in found}  # noqa: PTH100
     if left:
         (path, best), *more = left.items()
         said = f"{len(left)} files" if more else "one file"
+        why = "that another tells more of" if steps else "for the one in which the run ended"
         warnings.warn(
-            f"runs of VASP: {said} left out that another tells more of, like {path} beside {best.name}; "
-            "what is named by itself is read",
+            f"runs of VASP: {said} left out {why}, like {path} beside {best.name}; what is named by itself is read",
             stacklevel=1,
         )
     return list(found.values())
 
 
-def _each(inputs: Iterable[str], beside: dict[Path, Path], lists: tuple[str, ...] = ()) -> Iterator[Path]:
+class _LeftOut(dict[Path, Path]):
+    """Files of runs that are left out → the one that is read instead."""
+
+    def __init__(self, steps: bool) -> None:
+        super().__init__()
+        self.steps = steps
+
+
+def _each(inputs: Iterable[str], beside: _LeftOut, lists: tuple[str, ...] = ()) -> Iterator[Path]:
     """Files meant by ``inputs``, which stand in ``lists``, the outermost first; ``beside`` takes what is left out."""
     for text in inputs:
         if not text or "\0" in text:
@@ -86,7 +94,7 @@ def _glob_hit(path: Path) -> Iterator[Path]:
         yield path
 
 
-def _folder(folder: Path, beside: dict[Path, Path]) -> Iterator[Path]:
+def _folder(folder: Path, beside: _LeftOut) -> Iterator[Path]:
     table = folder / TABLE
     if table.is_file():
         yield from listed_files(table)
@@ -96,10 +104,10 @@ def _folder(folder: Path, beside: dict[Path, Path]) -> Iterator[Path]:
     yield from _meant(visible, beside) or [folder]
 
 
-def _meant(paths: Iterable[Path], beside: dict[Path, Path]) -> list[Path]:
+def _meant(paths: Iterable[Path], beside: _LeftOut) -> list[Path]:
     """Of the files in a folder those that are meant as structures."""
     found = [path for path in paths if found_in_folder(path)]
-    left = of_one_run(found)
+    left = of_one_run(found, steps=beside.steps)
     beside |= left
     return [path for path in found if path not in left]
 
@@ -108,7 +116,7 @@ def _hidden(path: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
-def _listed(path: Path, beside: dict[Path, Path], lists: tuple[str, ...]) -> Iterator[Path]:
+def _listed(path: Path, beside: _LeftOut, lists: tuple[str, ...]) -> Iterator[Path]:
     here = realpath(path)  # unlike resolve, survives link loops
     if here in lists:
         raise UsageError("this list of files leads back to itself", path=path)

@@ -150,11 +150,12 @@ def _beginning(path: Path, size: int) -> bytes:
         return file.read(size)
 
 
-def of_one_run(paths: Sequence[Path]) -> dict[Path, Path]:
+def of_one_run(paths: Sequence[Path], *, steps: bool = True) -> dict[Path, Path]:
     """By every file of a run of VASP that says less than another of ``paths`` says of the same run: that other.
 
     A run is what lies in one folder under one name: ``vasprun.xml``, ``OUTCAR``, ``CONTCAR``; ``vasprun-2.xml``,
-    ``OUTCAR-2``.
+    ``OUTCAR-2``. Of all ``steps``, with what was computed, ``vasprun.xml`` says most; of how it ended CONTCAR does,
+    then POSCAR (an empty CONTCAR is that of a run that has not come so far).
     """
     runs: dict[tuple[Path, str], list[tuple[int, Path]]] = {}
     for path in paths:
@@ -165,6 +166,10 @@ def of_one_run(paths: Sequence[Path]) -> dict[Path, Path]:
     found: dict[Path, Path] = {}
     for files in runs.values():
         rank, best = min(files, key=lambda one: one[0])
-        if rank < _OF_A_RUN.index("poscar"):  # POSCAR and CONTCAR alone are two structures
-            found |= {path: best for _, path in files if path != best}
+        if rank == _OF_A_RUN.index("poscar"):  # POSCAR and CONTCAR alone are two structures
+            continue
+        ends = [path for _, path in files if format_of(path) == "poscar" and path.stat().st_size]
+        if ends and not steps:
+            best = min(ends, key=lambda path: "contcar" not in path.name.lower())
+        found |= {path: best for _, path in files if path != best}
     return found

@@ -27,7 +27,7 @@ class MdOptions:
         UsageError: a temperature or a length that makes no sense, or a format of pictures that is not there.
     """
 
-    structures: tuple[str, ...] = common.structures()
+    structures: tuple[str, ...] = common.structures(ends=True)
     potential: str = common.potential()
     sampler: str = option("", "what moves the atoms", names="sampler")
     temperature: str = option(

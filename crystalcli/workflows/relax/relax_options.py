@@ -58,7 +58,7 @@ class Descent:
 class RelaxOptions(Descent):
     """Everything that ``crystal relax`` asks."""
 
-    structures: tuple[str, ...] = common.structures()
+    structures: tuple[str, ...] = common.structures(ends=True)
     potential: str = common.potential()
     start: str = option(
         "", "model of relaxed positions: begin where it says, unless the potential finds more energy there"

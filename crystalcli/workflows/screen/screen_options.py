@@ -52,6 +52,7 @@ class ScreenOptions(Deciding, EnsembleTraining):
         "whose rest is screened",
         argument=True,
         files=True,
+        ends=True,
     )
     campaign: Path | None = option(
         None,

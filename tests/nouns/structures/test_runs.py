@@ -11,6 +11,7 @@ import pytest
 from ase import units
 from ase.calculators.singlepoint import SinglePointCalculator
 from corpus.runs import CELL, FORCES, KBAR, PLACES, SYMBOLS, Step, dump, outcar, vasprun, xdatcar
+from in_process import crystal
 
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure, read_file
@@ -200,6 +201,35 @@ def test_what_is_named_is_read_and_not_said_to_be_left_out(tmp_path: Path) -> No
     paths = tree(tmp_path, "POSCAR", "vasprun.xml")
     assert expand([str(tmp_path), str(paths[0])]) == [paths[1], paths[0]]
     assert expand([str(tmp_path / "**/POSCAR")]) == [paths[0]]
+
+
+@pytest.mark.parametrize(
+    ("there", "read"),
+    [
+        (["POSCAR", "CONTCAR", "XDATCAR", "OUTCAR", "vasprun.xml"], ["CONTCAR"]),
+        (["a/POSCAR", "a/OUTCAR", "b/OUTCAR", "b/XDATCAR"], ["a/POSCAR", "b/OUTCAR"]),
+    ],
+)
+def test_where_a_run_ended(tmp_path: Path, there: list[str], read: list[str]) -> None:
+    tree(tmp_path, *there)
+    with pytest.warns(UserWarning, match="left out for the one in which the run ended") as told:
+        found = expand([str(tmp_path)], steps=False)
+    assert [str(p.relative_to(tmp_path)) for p in found] == read
+    assert len(told) == 1
+    if "CONTCAR" in there:
+        (tmp_path / "CONTCAR").write_text("")  # the run has not come so far
+        with pytest.warns(UserWarning, match="left out"):
+            assert [p.name for p in expand([str(tmp_path)], steps=False)] == ["POSCAR"]
+
+
+def test_relaxations_begin_where_a_run_ended(tmp_path: Path) -> None:
+    tree(tmp_path / "run", "POSCAR", "CONTCAR", "OUTCAR", "vasprun.xml")
+    with pytest.warns(UserWarning, match="left out for the one in which the run ended") as told:
+        said = crystal(["relax", "run", "--potential", "emt", "-o", "relaxed"], tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert len(told) == 1
+    table = (tmp_path / "relaxed" / "relaxation.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in table[1:]] == [str(Path("run") / "CONTCAR")]
 
 
 def test_one_line_for_all_folders_and_none_where_nothing_is_left_out(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from crystalcli.contracts.workflow import Host, Request, Shown, Table, Work
 class EosOptions:
     """What ``crystal eos`` asks."""
 
-    structures: tuple[str, ...] = common.structures()
+    structures: tuple[str, ...] = common.structures(ends=True)
     potential: str = common.potential()
     points: int = option(9, "volumes of each structure", min=5, max=99)
     range: float = option(0.08, "volumes from 1 - RANGE to 1 + RANGE of that of the file", min=0.005, max=0.3)

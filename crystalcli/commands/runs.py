@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import typer
 
-from crystalcli.commands.command import resolved
 from crystalcli.vocabulary.errors import UsageError
-
-
-def rerunnable(ctx: typer.Context, command: str, **now: Any) -> dict[str, Any]:
-    """Table for ``config.toml``: all that a second run needs; not the folder, which must be new, nor the time limit.
-
-    Args:
-        ctx: of the command.
-        command: its name.
-        now: what has been worked out since the command line was read.
-    """
-    table = resolved(ctx)[command] | now
-    return {command: {k: v for k, v in table.items() if k not in ("output", "time_limit")}}
 
 
 def home(ctx: typer.Context, output: Path | None, word: str) -> str:

@@ -1,7 +1,7 @@
-"""Options that the host, and commands without a record, declare under the same names with the same help.
+"""Options that the host gives every workflow, and commands without a record declare, with the same name and help.
 
-Those of workflows are declared in :mod:`crystalcli.contracts.run_options`.
-A command writes ``json: Json = False``. Three more belong to every command made with
+What workflows declare themselves is in :mod:`crystalcli.contracts.run_options`. A command writes
+``json: Json = False``. Three more belong to every command made with
 :class:`crystalcli.commands.command.CrystalCommand` and never reach its function: ``--config``, ``--debug`` and
 ``--no-plugins``.
 """
@@ -14,7 +14,6 @@ from typing import Annotated
 import typer
 
 from crystalcli.contracts.run_options import RUN
-from crystalcli.vocabulary.pictures import FORMATS, formats
 
 PANEL = RUN
 
@@ -24,31 +23,8 @@ Json = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="only warnings and errors", rich_help_panel=PANEL)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what is there", rich_help_panel=PANEL)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="show the resolved plan, do nothing", rich_help_panel=PANEL)]
-Seed = Annotated[
-    int, typer.Option("--seed", help="seed of everything random; same seed, same bits", min=0, rich_help_panel=PANEL)
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps", rich_help_panel=PANEL)]
-Threads = Annotated[
-    int, typer.Option("--threads", help="CPU threads; 0 leaves them as they are", min=0, rich_help_panel=PANEL)
-]
 TimeLimit = Annotated[
     str, typer.Option("--time-limit", help="stop, resumable, after e.g. 90m, 2h or 600s", rich_help_panel=PANEL)
-]
-
-
-def _each_once(text: str) -> str:
-    return ",".join(formats(text))
-
-
-Pictures = Annotated[
-    str,
-    typer.Option(
-        "--pictures",
-        metavar="FORMAT",
-        callback=_each_once,
-        help=f"{', '.join(FORMATS)}, or several: svg,pdf",
-        rich_help_panel=PANEL,
-    ),
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", help="where the result goes")]
 

@@ -11,7 +11,7 @@ import typer
 
 from crystalcli.commands.command import CrystalCommand, plugin_command, resolved
 from crystalcli.commands.plugin_flags import names
-from crystalcli.commands.shared import DryRun, Json, Overwrite, Quiet, Seed
+from crystalcli.commands.shared import DryRun, Json, Overwrite, Quiet
 from crystalcli.contracts.records import Architecture, Choice, PartFlags, Word
 from crystalcli.mechanisms.registry.plugin_manager import registry
 
@@ -41,7 +41,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     targets: Annotated[list[str] | None, typer.Option()] = None,
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("runs/train"),
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json_: Json = False,

@@ -107,6 +107,7 @@ complete -c crystal -n '__crystal_at train' -l threads -x -a '(__crystal_ask)' -
 complete -c crystal -n '__crystal_at train' -l pictures -x -a '(__crystal_ask)' -d 'png, svg, pdf, or several: svg,pdf'
 complete -c crystal -n '__crystal_at train' -s o -l output -r -d 'run folder; default runs/DATE-ARCH, which runs/latest then leads to'
 complete -c crystal -n '__crystal_at train' -l resume -r -d 'go on with the run in this folder'
+complete -c crystal -n '__crystal_at train' -l finish -r -d 'end the stopped run in this folder with what it has'
 complete -c crystal -n '__crystal_at train' -l time-limit -x -a '(__crystal_ask)' -d 'stop, resumable, after e.g. 90m, 2h or 600s'
 complete -c crystal -n '__crystal_at train' -l overwrite -d 'replace what is there'
 complete -c crystal -n '__crystal_at train' -l dry-run -d 'show the resolved plan, do nothing'

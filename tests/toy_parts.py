@@ -176,7 +176,7 @@ def build_pushes(options, shape, targets, statistics):
     return Pushes()
 
 
-def build_springs(options, shape, targets, statistics):
+def build_tethers(options, shape, targets, statistics):
     import torch
     from torch import nn
 
@@ -232,10 +232,10 @@ class SpringOptions:
 
 
 SPRINGS = Head(
-    name="springs",
+    name="tethers",
     summary="springs of known length",
     options=SpringOptions,
-    build=build_springs,
+    build=build_tethers,
     learns=(PLACE,),
     provides=frozenset({"surface"}),
     fields=fixed,

@@ -222,12 +222,11 @@ class Invocation:
     def _asked(self, path: Path) -> Request:
         options: Any = opt.make(self.workflow.options, self._own(), owner=f"crystal {self.workflow.name}")
         how = {"overwrite": self.values["overwrite"], "dry_run": self.values["dry_run"]}
-        parts = {}
-        if self.workflow.choose is not None and not self.workflow.chooses:
-            parts = {family: Chosen(name, found.values) for (family, name), found in self.ctx.obj.items()}
+        parts = {family: Chosen(name, found.values) for (family, name), found in self.ctx.obj.items()}
         for option, family in self.workflow.chooses.items():
             part = chosen(family, getattr(options, option))
             if part is not None and (own := self.ctx.obj.get((part.family, part.name))) is not None:
+                parts.pop(part.family, None)
                 parts[option] = Chosen(part.name, own.values)
         return Request(options, parts, path, **how)
 

@@ -327,15 +327,12 @@ class Workflow(Part):
         chooses: options that name a part → its family; the part's options become flags of the command. The family
             ``potential`` is a calculator by name, or a file of a model, which has no flags.
         choose: in place of that, where a part chooses others, or the defaults of options: ``choose(word) -> Choice``.
-            The parts of the request are then those chosen, by family.
+            Parts that no option of ``chooses`` names are those of a request by their family.
         plan_file: the option, if there is one, that names a file which says all the rest.
-        talks: what it says while it works is for people on a terminal, too, beside the bar.
         prepare: ``prepare(request, host) -> Work``; refuses before anything is written.
         show: ``show(report) -> Shown``: what people see of a report.
         plan: ``plan(described) -> Shown``: what people see of a plan (``--dry-run``).
         free: options that may differ when a run goes on.
-        choose: ``choose(word) -> Choice``: the parts, where which ones, or the defaults of the command's own options,
-            follow from more than the names in ``chooses``.
         more: ``more(request, report) -> bool``: whether a finished run has more to do for such a request; may raise
             UsageError where it has done too much.
         end: ``end(request)``: a run that was stopped can be ended with what it has (``--finish RUN``); raises
@@ -371,7 +368,8 @@ class Workflow(Part):
     @property
     def host_flags(self) -> tuple[str, ...]:
         """Names of the options that the host declares for it, and it may not."""
-        of_runs = ("output", "resume") if self.home == "folder" else ()
+        ends = () if self.end is None else ("finish",)
+        of_runs = ("output", "resume", *ends) if self.home == "folder" else ()
         return (*of_runs, *(("time_limit",) if self.resumes else ()), "overwrite", "dry_run", "json", "quiet")
 
 

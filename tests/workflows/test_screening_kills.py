@@ -13,6 +13,7 @@ import pytest
 import torch
 from workflows import small_cache
 from workflows.failing_writes import killed_after
+from workflows.some_trainings import train
 from workflows.test_training import plan as training_plan
 
 from crystalcli.contracts.workflow import Request
@@ -27,8 +28,6 @@ from crystalcli.workflows.screen.campaign_state import CampaignState
 from crystalcli.workflows.screen.ensembles import Predictions
 from crystalcli.workflows.screen.screen_options import ScreenOptions
 from crystalcli.workflows.screen.screen_workflow import SCREEN
-from crystalcli.workflows.train import training_series
-from crystalcli.workflows.train.training_series import Series
 
 RESULTS = ("screening.csv", "survivors.txt", "report.json")
 METALS, ANIONS = ("Na", "K", "Li", "Mg", "Ca"), ("Cl", "F", "Br", "O")
@@ -52,7 +51,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("model")
     made = training_plan(small_cache.write(folder / "graphs.h5"), folder / "ensemble")
-    return training_series.run(made, Series(2, ensemble=True)).folder
+    return train(made, ensemble=2).folder
 
 
 def do(cache: Path, model: Path, output: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
@@ -13,6 +14,7 @@ import tomli_w
 import torch
 from rich.console import Console
 from workflows import small_cache, some_campaign
+from workflows.some_trainings import train
 from workflows.test_campaign import COMMAND
 from workflows.test_training import ENERGY
 from workflows.test_training import plan as training_plan_of
@@ -33,8 +35,7 @@ from crystalcli.workflows.screen.campaign_training import training_plan
 from crystalcli.workflows.screen.screen_options import ScreenOptions
 from crystalcli.workflows.screen.screen_workflow import SCREEN
 from crystalcli.workflows.screen.screening import Screening
-from crystalcli.workflows.train import training_series
-from crystalcli.workflows.train.training_series import Series
+from crystalcli.workflows.train.train_choice import recipe_of
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("model")
     made = training_plan_of(small_cache.write(folder / "graphs.h5"), folder / "ensemble")
-    return training_series.run(made, Series(3, ensemble=True)).folder
+    return train(made, ensemble=3).folder
 
 
 def table(run: Path) -> dict[str, dict[str, str]]:
@@ -119,19 +120,21 @@ def test_reference_phases_without_a_label_are_counted(model: Path, tmp_path: Pat
 @pytest.mark.parametrize("arch", registry().names("architecture"))
 def test_every_architecture_is_trained_by_its_own_recipe(arch: str, tmp_path: Path) -> None:
     """In one step and in a campaign, but for what is said."""
-    recipe = registry().get("architecture", arch).recipe  # type: ignore[attr-defined]
+    architecture: Any = registry().get("architecture", arch)
+    recipe = architecture.recipe
     plan = some_campaign.write(tmp_path)
     text = plan.read_text().replace("epochs = 4\nbatch_size = 16", f'arch = "{arch}"')
     plan.write_text(text[: text.index("[training.cgcnn]")] + text[text.index("[[stages]]") :])
-    one = one_step(Request(ScreenOptions(arch=arch)))
-    for made in (one, campaign_reading.read(plan)):
-        trained = training_plan(made, 0, "", (), "")
-        assert (trained.recipe, trained.fit_batches) == (recipe, True)
+    head: Any = registry().get("head", architecture.head)
+    asked = Request(ScreenOptions(arch=arch))
+    for made in (one_step(asked), campaign_reading.read(plan)):
+        trained = training_plan(made, 0, "", (), "").options
+        suits = recipe_of(architecture, head) | {"batch_size": None}  # its own, and less of it for few structures
+        assert {name: getattr(trained, name) for name in suits} == suits
     said = one_step(Request(ScreenOptions(arch=arch, epochs=7, lr=0.0, batch_size=9)))
-    trained = training_plan(said, 0, "", (), "")
-    assert (trained.recipe.epochs, trained.recipe.lr, trained.recipe.batch_size) == (7, 0.0, 9)
-    assert not trained.fit_batches
-    assert trained.recipe.loss == recipe.loss
+    trained = training_plan(said, 0, "", (), "").options
+    assert (trained.epochs, trained.lr, trained.batch_size) == (7, 0.0, 9)
+    assert trained.loss == recipe.loss
 
 
 def test_config_toml_asks_the_same_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,8 +147,8 @@ def test_config_toml_asks_the_same_again(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(life, "describe", lambda _w, request, _h: asked.append(request) or _stop())
     flags = ["--ensemble", "3", "--n-conv", "2", "--gaussian-step", "0.4", "--lr", "0.25", "--pictures", "svg"]
     assert crystal(["screen", *flags, "--dry-run"]) == 75
-    parts = {family: chosen.options for family, chosen in asked[0].parts.items()}
-    assert (parts["architecture"]["n_conv"], parts["featurizer"]["gaussian_step"]) == (2, 0.4)
+    parts = {option: chosen.options for option, chosen in asked[0].parts.items()}
+    assert (parts["arch"]["n_conv"], parts["featurizer"]["gaussian_step"]) == (2, 0.4)
     (tmp_path / "config.toml").write_text(tomli_w.dumps(life.table(SCREEN, asked[0])))
     assert crystal(["screen", "-c", "config.toml", "--dry-run"]) == 75
     assert asked[1].to_json() == asked[0].to_json()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import toy_slabs
+from workflows import some_trainings
 from workflows.some_trainings import changed, train
 
 from crystalcli import load_model, load_potential
@@ -63,7 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plan(folder: Path, cache: str, **changes: Any) -> Request:
-    made = asked(
+    made = some_trainings.asked(
         arch="held",
         head="energy",
         output=str(folder / "run"),

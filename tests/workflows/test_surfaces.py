@@ -38,10 +38,10 @@ def plugin() -> Iterator[None]:
     registry.cache_clear()
 
 
-def model(strength: float = 2.0, head: str = "springs") -> CrystalModel:
+def model(strength: float = 2.0, head: str = "tethers") -> CrystalModel:
     torch.manual_seed(0)
     statistics = Statistics(elements=(1, 8, 28, 29, 47), target_scale={"relaxed_positions": 0.1})
-    options = {"strength": strength} if head == "springs" else {}
+    options = {"strength": strength} if head == "tethers" else {}
     spec = ModelSpec(
         graph=PartChoice("radius", {"cutoff": 4.0}),
         embedding=PartChoice("radius"),

@@ -18,6 +18,7 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows.screen.screen_options import (
+    FAMILIES,
     GIVEN,
     KINDS,
     Energies,
@@ -201,7 +202,7 @@ def one_step(request: Request) -> CampaignPlan:
         references=References(phases=o.references, label=o.reference_label),
         trains_on="labelled" if o.model is None else "nothing",
         target=o.target,
-        part_options={family: chosen.options for family, chosen in request.parts.items()},
+        part_options={FAMILIES.get(option, option): chosen.options for option, chosen in request.parts.items()},
         call=o,
     )
     plan.rule()

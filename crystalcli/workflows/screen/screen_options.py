@@ -11,6 +11,8 @@ from crystalcli.contracts.options import NoOptions, option
 from crystalcli.vocabulary.pictures import formats
 from crystalcli.workflows.relax.relax_options import Descent
 
+FAMILIES = {"arch": "architecture"}
+"""Options that name a part → its family."""
 HULL, TRAINING = "Hull and decision", "Training (without --model)"
 
 

@@ -10,7 +10,7 @@ from crystalcli.contracts.records import Architecture, Choice, Featurizer, PartF
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.pictures import FORMATS
-from crystalcli.workflows.screen.screen_options import CALL, ScreenOptions
+from crystalcli.workflows.screen.screen_options import CALL, FAMILIES, ScreenOptions
 
 TABLE, SURVIVORS, STAGES, STRUCTURES = "screening.csv", "survivors.txt", "stages.csv", "relaxed.extxyz"
 HULL, CURVE = "hull-", "cost-recall"
@@ -109,7 +109,7 @@ candidate), survivors.txt and pictures of the hulls into the run folder. With --
 screening.csv then says of every candidate how far it came and why, stages.csv what every stage cost.
 The same command again, or --resume RUN, goes on after a stop or a kill.""",
     options=ScreenOptions,
-    chooses={"arch": "architecture"},
+    chooses=FAMILIES,
     choose=_choose,
     plan_file=PlanFile("campaign", CALL | {"candidates"}, _commands),
     talks=True,

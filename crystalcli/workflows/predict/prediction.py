@@ -66,6 +66,7 @@ class Row:
         latent: (n_atoms, H) vectors of the sites, where asked for.
         extrapolating: why the prediction is an extrapolation; empty if nothing speaks for it.
         members: of an ensemble, by target that is one number per structure: (M,) what each member says.
+        fields: per-site fields that the model was given, by name: (n_atoms,) or (n_atoms, width).
     """
 
     id: str
@@ -77,6 +78,7 @@ class Row:
     latent: NDArray[np.float32] | None = None
     extrapolating: str = ""
     members: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    fields: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
 
 
 class Predictor:
@@ -277,7 +279,8 @@ class Predictor:
                 self.extrapolated += bool(why)
                 members = {n: said_by[k] for n, said_by in found.members.items()}
                 latent = found.vectors[k]
-                yield Row(item.id, item.source, item.atoms, values, spreads, item.labels, latent, why, members)
+                known, fields = item.labels, item.graph.fields
+                yield Row(item.id, item.source, item.atoms, values, spreads, known, latent, why, members, fields)
 
     def _said(
         self, item: Known, values: Mapping[str, Any], spreads: Mapping[str, Mapping[str, Any]]

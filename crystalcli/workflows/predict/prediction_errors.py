@@ -151,6 +151,7 @@ def nearest(head: Any, quantity: Quantity, row: Row) -> tuple[NDArray[np.float64
                 np.asarray(atoms.numbers, dtype=np.int64),
                 np.zeros((2, 0), dtype=np.int64),
                 np.zeros((0, 3), dtype=np.int64),
+                fields={n: np.asarray(v, dtype=np.float64) for n, v in row.fields.items()},
             )
         ],
         torch.float64,

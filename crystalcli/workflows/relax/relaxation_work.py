@@ -20,6 +20,7 @@ from crystalcli.mechanisms.relaxation.cell_coordinates import CellCoordinates
 from crystalcli.mechanisms.relaxation.fixing import Fixing
 from crystalcli.mechanisms.relaxation.relaxing import Batch, Heard
 from crystalcli.mechanisms.running.cpu import prepare_cpu
+from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.running.places import Place, executor
 from crystalcli.mechanisms.running.tasks import UNLIMITED, Lost, Task
 from crystalcli.mechanisms.structure_files.reading import Failure
@@ -76,7 +77,7 @@ class Worker:
             surfaces=True,
         )
         self.on_surface = "surface" in self.potential.provides
-        self.start = StartModel(Path(o.start), o.device) if o.start else None
+        self.start = StartModel(Path(o.start), str(choose_device(o.device))) if o.start else None
         if self.start is not None and self.on_surface:
             raise UsageError("--start judges by energies, and a surface has none; give --potential a potential")
         if o.compare_starts and not o.start:

@@ -16,7 +16,7 @@ from crystal_dogss.options import DescentOptions
 from crystal_dogss.springs import Springs
 
 FARTHEST = 5.0
-"""Å that an atom may move in one step; a structure in which one would go farther stays where it is."""
+"""Å that an atom may move in one step; a structure in which one would go farther is lost: it stays where it began."""
 DAMPING = 1e-6
 """Of the second derivatives, in units of their mean: springs under compression may make them indefinite."""
 SOLVED = 1e-8
@@ -49,18 +49,20 @@ class _Way:
         s = springs.n_structures
         self.active = torch.ones(s, dtype=torch.bool, device=free.device)
         self.converged, self.taken = ~self.active, torch.zeros(s, dtype=torch.int64, device=free.device)
+        self.lost = ~self.active
 
     def move(self, x: Tensor, velocity: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """One step of all structures that still go."""
         o = self.options
         gradient = self.springs.gradient(x) * self.free
         with torch.no_grad():
-            far = (self.step * gradient).abs().amax(1)
+            far = (self.step * gradient).norm(dim=1)  # of the vector: how the axes lie must not matter
             zero = far.new_zeros(self.springs.n_structures)
             farthest = zero.scatter_reduce(0, self.springs.structure, far, "amax")
             lost = ~(farthest <= FARTHEST)  # not a number, too
             done = (farthest <= o.tolerance) & (number >= o.min_steps)
             self.converged |= done & self.active
+            self.lost |= lost & self.active
             self.active &= ~(done | lost)
             self.taken += self.active
             go = self.active.index_select(0, self.springs.structure)[:, None]
@@ -83,37 +85,45 @@ def descend(springs: Springs, start: Tensor, free: Tensor, options: DescentOptio
     through = {"unrolled": options.max_steps, "truncated": options.last, "implicit": 0}[options.gradient]
     x, velocity, kept = start, torch.zeros_like(start), []
     marks = {options.max_steps // 4, options.max_steps // 2} if path else set()
-    first = _first_to_learn(way, start, through) if learns and options.gradient == "truncated" else 0
+    cut = learns and options.gradient == "truncated"
+    first = _first_to_learn(way, start, through) if cut else torch.zeros_like(way.taken)
+    earliest, of_atoms = int(first.min()), first.index_select(0, springs.structure)[:, None]
     frozen = springs.detached()
     for number in range(options.max_steps):
         if number in marks:
             kept.append(x)
-        back = learns and through > 0 and number >= first
+        back = learns and through > 0 and number >= earliest
         way.springs = springs if back else frozen
         with torch.set_grad_enabled(back):
             x, velocity = way.move(x, velocity, number)
+            if cut and back:  # a structure's last steps are counted from its own end, whatever shares its batch
+                x, velocity = (torch.where(number < of_atoms, t.detach(), t) for t in (x, velocity))
         if not way.active.any():
             break
+    x = torch.where(way.lost.index_select(0, springs.structure)[:, None], start, x)
     kept += [x] * (len(marks) - len(kept))
     if learns and options.gradient == "implicit":
         x = at_minimum(springs, x.detach(), free)
     return Descended(x, way.taken, way.converged, tuple(kept))
 
 
-def _first_to_learn(way: _Way, start: Tensor, last: int) -> int:
-    """The step from which on the last ones are remembered; found by going once without remembering."""
+def _first_to_learn(way: _Way, start: Tensor, last: int) -> Tensor:
+    """The step of every structure, (S,), from which on its last ones are remembered; found by going once before."""
     other = _Way(way.springs.detached(), way.free, way.options)
-    x, velocity, number = start, torch.zeros_like(start), 0
+    x, velocity = start, torch.zeros_like(start)
     with torch.no_grad():
         for number in range(way.options.max_steps):
             x, velocity = other.move(x, velocity, number)
             if not other.active.any():
                 break
-    return max(0, number + 1 - last)
+    return (other.taken - last).clamp_min(0)
 
 
 def at_minimum(springs: Springs, x: Tensor, free: Tensor) -> Tensor:
-    """``x``, with the derivatives that a minimum of Ê has: ``dL/dθ = −wᵀ ∂²Ê/∂x∂θ``, ``H w = ∂L/∂x`` on free atoms."""
+    """``x``, with the derivatives that a minimum of Ê has: ``dL/dθ = −wᵀ ∂²Ê/∂x∂θ``, ``H w = ∂L/∂x`` on free atoms.
+
+    Exact where the minimum is a point; along directions that cost nothing, where atoms rest depends on the way there.
+    """
     apply: Any = _AtMinimum.apply
     found: Tensor = apply(springs.gradient(x) * free, x, springs.detached(), free)
     return found

@@ -56,9 +56,9 @@ class SpringsHead(nn.Module):
         self, options: SpringsOptions, shape: EmbeddingShape, targets: tuple[Quantity, ...], statistics: Statistics
     ) -> None:
         super().__init__()
-        if options.path and options.gradient == "implicit":
+        if options.path and options.gradient != "unrolled":
             raise UsageError(
-                "--path learns from the way, of which --gradient implicit knows the end only; use unrolled"
+                f"--path learns from the way, of which --gradient {options.gradient} knows the end only; use unrolled"
             )
         (self.quantity,) = targets
         self.options = options
@@ -72,9 +72,8 @@ class SpringsHead(nn.Module):
         b = of_edges(graph, embedding)
         length = edge_lengths(graph).double()
         rest = functional.softplus(softplus_inverse(length) + self.lengths(b).squeeze(1).double())
-        degree = (graph.row_pointers[1:] - graph.row_pointers[:-1]).index_select(0, graph.edge_index[0])
         raw = self.stiffness(b).squeeze(1).double()
-        k = functional.softplus(torch.zeros_like(raw) if self.options.constant else raw) / degree
+        k = functional.softplus(torch.zeros_like(raw) if self.options.constant else raw) / edges_of_centre(graph)
         if self.options.symmetric:
             rest, k = both_ways(graph, rest), both_ways(graph, k)
         return Springs.of(graph, k, rest, self.options.form)
@@ -117,8 +116,7 @@ class SpringsHead(nn.Module):
     def _likelihood(self, springs: Springs, graph: CrystalGraph, label: Labels) -> Tensor:
         true = nearest(graph, label)
         known = label.mask.index_select(0, springs.centre) & label.mask.index_select(0, springs.neighbor)
-        degree = (graph.row_pointers[1:] - graph.row_pointers[:-1]).index_select(0, graph.edge_index[0])
-        kappa = springs.stiffness * degree
+        kappa = springs.stiffness * edges_of_centre(graph)
         error = (springs.lengths(true) - springs.rest) / self.scale
         terms = 0.5 * (kappa * error.square() - kappa.log())
         return torch.where(known, terms, torch.zeros_like(terms)).sum() / known.sum().clamp_min(1)
@@ -129,6 +127,11 @@ class SpringsHead(nn.Module):
         """Distances of free atoms by the nearest image; where no atom is held, without the shift of them all."""
         name = self.quantity.name
         return {name: difference(graph, predictions[name].value, labels[name])}
+
+
+def edges_of_centre(graph: CrystalGraph) -> Tensor:
+    """n_i of the centre of every edge, (E,): its edges."""
+    return graph.row_pointers.diff().index_select(0, graph.edge_index[0])
 
 
 def layers(width: int, hidden: int, count: int) -> nn.Sequential:

@@ -8,13 +8,15 @@ from torch import Tensor, nn
 
 from crystal_dogss.options import DogssOptions
 from crystalcli.contracts.modules import Embedding, Features
+from crystalcli.contracts.nn.basis import GaussianBasis
 from crystalcli.contracts.nn.edge_convolution import EdgeConvolution
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, edge_vectors
 
-RADII, STEP = torch.arange(0.2, 2.6, 0.15), 0.2
-"""Å; lower ends of the 16 bins of a covalent radius, and step and width of the Gaussians of the sum of two."""
-SUMS = torch.arange(0.5, 5.3, STEP)
+BINS = (0.2, 2.6, 0.15)
+"""Å; of a covalent radius: lower end of the first bin, end, and step."""
+SUMS = (0.5, 5.1, 0.2)
+"""Å; Gaussians of the sum of two covalent radii: first and last centre, step and width."""
 TAGS = 3
 """ASE's tags of slabs and adsorbates: 0 and below, 1, 2 and above."""
 
@@ -27,14 +29,17 @@ class DogssNetwork(nn.Module):
     """
 
     radii: Tensor
+    bins: Tensor
 
     def __init__(self, options: DogssOptions, node_dim: int, edge_dim: int, statistics: Statistics) -> None:
         super().__init__()
         f = options.width
         self.embedding_dim = self.edge_dim = f
         self.register_buffer("radii", torch.tensor(ase.data.covalent_radii, dtype=torch.float32))
-        self.nodes = nn.Linear(node_dim + len(RADII) + TAGS + 1, f)
-        self.edges = nn.Linear(edge_dim + len(SUMS), f)
+        self.register_buffer("bins", torch.arange(*BINS))
+        self.sums = GaussianBasis(*SUMS)
+        self.nodes = nn.Linear(node_dim + len(self.bins) + TAGS + 1, f)
+        self.edges = nn.Linear(edge_dim + self.sums.dim, f)
         scale = max(statistics.mean_neighbors, 1.0) ** -0.5 if options.norm == "none" else 1.0
         self.convolutions = nn.ModuleList(
             EdgeConvolution(
@@ -56,8 +61,7 @@ class DogssNetwork(nn.Module):
         radii = self.radii.index_select(0, graph.atomic_numbers)
         nodes = self.nodes(torch.cat([features.nodes, *self._of_atoms(graph, radii, features.nodes)], 1))
         sums = radii.index_select(0, centre) + radii.index_select(0, neighbor)
-        gaussians = torch.exp(-(((sums[:, None] - SUMS.to(sums)) / STEP) ** 2)).to(features.edges)
-        edges = self.edges(torch.cat([features.edges, gaussians], 1))
+        edges = self.edges(torch.cat([features.edges, self.sums(sums).to(features.edges)], 1))
         away = edge_vectors(graph)
         directions = (away / torch.linalg.vector_norm(away, dim=1, keepdim=True).clamp_min(1e-4)).to(nodes)
         vectors = None
@@ -66,7 +70,7 @@ class DogssNetwork(nn.Module):
         return Embedding(nodes, edges)
 
     def _of_atoms(self, graph: CrystalGraph, radii: Tensor, like: Tensor) -> list[Tensor]:
-        bins = (radii[:, None] >= RADII.to(radii)).sum(1).sub(1).clamp_min(0)
+        bins = (radii[:, None] >= self.bins).sum(1).sub(1).clamp_min(0)
         tags = graph.fields["tags"].round().long().clamp(0, TAGS - 1)
-        bins, tags = nn.functional.one_hot(bins, len(RADII)), nn.functional.one_hot(tags, TAGS)
+        bins, tags = nn.functional.one_hot(bins, len(self.bins)), nn.functional.one_hot(tags, TAGS)
         return [bins.to(like), tags.to(like), graph.fields["fixed"][:, None].to(like)]

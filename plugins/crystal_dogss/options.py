@@ -29,7 +29,7 @@ class DescentOptions:
     max_steps: int = option(150, "steps at most", min=1)
     tolerance: float = option(5e-4, "a structure stops when no atom would move farther", unit="Å", min=1e-10)
     gradient: Literal["unrolled", "truncated", "implicit"] = option(
-        "implicit", "how it is learned from: through all steps, the last ones, or the minimum alone"
+        "implicit", "how it is learned from: through all steps (of given length), the last ones, or the minimum alone"
     )
     last: int = option(20, "steps that --gradient truncated goes back through", min=1)
 
@@ -43,7 +43,7 @@ class SpringsOptions(DescentOptions):
     form: Literal["harmonic", "morse", "lennard-jones"] = option("harmonic", "energy of an edge")
     symmetric: bool = option(False, "both directions of an edge share one spring")
     constant: bool = option(False, "all springs are equally stiff; only their lengths are learned")
-    path: bool = option(False, "learn from a quarter and half of the way, too; not with --gradient implicit")
+    path: bool = option(False, "learn from a quarter and half of the way, too; with --gradient unrolled only")
     lengths: float = option(0.0, "weight of the likelihood of the relaxed lengths of the edges", min=0.0)
 
 

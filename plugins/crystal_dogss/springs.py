@@ -108,8 +108,11 @@ class Springs:
         return self._at_ends(self.curvature(r)[:, None] * along + bend * (change - along))
 
     def stiffest(self) -> Tensor:
-        """An upper bound of the curvature of Ê in every structure, (S,): ``4 max_i Σ_j (k_ij + k_ji)``."""
-        k = self.stiffness.detach()
+        """An upper bound of Ê's curvature where all edges rest, (S,): ``2 max_i Σ_j (c_ij + c_ji)``, c = E_e''(r_e).
+
+        Of harmonic springs and Morse's c = 2k; of Lennard-Jones' 72 k/r_e².
+        """
+        k = 0.5 * self.curvature(self.rest).detach()
         per_atom = k.new_zeros(len(self.structure)).index_add(0, self.centre, k).index_add(0, self.neighbor, k)
         most = k.new_zeros(self.n_structures)
         return 4.0 * most.scatter_reduce(0, self.structure, per_atom, "amax")

@@ -55,9 +55,8 @@ class Chain:
             degrees: (S,) degrees of freedom f that it acts on.
             temperature: (S,) K.
         """
-        masses = torch.stack([torch.as_tensor(q) for q in self._masses(_numbers(temperature), _numbers(degrees))], -1)
-        masses = masses.reshape(len(degrees), self.length)
-        none = torch.zeros_like(masses)
+        none = degrees.new_zeros(len(degrees), self.length)
+        masses = _tensor(self._masses(_numbers(temperature), _numbers(degrees)), none)
         return {f"{self.name}_mass": masses, f"{self.name}_rate": none, f"{self.name}_heat": none[:, 0].clone()}
 
     def half_step(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ase
 import numpy as np
-from ase.geometry import find_mic, get_distances
+from ase.geometry import get_distances
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from crystal_slabs.pairing import beside
 from crystalcli.vocabulary.errors import InputError
 
 SAME_CELL = 1e-3
@@ -48,6 +49,4 @@ def relaxed_positions(start: ase.Atoms, end: ase.Atoms, match: str) -> NDArray[n
             "--match nearest finds them",
             code="order",
         )
-    moved, _ = find_mic(end.positions[order] - start.positions, start.cell, start.pbc)
-    found: NDArray[np.float64] = start.positions + moved
-    return found
+    return beside(start, end.positions[order])

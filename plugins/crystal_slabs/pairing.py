@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from crystal_slabs.making import ADSORBATE, FREE, Made
 from crystal_slabs.options import SlabsOptions
+from crystalcli.nouns.images import lattice_shifts
 
 LOST, BROKEN, OFF = "adsorbate lost", "adsorbate broken", "adsorbate off the slab"
 STILL, RECONSTRUCTED = "moved too little", "reconstructed"
@@ -103,9 +104,8 @@ def paired(made: Made, row: Mapping[str, Any], end: ase.Atoms | None) -> Pair:
 def beside(start: ase.Atoms, positions: NDArray[np.float64]) -> NDArray[np.float64]:
     """``positions`` (N, 3) Å with every atom in the image nearest to where it started.
 
-    Exact for atoms that move less than half of the cell; those that stay keep their numbers, bit by bit.
+    Atoms that stay keep their numbers, bit by bit.
     """
-    fraction = (positions - start.positions) @ np.linalg.inv(start.cell.array)
-    cells = np.where(start.pbc, np.rint(fraction), 0.0)
-    found: NDArray[np.float64] = positions - cells @ start.cell.array
+    shifts = lattice_shifts(positions - start.positions, start.cell.array, start.pbc)
+    found: NDArray[np.float64] = positions + shifts @ start.cell.array
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ class PairsFrom(Work):
                 try:
                     if start is None or end is None:
                         raise InputError(missing)
+                    if end.tags.get("converged") == "False":  # relaxations of ours say so
+                        raise InputError("did not converge", code="converged")
                     atoms, may_move = self._laid_out(start)
                     relaxed = relaxed_positions(atoms, end.atoms, self.options.match)
                 except InputError as problem:
@@ -145,6 +148,10 @@ def _of_run(folder: Path) -> tuple[list[str], list[str]]:
     ends = folder / "relaxed.extxyz"
     if structures is None or not ends.is_file():
         raise UsageError("is no finished run of crystal relax", path=folder)
+    for name in map(str, structures):
+        was = record["inputs"].get(name)
+        if was and was != (sha256(Path(name).read_bytes()).hexdigest() if Path(name).is_file() else ""):
+            raise UsageError(f"began with another {name} than is here; go to where it was started", path=folder)
     return [str(s) for s in structures], [str(ends)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from crystal_dogss import DISPLACEMENTS, DOGSS, POSITIONS, SPRINGS
 
 from crystalcli.testing import ArchitectureContract, HeadContract
@@ -24,18 +25,27 @@ class OfPositions(HeadContract):
     means = (0.0,)
     scales = (0.1,)
 
+    def build(self, factor: float = 1.0, elements: tuple[int, ...] = ()) -> Any:
+        """Last layers begin at zero: such a head moves nothing, and nothing could be seen of what it does."""
+        module = super().build(factor, elements)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        return module
+
 
 class TestSprings(OfPositions):
     part = SPRINGS
-    options: ClassVar[dict[str, Any]] = {"hidden": 8, "n_hidden": 1}
+    options: ClassVar[dict[str, Any]] = {"hidden": 8, "n_hidden": 1, "gradient": "unrolled", "step": 0.05}
 
 
-class TestUnrolled(OfPositions):
+class TestMorse(OfPositions):
     part = SPRINGS
     options: ClassVar[dict[str, Any]] = {
         "hidden": 8,
         "form": "morse",
         "gradient": "unrolled",
+        "step": 0.05,
         "symmetric": True,
         "max_steps": 30,
     }

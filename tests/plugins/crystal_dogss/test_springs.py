@@ -90,8 +90,9 @@ def test_a_chain_between_held_ends_shares_the_strain_by_stiffness() -> None:
     assert float(found.positions[1, 0]) == pytest.approx(middle, abs=1e-9)
 
 
-def test_energy_falls_and_held_atoms_stay_exactly() -> None:
-    springs, x, free = tangle()
+@pytest.mark.parametrize("form", FORMS)
+def test_energy_falls_and_held_atoms_stay_exactly(form: str) -> None:
+    springs, x, free = tangle(form)
     energies = [
         springs.energy(descend(springs, x, free, DescentOptions(max_steps=n, tolerance=1e-12)).positions)
         for n in (1, 5, 20, 80, 300)
@@ -104,10 +105,11 @@ def test_energy_falls_and_held_atoms_stay_exactly() -> None:
     assert (found.positions[~held] != x[~held]).any(1).all()
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("step", [0.0, 0.3, 50.0])
-def test_no_stiffness_makes_it_explode(step: float) -> None:
+def test_no_stiffness_makes_it_explode(step: float, form: str) -> None:
     """A step that is too long for a structure is shortened for that one alone."""
-    springs, x, free = tangle()
+    springs, x, free = tangle(form)
     stiff = replace(springs, stiffness=torch.where(springs.centre < 7, 1e4 * springs.stiffness, springs.stiffness))
     found = descend(stiff, x, free, DescentOptions(step=step, max_steps=400, tolerance=1e-9))
     assert (stiff.energy(found.positions) <= stiff.energy(x)).all()
@@ -164,6 +166,38 @@ def test_three_ways_of_learning_agree_with_finite_differences() -> None:
         found = torch.autograd.grad(learned(options, *values, wanted), values)
         got = torch.cat([g[picked] for g in found])
         torch.testing.assert_close(got, truth, rtol=tolerance, atol=tolerance * float(truth.abs().max()))
+
+
+def test_a_structure_learns_from_its_own_last_steps_whatever_shares_its_batch() -> None:
+    springs, x, free = tangle()
+    options = DescentOptions(gradient="truncated", last=20, max_steps=400, tolerance=1e-4)
+    slow = replace(springs, stiffness=torch.where(springs.centre < 7, springs.stiffness, 0.02 * springs.stiffness))
+    slow = replace(slow, stiffness=slow.stiffness.requires_grad_())
+
+    def gradient(of: Springs, x: Tensor, free: Tensor) -> Tensor:
+        found = descend(of, x, free, options)
+        return torch.autograd.grad(found.positions[:7].square().sum(), slow.stiffness)[0]
+
+    together = descend(slow, x, free, options)
+    assert int(together.steps[1]) > int(together.steps[0]) + options.last
+    mine = springs.centre < 7
+    one = replace(
+        slow,
+        **{n: getattr(slow, n)[mine] for n in ("centre", "neighbor", "offsets", "stiffness", "rest")},
+        structure=slow.structure[:7],
+        n_structures=1,
+    )
+    alone = gradient(one, x[:7], free[:7])
+    assert alone.abs().max() > 0
+    torch.testing.assert_close(gradient(slow, x, free), alone, rtol=1e-10, atol=1e-12)
+
+
+def test_what_is_lost_on_the_way_is_given_back_as_it_began() -> None:
+    springs, x, free = tangle()
+    pulled = replace(springs, rest=torch.where(springs.centre < 7, springs.rest + 40.0, springs.rest))
+    found = descend(pulled, x, free, DescentOptions())
+    assert torch.equal(found.positions[:7], x[:7])
+    assert found.converged.tolist() == [False, True]
 
 
 def test_linear_equations_are_solved_for_each_structure() -> None:

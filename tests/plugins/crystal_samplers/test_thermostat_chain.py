@@ -221,3 +221,18 @@ def test_kinetic_energies_of_unlike_atoms_have_the_canonical_histogram() -> None
     deciles = wanted.ppf(np.linspace(0, 1, 11))
     shares = np.array([np.histogram(k, deciles)[0] / len(k) for k in kinetic.T])
     assert np.abs(shares.mean(0) - 0.1).max() < 4 * (shares.std(0) / copies**0.5).max() + 0.003
+
+
+@pytest.mark.parametrize("structures", [1, 2])
+def test_a_chain_begins_in_double_precision_where_its_structures_are(structures: int) -> None:
+    degrees = torch.full((structures,), 9.0, dtype=torch.float64)
+    state = Chain("chain", 100.0, ChainOptions()).start(degrees, torch.full_like(degrees, 300.0))
+    assert {v.dtype for v in state.values()} == {torch.float64}
+    assert {v.device for v in state.values()} == {degrees.device}
+
+
+def test_the_mass_of_the_cell() -> None:
+    """W = (f + 3) k_B T τ²."""
+    systems = Systems.of([alloy()])
+    state = sampler("npt", cell_damping=500.0).init(systems, torch.tensor([300.0]).double(), torch.Generator())
+    torch.testing.assert_close(state["cell_mass"], (degrees_of_freedom(systems) + 3) * KB * 300.0 * 500.0**2)

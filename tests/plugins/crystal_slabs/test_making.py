@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase.data import atomic_numbers, covalent_radii, reference_states
 from ase.neighborlist import neighbor_list
-from crystal_slabs import facets, sites
+from crystal_slabs import facets, making, options, sites
 from crystal_slabs.making import ADSORBATE, FREE, HELD, Maker
 from crystal_slabs.options import SlabsOptions
 
@@ -188,3 +188,8 @@ def test_a_structure_depends_on_seed_and_number_alone() -> None:
 def test_what_cannot_be_made_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         maker(**options)
+
+
+def test_options_name_what_can_be_made() -> None:
+    assert tuple(facets.FACETS) == options.FACETS
+    assert {*making.MOLECULES, "none"} == set(options.ADSORBATES)

@@ -103,6 +103,27 @@ def test_pairs_of_a_run_of_relax(tmp_path: Path) -> None:
         assert atoms.info["energy_relaxed"] == ends[name].get_potential_energy()
 
 
+def test_relaxations_that_did_not_converge_are_no_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ase.io.write(tmp_path / "a.extxyz", [start("Cu")])
+    words = ["relax", str(tmp_path / "a.extxyz"), "--potential", "emt", "--steps", "1", "-o", str(tmp_path / "r"), "-q"]
+    assert run(words) == 3
+    assert run(["pairs", "--relax-run", str(tmp_path / "r"), "-o", str(tmp_path / "p"), "-q"]) == 4
+    assert "Cu: did not converge" in capsys.readouterr().err
+
+
+def test_the_file_that_a_run_began_with_is_meant_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sub").mkdir()
+    ase.io.write(tmp_path / "sub" / "a.extxyz", [start("Cu")])
+    ase.io.write(tmp_path / "a.extxyz", [start("Al")])
+    monkeypatch.chdir(tmp_path / "sub")
+    assert run(["relax", "a.extxyz", "--potential", "emt", "--fmax", "0.2", "-o", "r", "-q"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert run(["pairs", "--relax-run", "sub/r", "-o", "p"]) == 2
+    assert "began with another a.extxyz than is here" in capsys.readouterr().err
+
+
 def broken(how: str) -> tuple[list[ase.Atoms], list[ase.Atoms]]:
     starts, ends = [start(m) for m in METALS], [end(m) for m in METALS]
     if how == "fewer atoms":

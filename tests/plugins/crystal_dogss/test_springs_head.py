@@ -1,0 +1,71 @@
+"""What the heads make of an embedding: both ways of an edge, likelihood of lengths, errors, units."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from crystal_dogss import POSITIONS
+from crystal_dogss.head import SpringsHead, both_ways
+from crystal_dogss.moved import error_vectors
+from crystal_dogss.options import SpringsOptions
+from crystal_dogss.springs import Springs
+
+from crystalcli.contracts.irreps import EmbeddingShape, Irreps
+from crystalcli.contracts.modules import Labels
+from crystalcli.contracts.records import Statistics
+from crystalcli.nouns.graph import CrystalGraph, collate, edge_lengths, edge_vectors
+from crystalcli.nouns.neighbors import build_graph
+from crystalcli.testing import crystals
+from crystalcli.testing.embeddings import with_fields
+from crystalcli.vocabulary.errors import UsageError
+
+SHAPE = EmbeddingShape(Irreps.parse("4x0e"), 2)
+UNIT = Statistics(target_scale={POSITIONS.name: 0.1})
+
+
+def batch(of: int = 1) -> CrystalGraph:
+    return collate([with_fields(build_graph(crystals.rattled(), cutoff=3.0), ("fixed",))] * of, torch.float64)
+
+
+def known(graph: CrystalGraph, shift: float = 0.0) -> Labels:
+    return Labels(graph.positions + shift, torch.ones(graph.n_atoms, dtype=torch.bool))
+
+
+def test_both_ways_of_an_edge_are_the_same_edge() -> None:
+    graph = batch()
+    length = edge_lengths(graph)
+    torch.testing.assert_close(both_ways(graph, length), length)
+    assert float(both_ways(graph, edge_vectors(graph)[:, 0]).abs().max()) < 1e-12  # the way back has the other sign
+
+
+def test_the_likelihood_of_lengths_is_best_at_the_stiffness_of_their_scatter() -> None:
+    graph = batch()
+    head = SpringsHead(SpringsOptions(lengths=1.0), SHAPE, (POSITIONS,), UNIT).double()
+    degree = graph.row_pointers.diff().index_select(0, graph.edge_index[0])
+
+    def value(kappa: float) -> float:
+        springs = Springs.of(graph, kappa / degree.double(), edge_lengths(graph) + 0.05, "harmonic")
+        return float(head._likelihood(springs, graph, known(graph)))
+
+    low, best, high = (value(k) for k in (2.0, 4.0, 8.0))  # 1/(0.05/0.1)² = 4
+    assert best < min(low, high)
+
+
+def test_a_shift_of_all_atoms_is_no_error_but_beside_a_held_one_it_is() -> None:
+    graph = batch(2)
+    n = graph.n_atoms // 2
+    fixed = torch.zeros(graph.n_atoms).double()
+    fixed[0] = 1.0
+    graph = replace(graph, fields={"fixed": fixed})
+    error = error_vectors(graph, graph.positions, known(graph, 0.2))
+    torch.testing.assert_close(error[1:n], torch.full((n - 1, 3), -0.2).double())
+    assert float(error[0].abs().max()) == 0.0
+    assert float(error[n:].abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("gradient", ["implicit", "truncated"])
+def test_the_way_is_learned_from_where_it_is_remembered(gradient: str) -> None:
+    with pytest.raises(UsageError, match=f"--gradient {gradient} knows the end only; use unrolled"):
+        SpringsHead(SpringsOptions(path=True, gradient=gradient), SHAPE, (POSITIONS,), UNIT)  # type: ignore[arg-type]

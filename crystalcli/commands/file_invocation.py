@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from crystalcli.commands.console import Face
+from crystalcli.commands.invocation import Invocation
 from crystalcli.commands.streams import deliver, refuse_closed
-from crystalcli.commands.workflow_command import Invocation
 from crystalcli.contracts.workflow import Host, Request, Run, Stop, exit_code
 
 

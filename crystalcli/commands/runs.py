@@ -20,15 +20,15 @@ def home(ctx: typer.Context, output: Path | None, word: str) -> str:
     return str(ctx.with_resource(reserved_folder(word)))
 
 
+def flag(option: str) -> str:
+    """An option's name as typed."""
+    return "--" + option.replace("_", "-")
+
+
 def given(ctx: typer.Context, name: str) -> bool:
     """Whether an option is not left at its default."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
-
-
-def typed(ctx: typer.Context, free: frozenset[str]) -> list[str]:
-    """Names of the parameters on the command line that are not ``free`` to go with ``--resume``."""
-    return [n for n in ctx.params if n not in free and ctx.get_parameter_source(n).name == "COMMANDLINE"]  # type: ignore[union-attr]
 
 
 def refuse_beside(ctx: typer.Context, flag: str, free: frozenset[str], cure: str) -> None:
@@ -43,9 +43,7 @@ def refuse_beside(ctx: typer.Context, flag: str, free: frozenset[str], cure: str
     Raises:
         UsageError: names the flags.
     """
-    others = typed(ctx, free) + [n for part in ctx.obj.values() for n in part.explicit]
-    if others:
-        flags = ", ".join("--" + n.replace("_", "-") for n in others)
+    if flags := _typed(ctx, free):
         raise UsageError(f"{flags} does not go with {flag}; {cure}")
 
 
@@ -60,7 +58,12 @@ def refuse_changes(ctx: typer.Context, free: frozenset[str], *arguments: str) ->
     Raises:
         UsageError: names the flags.
     """
-    changed = typed(ctx, free) + [n for part in ctx.obj.values() for n in part.explicit]
-    if changed:
-        flags = ", ".join(n.upper() if n in arguments else "--" + n.replace("_", "-") for n in changed)
+    if flags := _typed(ctx, free, *arguments):
         raise UsageError(f"{flags} cannot change a run that is under way; start a new run, or leave it out")
+
+
+def _typed(ctx: typer.Context, free: frozenset[str], *arguments: str) -> str:
+    """Flags on the command line, those of parts too, that are not ``free``; as typed."""
+    own = [n for n in ctx.params if n not in free and ctx.get_parameter_source(n).name == "COMMANDLINE"]  # type: ignore[union-attr]
+    found = own + [n for part in ctx.obj.values() for n in part.explicit]
+    return ", ".join(n.upper() if n in arguments else flag(n) for n in found)

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, cast, get_args, get_origin
 
-from crystalcli.vocabulary.errors import UsageError, did_you_mean
+from crystalcli.vocabulary.errors import UnknownOption, UsageError, did_you_mean
 
 T = typing.TypeVar("T")
 
@@ -121,7 +121,7 @@ def option(
         names: a family, the names of whose parts complete the value.
         argument: it is typed without a flag.
         files: its values are files, folders, globs and lists; the workflow is given the files that they mean.
-        ends: of a run in a folder the structure it ended with is meant, not every step with what was computed.
+        ends: of a run in a folder one structure is meant, that it ended with, not every step with what was computed.
         instead: the option that says the same in another way; a change of one resets the other.
         required: a command line, or a file, must say it; ``default`` is what a program gets that says nothing.
         words: that complete the value.
@@ -166,7 +166,7 @@ def make(model: type[T], values: Mapping[str, Any], *, owner: str) -> T:
         key = key if key in known else f"{key}_"
         if key not in known:
             key = key[:-1]
-            raise UsageError(f"{owner} has no option '{name}'; {did_you_mean(key, list(known))}")
+            raise UnknownOption(f"{owner} has no option '{name}'; {did_you_mean(key, list(known))}")
         checked[key] = _checked(known[key], value, owner)
     return model(**checked)
 

@@ -155,9 +155,6 @@ class Running(Protocol):
     Attributes:
         reporter: hears of it.
         stop: knows whether to stop.
-        resumed: it has begun before; whatever it wrote then is there.
-        ending: it is to be ended with what it has (``end`` of the workflow).
-        again: the command that goes on after a stop, with this run or with that around it.
     """
 
     reporter: Host
@@ -169,6 +166,8 @@ class Run(Running, Protocol):
 
     Attributes:
         resumed: it has begun before; whatever it wrote then is there.
+        ending: it is to be ended with what it has (``end`` of the workflow).
+        again: the command that goes on after a stop, with this run or with that around it.
     """
 
     resumed: bool

@@ -59,6 +59,10 @@ class UsageError(CrystalError):
     exit_code = Exit.USAGE
 
 
+class UnknownOption(UsageError):
+    """An option that a part, or a table, does not have."""
+
+
 class InputError(CrystalError):
     """One input cannot be used; the others go on (alone, it leaves nothing usable)."""
 

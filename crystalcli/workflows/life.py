@@ -6,10 +6,8 @@ leaves in its folder is its own (:class:`crystalcli.contracts.records.Workflow`)
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, cast
@@ -20,16 +18,25 @@ from crystalcli.contracts.workflow import Chosen, Host, Request, Stop, Work, exi
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.running.onlooker import Onlooker
-from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, plugin_versions, point_latest
+from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest
 from crystalcli.mechanisms.running.stopping import Stop as NeverAsked
 from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError
-from crystalcli.workflows.graphs.input_digest import UNREADABLE, digest
+from crystalcli.workflows.run_record import (
+    CHILDREN,
+    REPORT,
+    REQUEST,
+    asked_there,
+    clear,
+    facts,
+    make_room,
+    outputs,
+    record_of,
+    reported,
+    request_of,
+    same_work,
+    table,
+)
 
-REPORT = "report.json"
-REQUEST = "request"
-"""Key of run.json that holds what was asked."""
-CHILDREN = "children"
-"""Key of run.json that holds the folders of the runs in a run."""
 SILENT = Host()
 """Nobody hears, and nothing is done for plugins."""
 
@@ -127,8 +134,8 @@ class LiveRun:
         if name not in (known := self.folder.record.setdefault(CHILDREN, [])):
             known.append(name)
             self.folder.write_record()
-        other = _record(record, asked.path)
-        fits = other is not None and not asked.differs(_request(record, other, asked.path), record.free)
+        other = record_of(record, asked.path)
+        fits = other is not None and not asked.differs(request_of(record, other, asked.path), record.free)
         return _live(record, asked, reporter or self.reporter, self.stop, overwrite=not fits, parent=self).data
 
 
@@ -200,21 +207,6 @@ def resume(
     return _live(workflow, asked, reporter, stop or NeverAsked(), latest=latest, end=end)
 
 
-def asked_there(workflow: Workflow, path: Path) -> Request:
-    """What was asked of the run in folder ``path``.
-
-    Raises:
-        UsageError: no run of this workflow there.
-    """
-    record = RunFolder.read(path)
-    was = record.get("command")
-    if was == workflow.name and REQUEST not in record:
-        raise UsageError("was written by an earlier crystal, which kept runs in another way; start it anew", path=path)
-    if was != workflow.name:
-        raise UsageError(f"is no run of crystal {workflow.name}" + (f" but of crystal {was}" if was else ""), path=path)
-    return _request(workflow, record, path)
-
-
 def _live(
     workflow: Workflow,
     request: Request,
@@ -227,11 +219,11 @@ def _live(
     parent: LiveRun | None = None,
 ) -> Finished:
     path = request.path
-    record = None if overwrite else _same(workflow, request)
-    if record is not None and (done := _done(workflow, request, record)) is not None:
+    record = None if overwrite else same_work(workflow, request)
+    if record is not None and (before := reported(workflow, request, record)) is not None:
         reporter.say(f"{path}: finished before; nothing to do")
         clear(path, workflow.keeps)
-        return done
+        return Finished(path, before, before=True)
     said: list[str] = []
     with ExitStack() as inside:
         work = inside.enter_context(_prepared(workflow, request, reporter.heard_by(said.append)))
@@ -242,12 +234,12 @@ def _live(
         live.again = f"crystal {workflow.name} --resume {path}"
         if parent is not None:
             live.root, live.again = parent.root, parent.again
-        with _still_finished(workflow, folder, record), folder.recorded(lambda: _outputs(folder, workflow)):
+        with _still_finished(workflow, folder, record), folder.recorded(lambda: outputs(folder, workflow)):
             data = {"output": str(path), **work.do(live)}
             data["exit_code"] = int(exit_code(data))
             folder.write_json(REPORT, data)
         folder.record["finished"] = True
-        folder.finish(data["exit_code"], _outputs(folder, workflow))
+        folder.finish(data["exit_code"], outputs(folder, workflow))
         if not isinstance(folder, Onlooker):
             clear(path, workflow.keeps)
             if latest:
@@ -264,7 +256,7 @@ def _still_finished(workflow: Workflow, folder: RunFolder, record: Mapping[str, 
         if record is not None and record.get("finished"):
             folder.record = dict(record)
             folder.write_record()
-            folder.write_config(table(workflow, _request(workflow, record, folder.path)))
+            folder.write_config(table(workflow, request_of(workflow, record, folder.path)))
         raise
 
 
@@ -300,9 +292,9 @@ def _opened(
             folder.write_config(config)
             return folder
         if overwrite:
-            _make_room(path)
-        facts = _facts(workflow, request, work) | {"latest": latest}
-        return RunFolder.create(path, overwrite=overwrite, facts=facts, config=config)
+            make_room(path)
+        begun = facts(workflow, request, work) | {"latest": latest}
+        return RunFolder.create(path, overwrite=overwrite, facts=begun, config=config)
 
     with ExitStack() as inside:
         folder = _by_the_first(work, inside, path, opened)
@@ -324,121 +316,3 @@ def _by_the_first(work: Work, inside: ExitStack, path: Path, opened: Callable[[]
     if code is not None:
         raise SystemExit(code)
     return folder or Onlooker(path)
-
-
-def _facts(workflow: Workflow, request: Request, work: Work) -> dict[str, Any]:
-    return {
-        "command": workflow.name,
-        REQUEST: request.to_json(),
-        "settled": dict(work.settled),
-        "inputs": {str(p): digest(p) for p in work.inputs},
-        "plugins": plugin_versions([("workflow", workflow.name), *work.parts]),
-        **work.facts,
-        "finished": False,
-    }
-
-
-def _record(workflow: Workflow, path: Path) -> dict[str, Any] | None:
-    """What run.json says, if it is of this workflow."""
-    if not (path / RECORD).is_file():
-        return None
-    record = RunFolder.read(path)
-    return record if record.get("command") == workflow.name and REQUEST in record else None
-
-
-def _request(workflow: Workflow, record: Mapping[str, Any], path: Path) -> Request:
-    return Request.from_json(workflow.options, record[REQUEST], path)
-
-
-def _same(workflow: Workflow, request: Request) -> dict[str, Any] | None:
-    """The record of the run in the folder, if it is the same work.
-
-    Raises:
-        UsageError: it is another one, or an input has changed.
-    """
-    path = request.path
-    record = _record(workflow, path)
-    if record is None:
-        return None
-    if differs := request.differs(_request(workflow, record, path), workflow.free):
-        flags = ", ".join(n.replace("_", "-") for n in differs)
-        raise UsageError(f"holds another run of {workflow.name} ({flags} differ); --overwrite replaces it", path=path)
-    for name, was in record["inputs"].items():
-        if (now := digest(Path(name))) == UNREADABLE != was:
-            raise UsageError("cannot be read: a run goes on in the folder that it was started from", path=name)
-        if now != was:
-            raise UsageError("is not the file that this run was started with", path=name)
-    return record
-
-
-def _done(workflow: Workflow, request: Request, record: Mapping[str, Any]) -> Finished | None:
-    """What was reported, if the run is finished and has no more to do."""
-    if not record.get("finished"):
-        return None
-    try:
-        data = json.loads((request.path / REPORT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return None if workflow.more(request, data) else Finished(request.path, data, before=True)
-
-
-def _make_room(path: Path) -> None:
-    """Remove what an earlier run left; anything else is left to be refused."""
-    if not (path / RECORD).is_file():
-        return
-    record = RunFolder.read(path)
-    children = _children(path)
-    for child in children:
-        _refuse_held(child)
-    for child in children:
-        shutil.rmtree(child, ignore_errors=True)
-    offered = registry().parts.get(("workflow", str(record.get("command"))))
-    if offered is not None:
-        workflow = cast(Workflow, offered.part)
-        clear(path, (*workflow.writes, *workflow.keeps))
-
-
-def _children(path: Path) -> list[Path]:
-    """Folders of the runs in the run in folder ``path``."""
-    return [path / name for name in RunFolder.read(path).get(CHILDREN, ()) if (path / name / RECORD).is_file()]
-
-
-def _refuse_held(path: Path) -> None:
-    """Refuse to remove a run that another program goes on with by itself, or one in it.
-
-    Raises:
-        EnvironmentProblem: names host and process.
-    """
-    with locks.run_locked(path):
-        for child in _children(path):
-            _refuse_held(child)
-
-
-def clear(path: Path, names: tuple[str, ...]) -> None:
-    """Remove the files and folders of these names, with ``*``, from a run's folder."""
-    for name in names:
-        for found in path.glob(name):
-            if found.is_dir() and not found.is_symlink():
-                shutil.rmtree(found, ignore_errors=True)
-            else:
-                with suppress(FileNotFoundError):
-                    files.remove(found)
-
-
-def _outputs(folder: RunFolder, workflow: Workflow) -> list[str]:
-    """Names of the results that are there."""
-    found = {str(p.relative_to(folder.path)) for name in (*workflow.writes, REPORT) for p in folder.path.glob(name)}
-    return sorted(found)
-
-
-def table(workflow: Workflow, request: Request) -> dict[str, Any]:
-    """What ``config.toml`` says: given with ``-c``, the command runs the same again."""
-    said = request.to_json()
-    names = [c["name"] for c in said["parts"].values()]
-    inner = {k.rstrip("_"): v for k, v in said["options"].items() if v not in (None, [], "")}
-    for option, chosen in said["parts"].items():
-        twice = names.count(chosen["name"]) > 1
-        key = f"{workflow.chooses.get(option, option)}-{chosen['name']}" if twice else chosen["name"]
-        if chosen["options"]:
-            inner[key] = dict(chosen["options"])
-    return {workflow.name: inner}

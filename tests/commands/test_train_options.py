@@ -15,7 +15,7 @@ from crystalcli.commands.main import run
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Recipe
 from crystalcli.contracts.workflow import Request
-from crystalcli.workflows import life
+from crystalcli.workflows import life, run_record
 from crystalcli.workflows.train.train_choice import architecture, head, recipe_of
 from crystalcli.workflows.train.train_options import TrainOptions
 from crystalcli.workflows.train.train_workflow import TRAIN
@@ -85,7 +85,7 @@ def test_a_flag_and_a_table_say_the_same(
     assert first == second
     found = opt.to_dict(first.options)[name]
     assert found == value
-    assert life.table(TRAIN, first)["train"][spec.flag.replace("-", "_")] == value
+    assert run_record.table(TRAIN, first)["train"][spec.flag.replace("-", "_")] == value
     assert Request.from_json(TrainOptions, first.to_json(), first.path) == dataclasses.replace(first, dry_run=False)
     defaults = {n: s.default for n, s in SPECS.items()}
     told = {n for n, v in dataclasses.asdict(first.options).items() if v != defaults[n]}

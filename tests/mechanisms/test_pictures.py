@@ -15,7 +15,7 @@ from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.mechanisms.scoring import metrics
 from crystalcli.vocabulary.pictures import FORMATS, paths
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows import life
+from crystalcli.workflows import run_record
 from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.screen.screen_workflow import SCREEN
 
@@ -126,8 +126,8 @@ def test_a_new_run_takes_away_the_pictures_of_the_old_one_in_whatever_format(tmp
 def test_so_do_screenings_campaigns_and_dynamics(tmp_path, ending):
     run = RunFolder.create(tmp_path, overwrite=False, facts={"command": "md"}, config={})
     for clear, stems in (
-        (lambda path: life.clear(path, SCREEN.writes), ["hull-Hf-N", "hull-Cu-Pd", "cost-recall"]),
-        (lambda path: life.clear(path, MD.writes), ["rdf", "bonds", "msd", "energies", "thermo"]),
+        (lambda path: run_record.clear(path, SCREEN.writes), ["hull-Hf-N", "hull-Cu-Pd", "cost-recall"]),
+        (lambda path: run_record.clear(path, MD.writes), ["rdf", "bonds", "msd", "energies", "thermo"]),
     ):
         old = [run.path / f"{stem}.{ending}" for stem in stems]
         for path in old:

@@ -21,7 +21,7 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.running.tasks import Limits
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows import life
+from crystalcli.workflows import run_record
 from crystalcli.workflows.builtin import WORKFLOWS
 from crystalcli.workflows.graphs.build_graphs_options import BuildOptions
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
@@ -93,7 +93,7 @@ def test_flags_settings_and_run_json_say_what_the_record_says(name: str) -> None
     assert Request.from_json(workflow.options, plain.to_json(), Path()).to_json() == plain.to_json()
     every = {k: v for k, v in plain.to_json()["options"].items() if v is not None}
     parts = {c.name: dict(c.options) for c in plain.parts.values() if c.options}
-    tables = [life.table(workflow, plain), *([] if workflow.choose else [{name: every | parts}])]
+    tables = [run_record.table(workflow, plain), *([] if workflow.choose else [{name: every | parts}])]
     for table in tables:
         Path("said.toml").write_text(tomli_w.dumps(table))
         assert asked(workflow, ["-c", "said.toml"]).to_json() == plain.to_json()

@@ -22,7 +22,7 @@ from crystalcli.mechanisms.registry.plugin_manager import Offered
 from crystalcli.mechanisms.running import locks
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, NumericalFailure, Stopped, UsageError
-from crystalcli.workflows import life
+from crystalcli.workflows import life, run_record
 
 
 @dataclass(frozen=True)
@@ -359,7 +359,7 @@ def test_what_is_asked_survives_a_file(text: Path) -> None:
 def test_the_configuration_runs_the_same_again() -> None:
     twins = workflow("twins", Counter, chooses={"files": "relaxer", "fails": "sampler"})
     parts = {"files": Chosen("fire", {"dt": 0.2}), "fails": Chosen("fire", {"x": 1})}
-    said = life.table(twins, Request(Counting(fails="fire"), parts))
+    said = run_record.table(twins, Request(Counting(fails="fire"), parts))
     assert said == {
         "twins": {"times": 3, "jobs": 1, "fails": "fire", "relaxer-fire": {"dt": 0.2}, "sampler-fire": {"x": 1}}
     }
@@ -463,4 +463,4 @@ def test_a_word_that_python_keeps() -> None:
     with pytest.raises(UsageError, match="x has no option 'form'; did you mean 'from_'"):
         opt.make(Words, {"form": "here"}, owner="x")
     words = workflow("words", Counter, options=Words)
-    assert life.table(words, Request(Words("here"))) == {"words": {"from": "here"}}
+    assert run_record.table(words, Request(Words("here"))) == {"words": {"from": "here"}}

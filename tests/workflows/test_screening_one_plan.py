@@ -20,14 +20,14 @@ from workflows.test_training import ENERGY
 from workflows.test_training import plan as training_plan_of
 
 from crystalcli.commands.console import Face
+from crystalcli.commands.invocation import Invocation
 from crystalcli.commands.main import run as crystal
-from crystalcli.commands.workflow_command import Invocation
 from crystalcli.contracts.workflow import Chosen, Host, Request
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import Stopped, UsageError
-from crystalcli.workflows import life
+from crystalcli.workflows import life, run_record
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.screen import campaign_reading
 from crystalcli.workflows.screen.campaign_plan import one_step
@@ -149,7 +149,7 @@ def test_config_toml_asks_the_same_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert crystal(["screen", *flags, "--dry-run"]) == 75
     parts = {option: chosen.options for option, chosen in asked[0].parts.items()}
     assert (parts["arch"]["n_conv"], parts["featurizer"]["gaussian_step"]) == (2, 0.4)
-    (tmp_path / "config.toml").write_text(tomli_w.dumps(life.table(SCREEN, asked[0])))
+    (tmp_path / "config.toml").write_text(tomli_w.dumps(run_record.table(SCREEN, asked[0])))
     assert crystal(["screen", "-c", "config.toml", "--dry-run"]) == 75
     assert asked[1].to_json() == asked[0].to_json()
     assert tomllib.loads((tmp_path / "config.toml").read_text())["screen"]["epochs"] == asked[0].options.epochs

@@ -160,14 +160,7 @@ class CacheWriter:
         Raises:
             UsageError: a label whose name cannot be stored. EnvironmentProblem: disk full and its like.
         """
-        needed = sum(s.n_bytes for s in self._flat.values())
-        needed += needed >> 13  # checksums
-        needed += sum(c.values.nbytes + c.mask.nbytes for c in columns)
-        needed += 2 * sum(map(len, (*self._ids, *self._sources)))
-        free = shutil.disk_usage(self.path.parent).free
-        if free < needed + _MARGIN:
-            said = f"No space left: {(needed + _MARGIN) / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free"
-            raise EnvironmentProblem(f"cannot write: {said}; make room and give the command again", path=self.path)
+        self._refuse_without_room(columns)
         about = {
             "format": cache_seal.FORMAT,
             "version": cache_seal.VERSION,
@@ -205,6 +198,16 @@ class CacheWriter:
                 self._fill(out, places)
             large = [places.pop(n) for n in filter(_is_large, self._flat) if n in places]
             cache_seal.write(temporary, large, block, places)
+
+    def _refuse_without_room(self, columns: Sequence[Column]) -> None:
+        needed = sum(s.n_bytes for s in self._flat.values())
+        needed += needed >> 13  # checksums
+        needed += sum(c.values.nbytes + c.mask.nbytes for c in columns)
+        needed += 2 * sum(map(len, (*self._ids, *self._sources)))
+        free = shutil.disk_usage(self.path.parent).free
+        if free < needed + _MARGIN:
+            said = f"No space left: {(needed + _MARGIN) / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free"
+            raise EnvironmentProblem(f"cannot write: {said}; make room and give the command again", path=self.path)
 
     def _fill(self, out: IO[bytes], places: Mapping[str, tuple[int, int]]) -> None:
         """Write what is in the spools to its places, and the checksums of the large arrays to theirs."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture, Featurizer, Head
 from crystalcli.mechanisms.caches.cache import GraphRecipe
+from crystalcli.mechanisms.models.model_head import named_by_file, read_head
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.nouns.structures.site_fields import canonical
 
@@ -44,14 +46,17 @@ def recipe_of_model(spec: ModelSpec) -> GraphRecipe:
     return GraphRecipe(spec.graph.name, spec.graph.options, fields_of(spec))
 
 
-def recipe_in_head(head: Mapping[str, Any]) -> GraphRecipe:
-    """As :func:`recipe_of_model`, of the metadata of a model file.
+def recipe_of_file(path: Path) -> GraphRecipe:
+    """As :func:`recipe_of_model`, of a model file, whose weights are not read.
 
     Raises:
-        UsageError: a plugin that made it is missing or too old.
+        UsageError: a plugin that made it is missing or too old, or has other options now. InputError, UnsafeInput: as
+            :func:`crystalcli.mechanisms.models.model_head.read_head`.
     """
+    head = read_head(path)
     spec = head["spec"]
-    for family, place in PARTS:
-        registry().needed(head["plugins"], family, spec[place]["name"])
-    fields = fields_read((family, spec[place]["name"], spec[place]["options"]) for family, place in PARTS)
+    with named_by_file(path):
+        for family, place in PARTS:
+            registry().needed(head["plugins"], family, spec[place]["name"])
+        fields = fields_read((family, spec[place]["name"], spec[place]["options"]) for family, place in PARTS)
     return GraphRecipe(spec["graph"]["name"], spec["graph"]["options"], fields)

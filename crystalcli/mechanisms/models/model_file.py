@@ -24,7 +24,7 @@ from crystalcli.mechanisms.models.ensemble import Ensemble
 from crystalcli.mechanisms.models.familiarity import PREFIX as FAMILIARITY
 from crystalcli.mechanisms.models.familiarity import Familiarity
 from crystalcli.mechanisms.models.model import CrystalModel
-from crystalcli.mechanisms.models.model_head import FORMAT, KEY, VERSION, read_head
+from crystalcli.mechanisms.models.model_head import FORMAT, KEY, VERSION, named_by_file, read_head
 from crystalcli.mechanisms.models.model_parts import part_names
 from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.mechanisms.models.proof import PREFIX as PROOF
@@ -34,7 +34,7 @@ from crystalcli.mechanisms.models.weight_budget import SMALL, no_more_numbers_th
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.cpu import circumstances
-from crystalcli.vocabulary.errors import CrystalError, InputError, NumericalFailure
+from crystalcli.vocabulary.errors import InputError, NumericalFailure
 
 __all__ = ["AnyModel", "load", "save", "to_bytes"]
 
@@ -79,12 +79,11 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
     tensors = _tensors(path)
     sound = head.get("sha256") == _hash(tensors)
     try:
-        model = _assembled(head, tensors, path)
-        proof = Proof.of_tensors({k: tensors[k] for k in tensors if k.startswith(PROOF)})
-        model.witnesses = proof.graph
-        difference = proof.difference(model)
-    except CrystalError as problem:
-        raise type(problem)(problem.reason, path=problem.path or path, code=problem.code) from problem
+        with named_by_file(path):
+            model = _assembled(head, tensors, path)
+            proof = Proof.of_tensors({k: tensors[k] for k in tensors if k.startswith(PROOF)})
+            model.witnesses = proof.graph
+            difference = proof.difference(model)
     except _DAMAGE as problem:
         raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
     if difference is not None:

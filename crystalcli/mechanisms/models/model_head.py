@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.run_folder import RunFolder
-from crystalcli.vocabulary.errors import Exit, InputError, UnsafeInput, UsageError
+from crystalcli.vocabulary.errors import CrystalError, Exit, InputError, UnknownOption, UnsafeInput, UsageError
 
 MODEL = "model.safetensors"
 """Name of the model in a run folder."""
@@ -50,6 +52,19 @@ def cure_of_missing(path: Path) -> str:
         return f"; this is a run of crystal {record['command']}"
     inside = sorted(p.parent.name for p in path.glob(f"*/{MODEL}"))
     return f"; there are several in it: {', '.join(inside)}" if inside else ""
+
+
+@contextmanager
+def named_by_file(path: Path) -> Iterator[None]:
+    """What is wrong in a model is said with its file, training again helps where its options are gone."""
+    try:
+        yield
+    except UnknownOption as problem:
+        said = problem.reason.partition(";")[0]
+        reason = f"was made with other options than this crystal has ({said}); train it again"
+        raise UsageError(reason, path=path) from problem
+    except CrystalError as problem:
+        raise type(problem)(problem.reason, path=problem.path or path, code=problem.code) from problem
 
 
 def read_head(path: Path) -> dict[str, Any]:

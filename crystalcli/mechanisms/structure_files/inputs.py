@@ -26,10 +26,10 @@ def expand(inputs: Sequence[str], *, steps: bool = True) -> list[Path]:
     A folder means the structure files in it and below, in sorted order (hidden ones left out); a folder with an
     ``id_prop.csv`` means the files that the table lists, missing ones too, and the other structure files in it (all of
     those in it, if the table is broken). Of a run of VASP in a folder only the file that says most is meant, or without
-    ``steps`` that of its end; a warning says what was left out. A name with ``*?[`` that is no file is a glob (``**``
-    goes down). ``@list``, or a file ending in ``.txt``, ``.lst`` or ``.list``, holds one input a line, relative to the
-    current folder or else to the list; ``-`` is such a list on standard input; lines that begin with ``#``, what stands
-    behind `` #``, and quotes around a name are no part of it unless a file is called so.
+    ``steps`` that of its end, else its beginning; a warning says what was left out. A name with ``*?[`` that is no file
+    is a glob (``**`` goes down). ``@list``, or a file ending in ``.txt``, ``.lst`` or ``.list``, holds one input a
+    line, relative to the current folder or else to the list; ``-`` is such a list on standard input; lines that begin
+    with ``#``, what stands behind `` #``, and quotes around a name are no part of it unless a file is called so.
     ``source:NAME:option=value,…`` is what a plugin's source generates, here with all options said, see
     :mod:`crystalcli.mechanisms.structure_files.sources`. A name that leads nowhere, or to a folder without structure
     files, stays in the result, so that reading it reports the failure.
@@ -46,7 +46,7 @@ def expand(inputs: Sequence[str], *, steps: bool = True) -> list[Path]:
     if left:
         (path, best), *more = left.items()
         said = f"{len(left)} files" if more else "one file"
-        why = "that another tells more of" if steps else "for the one in which the run ended"
+        why = "that another tells more of" if steps else "where one structure of a run is meant"
         warnings.warn(
             f"runs of VASP: {said} left out {why}, like {path} beside {best.name}; what is named by itself is read",
             stacklevel=1,

@@ -154,8 +154,8 @@ def of_one_run(paths: Sequence[Path], *, steps: bool = True) -> dict[Path, Path]
     """By every file of a run of VASP that says less than another of ``paths`` says of the same run: that other.
 
     A run is what lies in one folder under one name: ``vasprun.xml``, ``OUTCAR``, ``CONTCAR``; ``vasprun-2.xml``,
-    ``OUTCAR-2``. Of all ``steps``, with what was computed, ``vasprun.xml`` says most; of how it ended CONTCAR does,
-    then POSCAR (an empty CONTCAR is that of a run that has not come so far).
+    ``OUTCAR-2``. Of all ``steps``, with what was computed, ``vasprun.xml`` says most. Without them one structure of the
+    run is meant: CONTCAR, where it ended, or POSCAR, where it began (an empty CONTCAR: it has not come so far).
     """
     runs: dict[tuple[Path, str], list[tuple[int, Path]]] = {}
     for path in paths:
@@ -166,7 +166,7 @@ def of_one_run(paths: Sequence[Path], *, steps: bool = True) -> dict[Path, Path]
     found: dict[Path, Path] = {}
     for files in runs.values():
         rank, best = min(files, key=lambda one: one[0])
-        if rank == _OF_A_RUN.index("poscar"):  # POSCAR and CONTCAR alone are two structures
+        if steps and rank == _OF_A_RUN.index("poscar"):  # POSCAR and CONTCAR alone are two structures
             continue
         ends = [path for _, path in files if format_of(path) == "poscar" and path.stat().st_size]
         if ends and not steps:

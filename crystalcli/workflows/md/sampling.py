@@ -25,8 +25,7 @@ from crystalcli.workflows.md.md_workflow import CHUNKS, THERMO, TRAJECTORY
 from crystalcli.workflows.md.sampling_loop import Dynamics, summary
 from crystalcli.workflows.md.sampling_records import Recorder
 from crystalcli.workflows.md.sampling_setup import Batch, first_batch, folders, parts, restored_batch
-
-REPORT = "report.json"
+from crystalcli.workflows.run_record import REPORT
 
 
 class Sampling(Work):

@@ -15,8 +15,8 @@ from pathlib import Path
 import ase
 
 from crystalcli.mechanisms.caches import cache_seal
-from crystalcli.mechanisms.models.model_fields import recipe_in_head
-from crystalcli.mechanisms.models.model_head import named_by, read_head
+from crystalcli.mechanisms.models.model_fields import recipe_of_file
+from crystalcli.mechanisms.models.model_head import named_by
 from crystalcli.mechanisms.running.places import Place, executor
 from crystalcli.mechanisms.running.tasks import Executor, Limits, Lost, Task
 from crystalcli.mechanisms.structure_files import reading
@@ -118,7 +118,7 @@ def begun(asked: PredictOptions, say: Callable[[str], None]) -> Reading:
     Raises:
         UsageError, InputError: no such model, or inputs that cannot be meant.
     """
-    recipe = recipe_in_head(read_head(named_by(asked.model)))
+    recipe = recipe_of_file(named_by(asked.model))
     work = Work.of(recipe, ReadOptions(labels="needed" if asked.labels else "welcome"))
     limits = Limits.of(asked.seconds_per_file, asked.memory_per_job)
     return Reading(asked.inputs, work, Place.of(asked.jobs, asked.scheduler), limits=limits, say=say)

@@ -10,7 +10,7 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture, Featurizer, Head
 from crystalcli.contracts.workflow import Chosen, Request
 from crystalcli.mechanisms.caches.cache import GraphRecipe
-from crystalcli.mechanisms.models.model_fields import fields_read, recipe_in_head
+from crystalcli.mechanisms.models.model_fields import fields_read, recipe_of_file
 from crystalcli.mechanisms.models.model_head import file_of, read_head
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
@@ -135,7 +135,7 @@ def recipe_of(request: Request) -> GraphRecipe:
     """How graphs are made: as the model that training starts from needs them, or by the featurizer's defaults."""
     o: TrainOptions = request.options
     if o.from_ is not None:
-        return recipe_in_head(read_head(file_of(o.from_)))
+        return recipe_of_file(file_of(o.from_))
     assert o.featurizer is not None
     part = cast(Featurizer, registry().get("featurizer", o.featurizer))
     options = opt.to_dict(opt.make(part.options, {}, owner=f"featurizer {part.name}"))

@@ -17,7 +17,7 @@ from ase.data import chemical_symbols
 from crystalcli.mechanisms.caches.cache import Column, GraphRecipe
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.labelling.label_requests import LabelRequest
-from crystalcli.mechanisms.models.model_fields import recipe_in_head
+from crystalcli.mechanisms.models.model_fields import recipe_of_file
 from crystalcli.mechanisms.models.model_head import file_of, read_head
 from crystalcli.mechanisms.phases.hull import Amounts, Phase
 from crystalcli.mechanisms.structure_files.inputs import expand
@@ -232,7 +232,7 @@ def _of_model(plan: CampaignPlan, quantity: Quantity, warn: Warn) -> Candidates:
     found = _candidates(plan, quantity, ReadOptions(labels="welcome"), warn)
     if isinstance(found, FromCaches):
         path = Path(plan.candidates[0])
-        recipe = recipe_in_head(read_head(file_of(Path(plan.stages[0].model))))
+        recipe = recipe_of_file(file_of(Path(plan.stages[0].model)))
         _refuse_other_graphs(found.data, recipe, path)
     return found
 

@@ -20,6 +20,7 @@ from crystalcli.mechanisms.training import familiar
 from crystalcli.mechanisms.training.optimizers import make_optimizer
 from crystalcli.mechanisms.training.team import ALONE, Team, gathered, speaking, watched
 from crystalcli.vocabulary.errors import Exit, NumericalFailure, Stopped
+from crystalcli.workflows.run_record import REPORT
 from crystalcli.workflows.train import training_beside
 from crystalcli.workflows.train.train_choice import architecture, head, refuse_other_head, suited
 from crystalcli.workflows.train.train_options import TrainOptions
@@ -27,8 +28,6 @@ from crystalcli.workflows.train.training_loop import Trainer
 from crystalcli.workflows.train.training_pictures import draw
 from crystalcli.workflows.train.training_report import predict_test, report_targets, write_test_predictions
 from crystalcli.workflows.train.training_setup import Prepared, prepare, split_facts
-
-REPORT = "report.json"
 
 
 class Training(Work):

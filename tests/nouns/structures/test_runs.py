@@ -208,11 +208,13 @@ def test_what_is_named_is_read_and_not_said_to_be_left_out(tmp_path: Path) -> No
     [
         (["POSCAR", "CONTCAR", "XDATCAR", "OUTCAR", "vasprun.xml"], ["CONTCAR"]),
         (["a/POSCAR", "a/OUTCAR", "b/OUTCAR", "b/XDATCAR"], ["a/POSCAR", "b/OUTCAR"]),
+        (["POSCAR", "CONTCAR"], ["CONTCAR"]),
+        (["POSCAR-001", "POSCAR-002", "CONTCAR", "OUTCAR"], ["CONTCAR", "POSCAR-001", "POSCAR-002"]),
     ],
 )
 def test_where_a_run_ended(tmp_path: Path, there: list[str], read: list[str]) -> None:
     tree(tmp_path, *there)
-    with pytest.warns(UserWarning, match="left out for the one in which the run ended") as told:
+    with pytest.warns(UserWarning, match="left out where one structure of a run is meant") as told:
         found = expand([str(tmp_path)], steps=False)
     assert [str(p.relative_to(tmp_path)) for p in found] == read
     assert len(told) == 1
@@ -224,7 +226,7 @@ def test_where_a_run_ended(tmp_path: Path, there: list[str], read: list[str]) ->
 
 def test_relaxations_begin_where_a_run_ended(tmp_path: Path) -> None:
     tree(tmp_path / "run", "POSCAR", "CONTCAR", "OUTCAR", "vasprun.xml")
-    with pytest.warns(UserWarning, match="left out for the one in which the run ended") as told:
+    with pytest.warns(UserWarning, match="left out where one structure of a run is meant") as told:
         said = crystal(["relax", "run", "--potential", "emt", "-o", "relaxed"], tmp_path)
     assert said.returncode == 0, said.stderr
     assert len(told) == 1

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.systems import Systems
 
 State = dict[str, Tensor]
@@ -59,6 +60,29 @@ class Potential(Protocol):
         Raises:
             InputError: a structure that the potential cannot evaluate (an unknown element); says which and why.
         """
+        ...
+
+
+class NeighborPotential(Protocol):
+    """Energies and forces from the neighbors within a cutoff, of many structures at once.
+
+    The core finds the neighbors, keeps their list while structures move, and refuses elements that the calculator's
+    record does not name. All tensors are float64, and sums go over edges in the order given, so that a structure has
+    the same answer in every batch.
+
+    Attributes:
+        cutoff: Å; edges are shorter.
+        provides: words among ``energy``, ``forces``, ``stress``, ``energies``.
+        once: whether it is given every pair in one direction only (:func:`crystalcli.nouns.arrays.one_way`); else each
+            edge is there in both.
+    """
+
+    cutoff: float
+    provides: frozenset[str]
+    once: bool
+
+    def evaluate(self, graph: CrystalGraph, *, stress: bool) -> Evaluated:
+        """Evaluate all structures of ``graph``; forces of fixed atoms too."""
         ...
 
 

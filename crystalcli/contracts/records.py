@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import ase
     from ase.calculators.calculator import BaseCalculator
 
-    from crystalcli.contracts.dynamics import RelaxerModule, SamplerModule
+    from crystalcli.contracts.dynamics import NeighborPotential, RelaxerModule, SamplerModule
     from crystalcli.contracts.irreps import EmbeddingShape
     from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule, StackedMembers
     from crystalcli.contracts.workflow import Host, Request, Shown, Work
@@ -215,16 +215,17 @@ class Source(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Calculator(Part):
-    """A potential by name (``--potential NAME``): any ASE calculator.
+    """A potential by name (``--potential NAME``): any ASE calculator, or one that takes whole batches.
 
     Args:
-        build: ``build(options) -> calculator``; a new one for every call.
+        build: ``build(options) -> calculator``; a new one for every call. Of ASE, or a
+            :class:`crystalcli.contracts.dynamics.NeighborPotential`, which is asked for many structures at once.
         elements: atomic numbers it knows; empty: it says so itself, by an error.
         example: ``example() -> ase.Atoms``, a small crystal that it can evaluate, for ``crystal plugins check``.
     """
 
     family: ClassVar[str] = "calculator"
-    build: Callable[[Any], BaseCalculator]
+    build: Callable[[Any], BaseCalculator | NeighborPotential]
     elements: frozenset[int] = frozenset()
     example: Callable[[], ase.Atoms] | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,3 +41,11 @@ class GraphArrays:
     def n_edges(self) -> int:
         """Number of directed edges."""
         return int(self.edge_index.shape[1])
+
+
+def one_way(graph: GraphArrays) -> GraphArrays:
+    """Every pair in one of its two directions: to the higher atom, or of an atom to its image ahead."""
+    (i, j), (a, b, c) = graph.edge_index, graph.cell_shifts.T
+    ahead = (a > 0) | ((a == 0) & ((b > 0) | ((b == 0) & (c > 0))))
+    kept = np.flatnonzero((j > i) | ((j == i) & ahead))
+    return replace(graph, edge_index=graph.edge_index[:, kept], cell_shifts=graph.cell_shifts[kept])

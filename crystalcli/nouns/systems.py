@@ -10,6 +10,7 @@ import ase
 import numpy as np
 import torch
 from ase.constraints import FixAtoms
+from ase.data import chemical_symbols
 from torch import Tensor
 
 from crystalcli.vocabulary.errors import InputError
@@ -155,6 +156,29 @@ class Systems:
                 atoms.set_constraint(FixAtoms(mask=host["fixed"][span]))
             made.append(atoms)
         return made
+
+
+def refuse_strangers(systems: Systems, known: frozenset[int], reason: str) -> None:
+    """Refuse elements that are not among ``known`` (empty: all are).
+
+    Args:
+        systems: asked for.
+        known: atomic numbers.
+        reason: what is said, with the symbols for ``{symbols}``.
+
+    Raises:
+        InputError: an element that is not; says which structure.
+    """
+    if not known:
+        return
+    table = torch.zeros(120, dtype=torch.bool, device=systems.atomic_numbers.device)
+    table[list(known)] = True
+    strange = ~table.index_select(0, systems.atomic_numbers)
+    if bool(strange.any()):
+        k = int(systems.structure_index[strange][0])
+        there = systems.atomic_numbers[strange & (systems.structure_index == k)]
+        symbols = ", ".join(sorted({chemical_symbols[z] for z in there.tolist()}))
+        raise InputError(f"structure {k}: {reason.format(symbols=symbols)}", code="element")
 
 
 def per_structure(systems: Systems, values: Tensor) -> Tensor:

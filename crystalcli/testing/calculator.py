@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import ase
 import numpy as np
 import pytest
+import torch
 from ase.build import bulk
 from ase.calculators.calculator import all_changes
 from ase.data import covalent_radii
@@ -15,7 +16,11 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import NDArray
 
 from crystalcli.contracts import options as opt
+from crystalcli.contracts.dynamics import Evaluated, NeighborPotential
 from crystalcli.contracts.records import Calculator
+from crystalcli.nouns.arrays import one_way
+from crystalcli.nouns.graph import collate
+from crystalcli.nouns.neighbors import build_graph
 
 STEP = 1e-3
 """Å, and strain, of the central differences."""
@@ -38,6 +43,10 @@ class CalculatorContract:
 
     def build(self) -> Any:
         """A fresh calculator."""
+        built = self._built()
+        return _OneByOne(built) if _takes_batches(built) else built
+
+    def _built(self) -> Any:
         options: Any = opt.make(self.part.options, self.options, owner=self.part.name)
         return self.part.build(options)
 
@@ -91,6 +100,20 @@ class CalculatorContract:
         first = self.energy(atoms)
         self.energy(other)
         assert abs(self.energy(atoms) - first) <= self.same, "the energy of one structure depends on what came before"
+
+    def test_batch(self) -> None:
+        """One that takes whole batches gives each structure the bits that it has alone."""
+        potential = self._built()
+        if not _takes_batches(potential):
+            pytest.skip("takes one structure at a time")
+        structures = [self.example(), self.example()[::-1], self.example().repeat((1, 2, 1))]
+        together, first = _asked(potential, structures), 0
+        for k, atoms in enumerate(structures):
+            alone = _asked(self._built(), [atoms])
+            rows = together.forces[first : first + len(atoms)]
+            assert torch.equal(alone.energy[0], together.energy[k]), "an energy depends on what shares its batch"
+            assert torch.equal(alone.forces, rows), "a force depends on what shares its batch"
+            first += len(atoms)
 
     def test_forces(self) -> None:
         """Forces are the derivative of the energy, by central differences along three directions."""
@@ -152,3 +175,29 @@ class CalculatorContract:
         made = atoms.copy()
         made.set_cell(atoms.cell.array @ deformed, scale_atoms=True)
         return made
+
+
+def _takes_batches(built: Any) -> bool:
+    return hasattr(built, "evaluate") and hasattr(built, "cutoff")
+
+
+def _asked(potential: NeighborPotential, structures: Sequence[ase.Atoms], *, stress: bool = False) -> Evaluated:
+    graphs = [build_graph(atoms, cutoff=potential.cutoff) for atoms in structures]
+    if potential.once:
+        graphs = [one_way(g) for g in graphs]
+    return potential.evaluate(collate(graphs, torch.float64), stress=stress)
+
+
+class _OneByOne:
+    """A potential that takes batches, seen as ASE's calculators are."""
+
+    def __init__(self, potential: NeighborPotential) -> None:
+        self.potential, self.results = potential, dict[str, Any]()
+        self.implemented_properties = sorted(potential.provides)
+
+    def calculate(self, atoms: ase.Atoms, wanted: Sequence[str], _changes: Sequence[str]) -> None:
+        """Ask it for one structure."""
+        found = _asked(self.potential, [atoms], stress="stress" in wanted)
+        self.results = {"energy": float(found.energy[0]), "forces": found.forces.numpy()}
+        if found.stress is not None:
+            self.results["stress"] = found.stress[0].numpy()

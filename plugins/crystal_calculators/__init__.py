@@ -1,4 +1,4 @@
-"""Potentials by name: those of ASE that need no files; loads no ASE."""
+"""Potentials by name that need no files; loads no ASE."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from crystalcli.contracts.records import Calculator, Part
 if TYPE_CHECKING:
     import ase
     from ase.calculators.calculator import BaseCalculator
+
+    from crystalcli.contracts.dynamics import NeighborPotential
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,10 @@ class MorseOptions:
     rc: float = option(0.0, "cutoff, smooth from 0.8 rc on; 0: 2.7 r0", unit="Å", min=0.0)
 
 
-def _emt(_options: object) -> BaseCalculator:
-    from crystal_calculators.whole_emt import WholeEMT
+def _emt(_options: object) -> NeighborPotential:
+    from crystal_calculators.emt import EMT
 
-    return WholeEMT()
+    return EMT()
 
 
 def _lj(options: LennardJonesOptions) -> BaseCalculator:

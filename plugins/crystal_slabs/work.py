@@ -23,7 +23,7 @@ from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 
 BLOCK = 64
-"""Starts whose forces are asked for together."""
+"""Starts that are relaxed, and whose forces are asked for, together."""
 CONVERGED = "converged"
 
 
@@ -72,7 +72,7 @@ class Slabs(Work):
                     file.write(xyz_frame(made.atoms, {"id": made.facts["id"]}).encode())
                     run.reporter.progress(f"{k + 1} of {o.count} made", k + 1, o.count)
         same = ("potential", "relaxer", "fmax", "steps", "device", "threads", "jobs", "scheduler")
-        asked = {"structures": (str(run.path / STARTS),), **{name: getattr(o, name) for name in same}}
+        asked = {"structures": (str(run.path / STARTS),), "batch_size": BLOCK, **{name: getattr(o, name) for name in same}}
         begun, before = time.monotonic(), (run.path / RELAXED).exists()
         found = run.child("relax", RELAXED, asked, self.request.parts)
         seconds = time.monotonic() - begun

@@ -1,5 +1,7 @@
 """The calculators: forces and stress are the derivatives of the energy, and nothing depends on what came before."""
 
+from typing import Any
+
 import ase
 import ase.build
 import numpy as np
@@ -109,16 +111,61 @@ def _many_kinds() -> list[ase.Atoms]:
     return found
 
 
-@pytest.mark.parametrize("k", range(6))
-def test_emt_is_that_of_ase(k: int) -> None:
+@pytest.mark.parametrize("together", [False, True])
+def test_emt_is_that_of_ase(together: bool) -> None:
     from ase.calculators.emt import EMT
-    from crystal_calculators.whole_emt import FEW, WholeEMT
 
-    atoms = _many_kinds()[k]
-    mine, theirs = WholeEMT(), EMT()
-    for calculator in (mine, theirs):
-        calculator.calculate(atoms, ["energy", "forces"])
-    for name in ("energy", "energies", "forces", *(["stress"] if atoms.cell.rank == 3 else [])):
-        np.testing.assert_allclose(mine.results[name], theirs.results[name], rtol=1e-10, atol=1e-11)
-    assert mine.results.keys() == theirs.results.keys()
-    assert (len(atoms) > FEW) == (k == 5)
+    structures, potential = _many_kinds(), named("emt")
+    batches = [structures] if together else [[atoms] for atoms in structures]
+    found = [potential.evaluate(Systems.of(batch)) for batch in batches]
+    energies, forces = (torch.cat([getattr(f, k) for f in found]).numpy() for k in ("energies", "forces"))
+    totals, first = torch.cat([f.energy for f in found]).numpy(), 0
+    for k, atoms in enumerate(structures):
+        theirs, span = EMT(), slice(first, first + len(atoms))
+        theirs.calculate(atoms, ["energy", "forces"])
+        np.testing.assert_allclose(totals[k], theirs.results["energy"], rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(energies[span], theirs.results["energies"], rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(forces[span], theirs.results["forces"], rtol=1e-10, atol=1e-11)
+        if atoms.cell.rank == 3:
+            stress = potential.evaluate(Systems.of([atoms]), stress=True).stress
+            assert stress is not None
+            voigt = stress[0].flatten()[[0, 4, 8, 5, 2, 1]].numpy()
+            np.testing.assert_allclose(voigt, theirs.results["stress"], rtol=1e-10, atol=1e-11)
+        first += len(atoms)
+
+
+def test_a_batch_that_shrinks_keeps_its_neighbors() -> None:
+    """A relaxation asks for fewer and fewer structures; the bits are those of a potential that is asked once."""
+    potential: Any = named("emt")
+    systems, rng = Systems.of(_many_kinds()), np.random.default_rng(0)
+    for kept in ([0, 1, 2, 3, 4, 5], [0, 1, 3, 4, 5], [1, 3, 5], [1, 5], [5]):
+        here = torch.as_tensor([systems.places.tolist().index(k) for k in kept])
+        systems = systems.take(here)
+        shift = torch.as_tensor(rng.normal(0, 0.005, systems.positions.shape))
+        systems = systems.moved(positions=systems.positions + shift)
+        one, other = potential.evaluate(systems), named("emt").evaluate(systems)
+        assert torch.equal(one.energy, other.energy)
+        assert torch.equal(one.forces, other.forces)
+    assert potential.moving.builds == 1
+    far = systems.moved(positions=systems.positions + torch.eye(3, dtype=torch.float64)[0])
+    potential.evaluate(far)
+    assert potential.moving.builds == 2
+    strangers = Systems.of([_many_kinds()[0]])
+    assert torch.equal(potential.evaluate(strangers).forces, named("emt").evaluate(strangers).forces)
+
+
+def test_only_those_that_moved_far_are_searched_again() -> None:
+    potential: Any = named("emt")
+    searched: list[int] = []
+    build = potential.moving.build
+    potential.moving.build = lambda atoms: searched.append(len(atoms)) or build(atoms)
+    systems = Systems.of(_many_kinds())
+    potential.evaluate(systems)
+    searched.clear()
+    shift = torch.zeros_like(systems.positions)
+    shift[systems.structure_index == 2, 1] = torch.tensor([0.4, 0.0, -0.1], dtype=torch.float64)
+    moved = systems.moved(positions=systems.positions + shift)
+    assert torch.equal(potential.evaluate(moved).forces, named("emt").evaluate(moved).forces)
+    assert searched == [3]
+    assert torch.equal(potential.evaluate(systems).forces, named("emt").evaluate(systems).forces)
+    assert searched == [3, 3]

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
-from ase.data import chemical_symbols
 from torch import Tensor
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.mechanisms.forces.moving_graph import MovingGraph
+from crystalcli.mechanisms.forces.moving_graph import SKIN, MovingGraph
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.models.ensemble import Ensemble, mean_and_spread
 from crystalcli.mechanisms.models.model import CrystalModel
@@ -24,10 +23,8 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.structures.site_fields import SiteField
 from crystalcli.nouns.systems import Systems
+from crystalcli.nouns.systems import refuse_strangers as known_to_atoms
 from crystalcli.vocabulary.errors import InputError, UsageError
-
-SKIN = 0.6
-"""Å: an atom may move by half of it before neighbors are looked for again."""
 
 
 class ModelPotential:
@@ -137,16 +134,7 @@ def refuse_strangers(systems: Systems, potential: Knowing) -> None:
     Raises:
         InputError: elements that training never saw, or a per-site field that is not there; says which structure.
     """
-    known = torch.zeros(120, dtype=torch.bool, device=systems.atomic_numbers.device)
-    known[list(potential.elements)] = True
-    strange = ~known.index_select(0, systems.atomic_numbers)
-    if potential.elements and bool(strange.any()):
-        first = int(strange.nonzero()[0])
-        k = int(systems.structure_index[first])
-        symbols = {chemical_symbols[int(z)] for z in systems.atomic_numbers[strange].tolist()}
-        raise InputError(
-            f"structure {k}: {', '.join(sorted(symbols))} not in the training of {potential.name}", code="element"
-        )
+    known_to_atoms(systems, potential.elements, f"{{symbols}} not in the training of {potential.name}")
     for text in potential.fields:
         if (name := SiteField.parse(text).name) not in systems.fields:
             said = f"structure 0: {potential.name} reads the per-site field '{name}', which is not given here"

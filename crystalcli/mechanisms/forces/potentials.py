@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,18 +12,20 @@ import ase
 import numpy as np
 import torch
 from ase.calculators.calculator import all_changes
-from ase.data import chemical_symbols
 from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import NDArray
 from torch import Tensor
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.dynamics import Evaluated, Potential
+from crystalcli.contracts.dynamics import Evaluated, NeighborPotential, Potential
 from crystalcli.mechanisms.forces import potential_names
+from crystalcli.mechanisms.forces.moving_graph import SKIN, MovingGraph
 from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.devices import choose_device
-from crystalcli.nouns.systems import Systems
+from crystalcli.nouns.arrays import GraphArrays, one_way
+from crystalcli.nouns.neighbors import build_graph
+from crystalcli.nouns.systems import Systems, refuse_strangers
 from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ def named(
 
     Args:
         text: what the user typed.
-        device: ``auto``, ``cpu``, ``cuda``, …; calculators work on the CPU.
+        device: ``auto``, ``cpu``, ``cuda``, …; calculators of ASE work on the CPU.
         dtype: precision in which a model works; energies and forces come out in float64 anyway.
         options: of the calculator, by name.
         surfaces: a model that offers a surface will do; whoever says so calls
@@ -57,7 +60,7 @@ def named(
     """
     record = potential_names.calculator(text)
     if record is not None:
-        return CalculatorPotential(record, options or {})
+        return of_calculator(record, options or {}, choose_device(device))
     from crystalcli.mechanisms.forces.model_potential import ModelPotential
     from crystalcli.mechanisms.forces.model_surface import ModelSurface
     from crystalcli.mechanisms.models import model_file
@@ -75,6 +78,67 @@ def named(
     return ModelSurface(model, text, device=where, dtype=how)
 
 
+def of_calculator(record: Calculator, options: Mapping[str, Any], device: torch.device) -> Potential:
+    """The calculator of ``record`` as a potential.
+
+    Raises:
+        UsageError: a wrong option, or a plugin that builds no calculator.
+    """
+    built: Any = record.build(opt.make(record.options, options, owner=f"calculator {record.name}"))
+    if hasattr(built, "evaluate") and hasattr(built, "cutoff"):
+        return PairedPotential(record, built, device)
+    if missing := _missing(built):
+        raise UsageError(
+            f"calculator '{record.name}' of plugin {registry().origin('calculator', record.name)} gives a "
+            f"{type(built).__name__}, which is no ASE calculator: it has no {missing}"
+        )
+    return CalculatorPotential(record, built)
+
+
+class PairedPotential:
+    """A calculator that takes whole batches, with the list of neighbors that it needs.
+
+    Args:
+        record: the calculator.
+        built: what it built.
+        device: where it works.
+    """
+
+    def __init__(self, record: Calculator, built: NeighborPotential, device: torch.device) -> None:
+        self.name, self.elements, self.built, self.device = record.name, record.elements, built, device
+        self.provides = built.provides
+        self.moving = self._moving()
+
+    def _moving(self) -> MovingGraph:
+        reach = self.built.cutoff
+        build = partial(neighbors_of, self.built, skin=SKIN)
+        return MovingGraph(build, torch.float64, reach, SKIN)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the list of neighbors, which is made anew where it is unpickled."""
+        return {k: v for k, v in vars(self).items() if k != "moving"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Inverse of :meth:`__getstate__`."""
+        vars(self).update(state)
+        self.moving = self._moving()
+
+    def evaluate(self, systems: Systems, *, stress: bool = False) -> Evaluated:
+        """Evaluate all structures.
+
+        Raises:
+            InputError: an element that the calculator does not know, a cell without volume where stress is wanted, or
+                a structure whose neighbors cannot be found.
+        """
+        refuse_strangers(systems, self.elements, f"{self.name} does not know {{symbols}}")
+        if stress and bool((flat := torch.linalg.det(systems.cell).abs() < 1e-9).any()):
+            k = int(flat.nonzero()[0])
+            raise InputError(
+                f"structure {k}: {self.name} gives no stress; its cell has fewer than three vectors", code="calculator"
+            )
+        return self.built.evaluate(self.moving.of(systems), stress=stress)
+
+
 class CalculatorPotential:
     """An ASE calculator as a potential: one structure after the other, from nothing each time.
 
@@ -82,21 +146,11 @@ class CalculatorPotential:
 
     Args:
         record: the calculator.
-        options: its options, by name.
-
-    Raises:
-        UsageError: a wrong option, or a plugin that builds no calculator.
+        calculator: what it built.
     """
 
-    def __init__(self, record: Calculator, options: Mapping[str, Any]) -> None:
-        chosen: Any = opt.make(record.options, options, owner=f"calculator {record.name}")
-        self.name, self.elements = record.name, record.elements
-        self.calculator: Any = record.build(chosen)
-        if missing := _missing(self.calculator):
-            raise UsageError(
-                f"calculator '{record.name}' of plugin {registry().origin('calculator', record.name)} gives a "
-                f"{type(self.calculator).__name__}, which is no ASE calculator: it has no {missing}"
-            )
+    def __init__(self, record: Calculator, calculator: Any) -> None:
+        self.name, self.elements, self.calculator = record.name, record.elements, calculator
         self.provides = frozenset(WORDS) & frozenset(self.calculator.implemented_properties)
         self.device = torch.device("cpu")
 
@@ -107,6 +161,7 @@ class CalculatorPotential:
             InputError: a structure that the calculator cannot evaluate; says which and why.
         """
         wanted = ["energy", "forces", *(["stress"] if stress else [])]
+        refuse_strangers(systems, self.elements, f"{self.name} does not know {{symbols}}")
         found = [self._one(atoms, k, wanted) for k, atoms in enumerate(systems.to_atoms())]
         energies = [f["energies"] for f in found] if all("energies" in f for f in found) else None
         return Evaluated(
@@ -117,10 +172,6 @@ class CalculatorPotential:
         )
 
     def _one(self, atoms: ase.Atoms, k: int, wanted: list[str]) -> dict[str, Any]:
-        strange = sorted({int(z) for z in atoms.numbers} - self.elements) if self.elements else []
-        if strange:
-            symbols = ", ".join(chemical_symbols[z] for z in strange)
-            raise InputError(f"structure {k}: {self.name} does not know {symbols}", code="element")
         atoms.set_constraint()
         try:
             # overlapping atoms are an answer (infinite), not a message
@@ -147,6 +198,12 @@ class CalculatorPotential:
             calculator.calculate(atoms, wanted, all_changes)
             return dict(calculator.results)
         return {w: calculator.get_property(w, atoms) for w in wanted}
+
+
+def neighbors_of(potential: NeighborPotential, atoms: ase.Atoms, skin: float = 0.0) -> GraphArrays:
+    """The edges that ``potential`` sums over, and those that are longer by ``skin`` Å at most."""
+    graph = build_graph(atoms, cutoff=potential.cutoff + skin)
+    return one_way(graph) if potential.once else graph
 
 
 def _missing(calculator: Any) -> str:

@@ -48,11 +48,12 @@ class HeadContract:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         learns = getattr(cls, "part", None) and cls.part.learns
-        if learns and "targets" not in vars(cls):  # what is derived from an energy is not the head's to predict
+        said = any("targets" in vars(c) for c in cls.__mro__ if c is not HeadContract)
+        if learns and not said:  # what is derived from an energy is not the head's to predict
             derived = ("forces", "stress", "pressure") if "energy" in cls.part.provides else ()
             cls.targets = tuple(q for q in learns if q.name not in derived)
             cls.means, cls.scales = cls.means[: len(cls.targets)], cls.scales[: len(cls.targets)]
-        elif getattr(cls, "part", None) and cls.part.level == "site" and "targets" not in vars(cls):
+        elif getattr(cls, "part", None) and cls.part.level == "site" and not said:
             cls.targets = tuple(replace(t, level="site") for t in cls.targets)
 
     @staticmethod
@@ -127,7 +128,11 @@ class HeadContract:
     def values(self, graph: CrystalGraph, embedding: Embedding) -> Tensor:
         """Predicted values of all targets side by side, (S, …) or (N, …)."""
         predictions = self.module()(graph, embedding)
-        columns = [predictions[t.name].value.reshape(self.rows(t, graph), -1) for t in self.targets]
+        columns = []
+        for t in self.targets:
+            value = predictions[t.name].value.reshape(self.rows(t, graph), -1)
+            at_sites = self.of_sites and t.level == "structure"  # of a head that predicts both
+            columns.append(value.index_select(0, graph.structure_index) if at_sites else value)
         return torch.cat(columns, 1).detach()
 
     def test_predicts_every_target(self) -> None:

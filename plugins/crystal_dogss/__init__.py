@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PAPER = "J. Yoon, Z. W. Ulissi, Phys. Rev. Lett. 125, 173001 (2020), doi:10.1103/PhysRevLett.125.173001"
 POSITIONS = Quantity("relaxed_positions", "Å", "site", shape=(3,), meaning="position")
+STRAIN = Quantity("relaxed_strain", shape=(6,))
 
 
 def _network(options: DogssOptions, node_dim: int, edge_dim: int, statistics: Statistics) -> ArchitectureModule:
@@ -70,7 +71,7 @@ SPRINGS = Head(
     options=SpringsOptions,
     build=_springs,
     level="site",
-    learns=(POSITIONS,),
+    learns=(POSITIONS, STRAIN),
     edges=True,
     fields=_fixed,
     requires=frozenset({"nodes", "edges"}),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crystal_dogss.cell_springs import strained, voigt, with_cells
 from crystal_dogss.descent import Descended, descend
 from crystal_dogss.moved import difference, free_atoms, mean_error, nearest
 from crystal_dogss.options import SpringsOptions
@@ -16,11 +17,13 @@ from crystal_dogss.springs import Springs
 from crystalcli.contracts.counting import Counted
 from crystalcli.contracts.irreps import EmbeddingShape
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
+from crystalcli.contracts.nn.losses import ELEMENTWISE
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, edge_lengths
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
+PLACES, STRAIN = "relaxed_positions", "relaxed_strain"
 PATH_WEIGHTS = (0.25, 0.5)
 """Of the losses after a quarter and half of the way; that of the end is 1."""
 
@@ -43,14 +46,21 @@ class SpringsHead(nn.Module):
     Deviation: the paper has ``r⁰ = softplus(r + h_r)``, which lengthens all edges of an untrained network, and divides
     k by the atoms of the batch, so that a prediction depends on what shares its batch.
 
+    With ``relaxed_strain`` among the targets the cells of periodic structures without held atoms relax, too
+    (:mod:`crystal_dogss.cell_springs`); positions stay in the frame of the start's cell.
+
     Args:
         options: of the head.
         shape: of the embedding.
-        targets: ``relaxed_positions``.
+        targets: ``relaxed_positions``, or these and ``relaxed_strain``.
         statistics: of the training split.
+
+    Raises:
+        UsageError: strains without positions, or ``path`` with another gradient than the unrolled one.
     """
 
     scale: Tensor
+    strain_scale: Tensor
 
     def __init__(
         self, options: SpringsOptions, shape: EmbeddingShape, targets: tuple[Quantity, ...], statistics: Statistics
@@ -60,12 +70,18 @@ class SpringsHead(nn.Module):
             raise UsageError(
                 f"--path learns from the way, of which --gradient {options.gradient} knows the end only; use unrolled"
             )
-        (self.quantity,) = targets
+        known = {q.name: q for q in targets}
+        if PLACES not in known:
+            raise UsageError(f"springs say where atoms go: {', '.join(known)} alone is nothing to learn; add {PLACES}")
+        self.quantity, self.strain = known[PLACES], known.get(STRAIN)
         self.options = options
         width = 2 * shape.node_dim + shape.edge_dim
         self.lengths, self.stiffness = (layers(width, options.hidden, options.n_hidden) for _ in range(2))
         scale = statistics.target_scale.get(self.quantity.name, 1.0)
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
+        if self.strain is not None:
+            scale = statistics.target_scale.get(STRAIN, 1.0)
+            self.register_buffer("strain_scale", torch.tensor(scale, dtype=torch.float64))
 
     def springs(self, graph: CrystalGraph, embedding: Embedding) -> Springs:
         """The springs on the edges of a batch."""
@@ -83,8 +99,16 @@ class SpringsHead(nn.Module):
         springs = self.springs(graph, embedding)
         start, free = graph.positions.double(), free_atoms(graph)
         path = self.options.path and torch.is_grad_enabled()
-        found = descend(springs, start, free, self.options, path=path)
-        return {self.quantity.name: Relaxed(found.positions, self.quantity, springs=springs, descended=found)}
+        if self.strain is None:
+            found = descend(springs, start, free, self.options, path=path)
+            return {self.quantity.name: Relaxed(found.positions, self.quantity, springs=springs, descended=found)}
+        all_rows, start, free = with_cells(springs, start, free, graph)
+        found = descend(all_rows, start, free, self.options, path=path)
+        n = graph.n_atoms
+        descended = replace(found, positions=found.positions[:n], path=tuple(x[:n] for x in found.path))
+        places = Relaxed(descended.positions, self.quantity, springs=springs, descended=descended)
+        strain = Prediction(voigt(all_rows.strain(found.positions)), self.strain)
+        return {self.quantity.name: places, self.strain.name: strain}
 
     def surface(self, graph: CrystalGraph, embedding: Embedding) -> Callable[[CrystalGraph], Tensor]:
         """The energy of the springs of ``graph``, (S,), for the same atoms elsewhere."""
@@ -100,6 +124,8 @@ class SpringsHead(nn.Module):
     ) -> Tensor:
         """Mean distance to the label over free atoms (eq. 8), by the nearest image, in units of the mean displacement.
 
+        Of strains, the mean over their components is added, in units of their root mean square.
+
         With ``path`` also of the way, with ``lengths`` also the likelihood of the relaxed lengths of the edges:
         ``κ (r* − r⁰)² − ln κ`` with ``κ = n_i k`` in units of the mean displacement.
         """
@@ -110,14 +136,28 @@ class SpringsHead(nn.Module):
         for weight, place in zip(PATH_WEIGHTS, found.descended.path, strict=False):
             total = total + weight * mean_error(graph, place, label, self.scale, kind)
         if self.options.lengths:
-            total = total + self.options.lengths * self._likelihood(found.springs, graph, label)
+            total = total + self.options.lengths * self._likelihood(found.springs, graph, labels)
+        if self.strain is not None and STRAIN in labels:
+            total = total + self._strain_loss(predictions[STRAIN], labels[STRAIN], kind)
         return total
 
-    def _likelihood(self, springs: Springs, graph: CrystalGraph, label: Labels) -> Tensor:
+    def _strain_loss(self, found: Prediction, label: Labels, kind: str) -> Tensor:
+        known = label.mask[:, None]
+        error = torch.where(known, found.value - torch.where(known, label.value, 0.0), 0.0) / self.strain_scale
+        return ELEMENTWISE[kind](error).sum() / (6 * known.sum()).clamp_min(1)
+
+    def _likelihood(self, springs: Springs, graph: CrystalGraph, labels: Mapping[str, Labels]) -> Tensor:
+        label = labels[self.quantity.name]
         true = nearest(graph, label)
         known = label.mask.index_select(0, springs.centre) & label.mask.index_select(0, springs.neighbor)
+        length = springs.lengths(true)
+        if self.strain is not None and STRAIN in labels:
+            strain = labels[STRAIN]
+            of_edge = springs.structure.index_select(0, springs.centre)
+            known = known & strain.mask.index_select(0, of_edge)
+            length = strained(springs, true, torch.where(strain.mask[:, None], strain.value, 0.0))
         kappa = springs.stiffness * edges_of_centre(graph)
-        error = (springs.lengths(true) - springs.rest) / self.scale
+        error = (length - springs.rest) / self.scale
         terms = 0.5 * (kappa * error.square() - kappa.log())
         return torch.where(known, terms, torch.zeros_like(terms)).sum() / known.sum().clamp_min(1)
 

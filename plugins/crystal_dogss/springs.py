@@ -54,7 +54,11 @@ class Springs:
 
     def _reach(self, x: Tensor) -> tuple[Tensor, Tensor]:
         away = x.index_select(0, self.neighbor) - x.index_select(0, self.centre) + self.offsets
-        return away, away.square().sum(1).clamp_min(SMALLEST**2).sqrt()
+        return away, self._long(away)
+
+    @staticmethod
+    def _long(away: Tensor) -> Tensor:
+        return away.square().sum(1).clamp_min(SMALLEST**2).sqrt()
 
     def energy(self, x: Tensor) -> Tensor:
         """Energy of every structure, (S,)."""

@@ -72,7 +72,11 @@ class Slabs(Work):
                     file.write(xyz_frame(made.atoms, {"id": made.facts["id"]}).encode())
                     run.reporter.progress(f"{k + 1} of {o.count} made", k + 1, o.count)
         same = ("potential", "relaxer", "fmax", "steps", "device", "threads", "jobs", "scheduler")
-        asked = {"structures": (str(run.path / STARTS),), "batch_size": BLOCK, **{name: getattr(o, name) for name in same}}
+        asked = {
+            "structures": (str(run.path / STARTS),),
+            "batch_size": BLOCK,
+            **{name: getattr(o, name) for name in same},
+        }
         begun, before = time.monotonic(), (run.path / RELAXED).exists()
         found = run.child("relax", RELAXED, asked, self.request.parts)
         seconds = time.monotonic() - begun

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from crystal_dogss import DISPLACEMENTS, DOGSS, POSITIONS, SPRINGS
+from crystal_dogss import DISPLACEMENTS, DOGSS, POSITIONS, SPRINGS, STRAIN
 
 from crystalcli.testing import ArchitectureContract, HeadContract
 
@@ -37,6 +37,21 @@ class OfPositions(HeadContract):
 class TestSprings(OfPositions):
     part = SPRINGS
     options: ClassVar[dict[str, Any]] = {"hidden": 8, "n_hidden": 1, "gradient": "unrolled", "step": 0.05}
+
+
+class TestCells(OfPositions):
+    part = SPRINGS
+    targets = (POSITIONS, STRAIN)
+    means = (0.0, 0.0)
+    scales = (0.1, 0.02)
+    options: ClassVar[dict[str, Any]] = {
+        "hidden": 8,
+        "n_hidden": 1,
+        "gradient": "unrolled",
+        "step": 0.2,
+        "max_steps": 1500,
+        "tolerance": 1e-8,
+    }
 
 
 class TestMorse(OfPositions):

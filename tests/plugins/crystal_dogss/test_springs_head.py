@@ -47,7 +47,7 @@ def test_the_likelihood_of_lengths_is_best_at_the_stiffness_of_their_scatter() -
 
     def value(kappa: float) -> float:
         springs = Springs.of(graph, kappa / degree.double(), edge_lengths(graph) + 0.05, "harmonic")
-        return float(head._likelihood(springs, graph, known(graph)))
+        return float(head._likelihood(springs, graph, {"relaxed_positions": known(graph)}))
 
     low, best, high = (value(k) for k in (2.0, 4.0, 8.0))  # 1/(0.05/0.1)² = 4
     assert best < min(low, high)

@@ -16,7 +16,10 @@ class PairsOptions:
     structures: tuple[str, ...] = common.structures()
     relaxed: tuple[str, ...] = option((), "files or folders of the relaxed structures, matched by id", files=True)
     relax_run: str = option("", "run folder of crystal relax: its structures and what they relaxed to", metavar="RUN")
-    match: Literal["order", "nearest"] = option(
-        "order", "atoms by their order, or each to the nearest of its element, by the least sum of squares"
+    match: Literal["order", "species", "nearest"] = option(
+        "order",
+        "atoms by their order, by their order among those of their element, or each to the nearest of its element, by "
+        "the least sum of squares",
     )
+    cells: bool = option(False, "cells relax, too: relaxed_strain is written, and positions in the start's cell")
     adsorbate: str = option("", "elements of the adsorbate, which gets the tag 2: C,O")

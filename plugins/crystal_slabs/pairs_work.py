@@ -14,7 +14,7 @@ import numpy as np
 
 from crystal_slabs import PAIRS, PAIRS_TABLE
 from crystal_slabs.making import ADSORBATE, FREE, HELD
-from crystal_slabs.matching import relaxed_positions
+from crystal_slabs.matching import relaxed_in_the_cell, relaxed_positions
 from crystal_slabs.options import words
 from crystal_slabs.output import csv_text, xyz_frame
 from crystal_slabs.pairs_options import PairsOptions
@@ -25,6 +25,7 @@ from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 
 HEADS = ("id", "left_out", "group", "atoms", "moved_mean [Å]", "moved_max [Å]")
 RUN_OF_RELAX = "relax"
+STRAIN = "relaxed_strain"
 Couple = tuple[str, "Entry | None", "Entry | None", str]
 """Id, start, relaxed, and why one of them is none."""
 
@@ -67,7 +68,7 @@ class PairsFrom(Work):
                     if end.tags.get("converged") == "False":  # relaxations of ours say so
                         raise InputError("did not converge", code="converged")
                     atoms, may_move = self._laid_out(start)
-                    relaxed = relaxed_positions(atoms, end.atoms, self.options.match)
+                    relaxed, strain = self._relaxed(atoms, end.atoms)
                 except InputError as problem:
                     failed.append({"id": name, "reason": problem.reason})
                     rows.append((name, problem.reason, None, None, None, None))
@@ -75,7 +76,7 @@ class PairsFrom(Work):
                 lengths = np.linalg.norm(relaxed - atoms.positions, axis=1)[may_move.any(axis=1)]
                 group = "-".join(sorted(set(atoms.symbols[atoms.get_tags() != ADSORBATE])))
                 energies = {"energy_start": _energy(start), "energy_relaxed": _energy(end)}
-                info = {"id": name, "group": group, **energies}
+                info = {"id": name, "group": group, **energies, **strain}
                 file.write(xyz_frame(atoms, info, relaxed, may_move).encode())
                 most = float(lengths.max()) if len(lengths) else 0.0
                 rows.append((name, "", group, len(atoms), float(lengths.mean()) if len(lengths) else 0.0, most))
@@ -92,6 +93,13 @@ class PairsFrom(Work):
             "moved": float(everywhere.mean()) if len(everywhere) else 0.0,
             "exit_code": 3 if failed else 0,
         }
+
+    def _relaxed(self, start: ase.Atoms, end: ase.Atoms) -> tuple[np.ndarray, dict[str, str]]:
+        """Positions, and what is said of the cell where it may relax."""
+        if not self.options.cells:
+            return relaxed_positions(start, end, self.options.match), {}
+        places, strain = relaxed_in_the_cell(start, end, self.options.match)
+        return places, {STRAIN: " ".join(repr(float(x)) for x in strain)}
 
     def _by_id(self) -> Iterator[Couple]:
         ends = dict(_named(self.host.structures(self.ends)))

@@ -43,6 +43,9 @@ ASE_QUANTITIES: dict[str, Quantity] = {
 """What ASE, and extended XYZ, store under a fixed name and unit."""
 RESULTS = frozenset(ASE_QUANTITIES) - {"virial"}
 """Those that ASE keeps as results of a calculation, and not beside the structure."""
+STRAIN = "relaxed_strain"
+"""Name of the label that says how a cell relaxes: ε with (1 + ε) the stretch, xx yy zz yz xz xy; positions that relax
+with it are in the frame of the start's cell."""
 POSITIONS = frozenset({"relaxed_positions", "initial_positions", "final_positions"})
 """Names of columns of three that are places of the atoms, Å."""
 OF_VIRIAL = "stress_from_"

@@ -22,7 +22,7 @@ from crystalcli.vocabulary.texts import steers, xyz_word
 from crystalcli.workflows.predict.prediction import Row
 from crystalcli.workflows.predict.prediction_results import calculator, results_of
 from crystalcli.workflows.predict.prediction_sites import magmom_line, moment_of, plain, pymatgen_structure
-from crystalcli.workflows.predict.prediction_structures import cif_block, moved, needed_place, place_of
+from crystalcli.workflows.predict.prediction_structures import START_CELL, cif_block, moved, needed_place, place_of
 
 ENDINGS = {
     ".csv": "csv",
@@ -169,7 +169,8 @@ class Writer:
 
         place = None if self.results else self.place  # results are those of the structure that was given
         atoms = row.atoms.copy() if place is None else moved(row, place)
-        atoms.info = {"id": xyz_word(row.id)}
+        cell = {START_CELL: atoms.info[START_CELL]} if place is not None and START_CELL in atoms.info else {}
+        atoms.info = {"id": xyz_word(row.id), **cell}
         if row.extrapolating and self.says_domain:
             atoms.info["extrapolating"] = xyz_word(row.extrapolating)
         for q in self.quantities:

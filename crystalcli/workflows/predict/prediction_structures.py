@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import ase
 import numpy as np
 
-from crystalcli.nouns.structures.offered import POSITIONS
+from crystalcli.nouns.structures.offered import POSITIONS, STRAIN
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.predict.prediction import Row
 
 START = "initial_positions"
 """Array of a predicted structure: where its atoms were, Å."""
+START_CELL = "initial_cell"
+"""Said of a predicted structure whose cell relaxes: what it was, rows, Å."""
 
 
 def place_of(quantities: Sequence[Quantity]) -> Quantity | None:
@@ -38,14 +40,25 @@ def needed_place(quantities: Sequence[Quantity], kind: str) -> Quantity:
 def moved(row: Row, place: Quantity) -> ase.Atoms:
     """The atoms of ``row`` with cell, pbc, constraints, tags and arrays, at their predicted positions.
 
-    Where they were is the array ``initial_positions``; other arrays of places that the file held are left out.
+    Where they were is the array ``initial_positions``; other arrays of places that the file held are left out. Where
+    the model says how the cell relaxes, it is strained and its atoms with it; what it was is ``initial_cell``.
     """
     atoms = row.atoms.copy()
     for name in POSITIONS & atoms.arrays.keys():
         del atoms.arrays[name]
     atoms.set_array(START, atoms.positions.copy())
     atoms.positions = np.asarray(row.values[place.name], dtype=np.float64)  # constraints hold nothing back here
+    if STRAIN in row.values:
+        atoms.info[START_CELL] = atoms.cell.array.copy()
+        strain(atoms, np.asarray(row.values[STRAIN], dtype=np.float64))
     return atoms
+
+
+def strain(atoms: ase.Atoms, six: np.ndarray) -> None:
+    """Stretch cell and atoms, in place, by ``1 + ε``; ``six`` is ε as xx yy zz yz xz xy."""
+    stretch = np.eye(3) + six[[[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
+    atoms.cell[:] = atoms.cell.array @ stretch
+    atoms.positions = atoms.positions @ stretch
 
 
 def cif_block(name: str, atoms: ase.Atoms) -> str:

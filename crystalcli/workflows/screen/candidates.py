@@ -22,6 +22,7 @@ from crystalcli.mechanisms.models.model_head import file_of, read_head
 from crystalcli.mechanisms.phases.hull import Amounts, Phase
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.structures.constraints import not_known
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 from crystalcli.vocabulary.quantities import Quantity
@@ -183,7 +184,9 @@ def _of_campaign(plan: CampaignPlan, warn: Warn) -> Inputs:
     for one in elements:
         if len(one.amounts) != 1:
             raise UsageError(f"'{one.id}' among the elements is a compound, {one.atoms.get_chemical_formula()}")
-    elements = [Structure(ELEMENT + i.id, i.atoms) for i in elements]
+        if why := not_known(one.atoms):
+            raise UsageError(f"'{one.id}' among the elements: {why}")
+    elements = [Structure(ELEMENT + i.id, i.atoms, i.labels) for i in elements]
     if plan.counted_from_elements:
         known = {*references.energies, *(e for i in elements for e in i.amounts)}
         missing = sorted({e for a in candidates.amounts.values() for e in a} - known)
@@ -252,6 +255,9 @@ def _candidates(plan: CampaignPlan, quantity: Quantity | None, options: ReadOpti
     for item in read_inputs(paths, options):
         if isinstance(item, Failure):
             failures.append(item)
+            continue
+        if plan.ends_with_energies and (why := not_known(item.atoms)):
+            failures.append(Failure(item.source, item.id, "read", "constraint", why))
             continue
         for text in item.warnings:
             warn(f"{item.id}: {text}")

@@ -23,7 +23,7 @@ from crystalcli.mechanisms.phases.hull import Phase, distances
 from crystalcli.mechanisms.phases.screening import stage_costs
 from crystalcli.vocabulary.errors import Stopped, UsageError
 from crystalcli.workflows import life
-from crystalcli.workflows.screen.screen_options import ScreenOptions
+from crystalcli.workflows.screen.screen_options import ScreenOptions, Settings
 from crystalcli.workflows.screen.screen_workflow import SCREEN
 from crystalcli.workflows.screen.stage_results import Result, Structure, formation_energy, misfit, read_structures
 from crystalcli.workflows.train import training_pulse
@@ -366,6 +366,12 @@ def test_structures_to_train_on_can_be_chosen(tmp_path: Path, way: str) -> None:
     assert (tmp_path / "run" / "models" / "round-1").exists() == (way != "diversity")
 
 
+def test_every_round_takes_its_share() -> None:
+    assert Settings(train=43, selection="on-hull").sizes == (11, 11, 11, 10)
+    assert Settings(train=43, selection="uncertainty", rounds=2).sizes == (22, 21)
+    assert Settings(train=43).sizes == Settings(train=43, selection="diversity").sizes == (43,)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -383,6 +389,10 @@ def test_structures_to_train_on_can_be_chosen(tmp_path: Path, way: str) -> None:
         (("n_conv = 1", "n_conf = 1"), "no option 'n_conf'"),
         (("[training.cgcnn]", "[training.lcgcn]"), r"\[training.lcgcn\] belongs to no part of cgcnn"),
         (("train = 12", "train = 24"), "nothing is left to screen"),
+        (
+            ("train = 12", 'train = 12\nselection = "on-hull"'),
+            "train = 12 in 4 rounds: .* the 3 of .* = 40",
+        ),
         (("train = 12", "train = 12\nkappas = [1]"), "kappas needs data that hold all stages"),
         (('name = "loose"', 'name = "volume"'), "two stages are called 'volume'"),
         (("hold_atoms = true", "hold_atoms = 1"), "option hold-atoms of stage 'volume' must be bool"),

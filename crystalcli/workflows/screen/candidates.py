@@ -34,11 +34,10 @@ from crystalcli.workflows.predict.prediction_labels import LabelFinder
 from crystalcli.workflows.predict.prediction_reading import is_cache
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
 from crystalcli.workflows.screen.campaign_training import DIFFERENCE, ENERGY
+from crystalcli.workflows.screen.screen_options import FEWEST
 from crystalcli.workflows.screen.stage_results import ELEMENT, Structure, key_of, read_structures
 
 PER_ATOM = ("eV/atom", "")
-FEWEST = 10
-"""Structures that an ensemble can be trained on."""
 Warn = Callable[[str], None]
 
 

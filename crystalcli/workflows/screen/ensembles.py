@@ -34,7 +34,7 @@ from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker, wit
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.screen.campaign_state import CampaignState
 from crystalcli.workflows.screen.campaign_training import recipe_of, target, training_plan
-from crystalcli.workflows.screen.candidates import FEWEST
+from crystalcli.workflows.screen.screen_options import FEWEST
 from crystalcli.workflows.screen.screen_workflow import MODEL, MODELS
 from crystalcli.workflows.screen.stage_results import Structure
 

@@ -61,9 +61,9 @@ class TrainingSet:
             chosen = choosing.most_different(rest, self._features(rest), self._features(first), s.train - 1)
             self._take([*first, *chosen], 1)
             return
-        sizes = [len(part) for part in np.array_split(np.arange(s.train), s.rounds)]
-        self._take(choosing.drawn(there, sizes[0], s.seed), 1)
-        for number, size in enumerate(sizes[1:], 2):
+        start, *more = s.sizes
+        self._take(choosing.drawn(there, start, s.seed), 1)
+        for number, size in enumerate(more, 2):
             rest = [i for i in there if i not in set(self.ids)]
             self._take(self._best(rest, size, number), number)
 

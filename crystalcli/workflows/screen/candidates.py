@@ -105,7 +105,7 @@ class FromCaches:
     def structure(self, id: str) -> Structure:
         """One of them."""
         (known,) = from_cache(self.data, self._places([id]), {})
-        return Structure(id, known.atoms)
+        return Structure(id, known.atoms, known.graph.fields)
 
     def key(self, ids: Sequence[str]) -> str:
         """Name of the work on some of them; their graphs are those of the caches that the run was started with."""

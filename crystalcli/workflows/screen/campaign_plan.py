@@ -5,7 +5,7 @@ A screening in one step is a plan of one stage, in which structures stay as they
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -185,8 +185,7 @@ def one_step(request: Request) -> CampaignPlan:
         UsageError: options that cannot work.
     """
     o: ScreenOptions = request.options
-    if o.scheduler:
-        raise UsageError("--scheduler is for the relaxations of a --campaign")
+    _refuse_unheard(o)
     if o.model is not None and not o.candidates:
         raise UsageError("which candidates? name structure files or graph caches")
     arch = o.arch or registry().default("architecture")
@@ -207,6 +206,27 @@ def one_step(request: Request) -> CampaignPlan:
     )
     plan.rule()
     return plan
+
+
+def _refuse_unheard(o: ScreenOptions) -> None:
+    """Refuse what a screening in one step would not listen to.
+
+    Raises:
+        UsageError: names the flags.
+    """
+    if said := _said(o, ("scheduler", "jobs")):
+        raise UsageError(f"{said}: for the relaxations of a --campaign only; leave it out")
+    if o.model is not None and (said := _said(o, (*(s.name for s in specs(EnsembleTraining)), "target"))):
+        raise UsageError(f"{said}: for an ensemble that is to be trained, and --model is trained; leave it out")
+    if not o.references and (said := _said(o, ("reference_label",))):
+        raise UsageError(f"{said} says what --references call their energy, and there are none")
+
+
+def _said(o: ScreenOptions, names: Iterable[str]) -> str:
+    """The flags of those options ``names`` that are not as by default."""
+    silent = ScreenOptions(arch=o.arch if o.arch == registry().default("architecture") else "")
+    flags = {s.name: f"--{s.flag}" for s in specs(ScreenOptions)}
+    return ", ".join(flags[n] for n in names if getattr(o, n) != getattr(silent, n))
 
 
 def files_read(plan: CampaignPlan, path: Path | None) -> list[Path]:

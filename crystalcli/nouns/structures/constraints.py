@@ -51,6 +51,22 @@ def may_move(atoms: ase.Atoms) -> NDArray[np.bool_]:
     return found
 
 
+def along_axes(atoms: ase.Atoms) -> ase.Atoms:
+    """A copy that is held as :func:`may_move` says, in words that ASE writes into extended XYZ.
+
+    Raises:
+        InputError: a constraint of another kind.
+    """
+    free = may_move(atoms)
+    whole = ~free.any(axis=1)
+    partly = np.flatnonzero(~whole & ~free.all(axis=1))
+    held = atoms.copy()
+    held.set_constraint(
+        [*([FixAtoms(mask=whole)] if whole.any() else []), *(FixCartesian([k], ~free[k]) for k in partly)]
+    )
+    return held
+
+
 def not_known(atoms: ase.Atoms) -> str:
     """What is wrong with the constraints, in one line; empty where all are known."""
     try:

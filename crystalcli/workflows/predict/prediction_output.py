@@ -16,6 +16,7 @@ from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.tables import csv_line, json_line
 from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.structures.constraints import along_axes, not_known
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import steers, xyz_word
@@ -169,6 +170,7 @@ class Writer:
 
         place = None if self.results else self.place  # results are those of the structure that was given
         atoms = row.atoms.copy() if place is None else moved(row, place)
+        atoms = atoms if not_known(atoms) else along_axes(atoms)
         atoms.info = {"id": xyz_word(row.id)}
         if row.extrapolating and self.says_domain:
             atoms.info["extrapolating"] = xyz_word(row.extrapolating)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.tables import csv_line, json_line
-from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.constraints import along_axes, not_known
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
@@ -239,16 +238,3 @@ def opened(output: Path, done: Callable[[Path], None]) -> Iterator[Callable[[str
         with temporary.open("w", encoding="utf-8", newline="") as file:
             yield file.write
         done(temporary)
-
-
-def failure_line(failure: Failure) -> str:
-    """One line of failures.jsonl."""
-    return json_line(
-        {
-            "id": failure.id,
-            "path": failure.path,
-            "stage": failure.stage,
-            "code": failure.code,
-            "reason": failure.reason,
-        }
-    )

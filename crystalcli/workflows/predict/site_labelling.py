@@ -99,7 +99,7 @@ class Labelling(Work):
             "sites": report.sites,
             "labelled": report.labelled,
             "targets": units(self.plan.labels),
-            "failed": [{"id": f.id, "path": f.path, "stage": f.stage, "reason": f.reason} for f in report.failures],
+            "failed": [f.to_json() for f in report.failures],
             "exit_code": int(Exit.SOME_FAILED if report.failures else Exit.OK),
         }
 

@@ -263,7 +263,7 @@ def _report(found: Results, ends: Sequence[CandidateEnd]) -> dict[str, Any]:
             {"name": s.name, "cost": s.cost, "screened": n} for s, n in zip(plan.stages, screened.counts, strict=True)
         ],
         "problems": problems,
-        "failed": [{"id": f.id, "path": f.path, "reason": f.reason} for f in failures],
+        "failed": [f.to_json() for f in failures],
         "stability": None if plan.ends_with_energies else _stability(found, last),
         "exit_code": int(Exit.SOME_FAILED if failures or problems else Exit.OK),
     }

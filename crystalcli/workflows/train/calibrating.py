@@ -102,7 +102,7 @@ class CalibrationReport:
             "before": {name: found.to_json() for name, found in self.before.items()},
             "left_out": self.left_out,
             "skipped": self.skipped,
-            "failed": [{"id": f.id, "path": f.path, "stage": f.stage, "reason": f.reason} for f in self.failures],
+            "failed": [f.to_json() for f in self.failures],
         }
 
 

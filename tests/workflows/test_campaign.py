@@ -1,6 +1,7 @@
 """Campaigns from candidates to the hull: relaxed here, killed, by a command, from outside, replayed."""
 
 import csv
+import io
 import json
 import random
 import shutil
@@ -13,6 +14,7 @@ import ase.io
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.calculators.emt import EMT
 from workflows import some_campaign
 from workflows.failing_writes import killed_after
@@ -25,6 +27,7 @@ from crystalcli.vocabulary.errors import Stopped, UsageError
 from crystalcli.workflows import life
 from crystalcli.workflows.screen.screen_options import ScreenOptions, Settings
 from crystalcli.workflows.screen.screen_workflow import SCREEN
+from crystalcli.workflows.screen.screening import Screening
 from crystalcli.workflows.screen.stage_results import Result, Structure, formation_energy, misfit, read_structures
 from crystalcli.workflows.train import training_pulse
 
@@ -420,6 +423,23 @@ def test_dry_run_and_flags_beside_a_plan(tmp_path: Path, capfd: pytest.CaptureFi
     assert not (tmp_path / "run").exists()
     assert crystal(["screen", "--campaign", str(plan), "--threshold", "1sigma"]) == 2
     assert "--threshold does not go with --campaign; write it into the plan" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["candidates", "elements"])
+def test_a_list_on_standard_input_is_read_once(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that it names are counted, and among those that the run depends on."""
+    plan = some_campaign.write(tmp_path)
+    listed = tmp_path / "candidates.extxyz"
+    if what == "elements":
+        listed = tmp_path / "elements.extxyz"
+        ase.io.write(listed, [Atoms(s, cell=[3, 3, 3], pbc=True) for s in ("Cu", "Pd")])
+        plan.write_text(plan.read_text().replace("Cu = -0.007\nPd = 0.0", 'elements = "-"'))
+    else:
+        plan.write_text(plan.read_text().replace(f'"{listed}"', '"-"'))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{listed}\n"))
+    work = Screening(asked(plan, tmp_path / "run"), Host())
+    assert work.inputs == ([plan, listed] if what == "candidates" else [plan, tmp_path / "candidates.extxyz", listed])
+    assert (work.describe()["files"], work.describe()["number_of_candidates"]) == (1, 24)
 
 
 def test_a_stop_is_kept(tmp_path: Path) -> None:

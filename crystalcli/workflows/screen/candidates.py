@@ -20,7 +20,6 @@ from crystalcli.mechanisms.labelling.label_requests import LabelRequest
 from crystalcli.mechanisms.models.model_fields import recipe_of_file
 from crystalcli.mechanisms.models.model_head import file_of, read_head
 from crystalcli.mechanisms.phases.hull import Amounts, Phase
-from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.nouns.structures.constraints import not_known
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
@@ -177,7 +176,7 @@ def _of_campaign(plan: CampaignPlan, warn: Warn) -> Inputs:
         raise UsageError(f"{n} candidates, {s.train} of them to train on: nothing is left to screen")
     elements: list[Structure] = []
     if references.elements:
-        elements, broken = read_structures(expand(references.elements))
+        elements, broken = read_structures(references.element_files)
         if broken:
             raise UsageError(f"an element cannot be read: {broken[0]}")
     for one in elements:
@@ -246,7 +245,7 @@ def _refuse_other_graphs(data: GraphDataset, recipe: GraphRecipe, path: Path) ->
 
 def _candidates(plan: CampaignPlan, quantity: Quantity | None, options: ReadOptions, warn: Warn) -> Candidates:
     """Candidates out of caches or files, with the labels that they have of ``quantity``."""
-    paths = expand(plan.candidates)
+    paths = plan.candidate_files
     finder = LabelFinder(() if quantity is None else (quantity,), (), warn)
     if (data := _caches(paths)) is not None:
         return FromCaches(data, finder.of_cache(data).get("" if quantity is None else quantity.name))
@@ -292,7 +291,7 @@ def _known_phases(plan: CampaignPlan, quantity: Quantity, warn: Warn) -> list[Ph
     name = quantity.name
     label = r.label or name
     requests = [] if label == name else [LabelRequest(label, label, name)]
-    finder, paths = LabelFinder((quantity,), requests, warn), expand(r.phases)
+    finder, paths = LabelFinder((quantity,), requests, warn), r.phase_files
     if (data := _caches(paths)) is not None:
         known = FromCaches(data, finder.of_cache(data).get(name))
         count, had = len(data), sorted(data.columns)

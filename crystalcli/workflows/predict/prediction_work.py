@@ -101,7 +101,6 @@ class Predicting(Work):
             "files": n,
             "format": self.kind,
             "targets": quantities,
-            "exit_code": 0,
         }
 
     def do(self, _run: Running) -> Mapping[str, Any]:

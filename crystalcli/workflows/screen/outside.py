@@ -18,6 +18,7 @@ from crystalcli.mechanisms.running.stopping import seconds
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError, one_line
 from crystalcli.workflows.screen.campaign_plan import StagePlan
+from crystalcli.workflows.screen.screen_workflow import CALLS
 from crystalcli.workflows.screen.stage_results import (
     Piece,
     PieceResults,
@@ -45,7 +46,7 @@ class CommandWorker:
 
     def __init__(self, stage: StagePlan, folder: Path, jobs: int, *, counted: bool) -> None:
         self.stage, self.options, self.counted = stage, stage.options, counted
-        self.folder = folder.absolute() / "calls" / stage.name
+        self.folder = folder.absolute() / CALLS / stage.name
         self.piece, self.jobs = stage.options.batch, jobs
         self.limit = seconds(stage.options.timeout)
 

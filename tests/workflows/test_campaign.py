@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ase.io
@@ -25,7 +26,9 @@ from crystalcli.mechanisms.phases.hull import Phase, distances
 from crystalcli.mechanisms.phases.screening import stage_costs
 from crystalcli.vocabulary.errors import Stopped, UsageError
 from crystalcli.workflows import life
-from crystalcli.workflows.screen.screen_options import ScreenOptions, Settings
+from crystalcli.workflows.screen.campaign_plan import StagePlan
+from crystalcli.workflows.screen.outside import CommandWorker
+from crystalcli.workflows.screen.screen_options import Commanded, ScreenOptions, Settings
 from crystalcli.workflows.screen.screen_workflow import SCREEN
 from crystalcli.workflows.screen.screening import Screening
 from crystalcli.workflows.screen.stage_results import Result, Structure, formation_energy, misfit, read_structures
@@ -251,6 +254,28 @@ def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     assert time.monotonic() - start < 30
     journal = next((tmp_path / "run" / "work").glob("2-script-train*")).read_text()
     assert "took longer than 1s and was ended" in journal
+
+
+def test_a_stop_loses_no_command_that_has_ended(tmp_path: Path) -> None:
+    """The first of two sleeps when the stop comes, the second has written its result."""
+    script = 'grep -q slow {input} && sleep 99; sed -e "s/pbc=/energy=-1.5 pbc=/" {input} > {output}'
+    stage = StagePlan("script", 1.0, "command", (script,), Commanded())
+    worker = CommandWorker(stage, tmp_path, 2, counted=True)
+    ended = tmp_path / "calls" / "script" / "b" / "output.extxyz"
+
+    def stop_if_asked() -> None:
+        raise Stopped("enough")
+
+    def reason() -> str:
+        return "enough" if ended.exists() and ended.stat().st_size else ""
+
+    run = SimpleNamespace(stop=SimpleNamespace(reason=reason), stop_if_asked=stop_if_asked)
+    some = [Structure(name, atoms) for name, atoms in zip(("slow", "fast"), some_campaign.alloys(2), strict=True)]
+    done = worker.work("task", iter([("a", some[:1]), ("b", some[1:])]), run)  # type: ignore[arg-type]
+    key, results = next(done)
+    assert (key, [r.energy for r in results]) == ("b", [-1.5])
+    with pytest.raises(Stopped, match="enough"):
+        next(done)
 
 
 OUTSIDE = """

@@ -238,6 +238,8 @@ def test_a_command_relaxes_and_all_that_goes_wrong_is_said(tmp_path: Path) -> No
     assert "script: output: is not in" in table["alloy 8"]["problems"]
     bad = [r for r in table.values() if r["problems"]]
     assert len(bad) == report["problems"]
+    with (tmp_path / "run" / "stages.csv").open() as file:
+        assert [int(r["with problems"]) for r in csv.DictReader(file)] == [0, len(bad)]
     assert all(r["outcome"].startswith("no final energy: kept") and not r["E_f [eV/atom]"] for r in bad)
     good = next(r for r in table.values() if not r["problems"])
     start = {i.id: i for i in read_structures([tmp_path / "candidates.extxyz"])[0]}[good["id"]]

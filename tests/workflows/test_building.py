@@ -1,5 +1,6 @@
 """Building caches when things go wrong on the way: dying workers, bad featurizers, kills, a choice that fails early."""
 
+import json
 import os
 import signal
 import subprocess
@@ -21,7 +22,9 @@ from crystalcli.mechanisms.caches.cache import GraphCache
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.places import Place
+from crystalcli.mechanisms.structure_files.reading import Failure
 from crystalcli.vocabulary.errors import Exit, UsageError
+from crystalcli.workflows.graphs import build_graphs
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 
@@ -164,3 +167,13 @@ def test_a_damaged_cache_is_not_what_the_command_would_make(tmp_path: Path) -> N
             build(plan)
         build(replace(plan, overwrite=True))
         assert plan.output.read_bytes() == whole
+
+
+def test_lists_of_failures_are_inert_whatever_made_the_failure(tmp_path: Path) -> None:
+    """A worker that dies names the file as it is called, and a plugin says what it likes."""
+    failure = Failure("a\u202eb.cif", "a\x9bb", "read", "worker-died", "\u2066down")
+    build_graphs._write_failures(tmp_path / "list.jsonl", [failure.to_json()])
+    text = (tmp_path / "list.jsonl").read_text()
+    assert text.endswith("\n")
+    assert text[:-1].isprintable()
+    assert Failure(**json.loads(text)) == failure

@@ -2,8 +2,10 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import ase.build
 import numpy as np
 import pytest
 from workflows import small_cache
@@ -15,6 +17,8 @@ from crystalcli.commands.main import run
 from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.models import model_file
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.predict.prediction import Row
 from crystalcli.workflows.train import calibrating
 from crystalcli.workflows.train.calibrating import CalibrationPlan
 
@@ -127,6 +131,25 @@ def test_what_trains_on_is_uncalibrated_again(home: Path, tmp_path: Path) -> Non
     assert model_file.load(tmp_path / "on" / "model.safetensors")[0].sigma_fits == {}
 
 
+def test_files_of_one_name_are_both_kept(home: Path, tmp_path: Path) -> None:
+    """By their paths; a file that has its name alone by that."""
+    paths = [noisy(tmp_path / name / "new.h5", 12, seed) for seed, name in enumerate(("a", "b"), 5)]
+    inputs = tuple(map(str, (*paths, home / "more.h5")))
+    data = calibrated(home, tmp_path / "c.safetensors", inputs=inputs).fits[ENERGY].data
+    assert list(data) == [str(paths[0]), str(paths[1]), "more.h5"]
+    assert len(set(data.values())) == 3
+
+
+def test_totals_without_sigma_are_measured_per_atom() -> None:
+    """The fit is σ itself then, of an atom: the error of a crystal of n atoms is n of them."""
+    total, value = Quantity("energy", "eV", extensive=True), Quantity("gap", "eV")
+    atoms = ase.build.bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+    row = Row("a", "", atoms, {"energy": -7.0, "gap": 1.0}, labels={"energy": -8.0, "gap": 1.5})
+    for quantity, error, unit in ((total, 1.0, 8.0), (value, -0.5, 1.0)):
+        found = calibrating._errors(quantity, [row, replace(row, labels={})], None)
+        assert (found[0].tolist(), found[1].tolist(), found[2]) == ([error], [unit], 1)
+
+
 def test_at_the_command_line(home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     told = ["calibrate", str(home / "e"), str(home / "new.h5"), "-o", str(tmp_path / "c.safetensors")]
     assert run([*told, "--levels", "0.5,0.9", "--json"]) == 0
@@ -146,6 +169,8 @@ def test_at_the_command_line(home: Path, tmp_path: Path, capfd: pytest.CaptureFi
     assert run(["predict", str(home / "e"), str(home / "more.h5"), "--json"]) == 0
     rows = json.loads(capfd.readouterr().out)["rows"]
     assert {r["predictions"][ENERGY]["calibration"] for r in rows} == {"uncalibrated"}
+    assert run([*told[:-1], str(tmp_path / "d.safetensors"), "--levels", "0.5", "--method", "scale"]) == 2
+    assert "--levels is for the intervals of --method conformal, and scale has none" in capfd.readouterr().err
     for wrong in ("1.5", "many"):
         assert run([*told[:-1], str(tmp_path / "d.safetensors"), "--levels", wrong]) == 2
     assert run([*told[:-1], str(tmp_path / "d.safetensors"), "--levels", "0.999"]) == 2

@@ -1,18 +1,21 @@
 """Campaigns from candidates to the hull: relaxed here, killed, by a command, from outside, replayed."""
 
 import csv
+import io
 import json
 import random
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ase.io
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.calculators.emt import EMT
 from workflows import some_campaign
 from workflows.failing_writes import killed_after
@@ -23,8 +26,11 @@ from crystalcli.mechanisms.phases.hull import Phase, distances
 from crystalcli.mechanisms.phases.screening import stage_costs
 from crystalcli.vocabulary.errors import Stopped, UsageError
 from crystalcli.workflows import life
-from crystalcli.workflows.screen.screen_options import ScreenOptions
+from crystalcli.workflows.screen.campaign_plan import StagePlan
+from crystalcli.workflows.screen.outside import CommandWorker
+from crystalcli.workflows.screen.screen_options import Commanded, ScreenOptions, Settings
 from crystalcli.workflows.screen.screen_workflow import SCREEN
+from crystalcli.workflows.screen.screening import Screening
 from crystalcli.workflows.screen.stage_results import Result, Structure, formation_energy, misfit, read_structures
 from crystalcli.workflows.train import training_pulse
 
@@ -232,6 +238,8 @@ def test_a_command_relaxes_and_all_that_goes_wrong_is_said(tmp_path: Path) -> No
     assert "script: output: is not in" in table["alloy 8"]["problems"]
     bad = [r for r in table.values() if r["problems"]]
     assert len(bad) == report["problems"]
+    with (tmp_path / "run" / "stages.csv").open() as file:
+        assert [int(r["with problems"]) for r in csv.DictReader(file)] == [0, len(bad)]
     assert all(r["outcome"].startswith("no final energy: kept") and not r["E_f [eV/atom]"] for r in bad)
     good = next(r for r in table.values() if not r["problems"])
     start = {i.id: i for i in read_structures([tmp_path / "candidates.extxyz"])[0]}[good["id"]]
@@ -248,6 +256,28 @@ def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     assert time.monotonic() - start < 30
     journal = next((tmp_path / "run" / "work").glob("2-script-train*")).read_text()
     assert "took longer than 1s and was ended" in journal
+
+
+def test_a_stop_loses_no_command_that_has_ended(tmp_path: Path) -> None:
+    """The first of two sleeps when the stop comes, the second has written its result."""
+    script = 'grep -q slow {input} && sleep 99; sed -e "s/pbc=/energy=-1.5 pbc=/" {input} > {output}'
+    stage = StagePlan("script", 1.0, "command", (script,), Commanded())
+    worker = CommandWorker(stage, tmp_path, 2, counted=True)
+    ended = tmp_path / "calls" / "script" / "b" / "output.extxyz"
+
+    def stop_if_asked() -> None:
+        raise Stopped("enough")
+
+    def reason() -> str:
+        return "enough" if ended.exists() and ended.stat().st_size else ""
+
+    run = SimpleNamespace(stop=SimpleNamespace(reason=reason), stop_if_asked=stop_if_asked)
+    some = [Structure(name, atoms) for name, atoms in zip(("slow", "fast"), some_campaign.alloys(2), strict=True)]
+    done = worker.work("task", iter([("a", some[:1]), ("b", some[1:])]), run)  # type: ignore[arg-type]
+    key, results = next(done)
+    assert (key, [r.energy for r in results]) == ("b", [-1.5])
+    with pytest.raises(Stopped, match="enough"):
+        next(done)
 
 
 OUTSIDE = """
@@ -366,6 +396,12 @@ def test_structures_to_train_on_can_be_chosen(tmp_path: Path, way: str) -> None:
     assert (tmp_path / "run" / "models" / "round-1").exists() == (way != "diversity")
 
 
+def test_every_round_takes_its_share() -> None:
+    assert Settings(train=43, selection="on-hull").sizes == (11, 11, 11, 10)
+    assert Settings(train=43, selection="uncertainty", rounds=2).sizes == (22, 21)
+    assert Settings(train=43).sizes == Settings(train=43, selection="diversity").sizes == (43,)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -383,6 +419,10 @@ def test_structures_to_train_on_can_be_chosen(tmp_path: Path, way: str) -> None:
         (("n_conv = 1", "n_conf = 1"), "no option 'n_conf'"),
         (("[training.cgcnn]", "[training.lcgcn]"), r"\[training.lcgcn\] belongs to no part of cgcnn"),
         (("train = 12", "train = 24"), "nothing is left to screen"),
+        (
+            ("train = 12", 'train = 12\nselection = "on-hull"'),
+            "train = 12 in 4 rounds: .* the 3 of .* = 40",
+        ),
         (("train = 12", "train = 12\nkappas = [1]"), "kappas needs data that hold all stages"),
         (('name = "loose"', 'name = "volume"'), "two stages are called 'volume'"),
         (("hold_atoms = true", "hold_atoms = 1"), "option hold-atoms of stage 'volume' must be bool"),
@@ -410,6 +450,23 @@ def test_dry_run_and_flags_beside_a_plan(tmp_path: Path, capfd: pytest.CaptureFi
     assert not (tmp_path / "run").exists()
     assert crystal(["screen", "--campaign", str(plan), "--threshold", "1sigma"]) == 2
     assert "--threshold does not go with --campaign; write it into the plan" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["candidates", "elements"])
+def test_a_list_on_standard_input_is_read_once(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that it names are counted, and among those that the run depends on."""
+    plan = some_campaign.write(tmp_path)
+    listed = tmp_path / "candidates.extxyz"
+    if what == "elements":
+        listed = tmp_path / "elements.extxyz"
+        ase.io.write(listed, [Atoms(s, cell=[3, 3, 3], pbc=True) for s in ("Cu", "Pd")])
+        plan.write_text(plan.read_text().replace("Cu = -0.007\nPd = 0.0", 'elements = "-"'))
+    else:
+        plan.write_text(plan.read_text().replace(f'"{listed}"', '"-"'))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{listed}\n"))
+    work = Screening(asked(plan, tmp_path / "run"), Host())
+    assert work.inputs == ([plan, listed] if what == "candidates" else [plan, tmp_path / "candidates.extxyz", listed])
+    assert (work.describe()["files"], work.describe()["number_of_candidates"]) == (1, 24)
 
 
 def test_a_stop_is_kept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ from workflows.test_campaign import COMMAND, OUTSIDE, do, results, rows
 
 from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.models import model_file
+from crystalcli.mechanisms.phases.screening import Candidate
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows import life
 from crystalcli.workflows.graphs.build_graphs import build
 from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 from crystalcli.workflows.predict.prediction import Predictor, Row
-from crystalcli.workflows.screen import campaign_reading, candidates
+from crystalcli.workflows.screen import campaign_reading, candidates, ensembles
 from crystalcli.workflows.screen.campaign_state import CampaignState
 from crystalcli.workflows.screen.screen_options import ScreenOptions
 from crystalcli.workflows.screen.screen_workflow import SCREEN
@@ -148,6 +150,14 @@ def relaxed(run: Path, task: str):
         for one in json.loads(line.partition(" ")[2])["result"]:
             result = Result.from_json(one)
             yield result.id, result.atoms
+
+
+def test_what_is_added_to_a_difference_is_added_to_what_each_member_says() -> None:
+    """Members that are not moved with their mean would all be off the hull, or all on it."""
+    said = Candidate("x", {"Cu": 1.0}, 0.25, 0.1, 0.125, (0.125, 0.375), "odd", "scale")
+    found = ensembles._added(said, -1.0)
+    assert (found.energy, found.members) == (-0.75, (-0.875, -0.625))
+    assert replace(found, energy=said.energy, members=said.members) == said
 
 
 def test_elements_are_counted_from_at_their_own_stage(tmp_path: Path) -> None:

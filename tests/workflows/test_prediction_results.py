@@ -11,11 +11,13 @@ import ase.build
 import ase.io
 import numpy as np
 import pytest
+from ase.constraints import FixBondLength, FixScaled
 from ase.io.extxyz import read_xyz
 
 from crystalcli.mechanisms.drawing import site_plots
 from crystalcli.mechanisms.models.model_head import named_by
 from crystalcli.mechanisms.structure_files.reading import read_file
+from crystalcli.nouns.structures.constraints import projections
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES
 from crystalcli.vocabulary.errors import UsageError
@@ -54,6 +56,18 @@ def test_a_potential_comes_back_as_a_calculator(tmp_path: Path) -> None:
     assert entry.labels["energy"] == -5.25
     np.testing.assert_allclose(entry.labels["stress"], SIX)
     assert entry.quantities["stress"].unit == "eV/Å³"
+
+
+def test_atoms_held_along_lattice_vectors_are_so_in_extended_xyz() -> None:
+    """As selective dynamics says it; ASE would leave them out. What nobody can say is no reason not to predict."""
+    atoms = ATOMS.copy()
+    atoms.set_cell(np.diag([4.0, 4.0, 6.0]))
+    atoms.set_constraint(FixScaled(1, (True, False, True)))
+    found = written([ENERGY], Row("a", "", atoms, {"energy": -1.0}))
+    assert np.diagonal(projections(found), axis1=1, axis2=2).tolist() == [[1, 1, 1], [0, 1, 0]]
+    assert isinstance(atoms.constraints[0], FixScaled)
+    atoms.set_constraint(FixBondLength(0, 1))
+    assert not written([ENERGY], Row("a", "", atoms, {"energy": -1.0})).constraints
 
 
 def test_energies_per_atom_become_totals_and_moments_are_results() -> None:

@@ -198,7 +198,19 @@ def test_what_a_workflow_says_is_for_a_terminal_where_it_talks(talks: bool, monk
 
 
 REFUSED: dict[str, tuple[Callable[[Path], dict[str, object]], str]] = {
-    "scheduler": (lambda _: {"scheduler": "tcp://x"}, "--scheduler is for the relaxations of a --campaign"),
+    "scheduler": (lambda _: {"scheduler": "tcp://x"}, "--scheduler: for the relaxations of a --campaign"),
+    "jobs": (
+        lambda m: {"model": m, "candidates": ("a.cif",), "jobs": 2},
+        "--jobs: for the relaxations of a --campaign",
+    ),
+    "training": (
+        lambda m: {"model": m, "candidates": ("a.cif",), "arch": "lcgcn", "epochs": 5, "lr": 0.0, "target": "e"},
+        "--arch, --epochs, --lr, --target: for an ensemble that is to be trained, and --model is",
+    ),
+    "label": (
+        lambda m: {"model": m, "candidates": ("a.cif",), "reference_label": "e"},
+        "--reference-label says what --references call their energy, and there are none",
+    ),
     "candidates": (lambda m: {"model": m}, "which candidates"),
     "pictures": (lambda _: {"pictures": "jpg"}, "no format 'jpg'"),
     "mixed": (

@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import ase
 import ase.build
 import ase.io
 import numpy as np
 import pytest
+from ase.constraints import FixAtoms, FixBondLength, FixScaled
 
 from crystalcli.mechanisms.labelling.site_labels import LABELS
 from crystalcli.mechanisms.structure_files.reading import read_file
+from crystalcli.nouns.structures.constraints import projections
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 from crystalcli.workflows.predict import site_labelling
@@ -64,6 +67,44 @@ def test_what_cannot_work_is_refused_first(tmp_path: Path) -> None:
     with pytest.raises(NothingUsable):
         site_labelling.label(LabellingPlan((str(tmp_path / "w.extxyz"),), tmp_path / "out.extxyz", ("bond_valence",)))
     assert not (tmp_path / "out.extxyz").exists()
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"elements": ("Na", "Xx")}, "--elements: 'Xx' is no element"),
+        ({"elements": ("X",)}, "--elements: 'X' is no element"),
+        ({"potential": "emt"}, "--potential is for --label frequency"),
+        ({"charges": "q"}, "--charges is for --label ewald_potential"),
+    ],
+)
+def test_what_nothing_would_come_of_is_refused(wish: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        site_labelling.check(LabellingPlan(("a.cif",), tmp_path / "out.extxyz", ("bond_valence",), **wish))
+
+
+def test_what_is_held_stays_held(tmp_path: Path) -> None:
+    """Whole atoms, atoms along lattice vectors, tags; a constraint that no file could say fails its structure."""
+    slab = ase.build.fcc111("Cu", (1, 1, 3), vacuum=5.0)
+    slab.info = {}
+    slab.set_constraint([FixAtoms([0]), FixScaled(1, (False, False, True))])
+    ase.io.write(tmp_path / "slab.vasp", slab, format="vasp")
+    tagged = slab.copy()
+    tagged.set_constraint(FixAtoms([0]))
+    ase.io.write(tmp_path / "tagged.extxyz", tagged)
+    bound = slab.copy()
+    bound.set_constraint(FixBondLength(0, 1))
+    ase.io.write(tmp_path / "bound.traj", bound)
+    names = ("slab.vasp", "tagged.extxyz", "bound.traj")
+    inputs = tuple(str(tmp_path / name) for name in names)
+    report = site_labelling.label(LabellingPlan(inputs, tmp_path / "out.extxyz", ("effective_coordination",)))
+    first, second = ase.io.read(tmp_path / "out.extxyz", ":")
+    assert np.diagonal(projections(first), axis1=1, axis2=2).tolist() == [[0, 0, 0], [1, 1, 0], [1, 1, 1]]
+    assert second.constraints[0].index.tolist() == [0]
+    assert second.get_tags().tolist() == [3, 2, 1]
+    assert [f.reason for f in report.failures] == [
+        "constraint FixBondLengths is not known; only fixed atoms and axes are"
+    ]
 
 
 def test_the_command_names_all_labels() -> None:

@@ -25,7 +25,8 @@ class SigmaFit:
             is σ itself, one number in the unit of the target (per atom for totals).
         half_widths: by level (``"0.9"``), in σ as it was before: value ± half width · σ holds a new label with that
             chance or more.
-        n: labels. structures: that they belong to. data: name → SHA-256 of the files with them.
+        n: labels. structures: that they belong to. data: name, or path of those of one name, →
+            SHA-256 of the files with them.
     """
 
     method: str

@@ -63,6 +63,10 @@ class Failure:
     def __str__(self) -> str:
         return one_line(f"{self.path}: {self.reason}")
 
+    def to_json(self) -> dict[str, str]:
+        """Plain dictionary, as reports and lists of failures hold it."""
+        return {"id": self.id, "path": self.path, "stage": self.stage, "code": self.code, "reason": self.reason}
+
 
 class Item(NamedTuple):
     """What one process reads at a time: a file, or a piece of a large one, and the id the file gives."""

@@ -39,6 +39,43 @@ def projections(atoms: ase.Atoms) -> Floats:
     return allowed
 
 
+def may_move(atoms: ase.Atoms) -> NDArray[np.bool_]:
+    """(N, 3): whether an atom may move along each axis, as a ``move_mask`` says it.
+
+    A direction that is no axis counts for the axes that it is nearest to, as in the results of ``crystal relax``.
+
+    Raises:
+        InputError: a constraint of another kind.
+    """
+    found: NDArray[np.bool_] = np.diagonal(projections(atoms), axis1=1, axis2=2) > 0.5
+    return found
+
+
+def along_axes(atoms: ase.Atoms) -> ase.Atoms:
+    """A copy that is held as :func:`may_move` says, in words that ASE writes into extended XYZ.
+
+    Raises:
+        InputError: a constraint of another kind.
+    """
+    free = may_move(atoms)
+    whole = ~free.any(axis=1)
+    partly = np.flatnonzero(~whole & ~free.all(axis=1))
+    held = atoms.copy()
+    held.set_constraint(
+        [*([FixAtoms(mask=whole)] if whole.any() else []), *(FixCartesian([k], ~free[k]) for k in partly)]
+    )
+    return held
+
+
+def not_known(atoms: ase.Atoms) -> str:
+    """What is wrong with the constraints, in one line; empty where all are known."""
+    try:
+        projections(atoms)
+    except InputError as problem:
+        return problem.reason
+    return ""
+
+
 def without_constraints(atoms: ase.Atoms) -> ase.Atoms:
     """A copy that is free."""
     free = atoms.copy()

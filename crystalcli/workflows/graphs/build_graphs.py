@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from crystalcli.mechanisms.labelling.labels import Audit
 from crystalcli.mechanisms.labelling.seen import Seen
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files, locks
+from crystalcli.mechanisms.running.tables import json_line
 from crystalcli.mechanisms.structure_files.reading import Failure, Ids
 from crystalcli.nouns.structures.site_fields import SiteField
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError
@@ -97,7 +96,7 @@ def _joined(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | Non
             collected.take(outcome)
             listen(1, "")
         columns, audit = labels.columns(collected.entries, resolved.requests) if collected.entries else ([], Audit())
-        failures = [asdict(f) for f in collected.failures]
+        failures = [f.to_json() for f in collected.failures]
         if collected.entries:
             part = registry().origin("featurizer", resolved.work.featurizer)
             versions = {part.distribution: part.version}
@@ -168,6 +167,6 @@ def _unchanged(cache: GraphCache) -> BuildReport:
 
 def _write_failures(path: Path, failures: Sequence[Mapping[str, str]]) -> None:
     if failures:
-        files.write_text(path, "".join(json.dumps(f, sort_keys=True, ensure_ascii=False) + "\n" for f in failures))
+        files.write_text(path, "".join(json_line(f, sort_keys=True) for f in failures))
     else:
         files.remove(path)

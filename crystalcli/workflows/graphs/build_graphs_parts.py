@@ -87,28 +87,25 @@ class Parts:
         self.folder = folder(output)
         files.refuse_link(self.folder)
         self._digest, self._share = digest, share
-        self.dropped = self._drop_others()
+        self._drop_others()
         names = sorted(self.folder.glob("journal-*.jsonl")) if self.folder.is_dir() else []
         self._others = [Journal(p, digest, writing=False) for p in names if p.name != f"journal-{share.name}.jsonl"]
         self._own = Journal(self.folder / f"journal-{share.name}.jsonl", digest)
-        self.sealed = 0
-        """Outcomes sealed by this process."""
 
-    def _drop_others(self) -> bool:
-        """Remove what was left by a build of other inputs, options or versions; whether there was any.
+    def _drop_others(self) -> None:
+        """Remove what was left by a build of other inputs, options or versions.
 
         Without a mark nothing was sealed yet. Locks stay: the other shares of an array job begin in the same second.
         """
         mark = self.folder / "build"
         if not mark.exists() or mark.read_text(encoding="utf-8") == self._digest:
-            return False
+            return
         try:
             for path in self.folder.iterdir():
                 if path.suffix != ".lock":
                     path.unlink(missing_ok=True)
         except OSError as problem:
             raise files.environment_problem(problem, self.folder) from problem
-        return True
 
     def known(self, unit: int, first: int) -> tuple[list[Path], Cursor]:
         """Sealed parts of a unit whose first file is ``first``, sound ones only, and where it goes on."""
@@ -162,7 +159,6 @@ class Parts:
         end_said = [end.file, end.skip, end.ended]
         said = {"file": path.name, "sha256": digest, "from": [begin.file, begin.skip], "next": end_said}
         self._own.add(key, said)
-        self.sealed += len(outcomes)
 
     def remove(self) -> None:
         """The output is whole: the parts have done their work."""

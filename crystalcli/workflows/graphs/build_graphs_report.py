@@ -75,9 +75,7 @@ def to_json(report: BuildReport) -> dict[str, Any]:
         "ok": report.n_structures - warned,
         "warned": warned,
         "failed": len(report.failures),
-        "failures": [
-            {"path": f.path, "id": f.id, "stage": f.stage, "code": f.code, "reason": f.reason} for f in report.failures
-        ],
+        "failures": [f.to_json() for f in report.failures],
         "failures_file": str(report.failures_file) if report.failures else None,
         "warnings": [{"source": s, "text": one_line(t)} for s, t in report.warnings],
         "label_warnings": list(report.audit.warnings),

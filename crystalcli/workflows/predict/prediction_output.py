@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.tables import csv_line, json_line
-from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.structures.constraints import along_axes, not_known
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import steers, xyz_word
@@ -170,6 +170,7 @@ class Writer:
         place = None if self.results else self.place  # results are those of the structure that was given
         atoms = row.atoms.copy() if place is None else moved(row, place)
         cell = {START_CELL: atoms.info[START_CELL]} if place is not None and START_CELL in atoms.info else {}
+        atoms = atoms if not_known(atoms) else along_axes(atoms)
         atoms.info = {"id": xyz_word(row.id), **cell}
         if row.extrapolating and self.says_domain:
             atoms.info["extrapolating"] = xyz_word(row.extrapolating)
@@ -238,16 +239,3 @@ def opened(output: Path, done: Callable[[Path], None]) -> Iterator[Callable[[str
         with temporary.open("w", encoding="utf-8", newline="") as file:
             yield file.write
         done(temporary)
-
-
-def failure_line(failure: Failure) -> str:
-    """One line of failures.jsonl."""
-    return json_line(
-        {
-            "id": failure.id,
-            "path": failure.path,
-            "stage": failure.stage,
-            "code": failure.code,
-            "reason": failure.reason,
-        }
-    )

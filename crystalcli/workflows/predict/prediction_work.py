@@ -20,6 +20,7 @@ from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.running.places import Place
 from crystalcli.mechanisms.running.run_folder import sha256
+from crystalcli.mechanisms.running.tables import json_line
 from crystalcli.mechanisms.scoring import metrics
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
@@ -30,7 +31,7 @@ from crystalcli.workflows.predict.predict_options import PredictOptions
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import Compared
 from crystalcli.workflows.predict.prediction_life import Life
-from crystalcli.workflows.predict.prediction_output import Writer, failure_line, format_of, opened
+from crystalcli.workflows.predict.prediction_output import Writer, format_of, opened
 from crystalcli.workflows.predict.prediction_reading import Reading
 from crystalcli.workflows.predict.prediction_sites import similar_table
 
@@ -100,7 +101,6 @@ class Predicting(Work):
             "files": n,
             "format": self.kind,
             "targets": quantities,
-            "exit_code": 0,
         }
 
     def do(self, _run: Running) -> Mapping[str, Any]:
@@ -131,7 +131,7 @@ class Predicting(Work):
             "n": n,
             **self._write_latents(),
             "extrapolating": p.extrapolated,
-            "failed": [{"id": f.id, "path": f.path, "stage": f.stage, "reason": f.reason} for f in failures],
+            "failed": [f.to_json() for f in failures],
             "failures_file": _name(beside),
             "without_column": self.writer.without_column,
             "calibrations": p.calibrations,
@@ -201,7 +201,7 @@ class Predicting(Work):
         if not failures:
             files.remove(path)
             return None
-        files.write_text(path, "".join(failure_line(f) for f in failures))
+        files.write_text(path, "".join(json_line(f.to_json()) for f in failures))
         return path
 
     def _beside(self, ending: str) -> Path:

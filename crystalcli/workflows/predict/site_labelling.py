@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from crystalcli.contracts.workflow import Request, Running, Work
@@ -18,6 +19,7 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running import files, locks
 from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.structures.constraints import along_axes
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import CrystalError, Exit, NothingUsable, UsageError, did_you_mean, one_line
 from crystalcli.vocabulary.texts import xyz_word
@@ -97,7 +99,7 @@ class Labelling(Work):
             "sites": report.sites,
             "labelled": report.labelled,
             "targets": units(self.plan.labels),
-            "failed": [{"id": f.id, "path": f.path, "stage": f.stage, "reason": f.reason} for f in report.failures],
+            "failed": [f.to_json() for f in report.failures],
             "exit_code": int(Exit.SOME_FAILED if report.failures else Exit.OK),
         }
 
@@ -106,7 +108,8 @@ def check(plan: LabellingPlan) -> None:
     """Refuse what cannot work, before anything is read.
 
     Raises:
-        UsageError: an unknown label, none, or frequencies without a potential.
+        UsageError: an unknown label, none, frequencies without a potential, a potential or charges that no label
+            needs, or what is no element.
     """
     if not plan.labels:
         raise UsageError(f"name labels with --label: {', '.join(LABELS)}")
@@ -116,6 +119,14 @@ def check(plan: LabellingPlan) -> None:
     if "frequency" in plan.labels and not plan.potential:
         known = ", ".join(registry().names("calculator"))
         raise UsageError(f"frequencies need a potential: --potential NAME ({known}), a model file or a run folder")
+    for flag, given, needs in (
+        ("potential", plan.potential, "frequency"),
+        ("charges", plan.charges, "ewald_potential"),
+    ):
+        if given and needs not in plan.labels:
+            raise UsageError(f"--{flag} is for --label {needs}, which is not asked for; add it, or leave --{flag} out")
+    if unknown := [e for e in plan.elements if e not in chemical_symbols[1:]]:
+        raise UsageError(f"--elements: '{unknown[0]}' is no element; write Si,O")
     files.refuse_to_overwrite(plan.output, plan.overwrite)
 
 
@@ -157,6 +168,7 @@ def _labelled(plan: LabellingPlan, potential: object) -> Iterator[Labelled | Fai
         try:
             wish = Wish(_charges(item, plan.charges), potential)  # type: ignore[arg-type]
             values = {name: LABELS[name][1](item.atoms, wish) for name in plan.labels}
+            item = replace(item, atoms=along_axes(item.atoms))  # noqa: PLW2901
         except CrystalError as problem:
             yield Failure(item.source, item.id, "label", problem.code or "label", one_line(problem.reason))
             continue
@@ -175,11 +187,10 @@ def _charges(entry: Entry, key: str) -> NDArray[np.float64] | None:
 
 
 def _text(entry: Entry, values: dict[str, NDArray[np.float64]]) -> str:
-    """One frame with the labels that it had and the new ones."""
-    import ase
+    """One frame with all that it had, labels among it, and the new ones."""
     import ase.io
 
-    atoms = ase.Atoms(entry.atoms.numbers, entry.atoms.positions, cell=entry.atoms.cell, pbc=entry.atoms.pbc)
+    atoms = entry.atoms.copy()
     atoms.info = {"id": xyz_word(entry.id), **{k: xyz_word(v) for k, v in entry.tags.items() if k != "id"}}
     for key, label in entry.labels.items():
         array = np.asarray(label)

@@ -5,8 +5,9 @@ A screening in one step is a plan of one stage, in which structures stay as they
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from crystalcli.contracts.records import Featurizer
 from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.phases.staging import Rule
 from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows.screen.screen_options import (
@@ -79,6 +81,16 @@ class References:
     phases: tuple[str, ...] = ()
     label: str = "formation_energy_per_atom"
 
+    @cached_property
+    def element_files(self) -> list[Path]:
+        """What ``elements`` mean, found out once: a list on standard input can be read once."""
+        return expand(self.elements)
+
+    @cached_property
+    def phase_files(self) -> list[Path]:
+        """What ``phases`` mean, found out once."""
+        return expand(self.phases)
+
 
 @dataclass(frozen=True)
 class CampaignPlan:
@@ -104,6 +116,11 @@ class CampaignPlan:
     part_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     kappas: tuple[float, ...] = ()
     call: ScreenOptions = field(default_factory=ScreenOptions)
+
+    @cached_property
+    def candidate_files(self) -> list[Path]:
+        """What ``candidates`` mean, found out once: a list on standard input can be read once."""
+        return expand(self.candidates)
 
     @property
     def ends_with_energies(self) -> bool:
@@ -185,8 +202,7 @@ def one_step(request: Request) -> CampaignPlan:
         UsageError: options that cannot work.
     """
     o: ScreenOptions = request.options
-    if o.scheduler:
-        raise UsageError("--scheduler is for the relaxations of a --campaign")
+    _refuse_unheard(o)
     if o.model is not None and not o.candidates:
         raise UsageError("which candidates? name structure files or graph caches")
     arch = o.arch or registry().default("architecture")
@@ -209,14 +225,35 @@ def one_step(request: Request) -> CampaignPlan:
     return plan
 
 
+def _refuse_unheard(o: ScreenOptions) -> None:
+    """Refuse what a screening in one step would not listen to.
+
+    Raises:
+        UsageError: names the flags.
+    """
+    if said := _said(o, ("scheduler", "jobs")):
+        raise UsageError(f"{said}: for the relaxations of a --campaign only; leave it out")
+    if o.model is not None and (said := _said(o, (*(s.name for s in specs(EnsembleTraining)), "target"))):
+        raise UsageError(f"{said}: for an ensemble that is to be trained, and --model is trained; leave it out")
+    if not o.references and (said := _said(o, ("reference_label",))):
+        raise UsageError(f"{said} says what --references call their energy, and there are none")
+
+
+def _said(o: ScreenOptions, names: Iterable[str]) -> str:
+    """The flags of those options ``names`` that are not as by default."""
+    silent = ScreenOptions(arch=o.arch if o.arch == registry().default("architecture") else "")
+    flags = {s.name: f"--{s.flag}" for s in specs(ScreenOptions)}
+    return ", ".join(flags[n] for n in names if getattr(o, n) != getattr(silent, n))
+
+
 def files_read(plan: CampaignPlan, path: Path | None) -> list[Path]:
     """Every file that the screening reads, the plan at ``path`` among them."""
     from crystalcli.mechanisms.forces.potential_names import model_file
-    from crystalcli.mechanisms.structure_files.inputs import expand
 
-    texts = [*plan.candidates, *plan.references.elements, *plan.references.phases]
-    texts += [f for s in plan.stages if s.kind == "file" for f in s.source]
+    r = plan.references
+    found = [*plan.candidate_files, *r.element_files, *r.phase_files]
+    found += expand([f for s in plan.stages if s.kind == "file" for f in s.source])
     models = [plan.training.start, *(s.start for s in plan.stages), *(s.model for s in plan.stages)]
     models += [s.source[0] for s in plan.stages if s.kind == "potential"]
-    found = expand(texts) + [f for text in models if text and (f := model_file(text))]
+    found += [f for text in models if text and (f := model_file(text))]
     return list(dict.fromkeys(p for p in ([path] if path else []) + found if p.is_file()))

@@ -19,6 +19,7 @@ from crystalcli.vocabulary.thresholds import Threshold
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan, References, StagePlan
 from crystalcli.workflows.screen.campaign_training import dealt
 from crystalcli.workflows.screen.screen_options import (
+    FEWEST,
     FLAGS,
     GIVEN,
     KINDS,
@@ -104,6 +105,12 @@ def _check(plan: CampaignPlan) -> None:
     last = plan.stages[-1]
     if last.kind == GIVEN:
         raise UsageError(f"the last stage ('{last.name}') gives the final energies; it cannot be given = true")
+    s = plan.settings
+    if (first := s.sizes[0]) < FEWEST:
+        raise UsageError(
+            f"train = {s.train} in {s.rounds} rounds: an ensemble cannot be trained on the {first} of the first; "
+            f"say train = {FEWEST * s.rounds} or more, or fewer rounds"
+        )
     if plan.kappas and Threshold.parse(plan.settings.threshold).kind != "sigma":
         raise UsageError("kappas needs a threshold in sigma")
     replayed = all(s.kind in ("file", GIVEN) for s in plan.stages)

@@ -7,7 +7,6 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +126,7 @@ class CampaignState:
         for s in range(stage, -1, -1):
             result = self.results[s].get(id)
             if result is not None and result.atoms is not None:
-                return replace(start or self.candidates.structure(id), atoms=result.atoms)
+                return (start or self.candidates.structure(id)).moved(result.atoms)
         return start or self.candidates.structure(id)
 
     def has_structure(self, stage: int, id: str) -> bool:

@@ -20,8 +20,8 @@ from crystalcli.mechanisms.labelling.label_requests import LabelRequest
 from crystalcli.mechanisms.models.model_fields import recipe_of_file
 from crystalcli.mechanisms.models.model_head import file_of, read_head
 from crystalcli.mechanisms.phases.hull import Amounts, Phase
-from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.structures.constraints import not_known
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 from crystalcli.vocabulary.quantities import Quantity
@@ -33,11 +33,10 @@ from crystalcli.workflows.predict.prediction_labels import LabelFinder
 from crystalcli.workflows.predict.prediction_reading import is_cache
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
 from crystalcli.workflows.screen.campaign_training import DIFFERENCE, ENERGY
+from crystalcli.workflows.screen.screen_options import FEWEST
 from crystalcli.workflows.screen.stage_results import ELEMENT, Structure, key_of, read_structures
 
 PER_ATOM = ("eV/atom", "")
-FEWEST = 10
-"""Structures that an ensemble can be trained on."""
 Warn = Callable[[str], None]
 
 
@@ -105,7 +104,7 @@ class FromCaches:
     def structure(self, id: str) -> Structure:
         """One of them."""
         (known,) = from_cache(self.data, self._places([id]), {})
-        return Structure(id, known.atoms)
+        return Structure(id, known.atoms, known.graph.fields)
 
     def key(self, ids: Sequence[str]) -> str:
         """Name of the work on some of them; their graphs are those of the caches that the run was started with."""
@@ -177,13 +176,15 @@ def _of_campaign(plan: CampaignPlan, warn: Warn) -> Inputs:
         raise UsageError(f"{n} candidates, {s.train} of them to train on: nothing is left to screen")
     elements: list[Structure] = []
     if references.elements:
-        elements, broken = read_structures(expand(references.elements))
+        elements, broken = read_structures(references.element_files)
         if broken:
             raise UsageError(f"an element cannot be read: {broken[0]}")
     for one in elements:
         if len(one.amounts) != 1:
             raise UsageError(f"'{one.id}' among the elements is a compound, {one.atoms.get_chemical_formula()}")
-    elements = [Structure(ELEMENT + i.id, i.atoms) for i in elements]
+        if why := not_known(one.atoms):
+            raise UsageError(f"'{one.id}' among the elements: {why}")
+    elements = [Structure(ELEMENT + i.id, i.atoms, i.labels) for i in elements]
     if plan.counted_from_elements:
         known = {*references.energies, *(e for i in elements for e in i.amounts)}
         missing = sorted({e for a in candidates.amounts.values() for e in a} - known)
@@ -244,7 +245,7 @@ def _refuse_other_graphs(data: GraphDataset, recipe: GraphRecipe, path: Path) ->
 
 def _candidates(plan: CampaignPlan, quantity: Quantity | None, options: ReadOptions, warn: Warn) -> Candidates:
     """Candidates out of caches or files, with the labels that they have of ``quantity``."""
-    paths = expand(plan.candidates)
+    paths = plan.candidate_files
     finder = LabelFinder(() if quantity is None else (quantity,), (), warn)
     if (data := _caches(paths)) is not None:
         return FromCaches(data, finder.of_cache(data).get("" if quantity is None else quantity.name))
@@ -252,6 +253,9 @@ def _candidates(plan: CampaignPlan, quantity: Quantity | None, options: ReadOpti
     for item in read_inputs(paths, options):
         if isinstance(item, Failure):
             failures.append(item)
+            continue
+        if plan.ends_with_energies and (why := not_known(item.atoms)):
+            failures.append(Failure(item.source, item.id, "read", "constraint", why))
             continue
         for text in item.warnings:
             warn(f"{item.id}: {text}")
@@ -287,7 +291,7 @@ def _known_phases(plan: CampaignPlan, quantity: Quantity, warn: Warn) -> list[Ph
     name = quantity.name
     label = r.label or name
     requests = [] if label == name else [LabelRequest(label, label, name)]
-    finder, paths = LabelFinder((quantity,), requests, warn), expand(r.phases)
+    finder, paths = LabelFinder((quantity,), requests, warn), r.phase_files
     if (data := _caches(paths)) is not None:
         known = FromCaches(data, finder.of_cache(data).get(name))
         count, had = len(data), sorted(data.columns)

@@ -29,12 +29,12 @@ from crystalcli.mechanisms.phases.screening import Candidate
 from crystalcli.mechanisms.running.devices import choose_device
 from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.mechanisms.structure_files.reading import Failure
-from crystalcli.vocabulary.errors import CrystalError, UsageError
-from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker, with_fields
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker, graph_of
 from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.screen.campaign_state import CampaignState
 from crystalcli.workflows.screen.campaign_training import recipe_of, target, training_plan
-from crystalcli.workflows.screen.candidates import FEWEST
+from crystalcli.workflows.screen.screen_options import FEWEST
 from crystalcli.workflows.screen.screen_workflow import MODEL, MODELS
 from crystalcli.workflows.screen.stage_results import Structure
 
@@ -98,7 +98,7 @@ class Ensembles:
                 if isinstance(graph, PackedGraph):
                     usable.append((one, graph))
                 else:
-                    run.reporter.warn(f"{name}: {one.id} is not trained on: {graph}")
+                    run.reporter.warn(f"{name}: {one.id} is not trained on: {graph.reason}")
             if len(usable) < FEWEST:
                 raise UsageError(f"{name}: {len(usable)} structures with a final energy are too few to train on")
             values = np.array([labels[one.id] for one, _ in usable])
@@ -228,18 +228,12 @@ def _calibration(predictor: Predictor) -> str:
     return UNCALIBRATED if isinstance(predictor.model, Ensemble) else ""
 
 
-def _graphs(structures: Sequence[Structure], recipe: GraphRecipe) -> Iterator[tuple[Structure, PackedGraph | str]]:
+def _graphs(structures: Sequence[Structure], recipe: GraphRecipe) -> Iterator[tuple[Structure, PackedGraph | Failure]]:
     """Every structure with its graph, or why it has none."""
-    make = graph_maker(Work.of(recipe))
+    work = Work.of(recipe)
+    make = graph_maker(work)
     for one in structures:
-        try:
-            yield one, pack(with_fields(make(one.atoms), one.atoms, recipe.fields))
-        except CrystalError as problem:
-            yield one, problem.reason
-
-
-def _nobody(_line: str) -> None:
-    """Hears what members say of themselves; their own logs keep it."""
+        yield one, graph_of(work, make, one.entry(), pack)
 
 
 def _added(found: Candidate, base: float) -> Candidate:

@@ -16,8 +16,9 @@ from crystalcli.contracts.workflow import Run
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.stopping import seconds
 from crystalcli.mechanisms.structure_files.inputs import expand
-from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError, one_line
+from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, Stopped, UsageError, one_line
 from crystalcli.workflows.screen.campaign_plan import StagePlan
+from crystalcli.workflows.screen.screen_workflow import CALLS
 from crystalcli.workflows.screen.stage_results import (
     Piece,
     PieceResults,
@@ -45,7 +46,7 @@ class CommandWorker:
 
     def __init__(self, stage: StagePlan, folder: Path, jobs: int, *, counted: bool) -> None:
         self.stage, self.options, self.counted = stage, stage.options, counted
-        self.folder = folder.absolute() / "calls" / stage.name
+        self.folder = folder.absolute() / CALLS / stage.name
         self.piece, self.jobs = stage.options.batch, jobs
         self.limit = seconds(stage.options.timeout)
 
@@ -53,16 +54,21 @@ class CommandWorker:
         """Call, several at a time where there are several jobs.
 
         Raises:
-            Stopped: asked to; calls under way are ended.
+            Stopped: asked to; calls under way are ended. EnvironmentProblem: disk full and its like. What came of calls
+                that had ended has been yielded.
         """
         waiting: deque[tuple[str, Future[list[Result]]]] = deque()
         with ThreadPoolExecutor(self.jobs) as pool:
-            for key, structures in missing:
-                while len(waiting) >= self.jobs:
+            try:
+                for key, structures in missing:
+                    while len(waiting) >= self.jobs:
+                        yield self._next(waiting)
+                    waiting.append((key, pool.submit(self._call, key, structures, run)))
+                while waiting:
                     yield self._next(waiting)
-                waiting.append((key, pool.submit(self._call, key, structures, run)))
-            while waiting:
-                yield self._next(waiting)
+            except (Stopped, EnvironmentProblem):
+                yield from ((key, future.result()) for key, future in waiting if future.exception() is None)
+                raise
 
     def _next(self, waiting: deque[tuple[str, Future[list[Result]]]]) -> PieceResults:
         key, future = waiting.popleft()

@@ -13,6 +13,8 @@ from crystalcli.workflows.relax.relax_options import Descent
 
 FAMILIES = {"arch": "architecture"}
 """Options that name a part → its family."""
+FEWEST = 10
+"""Structures that an ensemble can be trained on."""
 HULL, TRAINING = "Hull and decision", "Training (without --model)"
 
 
@@ -92,10 +94,17 @@ class Settings(Deciding):
 
     cif_column: str = option("", "column of the candidates' table that holds their CIF texts")
     id_column: str = option("", "column of the candidates' table that names them")
-    train: int = option(60, "candidates that go through all stages and are trained on", min=10)
+    train: int = option(60, "candidates that go through all stages and are trained on", min=FEWEST)
     selection: Literal["random", "uncertainty", "on-hull", "diversity"] = option("random", "how they are chosen")
     rounds: int = option(4, "selections other than random: rounds of choosing and training", min=2)
     discarded: Literal["leave", "stay"] = option("leave", "whether removed candidates take part in later hulls")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many candidates each round chooses; one round where nothing is trained between them."""
+        rounds = self.rounds if self.selection in ("uncertainty", "on-hull") else 1
+        least, more = divmod(self.train, rounds)
+        return tuple(least + (k < more) for k in range(rounds))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,7 +100,8 @@ def write(run: Run, found: Results) -> dict[str, Any]:
     plan, state = found.plan, found.state
     ends = _ends(found)
     run.write(TABLE, csv_text(_header(plan), [_row(e, found) for e in ends]))
-    kept = [e.id for e in ends if e.id in set(found.screened.survivors)]
+    survivors = set(found.screened.survivors)
+    kept = [e.id for e in ends if e.id in survivors]
     run.write(SURVIVORS, "".join(f"{i}\n" for i in kept))
     if plan.ends_with_energies:
         run.write(STAGES, csv_text(OF_STAGE, _stage_rows(found)))
@@ -122,7 +123,7 @@ def write(run: Run, found: Results) -> dict[str, Any]:
 def _ends(found: Results) -> list[CandidateEnd]:
     """How every candidate ended: those with final energies by distance to the hull, then those that came farthest."""
     plan, state = found.plan, found.state
-    known = {**{i: found.trained_on.energies[i] for i in found.trained_candidates if i in found.trained_on.energies}}
+    known = {i: found.trained_on.energies[i] for i in found.trained_candidates if i in found.trained_on.energies}
     energies = {**known, **found.final}
     phases = [Phase(state.amounts[i], e, i) for i, e in energies.items()]
     heights = hull.distances(phases, [True] * len(phases), found.trained_on.references)
@@ -263,7 +264,7 @@ def _report(found: Results, ends: Sequence[CandidateEnd]) -> dict[str, Any]:
             {"name": s.name, "cost": s.cost, "screened": n} for s, n in zip(plan.stages, screened.counts, strict=True)
         ],
         "problems": problems,
-        "failed": [{"id": f.id, "path": f.path, "reason": f.reason} for f in failures],
+        "failed": [f.to_json() for f in failures],
         "stability": None if plan.ends_with_energies else _stability(found, last),
         "exit_code": int(Exit.SOME_FAILED if failures or problems else Exit.OK),
     }

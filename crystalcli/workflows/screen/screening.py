@@ -19,7 +19,6 @@ from crystalcli.contracts.workflow import Reporter, Request, Run, Work
 from crystalcli.mechanisms.phases.hull import Phase
 from crystalcli.mechanisms.phases.screening import Candidate, stage_costs
 from crystalcli.mechanisms.phases.staging import recall, staged_screening
-from crystalcli.mechanisms.structure_files.inputs import expand
 from crystalcli.vocabulary.errors import NothingUsable
 from crystalcli.workflows.screen import candidates, screen_output
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan, files_read, one_step
@@ -70,8 +69,8 @@ class Screening(Work):
             "number_of_candidates": n,
             "trained_on": plan.settings.train if plan.ends_with_energies else known,
             "cannot_be_read": len(self.found.candidates.failures),
-            "files": len(expand(plan.candidates)),
-            "reference_files": len(expand(plan.references.phases)),
+            "files": len(plan.candidate_files),
+            "reference_files": len(plan.references.phase_files),
             "model": plan.stages[0].model,
             "target": self.found.label,
         }

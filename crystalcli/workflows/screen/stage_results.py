@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import ase
+import numpy as np
 from ase.data import chemical_symbols
 
 from crystalcli.mechanisms.phases.hull import Amounts
 from crystalcli.mechanisms.structure_files.reading import ID_IN_FILE, Failure
+from crystalcli.nouns.structures.constraints import may_move
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import DEFAULTS, UNLABELLED, ReadOptions
 from crystalcli.vocabulary.errors import UsageError, one_line
@@ -42,6 +44,20 @@ class Structure:
     def entry(self) -> Entry:
         """As it would be read."""
         return Entry(self.id, self.atoms, self.id, labels=self.labels)
+
+    def moved(self, to: ase.Atoms) -> Structure:
+        """As a stage left it: cell and positions are those of ``to``, constraints, tags and arrays stay.
+
+        Where the stage put the atoms into another order, what was said of the sites holds no more.
+        """
+        if not np.array_equal(self.atoms.numbers, to.numbers):
+            labels = {k: v for k, v in self.labels.items() if np.shape(v)[:1] != (len(self.atoms),)}
+            return replace(self, atoms=to, labels=labels)
+        atoms = self.atoms.copy()
+        atoms.pbc = to.pbc
+        atoms.set_cell(to.cell, apply_constraint=False)
+        atoms.positions = to.positions
+        return replace(self, atoms=atoms)
 
 
 @dataclass(frozen=True)
@@ -101,9 +117,16 @@ def key_of(structures: Sequence[Structure]) -> str:
 
 
 def misfit(found: Result, item: Structure) -> Result:
-    """``found``, unless it is another compound than ``item``: then what is wrong with it."""
-    if found.atoms is None or sorted(found.atoms.numbers) == sorted(item.atoms.numbers):
+    """``found``, unless it is another compound than ``item``, or nobody knows any more which atoms are held.
+
+    Then what is wrong with it.
+    """
+    if found.atoms is None or np.array_equal(found.atoms.numbers, item.atoms.numbers):
         return found
+    if sorted(found.atoms.numbers) == sorted(item.atoms.numbers):
+        if not item.atoms.constraints and not item.atoms.get_tags().any():
+            return found
+        return Result(item.id, "order", "came back with its atoms in another order; constraints and tags go by it")
     said = f"came back as {found.atoms.get_chemical_formula()}, was {item.atoms.get_chemical_formula()}"
     return Result(item.id, "composition", said)
 
@@ -135,10 +158,10 @@ PieceResults = tuple[str, list[Result]]
 def extxyz(
     structures: Iterable[Structure], energies: Iterable[float | None] | None = None, *, key: str = "energy"
 ) -> str:
-    """Frames with full precision: every number reads back as the same bits.
+    """Frames with full precision: every number reads back as the same bits; with tags and what is held, if any is.
 
     Args:
-        structures: in order.
+        structures: in order; their constraints are known ones.
         energies: of each, where known.
         key: what to call it.
     """
@@ -151,15 +174,23 @@ def _frame(item: Structure, energy: float | None, key: str) -> str:
     atoms = item.atoms
     cell = " ".join(repr(x) for x in atoms.cell.flatten().tolist())
     name = item.id.replace("\\", "\\\\").replace('"', '\\"')
+    fields = "species:S:1:pos:R:3"
+    columns = [atoms.get_chemical_symbols(), *([repr(x) for x in axis] for axis in atoms.positions.T.tolist())]
+    if (tags := atoms.get_tags()).any():
+        fields += ":tags:I:1"
+        columns.append([str(t) for t in tags])
+    if not (free := may_move(atoms)).all():
+        mask = free[:, :1] if (free == free[:, :1]).all() else free
+        fields += f":move_mask:L:{mask.shape[1]}"
+        columns += [["FT"[int(m)] for m in axis] for axis in mask.T]
     head = [
         *([f'Lattice="{cell}"'] if atoms.cell.rank else []),
-        "Properties=species:S:1:pos:R:3",
+        f"Properties={fields}",
         f'id="{name}"',
         *([] if energy is None else [f"{key}={energy!r}"]),
         f'pbc="{" ".join("FT"[int(p)] for p in atoms.pbc)}"',
     ]
-    rows = zip(atoms.get_chemical_symbols(), atoms.positions.tolist(), strict=True)
-    lines = [f"{symbol} {x!r} {y!r} {z!r}" for symbol, (x, y, z) in rows]
+    lines = [" ".join(row) for row in zip(*columns, strict=True)]
     return "\n".join([str(len(atoms)), " ".join(head), *lines]) + "\n"
 
 
@@ -171,7 +202,7 @@ def read_structures(paths: Sequence[Path], options: ReadOptions = UNLABELLED) ->
         if isinstance(item, Failure):
             failures.append(item)
         else:
-            found.append(Structure(item.id, item.atoms))
+            found.append(Structure(item.id, item.atoms, item.labels))
     return found, failures
 
 

@@ -107,7 +107,7 @@ class RelaxationWorker:
         def shards() -> Iterator[tuple[int, list[Entry | Failure]]]:
             for number, (key, structures) in enumerate(missing):
                 keys[number] = key
-                yield number, [Entry(s.id, s.atoms, "") for s in structures]
+                yield number, [s.entry() for s in structures]
 
         for number, found in relaxed_shards(self.request, self.worker, shards(), run, _unheard):
             yield keys.pop(number), [_result(o) for o in found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,11 @@ from crystalcli.mechanisms.phases import choosing
 from crystalcli.mechanisms.phases.hull import Phase, fractions
 from crystalcli.mechanisms.phases.screening import decide
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker
+from crystalcli.mechanisms.structure_files.reading import Failure
+from crystalcli.nouns.arrays import GraphArrays
+from crystalcli.workflows.graphs.build_graphs_work import Work, graph_maker, graph_of
 from crystalcli.workflows.screen.campaign_state import CampaignState
 from crystalcli.workflows.screen.ensembles import Ensembles
-from crystalcli.workflows.screen.stage_results import Structure
 
 Floats = NDArray[np.float64]
 
@@ -56,15 +57,20 @@ class TrainingSet:
             return
         there = [i for i in sorted(candidates) if self.state.has_structure(0, i)]
         if s.selection == "diversity":
-            first = choosing.drawn(there, 1, s.seed)
-            rest = [i for i in there if i not in first]
-            chosen = choosing.most_different(rest, self._features(rest), self._features(first), s.train - 1)
-            self._take([*first, *chosen], 1)
+            shapes = self._shapes(there)
+            first = choosing.drawn(list(shapes), 1, s.seed)
+            rest = [i for i in shapes if i not in first]
+            chosen = first
+            if rest:
+                known, others = self._features(first, shapes), self._features(rest, shapes)
+                chosen = [*first, *choosing.most_different(rest, others, known, s.train - 1)]
+            self._take(chosen, 1)
             return
-        sizes = [len(part) for part in np.array_split(np.arange(s.train), s.rounds)]
-        self._take(choosing.drawn(there, sizes[0], s.seed), 1)
-        for number, size in enumerate(sizes[1:], 2):
-            rest = [i for i in there if i not in set(self.ids)]
+        start, *more = s.sizes
+        self._take(choosing.drawn(there, start, s.seed), 1)
+        for number, size in enumerate(more, 2):
+            taken = set(self.ids)
+            rest = [i for i in there if i not in taken]
             self._take(self._best(rest, size, number), number)
 
     def _take(self, ids: Sequence[str], number: int) -> None:
@@ -89,20 +95,32 @@ class TrainingSet:
         decisions = decide(found, self.phases, rule.threshold, robust=rule.robust)
         return choosing.most_promising(found, decisions, size)
 
-    def _features(self, ids: Sequence[str]) -> Floats:
-        """Composition, volume per atom, and least, mean and spread of the distances to neighbors, (n, f)."""
-        some = [self.state.structure(0, i) for i in ids]
+    def _features(self, ids: Sequence[str], shapes: Mapping[str, Sequence[float]]) -> Floats:
+        """Composition and shape of every structure, (n, f)."""
         symbols = sorted({s for a in self.state.amounts.values() for s in a})
-        shares = fractions([Phase(one.amounts, 0.0) for one in some], symbols)
-        return np.column_stack([shares, np.array([self._shape(one) for one in some])])
+        shares = fractions([Phase(self.state.amounts[i], 0.0) for i in ids], symbols)
+        return np.column_stack([shares, np.array([shapes[i] for i in ids])])
 
-    def _shape(self, one: Structure) -> list[float]:
+    def _shapes(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        """Volume per atom, and least, mean and spread of the distances to neighbors, by id, of what has a graph."""
         arch = registry().get("architecture", self.state.plan.training.arch)
         assert isinstance(arch, Architecture)
-        graph = graph_maker(Work(arch.featurizer))(one.atoms)
-        centre, neighbor = np.asarray(graph.edge_index)
-        where, cell = np.asarray(graph.positions), np.asarray(graph.cell)
-        d = np.linalg.norm(where[neighbor] - where[centre] + np.asarray(graph.cell_shifts) @ cell, axis=1)
-        if not len(d):
-            return [0.0] * 4
-        return [np.log(abs(np.linalg.det(cell)) / len(where)), float(d.min()), float(d.mean()), float(d.std())]
+        work = Work(arch.featurizer)
+        make = graph_maker(work)
+        found: dict[str, list[float]] = {}
+        for i in ids:
+            graph = graph_of(work, make, self.state.structure(0, i).entry())
+            if isinstance(graph, Failure):
+                self.state.run.reporter.warn(f"{i} is not chosen from: {graph.reason}")
+            else:
+                found[i] = _shape(graph)
+        return found
+
+
+def _shape(graph: GraphArrays) -> list[float]:
+    centre, neighbor = np.asarray(graph.edge_index)
+    where, cell = np.asarray(graph.positions), np.asarray(graph.cell)
+    d = np.linalg.norm(where[neighbor] - where[centre] + np.asarray(graph.cell_shifts) @ cell, axis=1)
+    if not len(d):
+        return [0.0] * 4
+    return [np.log(abs(np.linalg.det(cell)) / len(where)), float(d.min()), float(d.mean()), float(d.std())]

@@ -10,10 +10,16 @@ from crystalcli.contracts import run_options as common
 from crystalcli.contracts.options import option
 from crystalcli.vocabulary.errors import UsageError
 
+LEVELS = "0.68,0.9,0.95"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions:
-    """Everything that ``crystal calibrate`` asks."""
+    """Everything that ``crystal calibrate`` asks.
+
+    Raises:
+        UsageError: levels for a method that has no intervals.
+    """
 
     model: Path = common.model()
     inputs: tuple[str, ...] = common.inputs(
@@ -23,12 +29,16 @@ class CalibrateOptions:
     method: Literal["scale", "conformal"] = option(
         "conformal", "scale: sigma times a factor; conformal: intervals of given levels, too"
     )
-    levels: str = option("0.68,0.9,0.95", "chances with which intervals hold the truth")
+    levels: str = option(LEVELS, "chances with which intervals hold the truth")
     labels: tuple[str, ...] = common.labels()
     skip_known: bool = option(False, "leave out structures that trained or validated the model")
     batch_size: int = common.batch_size()
     device: str = common.device()
     threads: int = common.threads()
+
+    def __post_init__(self) -> None:
+        if self.levels != LEVELS and self.method != "conformal":
+            raise UsageError(f"--levels is for the intervals of --method conformal, and {self.method} has none")
 
     @property
     def chances(self) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +102,7 @@ class CalibrationReport:
             "before": {name: found.to_json() for name, found in self.before.items()},
             "left_out": self.left_out,
             "skipped": self.skipped,
-            "failed": [{"id": f.id, "path": f.path, "stage": f.stage, "reason": f.reason} for f in self.failures],
+            "failed": [f.to_json() for f in self.failures],
         }
 
 
@@ -132,7 +133,7 @@ def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> Calibratio
     rows = _new_rows(plan, predictor, report, [str(p) for p in paths])
     if not rows:
         raise UsageError(f"no structure to calibrate with ({report.skipped} left out, {len(report.failures)} failed)")
-    hashes = {path.name: content(path) for path in paths}
+    hashes = {name: content(path) for name, path in _by_name(paths).items()}
     for quantity in predictor.quantities:
         if not quantity.classes:
             _fit(plan, quantity, rows, hashes, report, head=predictor.model.head)
@@ -140,6 +141,12 @@ def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> Calibratio
         raise UsageError("none of the model's targets is a number; probabilities of classes are not calibrated")
     _save(plan, predictor, report)
     return report
+
+
+def _by_name(paths: Sequence[Path]) -> dict[str, Path]:
+    """Files by their names; those that share one by their paths."""
+    count = Counter(path.name for path in paths)
+    return {path.name if count[path.name] == 1 else str(path): path for path in paths}
 
 
 def check(plan: CalibrationPlan) -> None:

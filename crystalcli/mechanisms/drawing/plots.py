@@ -110,6 +110,7 @@ def parity(
     mae: float,
     title: str,
     baseline: float | None = None,
+    words: tuple[str, str] = ("MAE", "mean predictor"),
 ) -> None:
     """Draw predicted against true values of a target.
 
@@ -119,8 +120,9 @@ def parity(
         true: (n,) in the target's unit.
         predicted: (n,) in the target's unit.
         mae: mean absolute error of the model.
-        baseline: that of always answering the mean.
         title: what was trained or evaluated.
+        baseline: that of always answering the mean.
+        words: what the error and the baseline are called.
     """
     figure, axes = canvas(5.0 + 0.9 * (len(true) > MANY), 5.0)
     low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
@@ -139,9 +141,9 @@ def parity(
     axes.set_xlabel(f"{_words(quantity.name)}, true{unit}")
     axes.set_ylabel(f"{_words(quantity.name)}, predicted{unit}")
     factor, small = unit_for(mae, quantity)
-    text = f"MAE {number(mae * factor)} {small}".rstrip()
+    text = f"{words[0]} {number(mae * factor)} {small}".rstrip()
     if baseline is not None:
-        text += f"   (mean predictor {number(baseline * factor)})"
+        text += f"   ({words[1]} {number(baseline * factor)})"
     axes.set_title(f"{title}\n{text}   n = {len(true)}", fontsize=10)
     save(figure, paths)
 
@@ -205,7 +207,7 @@ def learning_curve(
     if several:
         panels[-2].plot(epochs, [r["val_score"] for r in rows], "-", marker=mark, lw=1.5, color=BLUE, label="mean")
         panels[-2].set_ylabel("mean of all\n(std. deviations)", fontsize=9)
-        _plain_log(panels[-2])
+        plain_log(panels[-2])
     for axes in panels[:-1]:
         axes.axvline(best_epoch, lw=4, color=BLUE, alpha=0.2, label=f"kept: epoch {best_epoch}")
     if any(quantity.name in r["val"] for r in rows for quantity in baselines):
@@ -214,7 +216,7 @@ def learning_curve(
     lower = panels[-1]
     lower.plot(epochs, losses, "-", marker=mark, lw=1.5, color=ORANGE)
     if min(losses) > 0:
-        _plain_log(lower)
+        plain_log(lower)
     lower.set_ylabel("training loss" + ("" if any(q.classes for q in baselines) else "\n(std. deviations)"), fontsize=9)
     lower.set_xlabel("epoch")
     lower.xaxis.get_major_locator().set_params(integer=True)
@@ -237,11 +239,11 @@ def _validation(
         for (line, mae), style in zip(baselines.items(), ("--", "-.", ":"), strict=False):
             axes.axhline(mae * factor, ls=style, lw=1, color=GREY, label=f"baseline {line} (test)")
         name += f" ({unit})" if unit else ""
-        _plain_log(axes)
+        plain_log(axes)
     axes.set_ylabel(name, fontsize=9)
 
 
-def _plain_log(axes: Any) -> None:
+def plain_log(axes: Any) -> None:
     """Logarithmic axis with numbers that people read; a narrow range stays linear, where it has more of them."""
     low, high = axes.get_ylim()
     if low > 0 and high / low < 4:

@@ -75,18 +75,22 @@ def counted_by(
 
 @torch.no_grad()
 def nearest_labels(
-    model: CrystalModel | Ensemble, data: GraphDataset, index: NDArray[np.int64], quantity: Quantity, values: Any
+    model: CrystalModel | Ensemble,
+    data: GraphDataset,
+    index: NDArray[np.int64],
+    quantity: Quantity,
+    values: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], Counted | None]:
     """Labels of ``index`` nearest to ``values``, (n, …), which are somebody else's predictions, and how errors count.
 
-    ``values`` may be a function of a batch. Both are per atom for totals.
+    Both are per atom for totals.
     """
     parts, how, done = [], None, 0
     for piece in pieces_of(index, BLOCK):
         batch = data.batch(piece, [quantity.name], dtype=torch.float64)
         label, share = batch.labels[quantity.name], _share(quantity, batch.graph)
         n = len(label.mask)
-        value = torch.as_tensor(values(batch) if callable(values) else values[done : done + n]) / share
+        value = torch.as_tensor(values[done : done + n]) / share
         found = counted_by(model.head, {quantity.name: Prediction(value, quantity)}, batch.labels, batch.graph)
         done += n
         if (how := found.get(quantity.name)) is not None:

@@ -68,12 +68,25 @@ def means(train: Sites, test: Sites, *, by_coordination: bool = False) -> Floats
     if by_coordination:
         keys.append((train.numbers[known] * 1000 + train.coordination[known], test.numbers * 1000 + test.coordination))
     for of_train, of_test in keys:
-        kinds, place = np.unique(of_train, return_inverse=True)
-        mean = np.bincount(place, value) / np.bincount(place)
-        at = np.minimum(np.searchsorted(kinds, of_test), len(kinds) - 1)
-        met = kinds[at] == of_test
-        found[met] = mean[at[met]]
+        means_of_kinds(found, of_train, value, of_test)
     return found
+
+
+def means_of_kinds(found: Floats, of_train: Index, value: Floats, of_test: Index) -> None:
+    """Put into ``found``, (n,), the mean ``value`` of the training sites of the same kind, where there are any.
+
+    Args:
+        found: what is known so far.
+        of_train: (m,) or (m, k) kinds of the training sites.
+        value: (m,) their values.
+        of_test: (n,) or (n, k) kinds of the others.
+    """
+    _, place = np.unique(np.concatenate([of_train, of_test]), axis=0, return_inverse=True)
+    mine, theirs = np.split(place.ravel(), [len(of_train)])
+    number = np.bincount(mine, minlength=place.max(initial=-1) + 1)
+    total = np.bincount(mine, value, len(number))
+    met = number[theirs] > 0
+    found[met] = (total / np.maximum(number, 1))[theirs[met]]
 
 
 def predictions(data: GraphDataset, target: str, train: Index, test: Index, *, paper_mode: bool) -> dict[str, Floats]:

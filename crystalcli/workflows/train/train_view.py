@@ -16,8 +16,18 @@ FEW = 12
 LINES = 15
 """Elements that fit a terminal; all are in report.json."""
 NUMBERS = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "macro_mae": "MAE, mean over crystals"}
+PLACES = {
+    "mae": "atoms",
+    "macro_mae": "structures",
+    "slab_mae": "slab",
+    "adsorbate_mae": "adsorbate",
+    "within_0.1": "≤ 0.1 Å",
+    "adwt": "ADwT",
+}
+"""Mean distances over all atoms, over the means of structures, over parts; shares of structures."""
 CLASSES = {"accuracy": "accuracy", "roc_auc": "ROC-AUC", "f1": "F1", "log_loss": "log loss"}
-IN_UNITS = ("mae", "rmse", "macro_mae")
+IN_UNITS = ("mae", "rmse", "macro_mae", "slab_mae", "adsorbate_mae")
+IN_PERCENT = ("within_0.1", "adwt")
 
 
 def planned(found: Mapping[str, Any]) -> Shown:
@@ -75,18 +85,63 @@ def _of_target(row: Mapping[str, Any]) -> Iterator[Table]:
         yield Table(("", *CLASSES.values()), cells, f"test: {q.name}, {model.n} labels")
         if q.classes <= FEW:
             yield _confusion(q, model)
+    elif q.meaning == "position":
+        yield _of_places(q, row)
+        if row["by_element"]:
+            yield _moved_elements(q, row["by_element"])
     else:
         factor, unit = unit_for(model.mae, replace(q, unit=model.unit or q.unit))
         title = f"test: {q.name}" + (f" ({unit})" if unit else "") + f", {model.n} labels"
         found = [_numbers(n, r, factor) for n, r in rows.items() if isinstance(r, metrics.Errors)]
         yield Table(("", model.word, "RMSE", "R²", "max error"), found, title)
-    if q.level == "site" and row["by_element"]:
+    if q.level == "site" and q.meaning != "position" and row["by_element"]:
         yield _of_elements(q, row)
 
 
 def _numbers(name: str, r: metrics.Errors, factor: float) -> list[str]:
     cells = [number(v * factor) for v in (r.mae, r.rmse, r.max_error)]
     return [name, cells[0], cells[1], "" if r.r2 is None else f"{r.r2:.4f}", cells[2]]
+
+
+def _of_places(q: Quantity, found: Mapping[str, Any]) -> Table:
+    """Mean distances of everything that stands beside each other, and which shares of structures are near enough."""
+    rows = {"model": found["model"], **_others(found)}
+    known = {n: r for n, r in rows.items() if r is not None and "skipped" not in r}
+    keys = [k for k in PLACES if any(k in r for r in known.values())]
+    cells = [[n, *(_shown(k, r.get(k)) for k in keys)] for n, r in known.items()]
+    title = f"test: {q.name}, mean distance ({q.unit}), {found['model']['n']} atoms"
+    caption = "ADwT: share of structures within 0.01, 0.011, … 0.5 Å, on average"
+    return Table(("", *(PLACES[k] for k in keys)), cells, title, caption if "adwt" in keys else "")
+
+
+def _shown(key: str, value: Any, factor: float = 1.0) -> str:
+    """The number ``key`` of a report: multiplied with ``factor`` where it has the target's unit, shares in percent."""
+    if key not in IN_PERCENT:
+        return _cell(value, factor if key in IN_UNITS else 1.0)
+    return f"{_cell(value, 100.0)} %" if value is not None else ""
+
+
+def _moved_elements(q: Quantity, rows: Mapping[str, Any]) -> Table:
+    """Mean distances of the elements with most labels, at the start and as predicted."""
+    made = [[*_element(e, rows[e]), *(number(rows[e][k]) for k in ("before", "mae"))] for e in _most(rows)]
+    heads = ("", "atoms", "start", "predicted")
+    return Table(heads, _and_more(made, rows, len(heads)), f"test: {q.name} by element, mean distance ({q.unit})")
+
+
+def _most(rows: Mapping[str, Any]) -> list[str]:
+    """The elements with most labels, in the order of ``rows``."""
+    most = sorted(rows, key=lambda e: -rows[e]["n"])[:LINES]
+    return [e for e in rows if e in most]
+
+
+def _element(name: str, row: Mapping[str, Any]) -> list[str]:
+    return [name if row["in_training"] else f"{name} (new)", str(row["n"])]
+
+
+def _and_more(made: list[list[str]], rows: Mapping[str, Any], width: int) -> list[list[str]]:
+    """``made`` and, where it is not all of ``rows``, a line that says so."""
+    rest = len(rows) - len(made)
+    return [*made, [f"{rest} more", *[""] * (width - 1)]] if rest else made
 
 
 def _confusion(quantity: Quantity, errors: metrics.ClassErrors) -> Table:
@@ -97,25 +152,21 @@ def _confusion(quantity: Quantity, errors: metrics.ClassErrors) -> Table:
 def _of_elements(q: Quantity, found: Mapping[str, Any]) -> Table:
     """Errors of the elements with most labels, and what they say of every crystal and its sum."""
     rows, model = found["by_element"], found["model"]
-    most = sorted(rows, key=lambda e: -rows[e]["n"])[:LINES]
+    most = _most(rows)
     factor, unit = unit_for(min((rows[e]["mae"] for e in most), default=0.0), q)
     words = {"macro_mae": "mean over crystals", "sum_mae": "sum over a crystal", "magnetic_mae": "moments above 0.1"}
     caption = [f"{word} {number(model[k] * factor)}" for k, word in words.items() if k in model]
     title = f"test: {q.name} by element" + (f" ({unit})" if unit else "")
-    made = []
-    for e in (e for e in rows if e in most):
-        cells = [number(rows[e][k] * factor) for k in ("mae", "bias", "mean", "deviation")]
-        made.append([e if rows[e]["in_training"] else f"{e} (new)", str(rows[e]["n"]), *cells])
-    if len(rows) > len(most):
-        made.append([f"{len(rows) - len(most)} more", "", "", "", "", ""])
+    keys = ("mae", "bias", "mean", "deviation")
+    made = [[*_element(e, rows[e]), *(number(rows[e][k] * factor) for k in keys)] for e in most]
     heads = ("", "labels", "MAE", "bias", "mean", "deviation")
-    return Table(heads, made, title, "MAE: " + ", ".join(caption))
+    return Table(heads, _and_more(made, rows, len(heads)), title, "MAE: " + ", ".join(caption))
 
 
 def _of_series(name: str, found: Mapping[str, Any], architecture: str) -> Table:
     """Mean ± spread over the runs of every architecture, and the baselines beside them."""
     model = found["model"]
-    headings = NUMBERS if "mae" in model else CLASSES
+    headings = PLACES if "adwt" in model else NUMBERS if "mae" in model else CLASSES
     factor, unit = 1.0, ""
     if "mae" in model:
         factor, unit = unit_for(model["mae"]["mean"], Quantity(name, found["unit"]))
@@ -123,7 +174,7 @@ def _of_series(name: str, found: Mapping[str, Any], architecture: str) -> Table:
     title = f"test: {name}" + (f" ({unit})" if unit else "") + f", {model['n']} labels, {model['runs']} runs"
     rows = {architecture: model, **_others(found)}
     cells = [
-        [label, *(_cell(row.get(k), factor if k in IN_UNITS else 1.0) for k in keys)]
+        [label, *(_shown(k, row.get(k), factor) for k in keys)]
         for label, row in rows.items()
         if row is not None and "skipped" not in row
     ]

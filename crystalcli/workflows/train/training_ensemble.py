@@ -20,7 +20,9 @@ from crystalcli.mechanisms.scoring.calibration import calibration
 from crystalcli.mechanisms.scoring.evaluation import Collected
 from crystalcli.vocabulary.pictures import paths
 from crystalcli.vocabulary.texts import file_word
+from crystalcli.workflows.train import training_positions
 from crystalcli.workflows.train.train_options import TrainOptions
+from crystalcli.workflows.train.training_pictures import draw_places
 from crystalcli.workflows.train.training_report import write_test_predictions
 from crystalcli.workflows.train.training_setup import Prepared
 
@@ -58,9 +60,10 @@ def finish(
     found = evaluation.collect(ensemble.to(prepared.device), prepared.data, prepared.split.test, options.size)
     provenance["domain"] = {name: _domain(prepared, name, c) for name, c in found.items()}
     model_file.save(path, ensemble, provenance)
-    told = {name: _told(name, c, reports) for name, c in found.items()}
+    more = {name: training_positions.more_of(prepared, c) for name, c in found.items()}
+    told = {name: _told(name, c, reports, more[name]) for name, c in found.items()}
     for name, c in found.items():
-        _draw(run, name, c, len(runs), options.pictures)
+        _draw(prepared, run, name, c, len(runs), options.pictures)
         for line in _lines(name, told[name]):
             run.reporter.say(line)
     write_test_predictions(prepared, run, found)
@@ -106,7 +109,9 @@ def _variance(row: Mapping[str, Any]) -> float:
     return float((row["rmse"] / row.get("factor", 1.0)) ** 2 / row.get("components", 1))
 
 
-def _told(name: str, found: Collected, reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _told(
+    name: str, found: Collected, reports: Sequence[Mapping[str, Any]], more: Mapping[str, float]
+) -> dict[str, Any]:
     if not found.mask.any():
         return {"unit": found.quantity.unit, "model": None, "members": None, "calibration": None}
     errors = found.errors()
@@ -117,7 +122,7 @@ def _told(name: str, found: Collected, reports: Sequence[Mapping[str, Any]]) -> 
         calibrated = calibration(error.ravel(), found.sigma[found.mask].ravel())
     return {
         "unit": found.quantity.unit,
-        "model": errors.to_json(),
+        "model": {**errors.to_json(), **more},
         "members": [r["test"][name]["model"][key] for r in reports],
         "calibration": calibrated.to_json() if calibrated else None,
     }
@@ -140,21 +145,17 @@ def _lines(name: str, told: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _draw(run: Run, name: str, found: Collected, members: int, pictures: str) -> None:
+def _draw(prepared: Prepared, run: Run, name: str, found: Collected, members: int, pictures: str) -> None:
     errors = found.errors() if found.mask.any() else None
     if not isinstance(errors, metrics.Errors):
         return
     true, value = found.true[found.mask].ravel(), found.value[found.mask].ravel()
-    title = f"ensemble of {members}; test"
-    plots.parity(
-        paths(run.path / f"parity-{file_word(name)}", pictures),
-        found.quantity,
-        true,
-        value,
-        mae=errors.mae,
-        title=title,
-    )
+    title, drawn = f"ensemble of {members}", paths(run.path / f"parity-{file_word(name)}", pictures)
+    if found.quantity.meaning == "position":
+        draw_places(pictures, prepared, run, found, f"-{file_word(name)}", title=title)
+    else:
+        plots.parity(drawn, found.quantity, true, value, mae=errors.mae, title=f"{title}; test")
     if found.sigma is not None:
         sigma = found.sigma[found.mask].ravel()
         drawn = paths(run.path / f"reliability-{file_word(name)}", pictures)
-        uncertainty_plots.reliability(drawn, value - true, sigma, title=title)
+        uncertainty_plots.reliability(drawn, value - true, sigma, title=f"{title}; test")

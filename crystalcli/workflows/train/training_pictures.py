@@ -10,14 +10,20 @@ import numpy as np
 import torch
 
 from crystalcli.contracts.workflow import Run
-from crystalcli.mechanisms.drawing import plots, site_plots
-from crystalcli.mechanisms.scoring import evaluation, metrics
+from crystalcli.mechanisms.drawing import plots, position_plots, site_plots
+from crystalcli.mechanisms.drawing.position_plots import Moved
+from crystalcli.mechanisms.scoring import metrics, position_errors
 from crystalcli.mechanisms.scoring.evaluation import Collected
 from crystalcli.vocabulary.pictures import paths
 from crystalcli.vocabulary.texts import file_word
+from crystalcli.workflows.train import training_positions
 from crystalcli.workflows.train.training_loop import Trainer
-from crystalcli.workflows.train.training_report import IDENTITY, TargetReport
+from crystalcli.workflows.train.training_positions import Places
+from crystalcli.workflows.train.training_report import TargetReport
 from crystalcli.workflows.train.training_setup import Prepared
+
+WORST = 10
+"""Test structures that are drawn."""
 
 
 def draw(
@@ -46,7 +52,7 @@ def draw(
 def _of_target(
     pictures: str, prepared: Prepared, run: Run, target: TargetReport, c: Collected, *, title: str, alone: bool
 ) -> None:
-    """Confusions of classes; predicted over true of numbers; elements and distributions of sites."""
+    """Confusions of classes; predicted over true of numbers; elements and distributions of sites; places."""
     name = "" if alone else f"-{file_word(target.quantity.name)}"
     if isinstance(target.model, metrics.ClassErrors):
         plots.confusion(
@@ -55,7 +61,7 @@ def _of_target(
     if not isinstance(target.model, metrics.Errors):
         return
     if c.quantity.meaning == "position":
-        _moves(prepared, paths(run.path / f"parity{name}", pictures), target, c, title=title)
+        draw_places(pictures, prepared, run, c, name, title=title)
         return
     mean = target.baselines.get("mean")
     plots.parity(
@@ -73,24 +79,71 @@ def _of_target(
         site_plots.draw(run.path, "", c.quantity, sites, title=f"{title}; test", pictures=pictures)
 
 
-def _moves(prepared: Prepared, where: Sequence[Path], target: TargetReport, c: Collected, *, title: str) -> None:
+def draw_places(pictures: str, prepared: Prepared, run: Run, c: Collected, name: str, *, title: str) -> None:
+    """What places are moved by, predicted over true; how far they are from the truth; the worst structures.
+
+    Args:
+        pictures: their formats.
+        prepared: the run.
+        run: into whose folder they go.
+        c: predictions of the test part.
+        name: at the end of the names of the files.
+        title: what was trained.
+    """
+    at = training_positions.places(prepared, c)
+    _moves(paths(run.path / f"parity{name}", pictures), c, at, title=f"{title}; test")
+    known = c.mask
+    groups = {"atoms": known}
+    if at.adsorbate is not None and (known & at.adsorbate).any() and (known & ~at.adsorbate).any():
+        groups = {"slab": known & ~at.adsorbate, "adsorbate": known & at.adsorbate}
+    split = {n: (at.before[mine], at.after[mine]) for n, mine in groups.items()}
+    position_plots.distances(paths(run.path / f"distances{name}", pictures), split, title=f"{title}; test")
+    worst, of = _worst(prepared, c, at)
+    said = f"the {len(worst)} worst of {of} test structures" if of > len(worst) else "test structures, the worst first"
+    said += "\nmean distance at the start → as predicted"
+    position_plots.structures(paths(run.path / f"worst{name}", pictures), worst, title=f"{title}\n{said}")
+
+
+def _worst(prepared: Prepared, c: Collected, at: Places) -> tuple[list[Moved], int]:
+    """The test structures with the largest mean distances, the worst first, and how many have labels."""
+    counts = at.atoms.counts
+    before, after = (position_errors.of_structures(d, c.mask, counts) for d in (at.before, at.after))
+    order = np.argsort(np.where(np.isnan(after), np.inf, -after), kind="stable")[: min(WORST, np.isfinite(after).sum())]
+    stops = np.cumsum(counts)
+    found = []
+    for k in order.tolist():
+        mine = slice(stops[k] - counts[k], stops[k])
+        index = prepared.split.test[k : k + 1]
+        graph = prepared.data.batch(index, dtype=torch.float64).graph
+        true = np.where(c.mask[mine, None], c.true[mine], np.nan)
+        found.append(
+            Moved(
+                prepared.ids[int(index[0])],
+                at.atoms.numbers[mine],
+                ~at.atoms.free[mine],
+                at.atoms.start[mine],
+                c.value[mine],
+                true,
+                graph.cell[0].numpy(),
+                graph.pbc[0].numpy(),
+                float(before[k]),
+                float(after[k]),
+            )
+        )
+    return found, int(np.isfinite(after).sum())
+
+
+def _moves(where: Sequence[Path], c: Collected, at: Places, *, title: str) -> None:
     """Draw what positions are moved by, predicted over true, component by component."""
-    assert isinstance(target.model, metrics.Errors)
-    near, _ = evaluation.nearest_labels(
-        prepared.model, prepared.data, prepared.split.test, c.quantity, lambda b: b.graph.positions
-    )
-    batches = evaluation.pieces_of(prepared.split.test, evaluation.BLOCK)
-    start = np.concatenate([prepared.data.batch(b, dtype=torch.float64).graph.positions.numpy() for b in batches])
-    true = (near - start)[c.mask]
+    true = (at.near - at.atoms.start)[c.mask]
     value = true + (c.value - c.true)[c.mask]
-    moved = replace(c.quantity, name=f"displacement to {c.quantity.name}")
-    still = target.baselines.get(IDENTITY)
     plots.parity(
         where,
-        moved,
+        replace(c.quantity, name=f"displacement to {c.quantity.name}"),
         true.ravel(),
         value.ravel(),
-        mae=target.model.mae,
-        title=f"{title}; test",
-        baseline=still.mae if isinstance(still, metrics.Errors) else None,
+        mae=float(at.after[c.mask].mean()),
+        title=title,
+        baseline=float(at.before[c.mask].mean()),
+        words=("mean distance", training_positions.IDENTITY),
     )

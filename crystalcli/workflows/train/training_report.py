@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
@@ -19,10 +18,8 @@ from crystalcli.mechanisms.scoring.evaluation import Collected
 from crystalcli.mechanisms.simple_models import baselines, extra_baselines, site_baselines
 from crystalcli.vocabulary.errors import CrystalError
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.train import training_positions
 from crystalcli.workflows.train.training_setup import Prepared
-
-IDENTITY = "identity"
-"""Baseline of positions: the atoms stay where they are."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +27,8 @@ class TargetReport:
     """Test errors of one target: of the model, and of every baseline or why there is none.
 
     ``strange`` counts the test structures that have what a baseline's fit never met (distances, for pairs). ``more``
-    are further errors of site values, by row (``model`` and the baselines). ``compared`` holds what is reported of the
-    architectures trained beside the model, by name, or why there is nothing.
+    are further errors of values or places of sites, by row (``model`` and the baselines). ``compared`` holds what is
+    reported of the architectures trained beside the model, by name, or why there is nothing.
     """
 
     quantity: Quantity
@@ -106,7 +103,8 @@ def _report(prepared: Prepared, found: Collected, paper_baselines: bool) -> Targ
     rows: dict[str, metrics.Errors | metrics.ClassErrors | str] = {}
     strange: dict[str, int] = {}
     if q.meaning == "position":
-        return TargetReport(q, found.errors(), {IDENTITY: _errors(prepared, found, lambda b: b.graph.positions)})
+        beside = training_positions.beside(prepared, found)
+        return TargetReport(q, found.errors(), beside.baselines, beside.by_element, more=beside.more)
     for name in baselines.NAMES:
         rows[name] = _baseline(name, prepared, found, strange)
     by_element = _by_element(prepared, found) if q.level == "structure" and not q.classes and not q.shape else {}
@@ -153,9 +151,6 @@ def _errors(prepared: Prepared, found: Collected, values: Any) -> metrics.Errors
         return metrics.regression(values[found.mask], found.true[found.mask])
     quantity = data.columns[found.quantity.name].quantity
     true, how = evaluation.nearest_labels(model, data, prepared.split.test, quantity, values)
-    if callable(values):
-        batches = evaluation.pieces_of(prepared.split.test, evaluation.BLOCK)
-        values = np.concatenate([values(data.batch(b, dtype=torch.float64)).numpy() for b in batches])
     return evaluation.compared(values[found.mask], true[found.mask], how)
 
 
@@ -220,8 +215,8 @@ def write_predictions(
             known = [repr(float(v)) if m else "" for v, m in zip(true, c.mask, strict=True)]
             columns += [known, [repr(float(v)) for v in value]]
         if c.sigma is not None:
-            header.append(f"{q.name} sigma{unit}")
-            columns.append([repr(float(v)) for v in c.sigma])
+            header += [f"{q.name}{part} sigma{unit}" for part in q.components]
+            columns += [[repr(float(v)) for v in sigma] for sigma in c.sigma.reshape(shape).T]
     return run.write(name, csv_text(header, zip(*columns, strict=True)))
 
 

@@ -28,7 +28,7 @@ _crystal_flags() {
         'plugins list') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'plugins show') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'plugins check') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
-        'pairs') echo '--relaxed --relax-run --match --adsorbate -o --output --resume --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'pairs') echo '--relaxed --initial --relax-run --match --cells --adsorbate -o --output --resume --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'slabs') echo '--potential --relaxer --elements --adsorbates --count --facets --kinds --most-elements --layers --free-layers --repeat --sites --vacuum --strain --rattle --lift --tilt --fmax --steps --max-adsorbate-moved --min-moved --max-moved --seed --device --threads -j --jobs --scheduler -o --output --resume --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --epsilon --sigma --rc --smooth --no-smooth --cutoff --switch --splitting --depth --r0 --alpha --max-step --dt --dt-max --memory' ;;
     esac
 }

@@ -98,8 +98,8 @@ def table_one(pairs: list[ase.Atoms], guesses: dict[str, dict[str, np.ndarray]])
 def table_two(work: Path, runs: dict[str, str]) -> list[str]:
     """Steps to the goal from the file's places and from the model's, energies and forces there, by kind."""
     lines = [
-        "| relaxer | slabs | steps from the file | from the model | change | the paper's | energy above the ground state "
-        "÷ | the paper's | largest force ÷ | the paper's | the file's place was better |",
+        "| relaxer | slabs | steps from the file | from the model | change | the paper's | "
+        "energy above the ground state ÷ | the paper's | largest force ÷ | the paper's | the file's place was better |",
         "|---" * 11 + "|",
     ]
     for relaxer, run in runs.items():

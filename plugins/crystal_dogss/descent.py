@@ -82,7 +82,7 @@ def descend(springs: Springs, start: Tensor, free: Tensor, options: DescentOptio
     """
     way = _Way(springs, free, options)
     learns = torch.is_grad_enabled() and (springs.rest.requires_grad or springs.stiffness.requires_grad)
-    through = {"unrolled": options.max_steps, "truncated": options.last, "implicit": 0}[options.gradient]
+    through = {"unrolled": options.max_steps, "truncated": options.last}.get(options.gradient, 0)
     x, velocity, kept = start, torch.zeros_like(start), []
     marks = {options.max_steps // 4, options.max_steps // 2} if path else set()
     cut = learns and options.gradient == "truncated"
@@ -102,7 +102,7 @@ def descend(springs: Springs, start: Tensor, free: Tensor, options: DescentOptio
             break
     x = torch.where(way.lost.index_select(0, springs.structure)[:, None], start, x)
     kept += [x] * (len(marks) - len(kept))
-    if learns and options.gradient == "implicit":
+    if learns and options.gradient in ("auto", "implicit"):
         x = at_minimum(springs, x.detach(), free)
     return Descended(x, way.taken, way.converged, tuple(kept))
 

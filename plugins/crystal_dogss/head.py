@@ -66,7 +66,7 @@ class SpringsHead(nn.Module):
         self, options: SpringsOptions, shape: EmbeddingShape, targets: tuple[Quantity, ...], statistics: Statistics
     ) -> None:
         super().__init__()
-        if options.path and options.gradient != "unrolled":
+        if options.path and options.gradient not in ("auto", "unrolled"):
             raise UsageError(
                 f"--path learns from the way, of which --gradient {options.gradient} knows the end only; use unrolled"
             )
@@ -74,6 +74,9 @@ class SpringsHead(nn.Module):
         if PLACES not in known:
             raise UsageError(f"springs say where atoms go: {', '.join(known)} alone is nothing to learn; add {PLACES}")
         self.quantity, self.strain = known[PLACES], known.get(STRAIN)
+        if options.gradient == "auto":
+            steps = self.strain is not None or options.path
+            options = replace(options, gradient="unrolled" if steps else "implicit")
         self.options = options
         width = 2 * shape.node_dim + shape.edge_dim
         self.lengths, self.stiffness = (layers(width, options.hidden, options.n_hidden) for _ in range(2))

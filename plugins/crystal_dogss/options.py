@@ -28,8 +28,10 @@ class DescentOptions:
     min_steps: int = option(10, "steps at least", min=0)
     max_steps: int = option(150, "steps at most", min=1)
     tolerance: float = option(5e-4, "a structure stops when no atom would move farther", unit="Å", min=1e-10)
-    gradient: Literal["unrolled", "truncated", "implicit"] = option(
-        "implicit", "how it is learned from: through all steps (of given length), the last ones, or the minimum alone"
+    gradient: Literal["auto", "unrolled", "truncated", "implicit"] = option(
+        "auto",
+        "how it is learned from: through all steps (of given length), the last ones, or the minimum alone; auto: the "
+        "minimum, but all steps where cells relax, whose soft directions a descent leaves early, and with --path",
     )
     last: int = option(20, "steps that --gradient truncated goes back through", min=1)
 

@@ -15,6 +15,9 @@ class PairsOptions:
 
     structures: tuple[str, ...] = common.structures()
     relaxed: tuple[str, ...] = option((), "files or folders of the relaxed structures, matched by id", files=True)
+    initial: str = option(
+        "", "array of the files that says where the atoms began, of structures that are relaxed: initial_positions"
+    )
     relax_run: str = option("", "run folder of crystal relax: its structures and what they relaxed to", metavar="RUN")
     match: Literal["order", "species", "nearest"] = option(
         "order",

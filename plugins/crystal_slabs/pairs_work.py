@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,11 @@ class PairsFrom(Work):
 
     def __init__(self, request: Request, host: Host) -> None:
         o: PairsOptions = request.options
-        if bool(o.structures) == bool(o.relax_run) or (o.relaxed and o.relax_run):
-            raise UsageError("name trajectories, or structures and --relaxed FILES, or --relax-run FOLDER alone")
+        if bool(o.structures) == bool(o.relax_run) or sum(map(bool, (o.relaxed, o.relax_run, o.initial))) > 1:
+            raise UsageError(
+                "name trajectories, or structures and --relaxed FILES, or structures and --initial ARRAY, or "
+                "--relax-run FOLDER alone"
+            )
         self.options, self.host = o, host
         self.elements = words(o.adsorbate, tuple(ase.data.atomic_numbers), "adsorbate") if o.adsorbate else ()
         self.starts, self.ends = list(o.structures), list(o.relaxed)
@@ -51,7 +55,9 @@ class PairsFrom(Work):
     def describe(self) -> dict[str, Any]:
         """The resolved plan."""
         n, m = len(self.starts), len(self.ends)
-        said = f"{n} files of starts and {m} of relaxed structures" if m else f"{n} trajectories"
+        o = self.options
+        said = f"{n} files with the array {o.initial}" if o.initial else f"{n} trajectories"
+        said = f"{n} files of starts and {m} of relaxed structures" if m else said
         return {"from": said, "match": self.options.match, "starts": self.starts, "relaxed": self.ends}
 
     def do(self, run: Run) -> Mapping[str, Any]:
@@ -60,7 +66,7 @@ class PairsFrom(Work):
         failed: list[dict[str, str]] = []
         moved: list[np.ndarray] = []
         with run.writing(PAIRS) as file:
-            for name, start, end, missing in self._by_id() if self.ends else self._trajectories():
+            for name, start, end, missing in self._couples():
                 run.stop_if_asked()
                 try:
                     if start is None or end is None:
@@ -76,7 +82,8 @@ class PairsFrom(Work):
                 lengths = np.linalg.norm(relaxed - atoms.positions, axis=1)[may_move.any(axis=1)]
                 group = "-".join(sorted(set(atoms.symbols[atoms.get_tags() != ADSORBATE])))
                 energies = {"energy_start": _energy(start), "energy_relaxed": _energy(end)}
-                info = {"id": name, "group": group, **energies, **strain}
+                words = {k: v for k, v in start.tags.items() if k.isidentifier()}  # parent, facet: splits go by them
+                info = {**words, "id": name, "group": words.get("group", group), **energies, **strain}
                 file.write(xyz_frame(atoms, info, relaxed, may_move).encode())
                 most = float(lengths.max()) if len(lengths) else 0.0
                 rows.append((name, "", group, len(atoms), float(lengths.mean()) if len(lengths) else 0.0, most))
@@ -100,6 +107,26 @@ class PairsFrom(Work):
             return relaxed_positions(start, end, self.options.match), {}
         places, strain = relaxed_in_the_cell(start, end, self.options.match)
         return places, {STRAIN: " ".join(repr(float(x)) for x in strain)}
+
+    def _couples(self) -> Iterator[Couple]:
+        if self.options.initial:
+            return self._of_arrays(self.options.initial)
+        return self._by_id() if self.ends else self._trajectories()
+
+    def _of_arrays(self, array: str) -> Iterator[Couple]:
+        """Relaxed structures that say themselves where their atoms began."""
+        for name, end in _named(self.host.structures(self.starts)):
+            if not isinstance(end, Entry):
+                yield name, None, None, end.reason
+                continue
+            began = np.asarray(end.labels.get(array, ()), dtype=np.float64)
+            if began.shape != (len(end.atoms), 3):
+                yield name, None, None, f"has no array '{array}' of three numbers per atom"
+                continue
+            atoms = end.atoms.copy()
+            atoms.set_positions(began, apply_constraint=False)
+            energy = next((end.labels[k] for k in ("energy_initial", "initial_energy") if k in end.labels), None)
+            yield name, replace(end, atoms=atoms, labels={} if energy is None else {"energy": energy}), end, ""
 
     def _by_id(self) -> Iterator[Couple]:
         ends = dict(_named(self.host.structures(self.ends)))

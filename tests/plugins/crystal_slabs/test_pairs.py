@@ -219,3 +219,21 @@ def test_one_frame_is_no_trajectory(tmp_path: Path, capsys: pytest.CaptureFixtur
     ase.io.write(tmp_path / "a.traj", start("Cu"))
     assert run(["pairs", str(tmp_path / "a.traj"), "-o", str(tmp_path / "out")]) == 4
     assert "a.traj: has one frame only" in capsys.readouterr().err
+
+
+def test_structures_that_say_where_they_began(tmp_path: Path) -> None:
+    ends = [end(m) for m in METALS]
+    for k, (atoms, metal) in enumerate(zip(ends, METALS, strict=True)):
+        atoms.info |= {"parent": f"mp-{k}", "energy_initial": -1.5}
+        if metal != "Al":
+            atoms.set_array("began", start(metal).positions)
+    ase.io.write(tmp_path / "a.extxyz", ends)
+    found, report = pairs(tmp_path, [str(tmp_path / "a.extxyz"), "--initial", "began"], 3)
+    assert report["failed"] == [{"id": "Al", "reason": "has no array 'began' of three numbers per atom"}]
+    assert sorted(found) == ["Cu", "Pd"]
+    for metal, atoms in found.items():
+        np.testing.assert_allclose(atoms.positions, start(metal).positions, atol=1e-7)
+        np.testing.assert_allclose(atoms.arrays["relaxed_positions"], moved(metal), atol=1e-7)
+        assert atoms.info["parent"] == f"mp-{METALS.index(metal)}"
+        assert atoms.info["energy_start"] == -1.5
+    assert run(["pairs", "a.extxyz", "--initial", "began", "--relaxed", "b.extxyz"]) == 2

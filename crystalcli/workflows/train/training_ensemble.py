@@ -115,9 +115,10 @@ def _told(name: str, found: Collected, reports: Sequence[Mapping[str, Any]]) -> 
     if found.sigma is not None:
         error = (found.value - found.true)[found.mask]
         calibrated = calibration(error.ravel(), found.sigma[found.mask].ravel())
+    row = errors.to_json()
     return {
-        "unit": found.quantity.unit,
-        "model": errors.to_json(),
+        "unit": row.get("unit", found.quantity.unit),
+        "model": row,
         "members": [r["test"][name]["model"][key] for r in reports],
         "calibration": calibrated.to_json() if calibrated else None,
     }
@@ -153,6 +154,7 @@ def _draw(run: Run, name: str, found: Collected, members: int, pictures: str) ->
         value,
         mae=errors.mae,
         title=title,
+        unit=errors.unit,
     )
     if found.sigma is not None:
         sigma = found.sigma[found.mask].ravel()

@@ -66,6 +66,7 @@ def _of_target(
         mae=target.model.mae,
         title=f"{title}; test",
         baseline=mean.mae if isinstance(mean, metrics.Errors) else None,
+        unit=target.model.unit,
     )
     if c.quantity.level == "site" and not c.quantity.shape:
         numbers = prepared.data.atomic_numbers()[prepared.data.atoms_of(prepared.split.test)]
@@ -93,4 +94,5 @@ def _moves(prepared: Prepared, where: Sequence[Path], target: TargetReport, c: C
         mae=target.model.mae,
         title=f"{title}; test",
         baseline=still.mae if isinstance(still, metrics.Errors) else None,
+        unit=target.model.unit,
     )

@@ -48,8 +48,8 @@ def zeroth_terms(word: str, data: GraphDataset, split: Split, names: Sequence[st
     if best == "mean":
         reporter.say("residual of: none (no baseline has a smaller leave-one-out error than the mean)")
         return {}, {}
-    times = errors["mean"] / errors[best]
-    reporter.say(f"residual of: {best} (leave-one-out error {times:.3g} times smaller than the mean's)")
+    less = f"{errors['mean'] / errors[best]:.3g} times smaller than the mean's" if errors[best] else "0: it is exact"
+    reporter.say(f"residual of: {best} (leave-one-out error {less})")
     return found[best]
 
 

@@ -194,6 +194,8 @@ def _one_checked(spec: OptionSpec, value: Any, owner: str) -> Any:
         value = Path(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise UsageError(f"{said} must be {kind.__name__}, not {value!r}")
+    if kind is float and not math.isfinite(value):
+        raise UsageError(f"{said} is {value!r}; it must be a finite number")
     if kind in (int, float) and not _within(spec, value):
         low = "-∞" if spec.min is None else f"{spec.min:g}"
         high = "∞" if spec.max is None else f"{spec.max:g}"
@@ -204,7 +206,7 @@ def _one_checked(spec: OptionSpec, value: Any, owner: str) -> Any:
 def _within(spec: OptionSpec, value: float) -> bool:
     low = -math.inf if spec.min is None else spec.min
     high = math.inf if spec.max is None else spec.max
-    return not math.isnan(value) and low <= value <= high
+    return low <= value <= high
 
 
 def changed(options: T, values: Mapping[str, Any]) -> T:

@@ -49,8 +49,9 @@ def xyz_word(text: str) -> str:
 
 
 def file_word(text: str) -> str:
-    """``text`` as part of the name of a file: no way to another folder, nothing hidden."""
-    return "".join("_" if c in '/\\:*?"<>|' or steers(c) else c for c in text)[:100]
+    """``text`` as part of the name of a file: no way to another folder, nothing hidden, no more than 100 bytes."""
+    plain = "".join("_" if c in '/\\:*?"<>|' or steers(c) else c for c in text)
+    return plain.encode()[:100].decode(errors="ignore")
 
 
 def _escaped(character: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from dataclasses import replace
 
 import ase.build
 import h5py
@@ -376,6 +377,31 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(EnvironmentProblem, match="No space left"):
         write(path, some_graphs(3))
     assert digest(path) == before
+
+
+@pytest.mark.parametrize("what", ["tags", "failures", "ids", "fields", "labels"])
+def test_all_that_is_written_needs_room(tmp_path, monkeypatch, what):
+    """HDF5 writes the small things itself, and a full disk under it ends the program."""
+    text = "鉄" * 1_000_000  # much more than the margin
+    graphs = [pack(g) for g in some_graphs(2)]
+    n = len(graphs)
+    column = Column(Quantity("big", shape=(100_000,)), np.ones((n, 100_000), np.float32), np.ones(n, bool))
+    if what == "fields":
+        graphs = [replace(g, fields={"wide": np.ones((len(g.atomic_numbers), 100_000))}) for g in graphs]
+
+    def written():
+        with CacheWriter(tmp_path / "a.h5") as writer:
+            for k, graph in enumerate(graphs):
+                writer.add(f"{k}{text if what == 'ids' else ''}", "", graph, {"note": text} if what == "tags" else None)
+            failures = [{"id": "x", "reason": text}] if what == "failures" else []
+            writer.finish(RECIPE, [column] if what == "labels" else [], failures)
+
+    written()
+    size = (tmp_path / "a.h5").stat().st_size
+    usage = shutil.disk_usage(tmp_path)._replace(free=size - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(EnvironmentProblem, match="No space left"):
+        written()
 
 
 def test_a_write_that_fails_on_the_way_is_an_error_and_leaves_the_old_file(tmp_path):

@@ -90,6 +90,8 @@ def test_what_cannot_be_meant_is_refused_before_anything_runs() -> None:
         ("source:bulk:lattice=cubic", "cannot be 'cubic'"),
         ("source:bulk:seed=-1", "0 or more"),
         ("source:bulk:count=1,count=2", "given twice"),
+        ("source:bulk:seed=1,seed=2", "seed of source bulk is given twice"),
+        ("source:bulk:seed=0,seed=0", "seed of source bulk is given twice"),
         ("source:", "is not source:NAME"),
     ):
         with pytest.raises(UsageError, match=why):

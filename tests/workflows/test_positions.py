@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from crystalcli.contracts.records import Recipe
 from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.normalisers import target_statistics
+from crystalcli.mechanisms.drawing import plots
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.places import Place
@@ -32,7 +34,7 @@ from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_errors import Compared
 from crystalcli.workflows.predict.prediction_output import Writer
 from crystalcli.workflows.predict.prediction_structures import moved
-from crystalcli.workflows.train import calibrating
+from crystalcli.workflows.train import calibrating, train_view
 
 NAME = "relaxed_positions"
 PLACE = Quantity(NAME, "Å", "site", shape=(3,), meaning="position")
@@ -230,6 +232,34 @@ def test_a_head_says_how_its_errors_are_counted(phases):
     metrics = [json.loads(line) for line in (phases / "metrics.jsonl").read_text().splitlines()]
     assert all(m["val"]["phase"]["unit"] == "°" for m in metrics)
     assert "°" in (phases / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("several", [{"seeds": 2}, {"ensemble": 2}, {"learning_curve": "6,12"}, {"folds": 2}])
+def test_several_trainings_report_in_the_unit_in_which_the_head_counts(
+    phases: Path, tmp_path: Path, several: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(plots, "save", lambda figure, _paths: drawn.append(figure))
+    cache = next(phases.parent.glob("*.h5"))
+    folds = {"all_folds": True} if "folds" in several else {}
+    done = train(plan(tmp_path, cache, "phase", recipe=Recipe(batch_size=4, epochs=1, lr=1e-2), **several, **folds))
+    (table,) = train_view.shown(done.data).tables
+    assert "(°)" in str(table.title)
+    if "learning_curve" in several:
+        assert done.data["curves"]["phase"]["unit"] == "°"
+        assert "MAE [°]" in next(done.folder.glob("*.csv")).read_text(encoding="utf-8")
+        return
+    row = done.data["test"]["phase"]
+    assert row["unit"] == "°"
+    assert not {"factor", "components"} & row["model"].keys()
+    if "ensemble" in several:
+        assert done.data["ensemble"]["phase"]["unit"] == "°"
+        assert re.search(r"ensemble phase: test mae [\d.]+ ° ", (done.folder / "log.txt").read_text())
+    words = [axes.get_title() for figure in drawn for axes in figure.axes]
+    assert any(re.search(r"MAE [\d.]+ °", w) for w in words)
+    curves = [axes.get_ylabel() for figure in drawn for axes in figure.axes if "validation" in axes.get_ylabel()]
+    assert curves
+    assert all("°" in w for w in curves)
 
 
 def test_predictions_are_compared_as_the_head_says(phases, tmp_path):

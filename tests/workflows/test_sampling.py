@@ -18,6 +18,7 @@ from crystalcli.mechanisms.dynamics.velocities import maxwell_boltzmann
 from crystalcli.mechanisms.forces import potentials
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.training import checkpoint
 from crystalcli.nouns.systems import Systems, per_structure, temperature
 from crystalcli.testing.springs import Springs
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, InputError, NothingUsable, Stopped, UsageError
@@ -25,6 +26,7 @@ from crystalcli.workflows import life
 from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.md_workflow import MD
 from crystalcli.workflows.md.sampling_monitor import Monitor
+from crystalcli.workflows.md.sampling_setup import folders
 
 
 def crystals():
@@ -396,6 +398,49 @@ def test_a_disagreeing_ensemble_is_flagged_and_may_stop(world) -> None:
     report = run(asked(folder, "b", max_sigma=10.0, stop_on_sigma=3), reporter)
     assert report.data["stopped"]["Ag"]["code"] == "sigma"
     assert report.data["exit_code"] == Exit.SOME_FAILED
+
+
+def test_a_limit_of_a_spread_that_nobody_has_is_refused(world, monkeypatch) -> None:
+    folder, _ = world
+    springs = Springs(list(crystals().values()))
+    assert "sigma" not in springs.provides
+    monkeypatch.setattr(potentials, "named", lambda *_a, **_k: springs)
+    with pytest.raises(UsageError, match="--max-sigma needs the spread of an ensemble; springs gives none"):
+        run(asked(folder, max_sigma=10.0))
+    assert not (folder / "run").exists()
+    with pytest.raises(UsageError, match="--stop-on-sigma counts rows beyond --max-sigma"):
+        asked(folder, stop_on_sigma=3)
+
+
+def test_other_circumstances_are_said_once_where_a_run_goes_on(world, monkeypatch) -> None:
+    """In a run of before that did not keep them nothing is."""
+    folder, _ = world
+    for name in ("new", "old"):
+        with monkeypatch.context() as patch:
+            if name == "old":
+                patch.setattr(checkpoint, "circumstances", lambda _device: {})
+            with pytest.raises(Stopped):
+                run(asked(folder, name), stop=StopAt(3))
+        reporter, warned = quiet()
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "_kind", lambda _device: "abacus")
+            resume(folder / name, {}, reporter, Stop())
+        said = ["device was cpu, now abacus: not bit-identical to one long run"] if name == "new" else []
+        assert warned == said
+
+
+@pytest.mark.parametrize(
+    ("ids", "names"),
+    [
+        (["a"], [""]),
+        (["a b", "a/b", "a:b", "A_B"], ["a b", "a_b", "a_b-2", "A_B-3"]),
+        (["..", "./x", "x\x1b"], ["structure", "_x", "x_"]),
+        (["鉄" * 90, "鉄" * 91], ["鉄" * 33, "鉄" * 33 + "-2"]),
+    ],
+)
+def test_folders_of_structures(tmp_path, ids, names) -> None:
+    made = folders(tmp_path, ids)
+    assert made == [tmp_path / "structures" / n if n else tmp_path for n in names]
 
 
 def test_what_is_refused_before_the_first_step(world) -> None:

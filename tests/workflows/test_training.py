@@ -20,6 +20,7 @@ from crystalcli.mechanisms.caches.cache import Column
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.running.locks import locked
 from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.mechanisms.training import checkpoint
 from crystalcli.vocabulary.errors import EnvironmentProblem, NumericalFailure, Stopped, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.train.train_choice import architecture, suited
@@ -93,6 +94,35 @@ def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
     assert resume(tmp_path / "cut").before
     assert (resumed.folder / "run.json").read_bytes() == record
     assert json.loads((resumed.folder / "run.json").read_text())["exit_code"] == 0
+
+
+def test_other_circumstances_are_said_where_a_run_goes_on(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a state of before does not say is taken to be the same."""
+    here = checkpoint.circumstances
+    for name in ("new", "old"):
+        with monkeypatch.context() as patch:
+
+            def kept(*a: Any, old: bool = name == "old", **more: Any) -> dict[str, Any]:
+                return {k: v for k, v in here(*a, **more).items() if not (old and k == "device")}
+
+            patch.setattr(checkpoint, "circumstances", kept)
+            with pytest.raises(Stopped):
+                train(plan(cache, tmp_path / name, checkpoint_every=0.0), stop=StopAfter(1))
+        heard: list[str] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "_kind", lambda _device: "abacus")
+            resume(tmp_path / name, {"threads": 2}, Host(warn=heard.append))
+        torch.set_num_threads(1)
+        both = ("threads was 1, now 2", "device was cpu, now abacus")
+        said = [f"{what}: not bit-identical to one long run" for what in both]
+        assert heard == (said if name == "new" else said[:1])
+    heard.clear()
+    with pytest.raises(Stopped):
+        train(plan(cache, tmp_path / "same", checkpoint_every=0.0), stop=StopAfter(1))
+    resume(tmp_path / "same", {}, Host(warn=heard.append))
+    assert heard == []
 
 
 def test_a_training_state_that_means_something_else_here_is_refused(

@@ -18,7 +18,7 @@ from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.running.locks import locked
 from crystalcli.mechanisms.running.run_folder import RunFolder
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, Stopped
-from crystalcli.workflows.train import training_series, training_setup
+from crystalcli.workflows.train import training_series, training_setup, training_zeroth
 
 
 @pytest.fixture(scope="module")
@@ -117,19 +117,37 @@ def test_a_second_command_on_a_series_under_way_ends_with_the_code_of_locked_fol
 
 def test_the_data_are_read_once(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the members say what they say alone."""
-    opened, split = [], []
-    real_open, real_choose = GraphDataset.open, training_setup.choose
+    opened, split, fitted = [], [], []
+    real_open, real_choose, real_fit = GraphDataset.open, training_setup.choose, training_zeroth.zeroth_terms
+    monkeypatch.setattr(training_zeroth, "zeroth_terms", lambda *a: fitted.append(a) or real_fit(*a))
     monkeypatch.setattr(GraphDataset, "open", lambda paths: opened.append(paths) or real_open(paths))
     monkeypatch.setattr(training_setup, "choose", lambda *a: split.append(a) or real_choose(*a))
-    few = plan(cache, tmp_path / "s", epochs=1)
+    few = plan(cache, tmp_path / "s", epochs=1, residual_of="auto")
     train(few, seeds=3)
-    assert (len(opened), len(split)) == (1, 1)
+    assert (len(opened), len(split), len(fitted)) == (1, 1, 1)
     alone = train(changed(few, output=tmp_path / "alone", seed=2, split_seed=0))
     assert alone.model.read_bytes() == (tmp_path / "s" / "seed-2" / "model.safetensors").read_bytes()
     logs = [
         [x[20:] for x in (f / "log.txt").read_text().splitlines()] for f in (alone.folder, tmp_path / "s" / "seed-2")
     ]
     assert [x.split("  ")[0] for x in logs[0]] == [x.split("  ")[0] for x in logs[1]]
+
+
+def test_zeroth_terms_are_fitted_anew_where_they_are_others(cache: Path, tmp_path: Path) -> None:
+    first = training_setup.prepare(plan(cache, tmp_path / "a", residual_of="elements"), Reporter())
+    said: list[str] = []
+
+    def fit(**changes: Any) -> training_zeroth.ZerothFit:
+        request = plan(cache, tmp_path / "b", **{"residual_of": "elements", **changes})
+        return training_setup.prepare(request, Reporter(said.append), first).fit
+
+    assert fit() is first.fit
+    assert fit(seed=3, split_seed=0) is first.fit
+    assert fit(residual_of="mean").baselines[ENERGY].name == "mean"
+    for other in ({"seed": 3}, {"train_size": 9}):
+        again = fit(**other)
+        assert again is not first.fit
+        assert not np.array_equal(again.values[ENERGY], first.fit.values[ENERGY])
 
 
 def test_members_have_splits_of_their_own_though_the_data_are_read_once(tmp_path: Path) -> None:

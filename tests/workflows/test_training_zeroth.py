@@ -1,6 +1,7 @@
 """Which zeroth term ``auto`` takes."""
 
 from pathlib import Path
+from typing import Any
 
 import ase
 import ase.build
@@ -11,6 +12,7 @@ from mechanisms.some_datasets import dataset
 from crystalcli.contracts.workflow import Host
 from crystalcli.mechanisms.datasets.splits import Split
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.workflows.train import training_zeroth
 from crystalcli.workflows.train.training_zeroth import zeroth_terms
 
 
@@ -58,6 +60,34 @@ def test_many_elements_are_not_for_pairs(tmp_path: Path) -> None:
     number = np.array([float(a.numbers[0]) for a in metals])
     names, _ = chosen(dataset(tmp_path, metals, {"e": number}), 60)
     assert names == {"elements"}
+
+
+def test_an_exact_baseline_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = dataset(tmp_path, shaken(20), {"e": np.random.default_rng(1).normal(size=20)})
+    true = data.columns["e"].values
+    fitted = training_zeroth._fitted
+
+    def exact(word: str, *more: Any) -> Any:
+        terms, values = fitted(word, *more)
+        return (terms, {"e": true}) if word == "elements" else (terms, values)
+
+    monkeypatch.setattr(training_zeroth, "_fitted", exact)
+    names, said = chosen(data, 20)
+    assert names == {"elements"}
+    assert said[-1] == "residual of: elements (leave-one-out error 0: it is exact)"
+
+
+def test_targets_of_any_size_count_alike(tmp_path: Path) -> None:
+    """Noise of a thousand, which no element explains, beside a small number that they explain wholly."""
+    metals = [ase.build.bulk(s, "fcc", a=4.0) for s in ("Cu", "Ag", "Au", "Ni", "Pd", "Pt", "Al", "Pb", "Ca", "Sr") * 6]
+    small = np.array([0.01 * a.numbers[0] for a in metals])
+    noise = 1e3 * np.random.default_rng(3).normal(size=60)
+    data = dataset(tmp_path, metals, {"noise": noise, "small": small})
+    said: list[str] = []
+    fitted, _ = zeroth_terms("auto", data, halves(60), ["noise", "small"], Host(say=said.append))
+    assert {b.name for b in fitted.values()} == {"elements"}, said
+    alone, _ = zeroth_terms("auto", data, halves(60), ["noise"], Host())
+    assert not alone
 
 
 def test_what_is_named_is_taken_or_refused(tmp_path: Path) -> None:

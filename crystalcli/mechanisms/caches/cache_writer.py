@@ -10,7 +10,7 @@ import contextlib
 import json
 import shutil
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from types import TracebackType
@@ -160,7 +160,7 @@ class CacheWriter:
         Raises:
             UsageError: a label whose name cannot be stored. EnvironmentProblem: disk full and its like.
         """
-        self._refuse_without_room(columns)
+        self._refuse_without_room(columns, failures)
         about = {
             "format": cache_seal.FORMAT,
             "version": cache_seal.VERSION,
@@ -199,11 +199,14 @@ class CacheWriter:
             large = [places.pop(n) for n in filter(_is_large, self._flat) if n in places]
             cache_seal.write(temporary, large, block, places)
 
-    def _refuse_without_room(self, columns: Sequence[Column]) -> None:
+    def _refuse_without_room(self, columns: Sequence[Column], failures: Sequence[Mapping[str, str]]) -> None:
         needed = sum(s.n_bytes for s in self._flat.values())
         needed += needed >> 13  # checksums
-        needed += sum(c.values.nbytes + c.mask.nbytes for c in columns)
-        needed += 2 * sum(map(len, (*self._ids, *self._sources)))
+        needed += sum(c.values.size * 8 + c.mask.size for c in columns)
+        needed += 8 * (len(self._atoms) + len(self._edges))
+        needed += _n_bytes(self._ids) + _n_bytes(self._sources)
+        needed += sum(_n_bytes(tag.values()) + len(self) for tag in self._tags.values())
+        needed += sum(_n_bytes(f.values()) for f in failures)
         free = shutil.disk_usage(self.path.parent).free
         if free < needed + _MARGIN:
             said = f"No space left: {(needed + _MARGIN) / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free"
@@ -291,6 +294,11 @@ def _reserve(h: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int, ..
     h5py.h5d.create(
         h.require_group(parent).id, last.encode(), h5py.h5t.py_create(dtype), h5py.h5s.create_simple(shape), settings
     )
+
+
+def _n_bytes(texts: Iterable[str]) -> int:
+    """Of the texts as they are stored, each with a zero byte."""
+    return sum(len(text.encode("utf-8", "surrogatepass")) + 1 for text in texts)
 
 
 def _put_texts(h: h5py.File, name: str, values: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,7 @@ def parity(
     title: str,
     baseline: float | None = None,
     words: tuple[str, str] = ("MAE", "mean predictor"),
+    unit: str = "",
 ) -> None:
     """Draw predicted against true values of a target.
 
@@ -123,6 +125,7 @@ def parity(
         title: what was trained or evaluated.
         baseline: that of always answering the mean.
         words: what the error and the baseline are called.
+        unit: of the errors, where it is not the target's.
     """
     figure, axes = canvas(5.0 + 0.9 * (len(true) > MANY), 5.0)
     low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
@@ -137,10 +140,10 @@ def parity(
     axes.set(xlim=ends, ylim=ends, aspect="equal")
     axes.ticklabel_format(useOffset=False)
     axes.locator_params(nbins=5)
-    unit = f" ({quantity.unit})" if quantity.unit else ""
-    axes.set_xlabel(f"{_words(quantity.name)}, true{unit}")
-    axes.set_ylabel(f"{_words(quantity.name)}, predicted{unit}")
-    factor, small = unit_for(mae, quantity)
+    said = f" ({quantity.unit})" if quantity.unit else ""
+    axes.set_xlabel(f"{_words(quantity.name)}, true{said}")
+    axes.set_ylabel(f"{_words(quantity.name)}, predicted{said}")
+    factor, small = unit_for(mae, replace(quantity, unit=unit or quantity.unit))
     text = f"{words[0]} {number(mae * factor)} {small}".rstrip()
     if baseline is not None:
         text += f"   ({words[1]} {number(baseline * factor)})"
@@ -229,12 +232,14 @@ def _validation(
 ) -> None:
     """One panel: the validation error of a target."""
     key = "log_loss" if quantity.classes else "mae"
-    values = np.array([(r["val"].get(quantity.name) or {}).get(key, np.nan) for r in rows], dtype=np.float64)
+    found = [r["val"].get(quantity.name) or {} for r in rows]
+    values = np.array([one.get(key, np.nan) for one in found], dtype=np.float64)
     finite = values[np.isfinite(values)]
     label = "MAE" if key == "mae" else "log loss"
     name = f"{_words(quantity.name)}, validation\n{label}"
     if len(finite):
-        factor, unit = unit_for(float(finite.min()), quantity) if key == "mae" else (1.0, "")
+        counted = replace(quantity, unit=next((one["unit"] for one in found if "unit" in one), quantity.unit))
+        factor, unit = unit_for(float(finite.min()), counted) if key == "mae" else (1.0, "")
         axes.plot([r["epoch"] for r in rows], values * factor, "-", marker=mark, color=BLUE, lw=1.5, label="validation")
         for (line, mae), style in zip(baselines.items(), ("--", "-.", ":"), strict=False):
             axes.axhline(mae * factor, ls=style, lw=1, color=GREY, label=f"baseline {line} (test)")

@@ -58,17 +58,20 @@ def request(text: str | Path) -> Request:
     part = cast(Source, registry().get("source", match["name"]))
     specs = {s.name: s for s in opt.specs(part.options)}
     values: dict[str, Any] = {}
-    owner, seed = f"source {part.name}", 0
+    owner, seeds = f"source {part.name}", list[int]()
     for word in re.split(r",(?=[\w-]+=)", match["options"]) if match["options"] else ():
         name, _, value = word.partition("=")
         key = name.replace("-", "_")
         if key == SEED:
-            seed = _number(value, int, f"seed of {owner}")
+            seeds.append(_number(value, int, f"seed of {owner}"))
         elif key in values:
             raise UsageError(f"option {name} of {owner} is given twice")
         else:
             known = specs.get(key)
             values[key] = value if known is None else _value(value, known, owner)
+    if len(seeds) > 1:
+        raise UsageError(f"seed of {owner} is given twice")
+    seed = seeds[0] if seeds else 0
     if seed < 0:
         raise UsageError(f"seed of {owner} is {seed}; it is 0 or more")
     return Request(part, opt.make(part.options, values, owner=owner), seed)

@@ -72,6 +72,28 @@ def newest(folder: Path) -> tuple[State | None, list[str]]:
     return None, said
 
 
+def circumstances(device: torch.device, **more: Any) -> dict[str, Any]:
+    """What bits depend on beside what was asked; facts of a state."""
+    return {"threads": torch.get_num_threads(), "torch": torch.__version__, "device": _kind(device), **more}
+
+
+def _kind(device: torch.device) -> str:
+    """What does the arithmetic: two GPUs of one kind do the same."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def other_circumstances(facts: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """A line for everything that was not as it is ``here`` when a state with ``facts`` was kept.
+
+    What a state does not say, for it is older, is taken to be the same.
+    """
+    return [
+        f"{name} was {was}, now {now}: not bit-identical to one long run"
+        for name, now in here.items()
+        if (was := facts.get(name, now)) != now
+    ]
+
+
 def _digest(blob: bytes, facts: Mapping[str, Any]) -> str:
     """sha256 of a state: its tensors, and its facts as JSON gives them back."""
     found = hashlib.sha256(blob)

@@ -24,7 +24,8 @@ class MdOptions:
     the program of a run that is made longer.
 
     Raises:
-        UsageError: a temperature or a length that makes no sense, or a format of pictures that is not there.
+        UsageError: a temperature or a length that makes no sense, a format of pictures that is not there, or a limit
+            that is none.
     """
 
     structures: tuple[str, ...] = common.structures(ends=True)
@@ -66,6 +67,8 @@ class MdOptions:
             if steps is not None:
                 raise UsageError("--steps and --time say the same; give one of them")
             steps = round(self.time * 1e3 / self.dt)
+        if self.stop_on_sigma and not self.max_sigma:
+            raise UsageError("--stop-on-sigma counts rows beyond --max-sigma; give that, too")
         program = temperature_program.parse(self.temperature, dt=self.dt, steps=steps, default=DEFAULT_STEPS)
         resolved = {"temperature": program.shortest(), "steps": program.steps if steps is None else steps, "time": None}
         resolved["pictures"] = ",".join(formats(self.pictures))

@@ -103,19 +103,22 @@ class Dynamics:
             "halted": self.halts.facts(),
             "monitor": self.monitor.facts(),
             "record": self.recorder.facts(),
+            **checkpoint.circumstances(self.device),
         }
         apart = {k: v.clone() for k, v in tensors.items()}  # the format has no tensors that share memory
         checkpoint.save(self.run.path, self.step, checkpoint.State(apart, facts))
         self.saved = time.monotonic()
 
     def restore(self, state: checkpoint.State) -> None:
-        """Go back to a restart record.
+        """Go back to a restart record; says where the bits that follow will not be those of one long run.
 
         Raises:
             UsageError: a chunk that it names is missing or damaged.
         """
         tensors = {k: v.to(self.device) for k, v in state.tensors.items()}
         facts = state.facts
+        for line in checkpoint.other_circumstances(facts, checkpoint.circumstances(self.device)):
+            self.run.reporter.warn(line)
         self.systems = Systems.of_tensors(checkpoint.under("systems", tensors))
         self.evaluated = Evaluated(**checkpoint.under("evaluated", tensors))
         self.state = checkpoint.under("state", tensors)

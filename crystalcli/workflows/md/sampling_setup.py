@@ -23,6 +23,7 @@ from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.site_fields import of_atoms
 from crystalcli.nouns.systems import Systems, free_directions
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
+from crystalcli.vocabulary.texts import file_word
 from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.md_workflow import STRUCTURES
 
@@ -59,7 +60,7 @@ def parts(request: Request) -> tuple[Potential, SamplerModule]:
     """Potential and sampler that are asked for.
 
     Raises:
-        UsageError: an option or word that makes no sense, or a sampler that needs what the potential lacks.
+        UsageError: an option or word that makes no sense, or a sampler or a limit that needs what the potential lacks.
     """
     o: MdOptions = request.options
     given = {k: dict(c.options) for k, c in request.parts.items()}
@@ -69,6 +70,8 @@ def parts(request: Request) -> tuple[Potential, SamplerModule]:
     missing = sorted((record.requires | {"energy", "forces"}) - potential.provides)
     if missing:
         raise UsageError(f"sampler {record.name} needs {' and '.join(missing)}; {potential.name} gives none")
+    if o.max_sigma and "sigma" not in potential.provides:
+        raise UsageError(f"--max-sigma needs the spread of an ensemble; {potential.name} gives none")
     return potential, record.build(options)
 
 
@@ -186,7 +189,7 @@ def folders(run: Path, ids: Sequence[str]) -> list[Path]:
     taken: set[str] = set()
     found = []
     for name in ids:
-        plain = "".join(c if c.isalnum() or c in "._-+" else "_" for c in name).lstrip(".")[:80] or "structure"
+        plain = file_word(name).strip(". ") or "structure"
         unique, k = plain, 2
         while unique.lower() in taken:
             unique, k = f"{plain}-{k}", k + 1

@@ -46,7 +46,7 @@ class Relaxation(Work):
         if o.fmax == 0 and o.steps:
             reporter.warn(f"--fmax 0 is never reached: every structure takes all {o.steps} steps")
         self.request, self.options = request, o
-        self.worker = Worker(request)
+        self.worker = Worker(request, reporter.warn)
         model = model_file(o.potential)
         models = [m for m in (model, model_file(o.start) if o.start else None) if m is not None]
         self.inputs = [*(Path(p) for p in o.structures), *dict.fromkeys(models)]

@@ -8,14 +8,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import ase
+import numpy as np
+import torch
+
 from crystalcli.contracts.dynamics import Potential
 from crystalcli.mechanisms.structure_files.reading import Failure
-from crystalcli.nouns.structures.constraints import without_constraints
+from crystalcli.nouns.images import lattice_shifts
+from crystalcli.nouns.structures.constraints import Floats, projections, without_constraints
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.site_fields import held_atoms
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, UsageError
-from crystalcli.workflows.predict.prediction import Predictor
+from crystalcli.workflows.predict.prediction import Predictor, Row
 from crystalcli.workflows.predict.prediction_structures import moved
 
 GUESS, GIVEN = "model", "file"
@@ -87,35 +91,62 @@ class StartModel:
             potential: judges.
             fields: what it reads of the atoms of an entry.
         """
+        guessed = [self._guess(*pair) for pair in zip(entries, self._predictor.of_entries(iter(entries)), strict=True)]
+        both = [(e, g) for e, g in zip(entries, guessed, strict=True) if isinstance(g, Entry)]
+        judged = iter(zip(*(_judged(side, potential, fields) for side in zip(*both, strict=True)), strict=True))
         found: list[tuple[Entry, Begin]] = []
-        for entry, item in zip(entries, self._predictor.of_entries(iter(entries)), strict=True):
-            if isinstance(item, Failure):
-                found.append((entry, Begin(GIVEN, why=item.reason)))
+        for entry, guess in zip(entries, guessed, strict=True):
+            if isinstance(guess, str):
+                found.append((entry, Begin(GIVEN, why=guess)))
                 continue
-            atoms = entry.atoms.copy()
-            atoms.set_positions(moved(item, self.quantity).positions, apply_constraint=False)
-            guess = replace(entry, atoms=atoms)
-            given, guessed = (_judged(e, potential, fields) for e in (entry, guess))
-            if given is None or guessed is None:
+            given, there = next(judged)
+            if given is None or there is None:
                 found.append((entry, Begin(GIVEN, why="the potential has no energy there")))
                 continue
-            taken = guessed[0] <= given[0]
-            numbers = (given[0], guessed[0], given[1], guessed[1])
-            found.append((guess, Begin(GUESS, *numbers)) if taken else (entry, Begin(GIVEN, *numbers)))
+            numbers = (given[0], there[0], given[1], there[1])
+            is_taken = there[0] <= given[0]
+            found.append((guess, Begin(GUESS, *numbers)) if is_taken else (entry, Begin(GIVEN, *numbers)))
         return found
+
+    def _guess(self, entry: Entry, item: Row | Failure) -> Entry | str:
+        """The structure where the model says, as far as its atoms may go there; or why there is none."""
+        if isinstance(item, Failure):
+            return item.reason
+        atoms = entry.atoms.copy()
+        places = _allowed(entry.atoms, moved(item, self.quantity).positions)
+        atoms.set_positions(places, apply_constraint=False)
+        return replace(entry, atoms=atoms)
+
+
+def _allowed(atoms: ase.Atoms, places: Floats) -> Floats:
+    """Where constraints let the atoms go on the way to ``places``; free atoms go there.
+
+    Of an atom that follows some directions only, the way is the shortest to any image of its place: the projection of a
+    period is no period.
+    """
+    free = projections(atoms)
+    bound = ~np.isclose(free, np.eye(3)).all(axis=(1, 2))
+    step = (places - atoms.positions)[bound]
+    step = step + lattice_shifts(step, atoms.cell.array, atoms.pbc) @ atoms.cell.array
+    found: Floats = places.copy()
+    found[bound] = atoms.positions[bound] + np.einsum("nij,nj->ni", free[bound], step)
+    return found
 
 
 def _judged(
-    entry: Entry, potential: Potential, fields: Callable[[Entry], dict[str, Any]]
-) -> tuple[float, float] | None:
-    """Energy, eV, and largest force on an atom that is not held, eV/Å."""
+    entries: Sequence[Entry], potential: Potential, fields: Callable[[Entry], dict[str, Any]]
+) -> list[tuple[float, float] | None]:
+    """Energy, eV, and largest force that moves an atom, eV/Å, of each; none where the potential has no energy."""
+    free = [without_constraints(e.atoms) for e in entries]
+    systems = Systems.of(free, potential.device, [fields(e) for e in entries])
     try:
-        one = potential.evaluate(Systems.of([without_constraints(entry.atoms)], potential.device, [fields(entry)]))
-    except InputError:  # the relaxation says so
-        return None
-    forces = one.forces.clone()
-    forces[list(held_atoms(entry.atoms))] = 0.0
-    return float(one.energy[0]), float(forces.norm(dim=1).max())
+        one = potential.evaluate(systems)
+    except InputError:  # of one of them; of a single one the relaxation says so
+        return [None] if len(entries) == 1 else [_judged([e], potential, fields)[0] for e in entries]
+    allowed = torch.as_tensor(np.concatenate([projections(e.atoms) for e in entries]), device=potential.device)
+    sizes = torch.einsum("nij,nj->ni", allowed, one.forces).norm(dim=1)
+    largest = torch.zeros_like(one.energy).scatter_reduce(0, systems.structure_index, sizes, "amax")
+    return list(zip(one.energy.tolist(), largest.tolist(), strict=True))
 
 
 def told(begins: Sequence[Begin], steps: Sequence[int]) -> Mapping[str, Any]:

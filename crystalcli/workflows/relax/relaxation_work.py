@@ -53,13 +53,15 @@ class Worker:
 
     Args:
         request: of ``crystal relax``; its structures do not matter here.
+        warn: told what a careful user wants to know; may be another later.
 
     Raises:
         UsageError: parts, options or numbers that cannot work. InputError: the model cannot be read.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, warn: Callable[[str], None] = lambda _line: None) -> None:
         self.options: RelaxOptions = request.options
+        self.warn = warn
         o = self.options
         self.goal = o.goal()
         self.fixing = Fixing.parse(o.fix_elements, o.fix_below, o.fix_indices)
@@ -77,13 +79,20 @@ class Worker:
             surfaces=True,
         )
         self.on_surface = "surface" in self.potential.provides
-        self.start = StartModel(Path(o.start), str(choose_device(o.device))) if o.start else None
+        self.start = self._start_model() if o.start else None
         if self.start is not None and self.on_surface:
             raise UsageError("--start judges by energies, and a surface has none; give --potential a potential")
         if o.compare_starts and not o.start:
             raise UsageError("--compare-starts compares with where a model says; add --start MODEL")
         if o.cell != "none" and "stress" not in self.potential.provides:
             raise UsageError(f"potential {self.potential.name} gives no stress; --cell {o.cell} needs it")
+
+    def _start_model(self) -> StartModel:
+        o = self.options
+        return StartModel(Path(o.start), str(choose_device(o.device)), self._heard)
+
+    def _heard(self, line: str) -> None:
+        self.warn(line)  # whoever that is by then
 
     def relax(
         self,
@@ -169,7 +178,7 @@ def relaxed_shards(
         request: what is asked.
         worker: made of it.
         shards: the structures.
-        run: asked whether to stop, and told what the workers say.
+        run: asked whether to stop, and told what the workers say and warn of.
         heard: told of every step, where it is this process that works.
 
     Raises:
@@ -177,6 +186,7 @@ def relaxed_shards(
     """
     o: RelaxOptions = request.options
     place = Place(o.jobs if o.jobs > 1 else 0, o.scheduler)
+    worker.warn = run.reporter.warn
     if place == Place():
         for number, items in shards:
             run.stop_if_asked()
@@ -189,10 +199,20 @@ def relaxed_shards(
             given[k] = shard
             yield shard[1]
 
+    said: set[str] = set()
+
     def named(found: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, list[Outcome]]]:
-        for k, outcomes_or_lost in found:
+        for k, done_or_lost in found:
             number, items = given.pop(k)
-            yield number, _lost(items, outcomes_or_lost) if isinstance(outcomes_or_lost, Lost) else outcomes_or_lost
+            if isinstance(done_or_lost, Lost):
+                yield number, _lost(items, done_or_lost)
+                continue
+            done, lines = done_or_lost
+            for line in lines:
+                if line not in said:  # by another worker
+                    said.add(line)
+                    run.reporter.warn(line)
+            yield number, done
 
     lean = replace(o, structures=(), threads=o.threads or 1)  # what a worker has no need of
     task = Task(start, replace(request, options=lean), UNLIMITED, preload=(__name__,), ahead=1, window=2)
@@ -204,14 +224,20 @@ def relaxed_shards(
             raise
 
 
-def start(request: Request) -> Callable[[Items, int], Iterator[list[Outcome]]]:
-    """What a worker does: (structures of a shard, 1 if they are done) → their outcomes."""
-    prepare_cpu()
-    worker = Worker(request)
+Done = tuple[list[Outcome], list[str]]
+"""What became of a shard, and what is to be warned of."""
 
-    def do(items: Items, skip: int) -> Iterator[list[Outcome]]:
+
+def start(request: Request) -> Callable[[Items, int], Iterator[Done]]:
+    """What a worker does: (structures of a shard, 1 if they are done) → their outcomes, and warnings."""
+    prepare_cpu()
+    worker = Worker(request)  # what it warns of here, it has warned of where the work is given out
+
+    def do(items: Items, skip: int) -> Iterator[Done]:
         if not skip:
-            yield worker.relax(items)
+            lines: list[str] = []
+            worker.warn = lines.append
+            yield worker.relax(items), lines
 
     return do
 

@@ -39,10 +39,15 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, caches: Sequence[
     t = plan.training
     arch = cast(Architecture, registry().get("architecture", t.arch))
     given = {family: plan.part_options.get(family, {}) for family in ("architecture", "head", "featurizer")}
-    wanted = arch.partner_options
     start = plan.stages[stage].start or t.start
+    wanted = {} if start else arch.partner_options  # a model has its own
+    parts = {
+        "arch": Chosen(arch.name, given["architecture"]),
+        "head": Chosen(arch.head, {**wanted.get(arch.head, {}), **given["head"]}),
+        "featurizer": Chosen(arch.featurizer, {**wanted.get(arch.featurizer, {}), **given["featurizer"]}),
+    }
     if start:
-        _refuse_other_parts(Path(start), arch.name, given)
+        train_choice.refuse_other_parts(Path(start), parts)
         _refuse_other_target(Path(start), plan, stage)
     head = cast(Head, registry().get("head", arch.head))
     recipe = {**train_choice.recipe_of(arch, head), "batch_size": t.batch_size or None}
@@ -63,28 +68,7 @@ def training_plan(plan: CampaignPlan, stage: int, output: str, caches: Sequence[
         threads=plan.call.threads,
         pictures=plan.call.pictures,
     )
-    parts = {
-        "arch": Chosen(arch.name, given["architecture"]),
-        "head": Chosen(arch.head, {**wanted.get(arch.head, {}), **given["head"]}),
-        "featurizer": Chosen(arch.featurizer, {**wanted.get(arch.featurizer, {}), **given["featurizer"]}),
-    }
     return Request(options, parts, Path(output))
-
-
-def _refuse_other_parts(path: Path, arch: str, given: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse parts and options that a training from the model at ``path`` would not follow.
-
-    Raises:
-        UsageError: says which. InputError, UnsafeInput: no model there.
-    """
-    spec = read_head(file_of(path))["spec"]
-    if spec["architecture"]["name"] != arch:
-        raise UsageError(f"is of architecture {spec['architecture']['name']}, the plan says {arch}", path=path)
-    for family, kind in (("architecture", "architecture"), ("head", "head"), ("featurizer", "embedding")):
-        mine = spec[kind]["options"]
-        for name, value in given[family].items():
-            if name in mine and mine[name] != value:
-                raise UsageError(f"was trained with {name} = {mine[name]}, the plan says {value}", path=path)
 
 
 def _refuse_other_target(path: Path, plan: CampaignPlan, stage: int) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
+from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture, Choice, Featurizer, Head, PartFlags, Word
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.workflow import Chosen, Request
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
@@ -18,6 +20,8 @@ STEPS, SMALLEST_BATCH = 4, 4
 """Steps that an epoch should have; a batch is not made smaller than that for it."""
 FAMILIES = {"arch": "architecture", "head": "head", "featurizer": "featurizer"}
 """Options that name a part."""
+PLACES = {"arch": "architecture", "head": "head", "featurizer": "embedding"}
+"""Where a model's spec says what they name."""
 
 
 def choose(word: Word) -> Choice:
@@ -47,7 +51,8 @@ def _of_model(path: Path, word: Word) -> Choice:
     recipe = _defaults(arch, head)
     recipe["lr"] *= GENTLER
     defaults = {"arch": arch.name, "head": name, "featurizer": spec["graph"]["name"], **recipe}
-    return Choice([PartFlags(head, head.options, arch.partner_options.get(name, {}))], defaults)
+    own = spec["head"]["options"] if name == spec["head"]["name"] else arch.partner_options.get(name, {})
+    return Choice([PartFlags(head, head.options, own)], defaults)
 
 
 def _defaults(arch: Architecture, head: Head) -> dict[str, Any]:
@@ -69,14 +74,17 @@ def spec_of(path: Path) -> dict[str, Any]:
 
 
 def architecture(request: Request) -> Architecture:
-    """The architecture that is asked for, by name or as the default."""
-    name = request.options.arch or registry().default("architecture")
+    """The architecture that is asked for, by name, as that of the model to start from, or as the default."""
+    o = request.options
+    name = o.arch or (spec_of(o.from_)["architecture"]["name"] if o.from_ else registry().default("architecture"))
     return cast(Architecture, registry().get("architecture", name))
 
 
 def head(request: Request) -> Head:
-    """The head that is asked for, or that of the architecture."""
-    return cast(Head, registry().get("head", request.options.head or architecture(request).head))
+    """The head that is asked for, that of the model to start from, or that of the architecture."""
+    o = request.options
+    kept = spec_of(o.from_)["head"]["name"] if o.from_ and not (o.head or o.new_head) else None
+    return cast(Head, registry().get("head", o.head or kept or architecture(request).head))
 
 
 def options_of(request: Request, option: str) -> Mapping[str, Any]:
@@ -109,15 +117,45 @@ def beside(request: Request) -> list[str]:
     return [n for n in named if ("architecture", n) in offered and registry().get("architecture", n).requires <= gives]
 
 
-def refuse_other_head(request: Request) -> None:
-    """Refuse a head that is not the model's, unless it is to be a new one.
+def refuse_other_parts(
+    path: Path, parts: Mapping[str, Chosen], cures: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Refuse parts and options that a training from the model at ``path`` would not follow.
+
+    Args:
+        path: of the model.
+        parts: what is asked for, by the option that names it.
+        cures: what to do about it, likewise.
 
     Raises:
-        UsageError: says how.
+        UsageError: says which. InputError, UnsafeInput: no model there.
+    """
+    spec = spec_of(path)
+    for option, asked in parts.items():
+        there, cure = spec[PLACES[option]], cures.get(option, "")
+        if asked.name != there["name"]:
+            raise UsageError(f"has {FAMILIES[option]} {there['name']}, not {asked.name}{cure}", path=path)
+        mine = {**_defaults_of(option, asked.name), **there["options"]}
+        for name, value in asked.options.items():
+            if name in mine and mine[name] != value:
+                raise UsageError(f"was trained with {name} = {mine[name]}, not {value}{cure}", path=path)
+
+
+def _defaults_of(option: str, name: str) -> dict[str, Any]:
+    """Options of a part that a model made without saying them has."""
+    part = registry().get(FAMILIES[option], name)
+    return {s.name: s.default for s in opt.specs(part.embed_options if isinstance(part, Featurizer) else part.options)}
+
+
+def refuse_beside_model(request: Request) -> None:
+    """Refuse parts and options that are not those of the model to start from, unless it is to have a new head.
+
+    Raises:
+        UsageError: says which, and how there can be another head.
     """
     o = request.options
-    if o.from_ is None or o.new_head or not o.head or o.head == architecture(request).head:
+    if o.from_ is None:
         return
-    there = spec_of(o.from_)["head"]["name"]
-    if o.head != there:
-        raise UsageError(f"the model has head '{there}'; --new-head puts '{o.head}' in its place")
+    names = {option: getattr(o, option) for option in FAMILIES if not (option == "head" and o.new_head)}
+    asked = {option: Chosen(name, options_of(request, option)) for option, name in names.items() if name}
+    refuse_other_parts(o.from_, asked, {"head": "; --new-head puts another in its place"})

@@ -36,6 +36,16 @@ class StartOptions:
     refit_normaliser: bool = option(False, "means and scales of the new labels", panel=START)
     keep_start: bool = option(True, "the model as it is stays where no epoch is better", panel=START)
 
+    def check_start(self) -> None:
+        """Refuse what is done to the weights of a model where there is none.
+
+        Raises:
+            UsageError: says what.
+        """
+        asked = {"--freeze": self.freeze, "--new-head": self.new_head, "--refit-normaliser": self.refit_normaliser}
+        if self.from_ is None and (said := [name for name, is_asked in asked.items() if is_asked]):
+            raise UsageError(f"{said[0]} is about the model that a training starts from; add --from MODEL")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
@@ -65,6 +75,40 @@ class SplitOptions:
     member: int = option(
         0, "train and validation dealt anew, as for this member of an ensemble; one test part", min=0, panel=SPLIT
     )
+
+    def check_split(self) -> None:
+        """Refuse what would be passed over, because something else says what the parts are.
+
+        Raises:
+            UsageError: says what.
+        """
+        if not self.train and (self.val or self.test):
+            # the caches would be read as one, those of the test part among them
+            raise UsageError(f"--{'val' if self.val else 'test'} goes with --train: the caches of the training part")
+        ways = {
+            "--train": bool(self.train),
+            "--split-file": self.split_file is not None,
+            "--split-column": bool(self.split_column),
+            "--leave-out": bool(self.leave_out),
+            "--all-folds" if self.all_folds else "--folds" if self.folds else "--fold": self._is_of_folds,
+        }
+        said = [name for name, is_asked in ways.items() if is_asked]
+        if len(said) > 1:
+            raise UsageError(f"{said[0]} and {said[1]} both say what the test part is; give one of them")
+        if self.group and (self.split_file is not None or self.split_column or (self.train and self.val)):
+            raise UsageError(f"{said[0]} says what all parts are; --group keeps nothing together there")
+        if self.all_folds and self.folds < 2:
+            raise UsageError("--all-folds needs their number: --folds 5")
+        if self.fold and not self.folds:
+            raise UsageError("--fold needs the number of folds: --folds 5")
+        if self.folds and self.fold >= self.folds:
+            raise UsageError(
+                f"--fold {self.fold} is not one of 0 … {self.folds - 1}, the folds of --folds {self.folds}"
+            )
+
+    @property
+    def _is_of_folds(self) -> bool:
+        return self.all_folds or self.folds > 0 or self.fold > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +220,8 @@ class TrainOptions(StartOptions, RecipeOptions, SplitOptions):
         Raises:
             UsageError: says what.
         """
+        self.check_start()
+        self.check_split()
         if not self.epochs and self.from_ is None:
             raise UsageError("--epochs 0 trains nothing; it goes with --from MODEL")
         if self.compare and self.no_compare:
@@ -188,8 +234,6 @@ class TrainOptions(StartOptions, RecipeOptions, SplitOptions):
             raise UsageError("an ensemble has two members or more")
         if not self.all_folds:
             return
-        if self.folds < 2:
-            raise UsageError("--all-folds needs their number: --folds 5")
         others = {"--fold": self.fold > 0, "--seeds": self.seeds > 1, "--ensemble": self.ensemble > 0}
         others["--learning-curve"] = bool(self.learning_curve)
         if asked := [name for name, is_asked in others.items() if is_asked]:

@@ -22,7 +22,7 @@ from crystalcli.mechanisms.training.team import ALONE, Team, gathered, speaking,
 from crystalcli.vocabulary.errors import Exit, NumericalFailure, Stopped
 from crystalcli.workflows.run_record import REPORT
 from crystalcli.workflows.train import training_beside
-from crystalcli.workflows.train.train_choice import architecture, head, refuse_other_head, suited
+from crystalcli.workflows.train.train_choice import architecture, head, refuse_beside_model, suited
 from crystalcli.workflows.train.train_options import TrainOptions
 from crystalcli.workflows.train.training_loop import Trainer
 from crystalcli.workflows.train.training_pictures import draw
@@ -47,7 +47,7 @@ class Training(Work):
     def __init__(self, request: Request, host: Host, shared: Prepared | None = None) -> None:
         asked: TrainOptions = request.options
         asked.check()
-        refuse_other_head(request)
+        refuse_beside_model(request)
         if asked.threads:
             torch.set_num_threads(asked.threads)
         with ExitStack() as inside:

@@ -17,7 +17,7 @@ from crystalcli.vocabulary.pictures import paths
 from crystalcli.vocabulary.texts import file_word
 from crystalcli.workflows.train.train_choice import GENTLER, architecture, head, recipe_of, spec_of
 from crystalcli.workflows.train.train_options import StartOptions, TrainOptions
-from crystalcli.workflows.train.training_series import Several
+from crystalcli.workflows.train.training_series import Several, unit_of_errors
 
 SCRATCH, TRANSFER = "scratch", "transfer"
 
@@ -119,4 +119,4 @@ def _curve(name: str, found: Sequence[Request], reports: Sequence[Mapping[str, A
         n = report["split"]["sizes"]["train"]
         made.append({"beginning": _beginning(point), "structures": n, "error": error, "spread": spread})
     mean = reports[-1]["test"][name]["baselines"].get("mean", {})
-    return {"unit": first["unit"], "measure": measure, "mean": mean.get(key), "points": made}
+    return {"unit": unit_of_errors(first), "measure": measure, "mean": mean.get(key), "points": made}

@@ -120,9 +120,10 @@ def _told(
     if found.sigma is not None:
         error = (found.value - found.true)[found.mask]
         calibrated = calibration(error.ravel(), found.sigma[found.mask].ravel())
+    row = errors.to_json()
     return {
-        "unit": found.quantity.unit,
-        "model": {**errors.to_json(), **more},
+        "unit": row.get("unit", found.quantity.unit),
+        "model": {**row, **more},
         "members": [r["test"][name]["model"][key] for r in reports],
         "calibration": calibrated.to_json() if calibrated else None,
     }
@@ -154,7 +155,7 @@ def _draw(prepared: Prepared, run: Run, name: str, found: Collected, members: in
     if found.quantity.meaning == "position":
         draw_places(pictures, prepared, run, found, f"-{file_word(name)}", title=title)
     else:
-        plots.parity(drawn, found.quantity, true, value, mae=errors.mae, title=f"{title}; test")
+        plots.parity(drawn, found.quantity, true, value, mae=errors.mae, title=f"{title}; test", unit=errors.unit)
     if found.sigma is not None:
         sigma = found.sigma[found.mask].ravel()
         drawn = paths(run.path / f"reliability-{file_word(name)}", pictures)

@@ -269,7 +269,7 @@ class Trainer:
 
     def _circumstances(self) -> dict[str, Any]:
         """What bits depend on beside what was asked."""
-        return {"threads": torch.get_num_threads(), "torch": torch.__version__, "processes": self.team.size}
+        return checkpoint.circumstances(self.prepared.device, processes=self.team.size)
 
     def save(self) -> None:
         """Write a training state."""
@@ -291,9 +291,8 @@ class Trainer:
             self.reporter.say("there is no training state yet: it begins anew")
             self.run.trim_metrics(0)
             return
-        for name, here in self._circumstances().items():
-            if state.facts[name] != here:
-                self.reporter.warn(f"{name} was {state.facts[name]}, now {here}: not bit-identical to one long run")
+        for line in checkpoint.other_circumstances(state.facts, self._circumstances()):
+            self.reporter.warn(line)
         self.model.load_state_dict(checkpoint.under("model", state.tensors))
         proof = Proof.of_tensors({k: v for k, v in state.tensors.items() if k.startswith(PREFIX)})
         if (difference := proof.difference(self.model)) is not None:

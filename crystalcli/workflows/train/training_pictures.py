@@ -72,6 +72,7 @@ def _of_target(
         mae=target.model.mae,
         title=f"{title}; test",
         baseline=mean.mae if isinstance(mean, metrics.Errors) else None,
+        unit=target.model.unit,
     )
     if c.quantity.level == "site" and not c.quantity.shape:
         numbers = prepared.data.atomic_numbers()[prepared.data.atoms_of(prepared.split.test)]

@@ -148,7 +148,7 @@ def summary(reports: Sequence[Mapping[str, Any]], *, folds: bool = False) -> dic
     test = {}
     for name, first in reports[0]["test"].items():
         test[name] = {
-            "unit": first["unit"],
+            "unit": unit_of_errors(first),
             "model": spread([r["test"][name]["model"] for r in reports]),
             "compared": {a: _compared(a, [r["test"][name]["compared"] for r in reports]) for a in first["compared"]},
             "baselines": first["baselines"],
@@ -175,8 +175,18 @@ def _compared(architecture: str, found: Sequence[Mapping[str, Any]]) -> Mapping[
     return spread(done) if done else known[0]
 
 
+def unit_of_errors(row: Mapping[str, Any]) -> str:
+    """In which the head counts the errors of a target, else that of the target."""
+    unit: str = (row["model"] or {}).get("unit", row["unit"])
+    return unit
+
+
+HOW = frozenset({"factor", "components"})
+"""What says of errors how they were counted, and is no error."""
+
+
 def spread(rows: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
-    """Mean and sample standard deviation (over n − 1; none of one run) of every number that all ``rows`` have."""
+    """Mean and sample standard deviation (over n − 1; none of one run) of every error that all ``rows`` have."""
     if any(row is None for row in rows):
         return None
     known = [row for row in rows if row is not None]
@@ -185,7 +195,7 @@ def spread(rows: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
         values = [row.get(key) for row in known]
         if key == "n":
             found[key] = first
-        elif all(isinstance(v, (int, float)) for v in values):
+        elif key not in HOW and all(isinstance(v, (int, float)) for v in values):
             numbers = cast("list[float]", values)
             found[key] = {
                 "mean": statistics.fmean(numbers),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -37,7 +38,7 @@ from crystalcli.workflows.train.train_options import SplitOptions, TrainOptions
 from crystalcli.workflows.train.training_labels import check_values, choose_targets, labelled
 from crystalcli.workflows.train.training_split import Material, choose
 from crystalcli.workflows.train.training_start import started
-from crystalcli.workflows.train.training_zeroth import zeroth_terms
+from crystalcli.workflows.train.training_zeroth import ZerothFit, fitted
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Prepared:
     Args:
         options: what was asked.
         said: what was said of the targets.
+        fit: the zeroth terms of the split; none of those of a model that is trained on.
         zeroth: values of the zeroth terms for all structures, by target; NaN where not needed.
     """
 
@@ -57,6 +59,7 @@ class Prepared:
     said: tuple[str, ...]
     split: Split
     leaks: tuple[leaks.Leak, ...]
+    fit: ZerothFit
     zeroth: Zeroth
     model: CrystalModel
     device: torch.device
@@ -78,8 +81,8 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
     Args:
         request: what is asked.
         reporter: hears of it.
-        shared: another training on the same caches and targets: they are not read again, nor are they split again where
-            the split is the same.
+        shared: another training on the same caches and targets: they are not read again, nor are they split or zeroth
+            terms fitted again where the split is the same.
         device: in place of that of the request.
 
     Raises:
@@ -102,10 +105,15 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
         split = choose(Material(data, usable, _values(data, targets[0]), ids), o)
         found = tuple(look_for_leaks(data, ids, split))
     _say_split(data, targets, split, found, reporter)
-    model, zeroth = _model(request, data, targets, split, reporter)
+    fit = ZerothFit()
+    if o.from_ is not None:
+        model, zeroth = started(request, data, targets, split, reporter)
+    else:
+        fit = fitted(request, data, targets, split, shared.fit if shared and split is shared.split else None)
+        model, zeroth = _model(request, data, targets, split, fit, reporter), fit.values
     _give_inputs(data, model, reporter)
     give_witnesses(model, data, split.train)
-    return Prepared(o, data, ids, targets, said, split, found, zeroth, model.to(where), where)
+    return Prepared(o, data, ids, targets, said, split, found, fit, zeroth, model.to(where), where)
 
 
 def _say_split(
@@ -151,31 +159,32 @@ def _dealt_alike(one: TrainOptions, other: TrainOptions) -> bool:
 
 
 def _model(
-    request: Request, data: GraphDataset, targets: tuple[Quantity, ...], split: Split, reporter: Reporter
-) -> tuple[CrystalModel, Zeroth]:
-    """The model, and the values of its zeroth terms."""
+    request: Request,
+    data: GraphDataset,
+    targets: tuple[Quantity, ...],
+    split: Split,
+    fit: ZerothFit,
+    reporter: Reporter,
+) -> CrystalModel:
+    """A model with fresh weights on its zeroth terms."""
+    for line in fit.said:
+        reporter.say(line)
     o: TrainOptions = request.options
-    if o.from_ is not None:
-        return started(request, data, targets, split, reporter)
-    names = [q.name for q in targets]
-    chosen = head(request)
-    differentiable = "energy" in chosen.provides
-    if differentiable and o.residual_of not in ("none", "auto"):
-        raise UsageError(f"head '{chosen.name}' has its own references; it cannot be the residual of a baseline")
-    fitted, zeroth = zeroth_terms("none" if differentiable else o.residual_of, data, split, names, reporter)
-    statistics = target_statistics(data, names, split.train, zeroth)
+    names, chosen = [q.name for q in targets], head(request)
+    terms = deepcopy(dict(fit.baselines))  # each model moves and saves its own
+    statistics = target_statistics(data, names, split.train, fit.values)
     spec = ModelSpec(
         graph=PartChoice(data.recipe.featurizer, data.recipe.options),
         embedding=PartChoice(data.recipe.featurizer, options_of(request, "featurizer")),
         architecture=PartChoice(architecture(request).name, options_of(request, "arch")),
         head=PartChoice(chosen.name, options_of(request, "head")),
         targets=targets,
-        statistics=_of_atoms(statistics, data, split, reporter) if differentiable else statistics,
-    ).with_baselines(fitted)
+        statistics=_of_atoms(statistics, data, split, reporter) if "energy" in chosen.provides else statistics,
+    ).with_baselines(terms)
     torch.manual_seed(o.seed)
-    model = CrystalModel(spec, fitted)
+    model = CrystalModel(spec, terms)
     refuse_mixed_sizes(model, data.atom_counts())
-    return model, zeroth
+    return model
 
 
 def _give_inputs(data: GraphDataset, model: CrystalModel, reporter: Reporter) -> None:

@@ -233,20 +233,32 @@ def _without_element(material: Material, wish: SplitOptions, seed: int) -> Split
     test, rest = usable[np.isin(usable, with_it)], usable[~np.isin(usable, with_it)]
     if not len(test) or not len(rest):
         raise UsageError(f"{len(test)} of {len(usable)} structures contain {wish.leave_out}; nothing to leave out")
-    val, train, how = _validation(material, rest, Fractions.parse(wish.fractions), seed)
+    val, train, how = _validation(material, rest, wish, seed)
     return splits.made(train, val, test, f"leave out {wish.leave_out}; {how}")
 
 
 def _validation(
-    material: Material, rest: NDArray[np.int64], fractions: Fractions, seed: int
+    material: Material, rest: NDArray[np.int64], wish: SplitOptions, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
-    """Draw validation structures from ``rest``: whole formulas where there are many, else of every kind its share."""
+    """Draw validation structures from ``rest``: whole groups where that is wished, whole formulas where there are many.
+
+    Else of every kind its share.
+    """
+    fractions = Fractions.parse(wish.fractions)
     if fractions.val <= 0 or len(rest) < 2:
         return rest[:0], rest, "no validation"
     share = fractions.val / (fractions.train + fractions.val)
     shares = Fractions(1 - share, 0.0, share)
     groups = leaks.numbered(material.data.formulas())[rest]
-    if _are_materials(groups):
+    if wish.group:
+        groups = leaks.numbered(_tag(material.data.tags, wish.group))[rest]
+        if len(np.unique(groups)) < 2:
+            raise UsageError(
+                f"beside the test part there is one group of '{wish.group}' only, and no validation part; leave --group"
+                " away, or the validation part: --fractions 0.9,0,0.1"
+            )
+        inner = splits.grouped(rest, groups, shares, seed, f"validation grouped by '{wish.group}'")
+    elif _are_materials(groups):
         inner = splits.grouped(rest, groups, shares, seed, "validation grouped by formula")
     else:
         part = Material(material.data, rest, material.values, material.ids)
@@ -267,7 +279,7 @@ def _by_cache(material: Material, o: TrainOptions) -> Split:
     test = usable[(usable >= second) & (usable < third)]
     how = "given caches"
     if not o.val:
-        val, train, drawn = _validation(material, train, Fractions.parse(o.fractions), o.seed_of_split)
+        val, train, drawn = _validation(material, train, o, o.seed_of_split)
         how += f"; of the training cache, {drawn}"
     return splits.made(train, val, test, how)
 

@@ -2,22 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.contracts.workflow import Reporter
+from crystalcli.contracts.workflow import Reporter, Request
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
 from crystalcli.mechanisms.datasets.splits import Split
+from crystalcli.mechanisms.scoring.evaluation import Zeroth
 from crystalcli.mechanisms.simple_models import baselines
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.workflows.train.train_choice import head
+from crystalcli.workflows.train.train_options import TrainOptions
 
 AUTO = ("mean", "elements", "pairs")
 """What ``auto`` chooses from, the simplest first. The mean is what a network without zeroth term begins with."""
 
 Terms = tuple[dict[str, Any], dict[str, NDArray[np.float64]]]
+
+
+@dataclass(frozen=True)
+class ZerothFit:
+    """Zeroth terms fitted to the training part of a split, for all trainings on it.
+
+    Args:
+        word: what was asked for.
+        baselines: by target. values: of them for all structures.
+        said: what was said of them.
+    """
+
+    word: str = ""
+    baselines: Mapping[str, Any] = field(default_factory=dict)
+    values: Zeroth = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+
+
+def fitted(
+    request: Request, data: GraphDataset, targets: Sequence[Quantity], split: Split, known: ZerothFit | None
+) -> ZerothFit:
+    """The zeroth terms that are asked for; ``known`` are those of another training on the split.
+
+    Raises:
+        UsageError: a head that has none, or a baseline that cannot be fitted.
+    """
+    o: TrainOptions = request.options
+    chosen = head(request)
+    is_differentiable = "energy" in chosen.provides
+    if is_differentiable and o.residual_of not in ("none", "auto"):
+        raise UsageError(f"head '{chosen.name}' has its own references; it cannot be the residual of a baseline")
+    word = "none" if is_differentiable else o.residual_of
+    if known is not None and known.word == word:
+        return known
+    said: list[str] = []
+    found = zeroth_terms(word, data, split, [q.name for q in targets], Reporter(said.append))
+    return ZerothFit(word, *found, tuple(said))
 
 
 def zeroth_terms(word: str, data: GraphDataset, split: Split, names: Sequence[str], reporter: Reporter) -> Terms:
@@ -48,8 +90,8 @@ def zeroth_terms(word: str, data: GraphDataset, split: Split, names: Sequence[st
     if best == "mean":
         reporter.say("residual of: none (no baseline has a smaller leave-one-out error than the mean)")
         return {}, {}
-    times = errors["mean"] / errors[best]
-    reporter.say(f"residual of: {best} (leave-one-out error {times:.3g} times smaller than the mean's)")
+    less = f"{errors['mean'] / errors[best]:.3g} times smaller than the mean's" if errors[best] else "0: it is exact"
+    reporter.say(f"residual of: {best} (leave-one-out error {less})")
     return found[best]
 
 

@@ -20,7 +20,6 @@ from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.workflows.predict.prediction import Predictor, Row
-from crystalcli.workflows.predict.prediction_structures import moved
 
 GUESS, GIVEN = "model", "file"
 """Where a relaxation began."""
@@ -113,7 +112,8 @@ class StartModel:
         if isinstance(item, Failure):
             return item.reason
         atoms = entry.atoms.copy()
-        places = _allowed(entry.atoms, moved(item, self.quantity).positions)
+        # in the file's cell, whatever strain the model says beside: whether the cell may relax is the command's to say
+        places = _allowed(entry.atoms, np.asarray(item.values[self.quantity.name], dtype=np.float64))
         atoms.set_positions(places, apply_constraint=False)
         return replace(entry, atoms=atoms)
 

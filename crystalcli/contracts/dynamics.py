@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import ase
 import torch
 from torch import Tensor
 
+from crystalcli.nouns.arrays import GraphArrays, one_way
 from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.nouns.neighbors import build_graph
 from crystalcli.nouns.systems import Systems
 
 State = dict[str, Tensor]
@@ -84,6 +87,12 @@ class NeighborPotential(Protocol):
     def evaluate(self, graph: CrystalGraph, *, stress: bool) -> Evaluated:
         """Evaluate all structures of ``graph``; forces of fixed atoms too."""
         ...
+
+
+def neighbors_of(potential: NeighborPotential, atoms: ase.Atoms, skin: float = 0.0) -> GraphArrays:
+    """The edges that ``potential`` sums over, and those that are longer by ``skin`` Å at most."""
+    graph = build_graph(atoms, cutoff=potential.cutoff + skin)
+    return one_way(graph) if potential.once else graph
 
 
 def fields_of(potential: Potential) -> tuple[str, ...]:

@@ -158,7 +158,7 @@ class Systems:
         return made
 
 
-def refuse_strangers(systems: Systems, known: frozenset[int], reason: str) -> None:
+def refuse_unknown_elements(systems: Systems, known: frozenset[int], reason: str) -> None:
     """Refuse elements that are not among ``known`` (empty: all are).
 
     Args:

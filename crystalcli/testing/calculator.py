@@ -16,11 +16,9 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import NDArray
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.dynamics import Evaluated, NeighborPotential
+from crystalcli.contracts.dynamics import Evaluated, NeighborPotential, neighbors_of
 from crystalcli.contracts.records import Calculator
-from crystalcli.nouns.arrays import one_way
 from crystalcli.nouns.graph import collate
-from crystalcli.nouns.neighbors import build_graph
 
 STEP = 1e-3
 """Å, and strain, of the central differences."""
@@ -182,9 +180,7 @@ def _takes_batches(built: Any) -> bool:
 
 
 def _asked(potential: NeighborPotential, structures: Sequence[ase.Atoms], *, stress: bool = False) -> Evaluated:
-    graphs = [build_graph(atoms, cutoff=potential.cutoff) for atoms in structures]
-    if potential.once:
-        graphs = [one_way(g) for g in graphs]
+    graphs = [neighbors_of(potential, atoms) for atoms in structures]
     return potential.evaluate(collate(graphs, torch.float64), stress=stress)
 
 

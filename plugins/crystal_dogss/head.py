@@ -20,10 +20,11 @@ from crystalcli.contracts.modules import Embedding, Labels, Prediction
 from crystalcli.contracts.nn.losses import ELEMENTWISE
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, edge_lengths
+from crystalcli.nouns.structures.offered import STRAIN
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
-PLACES, STRAIN = "relaxed_positions", "relaxed_strain"
+PLACES = "relaxed_positions"
 PATH_WEIGHTS = (0.25, 0.5)
 """Of the losses after a quarter and half of the way; that of the end is 1."""
 

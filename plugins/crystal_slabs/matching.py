@@ -5,6 +5,7 @@ from __future__ import annotations
 import ase
 import numpy as np
 from ase.geometry import get_distances
+from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
@@ -65,7 +66,7 @@ def relaxed_in_the_cell(
         raise InputError(f"has a cell strained by {least:+.0f} to {most:+.0f} %: are its axes others?", code="cell")
     strain = (axes * (stretch - 1.0)) @ axes.T
     places = np.linalg.solve(b.T, end.positions.T).T @ a
-    return _matched(start, places, end, match), strain[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    return _matched(start, places, end, match), full_3x3_to_voigt_6_stress(strain)
 
 
 def _refuse_others(start: ase.Atoms, end: ase.Atoms) -> None:

@@ -22,11 +22,11 @@ from crystal_slabs.pairs_options import PairsOptions
 from crystalcli.contracts.workflow import Host, Request, Run, Work
 from crystalcli.nouns.structures.constraints import projections
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.offered import STRAIN
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 
 HEADS = ("id", "left_out", "group", "atoms", "moved_mean [Å]", "moved_max [Å]")
 RUN_OF_RELAX = "relax"
-STRAIN = "relaxed_strain"
 Couple = tuple[str, "Entry | None", "Entry | None", str]
 """Id, start, relaxed, and why one of them is none."""
 

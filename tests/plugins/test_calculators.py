@@ -169,3 +169,17 @@ def test_only_those_that_moved_far_are_searched_again() -> None:
     assert searched == [3]
     assert torch.equal(potential.evaluate(systems).forces, named("emt").evaluate(systems).forces)
     assert searched == [3, 3]
+
+
+def test_a_cell_that_shrinks_with_its_atoms_is_searched_again() -> None:
+    """Atoms that only follow their cell have not moved in it, and yet others come within the cutoff."""
+    potential: Any = named("emt")
+    systems = Systems.of([ase.build.bulk("Cu", cubic=True), ase.build.bulk("Au", cubic=True)])
+    potential.evaluate(systems)
+    factor = torch.tensor([0.85, 1.0], dtype=torch.float64)
+    shrunk = systems.moved(
+        positions=systems.positions * factor[systems.structure_index, None], cell=systems.cell * factor[:, None, None]
+    )
+    assert torch.equal(potential.evaluate(shrunk).forces, named("emt").evaluate(shrunk).forces)
+    assert torch.equal(potential.evaluate(shrunk).energy, named("emt").evaluate(shrunk).energy)
+    assert potential.moving.builds == 2

@@ -140,14 +140,15 @@ def test_what_cannot_start(source: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 class Pushes(Guesses):
-    """Moves every atom, held or not, by the same step, and a period along the first vector."""
+    """Moves every atom, held or not, by the same step, and a period along the first vector; says a strain beside."""
 
     STEP = np.array([0.03, -0.02, 0.05])
 
     def of_entries(self, entries: Iterable[Entry]) -> Iterator[Row | Failure]:
         for e in entries:
             there = e.atoms.positions + self.STEP + e.atoms.cell.array[0]
-            yield Row(e.id, e.source, e.atoms, {PLACE.name: there})
+            strain = np.array([0.05, -0.02, 0.03, 0.01, 0.0, 0.04])  # positions are in the file's cell all the same
+            yield Row(e.id, e.source, e.atoms, {PLACE.name: there, "relaxed_strain": strain})
 
 
 def test_held_atoms_follow_only_what_they_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,7 @@ from crystalcli.mechanisms.models.model_spec import ModelSpec
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.structures.site_fields import SiteField
-from crystalcli.nouns.systems import Systems
-from crystalcli.nouns.systems import refuse_strangers as known_to_atoms
+from crystalcli.nouns.systems import Systems, refuse_unknown_elements
 from crystalcli.vocabulary.errors import InputError, UsageError
 
 
@@ -134,7 +133,7 @@ def refuse_strangers(systems: Systems, potential: Knowing) -> None:
     Raises:
         InputError: elements that training never saw, or a per-site field that is not there; says which structure.
     """
-    known_to_atoms(systems, potential.elements, f"{{symbols}} not in the training of {potential.name}")
+    refuse_unknown_elements(systems, potential.elements, f"{{symbols}} not in the training of {potential.name}")
     for text in potential.fields:
         if (name := SiteField.parse(text).name) not in systems.fields:
             said = f"structure 0: {potential.name} reads the per-site field '{name}', which is not given here"

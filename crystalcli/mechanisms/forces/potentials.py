@@ -17,15 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.dynamics import Evaluated, NeighborPotential, Potential
+from crystalcli.contracts.dynamics import Evaluated, NeighborPotential, Potential, neighbors_of
 from crystalcli.mechanisms.forces import potential_names
 from crystalcli.mechanisms.forces.moving_graph import SKIN, MovingGraph
 from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.devices import choose_device
-from crystalcli.nouns.arrays import GraphArrays, one_way
-from crystalcli.nouns.neighbors import build_graph
-from crystalcli.nouns.systems import Systems, refuse_strangers
+from crystalcli.nouns.systems import Systems, refuse_unknown_elements
 from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -130,7 +128,7 @@ class PairedPotential:
             InputError: an element that the calculator does not know, a cell without volume where stress is wanted, or
                 a structure whose neighbors cannot be found.
         """
-        refuse_strangers(systems, self.elements, f"{self.name} does not know {{symbols}}")
+        refuse_unknown_elements(systems, self.elements, f"{self.name} does not know {{symbols}}")
         if stress and bool((flat := torch.linalg.det(systems.cell).abs() < 1e-9).any()):
             k = int(flat.nonzero()[0])
             raise InputError(
@@ -161,7 +159,7 @@ class CalculatorPotential:
             InputError: a structure that the calculator cannot evaluate; says which and why.
         """
         wanted = ["energy", "forces", *(["stress"] if stress else [])]
-        refuse_strangers(systems, self.elements, f"{self.name} does not know {{symbols}}")
+        refuse_unknown_elements(systems, self.elements, f"{self.name} does not know {{symbols}}")
         found = [self._one(atoms, k, wanted) for k, atoms in enumerate(systems.to_atoms())]
         energies = [f["energies"] for f in found] if all("energies" in f for f in found) else None
         return Evaluated(
@@ -198,12 +196,6 @@ class CalculatorPotential:
             calculator.calculate(atoms, wanted, all_changes)
             return dict(calculator.results)
         return {w: calculator.get_property(w, atoms) for w in wanted}
-
-
-def neighbors_of(potential: NeighborPotential, atoms: ase.Atoms, skin: float = 0.0) -> GraphArrays:
-    """The edges that ``potential`` sums over, and those that are longer by ``skin`` Å at most."""
-    graph = build_graph(atoms, cutoff=potential.cutoff + skin)
-    return one_way(graph) if potential.once else graph
 
 
 def _missing(calculator: Any) -> str:

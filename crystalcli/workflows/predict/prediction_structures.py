@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import ase
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from crystalcli.nouns.structures.offered import POSITIONS, STRAIN
 from crystalcli.vocabulary.errors import UsageError
@@ -56,7 +57,7 @@ def moved(row: Row, place: Quantity) -> ase.Atoms:
 
 def strain(atoms: ase.Atoms, six: np.ndarray) -> None:
     """Stretch cell and atoms, in place, by ``1 + ε``; ``six`` is ε as xx yy zz yz xz xy."""
-    stretch = np.eye(3) + six[[[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
+    stretch = np.eye(3) + voigt_6_to_full_3x3_stress(six)  # the order is that of a stress, and no factor 2
     atoms.cell[:] = atoms.cell.array @ stretch
     atoms.positions = atoms.positions @ stretch
 

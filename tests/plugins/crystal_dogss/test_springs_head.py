@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from crystal_dogss import POSITIONS
+from crystal_dogss import POSITIONS, STRAIN
 from crystal_dogss.head import SpringsHead, both_ways
 from crystal_dogss.moved import error_vectors
 from crystal_dogss.options import SpringsOptions
@@ -20,6 +21,7 @@ from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals
 from crystalcli.testing.embeddings import with_fields
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
 
 SHAPE = EmbeddingShape(Irreps.parse("4x0e"), 2)
 UNIT = Statistics(target_scale={POSITIONS.name: 0.1})
@@ -69,3 +71,14 @@ def test_a_shift_of_all_atoms_is_no_error_but_beside_a_held_one_it_is() -> None:
 def test_the_way_is_learned_from_where_it_is_remembered(gradient: str) -> None:
     with pytest.raises(UsageError, match=f"--gradient {gradient} knows the end only; use unrolled"):
         SpringsHead(SpringsOptions(path=True, gradient=gradient), SHAPE, (POSITIONS,), UNIT)  # type: ignore[arg-type]
+
+
+def test_all_steps_are_learned_from_where_cells_relax_or_the_way_counts() -> None:
+    def way(targets: tuple[Quantity, ...], **options: Any) -> str:
+        return SpringsHead(SpringsOptions(**options), SHAPE, targets, UNIT).options.gradient
+
+    assert way((POSITIONS,)) == "implicit"
+    assert way((POSITIONS, STRAIN)) == way((POSITIONS,), path=True) == "unrolled"
+    assert way((POSITIONS, STRAIN), gradient="truncated") == "truncated"
+    with pytest.raises(UsageError, match="alone is nothing to learn"):
+        way((STRAIN,))

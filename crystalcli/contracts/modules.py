@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -93,11 +93,13 @@ class Embedding:
         nodes: (N, F).
         edges: (E, G) scalars in the order of the graph's edges, or none.
         irreps: of the F numbers of a site, see :mod:`crystalcli.contracts.irreps`; none: all are scalars.
+        again: embeds the same graph with its atoms elsewhere (edges and shifts stay), if the head's record asks for it.
     """
 
     nodes: Tensor
     edges: Tensor | None = None
     irreps: Irreps | None = None
+    again: Callable[[CrystalGraph], Embedding] | None = None
 
     @property
     def scalars(self) -> Tensor:
@@ -109,7 +111,7 @@ class Embedding:
         if self.irreps is None or self.irreps.kinds <= frozenset(kinds):
             return self
         kept = torch.tensor(self.irreps.columns(kinds), device=self.nodes.device)
-        return Embedding(self.nodes.index_select(1, kept), self.edges, self.irreps.only(kinds))
+        return replace(self, nodes=self.nodes.index_select(1, kept), irreps=self.irreps.only(kinds))
 
 
 @dataclass(frozen=True)

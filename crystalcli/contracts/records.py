@@ -159,6 +159,7 @@ class Head(Part):
             same at all sites of a structure; they are labels of the caches, or what the files say.
         fields: which per-site fields it reads, as of an :class:`Architecture`.
         yardsticks: architectures trained beside every model with this head, for its report; by name.
+        again: it moves atoms and asks how they are embedded there: ``embedding.again`` is a function.
 
     A head that provides ``"energy"`` predicts ``energy`` (S,) and ``energies`` (N,), both in eV, whatever its targets
     are; forces and stress are derived from that energy by the program and come to its loss with the rest.
@@ -177,6 +178,7 @@ class Head(Part):
     inputs: Callable[[Any], tuple[str, ...]] = lambda _options: ()
     fields: Callable[[Any], tuple[str, ...]] = lambda _options: ()
     yardsticks: tuple[str, ...] = ()
+    again: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,6 +73,7 @@ SPRINGS = Head(
     level="site",
     learns=(POSITIONS, STRAIN),
     edges=True,
+    again=True,
     fields=_fixed,
     requires=frozenset({"nodes", "edges"}),
     provides=frozenset({"surface"}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -31,10 +31,9 @@ PATH_WEIGHTS = (0.25, 0.5)
 
 @dataclass(frozen=True)
 class Relaxed(Prediction):
-    """Predicted positions, and the springs whose minimum they are."""
+    """Predicted positions, and the springs of every round with the minimum that they led to."""
 
-    springs: Springs | None = None
-    descended: Descended | None = None
+    rounds: tuple[tuple[Springs, Descended], ...] = ()
 
 
 class SpringsHead(nn.Module):
@@ -47,6 +46,11 @@ class SpringsHead(nn.Module):
     Deviation: the paper has ``r⁰ = softplus(r + h_r)``, which lengthens all edges of an untrained network, and divides
     k by the atoms of the batch, so that a prediction depends on what shares its batch.
 
+    With ``outer_rounds`` the springs are predicted anew where the last ones led, with the same weights; every round
+    learns from its own end, and no derivative goes from one to the one before.
+
+    With ``lengths`` every atom has a σ: see :meth:`_sigma`.
+
     With ``relaxed_strain`` among the targets the cells of periodic structures without held atoms relax, too
     (:mod:`crystal_dogss.cell_springs`); positions stay in the frame of the start's cell.
 
@@ -57,7 +61,7 @@ class SpringsHead(nn.Module):
         statistics: of the training split.
 
     Raises:
-        UsageError: strains without positions, or ``path`` with another gradient than the unrolled one.
+        UsageError: strains without positions or with rounds, or ``path`` with another gradient than the unrolled one.
     """
 
     scale: Tensor
@@ -75,6 +79,10 @@ class SpringsHead(nn.Module):
         if PLACES not in known:
             raise UsageError(f"springs say where atoms go: {', '.join(known)} alone is nothing to learn; add {PLACES}")
         self.quantity, self.strain = known[PLACES], known.get(STRAIN)
+        if self.strain is not None and options.outer_rounds > 1:
+            raise UsageError(
+                f"--outer-rounds {options.outer_rounds} is for atoms in a cell that stays; {STRAIN} goes in one round"
+            )
         if options.gradient == "auto":
             steps = self.strain is not None or options.path
             options = replace(options, gradient="unrolled" if steps else "implicit")
@@ -100,23 +108,59 @@ class SpringsHead(nn.Module):
 
     def forward(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:
         """Predict positions, (N, 3) float64 Å; held atoms stay exactly where they are."""
-        springs = self.springs(graph, embedding)
-        start, free = graph.positions.double(), free_atoms(graph)
+        free = free_atoms(graph)
         path = self.options.path and torch.is_grad_enabled()
         if self.strain is None:
-            found = descend(springs, start, free, self.options, path=path)
-            return {self.quantity.name: Relaxed(found.positions, self.quantity, springs=springs, descended=found)}
-        all_rows, start, free = with_cells(springs, start, free, graph)
-        found = descend(all_rows, start, free, self.options, path=path)
+            rounds = tuple(self._rounds(graph, embedding, free, path=path))
+            springs, found = rounds[-1]
+            sigma = self._sigma(graph, springs, free)
+            return {self.quantity.name: Relaxed(found.positions, self.quantity, sigma, rounds=rounds)}
+        springs = self.springs(graph, embedding)
+        all_rows, start, moving = with_cells(springs, graph.positions.double(), free, graph)
+        found = descend(all_rows, start, moving, self.options, path=path)
         n = graph.n_atoms
         descended = replace(found, positions=found.positions[:n], path=tuple(x[:n] for x in found.path))
-        places = Relaxed(descended.positions, self.quantity, springs=springs, descended=descended)
+        sigma = self._sigma(graph, springs, free)
+        places = Relaxed(descended.positions, self.quantity, sigma, rounds=((springs, descended),))
         strain = Prediction(voigt(all_rows.strain(found.positions)), self.strain)
         return {self.quantity.name: places, self.strain.name: strain}
 
+    def _rounds(
+        self, graph: CrystalGraph, embedding: Embedding, free: Tensor, *, path: bool
+    ) -> Iterator[tuple[Springs, Descended]]:
+        """The springs of every round and where they lead."""
+        start = graph.positions.double()
+        for number in range(self.options.outer_rounds):
+            if number:
+                assert embedding.again is not None  # the record asks for it
+                graph = replace(graph, positions=start.to(graph.positions))
+                embedding = embedding.again(graph)
+            springs = self.springs(graph, embedding)
+            found = descend(springs, start, free, self.options, path=path)
+            yield springs, found
+            start = found.positions.detach()
+
+    def _sigma(self, graph: CrystalGraph, springs: Springs, free: Tensor) -> Tensor | None:
+        """σ of every component of a position, (N, 3) Å, where the likelihood of lengths was learned; else none.
+
+        An edge has the variance s²/κ. Of two ends that scatter alike, each has half of it along the edge; an atom takes
+        the mean over its edges. What this leaves out (both ends move together) is a factor, which ``crystal calibrate``
+        finds. Held atoms have none.
+        """
+        if not self.options.lengths:
+            return None
+        variance = self.scale.square() / (springs.stiffness.detach() * edges_of_centre(graph)).clamp_min(1e-12)
+        zero = variance.new_zeros(graph.n_atoms)
+        total, number = zero, zero
+        for end in (springs.centre, springs.neighbor):
+            total = total.index_add(0, end, variance)
+            number = number.index_add(0, end, torch.ones_like(variance))
+        return (0.5 * total / number.clamp_min(1.0)).sqrt()[:, None] * free.expand(-1, 3)
+
     def surface(self, graph: CrystalGraph, embedding: Embedding) -> Callable[[CrystalGraph], Tensor]:
-        """The energy of the springs of ``graph``, (S,), for the same atoms elsewhere."""
-        springs = self.springs(graph, embedding)
+        """The energy of the springs of ``graph``, of its last round, (S,), for the same atoms elsewhere."""
+        with torch.no_grad():
+            *_, (springs, _found) = self._rounds(graph, embedding, free_atoms(graph), path=False)
 
         def energy(moved: CrystalGraph) -> Tensor:
             return Springs.of(moved, springs.stiffness, springs.rest, springs.form).energy(moved.positions.double())
@@ -134,13 +178,15 @@ class SpringsHead(nn.Module):
         ``κ (r* − r⁰)² − ln κ`` with ``κ = n_i k`` in units of the mean displacement.
         """
         found, label = predictions[self.quantity.name], labels[self.quantity.name]
-        total = mean_error(graph, found.value, label, self.scale, kind)
-        if not isinstance(found, Relaxed) or found.descended is None or found.springs is None:
-            return total
-        for weight, place in zip(PATH_WEIGHTS, found.descended.path, strict=False):
-            total = total + weight * mean_error(graph, place, label, self.scale, kind)
-        if self.options.lengths:
-            total = total + self.options.lengths * self._likelihood(found.springs, graph, labels)
+        if not isinstance(found, Relaxed):
+            return mean_error(graph, found.value, label, self.scale, kind)
+        total = torch.zeros_like(self.scale)
+        for springs, descended in found.rounds:
+            total = total + mean_error(graph, descended.positions, label, self.scale, kind)
+            for weight, place in zip(PATH_WEIGHTS, descended.path, strict=False):
+                total = total + weight * mean_error(graph, place, label, self.scale, kind)
+            if self.options.lengths:
+                total = total + self.options.lengths * self._likelihood(springs, graph, labels)
         if self.strain is not None and STRAIN in labels:
             total = total + self._strain_loss(predictions[STRAIN], labels[STRAIN], kind)
         return total

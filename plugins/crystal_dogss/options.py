@@ -46,7 +46,10 @@ class SpringsOptions(DescentOptions):
     symmetric: bool = option(False, "both directions of an edge share one spring")
     constant: bool = option(False, "all springs are equally stiff; only their lengths are learned")
     path: bool = option(False, "learn from a quarter and half of the way, too; with --gradient unrolled only")
-    lengths: float = option(0.0, "weight of the likelihood of the relaxed lengths of the edges", min=0.0)
+    lengths: float = option(
+        0.0, "weight of the likelihood of the relaxed lengths of the edges; with it positions have a sigma", min=0.0
+    )
+    outer_rounds: int = option(1, "how often springs are predicted, each time where the last ones led", min=1, max=10)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class CrystalModel(nn.Module):
         )
         shape = shape_of(self.architecture)
         refuse_shape(shape, architecture, head)
-        self.taken = frozenset(head.irreps)
+        self.taken, self.asks_again = frozenset(head.irreps), head.again
         seen = EmbeddingShape(shape.irreps.only(self.taken), shape.edge_dim)
         self.head = head.build(_options(head, head.options, spec.head), seen, spec.targets, spec.statistics)
         if fitted is None:
@@ -114,7 +114,12 @@ class CrystalModel(nn.Module):
         self, graph: CrystalGraph, embedding: Embedding, zeroth: Mapping[str, Tensor] | None = None
     ) -> dict[str, Prediction]:
         """What the head makes of an embedding; of a model with forces not all that it predicts."""
-        return self._finished(graph, self.head(graph, embedding.only(self.taken)), zeroth)
+        return self._finished(graph, self.head(graph, self._for_head(embedding)), zeroth)
+
+    def _for_head(self, embedding: Embedding) -> Embedding:
+        """What the head is given of an embedding."""
+        seen = embedding.only(self.taken)
+        return replace(seen, again=lambda moved: self.embed(moved).only(self.taken)) if self.asks_again else seen
 
     def _finished(
         self, graph: CrystalGraph, predictions: dict[str, Prediction], zeroth: Mapping[str, Tensor] | None
@@ -127,7 +132,7 @@ class CrystalModel(nn.Module):
     def _direct(self, graph: CrystalGraph) -> Seen:
         """What the head predicts, without baselines."""
         embedding = self.embed(graph)
-        return Seen(self.head(graph, embedding.only(self.taken)), embedding)
+        return Seen(self.head(graph, self._for_head(embedding)), embedding)
 
     def _derived(self, graph: CrystalGraph) -> Seen:
         """What the head predicts, and forces, stress and pressure if they are targets."""
@@ -181,7 +186,7 @@ class CrystalModel(nn.Module):
         """See :meth:`surface`."""
         if not self.offers_surface:
             raise UsageError(f"head '{self.spec.head.name}' offers no surface that could be minimised")
-        energy: SurfaceEnergy = getattr(self.head, "surface")(graph, self.embed(graph).only(self.taken))  # noqa: B009
+        energy: SurfaceEnergy = getattr(self.head, "surface")(graph, self._for_head(self.embed(graph)))  # noqa: B009
         return energy
 
     def zeroth(self, graph: CrystalGraph) -> dict[str, Tensor]:

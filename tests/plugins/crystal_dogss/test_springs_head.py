@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 from crystal_dogss import POSITIONS, STRAIN
-from crystal_dogss.head import SpringsHead, both_ways
+from crystal_dogss.head import Relaxed, SpringsHead, both_ways
 from crystal_dogss.moved import error_vectors
 from crystal_dogss.options import SpringsOptions
 from crystal_dogss.springs import Springs
 
 from crystalcli.contracts.irreps import EmbeddingShape, Irreps
-from crystalcli.contracts.modules import Labels
+from crystalcli.contracts.modules import Embedding, Labels
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, collate, edge_lengths, edge_vectors
 from crystalcli.nouns.neighbors import build_graph
@@ -82,3 +82,60 @@ def test_all_steps_are_learned_from_where_cells_relax_or_the_way_counts() -> Non
     assert way((POSITIONS, STRAIN), gradient="truncated") == "truncated"
     with pytest.raises(UsageError, match="alone is nothing to learn"):
         way((STRAIN,))
+
+
+def test_a_round_begins_where_the_last_one_led_and_learns_from_its_own_end() -> None:
+    graph = batch()
+    one, two = (springs_head(outer_rounds=r) for r in (1, 2))
+    two.load_state_dict(one.state_dict())
+    first = one(graph, lengths_embedded(graph))[POSITIONS.name]
+    moved = replace(graph, positions=first.value.detach())
+    second = one(moved, lengths_embedded(moved))[POSITIONS.name]
+    both = two(graph, lengths_embedded(graph))[POSITIONS.name]
+    assert float((first.value - graph.positions).detach().abs().max()) > 1e-3
+    assert float((second.value - first.value).detach().abs().max()) > 1e-3
+    torch.testing.assert_close(both.value, second.value)
+    assert isinstance(both, Relaxed)
+    label = {POSITIONS.name: known(graph, 0.01)}
+    torch.testing.assert_close(
+        two.loss({POSITIONS.name: both}, label, graph, "l1"),
+        one.loss({POSITIONS.name: first}, label, graph, "l1") + one.loss({POSITIONS.name: second}, label, graph, "l1"),
+    )
+    surface = two.surface(graph, lengths_embedded(graph))
+    places = both.value.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(surface(replace(graph, positions=places)).sum(), places)
+    assert float((slope * (1 - graph.fields["fixed"])[:, None]).abs().max()) < 1e-4  # its minimum is the prediction
+
+
+def test_rounds_are_refused_where_cells_relax() -> None:
+    with pytest.raises(UsageError, match="--outer-rounds 2 is for atoms in a cell that stays"):
+        SpringsHead(SpringsOptions(outer_rounds=2), SHAPE, (POSITIONS, STRAIN), UNIT)
+
+
+def test_sigma_of_an_atom_is_the_scatter_of_its_edges() -> None:
+    graph = batch()
+    head = springs_head(lengths=0.1, constant=True)
+    found = head(graph, lengths_embedded(graph))[POSITIONS.name]
+    assert found.sigma is not None
+    free = graph.fields["fixed"] < 0.5
+    kappa = float(torch.nn.functional.softplus(torch.zeros(())))  # of constant springs, n k
+    torch.testing.assert_close(found.sigma[free], torch.full_like(found.sigma[free], 0.1 * (0.5 / kappa) ** 0.5))
+    assert not bool(found.sigma[~free].any())
+    assert springs_head()(graph, lengths_embedded(graph))[POSITIONS.name].sigma is None
+
+
+def lengths_embedded(graph: CrystalGraph) -> Embedding:
+    """An embedding that knows where the atoms are."""
+    length = edge_lengths(graph).double()
+    nodes = torch.nn.functional.one_hot(graph.atomic_numbers % 4, 4).double()
+    return Embedding(nodes, torch.stack([length, length.square()], 1), again=lengths_embedded)
+
+
+def springs_head(**options: Any) -> SpringsHead:
+    torch.manual_seed(3)
+    wished = SpringsOptions(hidden=8, max_steps=600, tolerance=1e-7, gradient="unrolled", **options)
+    head = SpringsHead(wished, SHAPE, (POSITIONS,), UNIT).double()
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return head

@@ -3,7 +3,7 @@
 
 _crystal_children() {
     case "$1" in
-        '') echo 'build-graphs train predict calibrate label-sites relax md screen graphs plugins pairs slabs' ;;
+        '') echo 'build-graphs train predict calibrate label-sites relax md screen graphs plugins pack pairs slabs' ;;
         'graphs') echo 'info verify merge' ;;
         'plugins') echo 'list show check' ;;
     esac
@@ -28,6 +28,7 @@ _crystal_flags() {
         'plugins list') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'plugins show') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'plugins check') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'pack') echo '--grid --step --ends --compositions --atoms --replicas --volume --expand --phases --spheres --seed -o --output --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'pairs') echo '--relaxed --initial --relax-run --match --cells --adsorbate -o --output --resume --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'slabs') echo '--potential --relaxer --elements --adsorbates --count --facets --kinds --most-elements --layers --free-layers --repeat --sites --vacuum --strain --rattle --lift --tilt --fmax --steps --max-adsorbate-moved --min-moved --max-moved --seed --device --threads -j --jobs --scheduler -o --output --resume --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --epsilon --sigma --rc --smooth --no-smooth --cutoff --switch --splitting --depth --r0 --alpha --three-body --max-step --dt --dt-max --memory' ;;
     esac

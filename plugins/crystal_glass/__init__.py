@@ -37,8 +37,8 @@ def _example_pack(_folder: Path) -> list[str]:
 PACK = Workflow(
     name="pack",
     summary="Pack atoms of a composition into random boxes without overlaps, as the beginning of a melt.",
-    help="""Writes boxes as extended XYZ, and in each where its volume is from. A box depends on its composition, replica,
-seed and the options of the box, and on nothing else.""",
+    help="""Writes boxes as extended XYZ, and in each where its volume is from. A box depends on its composition,
+replica, seed and the options of the box, and on nothing else.""",
     options=PackOptions,
     home="file",
     resumes=False,

@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crystal_glass.options import GlassOptions
 from crystal_glass.pack_options import PackOptions
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Part, Workflow
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
+from crystalcli.vocabulary.pictures import FORMATS
+
+TABLE, GLASSES, DIAGRAMS = "glasses.csv", "glasses", "energies"
+BATCHES, REFERENCES = "batches", "references"
 
 
 def _prepare_pack(request: Request, host: Host) -> Work:
@@ -50,7 +55,51 @@ replica, seed and the options of the box, and on nothing else.""",
 )
 
 
+def _prepare(request: Request, host: Host) -> Work:
+    from crystal_glass.glass_work import Glasses
+
+    return Glasses(request, host)
+
+
+def _show(report: Mapping[str, Any]) -> Shown:
+    from crystal_glass.view import shown
+
+    return shown(report)
+
+
+def _plan(described: Mapping[str, Any]) -> Shown:
+    from crystal_glass.view import planned
+
+    return planned(described)
+
+
+def _example(_folder: Path) -> list[str]:
+    words = "CuNi Al --atoms 14 --potential emt --melt 2000 --melt-steps 60 --quench-steps 60 --hold-steps 40"
+    return [*words.split(), *["--frame-every", "20", "--last-steps", "20", "--batch-size", "1", "--references", "none"]]
+
+
+GLASS = Workflow(
+    name="glass",
+    summary="Melt and quench boxes of a composition, side by side: from a formula to a glass and its energy.",
+    help="""Packs atoms, melts and quenches them, relaxes the glass, and says what it is like: a folder for each box in
+glasses/, glasses.csv over all, and energies by composition for a --grid. A box that a guard stops begins again with
+another seed and half the step in the melt; what is given up is listed, and the exit code is then 3. The same command
+again, or --resume RUN, goes on after a stop or a kill, within any stage.""",
+    options=GlassOptions,
+    chooses={"potential": "potential", "sampler": "sampler", "relaxer": "relaxer"},
+    prepare=_prepare,
+    show=_show,
+    plan=_plan,
+    free=frozenset({"threads"}),
+    talks=True,
+    writes=(TABLE, GLASSES, *(f"{DIAGRAMS}-*.{ending}" for ending in FORMATS)),
+    keeps=(BATCHES, REFERENCES),
+    example=_example,
+    references=("10.48550/arXiv.2307.06458", "10.1103/PhysRevLett.97.170201"),
+)
+
+
 @hookimpl
 def crystal_parts() -> Sequence[Part]:
     """Offer the workflows."""
-    return [PACK]
+    return [PACK, GLASS]

@@ -75,7 +75,8 @@ def _plan(described: Mapping[str, Any]) -> Shown:
 
 def _example(_folder: Path) -> list[str]:
     words = "CuNi Al --atoms 14 --potential emt --melt 2000 --melt-steps 60 --quench-steps 60 --hold-steps 40"
-    return [*words.split(), *["--frame-every", "20", "--last-steps", "20", "--batch-size", "1", "--references", "none"]]
+    some = "--frame-every 20 --last-steps 20 --batch-size 1 --references none --settle 0 --relax ions --relax-steps 20"
+    return [*words.split(), *some.split()]
 
 
 GLASS = Workflow(

@@ -105,10 +105,10 @@ def structure_factor(atoms_of: Sequence[ase.Atoms]) -> tuple[Floats, Floats]:
         q = np.linalg.norm(grid @ recip, axis=1)
         use = (q > 1e-9) & (q < LARGEST_Q)
         shell = np.searchsorted(edges, q[use], side="right") - 1
-        amplitude = _waves(atoms, grid[use])
-        power += np.bincount(shell, amplitude / len(atoms), minlength=STEPS_Q)
-        sums += np.bincount(shell, q[use], minlength=STEPS_Q)
-        count += np.bincount(shell, minlength=STEPS_Q)
+        twice = np.where(grid[use, 0] > 0, 2.0, 1.0)  # the others are there in both directions
+        power += np.bincount(shell, twice * _waves(atoms, grid[use]) / len(atoms), minlength=STEPS_Q)
+        sums += np.bincount(shell, twice * q[use], minlength=STEPS_Q)
+        count += np.bincount(shell, twice, minlength=STEPS_Q)
     there = count > 0
     return sums[there] / count[there], power[there] / count[there]
 

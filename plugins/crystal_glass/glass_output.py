@@ -140,6 +140,7 @@ def _settled(
         stress = ions[0].calc.results.get("stress")
         found["pressure_ions"] = None if stress is None else -float(np.asarray(stress)[:3].mean()) / GPA
     atoms, row = best
+    atoms.info = {"id": melted.box.name, "converged": bool(row["converged"])}
     text = io.StringIO()
     ase.io.write(text, atoms, format="extxyz")
     run.write(f"{name}/glass.extxyz", text.getvalue())

@@ -37,10 +37,23 @@ class MorseOptions:
     rc: float = option(0.0, "cutoff, smooth from 0.8 rc on; 0: 2.7 r0", unit="Å", min=0.0)
 
 
+@dataclass(frozen=True)
+class StillingerWeberOptions:
+    """Everything else is published."""
+
+    three_body: float = option(1.0, "times the published strength of the three-body term", min=0.0, max=10.0)
+
+
 def _emt(_options: object) -> NeighborPotential:
     from crystal_calculators.emt import EMT
 
     return EMT()
+
+
+def _sw(options: StillingerWeberOptions) -> NeighborPotential:
+    from crystal_calculators.stillinger_weber import StillingerWeber
+
+    return StillingerWeber(options.three_body)
 
 
 def _lj(options: LennardJonesOptions) -> BaseCalculator:
@@ -73,6 +86,12 @@ def _argon() -> ase.Atoms:
     return bulk("Ar", a=5.3, cubic=True).repeat((2, 1, 1))
 
 
+def _silicon() -> ase.Atoms:
+    from ase.build import bulk
+
+    return bulk("Si", cubic=True)
+
+
 @hookimpl
 def crystal_parts() -> Sequence[Part]:
     """Offer the calculators."""
@@ -84,6 +103,15 @@ def crystal_parts() -> Sequence[Part]:
             example=_alloy,
             elements=frozenset({1, 6, 7, 8, 13, 28, 29, 46, 47, 78, 79}),
             references=("10.1016/0039-6028(96)00816-3",),
+        ),
+        Calculator(
+            name="sw",
+            summary="Stillinger-Weber, for Si or Ge: crystals, melts and glasses",
+            options=StillingerWeberOptions,
+            build=_sw,
+            example=_silicon,
+            elements=frozenset({14, 32}),
+            references=("10.1103/PhysRevB.31.5262", "10.1103/PhysRevB.34.6987"),
         ),
         Calculator(
             name="lj",

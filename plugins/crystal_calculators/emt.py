@@ -15,6 +15,7 @@ from ase.calculators import emt as of_ase
 from ase.data import chemical_symbols
 from torch import Tensor
 
+from crystal_calculators.virial import stress_of
 from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.nouns.graph import CrystalGraph, edge_vectors, sum_per_structure
 
@@ -104,16 +105,6 @@ class EMT:
         return Evaluated(
             energy=sum_per_structure(graph, energies[:, None])[:, 0],
             forces=forces,
-            stress=_stress(graph, i, d, f) if stress else None,
+            stress=stress_of(graph, d, f) if stress else None,
             energies=energies,
         )
-
-
-def _stress(graph: CrystalGraph, i: Tensor, d: Tensor, f: Tensor) -> Tensor:
-    """``Σ d ⊗ f / V``, (S, 3, 3) eV/Å³; d and f point the same way where a pair attracts."""
-    virial = (d[:, :, None] * f[:, None, :]).flatten(1)
-    zero = virial.new_zeros(graph.n_structures, 9)
-    found = zero.index_add(0, graph.structure_index.index_select(0, i), virial).view(-1, 3, 3)
-    volume = torch.linalg.det(graph.cell).abs()[:, None, None]
-    symmetric: Tensor = 0.5 * (found + found.transpose(1, 2)) / volume
-    return symmetric

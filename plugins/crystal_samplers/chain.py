@@ -12,7 +12,6 @@ Momenta Q v go on when masses change, and the work done in changing them is coun
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -165,9 +164,5 @@ def _tensor(columns: list[Any], like: Tensor) -> Tensor:
 
 
 def _exp(x: Any) -> Any:
-    if _many(x):
-        return np.exp(x)
-    try:
-        return math.exp(x)
-    except OverflowError:
-        return math.inf
+    """By numpy for one number, too: the exponential of the standard library has other last bits."""
+    return np.exp(x) if _many(x) else float(np.exp(x))

@@ -21,6 +21,10 @@ class TestEmt(CalculatorContract):
     part = PARTS["emt"]
 
 
+class TestStillingerWeber(CalculatorContract):
+    part = PARTS["sw"]
+
+
 class TestLennardJones(CalculatorContract):
     part = PARTS["lj"]
 

@@ -13,7 +13,7 @@ from crystalcli.contracts.workflow import Reporter
 from crystalcli.nouns.systems import Systems, temperature
 from crystalcli.vocabulary.units import ACCELERATION, KB
 from crystalcli.workflows.md.md_options import MdOptions
-from crystalcli.workflows.md.sampling_guards import Guards
+from crystalcli.workflows.md.sampling_guards import Guards, Limits
 from crystalcli.workflows.md.sampling_monitor import Monitor
 
 
@@ -55,6 +55,49 @@ def test_the_guard_of_the_temperature(target: float) -> None:
             assert set(found) == ({k} if stopped else set())
             if stopped:
                 assert f"temperature {kelvins[k]:.0f} K at a target of {target:.0f} K" in found[k].reason
+
+
+def test_limits_of_temperature_force_and_contacts_are_those_asked_for() -> None:
+    """Cu–Cu may come to 0.7 × 2 × 1.12 Å, Au–Al to 0.7 × (1.24 + 1.26) Å (Pyykkö); the message names pair and cause."""
+    systems = two_crystals()
+    nothing = Evaluated(torch.zeros(2, dtype=torch.float64), torch.zeros(systems.n_atoms, 3, dtype=torch.float64))
+    alive = torch.tensor([True, True])
+    for hotter, stopped in ((3.0, {0}), (4.0, set())):
+        moving = at(systems, [3.5 * 1000.0 * (1.0 + 5.0 * math.sqrt(2.0 / 93)), 500.0])
+        guards = Guards(systems, Limits(hotter=hotter))
+        assert set(guards.look(moving, nothing, 1000.0, 0.1, alive)) == stopped
+        assert guards.fine(moving, nothing, 1000.0) is not bool(stopped)
+    forces = nothing.forces.clone()
+    forces[33] = torch.tensor([60.0, -60.0, 60.0])  # 103.9 eV/Å
+    pushed = replace(nothing, forces=forces)
+    for limit, stopped in ((103.0, {1}), (104.0, set()), (0.0, set())):
+        found = Guards(systems, Limits(force=limit)).look(systems, pushed, 300.0, 0.1, alive)
+        assert set(found) == stopped
+        assert not stopped or found[1].reason == "a force of 104 eV/Å on Cu 1, more than 103"
+    guards = Guards(systems, Limits(force=103.0))
+    assert not guards.fine(systems, pushed, 300.0)
+
+
+@pytest.mark.parametrize(("pair", "limit"), [((0, 1), 2 * 1.12), ((32, 34), 1.24 + 1.26)])
+def test_contacts_are_found_however_atoms_came_there(pair: tuple[int, int], limit: float) -> None:
+    systems = two_crystals()
+    nothing = Evaluated(torch.zeros(2, dtype=torch.float64), torch.zeros(systems.n_atoms, 3, dtype=torch.float64))
+    alive, structure = torch.tensor([True, True]), int(pair[0] >= 32)
+    for factor, stopped in ((1.001, False), (0.999, True)):
+        guards = Guards(systems, Limits(closest=0.7))
+        places = systems.positions.clone()
+        along = places[pair[1]] - places[pair[0]]
+        goal = places[pair[0]] + along / along.norm() * (0.7 * limit * factor)
+        for share in np.linspace(0.1, 1.0, 10):  # in small steps: the bound of the guard has to notice
+            moved = systems.positions.clone()
+            moved[pair[1]] += float(share) * (goal - places[pair[1]])
+            now = systems.moved(positions=moved)
+            found = guards.look(now, nothing, 300.0, 1.0, alive)
+            assert not found or (stopped and share == 1.0)
+        assert set(found) == ({structure} if stopped else set())
+        assert not stopped or found[structure].reason.endswith("less than 0.7 of their covalent radii together")
+        squeezed = systems.moved(positions=systems.positions * 0.6, cell=systems.cell * 0.6)
+        assert set(Guards(systems, Limits(closest=0.7)).look(squeezed, nothing, 300.0, 1.0, alive)) == {0, 1}
 
 
 @pytest.mark.parametrize(("dt", "every"), [(0.5, 10), (2.0, 40)])

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.drawing.plots import BLUE, GREY, canvas, lay_out, save
+from crystalcli.contracts.drawing import BLUE, GREY, canvas, lay_out
+from crystalcli.mechanisms.drawing.plots import save
 
 Box = tuple[float, float, float, float]
 """Left, lower, right, upper; points of the page."""

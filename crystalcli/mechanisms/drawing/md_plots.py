@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.drawing.plots import BLUE, GREY, ORANGE, blank, canvas, save
+from crystalcli.contracts.drawing import COLOURS, GREY, blank, canvas
+from crystalcli.mechanisms.drawing.plots import save
 
 Array = NDArray[np.float64]
-COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""The palette of Okabe and Ito."""
 
 
 def curves(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalcli.contracts.drawing import BLUE, GREY, ORANGE, canvas, rendered
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.display import number, unit_for
 from crystalcli.mechanisms.scoring import metrics
@@ -20,86 +18,19 @@ from crystalcli.vocabulary.pictures import of_any_format
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import inert
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
-"""From the palette of Okabe and Ito, which colour-blind people can tell apart."""
 MANY = 2000
 """More points than this are drawn as densities."""
-
-
-STYLE = {
-    "text.parse_math": False,  # names of targets, models and files may hold $, _, ^ and backslashes
-    "svg.fonttype": "none",  # letters stay letters
-    "pdf.fonttype": 42,  # the font lies in the file
-    "svg.hashsalt": "crystal",  # names of clips and markers do not depend on chance
-}
-UNDATED = {
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-"""What a format would say of when and by what it was written."""
-DOTS = 1000
-"""Lines with more points are one bitmap in a vector picture, which is large and slow to show otherwise."""
-
-
-def canvas(width: float, height: float, rows: int = 1) -> tuple[Any, Any]:
-    """An empty picture, inches, and its axes; with several rows, a list of them, of which the last is half as high."""
-    figure = blank(width, height)
-    with _style():
-        if rows == 1:
-            return figure, figure.add_subplot()
-        return figure, list(figure.subplots(rows, 1, sharex=True, height_ratios=[2] * (rows - 1) + [1]))
-
-
-def blank(width: float, height: float) -> Any:
-    """A picture without axes, inches."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def lay_out(figure: Any) -> None:
-    """Give everything in ``figure`` the place that it will have."""
-    with _style():
-        figure.draw_without_rendering()
 
 
 def save(figure: Any, paths: Sequence[Path]) -> None:
     """Write ``figure`` to every one of ``paths``, in the format of its ending; equal pictures are equal bytes.
 
-    The same picture in other formats, of an earlier run, goes. Words stand as they are, never as formulae; long titles
-    in several lines.
+    The same picture in other formats, of an earlier run, goes.
     """
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
-        text.set_text("\n".join(inert(line) for line in text.get_text().split("\n")))
-    for axes in figure.axes:
-        axes.title.set(wrap=True, parse_math=True, text=axes.get_title().replace("$", r"\$"))  # wrapping always parses
-        for line in axes.lines:
-            line.set_rasterized(line.get_marker() != "None" and len(line.get_xdata()) > DOTS)
     for old in set(of_any_format(path.with_name(path.name.removesuffix(path.suffix)) for path in paths)) - set(paths):
         files.remove(old)
     for path in paths:
-        kind = path.suffix.removeprefix(".")
-        buffer = io.BytesIO()
-        with _style():
-            figure.savefig(buffer, format=kind, dpi=150, metadata=UNDATED[kind])
-        files.write_bytes(path, buffer.getvalue())
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """While inside, pictures are drawn by :data:`STYLE`; a letter that the font does not have is an empty box."""
-    from matplotlib import rc_context
-
-    with rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        yield
+        files.write_bytes(path, rendered(figure, path.suffix.removeprefix(".")))
 
 
 def parity(

@@ -12,6 +12,7 @@ from ase.data import chemical_symbols, covalent_radii
 from ase.data.colors import jmol_colors
 from numpy.typing import NDArray
 
+from crystalcli.contracts.drawing import BLUE, GREY, blank
 from crystalcli.mechanisms.drawing import plots
 from crystalcli.mechanisms.running.display import number
 
@@ -68,15 +69,15 @@ def distances(paths: Sequence[Path], groups: Mapping[str, tuple[Floats, Floats]]
             to their labels, Å: at the start, and as predicted.
         title: what was trained.
     """
-    figure = plots.blank(0.6 + 4.2 * len(groups), 3.9)
+    figure = blank(0.6 + 4.2 * len(groups), 3.9)
     for k, (name, (before, after)) in enumerate(groups.items()):
         axes = figure.add_subplot(1, len(groups), k + 1)
         bins = int(np.clip(3 * len(before) ** (1 / 3), *BINS))
         edges = np.linspace(0.0, max(float(before.max()), float(after.max()), 1e-3), bins + 1)
         counts = [np.histogram(values, edges)[0] for values in (before, after)]
-        axes.stairs(counts[0], edges, fill=True, color=plots.GREY, alpha=0.4, label=_mean("start", before))
-        axes.stairs(counts[1], edges, color=plots.BLUE, lw=1.5, label=_mean("predicted", after))
-        for values, color in ((before, plots.GREY), (after, plots.BLUE)):
+        axes.stairs(counts[0], edges, fill=True, color=GREY, alpha=0.4, label=_mean("start", before))
+        axes.stairs(counts[1], edges, color=BLUE, lw=1.5, label=_mean("predicted", after))
+        for values, color in ((before, GREY), (after, BLUE)):
             axes.axvline(values.mean(), ls="--", lw=1, color=color)
         axes.set(xlim=(0.0, edges[-1]), ylim=(0.7, 3.0 * max(c.max() for c in counts)))
         plots.plain_log(axes)
@@ -104,17 +105,17 @@ def structures(paths: Sequence[Path], drawn: Sequence[Moved], *, title: str) -> 
 
     columns = min(COLUMNS, len(drawn))
     rows = -(-len(drawn) // columns)
-    figure = plots.blank(max(2.5 * columns, 5.0), 3.0 * rows + 1.1)
+    figure = blank(max(2.5 * columns, 5.0), 3.0 * rows + 1.1)
     for k, one in enumerate(drawn):
         _panel(figure.add_subplot(rows, columns, k + 1), one)
     every = np.unique(np.concatenate([one.numbers[~one.held] for one in drawn])).tolist()
     handles: list[Any] = [
-        _dot(Line2D, "start", "none", plots.GREY),
+        _dot(Line2D, "start", "none", GREY),
         _dot(Line2D, "true", "none", "black", 1.6),
         *(
             [_dot(Line2D, f"{chemical_symbols[z]} predicted", COLOURS[z], OUTLINE) for z in every]
             if len(every) <= ELEMENTS
-            else [_dot(Line2D, "predicted, in the colour of the element", plots.BLUE, OUTLINE)]
+            else [_dot(Line2D, "predicted, in the colour of the element", BLUE, OUTLINE)]
         ),
         *([_dot(Line2D, "held", "0.9", "0.75")] if any(one.held.any() for one in drawn) else []),
     ]
@@ -146,7 +147,7 @@ def _panel(axes: Any, one: Moved) -> None:
 
     order = np.argsort(predicted[:, 2], kind="stable")
     colour = np.where(one.held[:, None], 0.9, COLOURS[one.numbers])[order]
-    circles(start, np.flatnonzero(free), facecolor="none", edgecolor=plots.GREY, lw=0.8, alpha=0.7)
+    circles(start, np.flatnonzero(free), facecolor="none", edgecolor=GREY, lw=0.8, alpha=0.7)
     circles(predicted, order, facecolor=colour, edgecolor=np.where(one.held, "0.75", OUTLINE)[order], lw=0.4)
     circles(true, np.flatnonzero(known), facecolor="none", edgecolor="black", lw=0.9)
     pairs = np.stack([predicted[known, :2], true[known, :2]], axis=1)
@@ -156,8 +157,8 @@ def _panel(axes: Any, one: Moved) -> None:
     lack = np.maximum(0.0, SMALLEST - np.ptp(seen, axis=0) - 2 * margin) / 2
     low, high = seen.min(0) - margin - lack, seen.max(0) + margin + lack
     low[1] -= 0.9  # for the bar
-    axes.plot([low[0], low[0] + BAR], [low[1] + 0.3] * 2, "-", lw=1.5, color=plots.GREY, solid_capstyle="butt")
-    axes.text(low[0] + BAR + 0.2, low[1] + 0.3, f"{BAR:g} Å", va="center", fontsize=6, color=plots.GREY)
+    axes.plot([low[0], low[0] + BAR], [low[1] + 0.3] * 2, "-", lw=1.5, color=GREY, solid_capstyle="butt")
+    axes.text(low[0] + BAR + 0.2, low[1] + 0.3, f"{BAR:g} Å", va="center", fontsize=6, color=GREY)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", anchor="N")
     axes.set_axis_off()
     name = one.id if len(one.id) <= LONGEST else f"{one.id[: LONGEST - 1]}…"

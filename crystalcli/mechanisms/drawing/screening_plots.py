@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
-from crystalcli.mechanisms.drawing.plots import BLUE, GREY, ORANGE, canvas, save
+from crystalcli.contracts.drawing import BLUE, GREY, ORANGE, canvas
+from crystalcli.mechanisms.drawing.plots import save
 from crystalcli.mechanisms.phases.hull import ON_HULL, Phase
 from crystalcli.mechanisms.phases.screening import Candidate, Decision
 

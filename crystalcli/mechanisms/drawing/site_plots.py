@@ -10,6 +10,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from crystalcli.contracts.drawing import BLUE, GREY, ORANGE, blank, canvas
 from crystalcli.mechanisms.drawing import plots
 from crystalcli.mechanisms.running.display import number, unit_for
 from crystalcli.vocabulary.pictures import DEFAULT, paths
@@ -46,7 +47,7 @@ def parity_by_element(
     shown = sorted(kinds[np.argsort(-counts, kind="stable")][:PANELS].tolist())
     columns = min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    figure = plots.blank(2.6 * columns + 0.4, 2.7 * rows + 0.7)
+    figure = blank(2.6 * columns + 0.4, 2.7 * rows + 0.7)
     for k, z in enumerate(shown):
         axes = figure.add_subplot(rows, columns, k + 1)
         mine = numbers == z
@@ -62,11 +63,9 @@ def _panel(axes: Any, quantity: Quantity, symbol: str, true: Floats, predicted: 
     margin = 0.06 * ((high - low) or 1.0)
     ends = (low - margin, high + margin)
     step = -(-len(true) // MANY)
-    axes.plot(ends, ends, "-", lw=1, color=plots.GREY, zorder=0)
+    axes.plot(ends, ends, "-", lw=1, color=GREY, zorder=0)
     few = len(true) < 200
-    axes.plot(
-        true[::step], predicted[::step], "o", ms=3 if few else 1.5, mew=0, alpha=0.6 if few else 0.3, color=plots.BLUE
-    )
+    axes.plot(true[::step], predicted[::step], "o", ms=3 if few else 1.5, mew=0, alpha=0.6 if few else 0.3, color=BLUE)
     axes.set(xlim=ends, ylim=ends, aspect="equal")
     axes.locator_params(nbins=4)
     axes.tick_params(labelsize=7)
@@ -96,11 +95,11 @@ def distributions(
     enough = kinds[counts >= SMALLEST] if (counts >= SMALLEST).any() else kinds
     counts = np.array([np.sum(numbers == z) for z in enough])
     shown = sorted(enough[np.argsort(-counts, kind="stable")][:BODIES].tolist())
-    figure, axes = plots.canvas(max(4.5, 0.55 * len(shown) + 1.6), 4.2)
-    for side, values, colour in ((-1, true, plots.BLUE), (1, predicted, plots.ORANGE)):
+    figure, axes = canvas(max(4.5, 0.55 * len(shown) + 1.6), 4.2)
+    for side, values, colour in ((-1, true, BLUE), (1, predicted, ORANGE)):
         for place, z in enumerate(shown):
             _half(axes, place, side, values[numbers == z], colour)
-    for name, colour in (("true", plots.BLUE), ("predicted", plots.ORANGE)):
+    for name, colour in (("true", BLUE), ("predicted", ORANGE)):
         axes.fill_between([], [], color=colour, alpha=0.7, lw=0, label=name)
     labels = [f"{chemical_symbols[z]}\n{np.sum(numbers == z):,}" for z in shown]
     axes.set_xticks(range(len(shown)), labels, fontsize=8)

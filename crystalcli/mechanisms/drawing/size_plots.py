@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crystalcli.mechanisms.drawing.plots import BLUE, GREY, ORANGE, canvas, save
+from crystalcli.contracts.drawing import BLUE, GREY, ORANGE, canvas
+from crystalcli.mechanisms.drawing.plots import save
 from crystalcli.mechanisms.running.display import unit_for
 from crystalcli.vocabulary.quantities import Quantity
 

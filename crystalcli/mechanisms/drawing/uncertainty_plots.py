@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.drawing.plots import BLUE, GREY, canvas, save
+from crystalcli.contracts.drawing import BLUE, GREY, canvas
+from crystalcli.mechanisms.drawing.plots import save
 from crystalcli.mechanisms.scoring import calibration
 
 

@@ -7,7 +7,7 @@ steps, so that a run that was killed and resumed writes the same files. At the e
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +18,7 @@ from ase.data import atomic_masses, chemical_symbols
 from numpy.typing import NDArray
 
 from crystalcli.mechanisms.running import files
+from crystalcli.nouns.frames import Frames
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.units import ACCELERATION
 
@@ -174,46 +175,6 @@ def chained(chain: str, digest: str) -> str:
     return hashlib.sha256((chain + digest).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Frames:
-    """A trajectory in memory, F frames of N atoms.
-
-    Args:
-        numbers: (N,). pbc: (3,). cells: (F, 3, 3) Å. positions: (F, N, 3) Å, not wrapped.
-        energies: (F,) eV. temperatures: (F,) K. times: (F,) fs.
-    """
-
-    numbers: NDArray[np.int64]
-    pbc: NDArray[np.bool_]
-    cells: Array
-    positions: Array
-    energies: Array
-    temperatures: Array
-    times: Array
-
-    @classmethod
-    def of(cls, images: Sequence[ase.Atoms], times: Sequence[float] | None = None) -> Frames:
-        """Join images of one structure; energy, temperature and time from their info where they have them."""
-        first = images[0]
-
-        def facts(key: str, calculated: str = "") -> Array:
-            return np.array([_fact(a, key, calculated) for a in images])
-
-        found = facts("time_fs") if times is None else np.asarray(times, dtype=np.float64)
-        return cls(
-            first.numbers,
-            np.asarray(first.pbc),
-            np.stack([a.cell.array for a in images]),
-            np.stack([a.positions for a in images]),
-            facts("energy", "energy"),
-            facts("temperature"),
-            found,
-        )
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-
 def read(path: Path) -> Frames:
     """All frames of an extended XYZ file of one structure.
 
@@ -234,12 +195,6 @@ def images_of(path: Path) -> Iterator[ase.Atoms]:
 
     if path.stat().st_size:
         yield from ase.io.iread(path, index=":", format="extxyz")
-
-
-def _fact(atoms: ase.Atoms, key: str, calculated: str) -> float:
-    if calculated and atoms.calc is not None and calculated in atoms.calc.results:
-        return float(atoms.calc.results[calculated])
-    return float(atoms.info.get(key, np.nan))
 
 
 def _numbers(matrix: Array) -> str:

@@ -14,6 +14,8 @@ from crystalcli.vocabulary.pictures import formats
 
 OUT, GUARDS = "Output", "Guards"
 DEFAULT_STEPS = 1000
+HOTTER = 10.0
+"""Times the target: a temperature that is no fluctuation of anything that is still together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,11 @@ class MdOptions:
     max_drift: float = option(0.0, "stop beyond this drift; 0: only warn", unit="meV/atom/ps", min=0.0, panel=GUARDS)
     max_sigma: float = option(0.0, "an ensemble's spread to warn of; 0: none", unit="meV/atom", min=0.0, panel=GUARDS)
     stop_on_sigma: int = option(0, "rows in a row beyond --max-sigma to stop at; 0: never", min=0, panel=GUARDS)
+    hotter: float = option(HOTTER, "stop beyond so many times the target temperature", min=1.0, panel=GUARDS)
+    closest: float = option(
+        0.0, "stop where two atoms are nearer than this part of their covalent radii; 0: 0.5 Å", min=0.0, panel=GUARDS
+    )
+    max_force: float = option(0.0, "stop beyond this force on an atom; 0: any", unit="eV/Å", min=0.0, panel=GUARDS)
     seed: int = common.seed()
     device: str = common.device()
     threads: int = common.threads()

@@ -13,7 +13,7 @@ from crystalcli.vocabulary.pictures import FORMATS
 from crystalcli.workflows.md.md_options import MdOptions
 
 TRAJECTORY, THERMO, STRUCTURES = "trajectory.extxyz", "thermo.csv", "structures"
-LAST_GOOD, STOPPED_AT = "last-good.extxyz", "stopped-at.extxyz"
+LAST, LAST_GOOD, STOPPED_AT = "last.extxyz", "last-good.extxyz", "stopped-at.extxyz"
 ANALYSIS = ("rdf.csv", "coordination.csv", "bonds.csv", "msd.csv", "energies.csv")
 PICTURES = tuple(f"{name}.{ending}" for name in ("rdf", "bonds", "msd", "energies", "thermo") for ending in FORMATS)
 RESTARTS = ("state-*.json", "state-*.safetensors")
@@ -65,6 +65,6 @@ or 7 if none is left.""",
     plan=_plan,
     free=frozenset({"steps", "time", "device", "threads", "pictures"}),
     more=_more,
-    writes=(TRAJECTORY, THERMO, *ANALYSIS, *PICTURES, LAST_GOOD, STOPPED_AT, STRUCTURES, *RESTARTS),
+    writes=(TRAJECTORY, THERMO, *ANALYSIS, *PICTURES, LAST, LAST_GOOD, STOPPED_AT, STRUCTURES, *RESTARTS),
     keeps=(CHUNKS,),
 )

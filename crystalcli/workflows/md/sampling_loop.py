@@ -17,8 +17,8 @@ from crystalcli.mechanisms.training import checkpoint
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError
 from crystalcli.workflows.md.md_options import MdOptions
-from crystalcli.workflows.md.md_workflow import LAST_GOOD, STOPPED_AT
-from crystalcli.workflows.md.sampling_guards import GUARD_EVERY, Guards, StopReason
+from crystalcli.workflows.md.md_workflow import LAST, LAST_GOOD, STOPPED_AT
+from crystalcli.workflows.md.sampling_guards import GUARD_EVERY, Guards, Limits, StopReason
 from crystalcli.workflows.md.sampling_halts import Halts, write_geometry
 from crystalcli.workflows.md.sampling_monitor import Monitor
 from crystalcli.workflows.md.sampling_records import Recorder, Row, chunk_steps
@@ -54,7 +54,8 @@ class Dynamics:
         self.systems, self.device = systems, systems.cell.device
         self.step = 0
         self.halts = Halts(systems)
-        self.guards = Guards(systems)
+        self.limits = Limits(options.hotter, options.closest, options.max_force)
+        self.guards = Guards(systems, self.limits)
         self.first_cell = systems.cell
         self.tried = systems
         self.monitor = Monitor(options, self.ids, systems.atom_counts, run.reporter)
@@ -125,7 +126,7 @@ class Dynamics:
         self.first_cell, self.step = tensors["first_cell"], facts["step"]
         self.halts.restore(self.systems, tensors["alive"], facts["halted"])
         self.monitor.restore(checkpoint.under("monitor", tensors), facts["monitor"])
-        self.guards = Guards(self.systems.moved(cell=self.first_cell))
+        self.guards = Guards(self.systems.moved(cell=self.first_cell), self.limits)
         self.guards.reset(self.systems)
         self.recorder.restore(checkpoint.under("record", tensors), facts["record"])
         self.recorder.check()
@@ -154,6 +155,8 @@ class Dynamics:
         if self.recorder.open:
             self.recorder.seal()
         self.save()
+        for k in range(len(self.ids)):
+            write_geometry(self.recorder, k, LAST, self.systems, self.step, self.options.dt)
 
     def adopt(self, state: checkpoint.State, known: Sequence[Mapping[str, str]], trajectory: str, log: str) -> None:
         """Go back to the end of a finished run, whose pieces have been joined: its files are the first piece.

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.mechanisms.drawing import md_plots
-from crystalcli.mechanisms.dynamics import md_analysis, trajectory
-from crystalcli.mechanisms.dynamics.trajectory import Frames
+from crystalcli.mechanisms.dynamics import trajectory
 from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.tables import csv_text
+from crystalcli.nouns import distributions
+from crystalcli.nouns.frames import Frames
 from crystalcli.vocabulary.pictures import paths
 from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.md_workflow import THERMO, TRAJECTORY
@@ -76,7 +77,7 @@ def _thermo(folder: Path, table: Array, title: str, atoms: int, pictures: str) -
 def _energies(folder: Path, rows: Array, title: str, atoms: int, pictures: str) -> dict[str, Any]:
     """Fig. 5c: density of the potential energy per atom."""
     each = rows[:, 4] / atoms
-    middle, height = md_analysis.density(each)
+    middle, height = distributions.density(each)
     text = csv_text(["potential_eV_per_atom", "density_per_eV"], zip(middle.tolist(), height.tolist(), strict=True))
     files.write_text(folder / "energies.csv", text)
     label = "potential energy (eV/atom)"
@@ -99,7 +100,7 @@ def _energies(folder: Path, rows: Array, title: str, atoms: int, pictures: str) 
 def _structure(folder: Path, frames: Frames, title: str, pictures: str) -> dict[str, Any]:
     """g(r), coordination, and Fig. 5a: bond lengths."""
     said: dict[str, Any] = {}
-    bonds = md_analysis.bond_lengths(frames)
+    bonds = distributions.bond_lengths(frames)
     if bonds:
         lines = [
             ("-".join(p), x, y) for p, (lengths, height) in bonds.items() for x, y in zip(lengths, height, strict=True)
@@ -111,7 +112,7 @@ def _structure(folder: Path, frames: Frames, title: str, pictures: str) -> dict[
         said["mean_bond_A"] = {n: float(np.sum(x * y) / np.sum(y)) for n, (x, y) in named.items()}
     if not frames.pbc.all():
         return said
-    found = md_analysis.pair_distribution(frames)
+    found = distributions.pair_distribution(frames)
     partial = {"-".join(p): g for p, g in found.partial.items()}
     running = {f"n({a}-{b})": n for (a, b), n in found.running.items()}
     columns = {"r_A": found.r, "total": found.total, **partial, **running}
@@ -120,7 +121,7 @@ def _structure(folder: Path, frames: Frames, title: str, pictures: str) -> dict[
     lines_of = {"total": found.total, **partial} if len(partial) > 1 else {"total": found.total}
     drawn = {n: (found.r, g) for n, g in lines_of.items()}
     md_plots.curves(paths(folder / "rdf", pictures), drawn, x="r (Å)", y="g(r)", title=title, level=1.0)
-    numbers = md_analysis.coordination(frames, found)
+    numbers = distributions.coordination(frames, found)
     cells = [
         (c.centre, c.neighbor, f"{c.cutoff:.4f}", f"{c.mean:.6g}", n, f"{share:.6g}")
         for c in numbers
@@ -137,7 +138,7 @@ def _msd(folder: Path, frames: Frames, title: str, pictures: str) -> None:
 
     time = (frames.times - frames.times[0]) * 1e-3
     found = {
-        chemical_symbols[z]: md_analysis.mean_square_displacement(frames.positions[:, frames.numbers == z])
+        chemical_symbols[z]: distributions.mean_square_displacement(frames.positions[:, frames.numbers == z])
         for z in np.unique(frames.numbers)
     }
     table = zip(time.tolist(), *(m.tolist() for m in found.values()), strict=True)

@@ -1,6 +1,6 @@
 """What a trajectory tells: g(r), coordination, bond lengths, displacements, energies.
 
-Every function takes :class:`crystalcli.mechanisms.dynamics.trajectory.Frames` or plain arrays and returns plain arrays.
+Every function takes :class:`crystalcli.nouns.frames.Frames` or plain arrays and returns plain arrays.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
-from crystalcli.mechanisms.dynamics.trajectory import Frames
+from crystalcli.nouns.frames import Frames
 from crystalcli.nouns.neighbors import pairs_within
 
 Array = NDArray[np.float64]

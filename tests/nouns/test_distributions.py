@@ -4,8 +4,8 @@ import ase.build
 import numpy as np
 import pytest
 
-from crystalcli.mechanisms.dynamics import md_analysis
-from crystalcli.mechanisms.dynamics.trajectory import Frames
+from crystalcli.nouns import distributions
+from crystalcli.nouns.frames import Frames
 
 
 def gas(atoms: int, frames: int, length: float = 12.0, neon: float = 0.5) -> Frames:
@@ -17,7 +17,7 @@ def gas(atoms: int, frames: int, length: float = 12.0, neon: float = 0.5) -> Fra
 
 
 def test_an_ideal_gas_has_no_structure() -> None:
-    found = md_analysis.pair_distribution(gas(200, 20), r_max=9.0, bins=30)
+    found = distributions.pair_distribution(gas(200, 20), r_max=9.0, bins=30)
     assert np.abs(found.total[5:] - 1).max() < 0.1
     assert all(np.abs(g[8:] - 1).max() < 0.15 for g in found.partial.values())
     density = 100 / 12.0**3
@@ -26,7 +26,7 @@ def test_an_ideal_gas_has_no_structure() -> None:
 
 def test_neighbors_of_a_rare_species_are_counted_for_each_of_it() -> None:
     """150 Ar and 30 Ne: a Ne sees five times as many Ar as an Ar sees Ne; g is 1 for all pairs."""
-    found = md_analysis.pair_distribution(gas(180, 40, neon=1 / 6), r_max=6.0, bins=30)
+    found = distributions.pair_distribution(gas(180, 40, neon=1 / 6), r_max=6.0, bins=30)
     ball = 4 / 3 * np.pi * 6.0**3 / 12.0**3
     wanted = {("Ar", "Ar"): 149, ("Ar", "Ne"): 30, ("Ne", "Ar"): 150, ("Ne", "Ne"): 29}
     assert {pair: n[-1] for pair, n in found.running.items()} == pytest.approx(
@@ -43,21 +43,21 @@ def test_coordination_of_the_less_frequent_species() -> None:
         images.append(atoms.copy())
         images[-1].rattle(0.05, seed=k)
     frames = Frames.of(images, times=np.arange(4))
-    found = md_analysis.pair_distribution(frames)
-    numbers = {(c.centre, c.neighbor): (c.mean, c.shares) for c in md_analysis.coordination(frames, found)}
+    found = distributions.pair_distribution(frames)
+    numbers = {(c.centre, c.neighbor): (c.mean, c.shares) for c in distributions.coordination(frames, found)}
     assert numbers["Ca", "F"] == (8, {8: 1.0})
     assert numbers["F", "Ca"] == (4, {4: 1.0})
 
 
 def test_shells_of_fcc() -> None:
     frames = Frames.of([ase.build.bulk("Cu", "fcc", a=3.6)] * 2, times=[0, 1])
-    found = md_analysis.pair_distribution(frames, r_max=5.0, bins=500)
+    found = distributions.pair_distribution(frames, r_max=5.0, bins=500)
     shells = {3.6 / 2**0.5: 12, 3.6: 18, 3.6 * 1.5**0.5: 42, 3.6 * 2**0.5: 54}
     for distance, neighbors in shells.items():
         if distance < 4.9:
             k = int(np.searchsorted(found.edges, distance + 0.02))
             assert found.running["Cu", "Cu"][k] == pytest.approx(neighbors)
-    (cu,) = md_analysis.coordination(frames, found)
+    (cu,) = distributions.coordination(frames, found)
     assert cu.mean == 12
     assert cu.shares == {12: 1.0}
     assert 2.6 < cu.cutoff < 3.6
@@ -70,43 +70,43 @@ def test_coordination_in_rock_salt() -> None:
         images.append(atoms.copy())
         images[-1].rattle(0.08, seed=k)
     frames = Frames.of(images, times=np.arange(10))
-    found = md_analysis.pair_distribution(frames)
-    numbers = {(c.centre, c.neighbor): c.mean for c in md_analysis.coordination(frames, found)}
+    found = distributions.pair_distribution(frames)
+    numbers = {(c.centre, c.neighbor): c.mean for c in distributions.coordination(frames, found)}
     assert numbers["Na", "Cl"] == numbers["Cl", "Na"] == 6
     assert numbers["Na", "Na"] == pytest.approx(12, abs=0.2)
-    bonds = md_analysis.bond_lengths(frames)
+    bonds = distributions.bond_lengths(frames)
     lengths, density = bonds["Cl", "Na"]
     assert np.sum(density) * (lengths[1] - lengths[0]) == pytest.approx(1.0)
     assert np.sum(lengths * density) / density.sum() == pytest.approx(2.82, abs=0.02)
-    assert md_analysis.bond_lengths(frames, cutoffs={("Na", "Cl"): 1.0}) == {}
+    assert distributions.bond_lengths(frames, cutoffs={("Na", "Cl"): 1.0}) == {}
 
 
 def test_no_density_without_periodicity() -> None:
     frames = Frames.of([ase.build.molecule("H2O")] * 2, times=[0, 1])
     with pytest.raises(ValueError, match="periodic"):
-        md_analysis.pair_distribution(frames)
-    assert set(md_analysis.bond_lengths(frames)) == {("H", "O")}
+        distributions.pair_distribution(frames)
+    assert set(distributions.bond_lengths(frames)) == {("H", "O")}
 
 
 def test_displacement_of_free_flight() -> None:
     """Ballistic: v² t², exactly."""
     v = np.random.default_rng(2).normal(size=(20, 3))
     t = np.arange(50.0)
-    found = md_analysis.mean_square_displacement(100.0 + t[:, None, None] * v)
+    found = distributions.mean_square_displacement(100.0 + t[:, None, None] * v)
     assert found == pytest.approx((v**2).sum(1).mean() * t**2, rel=1e-9, abs=1e-7)
 
 
 def test_displacement_of_a_random_walk() -> None:
     """Diffusive: 3 σ² a step."""
     steps = np.random.default_rng(3).normal(size=(400, 200, 3)) * 0.1
-    found = md_analysis.mean_square_displacement(np.cumsum(steps, 0))
+    found = distributions.mean_square_displacement(np.cumsum(steps, 0))
     assert found[1:100] / np.arange(1, 100) == pytest.approx(0.03, rel=0.05)
 
 
 def test_displacement_against_a_plain_loop() -> None:
     x = np.random.default_rng(4).normal(size=(9, 4, 3))
     plain = [np.mean([((x[s + t] - x[s]) ** 2).sum(1).mean() for s in range(9 - t)]) for t in range(9)]
-    assert md_analysis.mean_square_displacement(x) == pytest.approx(plain)
+    assert distributions.mean_square_displacement(x) == pytest.approx(plain)
 
 
 def test_unwrapping() -> None:
@@ -115,11 +115,11 @@ def test_unwrapping() -> None:
     straight = np.arange(40.0)[:, None, None] * v
     inverse = np.linalg.inv(cell)
     wrapped = straight - np.floor(straight @ inverse) @ cell
-    found = md_analysis.unwrapped(wrapped, np.repeat(cell[None], 40, 0), np.array([True] * 3))
+    found = distributions.unwrapped(wrapped, np.repeat(cell[None], 40, 0), np.array([True] * 3))
     assert found - found[0] == pytest.approx(straight - straight[0])
 
 
 def test_density_of_equal_values() -> None:
-    middle, height = md_analysis.density(np.full(5, -3.2))
+    middle, height = distributions.density(np.full(5, -3.2))
     assert np.sum(height) * (middle[1] - middle[0]) == pytest.approx(1.0)
     assert float(middle.mean()) == pytest.approx(-3.2)

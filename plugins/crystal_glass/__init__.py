@@ -1,0 +1,106 @@
+"""``crystal pack`` and ``crystal glass`` as a plugin: from a formula to a glass; loads nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from crystal_glass.options import GlassOptions
+from crystal_glass.pack_options import PackOptions
+from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.records import Part, Workflow
+from crystalcli.contracts.workflow import Host, Request, Shown, Work
+from crystalcli.vocabulary.pictures import FORMATS
+
+TABLE, GLASSES, DIAGRAMS = "glasses.csv", "glasses", "energies"
+BATCHES, REFERENCES = "batches", "references"
+
+
+def _prepare_pack(request: Request, host: Host) -> Work:
+    from crystal_glass.pack_work import Packing
+
+    return Packing(request, host)
+
+
+def _show_pack(report: Mapping[str, Any]) -> Shown:
+    from crystal_glass.view import packed_boxes
+
+    return packed_boxes(report)
+
+
+def _plan_pack(described: Mapping[str, Any]) -> Shown:
+    from crystal_glass.view import planned_boxes
+
+    return planned_boxes(described)
+
+
+def _example_pack(_folder: Path) -> list[str]:
+    return ["Ti2O3", "Al0.3Ni0.7", "--atoms", "40", "--replicas", "2"]
+
+
+PACK = Workflow(
+    name="pack",
+    summary="Pack atoms of a composition into random boxes without overlaps, as the beginning of a melt.",
+    help="""Writes boxes as extended XYZ, and in each where its volume is from. A box depends on its composition,
+replica, seed and the options of the box, and on nothing else.""",
+    options=PackOptions,
+    home="file",
+    resumes=False,
+    prepare=_prepare_pack,
+    show=_show_pack,
+    plan=_plan_pack,
+    example=_example_pack,
+    references=("10.1103/PhysRevLett.97.170201",),
+)
+
+
+def _prepare(request: Request, host: Host) -> Work:
+    from crystal_glass.glass_work import Glasses
+
+    return Glasses(request, host)
+
+
+def _show(report: Mapping[str, Any]) -> Shown:
+    from crystal_glass.view import shown
+
+    return shown(report)
+
+
+def _plan(described: Mapping[str, Any]) -> Shown:
+    from crystal_glass.view import planned
+
+    return planned(described)
+
+
+def _example(_folder: Path) -> list[str]:
+    words = "CuNi Al --atoms 14 --potential emt --melt 2000 --melt-steps 60 --quench-steps 60 --hold-steps 40"
+    some = "--frame-every 20 --last-steps 20 --batch-size 1 --references none --settle 0 --relax ions --relax-steps 20"
+    return [*words.split(), *some.split()]
+
+
+GLASS = Workflow(
+    name="glass",
+    summary="Melt and quench boxes of a composition, side by side: from a formula to a glass and its energy.",
+    help="""Packs atoms, melts and quenches them, relaxes the glass, and says what it is like: a folder for each box in
+glasses/, glasses.csv over all, and energies by composition for a --grid. A box that a guard stops begins again with
+another seed and half the step in the melt; what is given up is listed, and the exit code is then 3. The same command
+again, or --resume RUN, goes on after a stop or a kill, within any stage.""",
+    options=GlassOptions,
+    chooses={"potential": "potential", "sampler": "sampler", "relaxer": "relaxer"},
+    prepare=_prepare,
+    show=_show,
+    plan=_plan,
+    free=frozenset({"threads"}),
+    talks=True,
+    writes=(TABLE, GLASSES, *(f"{DIAGRAMS}-*.{ending}" for ending in FORMATS)),
+    keeps=(BATCHES, REFERENCES),
+    example=_example,
+    references=("10.48550/arXiv.2307.06458", "10.1103/PhysRevLett.97.170201"),
+)
+
+
+@hookimpl
+def crystal_parts() -> Sequence[Part]:
+    """Offer the workflows."""
+    return [PACK, GLASS]

@@ -1,0 +1,232 @@
+"""The work of ``crystal glass``: batches of boxes are melted, quenched, relaxed and described; one table over all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ase.io
+
+from crystal_glass import BATCHES, DIAGRAMS, GLASSES, TABLE
+from crystal_glass.boxes import Box, boxes_of, phases, rounded
+from crystal_glass.glass_output import FACTS, table_text, write_box
+from crystal_glass.melting import LAST, Melting
+from crystal_glass.options import GlassOptions
+from crystal_glass.pictures import PANELS, binaries, draw_diagrams
+from crystal_glass.settling import joined, read_references, reference_energies, relaxed
+from crystal_glass.stages import quench_rate, stages_of
+from crystalcli.contracts.workflow import Host, Request, Run, Work
+from crystalcli.vocabulary.errors import NothingUsable, UsageError
+from crystalcli.vocabulary.pictures import formats
+
+STREAMED = 30.0
+"""s between two tables while the run goes on."""
+
+
+class Glasses(Work):
+    """Glasses of all boxes.
+
+    Raises:
+        UsageError: no composition, potential or volume, or options that cannot work.
+    """
+
+    def __init__(self, request: Request, host: Host) -> None:
+        o: GlassOptions = request.options
+        if not o.potential:
+            raise UsageError("which potential melts them? give --potential NAME or --potential MODEL")
+        self.request, self.options = request, o
+        self.stages = stages_of(o)
+        self.phases = phases(o, host)
+        every = boxes_of(o, self.phases)
+        self.boxes = _part(every, o.shard)
+        for line in rounded(self.boxes):
+            host.warn(line)
+        self.symbols = sorted({s for b in self.boxes for s in b.counts})
+        if o.references not in ("elements", "none"):
+            read_references(Path(o.references))
+        potential = host.potential(request, device=o.device)
+        self.stress, self.name = "stress" in potential.provides, potential.name
+        self._refuse_strangers(potential)
+        if o.relax in ("cell", "isotropic") and not self.stress:
+            host.warn(f"{potential.name} gives no stress: cells stay as they are, and no pressure is known")
+        self.facts = {"device": str(potential.device), "stages": [vars(s) for s in self.stages]}
+        files = [Path(o.potential)] if Path(o.potential).is_file() else []
+        files += [Path(p) for p in (o.compositions, o.plan) if p]
+        files += [Path(o.references)] if o.references not in ("elements", "none") else []
+        self.inputs = [*files, *(Path(p) for p in o.phases)]
+        self.parts = [(("calculator" if k == "potential" else k), c.name) for k, c in request.parts.items()]
+
+    def _refuse_strangers(self, potential: Any) -> None:
+        from ase.data import chemical_symbols
+
+        known = getattr(potential, "elements", None)
+        if known and (strange := [s for s in self.symbols if chemical_symbols.index(s) not in known]):
+            raise UsageError(f"potential {potential.name} does not know {', '.join(strange)}")
+
+    def describe(self) -> dict[str, Any]:
+        """The resolved plan."""
+        return {
+            "boxes": [b.told() for b in self.boxes],
+            "potential": self.name,
+            "stages": [vars(s) for s in self.stages],
+            "rate": quench_rate(self.stages),
+            "relax": self.options.relax,
+            "batch_size": self.options.batch_size,
+        }
+
+    def do(self, run: Run) -> Mapping[str, Any]:
+        """All batches that are not done, then what is said of all."""
+        size = self.options.batch_size
+        batches = [self.boxes[k : k + size] for k in range(0, len(self.boxes), size)]
+        watch = _Watch(run, self.boxes)
+        quiet = replace(run.reporter, say=lambda _line: None, warn=run.log, progress=watch.inside)
+        references = reference_energies(run, self.request, self.symbols, quiet, stress=self.stress)
+        self._tell_missing(run, references)
+        told = time.monotonic()
+        for number, batch in enumerate(batches):
+            if all(_done(run, b) for b in batch):
+                continue
+            run.stop_if_asked(f"box {watch.done} of {len(self.boxes)}")
+            self._batch(run, f"{BATCHES}/{number:06d}", batch, references, quiet)
+            watch.finished(batch)
+            if time.monotonic() - told > STREAMED:
+                run.write(TABLE, table_text(self._rows(run), self.symbols))
+                told = time.monotonic()
+        return self._together(run, references)
+
+    def _batch(
+        self, run: Run, name: str, batch: Sequence[Box], references: Mapping[str, float | None], quiet: Host
+    ) -> None:
+        """Melt, quench, relax and describe the boxes of a batch; what each has is written last, and whole."""
+        melted = Melting(self.request, self.stages, run, name, quiet).of(batch)
+        good = [m for m in melted if m.done]
+        ends = {m.box.name: ase.io.read(m.folders[-1] / LAST, format="extxyz") for m in good}
+        ions, cells = self._relaxed(run, name, ends, quiet)
+        for one in melted:
+            settled = ions.get(one.box.name), cells.get(one.box.name)
+            write_box(run, self.options, one, settled, references)
+        shutil.rmtree(run.path / name, ignore_errors=True)
+
+    def _relaxed(self, run: Run, name: str, ends: Mapping[str, Any], quiet: Host) -> tuple[Any, Any]:
+        """Of every box its relaxed ions, and then its relaxed cell."""
+        o = self.options
+        if o.relax == "none" or not ends:
+            return {}, {}
+        file = run.path / name / "quenched.extxyz"
+        run.write(f"{name}/{file.name}", joined(ends.items()))
+        ions = relaxed(run, self.request, f"{name}/ions", file, "none", quiet)
+        if o.relax == "ions" or not self.stress or not ions:
+            return ions, {}
+        file = run.path / name / "ions.extxyz"
+        run.write(f"{name}/{file.name}", joined((k, atoms) for k, (atoms, _) in ions.items()))
+        mode = "full" if o.relax == "cell" else "isotropic"
+        return ions, relaxed(run, self.request, f"{name}/cells", file, mode, quiet)
+
+    def _rows(self, run: Run) -> Iterator[dict[str, Any]]:
+        for box in self.boxes:
+            path = run.path / GLASSES / box.name / FACTS
+            if path.exists():
+                yield json.loads(path.read_text(encoding="utf-8"))
+
+    def _together(self, run: Run, references: Mapping[str, float | None]) -> dict[str, Any]:
+        rows = list(self._rows(run))
+        run.write(TABLE, table_text(rows, self.symbols))
+        self._draw(run, rows)
+        good = [r for r in rows if r["status"] == "ok"]
+        failed = [{"id": r["id"], "reason": r["failures"][-1]["reason"]} for r in rows if r["status"] != "ok"]
+        if not good:
+            raise NothingUsable(f"none of {len(rows)} boxes became a glass: {failed[0]['reason']}; see {TABLE}")
+        keys = ("id", "energy_relaxed", "formation_energy", "density", "first_peak", "coordination")
+        return {
+            "boxes": len(rows),
+            "glasses": len(good),
+            "failed": failed,
+            "begun_again": sum(bool(r["failures"]) for r in good),
+            "reasons": dict(sorted(Counter(f["code"] for r in rows for f in r["failures"]).items())),
+            "rate": quench_rate(self.stages),
+            "references": references,
+            "potential": self.name,
+            "not_liquid": [r["id"] for r in good if r["liquid"] is False],
+            "crystalline": [r["id"] for r in good if r["crystalline"]],
+            "not_relaxed": [r["id"] for r in good if r["converged"] is False],
+            "some": [{k: r[k] for k in keys} for r in good[:12]],
+            "exit_code": 3 if failed else 0,
+        }
+
+    def _draw(self, run: Run, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Energies by composition, as many pictures as the systems need."""
+        pairs = binaries(rows)
+        for page, k in enumerate(range(0, len(pairs), PANELS), 1):
+            for ending in formats(self.options.pictures):
+                with run.writing(f"{DIAGRAMS}-{page}.{ending}") as file:
+                    file.write(draw_diagrams(rows, pairs[k : k + PANELS], self.phases, ending))
+
+    def _tell_missing(self, run: Run, references: Mapping[str, float | None]) -> None:
+        none = [s for s, mu in references.items() if mu is None]
+        if none and self.options.references != "none":
+            run.reporter.warn(f"no reference energy of {', '.join(none)}: see --references")
+
+
+class _Watch:
+    """How many boxes are done, how many failed, and how long it still takes."""
+
+    def __init__(self, run: Run, boxes: Sequence[Box]) -> None:
+        self.run, self.boxes = run, boxes
+        self.done = sum(_done(run, b) for b in boxes)
+        self.failed = 0
+        self.before, self.begun = self.done, time.monotonic()
+
+    def finished(self, batch: Sequence[Box]) -> None:
+        """Count a batch, and say so."""
+        self.done = sum(_done(self.run, b) for b in self.boxes) if len(self.boxes) < 64 else self.done + len(batch)
+        for box in batch:
+            facts = json.loads((self.run.path / GLASSES / box.name / FACTS).read_text(encoding="utf-8"))
+            self.failed += facts["status"] != "ok"
+        self.run.reporter.say(self._line())
+
+    def _line(self) -> str:
+        seconds = time.monotonic() - self.begun
+        left = seconds / max(1, self.done - self.before) * (len(self.boxes) - self.done)
+        line = f"{self.done} of {len(self.boxes)} boxes done"
+        line += f", {self.failed} failed" if self.failed else ""
+        return line + (f", about {_duration(left)} left" if self.done < len(self.boxes) else "")
+
+    def inside(self, now: str, done: float, of: float | None) -> None:
+        """What a run inside is at."""
+        line = f"{self._line()}; {now}" if self.done > self.before else now
+        self.run.reporter.progress(line, self.done + (done / of if of else 0.0), None)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _done(run: Run, box: Box) -> bool:
+    return (run.path / GLASSES / box.name / FACTS).exists()
+
+
+def _part(boxes: list[Box], shard: str) -> list[Box]:
+    """The boxes of shard ``k/m``: those of every m-th composition, so that costs are alike.
+
+    Raises:
+        UsageError: no such shard.
+    """
+    if not shard:
+        return boxes
+    words = [w for w in shard.split("/") if w.isascii() and w.isdigit()]
+    if shard.count("/") != 1 or len(words) != 2 or not 1 <= int(words[0]) <= int(words[1]):
+        raise UsageError(f"--shard {shard} is not like 1/4, the first of four parts")
+    k, m = map(int, words)
+    order = {name: n for n, name in enumerate(dict.fromkeys(b.composition.text for b in boxes))}
+    part = [b for b in boxes if order[b.composition.text] % m == k - 1]
+    if not part:
+        raise UsageError(f"--shard {shard}: there are {len(order)} compositions only")
+    return part

@@ -1,0 +1,211 @@
+"""Boxes of one batch: packed, melted and quenched side by side, begun again where a guard stopped them.
+
+Everything is a run of ``crystal md`` in the folder of the batch, so that it goes on within any stage after a kill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crystal_glass.boxes import Box, frame
+from crystal_glass.options import GlassOptions
+from crystal_glass.settling import joined, relaxed
+from crystal_glass.stages import Leg, Stage, careful, legs
+from crystalcli.contracts.workflow import Chosen, Host, Request, Run
+from crystalcli.vocabulary.errors import InputError, NothingUsable
+
+TRAJECTORY, THERMO, LAST = "trajectory.extxyz", "thermo.csv", "last.extxyz"
+SETTLED = ("converged", "steps")
+"""How a relaxation may end before a melt."""
+OTHER_SEED = 1_000_003
+"""Added to the seed of velocities at every new beginning."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a box was given up: at which beginning (0, 1, …), in which run of it, step, code and words."""
+
+    attempt: int
+    leg: int
+    step: int
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Melted:
+    """What became of a box.
+
+    Args:
+        box: which one. folders: of its runs of molecular dynamics, in order; none if it never got through.
+        stages: as they were run. failures: of beginnings that were given up. attempt: that which got through.
+    """
+
+    box: Box
+    folders: tuple[Path, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    attempt: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether there is a glass."""
+        return bool(self.folders)
+
+
+@dataclass
+class Melting:
+    """The boxes of a batch.
+
+    Args:
+        request: of ``crystal glass``. stages: its plan. run: around it. name: folder of the batch, in the run's.
+        reporter: hears of the runs inside.
+    """
+
+    request: Request
+    stages: Sequence[Stage]
+    run: Run
+    name: str
+    reporter: Host
+    failures: dict[str, list[Failure]] = field(default_factory=dict)
+
+    def of(self, boxes: Sequence[Box]) -> list[Melted]:
+        """Melt and quench ``boxes``; in their order."""
+        found: dict[str, Melted] = {}
+        waiting = list(boxes)
+        for attempt in range(self.request.options.retries + 1):
+            if not waiting:
+                break
+            stages = tuple(careful(list(self.stages)) if attempt else self.stages)
+            through = self._attempt(waiting, attempt, stages)
+            for box in waiting:
+                if (folders := through.get(box.name)) is not None:
+                    failed = tuple(self.failures.get(box.name, ()))
+                    found[box.name] = Melted(box, folders, stages, failed, attempt)
+            waiting = [b for b in waiting if b.name not in found]
+        lost = {b.name: Melted(b, failures=tuple(self.failures[b.name])) for b in waiting}
+        return [found.get(b.name) or lost[b.name] for b in boxes]
+
+    def _attempt(self, boxes: Sequence[Box], attempt: int, stages: Sequence[Stage]) -> dict[str, tuple[Path, ...]]:
+        """Folders of the runs of the boxes that got through."""
+        folder = f"{self.name}/{attempt}"
+        starts = self._packed(boxes, attempt)
+        folders: dict[str, tuple[Path, ...]] = dict.fromkeys(starts, ())
+        for k, leg in enumerate(legs(list(stages))):
+            if not starts:
+                return {}
+            file = self.run.path / folder / f"{k}-start.extxyz"
+            self.run.write(str(file.relative_to(self.run.path)), "".join(starts.values()))
+            path = self.run.path / folder / f"{k}-md"
+            try:
+                report = self.run.child(
+                    "md", f"{folder}/{k}-md", self._asked(file, leg, attempt, first=k == 0), self._parts(leg),
+                    reporter=self.reporter,
+                )  # fmt: skip
+            except NothingUsable as problem:
+                for name in starts:
+                    self._fail(name, Failure(attempt, k, 0, "potential", problem.reason))
+                return {}
+            ids = list(report["structures"])
+            for one in report["failed"]:
+                self._fail(one["id"], Failure(attempt, k, 0, "potential", one["reason"]))
+            for name, halt in report["stopped"].items():
+                self._fail(name, Failure(attempt, k, halt["step"], halt["code"], halt["reason"]))
+            alive = [name for name in ids if name not in report["stopped"]]
+            where = {name: path if len(ids) == 1 else path / "structures" / name for name in ids}
+            folders = {name: (*folders[name], where[name]) for name in alive}
+            starts = {name: _named((where[name] / LAST).read_text(encoding="utf-8"), name) for name in alive}
+        return folders
+
+    def _packed(self, boxes: Sequence[Box], attempt: int) -> dict[str, str]:
+        """Boxes with their atoms as extended XYZ, by name; they have settled in the potential.
+
+        Soft spheres do not know it: what a packed box has too much in energy would heat the melt far beyond its target.
+        """
+        found = {}
+        for box in boxes:
+            try:
+                found[box.name] = frame(box.packed(self.request.options, attempt), box.told())
+            except InputError as problem:
+                self._fail(box.name, Failure(attempt, -1, 0, "packing", problem.reason))
+        return self._settled(found, attempt) if self.request.options.settle and found else found
+
+    def _settled(self, boxes: Mapping[str, str], attempt: int) -> dict[str, str]:
+        file = self.run.path / f"{self.name}/{attempt}/packed.extxyz"
+        self.run.write(str(file.relative_to(self.run.path)), "".join(boxes.values()))
+        name, steps = f"{self.name}/{attempt}/settled", self.request.options.settle
+        settled = relaxed(self.run, self.request, name, file, "none", self.reporter, steps)
+        kept = {}
+        for box in boxes:
+            atoms, row = settled.get(box, (None, {"reason": "potential", "message": "the packed box has no energy"}))
+            if atoms is None or row["reason"] not in SETTLED:
+                self._fail(box, Failure(attempt, -1, 0, row["reason"], row["message"] or row["reason"]))
+            else:
+                kept[box] = joined([(box, atoms)])
+        return kept
+
+    def _fail(self, name: str, failure: Failure) -> None:
+        known = self.failures.setdefault(name, [])
+        if failure not in known:
+            known.append(failure)
+            self.run.log(f"{name}: beginning {failure.attempt} stopped at step {failure.step}: {failure.reason}")
+
+    def _asked(self, file: Path, leg: Leg, attempt: int, *, first: bool) -> Mapping[str, Any]:
+        o: GlassOptions = self.request.options
+        return {
+            "structures": (str(file),),
+            "potential": o.potential,
+            "sampler": leg.stages[0].sampler or o.sampler,
+            "temperature": leg.program,
+            "steps": leg.steps,
+            "dt": leg.stages[0].dt,
+            "velocities": "random" if first else "file",
+            "frame_every": o.frame_every,
+            "analysis": False,
+            "hotter": o.hotter,
+            "closest": o.closest,
+            "max_force": o.max_force,
+            "seed": o.seed + attempt * OTHER_SEED,
+            "pictures": o.pictures,
+            **{name: getattr(o, name) for name in ("dtype", "device", "threads")},
+        }
+
+    def _parts(self, leg: Leg) -> dict[str, Chosen]:
+        parts = dict(self.request.parts)
+        stage = leg.stages[0]
+        if stage.sampler:
+            parts["sampler"] = Chosen(stage.sampler, {})
+        if stage.pressure is not None:
+            known = parts.get("sampler") or Chosen(stage.sampler)
+            parts["sampler"] = replace(known, options={**known.options, "pressure": stage.pressure})
+        return {k: v for k, v in parts.items() if k in ("potential", "sampler")}
+
+
+def log_of(melted: Melted) -> np.ndarray:
+    """The log of a box, time going on from run to run.
+
+    Returns:
+        (R, 10): step, ps, target K, K, E_pot, E_kin, E_tot, conserved (eV), GPa, Å³.
+    """
+    tables: list[np.ndarray] = []
+    time = 0.0
+    for folder in melted.folders:
+        table = np.atleast_2d(np.genfromtxt(folder / THERMO, delimiter=",", skip_header=1))[:, :10]
+        if tables:
+            table = table[1:]  # the last step of the run before
+        end = float(table[-1, 1])
+        table[:, 1] += time
+        time += end
+        tables.append(table)
+    return np.concatenate(tables)
+
+
+def _named(text: str, name: str) -> str:
+    """A frame with its id."""
+    count, head, rest = text.split("\n", 2)
+    return f'{count}\n{head} id="{name}"\n{rest}'

@@ -1,0 +1,74 @@
+"""The work of ``crystal pack``: boxes into one file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from crystal_glass.boxes import boxes_of, frame, phases, rounded
+from crystal_glass.pack_options import PackOptions
+from crystalcli.contracts.workflow import Host, Request, Running, Work
+from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, NothingUsable, UsageError
+
+
+class Packing(Work):
+    """Boxes with their volumes looked up.
+
+    Raises:
+        UsageError: no composition, no volume, or a file that is there.
+    """
+
+    def __init__(self, request: Request, host: Host) -> None:
+        o: PackOptions = request.options
+        self.options = o
+        if o.output.exists() and not request.overwrite and not request.dry_run:
+            raise UsageError("is there; --overwrite replaces it", path=o.output)
+        self.boxes = boxes_of(o, phases(o, host))
+        for line in rounded(self.boxes):
+            host.warn(line)
+        self.inputs = [Path(p) for p in (*o.phases, *((o.compositions,) if o.compositions else ()))]
+
+    def describe(self) -> dict[str, Any]:
+        """The resolved plan."""
+        return {"boxes": [b.told() for b in self.boxes], "output": str(self.options.output)}
+
+    def do(self, run: Running) -> Mapping[str, Any]:
+        """Pack them all."""
+        o, failed, rows = self.options, [], []
+        with _whole(o.output) as file:
+            for k, one in enumerate(self.boxes, 1):
+                try:
+                    packed = one.packed(o)
+                except InputError as problem:
+                    failed.append({"id": one.name, "reason": problem.reason})
+                    continue
+                told = one.told()
+                rows.append({**told, "nearest": packed.nearest, "steps": packed.steps})
+                file.write(frame(packed, told).encode())
+                run.reporter.progress(f"{k} of {len(self.boxes)} packed", k, len(self.boxes))
+            if not rows:
+                raise NothingUsable(f"no box of {len(failed)}: {failed[0]['reason']}")
+        return {"boxes": rows, "failed": failed, "output": str(o.output), "exit_code": 3 if failed else 0}
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears whole when the block is left, and not at all where it raises.
+
+    Raises:
+        EnvironmentProblem: it cannot be written.
+    """
+    hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with hidden.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.replace(path)
+    except OSError as problem:
+        raise EnvironmentProblem(f"cannot be written: {problem.strerror}", path=path) from problem
+    finally:
+        hidden.unlink(missing_ok=True)

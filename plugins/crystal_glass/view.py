@@ -1,0 +1,84 @@
+"""What a person sees of packing and of glasses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crystal_glass import TABLE
+from crystalcli.contracts.workflow import Shown
+
+MANY = 12
+"""More boxes than this are not listed one by one."""
+
+
+def planned_boxes(found: Mapping[str, Any]) -> Shown:
+    """The resolved plan of packing."""
+    boxes = found["boxes"]
+    return Shown([*_listed(boxes), f"{len(boxes)} boxes -> {found['output']}"])
+
+
+def packed_boxes(report: Mapping[str, Any]) -> Shown:
+    """How packing ended."""
+    boxes = report["boxes"]
+    nearest = min(b["nearest"] for b in boxes)
+    lines = [*_listed(boxes), f"{len(boxes)} boxes; no two atoms nearer than {nearest:.2f} of their diameters"]
+    return Shown(
+        [*lines, f"boxes -> {report['output']}"], warnings=[f"{f['id']}: {f['reason']}" for f in report["failed"]]
+    )
+
+
+def planned(found: Mapping[str, Any]) -> Shown:
+    """The resolved plan of glasses."""
+    lines = _listed(found["boxes"])
+    stages = ", ".join(f"{_kelvins(s)} K {s['steps']} × {s['dt']:g} fs" for s in found["stages"])
+    rate = "" if found["rate"] is None else f"; quenched at {found['rate']:.4g} K/ps"
+    lines.append(f"stages: {stages}{rate}")
+    lines.append(f"{len(found['boxes'])} boxes, {found['batch_size']} side by side, by {found['potential']}")
+    return Shown(lines)
+
+
+def shown(report: Mapping[str, Any]) -> Shown:
+    """How melting and quenching ended."""
+    lines = []
+    for one in report["some"] if report["glasses"] <= MANY else ():
+        words = [f"{one['density']:.3f} g/cm³"]
+        if one["energy_relaxed"] is not None:
+            words.insert(0, f"{one['energy_relaxed']:.4f} eV/atom")
+        if one["formation_energy"] is not None:
+            words.append(f"formation {one['formation_energy']:+.4f} eV/atom")
+        if one["first_peak"] is not None:
+            words.append(f"first peak {one['first_peak']:.2f} Å")
+        words.append(f"coordination {one['coordination']:.2f}")
+        lines.append(f"{one['id']}: {', '.join(words)}")
+    rate = "" if report["rate"] is None else f", quenched at {report['rate']:.4g} K/ps"
+    lines.append(f"{report['glasses']} glasses of {report['boxes']} boxes{rate}")
+    if report["begun_again"]:
+        lines.append(f"begun again: {report['begun_again']}, because of {_counted(report['reasons'])}")
+    warnings = [
+        f"{what}: {', '.join(ids[:MANY])}{' …' if len(ids) > MANY else ''}"
+        for what, ids in (
+            ("atoms moved less than 1 Å at the end of the melt: no liquid", report["not_liquid"]),
+            ("may have crystallised", report["crystalline"]),
+            ("not relaxed to --fmax", report["not_relaxed"]),
+        )
+        if ids
+    ]
+    lines.append(f"table -> {report['output']}/{TABLE}")
+    return Shown(lines, warnings=warnings, errors=[f"{f['id']}: {f['reason']}" for f in report["failed"]])
+
+
+def _kelvins(stage: Mapping[str, Any]) -> str:
+    start, end = stage["start"], stage["end"]
+    return f"{start:g}" if start == end else f"{start:g} to {end:g}"
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{code} ({n})" for code, n in reasons.items())
+
+
+def _listed(boxes: list[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"{b['id']}: {b['atoms']} atoms, {b['crystal_volume']:.3f} Å³ an atom in the crystal ({b['volume_source']})"
+        for b in (boxes if len(boxes) <= MANY else [])
+    ]

@@ -1,0 +1,176 @@
+"""``crystal glass``: it writes what the potential says, and nothing depends on interruptions, batches or company."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import pytest
+from crystal_glass import GLASS
+from crystal_glass.stages import stages_of
+
+from crystalcli.commands.main import run
+from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.nouns.systems import Systems
+from crystalcli.testing import WorkflowContract
+from crystalcli.vocabulary.units import GPA
+
+SHORT = [
+    "--melt-steps",
+    "60",
+    "--quench-steps",
+    "100",
+    "--hold-steps",
+    "60",
+    "--frame-every",
+    "10",
+    "--last-steps",
+    "40",
+]
+
+
+class TestGlass(WorkflowContract):
+    """Workflow ``glass``."""
+
+    part = GLASS
+    kills = 1
+
+
+def made(folder: Path, *words: str, code: int = 0) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    assert run(["glass", *words, "-o", str(folder), "--quiet"]) == code
+    with (folder / "glasses.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    report = folder / "report.json"
+    return rows, json.loads(report.read_text()) if report.exists() else {}
+
+
+def test_what_is_written_is_what_the_potential_says(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    rows, report = made(folder, "Si", "--atoms", "16", "--potential", "sw", "--replicas", "2", *SHORT)
+    assert [r["id"] for r in rows] == ["Si16-1", "Si16-2"]
+    assert not (folder / "batches").exists()
+    assert report["references"] == {"Si": pytest.approx(-2 * 2.1682, abs=1e-4)}
+    potential = named("sw")
+    for row in rows:
+        box = folder / "glasses" / row["id"]
+        glass = ase.io.read(box / "glass.extxyz")
+        found = potential.evaluate(Systems.of([glass]), stress=True)
+        energy = float(found.energy[0])
+        assert float(row["energy_relaxed [eV/atom]"]) * 16 == pytest.approx(energy, abs=1e-9)
+        assert float(row["formation_energy [eV/atom]"]) == pytest.approx(energy / 16 + 2 * 2.1682, abs=1e-4)
+        assert float(found.forces.norm(dim=1).max()) < 0.05
+        assert found.stress is not None
+        assert float(found.stress.abs().max()) < 0.05 * GPA
+        assert float(row["density [g/cm³]"]) == pytest.approx(16 * 28.085 * 1.66053907 / glass.get_volume(), rel=1e-6)
+        start, quenched = (ase.io.read(box / f"{name}.extxyz") for name in ("start", "quenched"))
+        assert start.get_volume() / 16 == pytest.approx(1.15 * 5.43**3 / 8)
+        assert quenched.get_volume() == pytest.approx(start.get_volume())
+        log = np.genfromtxt(box / "thermo.csv", delimiter=",", names=True)
+        assert float(row["energy_md [eV/atom]"]) * 16 == pytest.approx(
+            float(potential.evaluate(Systems.of([quenched])).energy[0]), abs=1e-7
+        )
+        assert log["potential_eV"][-1] == pytest.approx(float(row["energy_md [eV/atom]"]) * 16)
+        assert len(log["time_ps"]) == 23
+        assert log["time_ps"][-1] == pytest.approx(0.44)
+        assert log["target_K"][[0, 6, 11, 16, 22]].tolist() == [3000.0, 3000.0, 1650.0, 300.0, 300.0]
+        last = log["time_ps"] > 0.44 - 0.08 - 1e-9
+        assert float(row["energy_mean [eV/atom]"]) == pytest.approx(log["potential_eV"][last].mean() / 16)
+        assert len(ase.io.read(box / "trajectory.extxyz", ":")) == 23
+        assert {p.name for p in box.iterdir()} >= {"rdf.csv", "angles.csv", "sq.csv", "coordination.csv", "log.png"}
+        assert float(row["rate [K/ps]"]) == pytest.approx(2700 / 0.2)
+
+
+def test_batches_and_company_change_no_bit(tmp_path: Path) -> None:
+    """A box is the same alone and beside others, in an order of its own, in a part of the run."""
+    words = ["--atoms", "12", "--potential", "emt", "--melt", "1500", "--relax-steps", "60", *SHORT]
+    made(tmp_path / "all", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--batch-size", "3")
+    made(tmp_path / "one", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--batch-size", "1")
+    whole = (tmp_path / "all" / "glasses.csv").read_text().splitlines()
+    assert (tmp_path / "one" / "glasses.csv").read_text().splitlines() == whole
+    made(tmp_path / "part", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--shard", "2/3")
+    name = whole[2].split(",")[0]
+    for file in ("quenched.extxyz", "glass.extxyz", "rdf.csv"):
+        one, other = (tmp_path / run / "glasses" / name / file for run in ("all", "part"))
+        assert one.read_bytes() == other.read_bytes()
+    assert (tmp_path / "all" / "energies-1.png").exists() is False  # a composition a system is no diagram
+
+
+def test_what_a_guard_stops_begins_again_and_is_listed(tmp_path: Path) -> None:
+    """0.92 of the covalent radii are 2.13 Å, near to which atoms of a melt come: some boxes never get through."""
+    words = ["Si", "--atoms", "32", "--potential", "sw", "--replicas", "4", "--relax", "none", *SHORT]
+    limits = ["--retries", "1", "--closest", "0.92", "--hotter", "10"]
+    rows, report = made(tmp_path / "run", *words, *limits, code=3)
+    assert len(rows) == 4
+    failed = [r for r in rows if r["status"] == "failed"]
+    assert 0 < len(failed) < 4
+    assert {f["id"] for f in report["failed"]} == {r["id"] for r in failed}
+    assert report["reasons"] == {"overlap": sum(int(r["begun_again"]) for r in rows)}
+    for row in rows:
+        facts = json.loads((tmp_path / "run" / "glasses" / row["id"] / "glass.json").read_text())
+        assert [f["attempt"] for f in facts["failures"]] == list(range(int(row["begun_again"])))
+        assert row["reason"] == (facts["failures"][-1]["reason"] if row["status"] == "failed" else "")
+        if row["status"] == "failed":
+            assert int(row["begun_again"]) == 2
+            assert "less than 0.92 of their covalent radii together" in row["reason"]
+            assert row["energy_md [eV/atom]"] == ""
+    again = [r for r in rows if r["status"] == "ok" and r["begun_again"] == "1"]
+    assert again
+    for row in again:
+        box = tmp_path / "run" / "glasses" / row["id"]
+        log = np.genfromtxt(box / "thermo.csv", delimiter=",", names=True)
+        assert log["time_ps"][-1] == pytest.approx(0.44)  # the melt has twice the steps, of half the length
+        assert len(log["time_ps"]) == 29
+        assert log["target_K"][12:15].tolist() == [3000.0, 2730.0, 2460.0]
+        facts = json.loads((box / "glass.json").read_text())
+        assert facts["failures"][0]["leg"] >= 0
+        assert facts["melt_moved"] is not None
+
+
+def test_refusals_cost_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+        (["Si"], "which potential"),
+        (["--potential", "sw"], "which composition"),
+        (["Cu", "--potential", "sw"], "sw does not know Cu"),
+        (["Si", "--potential", "sw", "--cold", "4000"], "not below"),
+        (["Si", "--potential", "sw", "--shard", "3/2"], "not like 1/4"),
+        (["Si", "--potential", "sw", "--volume", "much"], "no volume per atom"),
+        (["Si", "--potential", "sw", "--references", "none.csv"], "cannot read these references"),
+        (["Si", "--potential", "sw", "--plan", "none.toml"], "cannot read this plan"),
+    ):
+        assert run(["glass", *words, "-o", str(tmp_path / "run")]) == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_of_stages(tmp_path: Path) -> None:
+    """A stage of its own sampler and pressure: the box has another volume then."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        "[[stage]]\nfrom = 2500\nsteps = 40\n[[stage]]\nfrom = 2500\nto = 500\nsteps = 60\n"
+        '[[stage]]\nfrom = 500\nsteps = 40\ndt = 1.0\nsampler = "npt"\npressure = 2.0\n'
+    )
+    words = ["Si", "--atoms", "16", "--potential", "sw", "--plan", str(plan), "--relax", "none", "--frame-every", "10"]
+    rows, _ = made(tmp_path / "run", *words, "--last-steps", "20")
+    log = np.genfromtxt(tmp_path / "run" / "glasses" / "Si16" / "thermo.csv", delimiter=",", names=True)
+    assert log["time_ps"][-1] == pytest.approx(0.24)
+    assert np.ptp(log["volume_A3"][log["time_ps"] < 0.2]) == pytest.approx(0.0, abs=1e-9)
+    assert np.ptp(log["volume_A3"][log["time_ps"] > 0.2]) > 1.0
+    assert float(rows[0]["volume [Å³/atom]"]) * 16 == pytest.approx(log["volume_A3"][-1])
+    assert rows[0]["energy_relaxed [eV/atom]"] == rows[0]["formation_energy [eV/atom]"] == ""
+    plan.write_text("[[stage]]\nfrom = 2500\n")
+    assert run(["glass", *words, "-o", str(tmp_path / "other"), "--quiet"]) == 2
+
+
+def test_rates() -> None:
+    """2700 K at 54 K/ps are 50 ps, 25,000 steps of 2 fs; the default is 540 K/ps, 5.4·10¹⁴ K/s."""
+    options = GLASS.options
+    slow = stages_of(options(rate=54.0))
+    assert [s.steps for s in slow] == [1500, 25_000, 1500]
+    usual = stages_of(options())
+    assert [s.steps for s in usual] == [1500, 2500, 1500]
+    assert (usual[1].start - usual[1].end) / usual[1].picoseconds == pytest.approx(540.0)
+    assert [s.melt for s in usual] == [True, False, False]

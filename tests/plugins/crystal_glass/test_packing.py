@@ -1,0 +1,221 @@
+"""Boxes: soft spheres are what their energy says, atoms come apart, volumes follow the lever rule, seeds give bytes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import ase.build
+import ase.io
+import numpy as np
+import pytest
+from crystal_glass import PACK
+from crystal_glass.composition import grid, once, parse, reduced
+from crystal_glass.crystals import COMPOUNDS, cell_volume
+from crystal_glass.packing import APART, apart, box, diameters, soft_spheres
+from crystal_glass.volumes import Phase, lever, volume_of
+from mendeleev.fetch import fetch_table
+
+from crystalcli.commands.main import run
+from crystalcli.nouns.radii import COVALENT
+from crystalcli.testing import WorkflowContract
+from crystalcli.vocabulary.errors import InputError, UsageError
+
+
+class TestPack(WorkflowContract):
+    """Workflow ``pack``."""
+
+    part = PACK
+    kills = 1
+
+
+def some_spheres(n: int = 30, length: float = 7.0) -> tuple[np.ndarray, float, np.ndarray]:
+    rng = np.random.default_rng(5)
+    wide = rng.uniform(1.4, 2.6, (n, n))
+    return rng.random((n, 3)) * length, length, 0.5 * (wide + wide.T)
+
+
+def test_forces_of_soft_spheres_are_derivatives() -> None:
+    places, length, sigma = some_spheres()
+    push, energy, nearest = soft_spheres(places, length, sigma)
+    assert energy > 0.1
+    assert nearest < 0.5
+    for atom, axis in ((0, 0), (7, 1), (29, 2)):
+        at = [places.copy(), places.copy()]
+        at[0][atom, axis] += 1e-6
+        at[1][atom, axis] -= 1e-6
+        slope = (soft_spheres(at[0], length, sigma)[1] - soft_spheres(at[1], length, sigma)[1]) / 2e-6
+        assert -slope == pytest.approx(push[atom, axis], abs=1e-7)
+    assert np.abs(push.sum(0)).max() < 1e-12
+
+
+def test_spheres_that_touch_have_neither_energy_nor_force() -> None:
+    sigma = np.full((2, 2), 2.0)
+    for distance in (2.0, np.nextafter(2.0, 3.0), 2.5):
+        push, energy, nearest = soft_spheres(np.array([[0.1, 0, 0], [0.1 - distance, 0, 0]]), 9.0, sigma)
+        assert energy == 0.0
+        assert not push.any()
+        assert nearest == pytest.approx(distance / 2.0)
+    push, energy, _ = soft_spheres(np.array([[0.1, 0, 0], [-1.4, 0, 0]]), 9.0, sigma)
+    assert energy == pytest.approx(0.5 * 0.25**2)
+    assert push[0].tolist() == pytest.approx([0.25 / 2.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(("formula", "limit"), [("Ti2O3", 200), ("Al0.3Ni0.7", 200), ("Cu", 500)])
+def test_a_hundred_atoms_come_apart(formula: str, limit: int) -> None:
+    """In 1.15 of the crystal's volume: 200 steps while spheres fill 0.42 of it or less, 500 of one metal at 0.64."""
+    one = parse(formula)
+    volume = 115.0 * volume_of(one, 0.0, []).per_atom
+    for seed in range(4):
+        packed = box(dict(sorted(one.counts(100).items())), volume, seed, formula, "published")
+        sigma = diameters(packed.atoms.numbers, "published")
+        distances = packed.atoms.get_all_distances(mic=True)
+        np.fill_diagonal(distances, np.inf)
+        assert packed.nearest == pytest.approx(float((distances / sigma).min()))
+        assert packed.nearest >= APART
+        assert packed.steps <= limit
+        assert packed.beginning == 0
+    share = np.pi / 6 * 100 * float(sigma[0, 1]) ** 3 / volume
+    assert share <= 0.42 or (formula == "Cu" and 0.6 < share < 0.7)
+
+
+def test_published_widths() -> None:
+    """Aykol: least sum of two unlike ionic radii (Ti 0.852, O 1.26 Å); twice the metallic radius, else the atomic."""
+    for numbers, width in (([22, 8], 0.8517 + 1.26), ([29], 2 * 1.28), ([14], 2 * 1.10), ([13, 28, 29], 0.675 + 0.74)):
+        assert diameters(np.array(numbers), "published").max() == pytest.approx(width, abs=1e-3)
+    pairs = diameters(np.array([22, 8]), "covalent")
+    assert pairs[0, 1] == pytest.approx(0.85 * (1.36 + 0.63))
+    assert pairs[1, 1] == pytest.approx(0.85 * 1.26)
+
+
+def test_radii_are_those_of_pyykko() -> None:
+    table = fetch_table("elements")["covalent_radius_pyykko"].to_numpy()[:96] / 100.0
+    assert COVALENT[1:97].tolist() == pytest.approx(table.astype(float).tolist())
+
+
+def test_a_box_that_is_full_says_so() -> None:
+    with pytest.raises(InputError, match=r"Cu100: atoms stay as near as 0\.\d\d of their diameters in 3\.00"):
+        box({"Cu": 100}, 300.0, 0, "Cu100", "published")
+    with pytest.raises(InputError, match=r"a box of 2\.88 Å is too narrow"):
+        box({"Cu": 2}, 24.0, 0, "Cu2", "published")
+    places, length, sigma = some_spheres()
+    assert apart(places, length, sigma, steps=3)[2] == 3
+
+
+def test_the_volume_of_an_immiscible_system_is_a_line() -> None:
+    a, b = Phase("Cu", {"Cu": 1.0}, 11.8, -3.7), Phase("Ta", {"Ta": 1.0}, 18.0, -11.8)
+    high = Phase("CuTa", {"Cu": 0.5, "Ta": 0.5}, 12.0, -7.0)  # above the line from −3.7 to −11.8
+    for share in (0.1, 0.35, 0.5, 0.9):
+        found = volume_of(parse(f"Cu{1 - share:.2f}Ta{share}"), 0.0, [a, high, b])
+        assert found.per_atom == pytest.approx(11.8 + share * (18.0 - 11.8))
+        assert "hull" in found.source
+
+
+def test_the_lever_rule_counts_atoms_not_formulas() -> None:
+    """TiO1.8 between Ti2O3 (5 atoms) and TiO2 (3 atoms): 0.2 and 0.8 units of each Ti, so 0.5 and 2.4 atoms."""
+    phases = [
+        Phase("Ti2O3", {"O": 0.6, "Ti": 0.4}, 10.45, -9.0),
+        Phase("TiO2", {"O": 2 / 3, "Ti": 1 / 3}, 10.41, -8.8),
+        Phase("Ti", {"Ti": 1.0}, 17.6, -7.8),
+    ]
+    o = 1.8 / 2.8
+    mixed = lever({"Ti": 1 - o, "O": o}, phases)
+    assert mixed is not None
+    shares = {p.formula: x for p, x in mixed}
+    x = (o - 0.6) / (2 / 3 - 0.6)
+    assert shares == pytest.approx({"Ti2O3": 1 - x, "TiO2": x})
+    assert lever({"Ti": 0.2, "O": 0.8}, phases) is None  # beyond the last phase there is no oxygen
+    assert lever({"Cu": 1.0}, phases) is None
+
+
+def test_volumes_come_in_order() -> None:
+    one = parse("TiO2")
+    assert volume_of(one, 9.5, []).source == "given"
+    same = [Phase("TiO2", {"O": 2 / 3, "Ti": 1 / 3}, v, None) for v in (10.0, 11.0)]
+    assert volume_of(one, 0.0, same).per_atom == pytest.approx(10.0)
+    assert volume_of(one, 0.0, []).per_atom == pytest.approx(62.43 / 6, rel=1e-3)
+    assert volume_of(parse("Cu0.25Ni0.75"), 0.0, []).per_atom == pytest.approx(
+        0.25 * 3.61**3 / 4 + 0.75 * 3.52**3 / 4, rel=1e-6
+    )
+    between = volume_of(parse("Al0.8O0.2"), 0.0, [])
+    corundum, aluminium = cell_volume(COMPOUNDS["Al2O3"][1]) / 30, 4.05**3 / 4
+    assert between.per_atom == pytest.approx(corundum / 3 + 2 * aluminium / 3, rel=1e-6)
+    with pytest.raises(UsageError, match="no crystal of Fr is known; give --volume or --phases"):
+        volume_of(parse("FrCl"), 0.0, [])
+
+
+@pytest.mark.parametrize(
+    ("formula", "density"),
+    [
+        *(("Al2O3", 3.99), ("SiO2", 2.65), ("TiO2", 4.25), ("Ti2O3", 4.57), ("ZrO2", 5.83), ("WO3", 7.16)),
+        *(("V2O5", 3.36), ("Si3N4", 3.20), ("WC", 15.63), ("NaCl", 2.165), ("CuO", 6.51), ("MoO3", 4.69)),
+        *(("In2O3", 7.18), ("La2O3", 6.51), ("BN", 2.28), ("CaF2", 3.18), ("HfO2", 10.1), ("B2O3", 2.55)),
+        *(("Ga2O3", 5.95), ("GaN", 6.1), ("SnO2", 6.95)),
+    ],
+)
+def test_densities_of_the_table_are_those_of_x_rays(formula: str, density: float) -> None:
+    units, lengths = COMPOUNDS[formula]
+    mass = sum(float(n) * ase.Atom(s).mass for s, n in parse(formula).amounts)
+    assert 1.66053907 * units * mass / cell_volume(lengths) == pytest.approx(density, rel=0.02)
+
+
+def test_formulas() -> None:
+    assert parse("Ca(PO3)2").fractions == {"Ca": Fraction(1, 9), "P": Fraction(2, 9), "O": Fraction(6, 9)}
+    assert parse("Ti2O3").counts(100) == {"Ti": 40, "O": 60}
+    assert parse("SiO2").counts(100) == {"Si": 33, "O": 67}
+    assert parse("AlNiCu").counts(100) == {"Al": 34, "Ni": 33, "Cu": 33}
+    assert reduced({"O": 60, "Ti": 40}) == reduced({"Ti": 2, "O": 3}) == "O3Ti2"
+    for wrong in ("", "ti2", "Ti2O3)", "Ca(PO3", "Ca()2", "Xx2", "Ti0", "Ti-2", "Fm2"):
+        with pytest.raises(UsageError):
+            parse(wrong)
+    with pytest.raises(UsageError, match="no atom of Ti among 100"):
+        parse("Al0.999Ti0.001").counts(100)
+
+
+def test_grids_have_every_composition_once() -> None:
+    found = list(grid("Al,Ti,Zr", 10.0, ends=False))
+    assert len(found) == 27
+    assert {tuple(c.counts(100).items()) for c in found} >= {(("Al", 90), ("Ti", 10)), (("Ti", 10), ("Zr", 90))}
+    assert len(list(grid("Al,Ti,Zr", 10.0, ends=True))) == 30
+    assert [c.text for c in once([parse("CuNi"), parse("Ni2Cu2"), parse("Cu")], 100)] == ["CuNi", "Cu"]
+    for wrong in (("Al", 10.0), ("Al,Al", 10.0), ("Al,Q", 10.0), ("Al,Ti", 30.0)):
+        with pytest.raises(UsageError):
+            list(grid(*wrong, ends=False))
+
+
+def test_seeds_give_bytes(tmp_path: Path) -> None:
+    def packed(name: str, *words: str) -> bytes:
+        assert run(["pack", *words, "--atoms", "30", "-o", str(tmp_path / name), "--quiet"]) == 0
+        return (tmp_path / name).read_bytes()
+
+    one = packed("a", "Ti2O3")
+    assert packed("b", "Ti2O3") == one
+    assert packed("c", "CuNi", "Ti2O3").endswith(one)
+    assert packed("d", "Ti2O3", "--seed", "1") != one
+    first, second = ase.io.read(tmp_path / "a"), ase.io.read(tmp_path / "d")
+    assert (first.numbers == second.numbers).all()
+    assert np.abs(first.positions - second.positions).max() > 1.0
+    assert first.get_volume() / 30 == pytest.approx(1.15 * first.info["crystal_volume"])
+    assert run(["pack", "Cu", "-o", str(tmp_path / "a"), "--quiet"]) == 2
+    assert (tmp_path / "a").read_bytes() == one
+
+
+def test_phases_of_files_say_the_volume(tmp_path: Path) -> None:
+    crystals = [ase.build.bulk("Cu", a=3.7), ase.build.bulk("Ni", a=3.6)]
+    for atoms, energy in zip(crystals, (-3.0, -4.0), strict=True):
+        atoms.info["energy"] = energy
+    ase.io.write(tmp_path / "phases.extxyz", crystals)
+    words = [
+        "pack",
+        "CuNi",
+        "--atoms",
+        "10",
+        "--phases",
+        str(tmp_path / "phases.extxyz"),
+        "-o",
+        str(tmp_path / "a.xyz"),
+    ]
+    assert run([*words, "--quiet"]) == 0
+    info = ase.io.read(tmp_path / "a.xyz").info
+    assert info["crystal_volume"] == pytest.approx(0.5 * (3.7**3 + 3.6**3) / 4)
+    assert info["volume_source"].startswith("hull of the phases given: 0.5 Cu + 0.5 Ni")

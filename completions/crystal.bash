@@ -3,7 +3,8 @@
 
 _crystal_children() {
     case "$1" in
-        '') echo 'build-graphs train predict calibrate label-sites relax md screen graphs plugins glass pack pairs slabs' ;;
+        '') echo 'build-graphs train predict calibrate label-sites relax md screen potential graphs plugins glass pack pairs slabs' ;;
+        'potential') echo 'check' ;;
         'graphs') echo 'info verify merge' ;;
         'plugins') echo 'list show check' ;;
     esac
@@ -20,6 +21,8 @@ _crystal_flags() {
         'relax') echo '--potential --relaxer --cell --pressure --fmax --smax --steps --max-seconds-per-structure --batch-size --dtype --start --compare-starts --cif --trajectory-every --symprec --fix-elements --fix-below --fix-indices --device --threads -j --jobs --scheduler -o --output --resume --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --epsilon --sigma --rc --smooth --no-smooth --cutoff --switch --splitting --depth --r0 --alpha --three-body --max-step --dt --dt-max --memory' ;;
         'md') echo '--potential --sampler --temperature --steps --time --dt --velocities --dtype --log-every --frame-every --analysis --no-analysis --analysis-from --pictures --checkpoint-every --drift-every --max-drift --max-sigma --stop-on-sigma --hotter --closest --max-force --seed --device --threads -o --output --resume --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --epsilon --sigma --rc --smooth --no-smooth --cutoff --switch --splitting --depth --r0 --alpha --three-body --friction --damping --chain --substeps --suzuki-yoshida --pressure --mode --cell-damping' ;;
         'screen') echo '--arch --ensemble --epochs --lr --batch-size --threshold --robust --seed --campaign --model --references --reference-label --target --device --threads -j --jobs --scheduler --pictures -o --output --resume --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --n-conv --width --norm --activation --outer-activation --no-outer-activation --message-scale --edge-gain --vectors --intervals --neighbors --n-layers --pair-channels --pair-intervals --moment-channels --moment-intervals --smoothing --atom-features --gaussian-step --envelope --pool --pool-beta --pool-norm --hidden --n-hidden --dropout --noise --noise-beta --energy-weight --forces-weight --stress-weight --pressure-weight --wall --no-wall --zbl --no-zbl --positive --no-positive --conserve --total --weigh --target-weights --step --momentum --min-steps --max-steps --tolerance --gradient --last --form --symmetric --no-symmetric --constant --no-constant --path --no-path --lengths --outer-rounds' ;;
+        'potential') echo '-h --help' ;;
+        'potential check') echo '--only --skip --elements --temperature --steps -o --output --dtype --seed --device --threads --overwrite --json -q --quiet -c --config --no-plugins --debug -h --help --epsilon --sigma --rc --smooth --no-smooth --cutoff --switch --splitting --depth --r0 --alpha --three-body' ;;
         'graphs') echo '-h --help' ;;
         'graphs info') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'graphs verify') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -24,6 +24,7 @@ from crystalcli.commands.plugin_flags import Chooser, DefaultPart, Flag, Given
 from crystalcli.commands.settings import Setting
 from crystalcli.commands.shared import PANEL, TRANSIENT
 from crystalcli.commands.unasked import refuse_unasked
+from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Choice
 from crystalcli.mechanisms.registry.plugin_manager import registry, use_only_builtins
 from crystalcli.mechanisms.running import config
@@ -155,6 +156,8 @@ class CrystalCommand(TyperCommand):
         tables = [t for layer in reversed(layers) if (t := _table_or_none(layer, keys)) is not None]
 
         def word(flag: str, default: str | None) -> str | None:
+            if not flag.startswith("-"):
+                return first_argument(args, self._switches()) or default
             typed = word_in(args, (flag,))
             if typed is not None:
                 return typed
@@ -175,6 +178,18 @@ class CrystalCommand(TyperCommand):
         state.flags = plugin_flags.collect(choice.sources, own)
         state.parts = [(s.part.family, s.part.name) for s in choice.sources]
         state.defaults = choice.defaults
+
+    def _switches(self) -> set[str]:
+        """Flags that no value follows: the command's own and, by their last word, those of all parts."""
+        own = {o for p in self.params if getattr(p, "is_flag", False) for o in (*p.opts, *p.secondary_opts)}
+        of_parts = {
+            s.flag
+            for o in registry().offered()
+            for m in plugin_flags.models(o.part)
+            for s in opt.specs(m)
+            if s.type is bool
+        }
+        return own | {"-h", "--help"} | of_parts | {f"no-{flag}" for flag in of_parts}
 
     def invoke(self, ctx: Any) -> Any:
         """Hand the parts' values over in ``ctx.obj``; Typer's own wrapper must not see them."""
@@ -264,6 +279,26 @@ def word_in(args: Sequence[str], flags: Sequence[str]) -> str | None:
         elif equals and name in flags:
             found = value
     return found
+
+
+def first_argument(args: Sequence[str], switches: Collection[str]) -> str | None:
+    """The first of ``args`` that is neither a flag nor the value of one.
+
+    Args:
+        args: the command line.
+        switches: flags that no value follows; words without dashes are the last words of parts' flags.
+    """
+    value = False
+    for k, arg in enumerate(args):
+        if value:
+            value = False
+        elif arg == "--":
+            return args[k + 1] if k + 1 < len(args) else None
+        elif not arg.startswith("-") or arg == "-":
+            return arg
+        else:
+            value = "=" not in arg and arg not in switches and arg.lstrip("-").rpartition(".")[2] not in switches
+    return None
 
 
 def _escaped(text: str | None) -> str | None:

@@ -170,9 +170,9 @@ class Invocation:
             self.face.error(line)
         console = self.face.console()
         if shown.table is not None and shown.table.rows and console.is_terminal:
-            console.print(_rich(shown.table))
+            console.print(rich_table(shown.table))
         for one in shown.tables:
-            console.print(_rich(one))
+            console.print(rich_table(one))
         for line in shown.lines:
             self.face.say(line)
 
@@ -210,7 +210,8 @@ class Invocation:
             bar.stop()
 
 
-def _rich(shown: Table) -> Any:
+def rich_table(shown: Table) -> Any:
+    """The table as a terminal has it."""
     from rich.table import Table as RichTable
 
     table = RichTable(*shown.heads, title=shown.title or None, caption=shown.caption or None)

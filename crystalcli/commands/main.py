@@ -27,6 +27,7 @@ COMMANDS = (
     "relax",
     "md",
     "screen",
+    "potential",
     "graphs",
     "plugins",
 )

@@ -290,7 +290,8 @@ POTENTIAL = "potential"
 """What an option of a workflow chooses that names a calculator, or a file of a model."""
 
 Word = Callable[[str, "str | None"], "str | None"]
-"""``word(flag, default)`` tells what a flag, the environment or a configuration file says."""
+"""``word(flag, default)`` tells what a flag, the environment or a configuration file says; of a name without dashes,
+what the first argument of the command is."""
 
 
 @dataclass(frozen=True)

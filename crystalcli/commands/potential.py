@@ -1,0 +1,117 @@
+"""``crystal potential check``: whether a potential is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from crystalcli.commands.command import plugin_command
+from crystalcli.commands.console import Face
+from crystalcli.commands.group import CrystalGroup
+from crystalcli.commands.plugin_flags import names
+from crystalcli.commands.shared import Json, Overwrite, Quiet
+from crystalcli.commands.workflow_command import chosen
+from crystalcli.contracts.records import POTENTIAL, PartFlags, Word
+from crystalcli.contracts.run_options import RUN, STRUCTURES
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.workflows.potential.check_names import CHECKS
+
+Potential = Annotated[
+    str,
+    typer.Argument(help="model file, run folder, or name of a calculator", autocompletion=names("calculator")),
+]
+
+
+def _chooser(word: Word) -> list[PartFlags]:
+    part = chosen(POTENTIAL, word("potential", None) or "")
+    return [] if part is None else [PartFlags(part, part.options)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to ``app``."""
+    group = typer.Typer(
+        name="potential", cls=CrystalGroup, no_args_is_help=True, help="Whether a potential does what any must do."
+    )
+    group.command("check", cls=plugin_command(_chooser))(check)
+    app.add_typer(group)
+
+
+def check(
+    ctx: typer.Context,
+    potential: Potential,
+    structures: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"{STRUCTURES}; default: crystals of its elements", show_default=False),
+    ] = None,
+    only: Annotated[str, typer.Option("--only", help=f"these checks: {', '.join(CHECKS)}")] = "",
+    skip: Annotated[str, typer.Option("--skip", help="all but these checks")] = "",
+    elements: Annotated[
+        str, typer.Option("--elements", help="of the pairs, and of crystals where none are given: Si,O; or all")
+    ] = "",
+    temperature: Annotated[float, typer.Option("--temperature", help="of the dynamics (K)", min=1.0)] = 300.0,
+    steps: Annotated[int, typer.Option("--steps", help="of the dynamics", min=50)] = 500,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="picture of the curves of pairs: .png, .svg or .pdf")
+    ] = None,
+    dtype: Annotated[
+        Literal["float64", "float32"], typer.Option("--dtype", help="precision in which a model works")
+    ] = "float64",
+    seed: Annotated[int, typer.Option("--seed", help="of everything random", min=0, rich_help_panel=RUN)] = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps", rich_help_panel=RUN)] = "auto",
+    threads: Annotated[
+        int, typer.Option("--threads", help="CPU threads; 0 leaves them as they are", min=0, rich_help_panel=RUN)
+    ] = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check any potential: symmetry, derivatives, smoothness, the cores of pairs, conservation, speed.
+
+    Structures are shaken by 0.05 Å first, so that no symmetry hides a fault. What the potential cannot do, such as
+    stress, is "not run", never passed. The exit code is 0 where every check was run and passed, 3 where one failed or
+    could not be run; --skip leaves out what is known.
+    """
+    from crystalcli.mechanisms.running.files import refuse_to_overwrite
+    from crystalcli.mechanisms.structure_files.inputs import expand
+    from crystalcli.vocabulary.pictures import FORMATS
+    from crystalcli.workflows.potential import checking, checking_view
+
+    face = Face(json, quiet)
+    symbols = tuple(s.strip() for s in elements.split(",") if s.strip())
+    asked = checking.Asked(
+        checks=checking.wanted(only, skip), elements=symbols, kelvin=temperature, steps=steps, seed=seed
+    )
+    if output is not None:
+        if output.suffix.removeprefix(".").lower() not in FORMATS:
+            raise UsageError(f"no format '{output.suffix}'; a picture ends with .{', .'.join(FORMATS)}", path=output)
+        refuse_to_overwrite(output, overwrite)
+    part = chosen(POTENTIAL, potential)
+    given = ctx.obj[part.family, part.name].values if part is not None else {}
+    made = checking.prepared(potential, given, device=device, dtype=dtype, threads=threads)
+    found, unread = checking.read(expand(structures) if structures else [], face.warn)
+    with face.progress("check", None) as advance:
+        report = checking.check(made, found, asked, example=_example(part), heard=lambda now: advance(1, now))
+    report.findings[:0] = unread
+    _show(face, checking_view.shown(potential, report))
+    drawn = None if output is None else checking.draw(report, output, potential)
+    if output is not None:
+        face.say(f"picture of {drawn} pairs -> {output}" if drawn else f"no pair has a curve: {output} is not drawn")
+    data = {"potential": potential, "options": dict(given), "checks": list(asked.checks), **report.to_json()}
+    face.result(data | {"picture": str(output) if drawn else None})
+    raise typer.Exit(data["exit_code"])
+
+
+def _example(part: Any) -> Any:
+    return part.example() if part is not None and part.example is not None else None
+
+
+def _show(face: Face, shown: Any) -> None:
+    from crystalcli.commands.invocation import rich_table
+
+    console = face.console()
+    for table in shown.tables:
+        console.print(rich_table(table))
+    for line in shown.lines:
+        face.say(line)

@@ -1,0 +1,127 @@
+"""Two atoms alone: the curve of every pair of elements, and where it has a hole in its core.
+
+Below 0.8 of the sum of the covalent radii two atoms repel each other, whatever they are, but for the shortest bonds
+there are (N₂ at 0.77 and CO at 0.79 of it; none is below 0.7): nearer than that, and than the bond, the energy must
+rise all the way as they approach. Where it falls again is a hole: atoms that come to its edge, as in melts, are lost in
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import ase
+import numpy as np
+from ase.data import chemical_symbols, covalent_radii
+
+from crystalcli.mechanisms.potential_checks.asking import Answer, Array, Asking, Noise
+from crystalcli.mechanisms.potential_checks.findings import Finding, not_run
+from crystalcli.mechanisms.potential_checks.smoothness import largest_jump, of_jump
+from crystalcli.vocabulary.errors import InputError
+
+CORE, SHORTEST, NEAREST, FARTHEST = 0.8, 0.7, 0.3, 12.0
+"""Shares of the covalent sum: the core ends, no bond is shorter, the curve begins; Å that the curve ends at."""
+CLOSEST = 0.3
+"""Å; no two atoms of any matter come nearer."""
+STEP = 0.02
+"""Å from point to point."""
+BOX = 40.0
+"""Å, the box that the pair is alone in; periodic, as many potentials want it."""
+PLACE = np.array([0.35, 0.21, 0.48])
+"""Where in the box the first atom is, in units of it."""
+LEAST_HEIGHT = 1e-3
+"""eV: the edge of a hole that is lower holds nothing back."""
+LEVEL = 1e-6
+"""eV by which a rising energy may fall from point to point: rounding."""
+
+
+Pair = tuple[int, int]
+"""Atomic numbers."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The energy of two atoms at each distance.
+
+    Args:
+        pair: atomic numbers. distances: (n,) Å, ascending. energies: (n,) eV, less that of the farthest.
+    """
+
+    pair: Pair
+    distances: Array
+    energies: Array
+
+    @property
+    def name(self) -> str:
+        """``Si-O``."""
+        return "-".join(chemical_symbols[z] for z in self.pair)
+
+    @property
+    def covalent(self) -> float:
+        """Sum of the covalent radii, Å."""
+        return float(covalent_radii[self.pair[0]] + covalent_radii[self.pair[1]])
+
+
+def pairs(elements: Sequence[int]) -> list[Pair]:
+    """All pairs of ``elements``, each with itself, too."""
+    return list(combinations_with_replacement(sorted(elements), 2))
+
+
+def checked(asking: Asking, pair: Pair, noise: Noise) -> tuple[Curve | None, list[Finding]]:
+    """The curve of a pair, whether its core is whole, and whether it is smooth."""
+    symbols = "-".join(chemical_symbols[z] for z in pair)
+    low = max(NEAREST * float(covalent_radii[list(pair)].sum()), CLOSEST)
+    distances = np.arange(low, FARTHEST + STEP / 2, STEP)
+    try:
+        answers = asking([dimer(pair, float(r)) for r in distances])
+        if not all(np.isfinite(a.energy) for a in answers):
+            r = next(float(r) for r, a in zip(distances, answers, strict=True) if not np.isfinite(a.energy))
+            return None, [Finding("core", symbols, "failed", said=f"no finite energy at {r:.2f} Å")]
+        energies = np.array([a.energy for a in answers])
+        curve = Curve(pair, distances, energies - energies[-1])
+        return curve, [core(curve, noise), _smooth(asking, curve, answers, noise)]
+    except InputError as problem:
+        said = f"two atoms alone: {problem.reason}"
+        return None, [not_run(check, symbols, said) for check in ("core", "pair-smooth")]
+
+
+def dimer(pair: Pair, distance: float) -> ase.Atoms:
+    """Two atoms alone, along no axis."""
+    direction = np.array([0.48, 0.6, 0.64])
+    first = PLACE * BOX
+    return ase.Atoms(list(pair), [first, first + distance * direction], cell=[BOX] * 3, pbc=True)
+
+
+def core(curve: Curve, noise: Noise) -> Finding:
+    """Whether the energy rises all the way into the core; where it does not, and how high that is."""
+    bonds = np.flatnonzero(curve.distances >= SHORTEST * curve.covalent)
+    well = int(bonds[curve.energies[bonds].argmin()])
+    inside = curve.distances <= min(CORE * curve.covalent, float(curve.distances[well]))
+    r, e = curve.distances[inside], curve.energies[inside]
+    more = {
+        "bond": float(curve.distances[well]),
+        "depth": float(-curve.energies[well]),
+        "covalent": curve.covalent,
+        "from": float(r[0]),
+        "to": float(r[-1]),
+    }
+    falls = np.flatnonzero(e[:-1] - e[1:] < -(LEVEL + 5.0 * noise.energy))  # nearer, and lower
+    if not len(falls):
+        return Finding("core", curve.name, "passed", more=more)
+    top = int(falls[-1]) + 1  # the outermost edge of a hole, which atoms come to first
+    beyond = float(curve.energies[curve.distances >= r[top]].min())
+    more |= {"edge": float(r[top]), "height": float(e[top]) - beyond}
+    said = f"falls towards the core from {r[top]:.2f} Å on ({r[top] / curve.covalent:.2f} of the covalent sum)"
+    high = f"{more['height']:.3g} eV above the lowest point outside"
+    said += f", {high if more['height'] > LEAST_HEIGHT else 'and nothing holds atoms back'}"
+    return Finding("core", curve.name, "failed", said=said, more=more)
+
+
+def _smooth(asking: Asking, curve: Curve, answers: Sequence[Answer], noise: Noise) -> Finding:
+    """No jumps beyond the core, where two atoms let go of each other."""
+    outside = np.flatnonzero(curve.distances >= CORE * curve.covalent)
+    told = [answers[int(k)] for k in outside]
+    jump = largest_jump(asking, lambda r: dimer(curve.pair, r), curve.distances[outside], told)
+    return of_jump("pair-smooth", curve.name, jump, noise, lambda r: f"{r:.4f} Å")

@@ -1,0 +1,1 @@
+"""Whether a potential is one: what ``crystal potential check`` does."""

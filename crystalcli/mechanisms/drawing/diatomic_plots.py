@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crystalcli.contracts.drawing import BLUE, GREY, ORANGE, blank, save
+from crystalcli.contracts.drawing import BLUE, GREY, ORANGE, blank
+from crystalcli.mechanisms.drawing.plots import save
 from crystalcli.mechanisms.potential_checks.diatomics import CORE, Curve
 
 MOST = 36

@@ -29,6 +29,7 @@ def atoms(*structures: list[tuple[str, float, int, bool]]) -> Atoms:
         free=np.array([f for *_, f in every]),
         tags=np.array([t for _, _, t, _ in every], dtype=float),
         normal=np.tile(UP, (len(structures), 1)),
+        height=heights,
         surface=np.ones(len(structures), dtype=bool),
     )
 
@@ -117,7 +118,7 @@ def test_atoms_of_a_data_set(tmp_path: Path):
     """Normals point to the side of the third axis, in left-handed cells too; fields that are not there."""
     cells = [
         [[3, 0, 0], [1, 3, 0], [0.5, 0.2, 9]],
-        [[1, 3, 0], [3, 0, 0], [0.5, 0.2, 9]],
+        [[1, 3, 0], [3, 0, 0], [0.5, 0.2, 6.5]],
         [[3, 0, 0], [0, 0.0, 4], [0, 9, 1]],
     ]
     made = [ase.Atoms("CuO", [[0, 0, 1], [0, 1, 2]], cell=c, pbc=(True, True, k == 1)) for k, c in enumerate(cells)]
@@ -129,3 +130,21 @@ def test_atoms_of_a_data_set(tmp_path: Path):
     assert found.tags is None
     assert found.numbers.tolist() == [29, 8] * 3
     assert found.owner.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_slab_that_is_periodic_along_its_vacuum_is_a_slab_wherever_its_cell_is_cut(tmp_path: Path):
+    cell = [[3, 0, 0], [0.4, 3, 0], [0.5, 0.2, 12]]
+    heights = np.array([0.0, 2.0, 4.0, 5.5])
+
+    def cut(at: float) -> ase.Atoms:
+        found = ase.Atoms("Cu3O", [[0.1 * k, 0.2, h + at] for k, h in enumerate(heights)], cell=cell, pbc=True)
+        found.wrap()
+        return found
+
+    bulk = ase.Atoms("Cu3O", [[0, 0, h] for h in (0.0, 2.0, 4.0, 6.5)], cell=cell, pbc=True)
+    data = dataset(tmp_path, [cut(0.3), cut(9.0), bulk], {"e": np.zeros(3)})
+    found = position_baselines.atoms_of(data, np.arange(3))
+    assert found.surface.tolist() == [True, True, False]
+    for k in (0, 1):
+        np.testing.assert_allclose(found.height[4 * k : 4 * k + 4], heights, atol=1e-6)
+    assert position_baselines.layers(found)[:8].tolist() == [3, 2, 1, 0] * 2

@@ -23,6 +23,8 @@ Mask = NDArray[np.bool_]
 
 APART = 1.0
 """Å; free atoms whose heights differ by more, with none between them, are of two levels."""
+VACUUM = 6.0
+"""Å; a structure that is periodic in three directions and as empty between its atoms along the third is a slab, too."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Atoms:
         free: (N,) which may move, as the field ``fixed`` says; all without it.
         tags: (N,) the field ``tags``, or none.
         normal: (S, 3) unit vector a×b, on the side to which the third axis points.
-        surface: (S,) whether a structure is periodic along the first two axes and not along the third.
+        height: (N,) Å along that vector; what a cell's boundary cuts off from a slab is put back.
+        surface: (S,) whether a structure is periodic along the first two axes, and not along the third or with a vacuum
+            of :data:`VACUUM` at least.
     """
 
     counts: Index
@@ -45,6 +49,7 @@ class Atoms:
     free: Mask
     tags: Floats | None
     normal: Floats
+    height: Floats
     surface: Mask
 
     @property
@@ -66,20 +71,42 @@ def atoms_of(data: GraphDataset, index: Index) -> Atoms:
 
 def _of(graph: CrystalGraph) -> Atoms:
     pbc, given = graph.pbc.numpy(), {name: values.numpy() for name, values in graph.fields.items()}
+    normal = _normals(graph.cell.numpy())
+    height, surface = _heights(graph, normal)
     return Atoms(
         graph.atom_counts.numpy(),
         graph.atomic_numbers.numpy(),
         graph.positions.numpy(),
         given["fixed"] < 0.5 if "fixed" in given else np.ones(graph.n_atoms, dtype=bool),
         given.get("tags"),
-        _normals(graph.cell.numpy()),
-        pbc[:, 0] & pbc[:, 1] & ~pbc[:, 2],
+        normal,
+        height,
+        pbc[:, 0] & pbc[:, 1] & surface,
     )
+
+
+def _heights(graph: CrystalGraph, normal: Floats) -> tuple[Floats, Mask]:
+    """Height of every atom, (N,) Å, and whether a structure ends along its third axis, (S,)."""
+    owner, third = graph.structure_index.numpy(), graph.pbc[:, 2].numpy()
+    height: Floats = (graph.positions.numpy() * normal[owner]).sum(1)
+    ends = ~third
+    period = (graph.cell.numpy()[:, 2] * normal).sum(1)
+    pointers = np.concatenate([[0], np.cumsum(graph.atom_counts.numpy())])
+    for k in np.flatnonzero(third & (period > VACUUM)):
+        mine = slice(pointers[k], pointers[k + 1])
+        within = np.mod(height[mine], period[k])
+        order = np.sort(within)
+        gaps = np.diff(order, append=order[0] + period[k])
+        if gaps.max() >= VACUUM:
+            lowest = order[(int(gaps.argmax()) + 1) % len(order)]
+            height[mine] = np.mod(within - lowest + 1e-9, period[k])
+            ends[k] = True
+    return height, ends
 
 
 def layers(atoms: Atoms) -> Index:
     """How many levels of free atoms lie above every free atom of its structure, (N,); 0 for held ones."""
-    height = (atoms.start * atoms.normal[atoms.owner]).sum(1)
+    height = atoms.height
     movable = np.flatnonzero(atoms.free)
     order = movable[np.lexsort((-height[movable], atoms.owner[movable]))]  # structure by structure, from the top
     owner = atoms.owner[order]
@@ -110,8 +137,8 @@ def mean_displacements(train: Atoms, moved: Floats, known: Mask, asked: Atoms) -
     others = int((~train.surface).sum())
     if others:
         raise UsageError(
-            f"for surfaces only, periodic along the first two axes and not along the third; {others} of"
-            f" {len(train.surface)} training structures are not"
+            f"for surfaces only, periodic along the first two axes, and not along the third or with a vacuum of"
+            f" {VACUUM:g} Å; {others} of {len(train.surface)} training structures are not"
         )
     along = (moved * train.normal[train.owner]).sum(1)[known]
     found = np.full(len(asked.numbers), along.mean() if len(along) else 0.0)

@@ -10,7 +10,7 @@ from crystal_cgcnn.held_lengths import HeldLengths
 from crystal_cgcnn.options import EmbedOptions, KnnOptions, RadiusEmbedOptions, RadiusOptions
 from crystalcli.contracts.modules import Distances, Features
 from crystalcli.contracts.nn.basis import GaussianBasis, distinct_rows
-from crystalcli.contracts.nn.envelopes import cosine, polynomial
+from crystalcli.contracts.nn.envelopes import cosine, polynomial, xplor
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, edge_lengths, edge_vectors
 
@@ -42,7 +42,7 @@ class RadiusFeatures(nn.Module):
         self.node_dim, self.edge_dim = self.elements.dim, self.basis.dim
         self.cutoff = options.cutoff
         self.held = HeldLengths(statistics.shortest)
-        self.envelope = {"polynomial": polynomial, "cosine": cosine}[embed_options.envelope]
+        self.envelope = {"polynomial": polynomial, "cosine": cosine, "xplor": xplor}[embed_options.envelope]
 
     def forward(self, graph: CrystalGraph) -> Features:
         """Features of a batch."""

@@ -41,7 +41,9 @@ class RadiusEmbedOptions(EmbedOptions):
     atom_features: Literal["onehot92", "learned"] = option(
         "learned", "element features: the table released with CGCNN, or a learned row per element"
     )
-    envelope: Literal["polynomial", "cosine"] = option("polynomial", "smooth cutoff that messages are multiplied with")
+    envelope: Literal["polynomial", "cosine", "xplor"] = option(
+        "polynomial", "smooth cutoff that messages are multiplied with; xplor leaves them alone up to 0.9 of it"
+    )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""``lcgcn-ff`` and ``pair-moments`` as potentials: contracts, derivatives, symmetry, cutoff, additivity; in float64."""
+"""``lcgcn-ff``, ``pair-moments``, ``nequip`` as potentials: contracts, derivatives, symmetry, cutoff; in float64."""
 
 from typing import ClassVar
 
@@ -25,8 +25,12 @@ TARGETS = (
 )
 
 
-SMALL = {"lcgcn-ff": {"width": 8}, "pair-moments": {"width": 8, "pair_channels": 5}}
-both = pytest.mark.parametrize("kind", SMALL)
+SMALL = {
+    "lcgcn-ff": {"width": 8},
+    "pair-moments": {"width": 8, "pair_channels": 5},
+    "nequip": {"channels": "6-4-3", "radial_width": 8},
+}
+all_of_them = pytest.mark.parametrize("kind", SMALL)
 
 
 class TestConvolutions(ArchitectureContract):
@@ -67,7 +71,7 @@ def energy(model: CrystalModel, atoms: ase.Atoms) -> float:
     return float(model(graph_of(atoms))["energy"].value[0])
 
 
-@both
+@all_of_them
 def test_forces_and_stress_are_derivatives(kind: str) -> None:
     model, atoms = model_of(kind), crystals.rattled(0)
     found = model(graph_of(atoms))
@@ -95,7 +99,7 @@ def test_forces_and_stress_are_derivatives(kind: str) -> None:
         assert abs(stress[k] - (values[0] - values[1]) / (2 * h * atoms.get_volume())) < 1e-7
 
 
-@both
+@all_of_them
 def test_symmetries(kind: str) -> None:
     model, atoms = model_of(kind), crystals.rattled(1)
     expected, n = energy(model, atoms), len(atoms)
@@ -109,7 +113,7 @@ def test_symmetries(kind: str) -> None:
         assert abs(energy(model, atoms * repeat) / np.prod(repeat) - expected) / n < 1e-9
 
 
-@both
+@all_of_them
 def test_an_atom_that_crosses_the_cutoff_makes_no_jump(kind: str) -> None:
     model, step = model_of(kind), 1e-4
     far = ase.Atoms("OTiO", [[0, 0, 0], [1.8, 0, 0], [1.8 + CUTOFF + 3 * step, 0, 0]])
@@ -123,7 +127,7 @@ def test_an_atom_that_crosses_the_cutoff_makes_no_jump(kind: str) -> None:
     assert np.abs(np.diff(forces, axis=0)).max() < 1e-5
 
 
-@both
+@all_of_them
 def test_isolated_atoms_and_far_clusters_add(kind: str) -> None:
     model = model_of(kind)
     one, other = ase.Atoms("OTi", [[0, 0, 0], [1.9, 0.3, 0]]), ase.Atoms("TiO2", [[0, 0, 0], [1.8, 0, 0], [0, 2.0, 0]])
@@ -134,7 +138,7 @@ def test_isolated_atoms_and_far_clusters_add(kind: str) -> None:
     assert abs(model(graph_of(twice))["forces"].value).max() == 0.0
 
 
-@both
+@all_of_them
 def test_elements_it_never_saw_have_finite_energies(kind: str) -> None:
     atoms = crystals.rattled(0)
     model = model_of(kind, elements=(8, 22))
@@ -142,13 +146,13 @@ def test_elements_it_never_saw_have_finite_energies(kind: str) -> None:
     assert torch.isfinite(model(graph_of(atoms))["forces"].value).all()
 
 
-@both
+@all_of_them
 def test_nearest_neighbors_are_refused(kind: str) -> None:
     with pytest.raises(UsageError, match="smooth-cutoff"):
         model_of(kind, "cgcnn")
 
 
-@both
+@all_of_them
 def test_training_on_forces_reaches_every_weight(kind: str) -> None:
     model = model_of(kind).train()
     found = model(graph_of(crystals.rattled(0), crystals.slab()))

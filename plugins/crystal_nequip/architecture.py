@@ -1,0 +1,92 @@
+"""Architecture ``nequip``: messages of scalars, vectors and tensors, equivariant under rotations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from crystal_nequip.blocks import Blocks
+from crystal_nequip.interaction import Interaction
+from crystal_nequip.layers import Kinds, Linear
+from crystal_nequip.options import NequipOptions
+from crystalcli.contracts.irreps import SCALAR, Irreps
+from crystalcli.contracts.modules import Embedding, Features
+from crystalcli.contracts.nn.basis import BesselBasis
+from crystalcli.contracts.nn.harmonics import spherical_harmonics
+from crystalcli.contracts.records import Statistics
+from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.vocabulary.errors import UsageError
+
+ALL_ELEMENTS = tuple(range(1, 119))
+
+
+class Nequip(nn.Module):
+    """Embedding of the atoms by interactions in which neighbors send scalars, vectors and tensors; scalars come out.
+
+    S. Batzner et al., Nat. Commun. 13, 2453 (2022), doi:10.1038/s41467-022-29939-5. Needs distances within a smooth
+    cutoff of the featurizer; its expanded distances are not used.
+
+    Args:
+        node_dim: of the element features.
+        options: of the architecture.
+        statistics: elements and mean number of neighbors n̄ of the training split.
+
+    Raises:
+        UsageError: channels that do not go with the orders.
+    """
+
+    def __init__(self, node_dim: int, options: NequipOptions, statistics: Statistics) -> None:
+        super().__init__()
+        channels = channels_by_kind(options)
+        self.l_max, self.bessel, self.trainable = options.l_max, options.bessel, options.trainable_bessel
+        self.embed = Linear(Irreps.scalars(node_dim), Irreps.scalars(channels[SCALAR]))
+        # of a cutoff of one: which cutoff the graphs have is said when they come
+        self.basis = BesselBasis(1.0, options.bessel, trainable=options.trainable_bessel)
+        scale = max(statistics.mean_neighbors, 1.0) ** -0.5
+        elements = statistics.elements or ALL_ELEMENTS
+        irreps = Irreps.scalars(channels[SCALAR])
+        layers = []
+        for k in range(options.n_layers):
+            kinds = tuple(channels) if k < options.n_layers - 1 else (SCALAR,)
+            layers.append(Interaction(irreps, kinds, channels, options, elements, scale))
+            irreps = layers[-1].out
+        self.layers = nn.ModuleList(layers)
+        self.embedding_dim = channels[SCALAR]
+
+    def forward(self, graph: CrystalGraph, features: Features) -> Embedding:
+        """Embed every atom, (N, C₀).
+
+        Raises:
+            UsageError: a featurizer that gives no distances.
+        """
+        distances, envelope = features.distances, features.envelope
+        if distances is None or envelope is None:
+            raise UsageError("architecture 'nequip' needs distances within a smooth cutoff; use --featurizer radius")
+        units = distances.vectors / torch.linalg.vector_norm(distances.vectors, dim=1, keepdim=True)
+        harmonics = spherical_harmonics(units, self.l_max)
+        # (2/R) sin(ω r)/r, ω = ω' /R: that of a cutoff of one at r/R, divided by R²
+        basis = self.basis(distances.lengths / distances.cutoff) / distances.cutoff**2 * envelope.unsqueeze(1)
+        blocks = Blocks(graph)
+        h: Kinds = self.embed({SCALAR: features.nodes.unsqueeze(1)})
+        for layer in self.layers:
+            h = layer(h, graph.atomic_numbers, basis, harmonics, blocks)
+        scalars: Tensor = h[SCALAR].squeeze(1)
+        return Embedding(scalars)
+
+
+def channels_by_kind(options: NequipOptions) -> dict[str, int]:
+    """Channels of every kind of features, ``{"0e": 32, "1o": 32, …}``, in order of l.
+
+    Raises:
+        UsageError: not one number, or one for each order.
+    """
+    parts = options.channels.split("-")
+    numbers = [int(p) for p in parts if p.isdigit() and 0 < int(p) <= 1024]
+    if len(numbers) != len(parts) or len(parts) not in (1, options.l_max + 1):
+        raise UsageError(
+            f"--channels '{options.channels}' is neither one number of 1 … 1024 nor {options.l_max + 1} of them, one "
+            f"for each of l = 0 … {options.l_max}, as {'-'.join(['32'] * (options.l_max + 1))}"
+        )
+    numbers = numbers * (options.l_max + 1) if len(numbers) == 1 else numbers
+    letters = {"natural": ("e", "o"), "even": ("e", "e"), "full": ("eo", "eo")}[options.parity]
+    return {f"{order}{letter}": n for order, n in enumerate(numbers) for letter in letters[order % 2]}

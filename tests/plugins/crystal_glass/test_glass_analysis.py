@@ -138,7 +138,7 @@ def test_energies_count_from_their_elements(tmp_path) -> None:
     assert read_references(file) == {"Ti": -7.8, "O": -4.9}
     for wrong in ("Ti,-7.8\nTi,-7.9\n", "Ti\n", "Ti,x\n", "Ti,-7\nQq,-1\n"):
         file.write_text(wrong)
-        with pytest.raises(UsageError, match="is no|twice"):
+        with pytest.raises(UsageError, match=r"is no|twice"):
             read_references(file)
 
 

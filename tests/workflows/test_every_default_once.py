@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import tomli_w
@@ -123,7 +123,8 @@ SAID = re.compile(r"`--([a-z-]+)`\s\((\d[\d.]*)\s?[^)`]*\)")
 
 def test_docs_say_it() -> None:
     known: dict[str, list[Any]] = {}
-    for workflow in WORKFLOWS:
+    of_plugins = [cast(Workflow, registry().get("workflow", name)) for name in registry().names("workflow")]
+    for workflow in {w.name: w for w in (*WORKFLOWS, *of_plugins)}.values():
         for spec in opt.specs(workflow.options):
             known.setdefault(spec.flag, []).append(spec.default)
     seen = 0

@@ -161,6 +161,12 @@ def test_a_plan_of_stages(tmp_path: Path) -> None:
     assert np.ptp(log["volume_A3"][log["time_ps"] > 0.2]) > 1.0
     assert float(rows[0]["volume [Å³/atom]"]) * 16 == pytest.approx(log["volume_A3"][-1])
     assert rows[0]["energy_relaxed [eV/atom]"] == rows[0]["formation_energy [eV/atom]"] == ""
+    frames = ase.io.read(tmp_path / "run" / "glasses" / "Si16" / "trajectory.extxyz", ":")
+    end, begin = frames[10], frames[11]  # of the first run, and of the second
+    assert (end.info["step"], begin.info["step"]) == (100, 0)
+    assert np.abs(end.positions - begin.positions).max() < 1e-9
+    assert np.abs(end.get_momenta() - begin.get_momenta()).max() < 1e-8
+    assert np.abs(end.get_momenta()).max() > 0.1
     plan.write_text("[[stage]]\nfrom = 2500\n")
     assert run(["glass", *words, "-o", str(tmp_path / "other"), "--quiet"]) == 2
 

@@ -96,6 +96,8 @@ def test_radii_are_those_of_pyykko() -> None:
 def test_a_box_that_is_full_says_so() -> None:
     with pytest.raises(InputError, match=r"Cu100: atoms stay as near as 0\.\d\d of their diameters in 3\.00"):
         box({"Cu": 100}, 300.0, 0, "Cu100", "published")
+    with pytest.raises(InputError, match=r"as near as 0\.9"):  # nearly, but not quite
+        box({"Cu": 100}, 1220.0, 0, "Cu", "published")
     with pytest.raises(InputError, match=r"a box of 2\.88 Å is too narrow"):
         box({"Cu": 2}, 24.0, 0, "Cu2", "published")
     places, length, sigma = some_spheres()

@@ -28,6 +28,7 @@ COMMANDS = (
     "md",
     "screen",
     "graphs",
+    "models",
     "plugins",
 )
 """In the order of the help."""

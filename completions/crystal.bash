@@ -3,9 +3,10 @@
 
 _crystal_children() {
     case "$1" in
-        '') echo 'build-graphs train predict calibrate label-sites relax md screen potential graphs plugins glass pack pairs slabs' ;;
+        '') echo 'build-graphs train predict calibrate label-sites relax md screen potential graphs models plugins glass pack pairs slabs' ;;
         'potential') echo 'check' ;;
         'graphs') echo 'info verify merge' ;;
+        'models') echo 'list show import' ;;
         'plugins') echo 'list show check' ;;
     esac
 }
@@ -27,6 +28,10 @@ _crystal_flags() {
         'graphs info') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'graphs verify') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'graphs merge') echo '-o --output --overwrite --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'models') echo '-h --help' ;;
+        'models list') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'models show') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'models import') echo '--file --overwrite --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'plugins') echo '-h --help' ;;
         'plugins list') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'plugins show') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;

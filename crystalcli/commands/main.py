@@ -29,6 +29,7 @@ COMMANDS = (
     "screen",
     "potential",
     "graphs",
+    "models",
     "plugins",
 )
 """In the order of the help."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crystalcli.contracts.dynamics import NeighborPotential, RelaxerModule, SamplerModule
     from crystalcli.contracts.irreps import EmbeddingShape
     from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule, StackedMembers
+    from crystalcli.contracts.pretrained import Converted
     from crystalcli.contracts.workflow import Host, Request, Shown, Work
     from crystalcli.nouns.arrays import GraphArrays
 
@@ -233,6 +234,31 @@ class Calculator(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pretrained(Part):
+    """A trained model of others under a name: ``crystal models import NAME``, then wherever models are read.
+
+    Its file lies in a package that somebody else publishes, or is given by the user; what is in it becomes a model file
+    of ours, in the user's folder for data.
+
+    Args:
+        package: import name of the package that has the file. file: where, from the package's folder.
+        install: what to type to have it, ``pip install …``.
+        sha256: of the file; another is refused.
+        convert: ``convert(path) -> ``:class:`crystalcli.contracts.pretrained.Converted`; runs nothing of the file.
+        licence: of the weights. level: of theory of their training data, as one line.
+    """
+
+    family: ClassVar[str] = "pretrained"
+    package: str
+    file: str
+    install: str
+    sha256: str
+    convert: Callable[[Path], Converted]
+    licence: str
+    level: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Relaxer(Part):
     """Batched minimiser.
 
@@ -384,6 +410,7 @@ FAMILIES: dict[str, type[Part]] = {
     "reader": Reader,
     "source": Source,
     "calculator": Calculator,
+    "pretrained": Pretrained,
     "relaxer": Relaxer,
     "sampler": Sampler,
     "workflow": Workflow,

@@ -5,8 +5,7 @@ Run ``python plugins/crystal_nequip/make_clebsch_gordan.py > plugins/crystal_neq
 
 The coefficients of complex harmonics are G. Racah's (Phys. Rev. 62, 438 (1942), doi:10.1103/PhysRev.62.438, Eq. 16),
 those of the real ones follow by the change of basis below, which has the axes, signs and phases of e3nn (M. Geiger,
-T. Smidt, arXiv:2207.09453); ``Σ C² = 1``. Their squares are rational numbers with small
-denominators, and are written so.
+T. Smidt, arXiv:2207.09453); ``Σ C² = 1``. Their squares are rational numbers with small denominators, written as such.
 """
 
 from __future__ import annotations

@@ -13,9 +13,8 @@ It is linear in each of h, W, x, Y, and so are its derivatives. For G = ∂E/∂
 
     dz_pi = Σ_f Y_f G_pfi,   dw_p = Σ_i dz_pi x_i,   dx_i = Σ_p dz_pi w_p,   dY_f = Σ_pi z_pi G_pfi      (2)
 
-and ``dh = dw Wᵀ``, ``dW = hᵀ dw``. A training on forces differentiates (2).
-For cotangents ĥ, x̂, ŷ of dh, dx, dY (and ŵ of
-dw through ``ĥ W + h Ŵ``), ``ẑ = ŵ x + w x̂``:
+and ``dh = dw Wᵀ``, ``dW = hᵀ dw``. A training on forces differentiates (2). For cotangents ĥ, x̂, ŷ of dh, dx, dY
+(and ŵ of dw through ``ĥ W + h Ŵ``), ``ẑ = ŵ x + w x̂``:
 
     of G: Σ_e (Y_f ẑ_pi + ŷ_f z_pi)                                                        (3)
     of w: Σ_i (dz x̂ + dẑ x),   of x: Σ_p (dz ŵ + dẑ w),   of Y: Σ_pi ẑ G,    dẑ_pi = Σ_f ŷ_f G_pfi

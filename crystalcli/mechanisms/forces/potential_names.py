@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import cast
 
 from crystalcli.contracts.records import Calculator
-from crystalcli.mechanisms.models.model_head import MODEL, cure_of_missing
+from crystalcli.mechanisms.models.model_head import MODEL, cure_of_missing, file_of
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
 
 def model_file(text: str) -> Path | None:
-    """The model file that ``text`` means, itself or in the run folder of that name; none if it is neither."""
-    path = Path(text)
-    if path.is_file():
-        return path
-    return path / MODEL if (path / MODEL).is_file() else None
+    """The model file that ``text`` means, itself, in the run folder of that name, or pretrained; none if it is none."""
+    path = file_of(Path(text))
+    return path if path.is_file() else None
 
 
 def required(text: str) -> None:
@@ -26,7 +24,7 @@ def required(text: str) -> None:
         UsageError: ``text`` is empty; says what there is.
     """
     if not text:
-        known = ", ".join(registry().names("calculator"))
+        known = ", ".join([*registry().names("pretrained"), *registry().names("calculator")])
         raise UsageError(f"no potential; give --potential a model file, a run folder or one of {known}")
 
 
@@ -44,5 +42,5 @@ def calculator(text: str) -> Calculator | None:
     if Path(text).is_dir():
         cure = cure_of_missing(Path(text)) or "; give a model file or a finished run"
         raise UsageError(f"is a folder without a {MODEL}{cure}", path=text)
-    hint = did_you_mean(text, known.names("calculator"))
+    hint = did_you_mean(text, [*known.names("calculator"), *known.names("pretrained")])
     raise UsageError(f"no potential '{text}': no model file or run folder is there, and no calculator; {hint}")

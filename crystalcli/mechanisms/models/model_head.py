@@ -23,8 +23,18 @@ _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b
 
 
 def file_of(path: Path) -> Path:
-    """The model file that ``path`` means: itself, or the model of the run in that folder."""
-    return path / MODEL if path.is_dir() else path
+    """The model file that ``path`` means: itself, the model of the run in that folder, or a pretrained one by its name.
+
+    Raises:
+        UsageError: the name of a pretrained model whose package is not installed.
+    """
+    if path.is_dir():
+        return path / MODEL
+    if len(path.parts) == 1 and not path.suffix and not path.exists():
+        from crystalcli.mechanisms.models import pretrained  # which reads heads of models itself
+
+        return pretrained.named(str(path)) or path
+    return path
 
 
 def named_by(path: Path) -> Path:

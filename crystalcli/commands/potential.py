@@ -51,7 +51,7 @@ def check(
         str, typer.Option("--elements", help="of the pairs, and of crystals where none are given: Si,O; or all")
     ] = "",
     temperature: Annotated[float, typer.Option("--temperature", help="of the dynamics (K)", min=1.0)] = 300.0,
-    steps: Annotated[int, typer.Option("--steps", help="of the dynamics", min=50)] = 500,
+    steps: Annotated[int, typer.Option("--steps", help="of the dynamics", min=50)] = 300,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="picture of the curves of pairs: .png, .svg or .pdf")
     ] = None,
@@ -98,9 +98,10 @@ def check(
     drawn = None if output is None else checking.draw(report, output, potential)
     if output is not None:
         face.say(f"picture of {drawn} pairs -> {output}" if drawn else f"no pair has a curve: {output} is not drawn")
-    data = {"potential": potential, "options": dict(given), "checks": list(asked.checks), **report.to_json()}
-    face.result(data | {"picture": str(output) if drawn else None})
-    raise typer.Exit(data["exit_code"])
+    told = report.to_json()
+    said = {"potential": potential, "options": dict(given), "made_of": dict(getattr(made, "made_of", {}))}
+    face.result(said | {"checks": list(asked.checks), "picture": str(output) if drawn else None} | told)
+    raise typer.Exit(told["exit_code"])
 
 
 def _example(part: Any) -> Any:

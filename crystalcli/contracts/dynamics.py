@@ -46,6 +46,8 @@ class Potential(Protocol):
         provides: words among ``energy``, ``forces``, ``stress``, ``energies``, ``sigma``.
         device: where the tensors must lie.
 
+    It may have an attribute ``made_of``, plain values that say what it computes with (:func:`made_of`).
+
     It may have an attribute ``fields: tuple[str, ...]``, per-site fields that it reads from ``Systems.fields``; whoever
     makes the batch gives them (:func:`fields_of`).
 
@@ -98,6 +100,12 @@ def neighbors_of(potential: NeighborPotential, atoms: ase.Atoms, skin: float = 0
 def fields_of(potential: Potential) -> tuple[str, ...]:
     """Names of the per-site fields that ``potential`` reads."""
     return tuple(getattr(potential, "fields", ()))
+
+
+def made_of(potential: Potential) -> dict[str, Any]:
+    """What run.json says of ``potential`` beside its name and options: what a calculator computes with, if it tells."""
+    told: Mapping[str, Any] = getattr(potential, "made_of", {})
+    return {"potential": {"name": potential.name, **told}} if told else {}
 
 
 def frozen(potential: Potential, systems: Systems) -> Potential:

@@ -222,8 +222,10 @@ class Calculator(Part):
 
     Args:
         build: ``build(options) -> calculator``; a new one for every call. Of ASE, or a
-            :class:`crystalcli.contracts.dynamics.NeighborPotential`, which is asked for many structures at once.
-        elements: atomic numbers it knows; empty: it says so itself, by an error.
+            :class:`crystalcli.contracts.dynamics.NeighborPotential`, which is asked for many structures at once. It
+            may have ``known_elements``, atomic numbers, where they hang on the options, and ``made_of``, plain
+            values that say what it computes with (versions, hashes of weights and files): they stand in run.json.
+        elements: atomic numbers it knows; empty: it says so itself, when it is built or by an error.
         example: ``example() -> ase.Atoms``, a small crystal that it can evaluate, for ``crystal plugins check``.
     """
 

@@ -18,6 +18,7 @@ from crystal_slabs.making import Made, Maker
 from crystal_slabs.options import SlabsOptions
 from crystal_slabs.output import table_text, xyz_frame
 from crystal_slabs.pairing import Pair, paired
+from crystalcli.contracts.dynamics import made_of
 from crystalcli.contracts.workflow import Host, Request, Run, Work
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
@@ -49,7 +50,7 @@ class Slabs(Work):
             raise UsageError(f"potential {self.potential.name} does not know {', '.join(strange)}")
         self.inputs = [Path(o.potential)] if Path(o.potential).is_file() else []
         self.parts = [(("calculator" if k == "potential" else k), c.name) for k, c in request.parts.items()]
-        self.facts = {"device": str(self.potential.device)}
+        self.facts = {"device": str(self.potential.device), **made_of(self.potential)}
 
     def describe(self) -> dict[str, Any]:
         """The resolved plan."""

@@ -134,8 +134,8 @@ def test_all_pairs_and_what_is_left_out() -> None:
 
 def test_structures_are_made_where_none_are_given() -> None:
     report = check(Pairs(), {}, Asked(checks=("rotation", "speed")))
-    assert [f.subject for f in report.findings] == ["Cu fcc", "CuAu rocksalt"]
-    assert [s.subject for s in report.speeds] == ["Cu fcc", "CuAu rocksalt"]
+    assert [f.subject for f in report.findings] == ["CuAu rocksalt", "CuAu CsCl"]
+    assert [s.subject for s in report.speeds] == ["CuAu rocksalt", "CuAu CsCl"]
     assert all(s.atoms >= 64 and s.wall > 0 and s.cpu > 0 for s in report.speeds)
 
     class Silent(Pairs):

@@ -103,7 +103,8 @@ class PairedPotential:
     """
 
     def __init__(self, record: Calculator, built: NeighborPotential, device: torch.device) -> None:
-        self.name, self.elements, self.built, self.device = record.name, record.elements, built, device
+        self.name, self.built, self.device = record.name, built, device
+        self.elements, self.made_of = _told(record, built)
         self.provides = built.provides
         self.moving = self._moving()
 
@@ -148,7 +149,8 @@ class CalculatorPotential:
     """
 
     def __init__(self, record: Calculator, calculator: Any) -> None:
-        self.name, self.elements, self.calculator = record.name, record.elements, calculator
+        self.name, self.calculator = record.name, calculator
+        self.elements, self.made_of = _told(record, calculator)
         self.provides = frozenset(WORDS) & frozenset(self.calculator.implemented_properties)
         self.device = torch.device("cpu")
 
@@ -196,6 +198,12 @@ class CalculatorPotential:
             calculator.calculate(atoms, wanted, all_changes)
             return dict(calculator.results)
         return {w: calculator.get_property(w, atoms) for w in wanted}
+
+
+def _told(record: Calculator, built: Any) -> tuple[frozenset[int], Mapping[str, Any]]:
+    """Which elements it knows (none: it does not say), and what it computes with."""
+    known = record.elements or frozenset(getattr(built, "known_elements", ()))
+    return known, dict(getattr(built, "made_of", {}))
 
 
 def _missing(calculator: Any) -> str:

@@ -15,35 +15,46 @@ from crystalcli.vocabulary.errors import InputError
 
 MOST = 3
 """Elements of crystals that are built; of more, so many evenly over the list."""
-SCALES = np.linspace(0.8, 1.4, 25)
+SMALLEST, LARGEST, HEAVIEST = 1.0, 1.75, 83
+"""Covalent radii of those, Å, from silicon to the alkaline earths; and the last atomic number."""
+NOBLE = frozenset({2, 10, 18, 36, 54, 86})
+SCALES = np.linspace(0.85, 1.4, 23)
 """Lattice constants that are tried, over that at which covalent spheres touch."""
 SHAKEN, SHEARED = 0.05, 0.02
 """Å that atoms are moved by, and strain, so that no symmetry hides what is wrong."""
 
 
 def few(elements: Sequence[int]) -> list[int]:
-    """At most :data:`MOST` of ``elements``, evenly over the list; hydrogen, no such crystal, alone only."""
-    known = sorted(set(elements) - {1}) or sorted(elements)
+    """At most :data:`MOST` of ``elements``, evenly over the list; of many only those that make dense crystals.
+
+    Spheres of hydrogen or helium touch at less than 1 Å: a crystal of them has thousands of neighbors.
+    """
+    known = sorted(elements)
+    if len(known) > MOST:
+        usual = [z for z in known if SMALLEST <= covalent_radii[z] <= LARGEST and z <= HEAVIEST and z not in NOBLE]
+        known = usual or known
     if len(known) <= MOST:
         return known
     return [known[k] for k in np.linspace(0, len(known) - 1, MOST).round().astype(int)]
 
 
 def crystals(asking: Asking, elements: Sequence[int]) -> dict[str, ase.Atoms]:
-    """Small crystals of ``elements`` by name: face-centred of the first, rock salts of neighbors in the list.
+    """Small crystals by name: of one element face-centred and body-centred, else rock salts of neighbors in the list.
 
-    Of one element the second is body-centred.
+    Of two elements the second is cesium chloride.
 
     Raises:
         InputError: the potential evaluates none of them; says why of the first.
     """
-    first = elements[0]
-    symbol = chemical_symbols[first]
-    made = {f"{symbol} fcc": _fcc(first, first)}
+    made = {}
     if len(elements) == 1:
-        made[f"{symbol} bcc"] = _bcc(first)
+        symbol = chemical_symbols[elements[0]]
+        made = {f"{symbol} fcc": _fcc(elements[0], elements[0]), f"{symbol} bcc": _bcc(elements[0], elements[0])}
     for one, two in pairwise(elements):
         made[f"{chemical_symbols[one]}{chemical_symbols[two]} rocksalt"] = _fcc(one, two)
+    if len(elements) == 2:
+        one, two = elements
+        made[f"{chemical_symbols[one]}{chemical_symbols[two]} CsCl"] = _bcc(one, two)
     found, problems = {}, []
     for name, atoms in made.items():
         try:
@@ -85,10 +96,11 @@ def _fcc(one: int, two: int) -> ase.Atoms:
     return atoms
 
 
-def _bcc(z: int) -> ase.Atoms:
-    atoms: ase.Atoms = ase.build.bulk("X", "bcc", a=_touching(z, z) * 2 / 3**0.5, cubic=True).repeat((2, 2, 1))
-    atoms.numbers[:] = z
-    return atoms
+def _bcc(one: int, two: int) -> ase.Atoms:
+    """Eight atoms; of one element body-centred cubic, of two as cesium chloride."""
+    atoms: ase.Atoms = ase.build.bulk("X", "bcc", a=_touching(one, two) * 2 / 3**0.5, cubic=True)
+    atoms.numbers[:] = one, two
+    return atoms.repeat((2, 2, 1))
 
 
 def _at_rest(asking: Asking, atoms: ase.Atoms) -> ase.Atoms:

@@ -20,7 +20,7 @@ from crystalcli.mechanisms.potential_checks.findings import Finding, judged
 
 ENERGY, FORCE = 1e-7, 1e-5
 """eV and eV/Å that energy and forces of the structure may jump by: ten times what a kink leaves at the end."""
-STRETCHES, SUSPECTS, HALVINGS, PRUNED = 120, 4, 18, 5
+STRETCHES, SUSPECTS, HALVINGS, PRUNED = 96, 4, 18, 3
 """Of a way; those looked into for energy and for forces, in either order; how often they are cut in two; after
 so many cuts half of them is given up."""
 NEARBY = 8

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from crystalcli.contracts.dynamics import made_of
 from crystalcli.contracts.workflow import Reporter, Request, Run, Work
 from crystalcli.mechanisms.forces.potential_names import model_file, required
 from crystalcli.mechanisms.structure_files.reading import Failure
@@ -58,6 +59,7 @@ class Sampling(Work):
             "device": str(self.potential.device),
             "threads": torch.get_num_threads(),
             "program": self.program.text(),
+            **made_of(self.potential),
         }
 
     def describe(self) -> dict[str, Any]:

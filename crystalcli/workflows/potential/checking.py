@@ -46,7 +46,7 @@ class Asked:
     checks: tuple[str, ...] = CHECKS
     elements: tuple[str, ...] = ()
     kelvin: float = 300.0
-    steps: int = 500
+    steps: int = 300
     seed: int = 0
 
 

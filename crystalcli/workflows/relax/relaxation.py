@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from crystalcli.contracts.dynamics import made_of
 from crystalcli.contracts.workflow import Reporter, Request, Run, Work
 from crystalcli.mechanisms.forces.potential_names import model_file, required
 from crystalcli.mechanisms.relaxation.relaxing import SINGLE_POINT, STEPS
@@ -51,7 +52,7 @@ class Relaxation(Work):
         models = [m for m in (model, model_file(o.start) if o.start else None) if m is not None]
         self.inputs = [*(Path(p) for p in o.structures), *dict.fromkeys(models)]
         self.parts = [(("calculator" if k == "potential" else k), c.name) for k, c in request.parts.items()]
-        self.facts = {"device": str(self.worker.potential.device)}
+        self.facts = {"device": str(self.worker.potential.device), **made_of(self.worker.potential)}
 
     def describe(self) -> dict[str, Any]:
         """The resolved plan."""

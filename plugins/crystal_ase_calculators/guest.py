@@ -1,0 +1,165 @@
+"""Calculators of others: found or said to be missing, kept from what is not theirs, and told what they are made of."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+import ase
+from ase.calculators.calculator import all_changes
+
+from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem
+
+
+class Guest:
+    """An ASE calculator of somebody else.
+
+    What it prints is not heard (stdout is for results), and a default precision of torch that it sets is its own.
+
+    Args:
+        calculator: of ASE.
+        packages: distributions that it is made of.
+        known_elements: atomic numbers; empty: it does not say.
+        made_of: more plain values that say what it computes with: hashes of weights and files.
+
+    Attributes:
+        made_of: with the versions of ``packages``.
+    """
+
+    def __init__(
+        self,
+        calculator: Any,
+        packages: Sequence[str],
+        known_elements: frozenset[int] = frozenset(),
+        **made_of: Any,
+    ) -> None:
+        self.calculator, self.known_elements = calculator, known_elements
+        self.implemented_properties = tuple(calculator.implemented_properties)
+        self.made_of = {"packages": versions([*packages, "ase"]), **made_of}
+        self.results: dict[str, Any] = {}
+
+    def reset(self) -> None:
+        """Forget the last structure."""
+        self.results = {}
+        if hasattr(self.calculator, "reset"):
+            self.calculator.reset()
+
+    def calculate(
+        self,
+        atoms: ase.Atoms,
+        properties: Sequence[str] = ("energy", "forces"),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Ask it about ``atoms``."""
+        with unheard():
+            if hasattr(self.calculator, "calculate"):
+                self.calculator.calculate(atoms, list(properties), list(system_changes))
+                self.results = dict(self.calculator.results)
+            else:
+                self.results = {p: self.calculator.get_property(p, atoms) for p in properties}
+
+
+def imported(module: str, package: str, owner: str) -> Any:
+    """The module of a package that may not be there.
+
+    Raises:
+        EnvironmentProblem: it is not, or cannot be loaded; says how to get it.
+    """
+    try:
+        with unheard():
+            return importlib.import_module(module)
+    except ModuleNotFoundError as problem:
+        missing = problem.name or module
+        if missing == module.partition(".")[0]:
+            raise EnvironmentProblem(f"calculator {owner} needs {package}: pip install {package}") from problem
+        said = f"calculator {owner}: {package} finds no {missing}; another version may: pip install -U {package}"
+        raise EnvironmentProblem(said) from problem
+    except Exception as problem:  # a library that is not found, another torch, …
+        said = f"calculator {owner}: {package} is there, but fails on loading: {type(problem).__name__}: {problem}"
+        raise EnvironmentProblem(said) from problem
+
+
+@contextlib.contextmanager
+def loading(owner: str, what: str, cure: str) -> Iterator[None]:
+    """While a network is fetched and built.
+
+    Args:
+        owner: the calculator's name.
+        what: is loaded.
+        cure: what to do where that fails.
+
+    Raises:
+        EnvironmentProblem: anything goes wrong inside.
+    """
+    try:
+        with unheard():
+            yield
+    except CrystalError:
+        raise
+    except (Exception, SystemExit) as problem:
+        first = str(problem).strip().split("\n", 1)[0]
+        said = f"calculator {owner} cannot load {what}: {type(problem).__name__}: {first[:120]}; {cure}"
+        raise EnvironmentProblem(said) from problem
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Nothing printed reaches stdout, warnings are not shown, and torch's default precision comes back."""
+    import torch
+
+    before = torch.get_default_dtype()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Versions of distributions; ``unknown`` of what is no distribution."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def distribution(module: str) -> str:
+    """The distribution that a module is of; the module's own name where it is of none."""
+    top = module.partition(".")[0]
+    return next(iter(packages_distributions().get(top, [top])))
+
+
+def weights(*networks: Any) -> str:
+    """SHA-256 of all weights of torch modules, by name: the same wherever they were loaded from."""
+    import torch
+
+    digest = hashlib.sha256()
+    for network in networks:
+        for name, value in sorted(network.state_dict().items()):
+            if isinstance(value, torch.Tensor):
+                digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def of_file(path: Path) -> str:
+    """SHA-256 of a file."""
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def numbers(symbols: Sequence[str]) -> frozenset[int]:
+    """Atomic numbers of what are elements among ``symbols``."""
+    from ase.data import atomic_numbers
+
+    return frozenset(atomic_numbers[s] for s in symbols if atomic_numbers.get(s))

@@ -201,7 +201,7 @@ def test_potentials_relaxations_and_dynamics_have_them(run, tmp_path):
     more = ase.io.read(tmp_path / "held" / "relaxed.extxyz", ":")
     assert all(abs(a.get_potential_energy() - e) > 1e-3 for a, e in zip(more, expected, strict=True))
     asked.md(inputs, run, tmp_path / "md", sampler="nve", temperature="10", steps=2, dt=0.5, frame_every=1)
-    frames = [ase.io.read(p, 0) for p in sorted((tmp_path / "md").rglob("*.extxyz"))]
+    frames = [ase.io.read(p, 0) for p in sorted((tmp_path / "md").rglob("trajectory.extxyz"))]
     np.testing.assert_allclose(sorted(a.get_potential_energy() for a in frames), sorted(expected), atol=1e-4)
 
 

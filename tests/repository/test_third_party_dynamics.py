@@ -32,7 +32,7 @@ def test_they_keep_the_contracts(installed: Environment, name: str) -> None:
     found = {f["check"]: f for f in done["findings"]}
     shared = (
         "warning" if name == "andersen" else "ok"
-    )  # crystal glass has a --rate, too: --andersen.rate is its own there
+    )  # crystal glass has a --rate, too
     assert {k: f["status"] for k, f in found.items()} == {"record": "ok", "flags": shared, "contract": "ok"}
     assert "passed" in found["contract"]["text"]
 

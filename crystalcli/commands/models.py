@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ase.data import chemical_symbols
 
 from crystalcli.commands.command import CrystalCommand
 from crystalcli.commands.console import Face
 from crystalcli.commands.group import CrystalGroup
 from crystalcli.commands.shared import Json, Overwrite, Quiet
-from crystalcli.mechanisms.models import pretrained
-from crystalcli.mechanisms.models.model_head import read_head
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +25,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _any_name(incomplete: str) -> list[str]:
+    from crystalcli.mechanisms.models import pretrained
+
     return [n for n in pretrained.names() if n.startswith(incomplete)]
 
 
@@ -36,6 +35,8 @@ Name = Annotated[str, typer.Argument(help="name of a model, as list shows it", a
 
 def list_(json: Json = False, quiet: Quiet = False) -> None:
     """List the models that can be had by name, and which of them are here."""
+    from crystalcli.mechanisms.models import pretrained
+
     face = Face(json=json, quiet=quiet)
     found = [_described(name) for name in pretrained.names()]
     for one in found:
@@ -48,6 +49,10 @@ def show(name: Name, json: Json = False, quiet: Quiet = False) -> None:
     face = Face(json=json, quiet=quiet)
     one = _described(name)
     if one["imported"]:
+        from ase.data import chemical_symbols
+
+        from crystalcli.mechanisms.models.model_head import read_head
+
         spec = read_head(Path(one["file"]))["spec"]
         elements = sorted(spec["statistics"]["elements"])
         one |= {
@@ -76,6 +81,8 @@ def import_(
 
     A model that is used by name, as in --potential NAME, is imported when it is first used.
     """
+    from crystalcli.mechanisms.models import pretrained
+
     face = Face(json=json, quiet=quiet)
     made = pretrained.file_for(name)
     there = made.is_file() and not overwrite
@@ -86,6 +93,8 @@ def import_(
 
 
 def _described(name: str) -> dict[str, Any]:
+    from crystalcli.mechanisms.models import pretrained
+
     part, file = pretrained.record(name), pretrained.file_for(name)
     return {
         "name": name,

@@ -53,6 +53,10 @@ def show(name: Name, json: Json = False, quiet: Quiet = False) -> None:
     face = Face(json=json, quiet=quiet)
     one = _described(name)
     if one["imported"]:
+        from ase.data import chemical_symbols
+
+        from crystalcli.mechanisms.models.model_head import read_head
+
         spec = read_head(Path(one["file"]))["spec"]
         elements = sorted(spec["statistics"]["elements"])
         one |= {

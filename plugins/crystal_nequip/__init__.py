@@ -50,11 +50,13 @@ RECIPE = Recipe(loss="mse", optimizer="adam", lr=0.01, batch_size=4, epochs=60, 
 NEQUIP = _architecture(
     "nequip", "equivariant messages of scalars, vectors and tensors: accurate from few frames", NequipOptions, RECIPE
 )
-TINY = _architecture("nequip-tiny", "the same with scalars and vectors only", TinyOptions, RECIPE)
+TINY = _architecture("nequip-tiny", "nequip with scalars and vectors only, at a sixth of its cost", TinyOptions, RECIPE)
 PAPER = _architecture(
-    "nequip-paper", "the same, wide, and even as in its paper on amorphous solids", PaperOptions, RECIPE
+    "nequip-paper",
+    "nequip as in the paper on amorphous solids, wide and even, at 1.5 times its cost",
+    PaperOptions,
+    RECIPE,
 )
-
 
 SEVENNET_PAPER = (
     "Y. Park, J. Kim, S. Hwang, S. Han, J. Chem. Theory Comput. 20, 4857 (2024), doi:10.1021/acs.jctc.4c00190"

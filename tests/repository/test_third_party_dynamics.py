@@ -30,9 +30,7 @@ def test_they_are_listed_and_shown(installed: Environment) -> None:
 def test_they_keep_the_contracts(installed: Environment, name: str) -> None:
     done = json.loads(installed.crystal(f"plugins check {name} --json --quiet").stdout)
     found = {f["check"]: f for f in done["findings"]}
-    shared = (
-        "warning" if name == "andersen" else "ok"
-    )  # crystal glass has a --rate, too
+    shared = "warning" if name == "andersen" else "ok"  # crystal glass has a --rate, too
     assert {k: f["status"] for k, f in found.items()} == {"record": "ok", "flags": shared, "contract": "ok"}
     assert "passed" in found["contract"]["text"]
 

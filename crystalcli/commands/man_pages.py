@@ -137,4 +137,5 @@ def _bold(text: str) -> str:
 
 
 def _italic(text: str) -> str:
-    return f"\\fI{_text(text)}\\fR"
+    safe = _text(text).replace("|", "|\\:")  # a long choice may break there
+    return f"\\fI{safe}\\fR"

@@ -30,6 +30,7 @@ def man_page(page: Page, everything: Sequence[Page], version: str) -> str:
     lines = [
         '.\\" Generated from the command tree by "python -m crystalcli.commands.pages"; do not edit.',
         f'.TH "{_text(man_name(page).upper())}" "1" "" "crystal {version}" "crystal"',
+        ".ad l",  # a long choice leaves no words to stretch
         ".SH NAME",
         f"{_text(man_name(page))} \\- {_text(page.title[:1].lower() + page.title[1:])}",
         ".SH SYNOPSIS",

@@ -18,6 +18,8 @@ from crystal_ase_calculators.options import LammpsOptions, MatscipyOptions
 from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
 
 MPI = "libmpi.so.12"
+ROOM = 10.0
+"""Å about atoms without a cell."""
 
 
 def matscipy(options: MatscipyOptions) -> Guest:
@@ -82,14 +84,15 @@ class _Lammps:
 
     def calculate(self, atoms: ase.Atoms, properties: Sequence[str], _changes: Sequence[str] = all_changes) -> None:
         """Ask it."""
-        program = self._program(atoms)
+        boxed = _boxed(atoms)
+        program = self._program(boxed)
         try:
-            program.calculate(atoms, list(properties), list(all_changes))
+            program.calculate(boxed, list(properties), list(all_changes))
         except Exception:
             self._open = None  # it may be left half way
             raise
         self.results = dict(program.results)
-        if atoms.cell.rank < 3 or not atoms.pbc.all():
+        if atoms.cell.rank < 3:
             self.results.pop("stress", None)
 
     def _program(self, atoms: ase.Atoms) -> Any:
@@ -106,6 +109,18 @@ class _Lammps:
         )
         self._open = atoms.copy(), program
         return program
+
+
+def _boxed(atoms: ase.Atoms) -> ase.Atoms:
+    """``atoms`` with vectors for those that the cell has not, along which LAMMPS shrinks its box to the atoms."""
+    if atoms.cell.rank == 3:
+        return atoms
+    made = atoms.copy()
+    made.cell = atoms.cell.complete()
+    long = np.ptp(atoms.positions, axis=0).max() + 2 * ROOM
+    for k in np.flatnonzero(~atoms.cell.any(1)):
+        made.cell[k] *= long
+    return made
 
 
 def _library() -> Any:

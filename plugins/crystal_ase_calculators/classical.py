@@ -15,7 +15,7 @@ from ase.calculators.calculator import all_changes
 
 from crystal_ase_calculators.guest import Guest, imported, loading, numbers, of_file
 from crystal_ase_calculators.options import LammpsOptions, MatscipyOptions
-from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
+from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError, did_you_mean
 
 MPI = "libmpi.so.12"
 ROOM = 10.0
@@ -23,23 +23,38 @@ ROOM = 10.0
 
 
 def matscipy(options: MatscipyOptions) -> Guest:
-    """``Manybody`` with one of matscipy's sets of parameters; see :data:`.options.ParameterSet`."""
+    """``Manybody`` with one of matscipy's sets of parameters.
+
+    Raises:
+        UsageError: no set of that name; says which are near.
+    """
     package = imported("matscipy.calculators.manybody", "matscipy", "matscipy")
     forms = imported("matscipy.calculators.manybody.explicit_forms", "matscipy", "matscipy")
-    kinds = {
-        "stillinger_weber": forms.StillingerWeber,
-        "kumagai": forms.Kumagai,
-        "tersoff_brenner": forms.TersoffBrenner,
-    }
-    offered = {form: vars(getattr(forms, module)).get(options.parameters) for module, form in kinds.items()}
-    form, parameters = next(((f, p) for f, p in offered.items() if p is not None), (None, None))
-    if form is None or parameters is None:
-        raise UsageError(f"matscipy has no parameters {options.parameters}; another version of it may have")
+    sets = parameter_sets(forms)
+    if options.parameters not in sets:
+        hint = did_you_mean(options.parameters, sorted(sets))
+        raise UsageError(f"calculator matscipy has no parameters '{options.parameters}'; {hint}")
+    form, parameters = sets[options.parameters]
     with loading("matscipy", options.parameters, "try another set: --parameters"):
         made = package.Manybody(**form(parameters))
     elements = parameters["el"]
     elements = [elements] if isinstance(elements, str) else elements
     return Guest(made, ["matscipy"], numbers(elements), parameters=str(parameters["__ref__"]))
+
+
+def parameter_sets(forms: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Sets of matscipy's module ``forms`` by name, with what makes a potential of each."""
+    kinds = {
+        forms.stillinger_weber: forms.StillingerWeber,
+        forms.kumagai: forms.Kumagai,
+        forms.tersoff_brenner: forms.TersoffBrenner,
+    }
+    return {
+        name: (form, values)
+        for module, form in kinds.items()
+        for name, values in vars(module).items()
+        if isinstance(values, dict) and "el" in values
+    }
 
 
 def lammps(options: LammpsOptions) -> Guest:

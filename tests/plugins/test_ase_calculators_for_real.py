@@ -1,4 +1,4 @@
-"""Those calculators of other packages that can be installed with their weights: ``pip install 'crystal-graphs[calculators]'``."""
+"""Calculators of other packages that have their weights: ``pip install 'crystal-graphs[calculators]'``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from in_process import crystal
 
 from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.nouns.systems import Systems
+from crystalcli.vocabulary.errors import UsageError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -97,14 +98,19 @@ class TestMatscipy:
         assert float(found.forces.abs().max()) < 1e-10
 
     def test_all_sets_and_their_elements(self) -> None:
-        from crystal_ase_calculators.options import ParameterSet
+        from crystal_ase_calculators.classical import parameter_sets
+        from matscipy.calculators.manybody import explicit_forms
 
-        for name in ParameterSet.__args__:
+        with pytest.raises(UsageError, match="did you mean 'Kumagai_Comp_Mat_Sci_39_Si'"):
+            named("matscipy", options={"parameters": "Kumagai_Comp_Mat_Sci_Si"})
+        sets = parameter_sets(explicit_forms)
+        assert len(sets) >= 17
+        for name in sets:
             potential: Any = named("matscipy", options={"parameters": name})
             assert potential.elements, name
             assert potential.made_of["parameters"], name
             one, *rest = sorted(potential.elements)
-            atoms = ase.build.bulk("Si", "zincblende", a=4.6, cubic=True) if rest else silicon()
+            atoms = ase.build.bulk("SiC", "zincblende", a=4.6, cubic=True) if rest else silicon()
             atoms.numbers[:] = [one, (rest or [one])[0]] * 4
             assert torch.isfinite(potential.evaluate(Systems.of([atoms])).energy).all(), name
 

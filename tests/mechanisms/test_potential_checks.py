@@ -7,6 +7,7 @@ import ase.build
 import numpy as np
 import pytest
 import torch
+from ase.data import covalent_radii
 from mechanisms.broken_potentials import BROKEN, NoStress, Pairs, Single
 
 from crystalcli.mechanisms.potential_checks import diatomics
@@ -113,12 +114,29 @@ def test_bonds_and_depths_are_those_of_the_curve() -> None:
     assert core.more["depth"] == pytest.approx(-float(energy.min()), rel=1e-3)
 
 
-def test_the_shortest_bonds_of_nature_are_no_holes() -> None:
-    r = np.arange(0.4, 12.0, 0.02)
-    x = np.exp(-2.7 * (r - 1.098))  # nitrogen's: 9.9 eV at 0.77 of the covalent sum
-    core = diatomics.core(diatomics.Curve((7, 7), r, 9.9 * (x * x - 2 * x)), Noise(0.0, 0.0))
-    assert core.status == "passed"
-    assert core.more["bond"] == pytest.approx(1.098, abs=0.02)
+@pytest.mark.parametrize(
+    ("z", "bond", "deep", "stiff"),
+    [(7, 1.098, 9.9, 2.7), (24, 1.68, 1.5, 1.8), (23, 1.77, 2.8, 1.8), (18, 3.76, 0.012, 1.5)],
+)
+def test_bonds_of_nature_are_no_holes(z: int, bond: float, deep: float, stiff: float) -> None:
+    """Nitrogen, chromium, vanadium, argon, as Morse curves."""
+    covalent = 2 * covalent_radii[z]
+    r = np.arange(0.3 * covalent, 12.0, 0.02)
+    x = np.exp(-stiff * (r - bond))
+    energy = deep * (x * x - 2 * x)
+    curve = diatomics.Curve((z, z), r, energy - energy[-1])
+    core = diatomics.core(curve, Noise(0.0, 0.0))
+    assert core.status == "passed", core
+    assert core.more["bond"] == pytest.approx(bond, abs=0.02) or deep < 0.02
+    dip = 60.0 * deep * np.exp(-(((r - 0.45 * covalent) / 0.05) ** 2)) * (x * x)[r > 0.45 * covalent][0] / 10
+    assert diatomics.core(diatomics.Curve((z, z), r, energy - dip), Noise(0.0, 0.0)).status == "failed"
+
+
+def test_what_never_repels_is_a_hole() -> None:
+    r = np.arange(0.79, 12.0, 0.02)
+    core = diatomics.core(diatomics.Curve((29, 29), r, -3.0 * np.exp(-r)), Noise(0.0, 0.0))
+    assert core.status == "failed"
+    assert "nothing holds atoms back" in core.said
 
 
 def test_all_pairs_and_what_is_left_out() -> None:

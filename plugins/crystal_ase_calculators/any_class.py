@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from crystal_ase_calculators.guest import Guest, distribution, imported, loading, numbers
 from crystal_ase_calculators.options import AseOptions
-from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
 NAMED = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 
@@ -34,6 +36,7 @@ def ase(options: AseOptions) -> Guest:
         raise UsageError(f"calculator ase: --arguments is no JSON: {problem}") from problem
     if not isinstance(arguments, dict):
         raise UsageError('calculator ase: --arguments must be a JSON object: {"epsilon": 0.3}')
+    _refuse_unknown(make, arguments, options.calculator)
     with loading("ase", options.calculator, "see its --arguments"):
         made = make(**arguments)
     if not hasattr(made, "implemented_properties"):
@@ -43,3 +46,20 @@ def ase(options: AseOptions) -> Guest:
     if len(known) != len(set(species)):
         raise UsageError(f"calculator ase: --species '{options.species}' must name elements: --species Cu,Au")
     return Guest(made, [distribution(named["module"])], known)
+
+
+def _refuse_unknown(make: Any, arguments: Mapping[str, Any], said: str) -> None:
+    """ASE's own class takes arguments of any name, and forgets those that it does not know.
+
+    Raises:
+        UsageError: one that the class does not list; programs that are run with a file take names that none lists.
+    """
+    from ase.calculators.calculator import FileIOCalculator
+
+    listed = getattr(make, "default_parameters", None)
+    if not listed or not isinstance(make, type) or issubclass(make, FileIOCalculator):
+        return
+    known = [*listed, *inspect.signature(make).parameters]
+    for name in arguments:
+        if name not in known:
+            raise UsageError(f"calculator ase: {said} has no argument '{name}'; {did_you_mean(name, sorted(listed))}")

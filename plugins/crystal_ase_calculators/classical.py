@@ -15,29 +15,46 @@ from ase.calculators.calculator import all_changes
 
 from crystal_ase_calculators.guest import Guest, imported, loading, numbers, of_file
 from crystal_ase_calculators.options import LammpsOptions, MatscipyOptions
-from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
+from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError, did_you_mean
 
 MPI = "libmpi.so.12"
+ROOM = 10.0
+"""Å about atoms without a cell."""
 
 
 def matscipy(options: MatscipyOptions) -> Guest:
-    """``Manybody`` with one of matscipy's sets of parameters; see :data:`.options.ParameterSet`."""
+    """``Manybody`` with one of matscipy's sets of parameters.
+
+    Raises:
+        UsageError: no set of that name; says which are near.
+    """
     package = imported("matscipy.calculators.manybody", "matscipy", "matscipy")
     forms = imported("matscipy.calculators.manybody.explicit_forms", "matscipy", "matscipy")
-    kinds = {
-        "stillinger_weber": forms.StillingerWeber,
-        "kumagai": forms.Kumagai,
-        "tersoff_brenner": forms.TersoffBrenner,
-    }
-    offered = {form: vars(getattr(forms, module)).get(options.parameters) for module, form in kinds.items()}
-    form, parameters = next(((f, p) for f, p in offered.items() if p is not None), (None, None))
-    if form is None or parameters is None:
-        raise UsageError(f"matscipy has no parameters {options.parameters}; another version of it may have")
+    sets = parameter_sets(forms)
+    if options.parameters not in sets:
+        hint = did_you_mean(options.parameters, sorted(sets))
+        raise UsageError(f"calculator matscipy has no parameters '{options.parameters}'; {hint}")
+    form, parameters = sets[options.parameters]
     with loading("matscipy", options.parameters, "try another set: --parameters"):
         made = package.Manybody(**form(parameters))
     elements = parameters["el"]
     elements = [elements] if isinstance(elements, str) else elements
     return Guest(made, ["matscipy"], numbers(elements), parameters=str(parameters["__ref__"]))
+
+
+def parameter_sets(forms: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Sets of matscipy's module ``forms`` by name, with what makes a potential of each."""
+    kinds = {
+        forms.stillinger_weber: forms.StillingerWeber,
+        forms.kumagai: forms.Kumagai,
+        forms.tersoff_brenner: forms.TersoffBrenner,
+    }
+    return {
+        name: (form, values)
+        for module, form in kinds.items()
+        for name, values in vars(module).items()
+        if isinstance(values, dict) and "el" in values
+    }
 
 
 def lammps(options: LammpsOptions) -> Guest:
@@ -82,14 +99,15 @@ class _Lammps:
 
     def calculate(self, atoms: ase.Atoms, properties: Sequence[str], _changes: Sequence[str] = all_changes) -> None:
         """Ask it."""
-        program = self._program(atoms)
+        boxed = _boxed(atoms)
+        program = self._program(boxed)
         try:
-            program.calculate(atoms, list(properties), list(all_changes))
+            program.calculate(boxed, list(properties), list(all_changes))
         except Exception:
             self._open = None  # it may be left half way
             raise
         self.results = dict(program.results)
-        if atoms.cell.rank < 3 or not atoms.pbc.all():
+        if atoms.cell.rank < 3:
             self.results.pop("stress", None)
 
     def _program(self, atoms: ase.Atoms) -> Any:
@@ -106,6 +124,18 @@ class _Lammps:
         )
         self._open = atoms.copy(), program
         return program
+
+
+def _boxed(atoms: ase.Atoms) -> ase.Atoms:
+    """``atoms`` with vectors for those that the cell has not, along which LAMMPS shrinks its box to the atoms."""
+    if atoms.cell.rank == 3:
+        return atoms
+    made = atoms.copy()
+    made.cell = atoms.cell.complete()
+    long = np.ptp(atoms.positions, axis=0).max() + 2 * ROOM
+    for k in np.flatnonzero(~atoms.cell.any(1)):
+        made.cell[k] *= long
+    return made
 
 
 def _library() -> Any:

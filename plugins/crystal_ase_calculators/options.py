@@ -8,26 +8,6 @@ from typing import Any, Literal
 from crystalcli.contracts.options import option
 
 Precision = Literal["float64", "float32"]
-ParameterSet = Literal[
-    "Stillinger_Weber_PRB_31_5262_Si",
-    "Holland_Marder_PRL_80_746_Si",
-    "RLC_Vink_JNCS_282_746_Si",
-    "Russo_PRX_8_021040_Si",
-    "Kumagai_Comp_Mat_Sci_39_Si",
-    "Tersoff_PRB_39_5566_Si_C",
-    "Goumri_Said_ChemPhys_302_135_Al_N",
-    "Matsunaga_Fisher_Matsubara_Jpn_J_Appl_Phys_39_48_B_C_N",
-    "Erhart_PRB_71_035211_SiC",
-    "Erhart_PRB_71_035211_Si",
-    "Albe_PRB_65_195124_PtC",
-    "Henriksson_PRB_79_114107_FeC",
-    "Kioseoglou_PSSb_245_1118_AlN",
-    "Juslin_JAP_98_123520_WCH",
-    "Kuopanportti_CMS_111_525_FeCH",
-    "Brenner_PRB_42_9458_C_I",
-    "Brenner_PRB_42_9458_C_II",
-]
-"""As matscipy 1.3 calls them."""
 
 
 def _where() -> Any:
@@ -118,8 +98,9 @@ class LammpsOptions:
 class MatscipyOptions:
     """Which set of parameters."""
 
-    parameters: ParameterSet = option(
-        "Stillinger_Weber_PRB_31_5262_Si", "Stillinger–Weber, Kumagai, or Tersoff, Brenner and Albe"
+    parameters: str = option(
+        "Stillinger_Weber_PRB_31_5262_Si",
+        "a set by the name in matscipy: Stillinger–Weber, Kumagai, Tersoff, Brenner, Albe",
     )
 
 

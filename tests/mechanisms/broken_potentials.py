@@ -161,6 +161,31 @@ class Placed(Pairs):
         return 1e-5 * torch.sin(positions[:, 0])
 
 
+class Imaged(Pairs):
+    """Depends on which images of its atoms a crystal is given by."""
+
+    def told(self, energy, forces, stress, systems):
+        inverse = torch.linalg.pinv(systems.cell)[systems.structure_index]
+        images = torch.floor(torch.bmm(systems.positions[:, None], inverse)[:, 0]).abs().sum(1)
+        return energy + 1e-5 * torch.zeros_like(energy).index_add(0, systems.structure_index, images), forces, stress
+
+
+class SkewStress(Pairs):
+    """Off below its diagonal only."""
+
+    def told(self, energy, forces, stress, systems):
+        off = torch.zeros_like(stress)
+        off[:, 2, 1] = 1e-3
+        return energy, forces, stress + off
+
+
+class FarKink(Pairs):
+    """Forces with a jump of 4e-5 eV/Å at 4.9 Å, small beside what is smooth in the core."""
+
+    def pair(self, r, d):
+        return super().pair(r, d) + 2e-5 * (4.9 - r).clamp_min(0)
+
+
 class NotExtensive(Pairs):
     def told(self, energy, forces, stress, systems):
         return energy + 1e-5 * systems.atom_counts**2, forces, stress
@@ -199,6 +224,9 @@ BROKEN: dict[Callable[[], Pairs], set[str]] = {
     Handed: {"mirror"},
     Ordered: {"permutation"},
     Placed: {"translation"},
+    Imaged: {"translation"},
+    SkewStress: {"stress"},
+    FarKink: {"pair-smooth"},
     NotExtensive: {"supercell"},
     Boxed: {"cell"},
     Forgetful: {"repeat"},

@@ -7,14 +7,15 @@ import ase.build
 import numpy as np
 import pytest
 import torch
+from ase.data import covalent_radii
 from mechanisms.broken_potentials import BROKEN, NoStress, Pairs, Single
 
-from crystalcli.mechanisms.potential_checks import diatomics
+from crystalcli.mechanisms.potential_checks import conservation, diatomics
 from crystalcli.mechanisms.potential_checks.asking import Asking, Noise
-from crystalcli.mechanisms.potential_checks.findings import Finding, worst
+from crystalcli.mechanisms.potential_checks.findings import Finding, judged, worst
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 from crystalcli.workflows.potential.check_names import CHECKS
-from crystalcli.workflows.potential.checking import Asked, Report, check, wanted
+from crystalcli.workflows.potential.checking import Asked, Report, _excuse_melting, check, wanted
 
 ALLOWED_TOO = {
     "Anisotropic": {"mirror"},  # another axis is another potential
@@ -27,6 +28,9 @@ ALLOWED_TOO = {
     "Noisy": {"repeat", "translation", "supercell", "mirror", "rotation", "permutation", "cell", "drift"},
     "Forgetful": {*CHECKS},
     "Jump": {"drift"},
+    "Imaged": {*CHECKS} - {"core"},
+    "SkewStress": {"rotation", "mirror", "cell"},
+    "FarKink": {"smooth"},
     "NoNumber": {"pair-smooth"},
 }
 """Beside what must fail, what may."""
@@ -113,12 +117,29 @@ def test_bonds_and_depths_are_those_of_the_curve() -> None:
     assert core.more["depth"] == pytest.approx(-float(energy.min()), rel=1e-3)
 
 
-def test_the_shortest_bonds_of_nature_are_no_holes() -> None:
-    r = np.arange(0.4, 12.0, 0.02)
-    x = np.exp(-2.7 * (r - 1.098))  # nitrogen's: 9.9 eV at 0.77 of the covalent sum
-    core = diatomics.core(diatomics.Curve((7, 7), r, 9.9 * (x * x - 2 * x)), Noise(0.0, 0.0))
-    assert core.status == "passed"
-    assert core.more["bond"] == pytest.approx(1.098, abs=0.02)
+@pytest.mark.parametrize(
+    ("z", "bond", "deep", "stiff"),
+    [(7, 1.098, 9.9, 2.7), (24, 1.68, 1.5, 1.8), (23, 1.77, 2.8, 1.8), (18, 3.76, 0.012, 1.5)],
+)
+def test_bonds_of_nature_are_no_holes(z: int, bond: float, deep: float, stiff: float) -> None:
+    """Nitrogen, chromium, vanadium, argon, as Morse curves."""
+    covalent = 2 * covalent_radii[z]
+    r = np.arange(0.3 * covalent, 12.0, 0.02)
+    x = np.exp(-stiff * (r - bond))
+    energy = deep * (x * x - 2 * x)
+    curve = diatomics.Curve((z, z), r, energy - energy[-1])
+    core = diatomics.core(curve, Noise(0.0, 0.0))
+    assert core.status == "passed", core
+    assert core.more["bond"] == pytest.approx(bond, abs=0.02) or deep < 0.02
+    dip = 60.0 * deep * np.exp(-(((r - 0.45 * covalent) / 0.05) ** 2)) * (x * x)[r > 0.45 * covalent][0] / 10
+    assert diatomics.core(diatomics.Curve((z, z), r, energy - dip), Noise(0.0, 0.0)).status == "failed"
+
+
+def test_what_never_repels_is_a_hole() -> None:
+    r = np.arange(0.79, 12.0, 0.02)
+    core = diatomics.core(diatomics.Curve((29, 29), r, -3.0 * np.exp(-r)), Noise(0.0, 0.0))
+    assert core.status == "failed"
+    assert "nothing holds atoms back" in core.said
 
 
 def test_all_pairs_and_what_is_left_out() -> None:
@@ -163,6 +184,43 @@ def test_a_structure_that_cannot_be_evaluated_costs_itself_only() -> None:
 def test_one_check_left_out_changes_no_other() -> None:
     alone, together = found(Pairs(), "forces"), found(Pairs(), "rotation", "forces", "stress")
     assert alone.findings[0] == next(f for f in together.findings if f.check == "forces")
+
+
+@pytest.mark.parametrize(("power", "status"), [(2, "passed"), (0, "failed")])
+def test_drift_of_long_steps_is_looked_at_again(monkeypatch: pytest.MonkeyPatch, power: int, status: str) -> None:
+    def moving(_asking, systems, dt, steps, _wild):
+        drift = 5e-3 * systems.n_atoms * (dt / conservation.LONGEST) ** power  # eV/ps
+        return drift * 1e-3 * dt * np.arange(steps), 300.0
+
+    monkeypatch.setattr(conservation, "_moving", moving)
+    (drift,) = found(Pairs(), "drift").findings
+    assert drift.status == status
+    assert (drift.more["dt"], drift.more["steps"]) == (conservation.LONGEST / 4, 4 * 200)
+
+
+def test_crystals_made_here_that_fly_apart_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def checked(_asking, name, _atoms, **_more):
+        hot = {"hottest": 9000.0} if "CsCl" in name else {}
+        return Finding("drift", name, "not run" if hot else "passed", said="heats", more=hot)
+
+    monkeypatch.setattr(conservation, "checked", checked)
+    asked = Asked(checks=("drift",))
+    assert [f.subject for f in check(Pairs(), {}, asked).findings] == ["CuAu rocksalt"]
+    given = check(Pairs(), {"CuAu CsCl": crystal()}, asked)  # what somebody named is his
+    assert [f.status for f in given.findings] == ["not run"]
+    wild = Finding("drift", "a", "not run", said="heats", more={"hottest": 9000.0})
+    calm, rigid = Finding("drift", "b", "passed"), Finding("drift", "c", "not run")
+    report = Report([wild, calm, rigid])
+    _excuse_melting(report)
+    assert report.findings == [calm, rigid]
+    assert report.notes == ["drift: a, made here, heats"]
+    alone = Report([wild])
+    _excuse_melting(alone)
+    assert alone.findings == [wild]
+
+
+def test_a_number_that_is_none_is_not_passed() -> None:
+    assert judged("c", "s", {"x": float("nan")}, {"x": 1.0}).status == "failed"
 
 
 def test_names_of_checks() -> None:

@@ -11,6 +11,7 @@ from crystalcli.mechanisms.registry.plugin_manager import registry
 
 CORE = Path(__file__).parents[2] / "crystalcli"
 OTHER_MEANINGS = {
+    "ase": "the library of structures",
     "crystal": "the program",
     "energy": "a label and what a head provides",
     "site": "a level of labels",

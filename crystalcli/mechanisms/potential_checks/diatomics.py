@@ -1,9 +1,9 @@
 """Two atoms alone: the curve of every pair of elements, and where it has a hole in its core.
 
-Below 0.8 of the sum of the covalent radii two atoms repel each other, whatever they are, but for the shortest bonds
-there are (N₂ at 0.77 and CO at 0.79 of it; none is below 0.7): nearer than that, and than the bond, the energy must
-rise all the way as they approach. Where it falls again is a hole: atoms that come to its edge, as in melts, are lost in
-it.
+Below 0.8 of the sum of the covalent radii two atoms repel each other, whatever they are, unless they have met no bond
+before: those of N₂ (0.77 of it) and of transition metals with many bonds (Cr₂ 0.60, V₂ 0.58) are shorter. Nearer than
+that, and than the first bond, the energy must rise all the way. Where it falls again is a hole: atoms that come to its
+edge, as in melts, are lost in it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from crystalcli.mechanisms.potential_checks.findings import Finding, not_run
 from crystalcli.mechanisms.potential_checks.smoothness import largest_jump, of_jump
 from crystalcli.vocabulary.errors import InputError
 
-CORE, SHORTEST, NEAREST, FARTHEST = 0.8, 0.7, 0.3, 12.0
+CORE, SHORTEST, NEAREST, FARTHEST = 0.8, 0.55, 0.3, 12.0
 """Shares of the covalent sum: the core ends, no bond is shorter, the curve begins; Å that the curve ends at."""
 CLOSEST = 0.3
 """Å; no two atoms of any matter come nearer."""
@@ -33,6 +33,8 @@ PLACE = np.array([0.35, 0.21, 0.48])
 """Where in the box the first atom is, in units of it."""
 LEAST_HEIGHT = 1e-3
 """eV: the edge of a hole that is lower holds nothing back."""
+LEAST_DEPTH = 1e-2
+"""eV that a well is deep at least, to be a bond."""
 LEVEL = 1e-6
 """eV by which a rising energy may fall from point to point: rounding."""
 
@@ -96,9 +98,8 @@ def dimer(pair: Pair, distance: float) -> ase.Atoms:
 
 def core(curve: Curve, noise: Noise) -> Finding:
     """Whether the energy rises all the way into the core; where it does not, and how high that is."""
-    bonds = np.flatnonzero(curve.distances >= SHORTEST * curve.covalent)
-    well = int(bonds[curve.energies[bonds].argmin()])
-    inside = curve.distances <= min(CORE * curve.covalent, float(curve.distances[well]))
+    well = _first_well(curve.energies, LEAST_DEPTH + 5.0 * noise.energy)
+    inside = curve.distances <= min(CORE, max(SHORTEST, float(curve.distances[well]) / curve.covalent)) * curve.covalent
     r, e = curve.distances[inside], curve.energies[inside]
     more = {
         "bond": float(curve.distances[well]),
@@ -117,6 +118,17 @@ def core(curve: Curve, noise: Noise) -> Finding:
     high = f"{more['height']:.3g} eV above the lowest point outside"
     said += f", {high if more['height'] > LEAST_HEIGHT else 'and nothing holds atoms back'}"
     return Finding("core", curve.name, "failed", said=said, more=more)
+
+
+def _first_well(energies: Array, deep: float) -> int:
+    """Where two atoms that approach are lowest before their energy rises by ``deep``."""
+    lowest = len(energies) - 1
+    for k in range(len(energies) - 1, -1, -1):
+        if energies[k] < energies[lowest]:
+            lowest = k
+        elif energies[k] > energies[lowest] + deep:
+            break
+    return lowest
 
 
 def _smooth(asking: Asking, curve: Curve, answers: Sequence[Answer], noise: Noise) -> Finding:

@@ -55,7 +55,7 @@ def smooth(asking: Asking, name: str, atoms: ase.Atoms, noise: Noise) -> Finding
         return made
 
     jump = largest_jump(asking, way, np.linspace(SHRUNK, GROWN, STRETCHES + 1))
-    return of_jump("smooth", name, jump, noise, lambda x: f"grown by {100 * (x - 1):+.2f} %")
+    return of_jump("smooth", name, jump, noise, lambda x: f"{100 * (x - 1):+.2f} % of its size")
 
 
 def of_jump(check: str, name: str, jump: Jump, noise: Noise, where: Callable[[float], str]) -> Finding:
@@ -66,9 +66,10 @@ def of_jump(check: str, name: str, jump: Jump, noise: Noise, where: Callable[[fl
         "force jump (eV/Å)": FORCE + STANDARD * noise.force,
     }
     energy = not jump.energy <= allowed["energy jump (eV)"]
-    what, at = ("energy", jump.energy_at) if energy else ("forces", jump.force_at)
+    by = f"energy jumps by {jump.energy:.1e} eV" if energy else f"forces jump by {jump.force:.1e} eV/Å"
+    at = jump.energy_at if energy else jump.force_at
     places = {"energy_at": jump.energy_at, "force_at": jump.force_at}
-    return judged(check, name, found, allowed, said=f"{what} jump at {where(at)}", **places)
+    return judged(check, name, found, allowed, said=f"{by} at {where(at)}", **places)
 
 
 def largest_jump(asking: Asking, way: Way, places: Array, answers: Sequence[Answer] | None = None) -> Jump:

@@ -1,0 +1,289 @@
+"""Calculators of other packages: called as they document, silent, told in run.json; what is missing is one line.
+
+The packages are stand-ins here (``stand_ins.py``); ``test_ase_calculators_for_real.py`` has those that can be installed
+with their weights.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ase.build
+import ase.io
+import numpy as np
+import pytest
+import torch
+from in_process import crystal
+
+from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.nouns.systems import Systems
+from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UnsafeInput, UsageError
+from plugins import stand_ins
+
+NAMES = ("chgnet", "mace", "matgl", "orb", "mattersim", "fairchem", "lammps", "matscipy", "ase")
+PACKAGES = {"mace": "mace-torch", "orb": "orb-models", "fairchem": "fairchem-core"}
+
+
+def alloy() -> ase.Atoms:
+    atoms = ase.build.bulk("Cu", cubic=True)
+    atoms.numbers[1] = 79
+    atoms.rattle(0.05, seed=3)
+    return atoms
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], None]:
+    """Put stand-ins where imports look first."""
+    stand_ins.CALLS.clear()
+
+    def put(modules: dict[str, Any]) -> None:
+        for name, module in modules.items():
+            monkeypatch.setitem(sys.modules, name, module)
+
+    return put
+
+
+def test_nothing_is_loaded_before_it_is_asked_for() -> None:
+    known = {o.part.name: o for o in registry().offered() if o.part.family == "calculator"}
+    assert set(NAMES) <= set(known)
+    assert all(known[n].part.summary and known[n].part.references for n in NAMES)
+    for name in ("mace", "matgl", "orb_models", "mattersim", "fairchem", "lammps", "chgnet"):
+        assert name not in sys.modules
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "ase"])
+def test_what_is_missing_is_one_line_with_its_cure(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = PACKAGES.get(name, name)
+    for module in [m for m in sys.modules if m.partition(".")[0] in (name, "orb_models")]:
+        monkeypatch.delitem(sys.modules, module)
+
+    class Nothing:
+        @staticmethod
+        def find_spec(full: str, path: object = None, target: object = None) -> None:  # noqa: ARG004
+            if full.partition(".")[0] in (name, "orb_models"):
+                raise ModuleNotFoundError(f"No module named '{full}'", name=full.partition(".")[0])
+
+    monkeypatch.setattr(sys, "meta_path", [Nothing, *sys.meta_path])
+    ase.io.write(tmp_path / "Cu.cif", alloy())
+    done = crystal(["relax", "Cu.cif", "--potential", name], tmp_path)
+    assert done.returncode == 5
+    assert done.stderr == f"error: calculator {name} needs {package}: pip install {package}\n"
+    assert not (tmp_path / "runs").exists()
+
+
+CASES: dict[str, tuple[Callable[[], Any], dict[str, Any], list[tuple[str, dict[str, Any]]], set[int]]] = {
+    "mace": (
+        stand_ins.mace,
+        {"model": "small", "head": "pbe"},
+        [("mace_mp", {"model": "small", "device": "cpu", "dtype": "float64", "dispersion": False, "head": "pbe"})],
+        {29, 79},
+    ),
+    "matgl": (
+        stand_ins.matgl,
+        {"model": "M3GNet"},
+        [("load_model", {"path": "M3GNet"}), ("PESCalculator", {"stress_unit": "eV/A3"})],
+        {29, 79},
+    ),
+    "orb": (
+        stand_ins.orb,
+        {"file": "mine.ckpt", "precision": "float64"},
+        [
+            ("orb_v3", {"weights_path": "mine.ckpt", "device": "cpu", "precision": "float64"}),
+            ("ORBCalculator", {"adapter": "adapter", "device": "cpu"}),
+        ],
+        set(),
+    ),
+    "mattersim": (
+        stand_ins.mattersim,
+        {"model": "MatterSim-v1.0.0-5M.pth", "precision": "float64"},
+        [
+            (
+                "MatterSimCalculator",
+                {
+                    "device": "cpu",
+                    "dtype": "float64",
+                    "stress_weight": 0.006,
+                    "load_path": "MatterSim-v1.0.0-5M.pth",
+                },
+            )
+        ],
+        set(),
+    ),
+    "fairchem": (
+        stand_ins.fairchem,
+        {"model": "uma-m-1p1", "task": "oc20"},
+        [
+            ("get_predict_unit", {"model": "uma-m-1p1", "settings": "default", "device": "cpu"}),
+            ("FAIRChemCalculator", {"task": "oc20"}),
+        ],
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_packages_are_called_as_they_document(
+    name: str, there: Callable[[dict[str, Any]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make, options, calls, known = CASES[name]
+    there(make())
+    potential: Any = named(name, options=options)
+    assert calls == stand_ins.CALLS
+    assert potential.elements == known
+    assert potential.made_of["packages"] == {PACKAGES.get(name, name): "unknown"} | {
+        k: v for k, v in potential.made_of["packages"].items() if k in ("torch", "ase") and v != "unknown"
+    }
+    assert re.fullmatch("sha256:[0-9a-f]{64}", potential.made_of["weights"])
+    found = potential.evaluate(Systems.of([alloy()]), stress=True)
+    inner = stand_ins.morse()
+    inner.calculate(alloy(), ["energy", "forces", "stress"])
+    assert float(found.energy) == inner.results["energy"]
+    np.testing.assert_array_equal(found.forces, inner.results["forces"])
+    assert capsys.readouterr().out == ""
+    assert torch.get_default_dtype() is torch.float32
+
+
+def test_other_ways_to_call_them(there: Callable[[dict[str, Any]], None], tmp_path: Path) -> None:
+    there(stand_ins.mace() | stand_ins.fairchem())
+    file = tmp_path / "mine.model"
+    file.write_bytes(b"")
+    named("mace", options={"model": str(file), "precision": "float32"})
+    named("mace", options={"model": "medium", "kind": "off"})
+    assert named("mace", options={"model": "small", "dispersion": True}).elements == {29, 79}  # type: ignore[attr-defined]
+    named("fairchem", options={"model": str(file)})
+    assert [name for name, _ in stand_ins.CALLS[:4]] == ["MACECalculator", "mace_off", "mace_mp", "load_predict_unit"]
+    assert stand_ins.CALLS[0][1] == {"model_paths": str(file), "device": "cpu", "dtype": "float32"}
+
+
+def test_orb_before_its_new_calculator(there: Callable[[dict[str, Any]], None]) -> None:
+    there(stand_ins.orb(new=False))
+    named("orb")
+    assert stand_ins.CALLS[-1] == ("ORBCalculator", {"device": "cpu"})
+    with pytest.raises(
+        UsageError, match=r"has no model 'orb-v3-conserv-inf-omat'; did you mean 'orb-v3-conservative-inf-omat'"
+    ):
+        named("orb", options={"model": "orb-v3-conserv-inf-omat"})
+
+
+def test_weights_that_cannot_be_had(there: Callable[[dict[str, Any]], None]) -> None:
+    there(stand_ins.mace())
+    with pytest.raises(EnvironmentProblem) as caught:
+        named("mace", options={"model": "far"})
+    said = "calculator mace cannot load far: ConnectionError: <urlopen error [Errno -2] Name or service not known>; "
+    assert str(caught.value) == said + "its weights are downloaded once; run it with a network, or give --model a file"
+
+
+def test_hashes_are_of_weights(there: Callable[[dict[str, Any]], None]) -> None:
+    from crystal_ase_calculators.guest import weights
+
+    one, same, other = stand_ins.Network(1), stand_ins.Network(1), stand_ins.Network(2)
+    assert weights(one) == weights(same) != weights(other)
+    assert weights(one) != weights(one.double())
+    there(stand_ins.mace())
+    assert named("mace").made_of["weights"] == weights(stand_ins.Network().double())  # type: ignore[attr-defined]
+
+
+def test_run_json_says_what_it_was(there: Callable[[dict[str, Any]], None], tmp_path: Path) -> None:
+    there(stand_ins.mace())
+    ase.io.write(tmp_path / "Cu.cif", alloy())
+    for command in ("relax", "md"):
+        words = [command, "Cu.cif", "--potential", "mace", "--model", "small", "--steps", "2", "-o", command]
+        done = crystal(words, tmp_path)
+        assert done.returncode in (0, 3), done.stderr
+        record = json.loads((tmp_path / command / "run.json").read_text())
+        assert record["potential"]["name"] == "mace"
+        assert record["potential"]["weights"].startswith("sha256:")
+        assert set(record["potential"]["packages"]) == {"mace-torch", "torch", "ase"}
+        assert record["request"]["parts"]["potential"]["options"]["model"] == "small"
+    done = crystal(["potential", "check", "mace", "--only", "rotation", "--json", "--quiet"], tmp_path)
+    assert json.loads(done.stdout)["made_of"]["weights"] == record["potential"]["weights"]
+
+
+def test_elements_that_it_does_not_know(there: Callable[[dict[str, Any]], None]) -> None:
+    there(stand_ins.mace())
+    with pytest.raises(InputError, match="structure 0: mace does not know Na"):
+        named("mace").evaluate(Systems.of([ase.build.bulk("Na")]))
+
+
+def test_a_file_nobody_asked_for_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "crystal.toml").write_text('[relax.ase]\ncalculator = "os:system"\n')
+    ase.io.write(tmp_path / "Cu.cif", alloy())
+    done = crystal(["relax", "Cu.cif", "--potential", "ase"], tmp_path)
+    assert done.returncode == UnsafeInput.exit_code
+    assert "nobody asked for it" in done.stderr
+
+
+def test_any_class_of_python(tmp_path: Path) -> None:
+    arguments = '{"epsilon": 0.3, "r0": 2.8, "rho0": 4.0, "rcut1": 1.4, "rcut2": 1.8}'
+    options = {"calculator": "ase.calculators.morse:MorsePotential", "arguments": arguments, "species": "Cu, Au"}
+    potential: Any = named("ase", options=options)
+    inner = stand_ins.morse()
+    inner.calculate(alloy(), ["energy", "forces"])
+    assert float(potential.evaluate(Systems.of([alloy()])).energy) == inner.results["energy"]
+    assert potential.elements == {29, 79}
+    assert set(potential.made_of["packages"]) == {"ase"}
+    ase.io.write(tmp_path / "Cu.cif", alloy())
+    words = ["--calculator", options["calculator"], "--arguments", arguments, "--steps", "2", "-o", "run"]
+    assert crystal(["relax", "Cu.cif", "--potential", "ase", *words], tmp_path).returncode == 3
+    asked = {
+        "": (UsageError, "is any; say which"),
+        "ase.calculators.morse": (UsageError, "is no MODULE:CLASS"),
+        "ase.calculators.morse:Nothing": (UsageError, "nothing to call by the name Nothing"),
+        "ase.build:bulk": (EnvironmentProblem, "cannot load ase.build:bulk"),
+        "nowhere.at.all:X": (EnvironmentProblem, "needs nowhere: pip install nowhere"),
+        "types:SimpleNamespace": (UsageError, "which is no calculator"),
+    }
+    for text, (kind, said) in asked.items():
+        with pytest.raises(kind, match=said):
+            named("ase", options={"calculator": text})
+    for text, said in (
+        ("{", "is no JSON"),
+        ("[1]", "must be a JSON object"),
+        ('{"epsilom": 1}', "has no argument 'epsilom'; did you mean 'epsilon'"),
+    ):
+        with pytest.raises((UsageError, EnvironmentProblem), match=said):
+            named("ase", options={"calculator": "ase.calculators.lj:LennardJones", "arguments": text})
+    with pytest.raises(UsageError, match="--species 'Xx' must name elements"):
+        named("ase", options={**options, "species": "Xx"})
+
+
+def test_what_lammps_refuses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from crystal_ase_calculators import classical
+
+    there = tmp_path / "share" / "lammps" / "potentials"
+    there.mkdir(parents=True)
+    (there / "Si.sw").write_text("#")
+    package = type("Package", (), {"__file__": str(tmp_path / "__init__.py")})
+    monkeypatch.setattr(classical, "_library", lambda: package)
+    potential: Any = named("lammps")
+    assert potential.made_of["commands"] == ["pair_style sw", "pair_coeff * * Si.sw Si"]
+    assert potential.made_of["file"].startswith("sha256:")
+    assert potential.elements == {14}
+    inner = potential.calculator.calculator
+    assert inner.commands == ["pair_style sw", f"pair_coeff * * {there / 'Si.sw'} Si"]
+    more = {"pair_coeff": "1 1 Si.sw Si; 2 2 none", "species": "Si,O", "commands": "set type 1 charge 2"}
+    inner = named("lammps", options=more | {"charges": True}).calculator.calculator  # type: ignore[attr-defined]
+    assert inner.commands == [
+        "set type 1 charge 2",
+        "pair_style sw",
+        f"pair_coeff 1 1 {there / 'Si.sw'} Si",
+        "pair_coeff 2 2 none",
+    ]
+    assert "atom_style charge" in inner.header
+    assert inner.types == {"Si": 1, "O": 2}
+    for options, said in (
+        ({"file": "none.sw"}, "none.sw: is neither here nor among the potentials"),
+        ({"species": ""}, "must name elements"),
+        ({"species": "Si,Xx"}, "must name elements"),
+        ({"commands": "a\nshell rm"}, "--commands has a line end"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            named("lammps", options=options)
+        assert said in str(caught.value)

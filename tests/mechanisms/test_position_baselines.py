@@ -142,9 +142,11 @@ def test_a_slab_that_is_periodic_along_its_vacuum_is_a_slab_wherever_its_cell_is
         return found
 
     bulk = ase.Atoms("Cu3O", [[0, 0, h] for h in (0.0, 2.0, 4.0, 6.5)], cell=cell, pbc=True)
-    data = dataset(tmp_path, [cut(0.3), cut(9.0), bulk], {"e": np.zeros(3)})
-    found = position_baselines.atoms_of(data, np.arange(3))
-    assert found.surface.tolist() == [True, True, False]
+    wire = cut(0.3)
+    wire.pbc = (True, False, True)
+    data = dataset(tmp_path, [cut(0.3), cut(9.0), bulk, wire], {"e": np.zeros(4)})
+    found = position_baselines.atoms_of(data, np.arange(4))
+    assert found.surface.tolist() == [True, True, False, False]
     for k in (0, 1):
         np.testing.assert_allclose(found.height[4 * k : 4 * k + 4], heights, atol=1e-6)
     assert position_baselines.layers(found)[:8].tolist() == [3, 2, 1, 0] * 2

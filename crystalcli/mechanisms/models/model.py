@@ -119,7 +119,7 @@ class CrystalModel(nn.Module):
     def _for_head(self, embedding: Embedding) -> Embedding:
         """What the head is given of an embedding."""
         seen = embedding.only(self.taken)
-        return replace(seen, again=lambda moved: self.embed(moved).only(self.taken)) if self.asks_again else seen
+        return replace(seen, again=lambda moved: self._for_head(self.embed(moved))) if self.asks_again else seen
 
     def _finished(
         self, graph: CrystalGraph, predictions: dict[str, Prediction], zeroth: Mapping[str, Tensor] | None

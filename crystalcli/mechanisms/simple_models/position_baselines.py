@@ -99,6 +99,7 @@ def _heights(graph: CrystalGraph, normal: Floats) -> tuple[Floats, Mask]:
         gaps = np.diff(order, append=order[0] + period[k])
         if gaps.max() >= VACUUM:
             lowest = order[(int(gaps.argmax()) + 1) % len(order)]
+            # the lowest atoms may come out a rounding below 0, which is the top of the cell
             height[mine] = np.mod(within - lowest + 1e-9, period[k])
             ends[k] = True
     return height, ends
@@ -137,7 +138,7 @@ def mean_displacements(train: Atoms, moved: Floats, known: Mask, asked: Atoms) -
     others = int((~train.surface).sum())
     if others:
         raise UsageError(
-            f"for surfaces only, periodic along the first two axes, and not along the third or with a vacuum of"
+            "for surfaces only, periodic along the first two axes, and not along the third or with a vacuum of"
             f" {VACUUM:g} Å; {others} of {len(train.surface)} training structures are not"
         )
     along = (moved * train.normal[train.owner]).sum(1)[known]

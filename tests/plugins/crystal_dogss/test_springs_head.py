@@ -16,7 +16,7 @@ from crystal_dogss.springs import Springs
 from crystalcli.contracts.irreps import EmbeddingShape, Irreps
 from crystalcli.contracts.modules import Embedding, Labels
 from crystalcli.contracts.records import Statistics
-from crystalcli.nouns.graph import CrystalGraph, collate, edge_lengths, edge_vectors
+from crystalcli.nouns.graph import CrystalGraph, collate, edge_lengths, edge_vectors, with_edges
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals
 from crystalcli.testing.embeddings import with_fields
@@ -86,6 +86,9 @@ def test_all_steps_are_learned_from_where_cells_relax_or_the_way_counts() -> Non
 
 def test_a_round_begins_where_the_last_one_led_and_learns_from_its_own_end() -> None:
     graph = batch()
+    held = torch.zeros(graph.n_atoms).double()
+    held[0] = 1.0
+    graph = replace(graph, fields={"fixed": held})
     one, two = (springs_head(outer_rounds=r) for r in (1, 2))
     two.load_state_dict(one.state_dict())
     first = one(graph, lengths_embedded(graph))[POSITIONS.name]
@@ -112,16 +115,52 @@ def test_rounds_are_refused_where_cells_relax() -> None:
         SpringsHead(SpringsOptions(outer_rounds=2), SHAPE, (POSITIONS, STRAIN), UNIT)
 
 
-def test_sigma_of_an_atom_is_the_scatter_of_its_edges() -> None:
+def test_no_derivative_goes_from_a_round_to_the_one_before() -> None:
     graph = batch()
-    head = springs_head(lengths=0.1, constant=True)
+    found = springs_head(outer_rounds=2)(graph, lengths_embedded(graph))[POSITIONS.name]
+    assert isinstance(found, Relaxed)
+    rests = [springs.rest for springs, _ in found.rounds]
+    first, second = torch.autograd.grad(found.value.sum(), rests, allow_unused=True)
+    assert first is None
+    assert second is not None
+
+
+def test_the_likelihood_of_lengths_counts_as_much_as_is_asked_for() -> None:
+    graph = batch()
+    label = {POSITIONS.name: known(graph, 0.01)}
+
+    def loss(weight: float) -> torch.Tensor:
+        head = springs_head(lengths=weight)
+        return head.loss(head(graph, lengths_embedded(graph)), label, graph, "l1")
+
+    bare, half, whole = (loss(w).detach() for w in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(half, 0.5 * (bare + whole))
+    assert abs(float(whole - bare)) > 1e-3
+
+
+def test_sigma_of_an_atom_is_the_scatter_of_its_edges() -> None:
+    graph = with_one_held(batch())
+    head = springs_head(lengths=0.1)
     found = head(graph, lengths_embedded(graph))[POSITIONS.name]
+    assert isinstance(found, Relaxed)
     assert found.sigma is not None
-    free = graph.fields["fixed"] < 0.5
-    kappa = float(torch.nn.functional.softplus(torch.zeros(())))  # of constant springs, n k
-    torch.testing.assert_close(found.sigma[free], torch.full_like(found.sigma[free], 0.1 * (0.5 / kappa) ** 0.5))
-    assert not bool(found.sigma[~free].any())
+    springs = found.rounds[-1][0]
+    degree = graph.row_pointers.diff()
+    variances: list[list[float]] = [[] for _ in range(graph.n_atoms)]
+    for i, j, k in zip(*(t.tolist() for t in (springs.centre, springs.neighbor, springs.stiffness)), strict=True):
+        for end in (i, j):
+            variances[end].append(0.1**2 / (k * int(degree[i])))
+    expected = torch.tensor([(0.5 * sum(v) / len(v)) ** 0.5 for v in variances]).double()
+    expected[0] = 0.0  # held
+    torch.testing.assert_close(found.sigma, expected[:, None].expand(-1, 3))
     assert springs_head()(graph, lengths_embedded(graph))[POSITIONS.name].sigma is None
+
+
+def with_one_held(graph: CrystalGraph) -> CrystalGraph:
+    """The first atom is held, and its edges are known from one end only: the degrees of atoms differ."""
+    fixed = torch.zeros(graph.n_atoms).double()
+    fixed[0] = 1.0
+    return replace(with_edges(graph, graph.edge_index[0].nonzero().flatten()), fields={"fixed": fixed})
 
 
 def lengths_embedded(graph: CrystalGraph) -> Embedding:

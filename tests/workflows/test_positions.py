@@ -12,10 +12,12 @@ import ase
 import ase.io
 import numpy as np
 import pytest
+import torch
 import toy_slabs
 from workflows.some_trainings import asked, changed, train
 
 from crystalcli import load_model
+from crystalcli.contracts.counting import Counted, count
 from crystalcli.contracts.records import Recipe
 from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.datasets.dataset import GraphDataset
@@ -175,6 +177,32 @@ def test_errors_of_predictions_are_the_same_from_files_and_caches(run, tmp_path)
         np.testing.assert_allclose(moved, expected[there], atol=1e-5)
         compared.draw([tmp_path / "parity.png"], "")
         assert errors.mae == pytest.approx(distances.mean(), abs=2e-6)
+
+
+class Silent:
+    """A head that says errors of 0 where there is no label, as it may: nobody looks there."""
+
+    def errors(self, predictions: Any, labels: Any, graph: Any) -> dict[str, Counted]:
+        usual = count(PLACE, predictions[NAME].value, labels[NAME].value, graph).difference
+        return {NAME: Counted(torch.where(labels[NAME].mask[:, None], usual, 0.0), by_norm=True)}
+
+
+def test_what_a_head_says_of_atoms_without_a_label_does_not_count(run, tmp_path):
+    structures = toy_slabs.slabs(6, seed=4)
+    structures[2].arrays[NAME][-1] = np.nan
+    source = toy_slabs.write(tmp_path / "new.extxyz", structures)
+    rows = [r for r in Predictor(run).predict([str(source)]) if isinstance(r, Row)]
+    said, usual = Compared(PLACE, Silent()), Compared(PLACE, None)
+    for row in rows:
+        sigma = np.where(np.isfinite(row.labels[NAME]), 0.1, 0.0)  # held atoms are sure to stay
+        row.uncertainties[NAME] = {"sigma": sigma}
+        said.add(row)
+        usual.add(row)
+    assert said.errors() == usual.errors()
+    assert len(said.sigma) == 3 * labelled(structures).sum()
+    error, sigma, n = calibrating._errors(PLACE, rows, Silent())
+    assert (len(error), n) == (3 * labelled(structures).sum(), 6)
+    assert (sigma == 0.1).all()
 
 
 def test_shifting_a_label_by_lattice_vectors_changes_nothing(run, tmp_path):

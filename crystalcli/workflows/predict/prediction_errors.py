@@ -133,7 +133,10 @@ class Compared:
 
 
 def nearest(head: Any, quantity: Quantity, row: Row) -> tuple[NDArray[np.float64], Counted | None]:
-    """The label of ``row`` that is nearest to its prediction (of what has a period), and how its errors are counted."""
+    """The label of ``row`` that is nearest to its prediction (of what has a period), and how its errors are counted.
+
+    What has no label (where held atoms stay is none) is no number.
+    """
     true = np.asarray(row.labels[quantity.name], dtype=np.float64)
     if quantity.meaning != "position" and not hasattr(head, "errors"):
         return true, None
@@ -163,5 +166,6 @@ def nearest(head: Any, quantity: Quantity, row: Row) -> tuple[NDArray[np.float64
     how = found.get(name)
     if how is None:
         return true, None
-    near = (value - how.difference).numpy()
+    shape = [-1] + [1] * (value.ndim - 1)
+    near = torch.where(mask.reshape(shape), value - how.difference, torch.full_like(value, torch.nan)).numpy()
     return (near[0] if alone else near), how

@@ -188,6 +188,8 @@ class _Found:
         if self.x is not None:
             self.x.index_add_(0, block.neighbors, d_near)
         if self.y is not None:
+            for none in desk.d_without_paths:
+                none.zero_()
             self.y.index_copy_(0, block.edges, desk.d_harmonics)
 
     def add_of_weights(self, block: Block, also: Desk, t_weights: Tensor | None) -> None:

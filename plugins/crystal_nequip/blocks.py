@@ -173,7 +173,7 @@ class Blocks:
         return self.made[most]
 
     def desk(self, block: Block, paths: Paths, like: Tensor, width: int) -> Desk:
-        """A desk for a block, in the dtype of ``like``."""
+        """A desk for a block, in the dtype of ``like``, that of all sums over the graph."""
         key = (len(block.atoms), len(block.edges), paths, width)
         if key not in self.desks:
             self.desks[key] = self._desk(block, paths, like, width, 0)
@@ -193,7 +193,7 @@ class Blocks:
         if memory is None:
             # sums one after the other need not have memory of their own
             most = numbers * max(len(b.edges) for b in self.of(paths, width))
-            fits = [m for (k, _), m in self.memory.items() if k == place and len(m) >= most and m.dtype == like.dtype]
+            fits = [m for (k, _), m in self.memory.items() if k == place and len(m) >= most]
             memory = self.memory[place, paths] = fits[0] if fits else like.new_empty(most)
         return Desk(memory, len(block.atoms), len(block.edges), paths, width)
 

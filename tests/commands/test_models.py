@@ -11,6 +11,7 @@ from crystalcli.contracts.pretrained import Converted
 from crystalcli.contracts.records import Pretrained, Statistics
 from crystalcli.mechanisms.models import pretrained
 from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.run_folder import sha256
@@ -141,3 +142,29 @@ def test_files_of_another_format_are_made_anew(offered: Path, tmp_path: Path, mo
     monkeypatch.setattr(pretrained, "VERSION", 99)
     assert "not imported" in crystal(["models", "list"], tmp_path).stdout
     assert pretrained.imported("theirs", offered) != before
+
+
+def test_another_import_only_where_asked_for(offered: Path, tmp_path: Path) -> None:
+    file = pretrained.imported("theirs", offered)
+    file.write_bytes(b"damaged")
+    words = ["models", "import", "theirs", "--file", str(offered)]
+    assert "was there already" in crystal(words, tmp_path).stdout
+    assert file.read_bytes() == b"damaged"
+    assert crystal([*words, "--overwrite"], tmp_path).returncode == 0
+    assert file.stat().st_size > 1000
+
+
+def test_what_is_there_comes_before_a_name(offered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretrained.imported("theirs", offered)
+    monkeypatch.chdir(tmp_path)
+    assert file_of(Path("theirs")) == pretrained.file_for("theirs")
+    Path("theirs").write_text("mine")
+    assert file_of(Path("theirs")) == Path("theirs")
+
+
+@pytest.mark.parametrize(("words", "said"), [([], "or one of theirs, "), (["--potential", "their"], "'theirs'?")])
+def test_names_are_offered(offered: Path, tmp_path: Path, words: list[str], said: str) -> None:  # noqa: ARG001
+    (tmp_path / "a.xyz").write_text("1\n\nSi 0 0 0\n")
+    done = crystal(["relax", "a.xyz", *words], tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr

@@ -46,10 +46,6 @@ def list_(json: Json = False, quiet: Quiet = False) -> None:
 
 def show(name: Name, json: Json = False, quiet: Quiet = False) -> None:
     """Say what a model is: level of theory, licence, elements, references, where its file is."""
-    from ase.data import chemical_symbols
-
-    from crystalcli.mechanisms.models.model_head import read_head
-
     face = Face(json=json, quiet=quiet)
     one = _described(name)
     if one["imported"]:

@@ -24,7 +24,6 @@ class Converted:
         targets: what it predicts. statistics: of its training, as far as parts are built of them.
         weights: by name in the state of the model (``architecture.embed…``, ``features…``, ``head…``); all that is
             learned must be there, and what the parts fill in themselves may.
-        made: what is told of where they come from, for ``crystal models show``.
     """
 
     graph: Chosen
@@ -34,4 +33,3 @@ class Converted:
     targets: tuple[Quantity, ...]
     statistics: Statistics
     weights: Mapping[str, Tensor]
-    made: Mapping[str, Any]

@@ -50,10 +50,10 @@ RECIPE = Recipe(loss="mse", optimizer="adam", lr=0.01, batch_size=4, epochs=60, 
 NEQUIP = _architecture(
     "nequip", "equivariant messages of scalars, vectors and tensors: accurate from few frames", NequipOptions, RECIPE
 )
-TINY = _architecture("nequip-tiny", "nequip with scalars and vectors only, at a sixth of its cost", TinyOptions, RECIPE)
+TINY = _architecture("nequip-tiny", "nequip with scalars and vectors only, at a fifth of its cost", TinyOptions, RECIPE)
 PAPER = _architecture(
     "nequip-paper",
-    "nequip as in the paper on amorphous solids, wide and even, at 1.5 times its cost",
+    "nequip as in the paper on amorphous solids, wide and even, at 1.6 times its cost",
     PaperOptions,
     RECIPE,
 )

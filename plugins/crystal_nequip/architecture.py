@@ -38,7 +38,7 @@ class Nequip(nn.Module):
     def __init__(self, node_dim: int, options: NequipOptions, statistics: Statistics) -> None:
         super().__init__()
         channels = channels_by_kind(options)
-        self.l_max, self.bessel, self.trainable = options.l_max, options.bessel, options.trainable_bessel
+        self.l_max = options.l_max
         self.embed = Linear(Irreps.scalars(node_dim), Irreps.scalars(channels[SCALAR]))
         # of a cutoff of one: which cutoff the graphs have is said when they come
         self.basis = BesselBasis(1.0, options.bessel, trainable=options.trainable_bessel)

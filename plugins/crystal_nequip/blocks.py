@@ -26,7 +26,7 @@ class Block:
 
     Args:
         atoms: (A,). edges: (A·M,), number of the edge; E where an atom has fewer than M.
-        neighbors: (A·M,), atoms; 0 where there is none.
+        neighbors: (A·M,), atoms; where there is none the atom itself, so that what is no number stays in its structure.
     """
 
     atoms: Tensor
@@ -93,6 +93,8 @@ class Desk:
         y, d_y = (t.view(n_atoms, -1, n_harmonics) for t in (self.harmonics, self.d_harmonics))
         self.by_order = [y[:, :, k * k : (k + 1) ** 2] for k in paths.orders]
         self.d_by_order = [d_y[:, :, k * k : (k + 1) ** 2] for k in paths.orders]
+        without = (k for k in range(paths.l_max + 1) if k not in paths.orders)
+        self.d_without_paths = [d_y[:, :, k * k : (k + 1) ** 2] for k in without]
 
 
 class _Terms:
@@ -171,7 +173,7 @@ class Blocks:
         return self.made[most]
 
     def desk(self, block: Block, paths: Paths, like: Tensor, width: int) -> Desk:
-        """A desk for a block, in the dtype of ``like``."""
+        """A desk for a block, in the dtype of ``like``, that of all sums over the graph."""
         key = (len(block.atoms), len(block.edges), paths, width)
         if key not in self.desks:
             self.desks[key] = self._desk(block, paths, like, width, 0)
@@ -191,7 +193,7 @@ class Blocks:
         if memory is None:
             # sums one after the other need not have memory of their own
             most = numbers * max(len(b.edges) for b in self.of(paths, width))
-            fits = [m for (k, _), m in self.memory.items() if k == place and len(m) >= most and m.dtype == like.dtype]
+            fits = [m for (k, _), m in self.memory.items() if k == place and len(m) >= most]
             memory = self.memory[place, paths] = fits[0] if fits else like.new_empty(most)
         return Desk(memory, len(block.atoms), len(block.edges), paths, width)
 
@@ -202,7 +204,6 @@ class Blocks:
     def _cut(self, most: int) -> Iterator[Block]:
         first = next((k for k, d in enumerate(self.host) if d), len(self.host))
         n_edges = self.graph.n_edges
-        neighbors = torch.cat([self.graph.edge_index[1], self.graph.edge_index.new_zeros(1)])
         while first < len(self.host):
             last = first + 1
             while last < len(self.host) and self.host[last] * (last + 1 - first) <= most:
@@ -210,6 +211,8 @@ class Blocks:
             atoms = self.order[first:last]
             place = torch.arange(self.host[last - 1], device=atoms.device)
             begin, degree = self.graph.row_pointers.index_select(0, atoms), self.sorted[first:last]
-            edges = torch.where(place < degree.unsqueeze(1), begin.unsqueeze(1) + place, n_edges).flatten()
-            yield Block(atoms, edges, neighbors.index_select(0, edges))
+            there, edges = place < degree.unsqueeze(1), begin.unsqueeze(1) + place
+            near = self.graph.edge_index[1][edges.clamp(max=n_edges - 1)]
+            neighbors = torch.where(there, near, atoms.unsqueeze(1))
+            yield Block(atoms, torch.where(there, edges, n_edges).flatten(), neighbors.flatten())
             first = last

@@ -1,7 +1,7 @@
 """Which kinds of numbers meet which harmonics, and where everything lies. Loads no torch.
 
 The numbers of an atom lie kind by kind, ``32x0e+32x1o``, and within a kind component by component, each with all its
-channels in a row: (2l + 1, C). (An embedding that leaves the package has them channel by channel.)
+channels in a row: (2l + 1, C).
 """
 
 from __future__ import annotations
@@ -105,13 +105,3 @@ def products(kind: str, order: int, *, even: bool) -> Sequence[str]:
     degree, odd = int(kind[:-1]), kind.endswith("o")
     odd = odd if even else odd != (order % 2 == 1)
     return [f"{k}{'o' if odd else 'e'}" for k in range(abs(degree - order), degree + order + 1)]
-
-
-def of_component(irreps: Irreps) -> Sequence[int]:
-    """Places, channel by channel, of numbers that lie component by component."""
-    return [
-        t.start + component * t.count + channel
-        for t in irreps.terms
-        for channel in range(t.count)
-        for component in range(t.size)
-    ]

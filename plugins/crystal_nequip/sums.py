@@ -78,7 +78,7 @@ class NeighborSums(torch.autograd.Function):
     def backward(ctx: Any, *d_sums: Tensor) -> tuple[Tensor | None, ...]:
         """(2)."""
         found: tuple[Tensor | None, ...] = NeighborGradient.apply(  # type: ignore[no-untyped-call]
-            *ctx.saved_tensors, ctx.paths, ctx.blocks, _wanted(ctx), *d_sums
+            *ctx.saved_tensors, ctx.paths, ctx.blocks, ctx.needs_input_grad[:4], *d_sums
         )
         return *found, None, None
 
@@ -188,6 +188,8 @@ class _Found:
         if self.x is not None:
             self.x.index_add_(0, block.neighbors, d_near)
         if self.y is not None:
+            for none in desk.d_without_paths:
+                none.zero_()
             self.y.index_copy_(0, block.edges, desk.d_harmonics)
 
     def add_of_weights(self, block: Block, also: Desk, t_weights: Tensor | None) -> None:
@@ -207,15 +209,3 @@ class _Found:
 def _padded(x: Tensor) -> Tensor:
     """With a row of zeros at the end, for places without an edge."""
     return torch.cat([x, x.new_zeros(1, x.shape[1])])
-
-
-def _wanted(ctx: Any) -> list[bool]:
-    """Which gradients the backward pass in progress is for.
-
-    A training on forces first differentiates by positions alone; ``needs_input_grad`` says only what could be wanted.
-    """
-    nodes = [node for node, _ in ctx.next_functions[:4]]
-    try:
-        return [n is not None and torch._C._will_engine_execute_node(n) for n in nodes]
-    except RuntimeError:  # of a leaf that is asked for by name it does not know
-        return list(ctx.needs_input_grad[:4])

@@ -9,7 +9,9 @@ from in_process import crystal
 
 from crystalcli.contracts.pretrained import Converted
 from crystalcli.contracts.records import Pretrained, Statistics
+from crystalcli.mechanisms.models import pretrained
 from crystalcli.mechanisms.models.model import CrystalModel
+from crystalcli.mechanisms.models.model_head import file_of
 from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.run_folder import sha256
@@ -30,7 +32,9 @@ def converted(path: Path) -> Converted:
         del weights["head.linear.weight"]
     if b"other" in path.read_bytes():
         weights["head.linear.weight"] = weights["head.linear.weight"][:, :3]
-    return Converted(graph, embedding, ("lcgcn-ff", {}), head, ENERGY, statistics, weights, {})
+    if b"more" in path.read_bytes():
+        weights["head.more"] = weights["head.linear.weight"]
+    return Converted(graph, embedding, ("lcgcn-ff", {}), head, ENERGY, statistics, weights)
 
 
 @pytest.fixture
@@ -91,7 +95,12 @@ def test_refusals(offered: Path, tmp_path: Path, text: bytes, words: list[str], 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [(b"without", "without 'head.linear.weight'"), (b"other", "expected (1, 32)")]
+    ("text", "said"),
+    [
+        (b"without", "without 'head.linear.weight'"),
+        (b"other", "expected (1, 32)"),
+        (b"more", "'head.more' is (1, 32), expected no such tensor"),
+    ],
 )
 def test_weights_that_do_not_fit(
     offered: Path, tmp_path: Path, text: bytes, said: str, monkeypatch: pytest.MonkeyPatch
@@ -111,3 +120,51 @@ def test_a_name_whose_package_is_missing_says_what_to_install(offered: Path, tmp
         done = crystal(words, tmp_path)
         assert done.returncode == 2, words
         assert "no_such_package, which is not installed; pip install theirs" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    offered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").write_text("no folder")
+    done = crystal(["models", "import", "theirs", "--file", str(offered)], tmp_path)
+    assert done.returncode == 5
+    assert "cannot write: Not a directory; XDG_DATA_HOME names another folder" in done.stderr
+    assert done.stderr.count("\n") == 1
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")  # which the specification ignores
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    done = crystal(["models", "import", "theirs", "--file", str(offered), "--json"], tmp_path)
+    assert Path(json.loads(done.stdout)["file"]).parent == tmp_path / "home/.local/share/crystal/models"
+
+
+def test_files_of_another_format_are_made_anew(offered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = pretrained.imported("theirs", offered)
+    assert pretrained.named("theirs") == before
+    monkeypatch.setattr(pretrained, "VERSION", 99)
+    assert "not imported" in crystal(["models", "list"], tmp_path).stdout
+    assert pretrained.imported("theirs", offered) != before
+
+
+def test_another_import_only_where_asked_for(offered: Path, tmp_path: Path) -> None:
+    file = pretrained.imported("theirs", offered)
+    file.write_bytes(b"damaged")
+    words = ["models", "import", "theirs", "--file", str(offered)]
+    assert "was there already" in crystal(words, tmp_path).stdout
+    assert file.read_bytes() == b"damaged"
+    assert crystal([*words, "--overwrite"], tmp_path).returncode == 0
+    assert file.stat().st_size > 1000
+
+
+def test_what_is_there_comes_before_a_name(offered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretrained.imported("theirs", offered)
+    monkeypatch.chdir(tmp_path)
+    assert file_of(Path("theirs")) == pretrained.file_for("theirs")
+    Path("theirs").write_text("mine")
+    assert file_of(Path("theirs")) == Path("theirs")
+
+
+@pytest.mark.parametrize(("words", "said"), [([], "or one of theirs, "), (["--potential", "their"], "'theirs'?")])
+def test_names_are_offered(offered: Path, tmp_path: Path, words: list[str], said: str) -> None:  # noqa: ARG001
+    (tmp_path / "a.xyz").write_text("1\n\nSi 0 0 0\n")
+    done = crystal(["relax", "a.xyz", *words], tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr

@@ -239,6 +239,16 @@ def test_references_of_new_elements_go_with_those_that_stay(sources: dict[str, P
     assert (known[35] + known[19]) / 2 == pytest.approx(float(per_atom.mean()), abs=0.02)
 
 
+def test_forces_keep_their_scale_where_references_are_fitted_anew(sources: dict[str, Path], tmp_path: Path) -> None:
+    """Another code has another zero of energies, but no other eV."""
+    kind, cache = "pair-moments", written(tmp_path / "new.h5", "pair-moments", CHANGES["shifted"])
+    before = loaded(sources[kind])
+    refitted, fresh = (grown(kind, sources[kind], cache, **{how: True}) for how in ("refit_normaliser", "new_head"))
+    assert float(refitted.head.scale) == float(before.head.scale)
+    assert abs(float(fresh.head.scale / before.head.scale) - 1) > 0.01
+    assert not torch.equal(refitted.head.references, before.head.references)
+
+
 @pytest.mark.parametrize(
     ("kind", "how", "symbols"),
     [

@@ -31,7 +31,7 @@ def file_of(path: Path) -> Path:
     if path.is_dir():
         return path / MODEL
     if len(path.parts) == 1 and not path.suffix and not path.exists():
-        from crystalcli.mechanisms.models import pretrained  # which reads heads of models itself
+        from crystalcli.mechanisms.models import pretrained  # which needs this module
 
         return pretrained.named(str(path)) or path
     return path

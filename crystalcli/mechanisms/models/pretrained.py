@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from crystalcli.contracts.records import Pretrained
+from crystalcli.mechanisms.models.model_head import VERSION
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.mechanisms.running.run_folder import sha256
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UsageError, did_you_mean
@@ -47,8 +48,8 @@ def record(name: str) -> Pretrained:
 
 
 def file_for(name: str) -> Path:
-    """Where the model file of ``name`` is once it is imported; weights of another release have another place."""
-    return folder() / f"{name.replace(':', '_')}-{record(name).sha256[:8]}.safetensors"
+    """Where the model file of ``name`` is once it is imported; other weights, or another format, have another place."""
+    return folder() / f"{name.replace(':', '_')}-{record(name).sha256[:8]}-v{VERSION}.safetensors"
 
 
 def named(word: str) -> Path | None:
@@ -70,6 +71,7 @@ def imported(name: str, given: Path | None = None) -> Path:
     Raises:
         UsageError: the package is not installed, or there is no such file.
         InputError: another file than the known one, or one that cannot be. UnsafeInput: one that would run something.
+        EnvironmentProblem: the user's folder cannot be written to.
     """
     part = record(name)
     path = _source(part) if given is None else given
@@ -81,8 +83,10 @@ def imported(name: str, given: Path | None = None) -> Path:
 
     model = build(part.convert(path), name)
     file = file_for(name)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    model_file.save(file, model, provenance(part))
+    try:
+        model_file.save(file, model, provenance(part))
+    except EnvironmentProblem as problem:
+        raise EnvironmentProblem(f"{problem.reason}; XDG_DATA_HOME names another folder", path=file) from problem
     return file
 
 

@@ -97,9 +97,19 @@ def kept_statistics(old: Statistics, new: Statistics, names: Mapping[str, str]) 
     )
 
 
-def refitted_statistics(old: Statistics, new: Statistics) -> Statistics:
-    """Those of the new data, but for what weights of the source are multiplied with, and distances that it has seen."""
-    return replace(new, mean_neighbors=old.mean_neighbors, shortest=_nearest(old, new, new.elements))
+def refitted_statistics(old: Statistics, new: Statistics, scaled: Mapping[str, str]) -> Statistics:
+    """Those of the new data, but for what weights of the source are multiplied with, and distances that it has seen.
+
+    Args:
+        old: of the source.
+        new: of the new training part.
+        scaled: old → new name of targets that keep their scales: those of a potential, whose energies may have another
+            zero, but not another unit.
+    """
+    scale = {**new.target_scale, **{scaled[k]: v for k, v in old.target_scale.items() if k in scaled}}
+    return replace(
+        new, mean_neighbors=old.mean_neighbors, target_scale=scale, shortest=_nearest(old, new, new.elements)
+    )
 
 
 def _nearest(old: Statistics, new: Statistics, elements: Iterable[int]) -> tuple[tuple[int, int, float], ...]:

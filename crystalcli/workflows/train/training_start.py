@@ -47,7 +47,8 @@ def started(
     anew = o.new_head or o.refit_normaliser
     statistics = _statistics(origin, data, targets, split, zeroth, anew=anew)
     if anew:
-        statistics = transfer.refitted_statistics(origin.spec.statistics, statistics)
+        scaled = renamed if origin.differentiable else {}
+        statistics = transfer.refitted_statistics(origin.spec.statistics, statistics, scaled)
     else:
         statistics = transfer.kept_statistics(origin.spec.statistics, statistics, renamed)
     torch.manual_seed(o.seed)

@@ -1,5 +1,7 @@
 """Sums over neighbors: against a naive twin and e3nn, first and second derivatives, blocks of every size."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from crystal_nequip import blocks as blocks_module
@@ -25,6 +27,7 @@ CASES = {
     "order three": Paths(Irreps.parse("2x0e+1x1e+1x2e+2x3e"), 3, ("0e", "1e", "2e", "3e"), True),
     "first": Paths(Irreps.scalars(3), 2, ("0e", "1o", "2e"), False),
     "last": Paths(Irreps.parse("2x0e+2x1e+2x1o"), 1, ("0e",), False),
+    "alone": Paths(Irreps.scalars(3), 2, ("0e",), False),
 }
 
 
@@ -112,6 +115,15 @@ def naive_sums(paths: Paths, g: CrystalGraph, h: Tensor, w: Tensor, x: Tensor, y
     return found
 
 
+@pytest.fixture
+def unwritten_is_nan() -> Iterator[None]:
+    """Memory that nobody has written to is no number."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("unwritten_is_nan")
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("numbers", [1, 30_000, 10_000_000])
 @pytest.mark.parametrize("of", [(0, 2, 3), (0, 1, 2, 3), (1,)])
@@ -146,3 +158,20 @@ def test_the_same_bits_whatever_else_is_worked_on() -> None:
     found = [all_of_it(one), all_of_it(one), all_of_it(two)]
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_what_is_no_number_stays_in_its_structure() -> None:
+    """Atoms of all structures share blocks, whose empty places belong to none of their neighbors."""
+    paths, g = CASES["natural"], graph()
+    h, w, x, y = inputs(g, paths)
+    bad = g.structure_index == 0
+    found = []
+    for value in (1.0, torch.nan):
+        moved, turned = (t.clone().requires_grad_() for t in (x, y))
+        with torch.no_grad():
+            moved[bad] *= value
+        sums = neighbor_sums(h, w, moved, turned, paths, Blocks(g))
+        d_x, d_y = torch.autograd.grad(sum(s.square().sum() for s in sums), (moved, turned))
+        found.append([*(s[~bad] for s in sums), d_x[~bad], d_y[~bad[g.edge_index[0]]]])
+    assert not any(bool(t.isnan().any()) for t in found[0])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

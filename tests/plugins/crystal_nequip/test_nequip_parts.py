@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from crystal_nequip.architecture import channels_by_kind
+from crystal_nequip.architecture import Nequip, channels_by_kind
 from crystal_nequip.blocks import Blocks
 from crystal_nequip.interaction import Interaction
 from crystal_nequip.layers import SILU, TANH, Gate, Linear, SpeciesLinear
 from crystal_nequip.options import NequipOptions
+from crystal_nequip.sums import neighbor_sums
 from torch import Tensor
 
 from crystalcli.contracts.irreps import Irreps, Term
@@ -85,6 +86,23 @@ def test_mirror_images_have_one_energy_unless_all_is_even(parity: str) -> None:
     other.positions *= [1, 1, -1]
     difference = abs(energy(parity, hand) - energy(parity, other))
     assert (difference > 1e-6) if parity == "even" else (difference < 1e-10)
+
+
+def test_sums_are_divided_by_the_root_of_the_mean_number_of_neighbors() -> None:
+    torch.manual_seed(0)
+    options = NequipOptions(n_layers=1, channels="4", self_connection="linear")
+    net = Nequip(3, options, Statistics(16.0, (8,)))
+    other = Nequip(3, options, Statistics(64.0, (8,)))
+    graph = collate([build_graph(crystals.rattled(0), cutoff=4.0)])
+    y = torch.randn(graph.n_edges, 9)
+    basis, h = torch.randn(graph.n_edges, options.bessel), {"0e": torch.randn(graph.n_atoms, 1, 4)}
+    found = []
+    for layer in (net.layers[0], other.layers[0]):
+        layer.load_state_dict(net.layers[0].state_dict() | {"scale": layer.scale})
+        sent = layer.before(h)["0e"].flatten(1)
+        sums = neighbor_sums(*layer.radial(basis), sent, y, layer.paths, Blocks(graph))
+        found.append(layer._products(sums)["0e"])
+    torch.testing.assert_close(found[0], 2 * found[1])
 
 
 def test_gates() -> None:

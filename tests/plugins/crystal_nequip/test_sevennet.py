@@ -41,6 +41,12 @@ def written(path: Path, levels: tuple[str, ...] = ()) -> SmallSevenNet:
     return net
 
 
+def written_as(path: Path, net: SmallSevenNet, change: dict[str, torch.Tensor] | None = None) -> Path:
+    """The file of ``net`` with some weights changed."""
+    torch.save({"config": net.config, "model_state_dict": net.state() | (change or {})}, path)
+    return path
+
+
 @pytest.mark.parametrize("level", ["", "PBE", "R2SCAN"])
 @pytest.mark.filterwarnings("ignore")
 def test_the_network_is_the_same(level: str, tmp_path: Path) -> None:
@@ -48,6 +54,7 @@ def test_the_network_is_the_same(level: str, tmp_path: Path) -> None:
     net = written(path, levels)
     converted = sevennet.convert(path, level)
     model = pretrained.build(converted, "small").double()
+    assert not model.training
     model.load_state_dict(model.state_dict() | dict(converted.weights))
     for atoms in (crystals.rattled(0), crystals.rattled(3)):
         graph = collate([build_graph(atoms, cutoff=4.0)], torch.float64)
@@ -63,11 +70,23 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
         ({"is_parity": True}, "is_parity is True"),
         ({"version": "0.11.0"}, "orders its weights otherwise"),
         ({"cutoff_function": {"cutoff_function_name": "XPLOR", "cutoff_on": 3.0}}, "cutoff function"),
+        ({"cutoff_function": {"cutoff_function_name": "poly_cut", "poly_cut_p_value": 8}}, "cutoff function"),
         ({"self_connection_type": "nequip"}, "self_connection_type"),
+        ({"act_gate": {"e": "tanh", "o": "tanh"}}, "scalars or gates are not SiLU"),
+        ({"use_modality": True, "_modal_map": {"PBE": 0}}, "levels of theory are .'PBE'., asked for is ''"),
     ):
         torch.save({"config": net.config | change, "model_state_dict": net.state()}, path)
         with pytest.raises(InputError, match=said):
             sevennet.convert(path)
+    with pytest.raises(InputError, match=r"levels of theory are \[\], asked for is 'PBE'"):
+        sevennet.convert(written_as(path, net), "PBE")
+    table = "1_convolution.convolution._compiled_main_left_right._w3j_1_1_0"
+    for name, value, said in (
+        ("rescale_atomic_energy.scale", torch.tensor([1.0, 2.0, 1.0]), "elements have scales of their own"),
+        (table, 1.1 * net.state()[table], "no Clebsch–Gordan coefficients"),
+    ):
+        with pytest.raises(InputError, match=said):
+            sevennet.convert(written_as(path, net, {name: value}))
     torch.save({"config": net.config}, path)
     with pytest.raises(InputError, match="no SevenNet of a known kind"):
         sevennet.convert(path)

@@ -100,11 +100,9 @@ def _molten(
     moved = None
     if len(molten) > 1:
         moved = displacement(np.stack([a.positions for a in molten]), np.stack([a.cell.array for a in molten]))
-    for ending in formats(o.pictures):
-        with run.writing(f"{name}/log.{ending}") as file:
-            file.write(draw_log(rows, melted, curves["rdf"], o.potential, ending))
-        with run.writing(f"{name}/rdf.{ending}") as file:
-            file.write(draw_rdf(curves["rdf"], box.name, o.potential, ending))
+    endings = formats(o.pictures)
+    write_pictures(run, f"{name}/log", draw_log(rows, melted, curves["rdf"], o.potential, endings))
+    write_pictures(run, f"{name}/rdf", draw_rdf(curves["rdf"], box.name, o.potential, endings))
     return {
         **said,
         "rate": quench_rate(list(melted.stages)),
@@ -175,6 +173,13 @@ def _write_curves(run: Run, name: str, curves: Mapping[str, Any]) -> None:
     run.write(f"{name}/sq.csv", csv_text(["q_per_A", "S"], zip(q.tolist(), s.tolist(), strict=True)))
     if curves["rings"]:
         run.write(f"{name}/rings.csv", csv_text(["atoms", "rings"], curves["rings"].items()))
+
+
+def write_pictures(run: Run, stem: str, drawn: Mapping[str, bytes]) -> None:
+    """Write one picture, of each ending."""
+    for ending, data in drawn.items():
+        with run.writing(f"{stem}.{ending}") as file:
+            file.write(data)
 
 
 def table_text(rows: Iterable[Mapping[str, Any]], symbols: Sequence[str]) -> str:

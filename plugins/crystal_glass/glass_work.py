@@ -15,7 +15,7 @@ import ase.io
 
 from crystal_glass import BATCHES, DIAGRAMS, GLASSES, TABLE
 from crystal_glass.boxes import Box, boxes_of, phases, rounded
-from crystal_glass.glass_output import FACTS, table_text, write_box
+from crystal_glass.glass_output import FACTS, table_text, write_box, write_pictures
 from crystal_glass.melting import LAST, Melting
 from crystal_glass.options import GlassOptions
 from crystal_glass.pictures import PANELS, binaries, draw_diagrams
@@ -163,9 +163,8 @@ class Glasses(Work):
         """Energies by composition, as many pictures as the systems need."""
         pairs = binaries(rows)
         for page, k in enumerate(range(0, len(pairs), PANELS), 1):
-            for ending in formats(self.options.pictures):
-                with run.writing(f"{DIAGRAMS}-{page}.{ending}") as file:
-                    file.write(draw_diagrams(rows, pairs[k : k + PANELS], self.phases, ending))
+            drawn = draw_diagrams(rows, pairs[k : k + PANELS], self.phases, formats(self.options.pictures))
+            write_pictures(run, f"{DIAGRAMS}-{page}", drawn)
 
     def _tell_missing(self, run: Run, references: Mapping[str, float | None]) -> None:
         none = [s for s, mu in references.items() if mu is None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,8 @@ def read_references(path: Path) -> dict[str, float]:
             symbol, energy = cells[0], float(cells[1])
         except (IndexError, ValueError):
             raise UsageError("is no line such as Ti,-7.83", path=path, line=number) from None
-        if symbol not in chemical_symbols[1:] or symbol in found:
-            raise UsageError(f"{symbol} is no element, or stands twice", path=path, line=number)
+        if symbol not in chemical_symbols[1:] or symbol in found or not math.isfinite(energy):
+            raise UsageError(f"{symbol} is no element, stands twice, or has no finite energy", path=path, line=number)
         found[symbol] = energy
     return found
 

@@ -18,7 +18,7 @@ from crystal_glass import PACK
 from crystal_glass.composition import MOST, grid, once, parse, reduced
 from crystal_glass.crystals import COMPOUNDS, cell_volume, crystal_of, elemental
 from crystal_glass.packing import APART, apart, box, diameters, soft_spheres
-from crystal_glass.volumes import Phase, lever, volume_of
+from crystal_glass.volumes import Phase, Volume, lever, volume_of
 from mendeleev.fetch import fetch_table
 from pymatgen.core import Element, Structure
 
@@ -90,6 +90,9 @@ def test_published_widths() -> None:
     """Aykol: least sum of two unlike ionic radii (Ti 0.852, O 1.26 Å); twice the metallic radius, else the atomic."""
     for numbers, width in (([22, 8], 0.8517 + 1.26), ([29], 2 * 1.28), ([14], 2 * 1.10), ([13, 28, 29], 0.675 + 0.74)):
         assert diameters(np.array(numbers), "published").max() == pytest.approx(width, abs=1e-3)
+    for numbers, symbol in (([22, 8, 18], "Ar"), ([1, 8], "H"), ([2], "He")):
+        with pytest.raises(InputError, match=f"{symbol} has no published radius; use --spheres covalent"):
+            diameters(np.array(numbers), "published")
     pairs = diameters(np.array([22, 8]), "covalent")
     assert pairs[0, 1] == pytest.approx(0.85 * (1.36 + 0.63))
     assert pairs[1, 1] == pytest.approx(0.85 * 1.26)
@@ -142,6 +145,10 @@ def test_volumes_come_in_order() -> None:
     assert volume_of(one, 9.5, []).source == "given"
     same = [Phase("TiO2", {"O": 2 / 3, "Ti": 1 / 3}, v, None) for v in (10.0, 11.0)]
     assert volume_of(one, 0.0, same).per_atom == pytest.approx(10.0)
+    known = [Phase("TiO2", {"O": 2 / 3, "Ti": 1 / 3}, v, e) for v, e in ((11.0, -9.0), (10.0, -8.0))]
+    assert volume_of(one, 0.0, known) == Volume(11.0, "hull of the phases given: TiO2")
+    said = volume_of(one, 0.0, [*known, same[1]])  # an energy is missing: none of them says what is stable
+    assert said == Volume(10.0, "densest mixture of the phases given: TiO2")
     assert volume_of(one, 0.0, []).per_atom == pytest.approx(62.43 / 6, rel=1e-3)
     assert volume_of(parse("Cu0.25Ni0.75"), 0.0, []).per_atom == pytest.approx(
         0.25 * 3.61**3 / 4 + 0.75 * 3.52**3 / 4, rel=1e-6
@@ -178,7 +185,7 @@ GROUPS = {
 
 
 @pytest.mark.skipif("CRYSTAL_DATA" not in os.environ, reason="CRYSTAL_DATA is not set")
-@pytest.mark.filterwarnings("ignore:Issues encountered while parsing CIF")
+@pytest.mark.filterwarnings("ignore")  # of pymatgen and spglib
 def test_volumes_of_the_table_are_a_little_less_than_those_of_pbe() -> None:
     """PBE makes crystals larger: by 0.5 to 6.5 % of the volume in all of them."""
     root = Path(os.environ["CRYSTAL_DATA"])

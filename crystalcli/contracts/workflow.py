@@ -20,6 +20,7 @@ from crystalcli.vocabulary.errors import Exit, InputError
 
 if TYPE_CHECKING:
     from crystalcli.contracts.dynamics import Potential
+    from crystalcli.contracts.records import Part
     from crystalcli.nouns.structures.entry import Entry
 
 
@@ -138,6 +139,14 @@ class Host(Reporter):
 
         Raises:
             UsageError: no such potential. InputError: the model cannot be read. EnvironmentProblem: no such device.
+        """
+        raise NotImplementedError
+
+    def part(self, family: str, chosen: Chosen) -> Part:
+        """The record of a part that runs inside will have, its options looked at; without a name the default.
+
+        Raises:
+            UsageError: no such part, or options that it does not have.
         """
         raise NotImplementedError
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystalcli.contracts.workflow import Host, Request
+from crystalcli.contracts.workflow import Chosen, Host, Request
 from crystalcli.vocabulary.errors import InputError
 
 if TYPE_CHECKING:
     from crystalcli.contracts.dynamics import Potential
+    from crystalcli.contracts.records import Part
     from crystalcli.nouns.structures.entry import Entry
 
 
@@ -39,3 +40,12 @@ class Services(Host):
 
         chosen = request.parts.get(option)
         return named(getattr(request.options, option), options=chosen.options if chosen else {}, **more)
+
+    def part(self, family: str, chosen: Chosen) -> Part:
+        """The record of a part, its options looked at; without a name the default."""
+        from crystalcli.contracts import options as opt
+        from crystalcli.mechanisms.registry.plugin_manager import registry
+
+        record = registry().get(family, chosen.name or registry().default(family))
+        opt.make(record.options, chosen.options, owner=f"{family} {record.name}")
+        return record

@@ -16,11 +16,11 @@ import ase.io
 from crystal_glass import BATCHES, DIAGRAMS, GLASSES, TABLE
 from crystal_glass.boxes import Box, boxes_of, phases, rounded
 from crystal_glass.glass_output import FACTS, table_text, write_box, write_pictures
-from crystal_glass.melting import LAST, Melting
+from crystal_glass.melting import LAST, Melting, sampler_of
 from crystal_glass.options import GlassOptions
 from crystal_glass.pictures import PANELS, binaries, draw_diagrams
 from crystal_glass.settling import joined, read_references, reference_energies, relaxed
-from crystal_glass.stages import quench_rate, stages_of
+from crystal_glass.stages import legs, quench_rate, stages_of
 from crystalcli.contracts.workflow import Host, Request, Run, Work
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 from crystalcli.vocabulary.pictures import formats
@@ -53,6 +53,7 @@ class Glasses(Work):
         potential = host.potential(request, device=o.device)
         self.stress, self.name = "stress" in potential.provides, potential.name
         self._refuse_strangers(potential)
+        self._refuse_samplers(potential, host)
         if o.relax in ("cell", "isotropic") and not self.stress:
             host.warn(f"{potential.name} gives no stress: cells stay as they are, and no pressure is known")
         self.facts = {"device": str(potential.device), "stages": [vars(s) for s in self.stages]}
@@ -68,6 +69,14 @@ class Glasses(Work):
         known = getattr(potential, "elements", None)
         if known and (strange := [s for s in self.symbols if chemical_symbols.index(s) not in known]):
             raise UsageError(f"potential {potential.name} does not know {', '.join(strange)}")
+
+    def _refuse_samplers(self, potential: Any, host: Host) -> None:
+        for leg in legs(self.stages):
+            record: Any = host.part("sampler", sampler_of(self.request, leg))
+            if missing := sorted(record.requires - potential.provides):
+                raise UsageError(f"sampler {record.name} needs {' and '.join(missing)}; {potential.name} gives none")
+            if "temperature" not in record.provides and any(s.start != s.end for s in leg.stages):
+                raise UsageError(f"sampler {record.name} holds no temperature, and can follow no ramp")
 
     def describe(self) -> dict[str, Any]:
         """The resolved plan."""

@@ -176,14 +176,17 @@ class Melting:
         }
 
     def _parts(self, leg: Leg) -> dict[str, Chosen]:
-        parts = dict(self.request.parts)
-        stage = leg.stages[0]
-        if stage.sampler:
-            parts["sampler"] = Chosen(stage.sampler, {})
-        if stage.pressure is not None:
-            known = parts.get("sampler") or Chosen(stage.sampler)
-            parts["sampler"] = replace(known, options={**known.options, "pressure": stage.pressure})
-        return {k: v for k, v in parts.items() if k in ("potential", "sampler")}
+        parts = {k: v for k, v in self.request.parts.items() if k == "potential"}
+        sampler = sampler_of(self.request, leg)
+        return {**parts, "sampler": sampler} if sampler.name else parts
+
+
+def sampler_of(request: Request, leg: Leg) -> Chosen:
+    """What moves the atoms in ``leg``: that of its stages, else that of the request; no name: the default."""
+    stage, chosen = leg.stages[0], request.parts.get("sampler") or Chosen(request.options.sampler)
+    if stage.sampler and stage.sampler != chosen.name:
+        chosen = Chosen(stage.sampler)
+    return chosen if stage.pressure is None else replace(chosen, options={**chosen.options, "pressure": stage.pressure})
 
 
 def log_of(melted: Melted) -> np.ndarray:

@@ -131,6 +131,10 @@ def test_what_a_guard_stops_begins_again_and_is_listed(tmp_path: Path) -> None:
 
 
 def test_refusals_cost_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def write(k: int, text: str) -> Path:
+        (tmp_path / f"{k}.toml").write_text(text)
+        return tmp_path / f"{k}.toml"
+
     for words, said in (
         (["Si"], "which potential"),
         (["--potential", "sw"], "which composition"),
@@ -140,6 +144,21 @@ def test_refusals_cost_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["Si", "--potential", "sw", "--volume", "much"], "no volume per atom"),
         (["Si", "--potential", "sw", "--references", "none.csv"], "cannot read these references"),
         (["Si", "--potential", "sw", "--plan", "none.toml"], "cannot read this plan"),
+        (["Si", "--potential", "sw", "--sampler", "nve"], "nve holds no temperature"),
+        *(
+            (["Si", "--potential", "sw", "--plan", str(write(k, text))], said)
+            for k, (text, said) in enumerate(
+                (
+                    ("stage = []", "must hold stages"),
+                    ("stage = [1]", "stage 1 is no table"),
+                    ("[[stage]]\nfrom = 300\nsteps = 9\nrate = 2", "unknown key 'rate'"),
+                    ("[[stage]]\nfrom = 300\nsteps = 9.5", "steps = 9.5 is not what it should be"),
+                    ('[[stage]]\nfrom = 300\nsteps = 9\nsampler = "npt"\npressure = nan', "a pressure of nan GPa"),
+                    ('[[stage]]\nfrom = 300\nsteps = 9\nsampler = "ntp"', "no sampler 'ntp'"),
+                    ("[[stage]]\nfrom = 300\nsteps = 9\npressure = 1", "sampler nvt has no option 'pressure'"),
+                )
+            )
+        ),
     ):
         assert run(["glass", *words, "-o", str(tmp_path / "run")]) == 2
         assert said in capsys.readouterr().err

@@ -17,7 +17,7 @@ The melt are the stages before the first in which the temperature falls.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,18 +80,18 @@ def stages_of(o: GlassOptions) -> list[Stage]:
     return _marked([*made, Stage(o.cold, o.cold, o.hold_steps, o.dt)])
 
 
-def quench_rate(stages: list[Stage]) -> float | None:
+def quench_rate(stages: Sequence[Stage]) -> float | None:
     """K/ps of the steepest stage in which the temperature falls; none where it never does."""
     falls = [(s.start - s.end) / s.picoseconds for s in stages if s.end < s.start]
     return max(falls) if falls else None
 
 
-def careful(stages: list[Stage]) -> list[Stage]:
+def careful(stages: Sequence[Stage]) -> list[Stage]:
     """The same plan with half the step, and twice as many, in the melt."""
     return [replace(s, dt=0.5 * s.dt, steps=2 * s.steps) if s.melt else s for s in stages]
 
 
-def legs(stages: list[Stage]) -> list[Leg]:
+def legs(stages: Sequence[Stage]) -> list[Leg]:
     """The runs that the stages are."""
     made: list[Leg] = []
     for stage in stages:

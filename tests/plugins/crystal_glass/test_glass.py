@@ -11,6 +11,7 @@ import ase.io
 import numpy as np
 import pytest
 from crystal_glass import GLASS
+from crystal_glass.glass_output import _blocks
 from crystal_glass.stages import stages_of
 
 from crystalcli.commands.main import run
@@ -188,6 +189,30 @@ def test_a_plan_of_stages(tmp_path: Path) -> None:
     assert np.abs(end.get_momenta()).max() > 0.1
     plan.write_text("[[stage]]\nfrom = 2500\n")
     assert run(["glass", *words, "-o", str(tmp_path / "other"), "--quiet"]) == 2
+
+
+def test_stages_need_not_end_where_something_is_written(tmp_path: Path) -> None:
+    """Rows every 10 steps, frames every 8, stages of 43 and 62 and 27: times go on, energies are those of the end."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        "[[stage]]\nfrom = 2500\nsteps = 43\ndt = 1.0\n"
+        "[[stage]]\nfrom = 2500\nto = 500\nsteps = 62\n[[stage]]\nfrom = 500\nsteps = 27\ndt = 1.0\n"
+    )
+    words = ["Si", "--atoms", "16", "--potential", "sw", "--plan", str(plan), "--relax", "none", "--last-steps", "20"]
+    rows, _ = made(tmp_path / "run", *words, "--frame-every", "8")
+    box = tmp_path / "run" / "glasses" / "Si16"
+    log = np.genfromtxt(box / "thermo.csv", delimiter=",", names=True)
+    femtoseconds = [*range(0, 41, 10), *range(43, 43 + 121, 20), *range(167, 188, 10)]
+    assert (log["time_ps"] * 1e3).tolist() == pytest.approx(femtoseconds)
+    quenched = ase.io.read(box / "quenched.extxyz")
+    energy = float(named("sw").evaluate(Systems.of([quenched])).energy[0])
+    assert float(rows[0]["energy_md [eV/atom]"]) * 16 == pytest.approx(energy, abs=1e-6)
+    assert abs(log["potential_eV"][-1] - energy) > 1e-3  # seven steps earlier
+    melt, quench = (ase.io.read(box / "trajectory.extxyz", ":")[k] for k in (slice(6), slice(6, 14)))
+    text = [f"{len(a)}\nstep={a.info['step']} \n" + 16 * "x\n" for a in (*melt, *quench)]
+    steps = [step for step, _ in _blocks(["".join(text[:6]), "".join(text[6:])], 16, [43, 62])]
+    assert steps == [0, 8, 16, 24, 32, 40, *(43 + k for k in range(0, 57, 8))]
+    assert [step for step, _ in _blocks(["".join(text[:6]), "".join(text[6:])], 16, [40, 62])][5:8] == [40, 48, 56]
 
 
 def test_rates() -> None:

@@ -150,6 +150,16 @@ class Host(Reporter):
         """
         raise NotImplementedError
 
+    def writing(self, path: Path) -> AbstractContextManager[IO[bytes]]:
+        """A file of a workflow without a run folder, which appears whole when the block is left, or not at all.
+
+        What a program that was killed has left beside it is removed.
+
+        Raises:
+            EnvironmentProblem: it cannot be written.
+        """
+        raise NotImplementedError
+
 
 class Stop(Protocol):
     """Knows whether to stop."""

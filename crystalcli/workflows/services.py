@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from crystalcli.contracts.workflow import Chosen, Host, Request
 from crystalcli.vocabulary.errors import InputError
@@ -49,3 +50,11 @@ class Services(Host):
         record = registry().get(family, chosen.name or registry().default(family))
         opt.make(record.options, chosen.options, owner=f"{family} {record.name}")
         return record
+
+    def writing(self, path: Path) -> AbstractContextManager[IO[bytes]]:
+        """A file that appears whole when the block is left; what a killed program left beside it goes."""
+        from crystalcli.mechanisms.running import files
+
+        if path.parent.is_dir():
+            files.clear_dead(path)
+        return files.writing(path)

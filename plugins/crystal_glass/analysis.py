@@ -12,7 +12,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.nouns.distributions import Coordination, PairDistribution, coordination, pair_distribution
+from crystalcli.nouns.distributions import BOND, Coordination, PairDistribution, coordination, pair_distribution
 from crystalcli.nouns.frames import Frames
 from crystalcli.nouns.neighbors import neighbor_list, pairs_within
 from crystalcli.nouns.radii import COVALENT
@@ -22,8 +22,6 @@ REACH, BINS = 8.0, 160
 """Å, and bins, of g(r)."""
 SMOOTH = 0.1
 """Å, standard deviation of the Gaussian by which peaks are found."""
-BOND = 1.3
-"""Times two covalent radii: nearer atoms hold together, where no first minimum of g(r) says so."""
 LIQUID = 1.0
 """Å. Atoms of a crystal stay nearer to their places than this (root mean square), however hot."""
 CRYSTAL = 0.25

@@ -47,7 +47,8 @@ class Glasses(Work):
         self.boxes = _part(every, o.shard)
         for line in rounded(self.boxes):
             host.warn(line)
-        self.symbols = sorted({s for b in self.boxes for s in b.counts})
+        self.symbols = _symbols(self.boxes)
+        self.columns = _symbols(every)  # the tables of all shards have the same
         if o.references not in ("elements", "none"):
             read_references(Path(o.references))
         potential = host.potential(request, device=o.device)
@@ -105,7 +106,7 @@ class Glasses(Work):
             self._batch(run, f"{BATCHES}/{number:06d}", batch, references, quiet)
             watch.finished(batch)
             if time.monotonic() - told > STREAMED:
-                run.write(TABLE, table_text(self._rows(run), self.symbols))
+                run.write(TABLE, table_text(self._rows(run), self.columns))
                 told = time.monotonic()
         return self._together(run, references)
 
@@ -138,14 +139,11 @@ class Glasses(Work):
         return ions, relaxed(run, self.request, f"{name}/cells", file, mode, quiet)
 
     def _rows(self, run: Run) -> Iterator[dict[str, Any]]:
-        for box in self.boxes:
-            path = run.path / GLASSES / box.name / FACTS
-            if path.exists():
-                yield json.loads(path.read_text(encoding="utf-8"))
+        return (_facts(run, box) for box in self.boxes if _done(run, box))
 
     def _together(self, run: Run, references: Mapping[str, float | None]) -> dict[str, Any]:
         rows = list(self._rows(run))
-        run.write(TABLE, table_text(rows, self.symbols))
+        run.write(TABLE, table_text(rows, self.columns))
         self._draw(run, rows)
         good = [r for r in rows if r["status"] == "ok"]
         failed = [{"id": r["id"], "reason": r["failures"][-1]["reason"]} for r in rows if r["status"] != "ok"]
@@ -186,17 +184,27 @@ class _Watch:
 
     def __init__(self, run: Run, boxes: Sequence[Box]) -> None:
         self.run, self.boxes = run, boxes
-        self.done = sum(_done(run, b) for b in boxes)
-        self.failed = 0
+        self.status: dict[str, str] = {}
+        self._look(boxes)
         self.before, self.begun = self.done, time.monotonic()
+
+    @property
+    def done(self) -> int:
+        """Boxes that are finished."""
+        return len(self.status)
+
+    @property
+    def failed(self) -> int:
+        """Those of them that are no glass."""
+        return sum(status != "ok" for status in self.status.values())
 
     def finished(self, batch: Sequence[Box]) -> None:
         """Count a batch, and say so."""
-        self.done = sum(_done(self.run, b) for b in self.boxes) if len(self.boxes) < 64 else self.done + len(batch)
-        for box in batch:
-            facts = json.loads((self.run.path / GLASSES / box.name / FACTS).read_text(encoding="utf-8"))
-            self.failed += facts["status"] != "ok"
+        self._look(batch)
         self.run.reporter.say(self._line())
+
+    def _look(self, boxes: Sequence[Box]) -> None:
+        self.status |= {b.name: _facts(self.run, b)["status"] for b in boxes if _done(self.run, b)}
 
     def _line(self) -> str:
         seconds = time.monotonic() - self.begun
@@ -217,8 +225,17 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+def _symbols(boxes: Sequence[Box]) -> list[str]:
+    return sorted({symbol for box in boxes for symbol in box.counts})
+
+
 def _done(run: Run, box: Box) -> bool:
     return (run.path / GLASSES / box.name / FACTS).exists()
+
+
+def _facts(run: Run, box: Box) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run.path / GLASSES / box.name / FACTS).read_text(encoding="utf-8"))
+    return found
 
 
 def _part(boxes: list[Box], shard: str) -> list[Box]:

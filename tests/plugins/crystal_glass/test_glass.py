@@ -93,6 +93,8 @@ def test_batches_and_company_change_no_bit(tmp_path: Path) -> None:
     whole = (tmp_path / "all" / "glasses.csv").read_text().splitlines()
     assert (tmp_path / "one" / "glasses.csv").read_text().splitlines() == whole
     made(tmp_path / "part", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--shard", "2/3")
+    part = (tmp_path / "part" / "glasses.csv").read_text().splitlines()
+    assert part == [whole[0], whole[2]]  # the same columns, though nothing in it holds copper
     name = whole[2].split(",")[0]
     for file in ("quenched.extxyz", "glass.extxyz", "rdf.csv"):
         one, other = (tmp_path / run / "glasses" / name / file for run in ("all", "part"))

@@ -261,6 +261,10 @@ def test_seeds_give_bytes(tmp_path: Path) -> None:
     assert (first.numbers == second.numbers).all()
     assert np.abs(first.positions - second.positions).max() > 1.0
     assert first.get_volume() / 30 == pytest.approx(1.15 * first.info["crystal_volume"])
+    (tmp_path / f".e.{'0' * 16}.tmp").write_text("of a program that was killed")
+    (tmp_path / ".e.mine").write_text("of the user")
+    packed("e", "Ti2O3")
+    assert {p.name for p in tmp_path.iterdir()} == {*"abcde", ".e.mine"}
     assert run(["pack", "Cu", "-o", str(tmp_path / "a"), "--quiet"]) == 2
     assert (tmp_path / "a").read_bytes() == one
 

@@ -61,8 +61,8 @@ def bonds_of(atoms: ase.Atoms, numbers: Sequence[Coordination]) -> tuple[NDArray
     for a, b in combinations_with_replacement(sorted(set(atoms.numbers.tolist())), 2):
         limits[a, b] = limits[b, a] = BOND * float(COVALENT[a] + COVALENT[b])
     for one in numbers:
-        pair = chemical_symbols.index(one.centre), chemical_symbols.index(one.neighbor)
-        limits[pair] = limits[pair[::-1]] = one.cutoff
+        pair = chemical_symbols.index(one.centre), chemical_symbols.index(one.neighbor)  # both orders are there
+        limits[pair] = one.cutoff
     edges, shifts, lengths = neighbor_list(atoms, max(limits.values()))
     z = atoms.numbers
     near = lengths < np.array([limits[a, b] for a, b in zip(z[edges[0]], z[edges[1]], strict=True)])

@@ -3,6 +3,7 @@
 import ase.build
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from crystalcli.nouns import distributions
 from crystalcli.nouns.frames import Frames
@@ -21,6 +22,18 @@ def shaken(atoms: ase.Atoms, frames: int, width: float) -> Frames:
     for k, image in enumerate(images):
         image.rattle(width, seed=k)
     return Frames.of(images, times=np.arange(frames))
+
+
+def test_frames_have_what_their_images_say() -> None:
+    images = [ase.build.bulk("Cu") for _ in range(2)]
+    images[0].calc = SinglePointCalculator(images[0], energy=-3.5)
+    images[0].info = {"energy": 9.0, "time_fs": 4.0, "temperature": 310.0}
+    images[1].info = {"energy": -3.25, "time_fs": 6.0}
+    frames = Frames.of(images)
+    assert frames.energies.tolist() == [-3.5, -3.25]
+    assert frames.times.tolist() == [4.0, 6.0]
+    assert frames.temperatures[0] == 310.0
+    assert np.isnan(frames.temperatures[1])
 
 
 def test_an_ideal_gas_has_no_structure() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from crystal_glass import GLASS
 from crystal_glass.glass_output import _blocks
-from crystal_glass.stages import stages_of
+from crystal_glass.stages import Stage, quench_rate, stages_of
 
 from crystalcli.commands.main import run
 from crystalcli.mechanisms.forces.potentials import named
@@ -80,7 +80,14 @@ def test_what_is_written_is_what_the_potential_says(tmp_path: Path) -> None:
         assert log["target_K"][[0, 6, 11, 16, 22]].tolist() == [3000.0, 3000.0, 1650.0, 300.0, 300.0]
         last = log["time_ps"] > 0.44 - 0.08 - 1e-9
         assert float(row["energy_mean [eV/atom]"]) == pytest.approx(log["potential_eV"][last].mean() / 16)
-        assert len(ase.io.read(box / "trajectory.extxyz", ":")) == 23
+        frames = ase.io.read(box / "trajectory.extxyz", ":")
+        assert len(frames) == 23
+        moved = frames[6].positions - frames[3].positions  # from half of the melt to its end
+        moved = float(np.sqrt(((moved - moved.mean(0)) ** 2).sum(1).mean()))
+        assert float(row["melt_moved [Å]"]) == pytest.approx(moved)
+        assert row["liquid"] == str(moved > 1.0)
+        assert float(row["pressure_md [GPa]"]) == pytest.approx(log["pressure_GPa"][last].mean())
+        assert float(row["pressure_ions [GPa]"]) < -1.0  # the box is 15 % larger than a crystal: it is pulled
         assert {p.name for p in box.iterdir()} >= {"rdf.csv", "angles.csv", "sq.csv", "coordination.csv", "log.png"}
         assert float(row["rate [K/ps]"]) == pytest.approx(2700 / 0.2)
 
@@ -226,3 +233,6 @@ def test_rates() -> None:
     assert [s.steps for s in usual] == [1500, 2500, 1500]
     assert (usual[1].start - usual[1].end) / usual[1].picoseconds == pytest.approx(540.0)
     assert [s.melt for s in usual] == [True, False, False]
+    twice = [Stage(3000.0, 1000.0, 1000, 2.0), Stage(1000.0, 300.0, 1400, 1.0), Stage(300.0, 500.0, 10, 1.0)]
+    assert quench_rate(twice) == quench_rate(twice[::-1]) == pytest.approx(1000.0)
+    assert quench_rate(twice[2:]) is None

@@ -56,6 +56,30 @@ def test_forces_of_soft_spheres_are_derivatives() -> None:
     assert np.abs(push.sum(0)).max() < 1e-12
 
 
+def test_atoms_go_down_as_fire_says() -> None:
+    """The steps of Bitzek et al. with the numbers of JAX-MD, written out: 0.1 to 0.4, 5, 1.1, 0.5, 0.1, 0.99."""
+    places, length, sigma = some_spheres()
+    x, v, dt, alpha, downhill, turned = places, np.zeros_like(places), 0.1, 0.1, 0, 0
+    force = soft_spheres(x, length, sigma)[0]
+    for _ in range(40):
+        x = x + dt * v + 0.5 * dt**2 * force
+        old, force = force, soft_spheres(x, length, sigma)[0]
+        v = v + 0.5 * dt * (old + force)
+        power = (force * v).sum()
+        v = (1 - alpha) * v + alpha * np.linalg.norm(v) * force / np.linalg.norm(force)
+        if power > 0:
+            downhill += 1
+            if downhill > 5:
+                dt, alpha = min(1.1 * dt, 0.4), 0.99 * alpha
+        else:
+            downhill, dt, alpha, v = 0, 0.5 * dt, 0.1, 0.0 * v
+            turned += 1
+    assert turned > 0
+    found, _, steps = apart(places, length, sigma, steps=40)
+    assert steps == 40
+    assert np.abs(found - x).max() < 1e-9
+
+
 def test_spheres_that_touch_have_neither_energy_nor_force() -> None:
     sigma = np.full((2, 2), 2.0)
     for distance in (2.0, np.nextafter(2.0, 3.0), 2.5):

@@ -142,6 +142,13 @@ class Host(Reporter):
         """
         raise NotImplementedError
 
+    def model_file(self, text: str) -> Path | None:
+        """The model file that the value of an option means, also in the folder of a run; none where it means none.
+
+        It is one of the ``inputs`` of a :class:`Work`, lest a run goes on with another model by the same name.
+        """
+        raise NotImplementedError
+
     def part(self, family: str, chosen: Chosen) -> Part:
         """The record of a part that runs inside will have, its options looked at; without a name the default.
 

@@ -42,6 +42,12 @@ class Services(Host):
         chosen = request.parts.get(option)
         return named(getattr(request.options, option), options=chosen.options if chosen else {}, **more)
 
+    def model_file(self, text: str) -> Path | None:
+        """The model file that the value of an option means; none where it means none."""
+        from crystalcli.mechanisms.forces.potential_names import model_file
+
+        return model_file(text)
+
     def part(self, family: str, chosen: Chosen) -> Part:
         """The record of a part, its options looked at; without a name the default."""
         from crystalcli.contracts import options as opt

@@ -21,6 +21,7 @@ from crystal_glass.options import GlassOptions
 from crystal_glass.pictures import PANELS, binaries, draw_diagrams
 from crystal_glass.settling import joined, read_references, reference_energies, relaxed
 from crystal_glass.stages import legs, quench_rate, stages_of
+from crystalcli.contracts.dynamics import made_of
 from crystalcli.contracts.workflow import Host, Request, Run, Work
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 from crystalcli.vocabulary.pictures import formats
@@ -57,8 +58,9 @@ class Glasses(Work):
         self._refuse_samplers(potential, host)
         if o.relax in ("cell", "isotropic") and not self.stress:
             host.warn(f"{potential.name} gives no stress: cells stay as they are, and no pressure is known")
-        self.facts = {"device": str(potential.device), "stages": [vars(s) for s in self.stages]}
-        files = [Path(o.potential)] if Path(o.potential).is_file() else []
+        stages = [vars(s) for s in self.stages]
+        self.facts = {"device": str(potential.device), "stages": stages, **made_of(potential)}
+        files = [model] if (model := host.model_file(o.potential)) else []
         files += [Path(p) for p in (o.compositions, o.plan) if p]
         files += [Path(o.references)] if o.references not in ("elements", "none") else []
         self.inputs = [*files, *(Path(p) for p in o.phases)]

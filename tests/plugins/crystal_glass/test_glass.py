@@ -15,10 +15,13 @@ from crystal_glass.glass_output import _blocks
 from crystal_glass.stages import Stage, quench_rate, stages_of
 
 from crystalcli.commands.main import run
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.mechanisms.models.model_head import MODEL
 from crystalcli.nouns.systems import Systems
 from crystalcli.testing import WorkflowContract
 from crystalcli.vocabulary.units import GPA
+from crystalcli.workflows.services import Services
 
 SHORT = [
     "--melt-steps",
@@ -173,6 +176,20 @@ def test_refusals_cost_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert run(["glass", *words, "-o", str(tmp_path / "run")]) == 2
         assert said in capsys.readouterr().err
         assert not (tmp_path / "run").exists()
+
+
+def test_the_model_in_a_folder_is_an_input(tmp_path: Path) -> None:
+    """``runs/latest`` leads elsewhere after the next training: a run must not go on with that."""
+    (tmp_path / "latest").mkdir()
+    (tmp_path / "latest" / MODEL).write_bytes(b"a model")
+
+    class Lent(Services):
+        def potential(self, *_args: Any, **_more: Any) -> Any:
+            return named("sw")
+
+    for word, inputs in ((str(tmp_path / "latest"), [tmp_path / "latest" / MODEL]), ("sw", [])):
+        options = GLASS.options(formulas=("Si",), potential=word)
+        assert list(GLASS.prepare(Request(options, path=tmp_path / "run"), Lent()).inputs) == inputs
 
 
 def test_a_plan_of_stages(tmp_path: Path) -> None:

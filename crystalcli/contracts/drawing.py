@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,8 +56,8 @@ def lay_out(figure: Any) -> None:
         figure.draw_without_rendering()
 
 
-def rendered(figure: Any, ending: str) -> bytes:
-    """``figure`` as a file with this ending; equal pictures are equal bytes.
+def rendered(figure: Any, endings: Sequence[str]) -> dict[str, bytes]:
+    """``figure`` as a file for each of ``endings``; equal pictures are equal bytes. It is drawn no more after that.
 
     Words stand as they are, never as formulae; long titles in several lines.
     """
@@ -70,10 +70,13 @@ def rendered(figure: Any, ending: str) -> bytes:
         axes.title.set(wrap=True, parse_math=True, text=axes.get_title().replace("$", r"\$"))  # wrapping always parses
         for line in axes.lines:
             line.set_rasterized(line.get_marker() != "None" and len(line.get_xdata()) > DOTS)
-    buffer = io.BytesIO()
-    with _styled():
-        figure.savefig(buffer, format=ending, dpi=150, metadata=UNDATED[ending])
-    return buffer.getvalue()
+    found = {}
+    for ending in endings:
+        buffer = io.BytesIO()
+        with _styled():
+            figure.savefig(buffer, format=ending, dpi=150, metadata=UNDATED[ending])
+        found[ending] = buffer.getvalue()
+    return found
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from crystalcli.vocabulary.errors import Exit, InputError
 
 if TYPE_CHECKING:
     from crystalcli.contracts.dynamics import Potential
+    from crystalcli.contracts.records import Part
     from crystalcli.nouns.structures.entry import Entry
 
 
@@ -138,6 +139,31 @@ class Host(Reporter):
 
         Raises:
             UsageError: no such potential. InputError: the model cannot be read. EnvironmentProblem: no such device.
+        """
+        raise NotImplementedError
+
+    def model_file(self, text: str) -> Path | None:
+        """The model file that the value of an option means, also in the folder of a run; none where it means none.
+
+        It is one of the ``inputs`` of a :class:`Work`, lest a run goes on with another model by the same name.
+        """
+        raise NotImplementedError
+
+    def part(self, family: str, chosen: Chosen) -> Part:
+        """The record of a part that runs inside will have, its options looked at; without a name the default.
+
+        Raises:
+            UsageError: no such part, or options that it does not have.
+        """
+        raise NotImplementedError
+
+    def writing(self, path: Path) -> AbstractContextManager[IO[bytes]]:
+        """A file of a workflow without a run folder, which appears whole when the block is left, or not at all.
+
+        What a program that was killed has left beside it is removed.
+
+        Raises:
+            EnvironmentProblem: it cannot be written.
         """
         raise NotImplementedError
 

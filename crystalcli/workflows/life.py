@@ -131,8 +131,11 @@ class LiveRun:
         record = cast(Workflow, registry().get("workflow", workflow))
         asked = Request(opt.make(record.options, options, owner=f"workflow {workflow}"), parts or {}, self.path / name)
         record = record if prepare is None else replace(record, prepare=prepare)
-        if name not in (known := self.folder.record.setdefault(CHILDREN, [])):
-            known.append(name)
+        if name not in (known := self.folder.record.get(CHILDREN, ())):
+            there = [
+                one for one in known if (self.path / one).is_dir()
+            ]  # a run of many pieces removes those it has used
+            self.folder.record[CHILDREN] = [*there, name]
             self.folder.write_record()
         other = record_of(record, asked.path)
         fits = other is not None and not asked.differs(request_of(record, other, asked.path), record.free)

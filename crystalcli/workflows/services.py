@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from crystalcli.contracts.workflow import Host, Request
+from crystalcli.contracts.workflow import Chosen, Host, Request
 from crystalcli.vocabulary.errors import InputError
 
 if TYPE_CHECKING:
     from crystalcli.contracts.dynamics import Potential
+    from crystalcli.contracts.records import Part
     from crystalcli.nouns.structures.entry import Entry
 
 
@@ -39,3 +41,26 @@ class Services(Host):
 
         chosen = request.parts.get(option)
         return named(getattr(request.options, option), options=chosen.options if chosen else {}, **more)
+
+    def model_file(self, text: str) -> Path | None:
+        """The model file that the value of an option means; none where it means none."""
+        from crystalcli.mechanisms.forces.potential_names import model_file
+
+        return model_file(text)
+
+    def part(self, family: str, chosen: Chosen) -> Part:
+        """The record of a part, its options looked at; without a name the default."""
+        from crystalcli.contracts import options as opt
+        from crystalcli.mechanisms.registry.plugin_manager import registry
+
+        record = registry().get(family, chosen.name or registry().default(family))
+        opt.make(record.options, chosen.options, owner=f"{family} {record.name}")
+        return record
+
+    def writing(self, path: Path) -> AbstractContextManager[IO[bytes]]:
+        """A file that appears whole when the block is left; what a killed program left beside it goes."""
+        from crystalcli.mechanisms.running import files
+
+        if path.parent.is_dir():
+            files.clear_dead(path)
+        return files.writing(path)

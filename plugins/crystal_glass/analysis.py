@@ -12,7 +12,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.nouns.distributions import Coordination, PairDistribution, coordination, pair_distribution
+from crystalcli.nouns.distributions import BOND, Coordination, PairDistribution, coordination, pair_distribution
 from crystalcli.nouns.frames import Frames
 from crystalcli.nouns.neighbors import neighbor_list, pairs_within
 from crystalcli.nouns.radii import COVALENT
@@ -22,8 +22,6 @@ REACH, BINS = 8.0, 160
 """Å, and bins, of g(r)."""
 SMOOTH = 0.1
 """Å, standard deviation of the Gaussian by which peaks are found."""
-BOND = 1.3
-"""Times two covalent radii: nearer atoms hold together, where no first minimum of g(r) says so."""
 LIQUID = 1.0
 """Å. Atoms of a crystal stay nearer to their places than this (root mean square), however hot."""
 CRYSTAL = 0.25
@@ -63,8 +61,8 @@ def bonds_of(atoms: ase.Atoms, numbers: Sequence[Coordination]) -> tuple[NDArray
     for a, b in combinations_with_replacement(sorted(set(atoms.numbers.tolist())), 2):
         limits[a, b] = limits[b, a] = BOND * float(COVALENT[a] + COVALENT[b])
     for one in numbers:
-        pair = chemical_symbols.index(one.centre), chemical_symbols.index(one.neighbor)
-        limits[pair] = limits[pair[::-1]] = one.cutoff
+        pair = chemical_symbols.index(one.centre), chemical_symbols.index(one.neighbor)  # both orders are there
+        limits[pair] = one.cutoff
     edges, shifts, lengths = neighbor_list(atoms, max(limits.values()))
     z = atoms.numbers
     near = lengths < np.array([limits[a, b] for a, b in zip(z[edges[0]], z[edges[1]], strict=True)])

@@ -82,6 +82,7 @@ def _molten(
     """Files and facts of the molecular dynamics."""
     box, n = melted.box, melted.box.atoms
     last = ase.io.read(melted.folders[-1] / LAST, format="extxyz")
+    energy = float(last.get_potential_energy())
     run.write(f"{name}/quenched.extxyz", (melted.folders[-1] / LAST).read_text(encoding="utf-8"))
     rows = log_of(melted)
     head = "step,time_ps,target_K,temperature_K,potential_eV,kinetic_eV,total_eV,conserved_eV,pressure_GPa,volume_A3"
@@ -90,8 +91,8 @@ def _molten(
     texts = [(f / TRAJECTORY).read_text(encoding="utf-8") for f in melted.folders]
     if o.keep_trajectories:
         run.write(f"{name}/trajectory.extxyz", "".join(texts))
-    blocks = _blocks(texts, n)
-    total, heat = blocks[-1][0], sum(s.steps for s in melted.stages if s.melt)
+    blocks = _blocks(texts, n, [leg.steps for leg in melted.legs])
+    total, heat = sum(s.steps for s in melted.stages), sum(s.steps for s in melted.stages if s.melt)
     images = [_image(text) for step, text in blocks if step > total - o.last_steps] or [last]
     molten = [_image(text) for step, text in blocks if 0.5 * heat <= step <= heat]
     said, curves = described(images)
@@ -100,20 +101,18 @@ def _molten(
     moved = None
     if len(molten) > 1:
         moved = displacement(np.stack([a.positions for a in molten]), np.stack([a.cell.array for a in molten]))
-    for ending in formats(o.pictures):
-        with run.writing(f"{name}/log.{ending}") as file:
-            file.write(draw_log(rows, melted, curves["rdf"], o.potential, ending))
-        with run.writing(f"{name}/rdf.{ending}") as file:
-            file.write(draw_rdf(curves["rdf"], box.name, o.potential, ending))
+    endings = formats(o.pictures)
+    write_pictures(run, f"{name}/log", draw_log(rows, melted, curves["rdf"], o.potential, endings))
+    write_pictures(run, f"{name}/rdf", draw_rdf(curves["rdf"], box.name, o.potential, endings))
     return {
         **said,
-        "rate": quench_rate(list(melted.stages)),
+        "rate": quench_rate(melted.stages),
         "temperature": float(end[:, 3].mean()),
-        "energy_md": float(rows[-1, 4]) / n,
+        "energy_md": energy / n,
         "energy_mean": float(end[:, 4].mean()) / n,
         "pressure_md": float(end[:, 8].mean()) if np.isfinite(end[:, 8]).all() else None,
         "density_md": GRAMS * float(last.get_masses().sum() / last.get_volume()),
-        "formation_energy_md": formation_energy(float(rows[-1, 4]), box.counts, references),
+        "formation_energy_md": formation_energy(energy, box.counts, references),
         "melt_moved": moved,
         "liquid": None if moved is None else moved > LIQUID,
         "crystalline": said["q6"] is not None and said["q6"] > CRYSTAL,
@@ -177,6 +176,13 @@ def _write_curves(run: Run, name: str, curves: Mapping[str, Any]) -> None:
         run.write(f"{name}/rings.csv", csv_text(["atoms", "rings"], curves["rings"].items()))
 
 
+def write_pictures(run: Run, stem: str, drawn: Mapping[str, bytes]) -> None:
+    """Write one picture, of each ending."""
+    for ending, data in drawn.items():
+        with run.writing(f"{stem}.{ending}") as file:
+            file.write(data)
+
+
 def table_text(rows: Iterable[Mapping[str, Any]], symbols: Sequence[str]) -> str:
     """The text of glasses.csv: fractions of the elements, then :data:`COLUMNS`."""
     heads = [f"{name} [{unit}]" if unit else name for name, unit in COLUMNS.items()]
@@ -194,19 +200,24 @@ def csv_text(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return out.getvalue()
 
 
-def _blocks(texts: Sequence[str], atoms: int) -> list[tuple[int, str]]:
-    """Frames of trajectories that follow each other as (step since the first, text)."""
+def _blocks(texts: Sequence[str], atoms: int, steps: Sequence[int]) -> list[tuple[int, str]]:
+    """Frames of trajectories that follow each other as (step since the first, text), those that stand twice once.
+
+    Args:
+        texts: of the trajectories.
+        atoms: in a frame.
+        steps: of each run.
+    """
     found: list[tuple[int, str]] = []
     before = 0
-    for text in texts:
+    for text, length in zip(texts, steps, strict=True):
         lines = text.splitlines(keepends=True)
-        step = 0
         for k in range(0, len(lines), atoms + 2):
             words = lines[k + 1].split("step=", 1)[1]
-            step = int(words.split(None, 1)[0])
-            if step or not before:
-                found.append((before + step, "".join(lines[k : k + atoms + 2])))
-        before += step
+            step = before + int(words.split(None, 1)[0])
+            if not found or step > found[-1][0]:
+                found.append((step, "".join(lines[k : k + atoms + 2])))
+        before += length
     return found
 
 

@@ -15,12 +15,13 @@ import ase.io
 
 from crystal_glass import BATCHES, DIAGRAMS, GLASSES, TABLE
 from crystal_glass.boxes import Box, boxes_of, phases, rounded
-from crystal_glass.glass_output import FACTS, table_text, write_box
-from crystal_glass.melting import LAST, Melting
+from crystal_glass.glass_output import FACTS, table_text, write_box, write_pictures
+from crystal_glass.melting import LAST, Melting, sampler_of
 from crystal_glass.options import GlassOptions
 from crystal_glass.pictures import PANELS, binaries, draw_diagrams
 from crystal_glass.settling import joined, read_references, reference_energies, relaxed
-from crystal_glass.stages import quench_rate, stages_of
+from crystal_glass.stages import legs, quench_rate, stages_of
+from crystalcli.contracts.dynamics import made_of
 from crystalcli.contracts.workflow import Host, Request, Run, Work
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 from crystalcli.vocabulary.pictures import formats
@@ -47,16 +48,19 @@ class Glasses(Work):
         self.boxes = _part(every, o.shard)
         for line in rounded(self.boxes):
             host.warn(line)
-        self.symbols = sorted({s for b in self.boxes for s in b.counts})
+        self.symbols = _symbols(self.boxes)
+        self.columns = _symbols(every)  # the tables of all shards have the same
         if o.references not in ("elements", "none"):
             read_references(Path(o.references))
         potential = host.potential(request, device=o.device)
         self.stress, self.name = "stress" in potential.provides, potential.name
         self._refuse_strangers(potential)
+        self._refuse_samplers(potential, host)
         if o.relax in ("cell", "isotropic") and not self.stress:
             host.warn(f"{potential.name} gives no stress: cells stay as they are, and no pressure is known")
-        self.facts = {"device": str(potential.device), "stages": [vars(s) for s in self.stages]}
-        files = [Path(o.potential)] if Path(o.potential).is_file() else []
+        stages = [vars(s) for s in self.stages]
+        self.facts = {"device": str(potential.device), "stages": stages, **made_of(potential)}
+        files = [model] if (model := host.model_file(o.potential)) else []
         files += [Path(p) for p in (o.compositions, o.plan) if p]
         files += [Path(o.references)] if o.references not in ("elements", "none") else []
         self.inputs = [*files, *(Path(p) for p in o.phases)]
@@ -68,6 +72,14 @@ class Glasses(Work):
         known = getattr(potential, "elements", None)
         if known and (strange := [s for s in self.symbols if chemical_symbols.index(s) not in known]):
             raise UsageError(f"potential {potential.name} does not know {', '.join(strange)}")
+
+    def _refuse_samplers(self, potential: Any, host: Host) -> None:
+        for leg in legs(self.stages):
+            record: Any = host.part("sampler", sampler_of(self.request, leg))
+            if missing := sorted(record.requires - potential.provides):
+                raise UsageError(f"sampler {record.name} needs {' and '.join(missing)}; {potential.name} gives none")
+            if "temperature" not in record.provides and any(s.start != s.end for s in leg.stages):
+                raise UsageError(f"sampler {record.name} holds no temperature, and can follow no ramp")
 
     def describe(self) -> dict[str, Any]:
         """The resolved plan."""
@@ -96,7 +108,7 @@ class Glasses(Work):
             self._batch(run, f"{BATCHES}/{number:06d}", batch, references, quiet)
             watch.finished(batch)
             if time.monotonic() - told > STREAMED:
-                run.write(TABLE, table_text(self._rows(run), self.symbols))
+                run.write(TABLE, table_text(self._rows(run), self.columns))
                 told = time.monotonic()
         return self._together(run, references)
 
@@ -129,14 +141,11 @@ class Glasses(Work):
         return ions, relaxed(run, self.request, f"{name}/cells", file, mode, quiet)
 
     def _rows(self, run: Run) -> Iterator[dict[str, Any]]:
-        for box in self.boxes:
-            path = run.path / GLASSES / box.name / FACTS
-            if path.exists():
-                yield json.loads(path.read_text(encoding="utf-8"))
+        return (_facts(run, box) for box in self.boxes if _done(run, box))
 
     def _together(self, run: Run, references: Mapping[str, float | None]) -> dict[str, Any]:
         rows = list(self._rows(run))
-        run.write(TABLE, table_text(rows, self.symbols))
+        run.write(TABLE, table_text(rows, self.columns))
         self._draw(run, rows)
         good = [r for r in rows if r["status"] == "ok"]
         failed = [{"id": r["id"], "reason": r["failures"][-1]["reason"]} for r in rows if r["status"] != "ok"]
@@ -163,9 +172,8 @@ class Glasses(Work):
         """Energies by composition, as many pictures as the systems need."""
         pairs = binaries(rows)
         for page, k in enumerate(range(0, len(pairs), PANELS), 1):
-            for ending in formats(self.options.pictures):
-                with run.writing(f"{DIAGRAMS}-{page}.{ending}") as file:
-                    file.write(draw_diagrams(rows, pairs[k : k + PANELS], self.phases, ending))
+            drawn = draw_diagrams(rows, pairs[k : k + PANELS], self.phases, formats(self.options.pictures))
+            write_pictures(run, f"{DIAGRAMS}-{page}", drawn)
 
     def _tell_missing(self, run: Run, references: Mapping[str, float | None]) -> None:
         none = [s for s, mu in references.items() if mu is None]
@@ -178,17 +186,27 @@ class _Watch:
 
     def __init__(self, run: Run, boxes: Sequence[Box]) -> None:
         self.run, self.boxes = run, boxes
-        self.done = sum(_done(run, b) for b in boxes)
-        self.failed = 0
+        self.status: dict[str, str] = {}
+        self._look(boxes)
         self.before, self.begun = self.done, time.monotonic()
+
+    @property
+    def done(self) -> int:
+        """Boxes that are finished."""
+        return len(self.status)
+
+    @property
+    def failed(self) -> int:
+        """Those of them that are no glass."""
+        return sum(status != "ok" for status in self.status.values())
 
     def finished(self, batch: Sequence[Box]) -> None:
         """Count a batch, and say so."""
-        self.done = sum(_done(self.run, b) for b in self.boxes) if len(self.boxes) < 64 else self.done + len(batch)
-        for box in batch:
-            facts = json.loads((self.run.path / GLASSES / box.name / FACTS).read_text(encoding="utf-8"))
-            self.failed += facts["status"] != "ok"
+        self._look(batch)
         self.run.reporter.say(self._line())
+
+    def _look(self, boxes: Sequence[Box]) -> None:
+        self.status |= {b.name: _facts(self.run, b)["status"] for b in boxes if _done(self.run, b)}
 
     def _line(self) -> str:
         seconds = time.monotonic() - self.begun
@@ -209,8 +227,17 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+def _symbols(boxes: Sequence[Box]) -> list[str]:
+    return sorted({symbol for box in boxes for symbol in box.counts})
+
+
 def _done(run: Run, box: Box) -> bool:
     return (run.path / GLASSES / box.name / FACTS).exists()
+
+
+def _facts(run: Run, box: Box) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run.path / GLASSES / box.name / FACTS).read_text(encoding="utf-8"))
+    return found
 
 
 def _part(boxes: list[Box], shard: str) -> list[Box]:

@@ -57,6 +57,11 @@ class Melted:
         """Whether there is a glass."""
         return bool(self.folders)
 
+    @property
+    def legs(self) -> list[Leg]:
+        """The runs in ``folders``."""
+        return legs(self.stages)
+
 
 @dataclass
 class Melting:
@@ -81,7 +86,7 @@ class Melting:
         for attempt in range(self.request.options.retries + 1):
             if not waiting:
                 break
-            stages = tuple(careful(list(self.stages)) if attempt else self.stages)
+            stages = tuple(careful(self.stages) if attempt else self.stages)
             through = self._attempt(waiting, attempt, stages)
             for box in waiting:
                 if (folders := through.get(box.name)) is not None:
@@ -96,7 +101,7 @@ class Melting:
         folder = f"{self.name}/{attempt}"
         starts = self._packed(boxes, attempt)
         folders: dict[str, tuple[Path, ...]] = dict.fromkeys(starts, ())
-        for k, leg in enumerate(legs(list(stages))):
+        for k, leg in enumerate(legs(stages)):
             if not starts:
                 return {}
             file = self.run.path / folder / f"{k}-start.extxyz"
@@ -176,14 +181,17 @@ class Melting:
         }
 
     def _parts(self, leg: Leg) -> dict[str, Chosen]:
-        parts = dict(self.request.parts)
-        stage = leg.stages[0]
-        if stage.sampler:
-            parts["sampler"] = Chosen(stage.sampler, {})
-        if stage.pressure is not None:
-            known = parts.get("sampler") or Chosen(stage.sampler)
-            parts["sampler"] = replace(known, options={**known.options, "pressure": stage.pressure})
-        return {k: v for k, v in parts.items() if k in ("potential", "sampler")}
+        parts = {k: v for k, v in self.request.parts.items() if k == "potential"}
+        sampler = sampler_of(self.request, leg)
+        return {**parts, "sampler": sampler} if sampler.name else parts
+
+
+def sampler_of(request: Request, leg: Leg) -> Chosen:
+    """What moves the atoms in ``leg``: that of its stages, else that of the request; no name: the default."""
+    stage, chosen = leg.stages[0], request.parts.get("sampler") or Chosen(request.options.sampler)
+    if stage.sampler and stage.sampler != chosen.name:
+        chosen = Chosen(stage.sampler)
+    return chosen if stage.pressure is None else replace(chosen, options={**chosen.options, "pressure": stage.pressure})
 
 
 def log_of(melted: Melted) -> np.ndarray:
@@ -194,13 +202,12 @@ def log_of(melted: Melted) -> np.ndarray:
     """
     tables: list[np.ndarray] = []
     time = 0.0
-    for folder in melted.folders:
+    for folder, leg in zip(melted.folders, melted.legs, strict=True):
         table = np.atleast_2d(np.genfromtxt(folder / THERMO, delimiter=",", skip_header=1))[:, :10]
-        if tables:
-            table = table[1:]  # the last step of the run before
-        end = float(table[-1, 1])
         table[:, 1] += time
-        time += end
+        if tables and table[0, 1] <= tables[-1][-1, 1]:
+            table = table[1:]  # the run before has it as its last
+        time += leg.steps * leg.stages[0].dt * 1e-3
         tables.append(table)
     return np.concatenate(tables)
 

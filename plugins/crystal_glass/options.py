@@ -15,7 +15,10 @@ HEAT, GUARDS, AFTER = "Melt and quench", "Guards", "After the quench"
 
 @dataclass(frozen=True, kw_only=True)
 class GlassOptions(BoxOptions):
-    """Everything that ``crystal glass`` asks; what the paper has is the default (Aykol et al., ICML 2023, sec. 2)."""
+    """Everything that ``crystal glass`` asks.
+
+    Temperatures, steps and volume are those of Aykol et al., ICML 2023, sec. 2; what is not is said in docs/glass.md.
+    """
 
     potential: str = common.potential()
     sampler: str = option("", "what moves the atoms", names="sampler")

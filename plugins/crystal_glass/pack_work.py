@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from crystal_glass.boxes import boxes_of, frame, phases, rounded
 from crystal_glass.pack_options import PackOptions
 from crystalcli.contracts.workflow import Host, Request, Running, Work
-from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, NothingUsable, UsageError
+from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 
 
 class Packing(Work):
@@ -38,7 +36,7 @@ class Packing(Work):
     def do(self, run: Running) -> Mapping[str, Any]:
         """Pack them all."""
         o, failed, rows = self.options, [], []
-        with _whole(o.output) as file:
+        with run.reporter.writing(o.output) as file:
             for k, one in enumerate(self.boxes, 1):
                 try:
                     packed = one.packed(o)
@@ -52,23 +50,3 @@ class Packing(Work):
             if not rows:
                 raise NothingUsable(f"no box of {len(failed)}: {failed[0]['reason']}")
         return {"boxes": rows, "failed": failed, "output": str(o.output), "exit_code": 3 if failed else 0}
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears whole when the block is left, and not at all where it raises.
-
-    Raises:
-        EnvironmentProblem: it cannot be written.
-    """
-    hidden = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with hidden.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        hidden.replace(path)
-    except OSError as problem:
-        raise EnvironmentProblem(f"cannot be written: {problem.strerror}", path=path) from problem
-    finally:
-        hidden.unlink(missing_ok=True)

@@ -65,14 +65,12 @@ def _published(species: list[int]) -> float:
         warnings.simplefilter("ignore")  # of elements that have none
         elements = [Element.from_Z(z) for z in species]
         if len(elements) == 1:
-            found = elements[0].metallic_radius or elements[0].atomic_radius
-            sums = [2.0 * float(found or 0.0)]
+            radii = [float(elements[0].metallic_radius or elements[0].atomic_radius or 0.0)] * 2
         else:
-            ionic = [float(e.average_ionic_radius) for e in elements]
-            sums = [a + b for k, a in enumerate(ionic) for b in ionic[:k]]
-    if not min(sums) > 0:
-        raise InputError("an element has no published radius; use --spheres covalent")
-    return min(sums)
+            radii = [float(e.average_ionic_radius) for e in elements]
+    if none := [e.symbol for e, radius in zip(elements, radii, strict=False) if not radius > 0]:
+        raise InputError(f"{none[0]} has no published radius; use --spheres covalent")
+    return sum(sorted(radii)[:2])
 
 
 def box(counts: Mapping[str, int], volume: float, seed: int, name: str, spheres: Spheres) -> Packed:

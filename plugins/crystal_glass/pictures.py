@@ -18,8 +18,10 @@ PANELS, ACROSS = 24, 4
 """Systems on one picture, and side by side."""
 
 
-def draw_log(rows: np.ndarray, melted: Melted, found: PairDistribution, potential: str, ending: str) -> bytes:
-    """Temperature and energy against time, its stages coloured, and g(r) of the glass."""
+def draw_log(
+    rows: np.ndarray, melted: Melted, found: PairDistribution, potential: str, endings: Sequence[str]
+) -> dict[str, bytes]:
+    """Temperature and energy against time, its stages coloured, and g(r) of the glass, by ending."""
     figure = blank(9.0, 4.6)
     left, right = figure.subfigures(1, 2, width_ratios=[1.45, 1.0])
     above, below = left.subplots(2, 1, sharex=True)
@@ -37,15 +39,15 @@ def draw_log(rows: np.ndarray, melted: Melted, found: PairDistribution, potentia
     _low(below, rows[:, 4] / melted.box.atoms)
     above.set_title(f"{melted.box.name}, {potential}", fontsize=10)
     _rdf(right.subplots(), found)
-    return rendered(figure, ending)
+    return rendered(figure, endings)
 
 
-def draw_rdf(found: PairDistribution, title: str, potential: str, ending: str) -> bytes:
+def draw_rdf(found: PairDistribution, title: str, potential: str, endings: Sequence[str]) -> dict[str, bytes]:
     """Total and partial g(r)."""
     figure, axes = canvas(6.0, 3.8)
     _rdf(axes, found)
     axes.set_title(f"{title}, {potential}", fontsize=10)
-    return rendered(figure, ending)
+    return rendered(figure, endings)
 
 
 def binaries(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -60,8 +62,8 @@ def binaries(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def draw_diagrams(
-    rows: Sequence[Mapping[str, Any]], pairs: Sequence[tuple[str, str]], phases: Sequence[Phase], ending: str
-) -> bytes:
+    rows: Sequence[Mapping[str, Any]], pairs: Sequence[tuple[str, str]], phases: Sequence[Phase], endings: Sequence[str]
+) -> dict[str, bytes]:
     """Formation energies of the glasses of ``pairs`` by composition: every box, their means, and the crystals' hull."""
     across = min(ACROSS, len(pairs))
     down = -(-len(pairs) // across)
@@ -85,7 +87,7 @@ def draw_diagrams(
     for axes in grid[:, 0]:
         axes.set_ylabel("formation energy\n(eV/atom)", fontsize=9)
     grid.flat[0].legend(frameon=False, fontsize=8)
-    return rendered(figure, ending)
+    return rendered(figure, endings)
 
 
 def _points(rows: Sequence[Mapping[str, Any]], a: str, b: str) -> np.ndarray:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ase
-import ase.build
 import ase.io
-from ase.data import chemical_symbols, reference_states
+from ase.data import chemical_symbols
 
+from crystal_glass.crystals import crystal_of
 from crystal_glass.options import GlassOptions
 from crystalcli.contracts.workflow import Host, Request, Run
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 
 RELAXED = "relaxed.extxyz"
-GASES = ("H", "N", "O", "F", "Cl")
-"""Their references are molecules of two."""
+GASES = {"H": 0.74, "N": 1.10, "O": 1.21, "F": 1.42, "Cl": 1.99}
+"""Their references are molecules of two; how far apart these are before they are relaxed, Å."""
 ROOM = 12.0
 """Å, of the box of a molecule."""
 
@@ -86,19 +87,15 @@ def reference_energies(
 
 
 def _reference(symbol: str, *, molecule: bool) -> ase.Atoms | None:
-    """The crystal or molecule an element is found as; none where it is the other kind, or ASE has no such crystal."""
+    """The crystal or molecule an element is found as; none where it is the other kind, or nobody knows its crystal."""
     if molecule != (symbol in GASES):
         return None
-    if molecule:
-        state = reference_states[chemical_symbols.index(symbol)] or {}
-        made = ase.Atoms([symbol, symbol], [(0, 0, 0), (0, 0, float(state.get("d", 1.99)))], pbc=True)
-        made.set_cell([ROOM] * 3)
+    if not molecule:
+        made = crystal_of(symbol)
     else:
-        try:
-            made = ase.build.bulk(symbol)
-        except (ValueError, KeyError, NotImplementedError, RuntimeError, TypeError):
-            return None
-    made.info = {"id": symbol}
+        made = ase.Atoms([symbol, symbol], [(0, 0, 0), (0, 0, GASES[symbol])], cell=[ROOM] * 3, pbc=True)
+    if made is not None:
+        made.info = {"id": symbol}
     return made
 
 
@@ -121,8 +118,8 @@ def read_references(path: Path) -> dict[str, float]:
             symbol, energy = cells[0], float(cells[1])
         except (IndexError, ValueError):
             raise UsageError("is no line such as Ti,-7.83", path=path, line=number) from None
-        if symbol not in chemical_symbols[1:] or symbol in found:
-            raise UsageError(f"{symbol} is no element, or stands twice", path=path, line=number)
+        if symbol not in chemical_symbols[1:] or symbol in found or not math.isfinite(energy):
+            raise UsageError(f"{symbol} is no element, stands twice, or has no finite energy", path=path, line=number)
         found[symbol] = energy
     return found
 

@@ -16,14 +16,15 @@ The melt are the stages before the first in which the temperature falls.
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from crystal_glass.options import GlassOptions
-from crystalcli.vocabulary.errors import UsageError, did_you_mean
+from crystalcli.contracts.stage_files import stage_tables
+from crystalcli.vocabulary.errors import UsageError
 
 KEYS = {"from": (int, float), "to": (int, float), "steps": int, "dt": (int, float), "sampler": str,
         "pressure": (int, float)}  # fmt: skip
@@ -79,18 +80,18 @@ def stages_of(o: GlassOptions) -> list[Stage]:
     return _marked([*made, Stage(o.cold, o.cold, o.hold_steps, o.dt)])
 
 
-def quench_rate(stages: list[Stage]) -> float | None:
+def quench_rate(stages: Sequence[Stage]) -> float | None:
     """K/ps of the steepest stage in which the temperature falls; none where it never does."""
     falls = [(s.start - s.end) / s.picoseconds for s in stages if s.end < s.start]
     return max(falls) if falls else None
 
 
-def careful(stages: list[Stage]) -> list[Stage]:
+def careful(stages: Sequence[Stage]) -> list[Stage]:
     """The same plan with half the step, and twice as many, in the melt."""
     return [replace(s, dt=0.5 * s.dt, steps=2 * s.steps) if s.melt else s for s in stages]
 
 
-def legs(stages: list[Stage]) -> list[Leg]:
+def legs(stages: Sequence[Stage]) -> list[Leg]:
     """The runs that the stages are."""
     made: list[Leg] = []
     for stage in stages:
@@ -112,24 +113,13 @@ def _marked(stages: list[Stage]) -> list[Stage]:
 
 def _of_file(path: Path, o: GlassOptions) -> list[Stage]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as problem:
-        raise UsageError(f"cannot read this plan: {problem.strerror}", path=path) from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise UsageError(f"is no TOML: {problem}", path=path) from problem
-    tables = data.get("stage")
-    if set(data) != {"stage"} or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
-        raise UsageError("must hold stages, each under [[stage]], and nothing else", path=path)
-    try:
-        return [_of_table(k, table, o) for k, table in enumerate(tables, 1)]
+        return [_of_table(k, table, o) for k, table in enumerate(stage_tables(path, "plan", KEYS), 1)]
     except UsageError as problem:
         raise UsageError(problem.reason, path=path) from problem
 
 
 def _of_table(k: int, table: Mapping[str, Any], o: GlassOptions) -> Stage:
     for key, value in table.items():
-        if key not in KEYS:
-            raise UsageError(f"stage {k}: unknown key '{key}'; {did_you_mean(key, tuple(KEYS))}")
         if not isinstance(value, KEYS[key]) or isinstance(value, bool):  # type: ignore[arg-type]
             raise UsageError(f"stage {k}: {key} = {value!r} is not what it should be; see docs/glass.md")
     if missing := [key for key in ("from", "steps") if key not in table]:
@@ -139,6 +129,8 @@ def _of_table(k: int, table: Mapping[str, Any], o: GlassOptions) -> Stage:
     if not (0 < start <= 2e4 and 0 < end <= 2e4 and table["steps"] >= 1 and 0.01 <= dt <= 10.0):
         raise UsageError(f"stage {k}: temperatures are up to 20000 K, steps at least 1, dt 0.01 to 10 fs")
     pressure = None if "pressure" not in table else float(table["pressure"])
+    if pressure is not None and not math.isfinite(pressure):
+        raise UsageError(f"stage {k}: a pressure of {pressure} GPa")
     return Stage(start, end, int(table["steps"]), dt, str(table.get("sampler", "")), pressure)
 
 

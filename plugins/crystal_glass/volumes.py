@@ -1,8 +1,9 @@
 """How large the crystal would be: the volume per atom that a box is a little larger than, and where it is from.
 
 In this order (M. Aykol et al., SynS & ML workshop, ICML 2023, sec. 2, and what it leaves open): what the user says; the
-stable phase, or the mixture of phases by the lever rule, v = Σ_k φ_k v_k with the atomic fractions φ_k; the mean over
-phases of the same formula; the densest mixture of measured crystals, which are the elements where no compound is known.
+stable phase, or the mixture of phases by the lever rule, v = Σ_k φ_k v_k with the atomic fractions φ_k, or the densest
+mixture where their energies are not all known; the densest mixture of measured crystals, which are the elements where
+no compound is known.
 """
 
 from __future__ import annotations
@@ -91,10 +92,10 @@ def lever(fractions: dict[str, float], phases: Sequence[Phase]) -> list[tuple[Ph
     """
     from scipy.optimize import linprog
 
-    usable = [p for p in phases if set(p.fractions) <= set(fractions)]
+    usable = _usable(fractions, phases)
     if not usable:
         return None
-    by_energy = all(p.energy is not None for p in usable)
+    by_energy = _energies_known(usable)
     cost = np.array([p.energy if by_energy else p.volume for p in usable], dtype=np.float64)
     symbols = sorted(fractions)
     table = np.array([[p.fractions.get(s, 0.0) for p in usable] for s in symbols])
@@ -103,6 +104,14 @@ def lever(fractions: dict[str, float], phases: Sequence[Phase]) -> list[tuple[Ph
         return None
     shares = solved.x / solved.x.sum()
     return [(p, float(x)) for p, x in zip(usable, shares, strict=True) if x > 1e-9]
+
+
+def _usable(fractions: dict[str, float], phases: Sequence[Phase]) -> list[Phase]:
+    return [p for p in phases if set(p.fractions) <= set(fractions)]
+
+
+def _energies_known(phases: Sequence[Phase]) -> bool:
+    return all(p.energy is not None for p in phases)
 
 
 def volume_of(composition: Composition, given: float, phases: Sequence[Phase]) -> Volume:
@@ -121,11 +130,8 @@ def volume_of(composition: Composition, given: float, phases: Sequence[Phase]) -
     fractions = {s: float(f) for s, f in composition.fractions.items()}
     mixed = lever(fractions, phases)
     if mixed:
-        by = "hull" if all(p.energy is not None for p, _ in mixed) else "densest mixture"
+        by = "hull" if _energies_known(_usable(fractions, phases)) else "densest mixture"
         return Volume(sum(x * p.volume for p, x in mixed), f"{by} of the phases given: {_said(mixed)}")
-    same = [p for p in phases if set(p.fractions) == set(fractions) and _near(p.fractions, fractions)]
-    if same:
-        return Volume(float(np.mean([p.volume for p in same])), f"mean of {len(same)} phases of the same formula")
     known = measured_phases(fractions)
     mixed = lever(fractions, known)
     if mixed is None:
@@ -135,10 +141,6 @@ def volume_of(composition: Composition, given: float, phases: Sequence[Phase]) -
         )
     sources = {(elemental(p.formula) or (0.0, MEASURED))[1] if len(p.fractions) == 1 else MEASURED for p, _ in mixed}
     return Volume(sum(x * p.volume for p, x in mixed), f"{' and '.join(sorted(sources))}: {_said(mixed)}")
-
-
-def _near(one: dict[str, float], other: dict[str, float]) -> bool:
-    return all(abs(one[s] - other[s]) < 1e-6 for s in one)
 
 
 def _said(mixed: Sequence[tuple[Phase, float]]) -> str:

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import ase.io
@@ -48,7 +47,7 @@ class Slabs(Work):
         known = getattr(self.potential, "elements", None)
         if known and (strange := sorted(s for s in self.maker.elements if chemical_symbols.index(s) not in known)):
             raise UsageError(f"potential {self.potential.name} does not know {', '.join(strange)}")
-        self.inputs = [Path(o.potential)] if Path(o.potential).is_file() else []
+        self.inputs = [model] if (model := host.model_file(o.potential)) else []
         self.parts = [(("calculator" if k == "potential" else k), c.name) for k, c in request.parts.items()]
         self.facts = {"device": str(self.potential.device), **made_of(self.potential)}
 

@@ -68,6 +68,13 @@ def test_words_of_people_stand_as_they_are(tmp_path, name):
         assert not [word for word in words if "mathdefault" in word or "\\$" in word.replace(seen, "")], path.name
 
 
+def test_a_title_is_the_same_in_every_format(tmp_path):
+    """Words are made plain once, not again for each format."""
+    at = paths(tmp_path / "p", "png,svg")
+    plots.parity(at, Quantity("e", "eV"), *VALUES, mae=0.1, title="models/a$b")
+    assert "models/a$b" in " ".join(letters(at[1]))
+
+
 def test_a_density_has_plain_numbers_beside_its_colours(tmp_path):
     values = np.random.default_rng(1).normal(size=plots.MANY + 500)
     plots.parity(paths(tmp_path / "p", "svg"), Quantity("e", "eV"), values, values, mae=0.0, title="t")

@@ -3,6 +3,7 @@
 import ase.build
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from crystalcli.nouns import distributions
 from crystalcli.nouns.frames import Frames
@@ -14,6 +15,25 @@ def gas(atoms: int, frames: int, length: float = 12.0, neon: float = 0.5) -> Fra
     names = ["Ar"] * (atoms - few) + ["Ne"] * few
     images = [ase.Atoms(names, rng.uniform(0, length, (atoms, 3)), cell=[length] * 3, pbc=True) for _ in range(frames)]
     return Frames.of(images, times=np.arange(frames))
+
+
+def shaken(atoms: ase.Atoms, frames: int, width: float) -> Frames:
+    images = [atoms.copy() for _ in range(frames)]
+    for k, image in enumerate(images):
+        image.rattle(width, seed=k)
+    return Frames.of(images, times=np.arange(frames))
+
+
+def test_frames_have_what_their_images_say() -> None:
+    images = [ase.build.bulk("Cu") for _ in range(2)]
+    images[0].calc = SinglePointCalculator(images[0], energy=-3.5)
+    images[0].info = {"energy": 9.0, "time_fs": 4.0, "temperature": 310.0}
+    images[1].info = {"energy": -3.25, "time_fs": 6.0}
+    frames = Frames.of(images)
+    assert frames.energies.tolist() == [-3.5, -3.25]
+    assert frames.times.tolist() == [4.0, 6.0]
+    assert frames.temperatures[0] == 310.0
+    assert np.isnan(frames.temperatures[1])
 
 
 def test_an_ideal_gas_has_no_structure() -> None:
@@ -37,12 +57,7 @@ def test_neighbors_of_a_rare_species_are_counted_for_each_of_it() -> None:
 
 def test_coordination_of_the_less_frequent_species() -> None:
     """Fluorite: 8 F around each Ca, 4 Ca around each of twice as many F."""
-    atoms = ase.build.bulk("CaF2", "fluorite", a=5.46, cubic=True).repeat(2)
-    images = []
-    for k in range(4):
-        images.append(atoms.copy())
-        images[-1].rattle(0.05, seed=k)
-    frames = Frames.of(images, times=np.arange(4))
+    frames = shaken(ase.build.bulk("CaF2", "fluorite", a=5.46, cubic=True).repeat(2), 4, 0.05)
     found = distributions.pair_distribution(frames)
     numbers = {(c.centre, c.neighbor): (c.mean, c.shares) for c in distributions.coordination(frames, found)}
     assert numbers["Ca", "F"] == (8, {8: 1.0})
@@ -64,12 +79,7 @@ def test_shells_of_fcc() -> None:
 
 
 def test_coordination_in_rock_salt() -> None:
-    atoms = ase.build.bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat(2)
-    images = []
-    for k in range(10):
-        images.append(atoms.copy())
-        images[-1].rattle(0.08, seed=k)
-    frames = Frames.of(images, times=np.arange(10))
+    frames = shaken(ase.build.bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat(2), 10, 0.08)
     found = distributions.pair_distribution(frames)
     numbers = {(c.centre, c.neighbor): c.mean for c in distributions.coordination(frames, found)}
     assert numbers["Na", "Cl"] == numbers["Cl", "Na"] == 6

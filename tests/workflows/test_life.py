@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -373,6 +374,21 @@ def test_a_run_in_a_run_is_prepared_and_heard_as_the_one_around_it_wants(text: P
     assert inside["again"] == f"crystal once --resume {done.path}"
     assert "known: 5" in (done.path / "no-0" / "log.txt").read_text()
     assert RunFolder.read(done.path)["children"] == ["no-0", "no-1"]
+
+
+def test_runs_that_were_removed_once_they_were_used_are_no_longer_told(text: Path) -> None:
+    class Used(Once):
+        def do(self, run: Run) -> Mapping[str, Any]:
+            told = []
+            for k in range(self.o.times):
+                run.child("count", f"no-{k}", {"files": self.o.files, "times": k + 1}, {})
+                told.append(list(RunFolder.read(run.path)["children"]))
+                if k != 1:
+                    shutil.rmtree(run.path / f"no-{k}")
+            return {"told": told}
+
+    done = life.run(workflow("once", Used), asked(text, times=4))
+    assert done.data["told"] == [["no-0"], ["no-1"], ["no-1", "no-2"], ["no-1", "no-3"]]
 
 
 def test_runs_in_a_replaced_run_do_not_count(text: Path) -> None:

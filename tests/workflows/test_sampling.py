@@ -341,15 +341,37 @@ def test_one_structure_fails_and_the_others_do_not_notice(world, fault, code, sa
     assert 20 <= halted["step"] <= 36
     assert any(said in w for w in warned)
     for name in ("Cu", "Au"):
-        for file in ("trajectory.extxyz", "thermo.csv"):
+        for file in ("trajectory.extxyz", "thermo.csv", "last.extxyz"):
             where = f"structures/{name}/{file}"
             assert (folder / "ill" / where).read_bytes() == (folder / "well" / where).read_bytes()
     good = ase.io.read(folder / "ill" / "structures" / "Ag" / "last-good.extxyz")
     assert np.isfinite(good.positions).all()
+    last = ase.io.read(folder / "ill" / "structures" / "Ag" / "last.extxyz")
+    assert np.array_equal(last.positions, good.positions)
+    assert last.calc is None
     whole = (folder / "well" / "structures" / "Ag" / "trajectory.extxyz").read_text()
     cut = (folder / "ill" / "structures" / "Ag" / "trajectory.extxyz").read_text()
     assert cut
     assert whole.startswith(cut)
+
+
+def test_the_last_step_is_a_frame_whether_or_not_one_is_due(world) -> None:
+    folder, use = world
+    use()
+    run(asked(folder, "even"), quiet()[0])
+    whole = (folder / "even" / "structures" / "Cu" / "trajectory.extxyz").read_text()
+    last = (folder / "even" / "structures" / "Cu" / "last.extxyz").read_text()
+    assert whole.endswith(last)
+    use()
+    run(asked(folder, "odd", steps=62), quiet()[0])
+    where = folder / "odd" / "structures" / "Cu"
+    assert ase.io.read(where / "trajectory.extxyz").info["step"] == 60
+    frame = ase.io.read(where / "last.extxyz")
+    assert frame.info["step"] == 62
+    found = Springs([crystals()["Cu"]]).evaluate(Systems.of([frame]))
+    assert frame.get_potential_energy() == pytest.approx(float(found.energy[0]), abs=1e-7)
+    assert frame.get_forces() == pytest.approx(found.forces.numpy(), abs=1e-7)
+    assert np.abs(frame.get_momenta()).max() > 0.1
 
 
 def test_a_failed_structure_stays_failed_after_resume(world) -> None:

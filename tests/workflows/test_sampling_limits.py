@@ -100,6 +100,31 @@ def test_contacts_are_found_however_atoms_came_there(pair: tuple[int, int], limi
         assert set(Guards(systems, Limits(closest=0.7)).look(squeezed, nothing, 300.0, 1.0, alive)) == {0, 1}
 
 
+def test_contacts_are_found_where_only_the_cell_shrinks() -> None:
+    """Cu–Cu at 2.546 Å with a limit of 2.24 Å: at 0.885 of all lengths they are still beyond it, at 0.875 not."""
+    systems = two_crystals().take(torch.tensor([0]))
+    nothing = Evaluated(torch.zeros(1, dtype=torch.float64), torch.zeros(systems.n_atoms, 3, dtype=torch.float64))
+    for factor, stopped in ((0.885, set()), (0.875, {0})):
+        guards = Guards(systems, Limits(closest=1.0))
+        smaller = systems.moved(positions=systems.positions * factor, cell=systems.cell * factor)
+        found = guards.look(smaller, nothing, 300.0, 1.0, torch.tensor([True]))
+        assert {k: v.code for k, v in found.items()} == dict.fromkeys(stopped, "overlap")
+
+
+def test_no_limit_of_contacts_is_below_half_an_angstrom() -> None:
+    """Whatever part of the radii is asked for: 0.1 of them would be 0.25 Å."""
+    systems = two_crystals()
+    nothing = Evaluated(torch.zeros(2, dtype=torch.float64), torch.zeros(systems.n_atoms, 3, dtype=torch.float64))
+    for closest in (0.0, 0.1):
+        for distance, stopped in ((0.45, {1}), (0.55, set())):
+            places = systems.positions.clone()
+            places[34] = places[32] + torch.tensor([0.0, 0.0, distance], dtype=torch.float64)
+            guards = Guards(systems, Limits(closest=closest))
+            found = guards.look(systems.moved(positions=places), nothing, 300.0, 1.0, torch.tensor([True, True]))
+            assert set(found) == stopped
+            assert not stopped or found[1].reason.endswith("are 0.45 Å apart")
+
+
 @pytest.mark.parametrize(("dt", "every"), [(0.5, 10), (2.0, 40)])
 def test_a_drift_is_in_meV_per_atom_and_picosecond(dt: float, every: int) -> None:  # noqa: N802 - the unit
     """Energies that rise by known slopes, in batches of unequal structures; limits at the slope and beyond."""

@@ -29,8 +29,9 @@ def save(figure: Any, paths: Sequence[Path]) -> None:
     """
     for old in set(of_any_format(path.with_name(path.name.removesuffix(path.suffix)) for path in paths)) - set(paths):
         files.remove(old)
-    for path in paths:
-        files.write_bytes(path, rendered(figure, path.suffix.removeprefix(".")))
+    drawn = rendered(figure, [path.suffix.removeprefix(".") for path in paths])
+    for path, data in zip(paths, drawn.values(), strict=True):
+        files.write_bytes(path, data)
 
 
 def parity(

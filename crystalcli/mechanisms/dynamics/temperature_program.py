@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from crystalcli.vocabulary.errors import UsageError, did_you_mean
+from crystalcli.contracts.stage_files import stage_tables
+from crystalcli.vocabulary.errors import UsageError
 
 FEMTOSECONDS = {"fs": 1.0, "ps": 1e3, "ns": 1e6}
 _STAGE = re.compile(r"\s*([^:@]+?)\s*(?::\s*([^:@]+?)\s*)?(?:@\s*([^:@]+?)\s*)?")
@@ -152,29 +152,14 @@ def _of_word(word: str, dt: float) -> Stage:
 
 def _of_file(path: Path, dt: float) -> list[Stage]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as problem:
-        raise UsageError(f"cannot read this temperature program: {problem.strerror}", path=path) from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise UsageError(f"is no TOML: {problem}", path=path) from problem
-    stages = table.get("stage")
-    if set(table) != {"stage"} or not isinstance(stages, list) or not stages:
-        raise UsageError("must hold stages, each under [[stage]], and nothing else", path=path)
-    try:
-        found = _of_tables(stages, dt)
+        return _of_tables(stage_tables(path, "temperature program", _KEYS), dt)
     except UsageError as problem:
         raise UsageError(problem.reason, path=path) from problem
-    return found
 
 
-def _of_tables(stages: Sequence[Any], dt: float) -> list[Stage]:
+def _of_tables(stages: Sequence[Mapping[str, Any]], dt: float) -> list[Stage]:
     found: list[Stage] = []
     for k, stage in enumerate(stages, 1):
-        if not isinstance(stage, Mapping):
-            raise UsageError(f"stage {k} is no table")
-        for key in stage:
-            if key not in _KEYS:
-                raise UsageError(f"stage {k}: unknown key '{key}'; {did_you_mean(key, _KEYS)}")
         kind = stage.get("kind", "ramp" if "from" in stage else "hold")
         if kind not in ("ramp", "hold"):
             raise UsageError(f"stage {k}: kind is ramp or hold, not {kind!r}")

@@ -253,7 +253,8 @@ def _nearest_to_limit(
         return -1, -1, math.inf, math.inf
     gap = distance - np.maximum(radii[i] + radii[j], NEAREST)
     k = int(gap.argmin())
-    return int(i[k]), int(j[k]), float(distance[k]), float(gap[k])
+    one, other = sorted((int(i[k]), int(j[k])))
+    return one, other, float(distance[k]), float(gap[k])
 
 
 def _shape(systems: Systems) -> Tensor:

@@ -155,8 +155,7 @@ class Dynamics:
         if self.recorder.open:
             self.recorder.seal()
         self.save()
-        for k in range(len(self.ids)):
-            write_geometry(self.recorder, k, LAST, self.systems, self.step, self.options.dt)
+        self.recorder.write_last(LAST, self.step, self.systems, self.evaluated, self.halts.alive)
 
     def adopt(self, state: checkpoint.State, known: Sequence[Mapping[str, str]], trajectory: str, log: str) -> None:
         """Go back to the end of a finished run, whose pieces have been joined: its files are the first piece.

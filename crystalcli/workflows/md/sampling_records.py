@@ -13,6 +13,7 @@ from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.mechanisms.dynamics.trajectory import Cast, Chunks, Frame, FrameWriter, chained
+from crystalcli.mechanisms.running import files
 from crystalcli.mechanisms.running.tables import csv_line
 from crystalcli.nouns.systems import Systems, kinetic_energy, temperature, volume
 from crystalcli.vocabulary.units import GPA
@@ -136,17 +137,15 @@ class Recorder:
 
     def frame(self, step: int, systems: Systems, evaluated: Evaluated, alive: Tensor) -> None:
         """Keep one frame of every living structure."""
-        found = {
-            "positions": systems.positions, "velocities": systems.velocities, "cell": systems.cell,
-            "forces": evaluated.forces, "energy": evaluated.energy, "temperature": temperature(systems),
-            "alive": alive,
-        }  # fmt: skip
-        if evaluated.stress is not None:
-            found["stress"] = evaluated.stress
-        if evaluated.sigma is not None:
-            found["sigma"] = evaluated.sigma
         self.steps.append(step)
-        self.frames.append(found)
+        self.frames.append(_seen(systems, evaluated, alive))
+
+    def write_last(self, name: str, step: int, systems: Systems, evaluated: Evaluated, alive: Tensor) -> None:
+        """Write where every structure is: a frame of the living, the bare geometry of those that were stopped."""
+        found = {k: v.cpu().numpy() for k, v in _seen(systems, evaluated, alive).items()}
+        for k, (folder, writer) in enumerate(zip(self.folders, self.writers, strict=True)):
+            frame = self._frame(step, found, k)
+            files.write_text(folder / name, writer.text(frame) if found["alive"][k] else writer.geometry(frame))
 
     def seal(self) -> None:
         """Write what is kept as the next chunk of every structure; forget it."""
@@ -239,6 +238,20 @@ class Recorder:
             {k: tensors[f"frame.{n}.{k}"] for k in _FRAME if f"frame.{n}.{k}" in tensors}
             for n in range(len(self.steps))
         ]
+
+
+def _seen(systems: Systems, evaluated: Evaluated, alive: Tensor) -> dict[str, Tensor]:
+    """What a frame holds of all structures."""
+    found = {
+        "positions": systems.positions, "velocities": systems.velocities, "cell": systems.cell,
+        "forces": evaluated.forces, "energy": evaluated.energy, "temperature": temperature(systems),
+        "alive": alive,
+    }  # fmt: skip
+    if evaluated.stress is not None:
+        found["stress"] = evaluated.stress
+    if evaluated.sigma is not None:
+        found["sigma"] = evaluated.sigma
+    return found
 
 
 def _cells(values: Sequence[float]) -> list[str]:

@@ -11,13 +11,17 @@ import ase.io
 import numpy as np
 import pytest
 from crystal_glass import GLASS
-from crystal_glass.stages import stages_of
+from crystal_glass.glass_output import _blocks
+from crystal_glass.stages import Stage, quench_rate, stages_of
 
 from crystalcli.commands.main import run
+from crystalcli.contracts.workflow import Request
 from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.mechanisms.models.model_head import MODEL
 from crystalcli.nouns.systems import Systems
 from crystalcli.testing import WorkflowContract
 from crystalcli.vocabulary.units import GPA
+from crystalcli.workflows.services import Services
 
 SHORT = [
     "--melt-steps",
@@ -79,7 +83,14 @@ def test_what_is_written_is_what_the_potential_says(tmp_path: Path) -> None:
         assert log["target_K"][[0, 6, 11, 16, 22]].tolist() == [3000.0, 3000.0, 1650.0, 300.0, 300.0]
         last = log["time_ps"] > 0.44 - 0.08 - 1e-9
         assert float(row["energy_mean [eV/atom]"]) == pytest.approx(log["potential_eV"][last].mean() / 16)
-        assert len(ase.io.read(box / "trajectory.extxyz", ":")) == 23
+        frames = ase.io.read(box / "trajectory.extxyz", ":")
+        assert len(frames) == 23
+        moved = frames[6].positions - frames[3].positions  # from half of the melt to its end
+        moved = float(np.sqrt(((moved - moved.mean(0)) ** 2).sum(1).mean()))
+        assert float(row["melt_moved [Å]"]) == pytest.approx(moved)
+        assert row["liquid"] == str(moved > 1.0)
+        assert float(row["pressure_md [GPa]"]) == pytest.approx(log["pressure_GPa"][last].mean())
+        assert float(row["pressure_ions [GPa]"]) < -1.0  # the box is 15 % larger than a crystal: it is pulled
         assert {p.name for p in box.iterdir()} >= {"rdf.csv", "angles.csv", "sq.csv", "coordination.csv", "log.png"}
         assert float(row["rate [K/ps]"]) == pytest.approx(2700 / 0.2)
 
@@ -92,6 +103,8 @@ def test_batches_and_company_change_no_bit(tmp_path: Path) -> None:
     whole = (tmp_path / "all" / "glasses.csv").read_text().splitlines()
     assert (tmp_path / "one" / "glasses.csv").read_text().splitlines() == whole
     made(tmp_path / "part", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--shard", "2/3")
+    part = (tmp_path / "part" / "glasses.csv").read_text().splitlines()
+    assert part == [whole[0], whole[2]]  # the same columns, though nothing in it holds copper
     name = whole[2].split(",")[0]
     for file in ("quenched.extxyz", "glass.extxyz", "rdf.csv"):
         one, other = (tmp_path / run / "glasses" / name / file for run in ("all", "part"))
@@ -131,6 +144,10 @@ def test_what_a_guard_stops_begins_again_and_is_listed(tmp_path: Path) -> None:
 
 
 def test_refusals_cost_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def write(k: int, text: str) -> Path:
+        (tmp_path / f"{k}.toml").write_text(text)
+        return tmp_path / f"{k}.toml"
+
     for words, said in (
         (["Si"], "which potential"),
         (["--potential", "sw"], "which composition"),
@@ -140,10 +157,39 @@ def test_refusals_cost_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["Si", "--potential", "sw", "--volume", "much"], "no volume per atom"),
         (["Si", "--potential", "sw", "--references", "none.csv"], "cannot read these references"),
         (["Si", "--potential", "sw", "--plan", "none.toml"], "cannot read this plan"),
+        (["Si", "--potential", "sw", "--sampler", "nve"], "nve holds no temperature"),
+        *(
+            (["Si", "--potential", "sw", "--plan", str(write(k, text))], said)
+            for k, (text, said) in enumerate(
+                (
+                    ("stage = []", "must hold stages"),
+                    ("stage = [1]", "stage 1 is no table"),
+                    ("[[stage]]\nfrom = 300\nsteps = 9\nrate = 2", "unknown key 'rate'"),
+                    ("[[stage]]\nfrom = 300\nsteps = 9.5", "steps = 9.5 is not what it should be"),
+                    ('[[stage]]\nfrom = 300\nsteps = 9\nsampler = "npt"\npressure = nan', "a pressure of nan GPa"),
+                    ('[[stage]]\nfrom = 300\nsteps = 9\nsampler = "ntp"', "no sampler 'ntp'"),
+                    ("[[stage]]\nfrom = 300\nsteps = 9\npressure = 1", "sampler nvt has no option 'pressure'"),
+                )
+            )
+        ),
     ):
         assert run(["glass", *words, "-o", str(tmp_path / "run")]) == 2
         assert said in capsys.readouterr().err
         assert not (tmp_path / "run").exists()
+
+
+def test_the_model_in_a_folder_is_an_input(tmp_path: Path) -> None:
+    """``runs/latest`` leads elsewhere after the next training: a run must not go on with that."""
+    (tmp_path / "latest").mkdir()
+    (tmp_path / "latest" / MODEL).write_bytes(b"a model")
+
+    class Lent(Services):
+        def potential(self, *_args: Any, **_more: Any) -> Any:
+            return named("sw")
+
+    for word, inputs in ((str(tmp_path / "latest"), [tmp_path / "latest" / MODEL]), ("sw", [])):
+        options = GLASS.options(formulas=("Si",), potential=word)
+        assert list(GLASS.prepare(Request(options, path=tmp_path / "run"), Lent()).inputs) == inputs
 
 
 def test_a_plan_of_stages(tmp_path: Path) -> None:
@@ -171,6 +217,30 @@ def test_a_plan_of_stages(tmp_path: Path) -> None:
     assert run(["glass", *words, "-o", str(tmp_path / "other"), "--quiet"]) == 2
 
 
+def test_stages_need_not_end_where_something_is_written(tmp_path: Path) -> None:
+    """Rows every 10 steps, frames every 8, stages of 43 and 62 and 27: times go on, energies are those of the end."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        "[[stage]]\nfrom = 2500\nsteps = 43\ndt = 1.0\n"
+        "[[stage]]\nfrom = 2500\nto = 500\nsteps = 62\n[[stage]]\nfrom = 500\nsteps = 27\ndt = 1.0\n"
+    )
+    words = ["Si", "--atoms", "16", "--potential", "sw", "--plan", str(plan), "--relax", "none", "--last-steps", "20"]
+    rows, _ = made(tmp_path / "run", *words, "--frame-every", "8")
+    box = tmp_path / "run" / "glasses" / "Si16"
+    log = np.genfromtxt(box / "thermo.csv", delimiter=",", names=True)
+    femtoseconds = [*range(0, 41, 10), *range(43, 43 + 121, 20), *range(167, 188, 10)]
+    assert (log["time_ps"] * 1e3).tolist() == pytest.approx(femtoseconds)
+    quenched = ase.io.read(box / "quenched.extxyz")
+    energy = float(named("sw").evaluate(Systems.of([quenched])).energy[0])
+    assert float(rows[0]["energy_md [eV/atom]"]) * 16 == pytest.approx(energy, abs=1e-6)
+    assert abs(log["potential_eV"][-1] - energy) > 1e-3  # seven steps earlier
+    melt, quench = (ase.io.read(box / "trajectory.extxyz", ":")[k] for k in (slice(6), slice(6, 14)))
+    text = [f"{len(a)}\nstep={a.info['step']} \n" + 16 * "x\n" for a in (*melt, *quench)]
+    steps = [step for step, _ in _blocks(["".join(text[:6]), "".join(text[6:])], 16, [43, 62])]
+    assert steps == [0, 8, 16, 24, 32, 40, *(43 + k for k in range(0, 57, 8))]
+    assert [step for step, _ in _blocks(["".join(text[:6]), "".join(text[6:])], 16, [40, 62])][5:8] == [40, 48, 56]
+
+
 def test_rates() -> None:
     """2700 K at 54 K/ps are 50 ps, 25,000 steps of 2 fs; the default is 540 K/ps, 5.4·10¹⁴ K/s."""
     options = GLASS.options
@@ -180,3 +250,6 @@ def test_rates() -> None:
     assert [s.steps for s in usual] == [1500, 2500, 1500]
     assert (usual[1].start - usual[1].end) / usual[1].picoseconds == pytest.approx(540.0)
     assert [s.melt for s in usual] == [True, False, False]
+    twice = [Stage(3000.0, 1000.0, 1000, 2.0), Stage(1000.0, 300.0, 1400, 1.0), Stage(300.0, 500.0, 10, 1.0)]
+    assert quench_rate(twice) == quench_rate(twice[::-1]) == pytest.approx(1000.0)
+    assert quench_rate(twice[2:]) is None

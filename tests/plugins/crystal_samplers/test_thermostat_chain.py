@@ -236,3 +236,20 @@ def test_the_mass_of_the_cell() -> None:
     systems = Systems.of([alloy()])
     state = sampler("npt", cell_damping=500.0).init(systems, torch.tensor([300.0]).double(), torch.Generator())
     torch.testing.assert_close(state["cell_mass"], (degrees_of_freedom(systems) + 3) * KB * 300.0 * 500.0**2)
+
+
+def test_a_structure_alone_has_the_bits_of_one_among_many() -> None:
+    """One is computed with plain numbers, many with arrays."""
+    rng = np.random.default_rng(6)
+    chain = Chain("t", 40.0, ChainOptions())
+    kinetic, degrees = torch.as_tensor(rng.uniform(1.0, 9.0, 300)), torch.as_tensor(rng.integers(3, 90, 300) * 1.0)
+    kelvin = torch.as_tensor(rng.uniform(100.0, 3000.0, 300))
+    state = chain.start(degrees, kelvin)
+    state["t_rate"] = torch.as_tensor(rng.normal(0.0, 0.02, state["t_rate"].shape))
+    factor, after = chain.half_step(state, kinetic, degrees, 0.99 * kelvin, 2.0)
+    for k in range(300):
+        one = slice(k, k + 1)
+        alone = {name: value[one] for name, value in state.items()}
+        found, then = chain.half_step(alone, kinetic[one], degrees[one], 0.99 * kelvin[one], 2.0)
+        assert torch.equal(found, factor[one])
+        assert all(torch.equal(then[name], after[name][one]) for name in after)

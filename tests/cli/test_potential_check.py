@@ -77,6 +77,13 @@ def test_flags_of_the_potential_wherever_they_stand(tmp_path: Path) -> None:
     assert found["findings"][0]["more"]["bond"] == pytest.approx(3.0 * 2 ** (1 / 6), abs=0.02)
 
 
+def test_the_potential_of_a_file_of_settings_and_beside_short_flags(tmp_path: Path) -> None:
+    (tmp_path / "crystal.toml").write_text('[potential.check]\npotential = "lj"\nonly = "core"\nsigma = 3.0\n')
+    assert told([], tmp_path, 0)["options"]["sigma"] == 3.0
+    (tmp_path / "crystal.toml").unlink()
+    assert told(["-ocurves.svg", "lj", "--only", "core"], tmp_path, 0)["picture"] == "curves.svg"
+
+
 @pytest.fixture
 def _plugins_anew() -> Iterator[None]:
     registry.cache_clear()
@@ -144,7 +151,13 @@ def test_the_first_argument_of_a_line() -> None:
         "--seed=3 lj": "lj",
         "--lj.no-smooth lj": "lj",
         "--epsilon 0.2 -- lj": "lj",
+        "-ocurves.png lj": "lj",
+        "-o curves.png lj": "lj",
+        "-qocurves.png lj": "lj",
+        "-qo curves.png lj": "lj",
+        "--some.quick 3 lj": "3",
+        "--quick 3 lj": "lj",
         "--seed": None,
         "": None,
     }.items():
-        assert first_argument(line.split(), switches) == first, line
+        assert first_argument(line.split(), switches | {"quick"}, {"--quick"}) == first, line

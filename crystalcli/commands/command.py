@@ -178,7 +178,7 @@ class CrystalCommand(TyperCommand):
         state.defaults = choice.defaults
 
     def _kinds(self) -> tuple[set[str], set[str]]:
-        """Flags that no value follows, the command's own and, by their last word, those of all parts; and its others."""
+        """Flags without a value, the command's own and, by their last word, those of all parts; then its others."""
         switches, others = set[str](), set[str]()
         for p in self.params:
             if p.param_type_name != "argument":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import ase.build
 import ase.io
+import numpy as np
 import pytest
+from ase.calculators.emt import EMT
 from in_process import crystal
 from reference.some_potentials import model_of
 
 from crystalcli.commands.command import first_argument
+from crystalcli.mechanisms.drawing import diatomic_plots
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.testing import crystals
@@ -121,6 +125,39 @@ def test_a_model_on_given_structures(tmp_path: Path) -> None:
     (tmp_path / "bad.cif").write_text("data_x\n")
     found = told(["model.safetensors", "one.extxyz", "bad.cif", "--only", "rotation"], tmp_path, 3)
     assert [f["check"] for f in found["findings"]] == ["read", "rotation"]
+
+
+def labelled(seed: int) -> ase.Atoms:
+    rng = np.random.default_rng(seed)
+    atoms = ase.build.bulk("Cu", cubic=True, a=3.6 * (1 + 0.02 * rng.normal()))
+    atoms.rattle(0.1, rng=rng)
+    atoms.symbols[seed % 4] = "Au" if seed % 2 else "Cu"
+    atoms.calc = EMT()
+    atoms.get_stress()
+    return atoms
+
+
+def test_a_trained_model(tmp_path: Path) -> None:
+    """Three epochs tell it nothing of cores, but what it has learned is a potential in either precision."""
+    ase.io.write(tmp_path / "in.extxyz", [labelled(k) for k in range(24)])
+    graphs = ["build-graphs", "in.extxyz", "--featurizer", "radius", "--cutoff", "4.5", "-o", "g.h5", "-j", "1"]
+    train = ["train", "g.h5", "--arch", "pair-moments", "--split", "random", "--epochs", "3", "-o", "run"]
+    for words in ([*graphs, "--targets", "energy,forces,stress"], train):
+        done = crystal([*words, "--quiet"], tmp_path)
+        assert done.returncode == 0, done.stderr
+    for dtype in ("float64", "float32"):
+        found = told(["run", "--skip", "speed,core", "--steps", "100", "--dtype", dtype], tmp_path, 0)
+        assert found["passed"] == 2 * 12 + 3  # a rock salt and CsCl; three pairs
+        model = (tmp_path / "run" / "model.safetensors").read_bytes()
+        assert found["inputs"] == {"run/model.safetensors": hashlib.sha256(model).hexdigest()}
+        assert (found["dtype"], found["steps"], found["temperature"], found["seed"]) == (dtype, 100, 300.0, 0)
+
+
+def test_a_picture_says_how_many_pairs_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diatomic_plots, "MOST", 2)
+    words = ["potential", "check", "emt", "--elements", "Cu,Au", "--only", "core", "-o", "curves.svg"]
+    done = crystal(words, tmp_path)
+    assert "picture of 2 of 3 pairs -> curves.svg" in done.stdout, done.stderr
 
 
 def test_refusals(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ import torch
 from ase.data import covalent_radii
 from mechanisms.broken_potentials import BROKEN, NoStress, Pairs, Single
 
-from crystalcli.mechanisms.potential_checks import conservation, diatomics
+from crystalcli.mechanisms.potential_checks import conservation, derivatives, diatomics
 from crystalcli.mechanisms.potential_checks.asking import Asking, Noise
 from crystalcli.mechanisms.potential_checks.findings import Finding, judged, worst
-from crystalcli.vocabulary.errors import NothingUsable, UsageError
-from crystalcli.workflows.potential.check_names import CHECKS
-from crystalcli.workflows.potential.checking import Asked, Report, _excuse_melting, check, wanted
+from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
+from crystalcli.workflows.potential.check_names import CHECKS, Asked, wanted
+from crystalcli.workflows.potential.checking import Report, _excuse_melting, check
+from crystalcli.workflows.potential.checking_view import shown
 
 ALLOWED_TOO = {
     "Anisotropic": {"mirror"},  # another axis is another potential
@@ -94,6 +95,25 @@ def test_jumps_are_found_where_they_are_and_as_large_as_they_are() -> None:
     assert by["pair-smooth"].found["force jump (eV/Å)"] == pytest.approx(5e-4 * 0.64, rel=1e-3)  # of z
 
 
+def test_a_steep_core_in_single_precision_is_no_jump() -> None:
+    """300 eV where two atoms are nearest: what is rounding there is a thousand times that of a crystal."""
+
+    class Steep(Single):
+        def pair(self, r, d):
+            return super().pair(r, d) + 4e11 * torch.exp(-r / 0.1)
+
+    class Jumping(Steep):
+        def pair(self, r, d):
+            return super().pair(r, d) + 0.01 * (r < 2.2)
+
+    quiet = Noise(1e-7, 1e-6)
+    for kind, status in ((Steep, "passed"), (Jumping, "failed")):
+        _, (finding,) = diatomics.checked(Asking(kind()), (29, 29), quiet, ["pair-smooth"])
+        assert finding.status == status, finding
+    assert finding.found["energy jump (eV)"] == pytest.approx(0.01, rel=0.1)
+    assert finding.more["energy_at"] == pytest.approx(2.2, abs=1e-5)
+
+
 def test_holes_are_told_with_their_edge() -> None:
     from mechanisms.broken_potentials import Hole, ShallowHole
 
@@ -135,6 +155,45 @@ def test_bonds_of_nature_are_no_holes(z: int, bond: float, deep: float, stiff: f
     assert diatomics.core(diatomics.Curve((z, z), r, energy - dip), Noise(0.0, 0.0)).status == "failed"
 
 
+def test_what_has_no_energy_somewhere() -> None:
+    """One crystal without a number takes nothing from the pairs, and a pair's checks are told or not run."""
+    from mechanisms.broken_potentials import Hole, NoNumber
+
+    class Lost(Hole):
+        def told(self, energy, forces, stress, systems):
+            return torch.where(systems.atom_counts == 8, torch.nan, energy), forces, stress
+
+    report = check(Lost(), {"lost": crystal() * (2, 1, 1), "found": crystal()}, Asked(checks=("core",)))
+    assert {f.status for f in report.findings if f.subject == "Cu-Cu"} == {"failed"}
+    states = {f.check: (f.status, f.said) for f in found(NoNumber(), "core", "pair-smooth").findings}
+    (core, said), (smooth, why) = states["core"], states["pair-smooth"]
+    assert (core, smooth) == ("failed", "not run")
+    assert said == why == "no finite energy at 1.49 Å"
+
+
+def test_only_what_is_asked_for_is_computed() -> None:
+    curve, both = Pairs(), Pairs()
+    assert [f.check for f in diatomics.checked(Asking(curve), (29, 29), Noise(0.0, 0.0), ["core"])[1]] == ["core"]
+    diatomics.checked(Asking(both), (29, 29), Noise(0.0, 0.0))
+    assert curve.calls < both.calls
+
+
+def test_forces_are_judged_by_the_worst_direction() -> None:
+    """One component of one atom is off: of each direction as much is seen as it has of that component."""
+
+    class OneOff(Pairs):
+        def told(self, energy, forces, stress, _systems):
+            return energy, forces + torch.eye(len(forces), 3, dtype=torch.float64) * torch.eye(1, 3)[0], stress
+
+    atoms, seed = crystal(), 5
+    finding = derivatives.forces(Asking(OneOff()), "c", atoms, Noise(0.0, 0.0), np.random.default_rng(seed))
+    along = np.random.default_rng(seed).normal(size=(derivatives.DIRECTIONS, len(atoms), 3))
+    shares = np.abs(along[:, 0, 0]) / np.sqrt((along**2).sum(axis=(1, 2)))
+    assert finding.status == "failed"
+    assert finding.found["force (eV/Å)"] == pytest.approx(shares.max(), rel=1e-3)
+    assert shares.min() < 0.5 * shares.max()
+
+
 def test_what_never_repels_is_a_hole() -> None:
     r = np.arange(0.79, 12.0, 0.02)
     core = diatomics.core(diatomics.Curve((29, 29), r, -3.0 * np.exp(-r)), Noise(0.0, 0.0))
@@ -151,6 +210,13 @@ def test_all_pairs_and_what_is_left_out() -> None:
     report = check(Many(), {"crystal": crystal()}, Asked(checks=("core",)))
     assert [f.subject for f in report.findings] == ["Cu-Cu", "Cu-Au", "Au-Au"]
     assert "of 89 elements; --elements all tries all 4005 pairs" in report.notes[0]
+
+    class Silent(Pairs):
+        elements = frozenset()
+
+    report = check(Silent(), {"crystal": crystal()}, Asked(checks=("core",), elements=("all",)))
+    assert len(report.findings) == 3
+    assert report.notes == ["it does not say which elements it knows: pairs of those of the structures only"]
 
 
 def test_structures_are_made_where_none_are_given() -> None:
@@ -179,6 +245,27 @@ def test_a_structure_that_cannot_be_evaluated_costs_itself_only() -> None:
     ]
     with pytest.raises(NothingUsable, match="emt does not know Na"):
         check(named("emt"), {"bad": bad}, Asked(checks=("rotation",)))
+    with pytest.raises(NothingUsable, match="emt does not know Na"):
+        check(named("emt"), {"bad": bad}, Asked(checks=("core",)))
+    report = check(named("emt"), {"bad": bad, "good": good}, Asked(checks=("core",), elements=("Cu",)))
+    assert [(f.check, f.subject, f.status) for f in report.findings] == [
+        ("noise", "bad", "not run"),
+        ("core", "Cu-Cu", "passed"),
+    ]
+
+    class Small(Pairs):
+        """Has room for a few atoms."""
+
+        def evaluate(self, systems, *, stress=False):
+            if max(systems.atom_counts) > 16:
+                raise InputError("structure 0: too large")
+            return super().evaluate(systems, stress=stress)
+
+    report = check(Small(), {"crystal": crystal()}, Asked(checks=("noise", "speed")))
+    assert [(f.check, f.status, f.said) for f in report.findings] == [
+        ("noise", "passed", ""),
+        ("speed", "not run", "structure 0: too large"),
+    ]
 
 
 def test_one_check_left_out_changes_no_other() -> None:
@@ -240,3 +327,23 @@ def test_the_worst_is_told() -> None:
     assert worst([good, none, bad, worse]) is worse
     assert worst([good, none]) is none
     assert worse.to_json()["found"] == {"x": None}
+
+
+def test_many_that_say_the_same_are_one_line() -> None:
+    def jumps(n: int) -> list[Finding]:
+        return [
+            Finding("pair-smooth", f"Cu-{k}", "failed", {"e": k * 1e-4}, {"e": 1e-7}, f"energy jumps by {k:.1e} eV")
+            for k in range(1, n + 1)
+        ]
+
+    hole = Finding("core", "Al-Pt", "failed", said="falls from 0.83 Å on")
+    lines = list(shown("p", Report([*jumps(5), hole])).lines)
+    assert lines == [
+        "failed: pair-smooth: 5 pairs (Cu-1, Cu-2, Cu-3, …); the worst, Cu-5: energy jumps by 5.0e+00 eV",
+        "failed: core: Al-Pt: falls from 0.83 Å on",
+        "0 of 6 checks passed, 6 failed, 0 not run",
+    ]
+    assert len(shown("p", Report(jumps(3))).lines) == 4
+    other = [Finding("drift", f"s{k}", "not run", said=f"heats to {k} K") for k in range(4)]
+    lines = list(shown("p", Report([*other, hole])).lines)
+    assert lines[1] == "not run: drift: 4 structures (s0, s1, s2, …); the first, s0: heats to 0 K"

@@ -205,6 +205,25 @@ def test_run_json_says_what_it_was(there: Callable[[dict[str, Any]], None], tmp_
     assert json.loads(done.stdout)["made_of"]["weights"] == record["potential"]["weights"]
 
 
+def test_a_run_goes_on_with_the_weights_it_began_with(
+    there: Callable[[dict[str, Any]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are no input whose hash is compared: a package, a download or a file of the same name may have others."""
+    there(stand_ins.mace())
+    ase.io.write(tmp_path / "Cu.cif", alloy())
+    words = ["Cu.cif", "--potential", "mace", "--steps", "2"]
+    assert crystal(["md", *words, "-o", "md"], tmp_path).returncode == 0
+    assert crystal(["relax", *words, "-o", "relax"], tmp_path).returncode in (0, 3)
+    before = {name: (tmp_path / name / "run.json").read_bytes() for name in ("md", "relax")}
+    assert crystal(["md", "--resume", "md", "--steps", "4"], tmp_path).returncode == 0
+    monkeypatch.setattr(stand_ins.Network.__init__, "__defaults__", (7,))
+    for name, record in before.items():
+        (tmp_path / name / "run.json").write_bytes(record.replace(b'"finished": true', b'"finished": false'))
+        done = crystal([name, "--resume", name], tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == f"error: {name}: was begun with other weights of mace; --overwrite replaces it\n"
+
+
 def test_elements_that_it_does_not_know(there: Callable[[dict[str, Any]], None]) -> None:
     there(stand_ins.mace())
     with pytest.raises(InputError, match="structure 0: mace does not know Na"):

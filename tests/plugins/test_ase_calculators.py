@@ -297,6 +297,13 @@ def test_what_lammps_refuses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     ]
     assert "atom_style charge" in inner.header
     assert inner.types == {"Si": 1, "O": 2}
+    spaced = tmp_path / "my files" / "my own.sw"
+    spaced.parent.mkdir()
+    spaced.write_text("#")
+    monkeypatch.chdir(spaced.parent)
+    for more in ({}, {"pair_coeff": "* * 'my own.sw' Si"}, {"pair_coeff": '* * "my own.sw" Si'}):
+        inner = named("lammps", options={"file": "my own.sw", **more}).calculator.calculator  # type: ignore[attr-defined]
+        assert inner.commands[1] == f'pair_coeff * * "{spaced}" Si'
     for options, said in (
         ({"file": "none.sw"}, "none.sw: is neither here nor among the potentials"),
         ({"species": ""}, "must name elements"),

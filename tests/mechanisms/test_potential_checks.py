@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import ase
 import ase.build
 import numpy as np
 import pytest
 import torch
+from ase.constraints import FixAtoms
 from ase.data import covalent_radii
 from mechanisms.broken_potentials import BROKEN, NoStress, Pairs, Single
 
-from crystalcli.mechanisms.potential_checks import conservation, derivatives, diatomics
+from crystalcli.mechanisms.drawing import diatomic_plots
+from crystalcli.mechanisms.potential_checks import asking, conservation, derivatives, diatomics, examples, speed
 from crystalcli.mechanisms.potential_checks.asking import Asking, Noise
 from crystalcli.mechanisms.potential_checks.findings import Finding, judged, worst
+from crystalcli.nouns.systems import temperature
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 from crystalcli.workflows.potential.check_names import CHECKS, Asked, wanted
-from crystalcli.workflows.potential.checking import Report, _excuse_melting, check
+from crystalcli.workflows.potential.checking import Report, _excuse_melting, _made, check
 from crystalcli.workflows.potential.checking_view import shown
 
 ALLOWED_TOO = {
@@ -192,6 +197,110 @@ def test_forces_are_judged_by_the_worst_direction() -> None:
     assert finding.status == "failed"
     assert finding.found["force (eV/Å)"] == pytest.approx(shares.max(), rel=1e-3)
     assert shares.min() < 0.5 * shares.max()
+
+
+def test_what_is_too_noisy_to_differentiate_is_not_run() -> None:
+    loud = Noise(1.0, 0.0)
+    rng = np.random.default_rng(0)
+    for finding in (
+        derivatives.forces(Asking(Pairs()), "c", crystal(), loud, rng),
+        derivatives.stress(Asking(Pairs()), "c", crystal(), loud),
+    ):
+        assert (finding.status, finding.said) == ("not run", "the energy is too noisy to differentiate")
+
+
+def test_elements_of_crystals_that_are_made() -> None:
+    assert examples.few([79, 29]) == [29, 79]
+    assert examples.few([1, 6, 8]) == [1, 6, 8]  # no others are known
+    some = examples.few(range(1, 95))
+    assert len(some) == examples.MOST
+    assert all(examples.SMALLEST <= covalent_radii[z] <= examples.LARGEST for z in some)
+    assert examples.few([1, 2, 7, 8]) == [1, 7, 8]  # none is dense
+
+
+def test_crystals_are_made_in_the_valley_and_without_right_angles() -> None:
+    """A hole inside of the valley is deeper, and is not where they are."""
+
+    class Inner(Pairs):
+        def pair(self, r, d):
+            return super().pair(r, d) - 5.0 * torch.exp(-(((r - 2.25) / 0.05) ** 2))
+
+    inner = Asking(Inner())
+    atoms = examples.crystals(inner, [29])["Cu fcc"]
+    nearest = np.sort(atoms.get_all_distances(mic=True), axis=1)[:, 1].min()
+    assert nearest == pytest.approx(2.6, abs=0.1)
+    atoms.set_cell(atoms.cell.array * 2.25 / nearest, scale_atoms=True)
+    assert inner([atoms])[0].energy < -10.0
+    for atoms in _made(Asking(Pairs()), [], [29, 79], None, 0).values():
+        assert np.abs(atoms.cell.angles() - 90.0).min() > 0.01
+
+
+def test_many_structures_are_asked_about_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    class Seen(Pairs):
+        def evaluate(self, systems, *, stress=False):
+            sizes.append(systems.n_atoms)
+            return super().evaluate(systems, stress=stress)
+
+    many = [crystal() * (k, 1, 1) for k in (1, 2, 1, 1, 1)]
+    together = Asking(Seen())(many, stress=True)
+    monkeypatch.setattr(asking, "MOST_ATOMS", 12)
+    apart = Asking(Seen())(many, stress=True)
+    assert sizes == [24, 12, 12]
+    for one, other in zip(together, apart, strict=True):
+        assert one.energy == other.energy
+        np.testing.assert_array_equal(one.forces, other.forces)
+        np.testing.assert_array_equal(one.stress, other.stress)
+
+
+def test_a_slab_is_not_repeated_along_its_vacuum() -> None:
+    slab = ase.build.fcc111("Cu", (3, 3, 1), vacuum=3.0)  # its shortest vector is that which it is not periodic along
+    cells = []
+
+    class Seen(Pairs):
+        def evaluate(self, systems, *, stress=False):
+            cells.append(systems.cell[0].numpy())
+            return super().evaluate(systems, stress=stress)
+
+    found = speed.measured(Asking(Seen()), "slab", slab, np.random.default_rng(0))
+    assert found.atoms == 72
+    np.testing.assert_array_equal(cells[0][2], slab.cell.array[2])
+
+
+def test_held_atoms_and_fields() -> None:
+    """Constraints hold nothing here; a potential is given the fields that it reads."""
+
+    class Fielded(Pairs):
+        fields = ("fixed",)
+
+        def evaluate(self, systems, *, stress=False):
+            assert len(systems.fields["fixed"]) == systems.n_atoms
+            return super().evaluate(systems, stress=stress)
+
+    held = crystal()
+    held.set_constraint(FixAtoms([0, 1]))
+    asked = Asked(checks=("translation", "forces", "stress", "smooth", "drift"), steps=50)
+    reports = [check(kind(), {"c": atoms}, asked) for kind in (Pairs, Fielded) for atoms in (crystal(), held)]
+    assert [r.findings for r in reports] == [reports[0].findings] * 4
+
+
+def test_dynamics_begin_at_the_temperature_and_rest_as_a_whole() -> None:
+    alloy = crystal() * (2, 1, 1)
+    systems = conservation._started(Asking(Pairs()).systems([alloy]), 250.0, np.random.default_rng(1))
+    assert float(temperature(systems)) == pytest.approx(250.0)
+    momentum = (systems.masses[:, None] * systems.velocities).sum(0)
+    assert float(momentum.abs().max()) < 1e-10
+
+
+def test_pairs_with_a_hole_are_drawn_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diatomic_plots, "MOST", 1)
+    r = np.arange(0.8, 12.0, 0.02)
+    curves = [diatomics.Curve(pair, r, np.exp(-r)) for pair in ((29, 29), (29, 79))]
+    assert diatomic_plots.draw([tmp_path / "p.svg"], curves, {"Cu-Au": 1.0}, title="t") == 1
+    text = (tmp_path / "p.svg").read_text()
+    assert "Cu-Au hole" in text
+    assert "Cu-Cu" not in text
 
 
 def test_what_never_repels_is_a_hole() -> None:

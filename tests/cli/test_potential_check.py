@@ -108,6 +108,30 @@ def test_a_calculator_of_a_plugin_that_is_broken(tmp_path: Path) -> None:
     assert "not run: stress: Cu fcc: turned gives no stress" in done.stdout
 
 
+SWITCHED = """
+from dataclasses import dataclass
+
+from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.options import option
+from crystalcli.contracts.records import Calculator
+
+@dataclass(frozen=True)
+class Options:
+    elements: bool = option(False, "a switch called like a flag of the command")
+
+@hookimpl
+def crystal_parts():
+    return [Calculator(name="switched", summary="nothing", options=Options, build=lambda options: None)]
+"""
+
+
+@pytest.mark.usefixtures("_plugins_anew")
+def test_a_switch_of_a_part_takes_no_value_from_a_flag_of_the_command(tmp_path: Path) -> None:
+    (tmp_path / "switched.py").write_text(SWITCHED)
+    found = told(["--elements", "Cu", "emt", "--only", "core"], tmp_path, 0, CRYSTAL_PLUGINS="switched.py")
+    assert found["potential"] == "emt"
+
+
 def test_a_model_on_given_structures(tmp_path: Path) -> None:
     model_file.save(tmp_path / "model.safetensors", model_of(), {})
     good, strange = crystals.rattled(0), ase.build.bulk("Cu", cubic=True)

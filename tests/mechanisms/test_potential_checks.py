@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import ase
@@ -266,6 +267,26 @@ def test_a_slab_is_not_repeated_along_its_vacuum() -> None:
     found = speed.measured(Asking(Seen()), "slab", slab, np.random.default_rng(0))
     assert found.atoms == 72
     np.testing.assert_array_equal(cells[0][2], slab.cell.array[2])
+    report = check(Pairs(), {"slab": slab}, Asked(checks=("supercell",)))  # two slabs, so near, would feel each other
+    assert [f.status for f in report.findings] == ["passed"]
+
+
+def test_a_time_is_that_of_a_call_and_an_atom(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: 0.064 * next(ticks))
+    monkeypatch.setattr(speed.time, "process_time", lambda: 0.0)
+    found = speed.measured(Asking(Pairs()), "c", crystal() * (4, 2, 2), np.random.default_rng(0))
+    assert (found.atoms, found.calls) == (64, speed.CALLS)
+    assert (found.wall, found.cpu) == (pytest.approx(1.0), 0.0)
+
+
+def test_what_gets_wild_is_not_run() -> None:
+    """Atoms moved by a twentieth of an Å heat a crystal that begins at a hundredth of a kelvin."""
+    shaken = examples.shaken(crystal(), np.random.default_rng(0))
+    finding = conservation.checked(Asking(Pairs()), "c", shaken, kelvin=0.01, steps=200, rng=np.random.default_rng(0))
+    assert finding.status == "not run"
+    assert "no crystal that this potential holds" in finding.said
+    assert finding.more["hottest"] > conservation.WILD * 0.01
 
 
 def test_held_atoms_and_fields() -> None:

@@ -156,9 +156,7 @@ class CrystalCommand(TyperCommand):
         tables = [t for layer in reversed(layers) if (t := _table_or_none(layer, keys)) is not None]
 
         def word(flag: str, default: str | None) -> str | None:
-            if not flag.startswith("-"):
-                return first_argument(args, self._switches()) or default
-            typed = word_in(args, (flag,))
+            typed = word_in(args, (flag,)) if flag.startswith("-") else first_argument(args, *self._kinds())
             if typed is not None:
                 return typed
             param = by_flag.get(flag)
@@ -167,7 +165,7 @@ class CrystalCommand(TyperCommand):
                 if os.environ.get(name):
                     return os.environ[name]
             for table in tables:
-                for key in (flag[2:], flag[2:].replace("-", "_")):
+                for key in (flag.lstrip("-"), flag.lstrip("-").replace("-", "_")):
                     if isinstance(table.get(key), str):
                         return str(table[key])
             return default
@@ -179,9 +177,12 @@ class CrystalCommand(TyperCommand):
         state.parts = [(s.part.family, s.part.name) for s in choice.sources]
         state.defaults = choice.defaults
 
-    def _switches(self) -> set[str]:
-        """Flags that no value follows: the command's own and, by their last word, those of all parts."""
-        own = {o for p in self.params if getattr(p, "is_flag", False) for o in (*p.opts, *p.secondary_opts)}
+    def _kinds(self) -> tuple[set[str], set[str]]:
+        """Flags without a value, the command's own and, by their last word, those of all parts; then its others."""
+        switches, others = set[str](), set[str]()
+        for p in self.params:
+            if p.param_type_name != "argument":
+                (switches if getattr(p, "is_flag", False) else others).update((*p.opts, *p.secondary_opts))
         of_parts = {
             s.flag
             for o in registry().offered()
@@ -189,7 +190,8 @@ class CrystalCommand(TyperCommand):
             for s in opt.specs(m)
             if s.type is bool
         }
-        return own | {"-h", "--help"} | of_parts | {f"no-{flag}" for flag in of_parts}
+        switches |= {"-h", "--help"} | of_parts | {f"no-{flag}" for flag in of_parts}
+        return switches, others | {f"--{self.name}.{o[2:]}" for o in others if o.startswith("--")}
 
     def invoke(self, ctx: Any) -> Any:
         """Hand the parts' values over in ``ctx.obj``; Typer's own wrapper must not see them."""
@@ -281,12 +283,13 @@ def word_in(args: Sequence[str], flags: Sequence[str]) -> str | None:
     return found
 
 
-def first_argument(args: Sequence[str], switches: Collection[str]) -> str | None:
+def first_argument(args: Sequence[str], switches: Collection[str], others: Collection[str] = ()) -> str | None:
     """The first of ``args`` that is neither a flag nor the value of one.
 
     Args:
         args: the command line.
         switches: flags that no value follows; words without dashes are the last words of parts' flags.
+        others: flags that one follows, though a part may have a switch with the same last word.
     """
     value = False
     for k, arg in enumerate(args):
@@ -296,8 +299,12 @@ def first_argument(args: Sequence[str], switches: Collection[str]) -> str | None
             return args[k + 1] if k + 1 < len(args) else None
         elif not arg.startswith("-") or arg == "-":
             return arg
-        else:
-            value = "=" not in arg and arg not in switches and arg.lstrip("-").rpartition(".")[2] not in switches
+        elif arg.startswith("--"):
+            switch = arg in switches or arg[2:].rpartition(".")[2] in switches
+            value = "=" not in arg and (arg in others or not switch)
+        else:  # -o FILE, -oFILE, -qo FILE
+            letters = [f"-{letter}" in switches for letter in arg[1:]]
+            value = False in letters and letters.index(False) == len(letters) - 1
     return None
 
 

@@ -16,7 +16,7 @@ from crystalcli.commands.workflow_command import chosen
 from crystalcli.contracts.records import POTENTIAL, PartFlags, Word
 from crystalcli.contracts.run_options import RUN, STRUCTURES
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows.potential.check_names import CHECKS
+from crystalcli.workflows.potential.check_names import CHECKS, Asked, wanted, words
 
 Potential = Annotated[
     str,
@@ -50,15 +50,15 @@ def check(
     elements: Annotated[
         str, typer.Option("--elements", help="of the pairs, and of crystals where none are given: Si,O; or all")
     ] = "",
-    temperature: Annotated[float, typer.Option("--temperature", help="of the dynamics (K)", min=1.0)] = 300.0,
-    steps: Annotated[int, typer.Option("--steps", help="of the dynamics", min=50)] = 300,
+    temperature: Annotated[float, typer.Option("--temperature", help="of the dynamics (K)", min=1.0)] = Asked.kelvin,
+    steps: Annotated[int, typer.Option("--steps", help="of the dynamics", min=50)] = Asked.steps,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="picture of the curves of pairs: .png, .svg or .pdf")
     ] = None,
     dtype: Annotated[
         Literal["float64", "float32"], typer.Option("--dtype", help="precision in which a model works")
     ] = "float64",
-    seed: Annotated[int, typer.Option("--seed", help="of everything random", min=0, rich_help_panel=RUN)] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="of everything random", min=0, rich_help_panel=RUN)] = Asked.seed,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps", rich_help_panel=RUN)] = "auto",
     threads: Annotated[
         int, typer.Option("--threads", help="CPU threads; 0 leaves them as they are", min=0, rich_help_panel=RUN)
@@ -79,10 +79,7 @@ def check(
     from crystalcli.workflows.potential import checking, checking_view
 
     face = Face(json, quiet)
-    symbols = tuple(s.strip() for s in elements.split(",") if s.strip())
-    asked = checking.Asked(
-        checks=checking.wanted(only, skip), elements=symbols, kelvin=temperature, steps=steps, seed=seed
-    )
+    asked = Asked(checks=wanted(only, skip), elements=words(elements), kelvin=temperature, steps=steps, seed=seed)
     if output is not None:
         if output.suffix.removeprefix(".").lower() not in FORMATS:
             raise UsageError(f"no format '{output.suffix}'; a picture ends with .{', .'.join(FORMATS)}", path=output)
@@ -90,17 +87,27 @@ def check(
     part = chosen(POTENTIAL, potential)
     given = ctx.obj[part.family, part.name].values if part is not None else {}
     made = checking.prepared(potential, given, device=device, dtype=dtype, threads=threads)
-    found, unread = checking.read(expand(structures) if structures else [], face.warn)
+    files = expand(structures) if structures else []
+    found, unread = checking.read(files, face.warn)
     with face.progress("check", None) as advance:
         report = checking.check(made, found, asked, example=_example(part), heard=lambda now: advance(1, now))
     report.findings[:0] = unread
     _show(face, checking_view.shown(potential, report))
-    drawn = None if output is None else checking.draw(report, output, potential)
+    drawn = 0 if output is None else checking.draw(report, output, potential)
     if output is not None:
-        face.say(f"picture of {drawn} pairs -> {output}" if drawn else f"no pair has a curve: {output} is not drawn")
-    told = report.to_json()
-    said = {"potential": potential, "options": dict(given), "made_of": dict(getattr(made, "made_of", {}))}
-    face.result(said | {"checks": list(asked.checks), "picture": str(output) if drawn else None} | told)
+        of = f"{drawn} of {len(report.curves)}" if drawn < len(report.curves) else str(drawn)
+        face.say(f"picture of {of} pairs -> {output}" if drawn else f"no pair has a curve: {output} is not drawn")
+    told = {
+        "potential": potential,
+        "options": dict(given),
+        "made_of": dict(getattr(made, "made_of", {})),
+        "inputs": checking.digests(potential, files),
+        "dtype": dtype,
+        "picture": str(output) if drawn else None,
+        **asked.to_json(),
+        **report.to_json(),
+    }
+    face.result(told)
     raise typer.Exit(told["exit_code"])
 
 

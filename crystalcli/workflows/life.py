@@ -31,6 +31,7 @@ from crystalcli.workflows.run_record import (
     make_room,
     outputs,
     record_of,
+    refuse_other_potential,
     reported,
     request_of,
     same_work,
@@ -290,6 +291,7 @@ def _opened(
         if record is not None:
             if record["inputs"].keys() != {str(p) for p in work.inputs}:
                 raise UsageError("holds a run of other files; --overwrite replaces it", path=path)
+            refuse_other_potential(record, work.facts, path)
             asked = {REQUEST: request.to_json(), "settled": dict(work.settled), "finished": False}
             folder = RunFolder.reopen(path, {**work.facts, **asked})
             folder.write_config(config)

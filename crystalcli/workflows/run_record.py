@@ -86,6 +86,22 @@ def same_work(workflow: Workflow, request: Request) -> dict[str, Any] | None:
     return record
 
 
+def refuse_other_potential(record: Mapping[str, Any], facts: Mapping[str, Any], path: Path) -> None:
+    """A potential that is no file, and so no input, must compute with what it computed with: weights, tables, commands.
+
+    Versions of its packages may differ, as those of plugins and of this program may.
+
+    Raises:
+        UsageError: it does not; says what differs (``made_of`` of :mod:`crystalcli.contracts.dynamics`).
+    """
+    was, now = (dict(f.get("potential", {})) for f in (record, facts))
+    differs = sorted(k for k in was.keys() & now.keys() if k != "packages" and was[k] != now[k])
+    if differs:
+        raise UsageError(
+            f"was begun with other {', '.join(differs)} of {now['name']}; --overwrite replaces it", path=path
+        )
+
+
 def reported(workflow: Workflow, request: Request, record: Mapping[str, Any]) -> dict[str, Any] | None:
     """What report.json holds, if the run is finished and has no more to do."""
     if not record.get("finished"):

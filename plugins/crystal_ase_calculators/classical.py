@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,7 +76,7 @@ def lammps(options: LammpsOptions) -> Guest:
     coefficients = _several(options.pair_coeff) or [f"* * {options.file} {' '.join(species)}"]
     said = [*_several(options.commands), f"pair_style {options.pair_style}"]
     said += [f"pair_coeff {text}" for text in coefficients]
-    commands = [" ".join(str(file) if w == options.file else w for w in text.split()) for text in said]
+    commands = [text if file is None else _placed(text, options.file, file) for text in said]
     header = ["units metal", f"atom_style {'charge' if options.charges else 'atomic'}"]
     header += ["atom_modify map array sort 0 0", "box tilt large"]
     made = _Lammps(commands, header, {s: k for k, s in enumerate(species, 1)})
@@ -159,6 +160,12 @@ def _file(name: str, package: Path) -> Path:
         if path.is_file():
             return path.absolute()
     raise UsageError("is neither here nor among the potentials of LAMMPS; calculator lammps needs it", path=name)
+
+
+def _placed(text: str, name: str, file: Path) -> str:
+    """``text`` with ``file`` for the word ``name``; LAMMPS takes what is quoted for one word."""
+    quoted = f'"{file}"' if len(str(file).split()) > 1 else str(file)
+    return re.sub(rf'(?<!\S)(["\']?){re.escape(name)}\1(?!\S)', lambda _: quoted, text)
 
 
 def _several(text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import ase.build
 import ase.io
+import numpy as np
 import pytest
+from ase.calculators.emt import EMT
 from in_process import crystal
 from reference.some_potentials import model_of
 
 from crystalcli.commands.command import first_argument
+from crystalcli.mechanisms.drawing import diatomic_plots
 from crystalcli.mechanisms.models import model_file
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.testing import crystals
@@ -77,6 +81,13 @@ def test_flags_of_the_potential_wherever_they_stand(tmp_path: Path) -> None:
     assert found["findings"][0]["more"]["bond"] == pytest.approx(3.0 * 2 ** (1 / 6), abs=0.02)
 
 
+def test_the_potential_of_a_file_of_settings_and_beside_short_flags(tmp_path: Path) -> None:
+    (tmp_path / "crystal.toml").write_text('[potential.check]\npotential = "lj"\nonly = "core"\nsigma = 3.0\n')
+    assert told([], tmp_path, 0)["options"]["sigma"] == 3.0
+    (tmp_path / "crystal.toml").unlink()
+    assert told(["-ocurves.svg", "lj", "--only", "core"], tmp_path, 0)["picture"] == "curves.svg"
+
+
 @pytest.fixture
 def _plugins_anew() -> Iterator[None]:
     registry.cache_clear()
@@ -97,6 +108,30 @@ def test_a_calculator_of_a_plugin_that_is_broken(tmp_path: Path) -> None:
     assert "not run: stress: Cu fcc: turned gives no stress" in done.stdout
 
 
+SWITCHED = """
+from dataclasses import dataclass
+
+from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.options import option
+from crystalcli.contracts.records import Calculator
+
+@dataclass(frozen=True)
+class Options:
+    elements: bool = option(False, "a switch called like a flag of the command")
+
+@hookimpl
+def crystal_parts():
+    return [Calculator(name="switched", summary="nothing", options=Options, build=lambda options: None)]
+"""
+
+
+@pytest.mark.usefixtures("_plugins_anew")
+def test_a_switch_of_a_part_takes_no_value_from_a_flag_of_the_command(tmp_path: Path) -> None:
+    (tmp_path / "switched.py").write_text(SWITCHED)
+    found = told(["--elements", "Cu", "emt", "--only", "core"], tmp_path, 0, CRYSTAL_PLUGINS="switched.py")
+    assert found["potential"] == "emt"
+
+
 def test_a_model_on_given_structures(tmp_path: Path) -> None:
     model_file.save(tmp_path / "model.safetensors", model_of(), {})
     good, strange = crystals.rattled(0), ase.build.bulk("Cu", cubic=True)
@@ -114,6 +149,39 @@ def test_a_model_on_given_structures(tmp_path: Path) -> None:
     (tmp_path / "bad.cif").write_text("data_x\n")
     found = told(["model.safetensors", "one.extxyz", "bad.cif", "--only", "rotation"], tmp_path, 3)
     assert [f["check"] for f in found["findings"]] == ["read", "rotation"]
+
+
+def labelled(seed: int) -> ase.Atoms:
+    rng = np.random.default_rng(seed)
+    atoms = ase.build.bulk("Cu", cubic=True, a=3.6 * (1 + 0.02 * rng.normal()))
+    atoms.rattle(0.1, rng=rng)
+    atoms.symbols[seed % 4] = "Au" if seed % 2 else "Cu"
+    atoms.calc = EMT()
+    atoms.get_stress()
+    return atoms
+
+
+def test_a_trained_model(tmp_path: Path) -> None:
+    """Three epochs tell it nothing of cores, but what it has learned is a potential in either precision."""
+    ase.io.write(tmp_path / "in.extxyz", [labelled(k) for k in range(24)])
+    graphs = ["build-graphs", "in.extxyz", "--featurizer", "radius", "--cutoff", "4.5", "-o", "g.h5", "-j", "1"]
+    train = ["train", "g.h5", "--arch", "pair-moments", "--split", "random", "--epochs", "3", "-o", "run"]
+    for words in ([*graphs, "--targets", "energy,forces,stress"], train):
+        done = crystal([*words, "--quiet"], tmp_path)
+        assert done.returncode == 0, done.stderr
+    for dtype in ("float64", "float32"):
+        found = told(["run", "--skip", "speed,core", "--steps", "100", "--dtype", dtype], tmp_path, 0)
+        assert found["passed"] == 2 * 12 + 3  # a rock salt and CsCl; three pairs
+        model = (tmp_path / "run" / "model.safetensors").read_bytes()
+        assert found["inputs"] == {"run/model.safetensors": hashlib.sha256(model).hexdigest()}
+        assert (found["dtype"], found["steps"], found["temperature"], found["seed"]) == (dtype, 100, 300.0, 0)
+
+
+def test_a_picture_says_how_many_pairs_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diatomic_plots, "MOST", 2)
+    words = ["potential", "check", "emt", "--elements", "Cu,Au", "--only", "core", "-o", "curves.svg"]
+    done = crystal(words, tmp_path)
+    assert "picture of 2 of 3 pairs -> curves.svg" in done.stdout, done.stderr
 
 
 def test_refusals(tmp_path: Path) -> None:
@@ -144,7 +212,13 @@ def test_the_first_argument_of_a_line() -> None:
         "--seed=3 lj": "lj",
         "--lj.no-smooth lj": "lj",
         "--epsilon 0.2 -- lj": "lj",
+        "-ocurves.png lj": "lj",
+        "-o curves.png lj": "lj",
+        "-qocurves.png lj": "lj",
+        "-qo curves.png lj": "lj",
+        "--some.quick 3 lj": "3",
+        "--quick 3 lj": "lj",
         "--seed": None,
         "": None,
     }.items():
-        assert first_argument(line.split(), switches) == first, line
+        assert first_argument(line.split(), switches | {"quick"}, {"--quick"}) == first, line

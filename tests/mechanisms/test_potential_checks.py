@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
+
 import ase
 import ase.build
 import numpy as np
 import pytest
 import torch
+from ase.constraints import FixAtoms
 from ase.data import covalent_radii
 from mechanisms.broken_potentials import BROKEN, NoStress, Pairs, Single
 
-from crystalcli.mechanisms.potential_checks import conservation, diatomics
+from crystalcli.mechanisms.drawing import diatomic_plots
+from crystalcli.mechanisms.potential_checks import asking, conservation, derivatives, diatomics, examples, speed
 from crystalcli.mechanisms.potential_checks.asking import Asking, Noise
 from crystalcli.mechanisms.potential_checks.findings import Finding, judged, worst
-from crystalcli.vocabulary.errors import NothingUsable, UsageError
-from crystalcli.workflows.potential.check_names import CHECKS
-from crystalcli.workflows.potential.checking import Asked, Report, _excuse_melting, check, wanted
+from crystalcli.nouns.systems import temperature
+from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
+from crystalcli.workflows.potential.check_names import CHECKS, Asked, wanted
+from crystalcli.workflows.potential.checking import Report, _excuse_melting, _made, check
+from crystalcli.workflows.potential.checking_view import shown
 
 ALLOWED_TOO = {
     "Anisotropic": {"mirror"},  # another axis is another potential
@@ -94,6 +101,25 @@ def test_jumps_are_found_where_they_are_and_as_large_as_they_are() -> None:
     assert by["pair-smooth"].found["force jump (eV/Å)"] == pytest.approx(5e-4 * 0.64, rel=1e-3)  # of z
 
 
+def test_a_steep_core_in_single_precision_is_no_jump() -> None:
+    """300 eV where two atoms are nearest: what is rounding there is a thousand times that of a crystal."""
+
+    class Steep(Single):
+        def pair(self, r, d):
+            return super().pair(r, d) + 4e11 * torch.exp(-r / 0.1)
+
+    class Jumping(Steep):
+        def pair(self, r, d):
+            return super().pair(r, d) + 0.01 * (r < 2.2)
+
+    quiet = Noise(1e-7, 1e-6)
+    for kind, status in ((Steep, "passed"), (Jumping, "failed")):
+        _, (finding,) = diatomics.checked(Asking(kind()), (29, 29), quiet, ["pair-smooth"])
+        assert finding.status == status, finding
+    assert finding.found["energy jump (eV)"] == pytest.approx(0.01, rel=0.1)
+    assert finding.more["energy_at"] == pytest.approx(2.2, abs=1e-5)
+
+
 def test_holes_are_told_with_their_edge() -> None:
     from mechanisms.broken_potentials import Hole, ShallowHole
 
@@ -135,6 +161,169 @@ def test_bonds_of_nature_are_no_holes(z: int, bond: float, deep: float, stiff: f
     assert diatomics.core(diatomics.Curve((z, z), r, energy - dip), Noise(0.0, 0.0)).status == "failed"
 
 
+def test_what_has_no_energy_somewhere() -> None:
+    """One crystal without a number takes nothing from the pairs, and a pair's checks are told or not run."""
+    from mechanisms.broken_potentials import Hole, NoNumber
+
+    class Lost(Hole):
+        def told(self, energy, forces, stress, systems):
+            return torch.where(systems.atom_counts == 8, torch.nan, energy), forces, stress
+
+    report = check(Lost(), {"lost": crystal() * (2, 1, 1), "found": crystal()}, Asked(checks=("core",)))
+    assert {f.status for f in report.findings if f.subject == "Cu-Cu"} == {"failed"}
+    states = {f.check: (f.status, f.said) for f in found(NoNumber(), "core", "pair-smooth").findings}
+    (core, said), (smooth, why) = states["core"], states["pair-smooth"]
+    assert (core, smooth) == ("failed", "not run")
+    assert said == why == "no finite energy at 1.49 Å"
+
+
+def test_only_what_is_asked_for_is_computed() -> None:
+    curve, both = Pairs(), Pairs()
+    assert [f.check for f in diatomics.checked(Asking(curve), (29, 29), Noise(0.0, 0.0), ["core"])[1]] == ["core"]
+    diatomics.checked(Asking(both), (29, 29), Noise(0.0, 0.0))
+    assert curve.calls < both.calls
+
+
+def test_forces_are_judged_by_the_worst_direction() -> None:
+    """One component of one atom is off: of each direction as much is seen as it has of that component."""
+
+    class OneOff(Pairs):
+        def told(self, energy, forces, stress, _systems):
+            return energy, forces + torch.eye(len(forces), 3, dtype=torch.float64) * torch.eye(1, 3)[0], stress
+
+    atoms, seed = crystal(), 5
+    finding = derivatives.forces(Asking(OneOff()), "c", atoms, Noise(0.0, 0.0), np.random.default_rng(seed))
+    along = np.random.default_rng(seed).normal(size=(derivatives.DIRECTIONS, len(atoms), 3))
+    shares = np.abs(along[:, 0, 0]) / np.sqrt((along**2).sum(axis=(1, 2)))
+    assert finding.status == "failed"
+    assert finding.found["force (eV/Å)"] == pytest.approx(shares.max(), rel=1e-3)
+    assert shares.min() < 0.5 * shares.max()
+
+
+def test_what_is_too_noisy_to_differentiate_is_not_run() -> None:
+    loud = Noise(1.0, 0.0)
+    rng = np.random.default_rng(0)
+    for finding in (
+        derivatives.forces(Asking(Pairs()), "c", crystal(), loud, rng),
+        derivatives.stress(Asking(Pairs()), "c", crystal(), loud),
+    ):
+        assert (finding.status, finding.said) == ("not run", "the energy is too noisy to differentiate")
+
+
+def test_elements_of_crystals_that_are_made() -> None:
+    assert examples.few([79, 29]) == [29, 79]
+    assert examples.few([1, 6, 8]) == [1, 6, 8]  # no others are known
+    some = examples.few(range(1, 95))
+    assert len(some) == examples.MOST
+    assert all(examples.SMALLEST <= covalent_radii[z] <= examples.LARGEST for z in some)
+    assert examples.few([1, 2, 7, 8]) == [1, 7, 8]  # none is dense
+
+
+def test_crystals_are_made_in_the_valley_and_without_right_angles() -> None:
+    """A hole inside of the valley is deeper, and is not where they are."""
+
+    class Inner(Pairs):
+        def pair(self, r, d):
+            return super().pair(r, d) - 5.0 * torch.exp(-(((r - 2.25) / 0.05) ** 2))
+
+    inner = Asking(Inner())
+    atoms = examples.crystals(inner, [29])["Cu fcc"]
+    nearest = np.sort(atoms.get_all_distances(mic=True), axis=1)[:, 1].min()
+    assert nearest == pytest.approx(2.6, abs=0.1)
+    atoms.set_cell(atoms.cell.array * 2.25 / nearest, scale_atoms=True)
+    assert inner([atoms])[0].energy < -10.0
+    for atoms in _made(Asking(Pairs()), [], [29, 79], None, 0).values():
+        assert np.abs(atoms.cell.angles() - 90.0).min() > 0.01
+
+
+def test_many_structures_are_asked_about_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    class Seen(Pairs):
+        def evaluate(self, systems, *, stress=False):
+            sizes.append(systems.n_atoms)
+            return super().evaluate(systems, stress=stress)
+
+    many = [crystal() * (k, 1, 1) for k in (1, 2, 1, 1, 1)]
+    together = Asking(Seen())(many, stress=True)
+    monkeypatch.setattr(asking, "MOST_ATOMS", 12)
+    apart = Asking(Seen())(many, stress=True)
+    assert sizes == [24, 12, 12]
+    for one, other in zip(together, apart, strict=True):
+        assert one.energy == other.energy
+        np.testing.assert_array_equal(one.forces, other.forces)
+        np.testing.assert_array_equal(one.stress, other.stress)
+
+
+def test_a_slab_is_not_repeated_along_its_vacuum() -> None:
+    slab = ase.build.fcc111("Cu", (3, 3, 1), vacuum=3.0)  # its shortest vector is that which it is not periodic along
+    cells = []
+
+    class Seen(Pairs):
+        def evaluate(self, systems, *, stress=False):
+            cells.append(systems.cell[0].numpy())
+            return super().evaluate(systems, stress=stress)
+
+    found = speed.measured(Asking(Seen()), "slab", slab, np.random.default_rng(0))
+    assert found.atoms == 72
+    np.testing.assert_array_equal(cells[0][2], slab.cell.array[2])
+    report = check(Pairs(), {"slab": slab}, Asked(checks=("supercell",)))  # two slabs, so near, would feel each other
+    assert [f.status for f in report.findings] == ["passed"]
+
+
+def test_a_time_is_that_of_a_call_and_an_atom(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: 0.064 * next(ticks))
+    monkeypatch.setattr(speed.time, "process_time", lambda: 0.0)
+    found = speed.measured(Asking(Pairs()), "c", crystal() * (4, 2, 2), np.random.default_rng(0))
+    assert (found.atoms, found.calls) == (64, speed.CALLS)
+    assert (found.wall, found.cpu) == (pytest.approx(1.0), 0.0)
+
+
+def test_what_gets_wild_is_not_run() -> None:
+    """Atoms moved by a twentieth of an Å heat a crystal that begins at a hundredth of a kelvin."""
+    shaken = examples.shaken(crystal(), np.random.default_rng(0))
+    finding = conservation.checked(Asking(Pairs()), "c", shaken, kelvin=0.01, steps=200, rng=np.random.default_rng(0))
+    assert finding.status == "not run"
+    assert "no crystal that this potential holds" in finding.said
+    assert finding.more["hottest"] > conservation.WILD * 0.01
+
+
+def test_held_atoms_and_fields() -> None:
+    """Constraints hold nothing here; a potential is given the fields that it reads."""
+
+    class Fielded(Pairs):
+        fields = ("fixed",)
+
+        def evaluate(self, systems, *, stress=False):
+            assert len(systems.fields["fixed"]) == systems.n_atoms
+            return super().evaluate(systems, stress=stress)
+
+    held = crystal()
+    held.set_constraint(FixAtoms([0, 1]))
+    asked = Asked(checks=("translation", "forces", "stress", "smooth", "drift"), steps=50)
+    reports = [check(kind(), {"c": atoms}, asked) for kind in (Pairs, Fielded) for atoms in (crystal(), held)]
+    assert [r.findings for r in reports] == [reports[0].findings] * 4
+
+
+def test_dynamics_begin_at_the_temperature_and_rest_as_a_whole() -> None:
+    alloy = crystal() * (2, 1, 1)
+    systems = conservation._started(Asking(Pairs()).systems([alloy]), 250.0, np.random.default_rng(1))
+    assert float(temperature(systems)) == pytest.approx(250.0)
+    momentum = (systems.masses[:, None] * systems.velocities).sum(0)
+    assert float(momentum.abs().max()) < 1e-10
+
+
+def test_pairs_with_a_hole_are_drawn_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diatomic_plots, "MOST", 1)
+    r = np.arange(0.8, 12.0, 0.02)
+    curves = [diatomics.Curve(pair, r, np.exp(-r)) for pair in ((29, 29), (29, 79))]
+    assert diatomic_plots.draw([tmp_path / "p.svg"], curves, {"Cu-Au": 1.0}, title="t") == 1
+    text = (tmp_path / "p.svg").read_text()
+    assert "Cu-Au hole" in text
+    assert "Cu-Cu" not in text
+
+
 def test_what_never_repels_is_a_hole() -> None:
     r = np.arange(0.79, 12.0, 0.02)
     core = diatomics.core(diatomics.Curve((29, 29), r, -3.0 * np.exp(-r)), Noise(0.0, 0.0))
@@ -151,6 +340,13 @@ def test_all_pairs_and_what_is_left_out() -> None:
     report = check(Many(), {"crystal": crystal()}, Asked(checks=("core",)))
     assert [f.subject for f in report.findings] == ["Cu-Cu", "Cu-Au", "Au-Au"]
     assert "of 89 elements; --elements all tries all 4005 pairs" in report.notes[0]
+
+    class Silent(Pairs):
+        elements = frozenset()
+
+    report = check(Silent(), {"crystal": crystal()}, Asked(checks=("core",), elements=("all",)))
+    assert len(report.findings) == 3
+    assert report.notes == ["it does not say which elements it knows: pairs of those of the structures only"]
 
 
 def test_structures_are_made_where_none_are_given() -> None:
@@ -179,6 +375,27 @@ def test_a_structure_that_cannot_be_evaluated_costs_itself_only() -> None:
     ]
     with pytest.raises(NothingUsable, match="emt does not know Na"):
         check(named("emt"), {"bad": bad}, Asked(checks=("rotation",)))
+    with pytest.raises(NothingUsable, match="emt does not know Na"):
+        check(named("emt"), {"bad": bad}, Asked(checks=("core",)))
+    report = check(named("emt"), {"bad": bad, "good": good}, Asked(checks=("core",), elements=("Cu",)))
+    assert [(f.check, f.subject, f.status) for f in report.findings] == [
+        ("noise", "bad", "not run"),
+        ("core", "Cu-Cu", "passed"),
+    ]
+
+    class Small(Pairs):
+        """Has room for a few atoms."""
+
+        def evaluate(self, systems, *, stress=False):
+            if max(systems.atom_counts) > 16:
+                raise InputError("structure 0: too large")
+            return super().evaluate(systems, stress=stress)
+
+    report = check(Small(), {"crystal": crystal()}, Asked(checks=("noise", "speed")))
+    assert [(f.check, f.status, f.said) for f in report.findings] == [
+        ("noise", "passed", ""),
+        ("speed", "not run", "structure 0: too large"),
+    ]
 
 
 def test_one_check_left_out_changes_no_other() -> None:
@@ -240,3 +457,23 @@ def test_the_worst_is_told() -> None:
     assert worst([good, none, bad, worse]) is worse
     assert worst([good, none]) is none
     assert worse.to_json()["found"] == {"x": None}
+
+
+def test_many_that_say_the_same_are_one_line() -> None:
+    def jumps(n: int) -> list[Finding]:
+        return [
+            Finding("pair-smooth", f"Cu-{k}", "failed", {"e": k * 1e-4}, {"e": 1e-7}, f"energy jumps by {k:.1e} eV")
+            for k in range(1, n + 1)
+        ]
+
+    hole = Finding("core", "Al-Pt", "failed", said="falls from 0.83 Å on")
+    lines = list(shown("p", Report([*jumps(5), hole])).lines)
+    assert lines == [
+        "failed: pair-smooth: 5 pairs (Cu-1, Cu-2, Cu-3, …); the worst, Cu-5: energy jumps by 5.0e+00 eV",
+        "failed: core: Al-Pt: falls from 0.83 Å on",
+        "0 of 6 checks passed, 6 failed, 0 not run",
+    ]
+    assert len(shown("p", Report(jumps(3))).lines) == 4
+    other = [Finding("drift", f"s{k}", "not run", said=f"heats to {k} K") for k in range(4)]
+    lines = list(shown("p", Report([*other, hole])).lines)
+    assert lines[1] == "not run: drift: 4 structures (s0, s1, s2, …); the first, s0: heats to 0 K"

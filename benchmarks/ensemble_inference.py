@@ -20,10 +20,10 @@ import torch
 from train_step import crystals
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.models.ensemble import Ensemble
-from crystalcli.mechanisms.models.model import CrystalModel
-from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
-from crystalcli.mechanisms.running.cpu import prepare_cpu
+from crystalcli.engine.model.ensemble import Ensemble
+from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.run.cpu import prepare_cpu
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.quantities import Quantity

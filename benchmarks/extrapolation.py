@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from crystalcli.mechanisms.running.cpu import prepare_cpu
-from crystalcli.mechanisms.structure_files.reading import Failure
-from crystalcli.workflows.predict.prediction import Predictor, Row
+from crystalcli.engine.read.reading import Failure
+from crystalcli.engine.run.cpu import prepare_cpu
+from crystalcli.predict.prediction import Predictor, Row
 
 REASONS = {"never seen": "elements", "unlike": "unlike any structure of the training", "disagree": "members disagree"}
 

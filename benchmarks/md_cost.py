@@ -21,11 +21,11 @@ import torch
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture, Statistics
-from crystalcli.mechanisms.forces.model_potential import SKIN, ModelPotential
-from crystalcli.mechanisms.models.model import CrystalModel
-from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
-from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running.cpu import prepare_cpu
+from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.potential.model_potential import SKIN, ModelPotential
+from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.run.cpu import prepare_cpu
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.quantities import Quantity
 

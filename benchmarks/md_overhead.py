@@ -28,14 +28,14 @@ from ase.md.verlet import VelocityVerlet
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.contracts.workflow import Reporter
-from crystalcli.mechanisms.dynamics.velocities import maxwell_boltzmann
-from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running.stopping import Stop
+from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.run.stopping import Stop
+from crystalcli.md.loop import Dynamics
+from crystalcli.md.options import MdOptions
+from crystalcli.md.records import Recorder
+from crystalcli.md.setup import Batch
+from crystalcli.md.velocities import maxwell_boltzmann
 from crystalcli.nouns.systems import Systems
-from crystalcli.workflows.md.md_options import MdOptions
-from crystalcli.workflows.md.sampling_loop import Dynamics
-from crystalcli.workflows.md.sampling_records import Recorder
-from crystalcli.workflows.md.sampling_setup import Batch
 
 BAR = 1 / 6
 

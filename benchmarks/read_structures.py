@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from crystalcli.mechanisms.structure_files.reading import Failure, plan, read_file
+from crystalcli.engine.read.reading import Failure, plan, read_file
 
 
 def measure(path: Path) -> dict[str, float | int | str]:

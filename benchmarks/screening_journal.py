@@ -18,24 +18,24 @@ from typing import Any
 import ase.build
 import numpy as np
 import torch
-from crystalcli.workflows.train.training_plan import TrainingPlan
+from crystalcli.train.training_plan import TrainingPlan
 
 from crystalcli.contracts.records import Recipe
 from crystalcli.contracts.workflow import Request
-from crystalcli.mechanisms.caches.cache import Column, GraphRecipe
-from crystalcli.mechanisms.caches.cache_packing import pack
-from crystalcli.mechanisms.caches.cache_writer import CacheWriter
-from crystalcli.mechanisms.drawing import plots
-from crystalcli.mechanisms.running.cpu import prepare_cpu
-from crystalcli.mechanisms.running.journal import Journal
+from crystalcli.engine.cache.cache import Column, GraphRecipe
+from crystalcli.engine.cache.cache_packing import pack
+from crystalcli.engine.cache.cache_writer import CacheWriter
+from crystalcli.engine.drawing import plots
+from crystalcli.engine.host import life
+from crystalcli.engine.run.cpu import prepare_cpu
+from crystalcli.engine.run.journal import Journal
 from crystalcli.nouns.neighbors import build_graph
+from crystalcli.screen.ensembles import Predictions
+from crystalcli.screen.options import ScreenOptions
+from crystalcli.screen.workflow import SCREEN
+from crystalcli.train import series
+from crystalcli.train.series import Series
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.workflows import life
-from crystalcli.workflows.screen.ensembles import Predictions
-from crystalcli.workflows.screen.screen_options import ScreenOptions
-from crystalcli.workflows.screen.screen_workflow import SCREEN
-from crystalcli.workflows.train import training_series
-from crystalcli.workflows.train.training_series import Series
 
 METALS, ANIONS = ("Na", "K", "Li", "Mg", "Ca"), ("Cl", "F", "Br", "O")
 TARGET = Quantity("formation_energy_per_atom", "eV/atom")
@@ -107,7 +107,7 @@ def main() -> None:
             recipe=Recipe(epochs=2, batch_size=16),
             threads=1,
         )
-        model = training_series.run(training, Series(wish.members, ensemble=True)).folder
+        model = series.run(training, Series(wish.members, ensemble=True)).folder
         clock.seconds, start = 0.0, time.perf_counter()
         options = ScreenOptions(candidates=(str(candidates),), model=model, threads=1)
         data = life.run(SCREEN, Request(options, path=folder / "run")).data

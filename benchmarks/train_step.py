@@ -27,8 +27,8 @@ from reference.cgcnn import gaussians, like
 
 from crystalcli.contracts.modules import Labels
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.models.model import CrystalModel
-from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import collate, edge_lengths
 from crystalcli.nouns.neighbors import build_graph

@@ -1,5 +1,5 @@
 # bash completion for crystal
-# Generated from the command tree by "python -m crystalcli.commands.pages"; do not edit.
+# Generated from the command tree by "python -m crystalcli.cli.pages"; do not edit.
 
 _crystal_children() {
     case "$1" in

@@ -1,5 +1,5 @@
 # fish completion for crystal
-# Generated from the command tree by "python -m crystalcli.commands.pages"; do not edit.
+# Generated from the command tree by "python -m crystalcli.cli.pages"; do not edit.
 
 function __crystal_at --description 'the words that are no flags begin with these, and no more'
     set -l words (commandline -opc)

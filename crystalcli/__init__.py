@@ -22,10 +22,8 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_IN_MEMORY = dict.fromkeys(
-    ("LoadedModel", "Predicted", "load_model", "predict"), "crystalcli.workflows.predict.in_memory"
-)
-_IN_MEMORY |= dict.fromkeys(("CrystalCalculator", "load_potential"), "crystalcli.mechanisms.forces.ase_calculator")
+_IN_MEMORY = dict.fromkeys(("LoadedModel", "Predicted", "load_model", "predict"), "crystalcli.predict.in_memory")
+_IN_MEMORY |= dict.fromkeys(("CrystalCalculator", "load_potential"), "crystalcli.engine.potential.ase_calculator")
 
 
 def __getattr__(name: str) -> Any:

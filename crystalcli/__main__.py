@@ -4,13 +4,13 @@ With ``-m`` Python has looked for its own first modules in the current folder by
 ``python -P -m crystalcli`` never do.
 """
 
-from crystalcli.mechanisms.running.import_path import leave_out_current_folder
+from crystalcli.engine.run.import_path import leave_out_current_folder
 
 
 def main() -> None:
     """Run the program and exit with its code."""
     leave_out_current_folder()
-    from crystalcli.commands.main import main as program
+    from crystalcli.cli.main import main as program
 
     program()
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.workflow import Host, Request
-from crystalcli.workflows import life
-from crystalcli.workflows.life import Finished
-from crystalcli.workflows.md.md_options import MdOptions
-from crystalcli.workflows.md.md_workflow import MD
-from crystalcli.workflows.relax.relax_options import RelaxOptions
-from crystalcli.workflows.relax.relax_workflow import RELAX
+from crystalcli.engine.host import life
+from crystalcli.engine.host.life import Finished
+from crystalcli.md.options import MdOptions
+from crystalcli.md.workflow import MD
+from crystalcli.relax.options import RelaxOptions
+from crystalcli.relax.workflow import RELAX
 
 
 def relax(

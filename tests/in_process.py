@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from unittest import mock
 
-from crystalcli.commands.main import run
+from crystalcli.cli.main import run
 
 
 def crystal(

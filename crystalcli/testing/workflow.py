@@ -44,7 +44,7 @@ class WorkflowContract:
 
     def crystal(self, words: list[str], folder: Path, code: int = 0) -> str:
         """Run in this process; what it says."""
-        from crystalcli.commands.main import run
+        from crystalcli.cli.main import run
 
         out = io.StringIO()
         with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
@@ -117,7 +117,7 @@ class WorkflowContract:
         assert found.keys() > before.keys(), "nothing is written"
         assert {n: found[n] for n in before} == before, "an input was changed"
         out = io.StringIO()
-        from crystalcli.commands.main import run
+        from crystalcli.cli.main import run
 
         with contextlib.chdir(home), contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             assert run(words) in (0, 2), out.getvalue()
@@ -128,7 +128,7 @@ class WorkflowContract:
     def test_json(self, words: list[str], tmp_path: Path) -> None:
         """One object, which is that of report.json."""
         out = io.StringIO()
-        from crystalcli.commands.main import run
+        from crystalcli.cli.main import run
 
         more, home, results = self.place(tmp_path, "run")
         with contextlib.chdir(home), contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):

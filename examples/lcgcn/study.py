@@ -28,8 +28,8 @@ from alumina_study.records import Cell, Method
 from alumina_study.systems import Systems, graphs_of
 from alumina_study.tables import put, render
 
-from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running import files, locks
+from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.run import files, locks
 from crystalcli.vocabulary.errors import CrystalError
 
 STOPPED = (75, 130)

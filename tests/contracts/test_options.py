@@ -8,11 +8,11 @@ import ase.build
 import ase.io
 import pytest
 
-from crystalcli.commands.main import run
+from crystalcli.cli.main import run
 from crystalcli.contracts import options as opt
+from crystalcli.md.options import MdOptions
+from crystalcli.train.options import TrainOptions
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.workflows.md.md_options import MdOptions
-from crystalcli.workflows.train.train_options import TrainOptions
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])

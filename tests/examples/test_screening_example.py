@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from crystalcli.commands.main import run
+from crystalcli.cli.main import run
 from crystalcli.contracts import options
-from crystalcli.workflows.screen import campaign_reading, screen_options
+from crystalcli.screen import options as screen_options
+from crystalcli.screen import reading
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "screening"
@@ -37,7 +38,7 @@ def test_the_plan_in_the_documentation_is_one(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "screening.md").read_text(encoding="utf-8")
     (block,) = [b for b in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[[stages]]" in b]
     (tmp_path / "plan.toml").write_text(block, encoding="utf-8")
-    plan = campaign_reading.read(tmp_path / "plan.toml")
+    plan = reading.read(tmp_path / "plan.toml")
     assert [s.name for s in plan.stages] == ["volume", "tight"]
     keys = {s.name for model in screen_options.TABLES_OF_KEYS for s in options.specs(model)} - {"start"}
     assert [k for k in sorted(keys) if not re.search(rf"\b{k}\b", text)] == []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase import units
 
-from crystalcli.mechanisms.structure_files.reading import Failure, read_file
+from crystalcli.engine.read.reading import Failure, read_file
 from crystalcli.nouns.structures.entry import Entry
 
 N, FRAMES = 5, 4

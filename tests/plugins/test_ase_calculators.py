@@ -26,11 +26,11 @@ from crystal_slabs.options import SlabsOptions
 from in_process import crystal
 
 from crystalcli.contracts.workflow import Chosen, Request
-from crystalcli.mechanisms.forces.potentials import named
-from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.engine.host.services import Services
+from crystalcli.engine.potential.potentials import named
+from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UnsafeInput, UsageError
-from crystalcli.workflows.services import Services
 from plugins import stand_ins
 
 NAMES = ("chgnet", "mace", "matgl", "orb", "mattersim", "fairchem", "lammps", "matscipy", "ase")

@@ -16,7 +16,7 @@ import pytest
 import torch
 from in_process import crystal
 
-from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.engine.potential.potentials import named
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.engine.potential.potentials import named
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, UsageError
 

@@ -10,7 +10,7 @@ from crystal_alumina import MatsuiOptions
 from crystal_alumina.ewald import Pairs, Sums, coulomb_pairs, coulomb_waves, splitting
 from crystal_alumina.matsui import Matsui
 
-from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.engine.potential.potentials import named
 from crystalcli.nouns.neighbors import neighbor_list
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError

@@ -11,8 +11,8 @@ from crystal_pair_moments import PAIR_MOMENTS
 from reference.some_potentials import CUTOFF, graph_of
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.models.model import CrystalModel
-from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.testing import ArchitectureContract, crystals
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

@@ -13,23 +13,23 @@ import numpy as np
 import pytest
 from crystal_sources import BULK
 
-from crystalcli.commands.main import run as crystal
+from crystalcli.cli.main import run as crystal
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Source
 from crystalcli.contracts.validation import part_problems
-from crystalcli.mechanisms.caches.cache import GraphCache
-from crystalcli.mechanisms.registry.plugin_check import check
-from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running.places import Place
-from crystalcli.mechanisms.structure_files.inputs import expand
-from crystalcli.mechanisms.structure_files.reading import Failure, plan, read_file
-from crystalcli.mechanisms.structure_files.sources import request
+from crystalcli.engine.cache.cache import GraphCache
+from crystalcli.engine.read.input_digest import digest
+from crystalcli.engine.read.inputs import expand
+from crystalcli.engine.read.reading import Failure, plan, read_file
+from crystalcli.engine.read.sources import request
+from crystalcli.engine.registry.plugin_check import check
+from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.run.places import Place
+from crystalcli.graphs.build import build
+from crystalcli.graphs.plan import BuildPlan
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.testing import SourceContract
 from crystalcli.vocabulary.errors import InputError, UsageError
-from crystalcli.workflows.graphs.build_graphs import build
-from crystalcli.workflows.graphs.build_graphs_plan import BuildPlan
-from crystalcli.workflows.graphs.input_digest import digest
 
 
 class TestBulk(SourceContract):

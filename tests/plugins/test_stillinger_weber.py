@@ -7,7 +7,7 @@ import pytest
 import torch
 from reference import stillinger_weber as twin
 
-from crystalcli.mechanisms.forces.potentials import named
+from crystalcli.engine.potential.potentials import named
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError
 

@@ -4,8 +4,8 @@ import ase
 import torch
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.models.model import CrystalModel
-from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.quantities import Quantity

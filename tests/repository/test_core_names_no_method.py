@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crystalcli.contracts.records import Workflow
-from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.engine.registry.plugin_manager import registry
 
 CORE = Path(__file__).parents[2] / "crystalcli"
 OTHER_MEANINGS = {
@@ -18,11 +18,11 @@ OTHER_MEANINGS = {
 }
 """Names of parts that are words of the core, too; what else they are."""
 ALLOWED = {
-    ("commands/man_pages.py", "--lcgcn.n-conv 4"): "an example of a spelling in a page that lists these flags",
-    ("workflows/relax/relax_workflow.py", "emt"): "the potential of its example",
+    ("cli/man_pages.py", "--lcgcn.n-conv 4"): "an example of a spelling in a page that lists these flags",
+    ("relax/workflow.py", "emt"): "the potential of its example",
     ("testing/springs.py", "springs"): "a potential for tests, which is no part",
 }
-EXAMPLES = {"workflows/screen/screen_workflow.py": {"emt"}}
+EXAMPLES = {"screen/workflow.py": {"emt"}}
 """Files that write a plan for their example, and the names in it."""
 
 

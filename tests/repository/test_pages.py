@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from repository.test_startup import command_lines
 
-from crystalcli.commands.man_pages import _text
-from crystalcli.commands.tree import pages
+from crystalcli.cli.man_pages import _text
+from crystalcli.cli.tree import pages
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -21,7 +21,7 @@ BIN = Path(sys.executable).parent
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
-    command = [sys.executable, "-m", "crystalcli.commands.pages", str(folder)]
+    command = [sys.executable, "-m", "crystalcli.cli.pages", str(folder)]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     return folder
 
@@ -33,7 +33,7 @@ def test_committed_files_are_up_to_date(fresh: Path, name: str) -> None:
 
     made, kept = texts(fresh / name), texts(ROOT / name)
     stale = sorted(n for n in made.keys() | kept.keys() if made.get(n) != kept.get(n))
-    assert not stale, f"run: python -m crystalcli.commands.pages   ({', '.join(stale)})"
+    assert not stale, f"run: python -m crystalcli.cli.pages   ({', '.join(stale)})"
 
 
 def test_every_command_has_a_page(fresh: Path) -> None:

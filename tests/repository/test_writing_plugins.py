@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crystalcli.contracts.records import API_VERSION, FAMILIES
-from crystalcli.mechanisms.registry.plugin_loading import TIME_LIMIT
+from crystalcli.engine.registry.plugin_loading import TIME_LIMIT
 
 TEXT = (Path(__file__).parents[2] / "docs" / "writing-plugins.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)

@@ -11,20 +11,20 @@ from typing import Any, ClassVar
 
 import pytest
 
-from crystalcli.commands import group
+from crystalcli.cli import group
 from crystalcli.contracts import run_options
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.validation import part_problems
 from crystalcli.contracts.workflow import Host, Request, Run, Running, Shown, Work
-from crystalcli.mechanisms.registry import plugin_manager
-from crystalcli.mechanisms.registry.plugin_loading import Origin
-from crystalcli.mechanisms.registry.plugin_manager import Offered
-from crystalcli.mechanisms.running import files
+from crystalcli.engine.registry import plugin_manager
+from crystalcli.engine.registry.plugin_loading import Origin
+from crystalcli.engine.registry.plugin_manager import Offered
+from crystalcli.engine.run import files
+from crystalcli.label_sites.workflow import LABEL_SITES
+from crystalcli.relax.workflow import RELAX
+from crystalcli.screen.workflow import SCREEN
 from crystalcli.testing import WorkflowContract
-from crystalcli.workflows.predict.label_sites_workflow import LABEL_SITES
-from crystalcli.workflows.relax.relax_workflow import RELAX
-from crystalcli.workflows.screen.screen_workflow import SCREEN
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from crystalcli.mechanisms.running.tables import csv_text, json_line
+from crystalcli.engine.run.tables import csv_text, json_line
 from crystalcli.vocabulary.errors import one_line
 from crystalcli.vocabulary.texts import cell, file_word, inert, json_inert, xyz_word
 

@@ -19,9 +19,9 @@ from alumina_study.records import Cell, Method
 from alumina_study.systems import EQUILIBRIUM, Systems, flags
 from alumina_study.timing import timed
 from crystalcli.contracts.modules import Baseline
-from crystalcli.mechanisms.datasets.dataset import GraphDataset
-from crystalcli.mechanisms.running import files
-from crystalcli.mechanisms.simple_models import baselines
+from crystalcli.engine.baselines import baselines
+from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.run import files
 
 ENERGY = "energy_per_atom"
 

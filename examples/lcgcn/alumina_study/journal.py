@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from alumina_study.records import Cell
-from crystalcli.mechanisms.running import files
+from crystalcli.engine.run import files
 
 
 class Journal:

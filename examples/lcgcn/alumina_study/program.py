@@ -9,7 +9,7 @@ import shlex
 import sys
 from typing import Any
 
-from crystalcli.commands.main import run
+from crystalcli.cli.main import run
 
 
 class CommandFailed(RuntimeError):

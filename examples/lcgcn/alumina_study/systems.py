@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from alumina_study.program import crystal
 from alumina_study.records import Cell, Method, Scale
-from crystalcli.mechanisms.datasets import splits
-from crystalcli.mechanisms.datasets.dataset import GraphDataset
-from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.engine.data import splits
+from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.registry.plugin_manager import registry
 
 Index = NDArray[np.int64]
 GAP = 150.0

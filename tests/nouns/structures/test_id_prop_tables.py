@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from corpus import NACL
 
-from crystalcli.mechanisms.structure_files.inputs import expand
-from crystalcli.mechanisms.structure_files.reading import Failure, plan, read_file
+from crystalcli.engine.read.inputs import expand
+from crystalcli.engine.read.reading import Failure, plan, read_file
 from crystalcli.nouns.structures import id_prop
 from crystalcli.nouns.structures.read_options import UNLABELLED, ReadOptions
 from crystalcli.vocabulary.errors import UsageError

@@ -8,7 +8,7 @@ import pytest
 from ase import units
 from corpus.legal import ALL, Legal, make
 
-from crystalcli.mechanisms.structure_files.reading import Failure, read_file
+from crystalcli.engine.read.reading import Failure, read_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import read
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystalcli.mechanisms.structure_files.reading import Failure, plan, read_file
+from crystalcli.engine.read.reading import Failure, plan, read_file
 from crystalcli.nouns.structures import formats, pieces
 from crystalcli.nouns.structures.pieces import WHOLE
 

@@ -13,8 +13,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from corpus.runs import CELL, FORCES, KBAR, PLACES, SYMBOLS, Step, dump, outcar, vasprun, xdatcar
 from in_process import crystal
 
-from crystalcli.mechanisms.structure_files.inputs import expand
-from crystalcli.mechanisms.structure_files.reading import Failure, read_file
+from crystalcli.engine.read.inputs import expand
+from crystalcli.engine.read.reading import Failure, read_file
 from crystalcli.nouns.structures.entry import Entry
 
 STEPS = [Step(), Step(free=(-11.0, -11.5, -11.50001), zero=0.5, shift=0.01), Step(free=(-12.0, -12.00001), shift=0.02)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase.constraints import FixAtoms, FixBondLength, FixCartesian, FixScaled
 
-from crystalcli.mechanisms.structure_files.reading import read_file
+from crystalcli.engine.read.reading import read_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.site_fields import canonical, of_atoms, put_back
 from crystalcli.vocabulary.errors import InputError, UsageError

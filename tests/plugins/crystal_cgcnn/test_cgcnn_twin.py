@@ -13,8 +13,8 @@ from crystalcli.contracts.modules import Features, Labels
 from crystalcli.contracts.nn.convolution import GatedConvolution
 from crystalcli.contracts.nn.edge_plan import plan_for
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.models.model import CrystalModel
-from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import collate
 from crystalcli.nouns.neighbors import build_graph

@@ -5,9 +5,9 @@ import torch
 from crystal_cgcnn import stacked
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.models.ensemble import Ensemble
-from crystalcli.mechanisms.models.model import CrystalModel
-from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.model.ensemble import Ensemble
+from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals

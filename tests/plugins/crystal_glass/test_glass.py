@@ -14,14 +14,14 @@ from crystal_glass import GLASS
 from crystal_glass.glass_output import _blocks
 from crystal_glass.stages import Stage, quench_rate, stages_of
 
-from crystalcli.commands.main import run
+from crystalcli.cli.main import run
 from crystalcli.contracts.workflow import Request
-from crystalcli.mechanisms.forces.potentials import named
-from crystalcli.mechanisms.models.model_head import MODEL
+from crystalcli.engine.host.services import Services
+from crystalcli.engine.model.model_head import MODEL
+from crystalcli.engine.potential.potentials import named
 from crystalcli.nouns.systems import Systems
 from crystalcli.testing import WorkflowContract
 from crystalcli.vocabulary.units import GPA
-from crystalcli.workflows.services import Services
 
 SHORT = [
     "--melt-steps",

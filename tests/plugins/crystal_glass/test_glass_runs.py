@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystalcli.commands.main import run
+from crystalcli.cli.main import run
 
 DIAMOND = -2 * 2.1682
 """eV/atom of Stillinger–Weber silicon."""

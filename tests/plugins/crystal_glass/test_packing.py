@@ -22,7 +22,7 @@ from crystal_glass.volumes import Phase, Volume, lever, volume_of
 from mendeleev.fetch import fetch_table
 from pymatgen.core import Element, Structure
 
-from crystalcli.commands.main import run
+from crystalcli.cli.main import run
 from crystalcli.nouns.radii import COVALENT
 from crystalcli.testing import WorkflowContract
 from crystalcli.vocabulary.errors import InputError, UsageError

@@ -14,8 +14,8 @@ from torch import Tensor
 from crystalcli.contracts.irreps import Irreps, Term
 from crystalcli.contracts.nn.harmonics import spherical_harmonics
 from crystalcli.contracts.records import Statistics
-from crystalcli.mechanisms.models.model import CrystalModel
-from crystalcli.mechanisms.models.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.graph import collate, edge_vectors
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals

@@ -13,12 +13,12 @@ import torch
 from crystal_nequip import SEVENNETS, sevennet
 from reference.sevennet import SmallSevenNet
 
-from crystalcli.mechanisms.forces.ase_calculator import CrystalCalculator, load_potential
-from crystalcli.mechanisms.forces.model_potential import ModelPotential
-from crystalcli.mechanisms.models import pretrained
-from crystalcli.mechanisms.models.model_head import file_of
-from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running.run_folder import sha256
+from crystalcli.engine.model import pretrained
+from crystalcli.engine.model.model_head import file_of
+from crystalcli.engine.potential.ase_calculator import CrystalCalculator, load_potential
+from crystalcli.engine.potential.model_potential import ModelPotential
+from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.run.run_folder import sha256
 from crystalcli.nouns.graph import collate, edge_vectors
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals

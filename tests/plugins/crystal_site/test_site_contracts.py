@@ -10,7 +10,7 @@ import numpy as np
 from crystal_site import NEIGHBORHOOD, SITE
 
 from crystalcli.contracts.validation import part_problems
-from crystalcli.mechanisms.caches.cache import Column
+from crystalcli.engine.cache.cache import Column
 from crystalcli.testing import ArchitectureContract, HeadContract
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -54,9 +54,9 @@ class TestFewNeighbors(ArchitectureContract):
 
 
 def test_the_head_s_recipe_is_the_default_and_only_settings_have_one(tmp_path: Path) -> None:
-    from workflows import small_cache
+    from common import small_cache
 
-    from crystalcli.commands.main import run
+    from crystalcli.cli.main import run
 
     columns = [Column(Quantity("q", "e", "site"), np.arange(84.0), np.ones(84, dtype=bool))]
     cache = small_cache.write(tmp_path / "graphs.h5", columns=columns)

@@ -13,11 +13,11 @@ import pytest
 from crystal_slabs.matching import relaxed_in_the_cell
 from scipy.spatial.transform import Rotation
 
-from crystalcli.commands.main import run
+from crystalcli.cli.main import run
 from crystalcli.nouns.cells import inverse
+from crystalcli.predict.structures import strain
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.errors import InputError
-from crystalcli.workflows.predict.prediction_structures import strain
 
 
 def relaxed(start: ase.Atoms, seed: int = 0) -> tuple[ase.Atoms, np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from ase.constraints import FixAtoms, FixCartesian
 from crystal_slabs import PAIRS_FROM
 from crystal_slabs.matching import relaxed_positions
 
-from crystalcli.commands.main import run
+from crystalcli.cli.main import run
 from crystalcli.testing import WorkflowContract
 from crystalcli.vocabulary.errors import InputError
 

@@ -16,7 +16,7 @@ from crystal_slabs.making import Made, Maker
 from crystal_slabs.options import SlabsOptions
 from crystal_slabs.pairing import Pair, beside, paired
 
-from crystalcli.commands.main import run
+from crystalcli.cli.main import run
 from crystalcli.testing import WorkflowContract
 
 WORDS = ["slabs", "--elements", "Cu,Al", "--potential", "emt", "--layers", "2", "--repeat", "2", "--fmax", "0.03"]

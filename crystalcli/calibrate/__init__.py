@@ -1,0 +1,1 @@
+"""Trained model + structures that it has never seen → σ of the right size."""

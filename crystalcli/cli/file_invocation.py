@@ -1,0 +1,78 @@
+"""The command line of a workflow that has no run folder: its results are files that its own options name, or stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from crystalcli.cli.console import Face
+from crystalcli.cli.invocation import Invocation
+from crystalcli.cli.streams import deliver, refuse_closed
+from crystalcli.contracts.workflow import Host, Request, Run, Stop, exit_code
+
+
+@dataclass
+class FileRunning:
+    """See :class:`crystalcli.contracts.workflow.Running`."""
+
+    reporter: Host
+    stop: Stop
+
+
+@dataclass
+class FileInvocation(Invocation):
+    """One command line of a workflow without a run folder."""
+
+    def code(self) -> int:
+        """Do it; the exit code."""
+        request = self._asked(Path())
+        answer, delivers = self.face, self.workflow.delivers(request.options)
+        self.face = Face(json=answer.json or delivers, quiet=answer.quiet)
+        if delivers and not request.dry_run:
+            refuse_closed()
+        data = self._described(request) if request.dry_run else self._done(request, delivers and not answer.json)
+        answer.result(data)
+        return int(exit_code(data))
+
+    def _described(self, request: Request) -> Mapping[str, Any]:
+        with closing(self.workflow.prepare(request, self._services())) as work:
+            data = work.describe()
+        self._show(self.workflow.plan(data))
+        return data
+
+    def _done(self, request: Request, delivers: bool) -> Mapping[str, Any]:
+        with self._stopping() as stop, self._reporter() as reporter:
+            host = replace(reporter, deliver=deliver if delivers else None)
+            with closing(self.workflow.prepare(request, host)) as work:
+                if "torch" in sys.modules:  # what has no use for it does not load it for this
+                    from crystalcli.engine.run.cpu import prepare_cpu
+
+                    prepare_cpu()
+                # it asks for no more of a run: its record says that its home is a file
+                data = dict(work.do(cast(Run, FileRunning(host, stop))))
+        data["exit_code"] = int(exit_code(data))
+        self._show(self.workflow.show(data))
+        return data
+
+    @contextmanager
+    def _stopping(self) -> Iterator[Stop]:
+        """Signals ask to stop, if it can go on; else they interrupt it."""
+        from crystalcli.engine.run import stopping
+
+        if not self.workflow.resumes:
+            yield stopping.Stop()
+            return
+        with stopping.Stop(stopping.seconds(self.values["time_limit"])).listening() as stop:
+            yield stop
+
+    def _warn(self, text: str) -> None:
+        """All are said: there is no log that would hold the rest."""
+        self.face.warn(text)
+
+    def _beside_the_bar(self, text: str) -> None:
+        """There is no log: what is said is seen above the bar, too."""
+        self.face.line(text)

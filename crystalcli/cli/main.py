@@ -1,0 +1,121 @@
+"""The ``crystal`` program: the command tree, and errors as one line with an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+import typer
+
+from crystalcli.cli.console import warn_in_one_line
+from crystalcli.cli.failures import report
+from crystalcli.cli.group import Program
+from crystalcli.cli.streams import open_streams, watched
+from crystalcli.engine.registry.plugin_manager import use_only_builtins
+from crystalcli.engine.run.import_path import import_matplotlib_elsewhere
+from crystalcli.engine.run.stopping import interrupt_on_signals, interrupted
+from crystalcli.vocabulary.errors import Exit
+
+COMMANDS = (
+    "build-graphs",
+    "train",
+    "predict",
+    "calibrate",
+    "label-sites",
+    "relax",
+    "md",
+    "screen",
+    "potential",
+    "graphs",
+    "models",
+    "plugins",
+)
+"""In the order of the help."""
+WORKFLOWS = {
+    "build-graphs": "crystalcli.graphs.workflow:BUILD_GRAPHS",
+    "train": "crystalcli.train.workflow:TRAIN",
+    "predict": "crystalcli.predict.workflow:PREDICT",
+    "calibrate": "crystalcli.calibrate.workflow:CALIBRATE",
+    "label-sites": "crystalcli.label_sites.workflow:LABEL_SITES",
+    "relax": "crystalcli.relax.workflow:RELAX",
+    "md": "crystalcli.md.workflow:MD",
+    "screen": "crystalcli.screen.workflow:SCREEN",
+}
+"""Those that are made of a workflow's record → where it is."""
+
+
+class _Crystal(Program):
+    modules: ClassVar = {name: f"crystalcli.cli.{name.replace('-', '_')}" for name in COMMANDS} | WORKFLOWS
+
+
+app = typer.Typer(
+    name="crystal",
+    cls=_Crystal,
+    add_completion=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"crystal {version('crystal-graphs')}")
+        raise typer.Exit
+
+
+@app.callback()
+def crystal(  # the root's --version and --debug are read elsewhere
+    ctx: typer.Context,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")
+    ] = False,
+    no_plugins: Annotated[bool, typer.Option("--no-plugins", help="only the parts that come with crystal")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,  # noqa: ARG001
+) -> None:
+    """Build crystal graphs, train networks on them, predict.
+
+    Settings: flags, then CRYSTAL_* variables, then -c FILE, then ./crystal.toml.
+    """
+    if no_plugins:
+        use_only_builtins()
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(2)
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    if "_CRYSTAL_COMPLETE" in os.environ:
+        from typer import completion
+
+        completion.completion_init()  # type: ignore[attr-defined] # Typer calls it only with its own --install flags
+    with watched() as streams:
+        try:
+            code: Any = app(list(args), prog_name="crystal", standalone_mode=False)
+            if code == Exit.INTERRUPTED:  # Typer makes this of an interruption, without a word
+                code = report(interrupted(), args)
+        except BaseException as problem:  # the last door: whatever comes out is one line
+            code = report(problem, args)
+        finally:
+            _floats_as_before()
+        return streams.end(int(code or 0))
+
+
+def _floats_as_before() -> None:
+    """Denormals are flushed for the length of a command only: whoever calls it from another program keeps theirs."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_flush_denormal(False)
+
+
+def main() -> None:
+    """Run the program and exit with its code."""
+    import_matplotlib_elsewhere()
+    open_streams()
+    warn_in_one_line()
+    interrupt_on_signals()
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,145 @@
+"""A workflow's record → a command: its flags and its help; see :mod:`.invocation` for what it then does."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from crystalcli.cli.command import CrystalCommand, plugin_command
+from crystalcli.cli.plugin_flags import DefaultPart, names
+from crystalcli.cli.runs import flag
+from crystalcli.cli.shared import DryRun, Json, Overwrite, Quiet, TimeLimit
+from crystalcli.contracts import options as opt
+from crystalcli.contracts.records import POTENTIAL, Calculator, Part, PartFlags, Word, Workflow
+from crystalcli.engine.registry.plugin_manager import registry
+
+if TYPE_CHECKING:
+    from crystalcli.cli.invocation import Invocation
+
+Finish = Annotated[Path | None, typer.Option(metavar="RUN", help="end the stopped run in this folder with what it has")]
+
+
+def add(app: typer.Typer, workflow: Workflow) -> None:
+    """Make a command of ``workflow`` in ``app``."""
+    app.command(workflow.name, cls=command_class(workflow), help=_help(workflow))(function(workflow))
+
+
+def command_class(workflow: Workflow) -> type[CrystalCommand]:
+    """The command's class: the flags of the parts that the workflow's options choose are its own, too."""
+    if workflow.choose is not None:
+        return plugin_command(workflow.choose)
+    defaults = {s.name: _default_of_part(s, workflow) or s.default for s in opt.specs(workflow.options)}
+
+    def chooser(word: Word) -> list[PartFlags]:
+        found = []
+        for option, family in workflow.chooses.items():
+            default = defaults[option]
+            name = word(flag(option), None) or (default() if isinstance(default, DefaultPart) else default)
+            part = chosen(family, name)
+            if part is not None:
+                found.append(PartFlags(part, part.options))
+        return found
+
+    return plugin_command(chooser)
+
+
+def chosen(family: str, name: str) -> Part | None:
+    """The part that an option's value names; none where it is empty, or a model.
+
+    Raises:
+        UsageError: no such part.
+    """
+    if not name:
+        return None
+    if family != POTENTIAL:
+        return registry().get(family, name)
+    from crystalcli.engine.potential import potential_names
+
+    found: Calculator | None = potential_names.calculator(name)
+    return found
+
+
+def function(workflow: Workflow) -> Callable[..., None]:
+    """What Typer calls; its signature is made of the workflow's options and of those that all runs have."""
+
+    def command(ctx: typer.Context, **values: Any) -> None:
+        raise typer.Exit(_invocation(workflow)(workflow, ctx, values).code())
+
+    places = {name: k for k, name in enumerate(workflow.chooses)}
+    own = sorted(opt.specs(workflow.options), key=lambda s: (not s.argument, places.get(s.name, len(places))))
+    made = [_parameter(s, _default_of_part(s, workflow)) for s in own]
+    made += [_keyword(name, *declared) for name, declared in _of_the_host(workflow).items()]
+    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    command.__signature__ = inspect.Signature([context, *made])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in (context, *made)}
+    return command
+
+
+def _invocation(workflow: Workflow) -> type[Invocation]:
+    if workflow.home == "folder":
+        from crystalcli.cli.invocation import Invocation
+
+        return Invocation
+    from crystalcli.cli.file_invocation import FileInvocation
+
+    return FileInvocation
+
+
+def _of_the_host(workflow: Workflow) -> dict[str, tuple[Any, Any]]:
+    """Options that no workflow declares: by name how Typer sees them, and their default."""
+    named = workflow.called.upper() or workflow.name
+    folder = f"run folder; default runs/DATE-{named}, which runs/latest then leads to"
+    known: dict[str, tuple[Any, Any]] = {
+        "output": (Annotated[Path | None, typer.Option("-o", "--output", help=folder)], None),
+        "resume": (Annotated[Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder")], None),
+        "finish": (Finish, None),
+        "time_limit": (TimeLimit, ""),
+        "overwrite": (Overwrite, False),
+        "dry_run": (DryRun, False),
+        "json": (Json, False),
+        "quiet": (Quiet, False),
+    }
+    return {name: known[name] for name in workflow.host_flags}
+
+
+def _default_of_part(spec: opt.OptionSpec, workflow: Workflow) -> DefaultPart | None:
+    """The default of an option that chooses a part and names none: the one whose record says that it is the default."""
+    family = workflow.chooses.get(spec.name, POTENTIAL)
+    return DefaultPart(family) if spec.default == "" and family != POTENTIAL else None
+
+
+def _parameter(spec: opt.OptionSpec, default_part: DefaultPart | None) -> inspect.Parameter:
+    kind: Any = list[spec.inner] | None if spec.many else spec.type  # type: ignore[name-defined]
+    default = spec.default if not spec.many else list(spec.default) or None
+    unit = f" ({spec.unit})" if spec.unit else ""
+    settings: dict[str, Any] = {"help": spec.help + unit, "min": spec.min, "max": spec.max}
+    settings["rich_help_panel"] = spec.panel or None
+    if spec.names:
+        settings["autocompletion"] = names(spec.names)
+    if spec.words:
+        settings["autocompletion"] = lambda incomplete: [w for w in spec.words if w.startswith(incomplete)]
+    if spec.metavar:
+        settings["metavar"] = spec.metavar
+    if default_part is not None:
+        settings["default_factory"], default = default_part, inspect.Parameter.empty
+    if spec.required:
+        kind, default = list[spec.inner] if spec.many else kind, inspect.Parameter.empty  # type: ignore[name-defined]
+    if spec.argument:
+        return _keyword(spec.name, Annotated[kind, typer.Argument(**settings)], default)
+    word = f"--{spec.flag}"
+    if spec.type is bool and spec.default:
+        word = f"{word}/--no-{spec.flag}"
+    words = [word] if not spec.short else [spec.short, word]
+    return _keyword(spec.name, Annotated[kind, typer.Option(*words, **settings)], default)
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _help(workflow: Workflow) -> str:
+    return f"{workflow.summary}\n\n{workflow.help}".strip()

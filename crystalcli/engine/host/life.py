@@ -1,0 +1,323 @@
+"""The life of a run, told once: refused, begun or gone on with, locked, recorded, stopped, finished.
+
+The same command again goes on where its run was interrupted, and does nothing where it is finished. What a workflow
+leaves in its folder is its own (:class:`crystalcli.contracts.records.Workflow`); everything about the folder is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, cast
+
+from crystalcli.contracts import options as opt
+from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.workflow import Chosen, Host, Request, Stop, Work, exit_code
+from crystalcli.engine.host.run_record import (
+    CHILDREN,
+    REPORT,
+    REQUEST,
+    asked_there,
+    clear,
+    facts,
+    make_room,
+    outputs,
+    record_of,
+    refuse_other_potential,
+    reported,
+    request_of,
+    same_work,
+    table,
+)
+from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.run import files, locks
+from crystalcli.engine.run.onlooker import Onlooker
+from crystalcli.engine.run.run_folder import RunFolder, point_latest
+from crystalcli.engine.run.stopping import Stop as NeverAsked
+from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError
+
+SILENT = Host()
+"""Nobody hears, and nothing is done for plugins."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What came of a run.
+
+    Args:
+        path: its folder. data: what report.json holds. before: it was finished already, and nothing was done.
+        silent: another process of the team knows the report, and speaks.
+    """
+
+    path: Path
+    data: Mapping[str, Any]
+    before: bool = False
+    silent: bool = False
+
+
+@dataclass
+class LiveRun:
+    """The run of a workflow while it works; see :class:`crystalcli.contracts.workflow.Run`."""
+
+    folder: RunFolder
+    reporter: Host
+    stop: Stop
+    resumed: bool
+    root: Path
+    workflow: Workflow = field(repr=False)
+    again: str = ""
+    ending: bool = False
+
+    @property
+    def inner(self) -> bool:
+        """Whether it is a run in a run."""
+        return self.root != self.path
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.folder.path
+
+    def stop_if_asked(self, at: str = "") -> None:
+        """Raise Stopped where a signal or the time limit asks for it."""
+        if why := self.stop.reason():
+            where = f" at {at}" if at else ""
+            raise Stopped(f"stopped by {why}{where}; the same command or --resume {self.root} goes on")
+
+    def log(self, text: str) -> None:
+        """A line in log.txt."""
+        self.folder.log(text)
+
+    def metric(self, values: Mapping[str, Any]) -> None:
+        """A line in metrics.jsonl."""
+        self.folder.metric(values)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines of metrics.jsonl."""
+        return self.folder.metrics()
+
+    def trim_metrics(self, epochs: int) -> None:
+        """Forget the lines of metrics.jsonl of epochs after ``epochs``."""
+        self.folder.trim_metrics(epochs)
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a whole text file."""
+        return self.folder.write(name, text)
+
+    def write_json(self, name: str, data: Mapping[str, Any]) -> Path:
+        """Write a whole JSON file."""
+        return self.folder.write_json(name, data)
+
+    def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """A file that appears whole when the block is left."""
+        return files.writing(self.path / name)
+
+    def child(
+        self,
+        workflow: str,
+        name: str,
+        options: Mapping[str, Any],
+        parts: Mapping[str, Chosen] | None = None,
+        *,
+        reporter: Host | None = None,
+        prepare: Callable[[Request, Host], Work] | None = None,
+    ) -> Mapping[str, Any]:
+        """What another workflow reports of a run in the folder ``name`` below; see the contract.
+
+        Raises:
+            UsageError: no such workflow, or options that cannot work.
+        """
+        record = cast(Workflow, registry().get("workflow", workflow))
+        asked = Request(opt.make(record.options, options, owner=f"workflow {workflow}"), parts or {}, self.path / name)
+        record = record if prepare is None else replace(record, prepare=prepare)
+        if name not in (known := self.folder.record.get(CHILDREN, ())):
+            there = [
+                one for one in known if (self.path / one).is_dir()
+            ]  # a run of many pieces removes those it has used
+            self.folder.record[CHILDREN] = [*there, name]
+            self.folder.write_record()
+        other = record_of(record, asked.path)
+        fits = other is not None and not asked.differs(request_of(record, other, asked.path), record.free)
+        return _live(record, asked, reporter or self.reporter, self.stop, overwrite=not fits, parent=self).data
+
+
+def describe(workflow: Workflow, request: Request, reporter: Host) -> Mapping[str, Any]:
+    """The resolved plan (``--dry-run``). Writes nothing.
+
+    Raises:
+        CrystalError: as :func:`run` before it writes anything.
+    """
+    with _prepared(workflow, request, reporter) as work:
+        return {**work.describe(), "output": str(request.path)}
+
+
+def run(
+    workflow: Workflow,
+    request: Request,
+    reporter: Host = SILENT,
+    stop: Stop | None = None,
+    *,
+    overwrite: bool = False,
+    latest: bool = False,
+) -> Finished:
+    """Do what is asked, in the folder of the request; goes on where the same was begun there.
+
+    Args:
+        workflow: its record.
+        request: what is asked.
+        reporter: hears of it.
+        stop: ends it.
+        overwrite: replace the run that is there.
+        latest: let the link ``latest`` beside the folder lead to it when it is finished.
+
+    Raises:
+        UsageError, InputError, EnvironmentProblem: before anything is written; another run is there.
+        Stopped: resumable, as is whatever else goes wrong.
+    """
+    return _live(workflow, request, reporter, stop or NeverAsked(), overwrite=overwrite, latest=latest)
+
+
+def resume(
+    workflow: Workflow,
+    path: Path,
+    changes: Mapping[str, Any],
+    reporter: Host = SILENT,
+    stop: Stop | None = None,
+    *,
+    end: bool = False,
+) -> Finished:
+    """Go on with the run in folder ``path``; ``changes`` may set the options that are free.
+
+    Args:
+        workflow: its record.
+        path: of the run.
+        changes: of its options.
+        reporter: hears of it.
+        stop: ends it.
+        end: with what it has.
+
+    Raises:
+        UsageError: no run of this workflow there, its input changed, or it cannot be ended.
+    """
+    asked = asked_there(workflow, path)
+    asked = replace(asked, options=opt.changed(asked.options, changes))
+    if end:
+        if workflow.end is None:
+            raise UsageError(f"runs of crystal {workflow.name} cannot be ended before they are done", path=path)
+        workflow.end(asked)
+    latest = bool(RunFolder.read(path).get("latest"))
+    return _live(workflow, asked, reporter, stop or NeverAsked(), latest=latest, end=end)
+
+
+def _live(
+    workflow: Workflow,
+    request: Request,
+    reporter: Host,
+    stop: Stop,
+    *,
+    overwrite: bool = False,
+    latest: bool = False,
+    end: bool = False,
+    parent: LiveRun | None = None,
+) -> Finished:
+    path = request.path
+    record = None if overwrite else same_work(workflow, request)
+    if record is not None and (before := reported(workflow, request, record)) is not None:
+        reporter.say(f"{path}: finished before; nothing to do")
+        clear(path, workflow.keeps)
+        return Finished(path, before, before=True)
+    said: list[str] = []
+    with ExitStack() as inside:
+        work = inside.enter_context(_prepared(workflow, request, reporter.heard_by(said.append)))
+        folder = inside.enter_context(_opened(workflow, request, work, record, overwrite=overwrite, latest=latest))
+        for line in said:
+            folder.log(line)
+        live = LiveRun(folder, reporter.heard_by(folder.log), stop, record is not None, path, workflow, ending=end)
+        live.again = f"crystal {workflow.name} --resume {path}"
+        if parent is not None:
+            live.root, live.again = parent.root, parent.again
+        with _still_finished(workflow, folder, record), folder.recorded(lambda: outputs(folder, workflow)):
+            data = {"output": str(path), **work.do(live)}
+            data["exit_code"] = int(exit_code(data))
+            folder.write_json(REPORT, data)
+        folder.record["finished"] = True
+        folder.finish(data["exit_code"], outputs(folder, workflow))
+        if not isinstance(folder, Onlooker):
+            clear(path, workflow.keeps)
+            if latest:
+                point_latest(path)
+    return Finished(path, data, silent=isinstance(folder, Onlooker))
+
+
+@contextmanager
+def _still_finished(workflow: Workflow, folder: RunFolder, record: Mapping[str, Any] | None) -> Iterator[None]:
+    """A finished run stays what it was where more of it is refused."""
+    try:
+        yield
+    except UsageError:
+        if record is not None and record.get("finished"):
+            folder.record = dict(record)
+            folder.write_record()
+            folder.write_config(table(workflow, request_of(workflow, record, folder.path)))
+        raise
+
+
+@contextmanager
+def _prepared(workflow: Workflow, request: Request, reporter: Host) -> Iterator[Work]:
+    work = workflow.prepare(request, reporter)
+    try:
+        yield work
+    finally:
+        work.close()
+
+
+@contextmanager
+def _opened(
+    workflow: Workflow,
+    request: Request,
+    work: Work,
+    record: Mapping[str, Any] | None,
+    *,
+    overwrite: bool,
+    latest: bool,
+) -> Iterator[RunFolder]:
+    """The folder of the run, opened and locked by the first process; the others end with it if it cannot."""
+    path = request.path
+    config = table(workflow, replace(request, options=replace(request.options, **work.settled)))
+
+    def opened() -> RunFolder:
+        if record is not None:
+            if record["inputs"].keys() != {str(p) for p in work.inputs}:
+                raise UsageError("holds a run of other files; --overwrite replaces it", path=path)
+            refuse_other_potential(record, work.facts, path)
+            asked = {REQUEST: request.to_json(), "settled": dict(work.settled), "finished": False}
+            folder = RunFolder.reopen(path, {**work.facts, **asked})
+            folder.write_config(config)
+            return folder
+        if overwrite:
+            make_room(path)
+        begun = facts(workflow, request, work) | {"latest": latest}
+        return RunFolder.create(path, overwrite=overwrite, facts=begun, config=config)
+
+    with ExitStack() as inside:
+        folder = _by_the_first(work, inside, path, opened)
+        yield folder
+
+
+def _by_the_first(work: Work, inside: ExitStack, path: Path, opened: Callable[[], RunFolder]) -> RunFolder:
+    team, problem, folder = work.team, None, None
+    if team is None or team.is_first:
+        try:
+            inside.enter_context(locks.run_locked(path))
+            folder = opened()
+        except CrystalError as found:
+            problem = found
+    code = None if problem is None else int(problem.exit_code)
+    code = code if team is None else team.firsts(code)
+    if problem is not None:
+        raise problem
+    if code is not None:
+        raise SystemExit(code)
+    return folder or Onlooker(path)

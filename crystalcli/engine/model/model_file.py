@@ -1,0 +1,212 @@
+"""One model or ensemble, one file: safetensors with all metadata as canonical JSON under one key. No pickle anywhere.
+
+Tensors hold weights, element tables, normalisers and baselines; the metadata holds what to build (parts with their
+options, targets with their units, statistics), which plugins are needed, and provenance. Reading a file runs nothing
+in it: everything is checked before a tensor is used, and the model proves itself before it is handed out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from crystalcli.contracts.element_tables import tables_of
+from crystalcli.engine.model.ensemble import Ensemble
+from crystalcli.engine.model.familiarity import PREFIX as FAMILIARITY
+from crystalcli.engine.model.familiarity import Familiarity
+from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_head import FORMAT, KEY, VERSION, named_by_file, read_head
+from crystalcli.engine.model.model_parts import part_names
+from crystalcli.engine.model.model_spec import ModelSpec
+from crystalcli.engine.model.proof import PREFIX as PROOF
+from crystalcli.engine.model.proof import AnyModel, Difference, Proof
+from crystalcli.engine.model.sigma_fit import SigmaFit
+from crystalcli.engine.model.weight_budget import SMALL, no_more_numbers_than
+from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.run import files
+from crystalcli.engine.run.cpu import circumstances
+from crystalcli.vocabulary.errors import InputError, NumericalFailure
+
+__all__ = ["AnyModel", "load", "save", "to_bytes"]
+
+
+def save(path: Path, model: AnyModel, provenance: Mapping[str, Any]) -> None:
+    """Write ``model``; equal models and provenance give equal bytes on one machine with one number of threads."""
+    files.write_bytes(path, to_bytes(model, provenance))
+
+
+def to_bytes(model: AnyModel, provenance: Mapping[str, Any]) -> bytes:
+    """The file of ``model``."""
+    state = model.state_dict() | (model.familiarity.tensors() if model.familiarity else {}) | Proof.of(model).tensors()
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in sorted(state.items())}
+    head = {
+        "format": FORMAT,
+        "version": VERSION,
+        "spec": model.spec.to_json(),
+        "element_tables": element_axes(model),
+        "plugins": registry().requirements(part_names(model.spec)),
+        "provenance": dict(provenance),
+        "made": circumstances(),
+        "sha256": _hash(tensors),
+    }
+    if isinstance(model, Ensemble):
+        head |= {"members": [m.spec.to_json() for m in model.models], "aleatoric": model.aleatoric}
+    if model.sigma_fits:
+        head["sigma"] = {name: fit.to_json() for name, fit in model.sigma_fits.items()}
+    text = json.dumps(_plain(head), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return safetensors.torch.save(tensors, {KEY: text})
+
+
+def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
+    """Build the model or ensemble of ``path`` and load its weights; returns it in evaluation mode with its provenance.
+
+    It is asked about the crystals that the file keeps, and must say what it said when it was saved.
+
+    Raises:
+        UsageError, InputError, UnsafeInput: as :func:`read_head`, or a plugin is missing, or the weights are damaged.
+        NumericalFailure: it says something else than when it was saved.
+    """
+    head = read_head(path)
+    tensors = _tensors(path)
+    sound = head.get("sha256") == _hash(tensors)
+    try:
+        with named_by_file(path):
+            model = _assembled(head, tensors, path)
+            proof = Proof.of_tensors({k: tensors[k] for k in tensors if k.startswith(PROOF)})
+            model.witnesses = proof.graph
+            difference = proof.difference(model)
+    except _DAMAGE as problem:
+        raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
+    if difference is not None:
+        raise NumericalFailure(_why(difference, head, model, sound=sound), path=path, code="proof")
+    if not sound:
+        raise InputError("damaged model: its tensors are not those that were saved", path=path)
+    return model, dict(head["provenance"])
+
+
+_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError)
+"""What parts raise that are built, or asked, with numbers that cannot be."""
+
+
+def _assembled(head: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> AnyModel:
+    """The model that ``head`` describes with its weights; every member is compared with ``tensors`` as it is built."""
+    named = {k: v for k, v in tensors.items() if not k.startswith((FAMILIARITY, PROOF))}
+    whole = "members" not in head
+    described = [head["spec"]] if whole else head["members"]
+    members = []
+    with torch.random.fork_rng(devices=[]):
+        for k, one in enumerate(described):
+            prefix = "" if whole else f"members.{k}."
+            own = {n.removeprefix(prefix): named.pop(n) for n in [n for n in named if n.startswith(prefix)]}
+            members.append(_member(ModelSpec.from_json(one), head["plugins"], own, prefix, path))
+    if named:
+        raise InputError(f"damaged model: unexpected tensor '{min(named)}' ({len(named)} too many)", path=path)
+    model: AnyModel = members[0]
+    if not whole:
+        model = Ensemble(members, {str(k): float(v) for k, v in head["aleatoric"].items()}).eval()
+    model.sigma_fits = {name: SigmaFit.from_json(fit) for name, fit in head.get("sigma", {}).items()}
+    _check_tables(head, model, path)
+    kept = {k: v for k, v in tensors.items() if k.startswith(FAMILIARITY)}
+    model.familiarity = Familiarity.of_tensors(kept) if kept else None
+    return model
+
+
+def _member(
+    spec: ModelSpec, plugins: Mapping[str, str], tensors: Mapping[str, Tensor], prefix: str, path: Path
+) -> CrystalModel:
+    """A model of ``spec`` with ``tensors``; ``prefix`` says which of a file they are."""
+    for family, name in part_names(spec):
+        registry().needed(plugins, family, name)
+    with no_more_numbers_than(2 * sum(t.numel() for t in tensors.values()) + SMALL):
+        model = CrystalModel(spec)
+    _check(tensors, model.state_dict(), prefix, path)
+    model.load_state_dict(tensors, strict=True)
+    return model.eval()
+
+
+def element_axes(model: torch.nn.Module) -> dict[str, list[int]]:
+    """Axes that count the elements of the model's statistics, in their order, by name of the tensor."""
+    return {name: list(table.axes) for name, table in tables_of(model).items() if not table.by_number}
+
+
+def _check_tables(head: Mapping[str, Any], model: torch.nn.Module, path: Path) -> None:
+    """Refuse rows of elements that the plugins here have elsewhere."""
+    said, here = head.get("element_tables"), element_axes(model)
+    if said != here:
+        raise InputError(
+            f"its tables by element are {said}, those of the plugins here {here}; another version of a plugin made it",
+            path=path,
+        )
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as problem:
+        raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
+    except OSError as problem:
+        raise files.environment_problem(problem, path) from problem
+
+
+def _check(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], prefix: str, path: Path) -> None:
+    """Refuse tensors that are missing, too many, of another shape or type, or not finite."""
+    if missing := sorted(expected.keys() - found.keys()):
+        raise InputError(f"damaged model: without tensor '{prefix}{missing[0]}' ({len(missing)} missing)", path=path)
+    if extra := sorted(found.keys() - expected.keys()):
+        raise InputError(f"damaged model: unexpected tensor '{prefix}{extra[0]}' ({len(extra)} too many)", path=path)
+    for name, value in found.items():
+        want, said = expected[name], f"damaged model: tensor '{prefix}{name}'"
+        if value.shape != want.shape:
+            raise InputError(f"{said} is {tuple(value.shape)}, expected {tuple(want.shape)}", path=path)
+        if value.is_floating_point() != want.is_floating_point():
+            raise InputError(f"{said} is {value.dtype}, expected {want.dtype}", path=path)
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise InputError(f"{said} has numbers that are not finite", path=path)
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> str:
+    """Of names, types, shapes and numbers."""
+    whole = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        whole.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        whole.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
+    return whole.hexdigest()
+
+
+def _why(difference: Difference, head: Mapping[str, Any], model: AnyModel, *, sound: bool) -> str:
+    """One line: what is otherwise, and what may be the cause."""
+    targets = {q.name: q.unit for q in model.spec.targets}
+    size = f"{difference.size:.2g} {targets.get(difference.quantity, '')}".rstrip()
+    said = f"does not say what it said when it was saved: {difference.quantity} of its test crystals is {size} off; "
+    if not sound:
+        return said + "its weights were changed since"
+    here = circumstances() | registry().requirements(part_names(model.spec))
+    then = dict(head.get("made", {})) | dict(head["plugins"])
+    other = [f"{name} {then.get(name)} (here {now})" for name, now in here.items() if then.get(name) != now]
+    if not other:
+        return said + "versions and processor are those that made it: a part was changed; train it again"
+    return said + f"made with {', '.join(other)}; use it there, or train it again here"
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON can hold it; numbers that are not finite become null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _short(problem: BaseException) -> str:
+    return f"{type(problem).__name__}: {problem}"

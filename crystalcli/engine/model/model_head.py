@@ -1,0 +1,132 @@
+"""Metadata of a model file: what it is, without its weights. Loads no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from crystalcli.engine.run import files
+from crystalcli.engine.run.run_folder import RunFolder
+from crystalcli.vocabulary.errors import CrystalError, Exit, InputError, UnknownOption, UnsafeInput, UsageError
+
+MODEL = "model.safetensors"
+"""Name of the model in a run folder."""
+FORMAT, VERSION, KEY = "crystal-model", 2, "crystal"
+MAX_HEADER = 64 * 2**20
+"""Bytes of the longest header accepted; the ids of a million structures fit."""
+
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b", b"c__", b"(d", b"(l")
+"""First bytes of what torch, pickle, joblib and their compressed forms write."""
+
+
+def file_of(path: Path) -> Path:
+    """The model file that ``path`` means: itself, the model of the run in that folder, or a pretrained one by its name.
+
+    Raises:
+        UsageError: the name of a pretrained model whose package is not installed.
+    """
+    if path.is_dir():
+        return path / MODEL
+    if len(path.parts) == 1 and not path.suffix and not path.exists():
+        from crystalcli.engine.model import pretrained  # which needs this module
+
+        return pretrained.named(str(path)) or path
+    return path
+
+
+def named_by(path: Path) -> Path:
+    """The model file that ``path`` means.
+
+    Raises:
+        UsageError: there is none; names those below a folder.
+    """
+    file = file_of(path)
+    if not file.exists():
+        raise UsageError(f"no such model{cure_of_missing(path)}", path=file)
+    return file
+
+
+def cure_of_missing(path: Path) -> str:
+    """What to do about a model that is not there: finish its run, or take one of those below the folder."""
+    folder = path if path.is_dir() else path.parent
+    try:
+        record = RunFolder.read(folder)
+    except UsageError:
+        record = {}
+    if record.get("command") == "train" and record.get("exit_code") != Exit.OK:
+        return f"; its run is unfinished: crystal train --resume {folder}"
+    if record.get("command", "train") != "train":
+        return f"; this is a run of crystal {record['command']}"
+    inside = sorted(p.parent.name for p in path.glob(f"*/{MODEL}"))
+    return f"; there are several in it: {', '.join(inside)}" if inside else ""
+
+
+@contextmanager
+def named_by_file(path: Path) -> Iterator[None]:
+    """What is wrong in a model is said with its file, training again helps where its options are gone."""
+    try:
+        yield
+    except UnknownOption as problem:
+        said = problem.reason.partition(";")[0]
+        reason = f"was made with other options than this crystal has ({said}); train it again"
+        raise UsageError(reason, path=path) from problem
+    except CrystalError as problem:
+        raise type(problem)(problem.reason, path=problem.path or path, code=problem.code) from problem
+
+
+def read_head(path: Path) -> dict[str, Any]:
+    """Metadata of a model file without its weights: format, version, spec, plugins, provenance.
+
+    Raises:
+        UsageError: there is no such file, or a newer crystal made it.
+        InputError: not a model file of ours, damaged, or an older crystal made it.
+        UnsafeInput: a pickle.
+    """
+    if not path.exists():
+        raise UsageError(f"no such model{cure_of_missing(path)}", path=path)
+    if not path.is_file():
+        raise InputError("not a model: not a regular file", path=path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            size, whole = int.from_bytes(start, "little"), path.stat().st_size
+            # a length of 25,640 begins as a pickle does, too, but is followed by a header
+            if start.startswith(_PICKLES) and not (size <= whole - 8 and file.peek(1).startswith(b"{")):
+                raise UnsafeInput(
+                    "is a pickle or archive, which can run code; crystal reads safetensors only", path=path
+                )
+            if len(start) < 8 or not 2 <= size <= whole - 8:
+                raise InputError("not a crystal model: empty, cut off, or another format", path=path)
+            if size > MAX_HEADER:
+                raise InputError(f"not a crystal model: header of {size:,} bytes", path=path)
+            head = _metadata(file.read(size))
+    except OSError as problem:
+        raise files.environment_problem(problem, path) from problem
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise InputError(f"not a crystal model: {_short(problem)}", path=path) from problem
+    if head["format"] != FORMAT:
+        raise InputError("not a crystal model", path=path)
+    if head["version"] > VERSION:
+        raise UsageError(f"is model format {head['version']}, this crystal reads {VERSION}; update crystal", path=path)
+    if head["version"] < VERSION:
+        raise InputError(
+            f"is model format {head['version']} of an older crystal, which does not keep all that its weights are "
+            f"multiplied with; this one reads {VERSION}; train it again (crystal train -c RUN/config.toml)",
+            path=path,
+        )
+    return head
+
+
+def _metadata(header: bytes) -> dict[str, Any]:
+    head: dict[str, Any] = json.loads(json.loads(header)["__metadata__"][KEY])
+    for key, kind in (("format", str), ("version", int), ("spec", dict), ("plugins", dict), ("provenance", dict)):
+        if not isinstance(head[key], kind):
+            raise ValueError(f"'{key}' is not what it should be")
+    return head
+
+
+def _short(problem: BaseException) -> str:
+    return f"{type(problem).__name__}: {problem}"

@@ -1,0 +1,149 @@
+"""Trained models of others by name: found, checked, made into model files of ours, kept in the user's folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from crystalcli.contracts.records import Pretrained
+from crystalcli.engine.model.model_head import VERSION
+from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.run.run_folder import sha256
+from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.pretrained import Converted
+    from crystalcli.engine.model.model import CrystalModel
+
+
+def folder() -> Path:
+    """``$XDG_DATA_HOME/crystal/models``, usually ``~/.local/share/crystal/models``.
+
+    Raises:
+        EnvironmentProblem: there is no home folder.
+    """
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    try:
+        return (base if base.is_absolute() else Path.home() / ".local" / "share") / "crystal" / "models"
+    except RuntimeError as problem:
+        raise EnvironmentProblem("no home folder for models; set XDG_DATA_HOME") from problem
+
+
+def names() -> list[str]:
+    """Of all models that plugins offer."""
+    return registry().names("pretrained")
+
+
+def record(name: str) -> Pretrained:
+    """The model called ``name``.
+
+    Raises:
+        UsageError: none; says what is near.
+    """
+    if name not in names():
+        raise UsageError(f"no pretrained model '{name}'; {did_you_mean(name, names())}")
+    return cast(Pretrained, registry().get("pretrained", name))
+
+
+def file_for(name: str) -> Path:
+    """Where the model file of ``name`` is once it is imported; other weights, or another format, have another place."""
+    return folder() / f"{name.replace(':', '_')}-{record(name).sha256[:8]}-v{VERSION}.safetensors"
+
+
+def named(word: str) -> Path | None:
+    """The model file that a word means, imported if need be; none where no model is called so.
+
+    Raises:
+        UsageError: its package is not installed; says what to type.
+        InputError, UnsafeInput, EnvironmentProblem: as :func:`imported`.
+    """
+    if word not in names():
+        return None
+    file = file_for(word)
+    return file if file.is_file() else imported(word)
+
+
+def imported(name: str, given: Path | None = None) -> Path:
+    """Make the model file of ``name`` from the package that has it, or from the file that is ``given``.
+
+    Raises:
+        UsageError: the package is not installed, or there is no such file.
+        InputError: another file than the known one, or one that cannot be. UnsafeInput: one that would run something.
+        EnvironmentProblem: the user's folder cannot be written to.
+    """
+    part = record(name)
+    path = _source(part) if given is None else given
+    if not path.is_file():
+        raise UsageError(f"no such file; {part.install} brings that of {name}", path=path)
+    if (found := sha256(path)) != part.sha256:
+        raise InputError(f"is not the file of {name}: its sha256 is {found}, not {part.sha256}", path=path)
+    from crystalcli.engine.model import model_file
+
+    model = build(part.convert(path), name)
+    file = file_for(name)
+    try:
+        model_file.save(file, model, provenance(part))
+    except EnvironmentProblem as problem:
+        raise EnvironmentProblem(f"{problem.reason}; XDG_DATA_HOME names another folder", path=file) from problem
+    return file
+
+
+def provenance(part: Pretrained) -> dict[str, Any]:
+    """What a model file says of its origin."""
+    return {
+        "pretrained": part.name,
+        "source": {"package": part.package, "file": part.file, "sha256": part.sha256},
+        "licence": part.licence,
+        "level": part.level,
+        "references": list(part.references),
+    }
+
+
+def build(converted: Converted, name: str) -> CrystalModel:
+    """The model, in evaluation mode; in double precision where its weights are.
+
+    Raises:
+        InputError: weights that are missing, too many, or of another shape.
+    """
+    from crystalcli.engine.model.model import CrystalModel
+    from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
+
+    spec = ModelSpec(
+        PartChoice(*converted.graph),
+        PartChoice(converted.graph[0], converted.embedding),
+        PartChoice(*converted.architecture),
+        PartChoice(*converted.head),
+        converted.targets,
+        converted.statistics,
+    )
+    model = CrystalModel(spec)
+    state, learned = model.state_dict(), dict(model.named_parameters())
+    said = f"the weights of {name} do not fit: "
+    if missing := sorted(learned.keys() - converted.weights.keys()):
+        raise InputError(f"{said}without '{missing[0]}' ({len(missing)} missing)")
+    for key, value in converted.weights.items():
+        if key not in state or state[key].shape != value.shape:
+            there = tuple(state[key].shape) if key in state else "no such tensor"
+            raise InputError(f"{said}'{key}' is {tuple(value.shape)}, expected {there}")
+    model.load_state_dict(state | dict(converted.weights))
+    return model.eval()
+
+
+def _source(part: Pretrained) -> Path:
+    """The file in the installed package, which is not imported for it.
+
+    Raises:
+        UsageError: not installed; says what to type.
+    """
+    spec = importlib.util.find_spec(part.package)
+    places = (spec.submodule_search_locations if spec is not None else None) or []
+    for place in places:
+        if (path := Path(place) / part.file).is_file():
+            return path
+    raise UsageError(
+        f"{part.name} comes with the package {part.package}, which "
+        + ("does not have its file here" if places else "is not installed")
+        + f"; {part.install}, or give the file: crystal models import {part.name} --file FILE"
+    )

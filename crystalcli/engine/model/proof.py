@@ -1,0 +1,194 @@
+"""What a model said, when it was saved, of a few small crystals: whoever loads it asks again.
+
+Weights alone are no model. They mean something together with all that they are multiplied with, and what is worked
+out anew when a model is built can come out otherwise with another processor, number of threads or version of a
+library. Both answers are in double precision, in which rounding is far below the tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from crystalcli.engine.model.ensemble import Ensemble
+from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.witnesses import made_up
+from crystalcli.nouns.graph import CrystalGraph
+
+AnyModel = CrystalModel | Ensemble
+
+PREFIX = "proof."
+TOLERANCE = 1e-6
+"""Largest difference, of the range of a quantity (of the crystals, or in training). A constant that a part works out
+anew in single precision may differ by 1e-7; the bases of an eigendecomposition made a difference of 1e-2 and more."""
+ROUNDING = 1e-10
+"""Added to it, of the largest value. Measured between one, two and four threads, instruction sets from SSE2 to AVX-512
+and MKL's ways of counting: 1e-15."""
+LEAST = 1e-3
+"""Range (eV, eV/Å, eV/Å³) of energies, forces and stress that are no targets, at least."""
+PLAIN = ("value", "derived")
+"""Words that need not be said."""
+MOST_ATOMS, MOST_EDGES = 10_000, 1_000_000
+"""More is no proof of ours."""
+
+_ARRAYS = ("positions", "cell", "pbc", "atomic_numbers", "edge_index", "cell_shifts", "atom_counts")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The worst difference between two answers: of which quantity, how large, and in shares of what is allowed."""
+
+    quantity: str
+    size: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Crystals and answers.
+
+    Args:
+        graph: the crystals, float64.
+        said: values by quantity and word (``energy.value``, ``energy.sigma``), float64.
+    """
+
+    graph: CrystalGraph
+    said: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, model: AnyModel) -> Proof:
+        """Ask ``model`` about its witnesses."""
+        graph = model.witnesses or made_up(model.spec)
+        return cls(graph, answers(model, graph))
+
+    def difference(self, model: AnyModel) -> Difference | None:
+        """The worst difference of what ``model`` says now; none where all is rounding.
+
+        Raises:
+            ValueError: it speaks of other quantities.
+        """
+        found = answers(model, self.graph)
+        if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in self.said.items()}:
+            raise ValueError("its proof is of other quantities")
+        worst = Difference("", 0.0, 0.0)
+        for name, then in self.said.items():
+            quantity, word = name.split(".", 1)
+            size = _largest(torch.where(_same(found[name], then), 0.0, found[name] - then))
+            share = size / _allowed(model, quantity, then)
+            if share > worst.share:
+                worst = Difference(quantity if word in PLAIN else f"{word} of {quantity}", size, share)
+        return worst if worst.share > 1.0 else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, for a file; the inverse of :meth:`of_tensors`."""
+        found = {f"graph.{name}": getattr(self.graph, name) for name in _ARRAYS}
+        found |= {f"field.{name}": value for name, value in self.graph.fields.items()}
+        found |= {f"said.{name}": value for name, value in self.said.items()}
+        return {PREFIX + name: value.cpu().clone() for name, value in found.items()}
+
+    @classmethod
+    def of_tensors(cls, found: Mapping[str, Tensor]) -> Proof:
+        """From what :meth:`tensors` gave.
+
+        Raises:
+            KeyError, ValueError: arrays that are missing or cannot be.
+        """
+        arrays = {name: found[f"{PREFIX}graph.{name}"] for name in _ARRAYS}
+        fields, said = (_under(f"{PREFIX}{word}.", found) for word in ("field", "said"))
+        if len(arrays) + len(fields) + len(said) != len(found) or not said:
+            raise ValueError("its proof cannot be")
+        if not all(v.dtype == torch.float64 for v in said.values()):
+            raise ValueError("its proof is not in double precision")
+        return cls(_graph(arrays, fields), said)
+
+
+def answers(model: AnyModel, graph: CrystalGraph) -> dict[str, Tensor]:
+    """All that ``model`` says of ``graph``, in float64; where it has energies also forces and stress.
+
+    The model comes back as it was.
+    """
+    graph = graph.to(next(chain(model.parameters(), model.buffers())).device)
+    modes = [(m, m.training) for m in model.modules()] if model.training else []
+    try:
+        if modes:
+            model.eval()
+        with in_double(model), torch.no_grad():
+            predictions, derived = model.everything(graph)
+    finally:
+        for module, training in modes:
+            module.training = training
+    found = {f"{name}.derived": value for name, value in derived.items()}
+    for name, p in predictions.items():
+        words = {"value": p.value, "sigma": p.sigma, "noise": p.aleatoric, "spread": p.epistemic}
+        words |= {f"half width {level}": width for level, width in p.half_widths.items()}
+        found |= {f"{name}.{word}": value for word, value in words.items() if value is not None}
+    return {name: value.detach().double().cpu() for name, value in found.items()}
+
+
+@contextmanager
+def in_double(model: nn.Module) -> Iterator[None]:
+    """Let all floating numbers of ``model`` be double for a while; the tensors themselves come back after it."""
+    kept = [(t, t.data) for t in chain(model.parameters(), model.buffers()) if t.is_floating_point()]
+    try:
+        for tensor, data in kept:
+            tensor.data = data.double()
+        yield
+    finally:
+        for tensor, data in kept:
+            tensor.data = data
+
+
+def _allowed(model: AnyModel, quantity: str, then: Tensor) -> float:
+    """How much a value of ``quantity`` may differ."""
+    target = any(quantity == q.name for q in model.spec.targets)
+    scale = model.spec.statistics.target_scale.get(quantity, 1.0 if target else LEAST)
+    known = then[then.isfinite()]
+    return TOLERANCE * max(scale, _largest(known - known.mean())) + ROUNDING * _largest(known)
+
+
+def _same(a: Tensor, b: Tensor) -> Tensor:
+    return (a == b) | (a.isnan() & b.isnan())
+
+
+def _largest(values: Tensor) -> float:
+    """Largest size of a value, infinite if one is not a number; 0 of none."""
+    return float(values.abs().nan_to_num(torch.inf, torch.inf).max()) if values.numel() else 0.0
+
+
+def _under(prefix: str, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in found.items() if name.startswith(prefix)}
+
+
+def _graph(arrays: Mapping[str, Tensor], fields: Mapping[str, Tensor]) -> CrystalGraph:
+    """The batch of these arrays.
+
+    Raises:
+        ValueError: they make none.
+    """
+    counts, numbers, edges = (arrays[name] for name in ("atom_counts", "atomic_numbers", "edge_index"))
+    s, n, e = len(counts), len(numbers), edges.shape[-1]
+    shapes = {"positions": (n, 3), "cell": (s, 3, 3), "pbc": (s, 3), "edge_index": (2, e), "cell_shifts": (e, 3)}
+    fit = all(tuple(arrays[name].shape) == shape for name, shape in shapes.items())
+    fit = fit and counts.dim() == numbers.dim() == 1 and all(len(f) == n for f in fields.values())
+    fit = fit and not any(t.is_floating_point() for t in (counts, numbers, edges))
+    if not fit or not 0 < n <= MOST_ATOMS or e > MOST_EDGES:
+        raise ValueError("the crystals of its proof cannot be")
+    if int(counts.min()) < 1 or int(counts.max()) > n or int(counts.sum()) != n:
+        raise ValueError("the crystals of its proof cannot be")
+    known = int(numbers.min()) >= 1 and int(numbers.max()) <= 118
+    inside = not e or (int(edges.min()) >= 0 and int(edges.max()) < n and bool((edges[0].diff() >= 0).all()))
+    floats = [arrays[name] for name in ("positions", "cell", "cell_shifts")] + list(fields.values())
+    if not known or not inside or not all(bool(t.isfinite().all()) for t in floats):
+        raise ValueError("the crystals of its proof cannot be")
+    degree = torch.bincount(edges[0], minlength=n)
+    return CrystalGraph(
+        **arrays,
+        row_pointers=torch.cat([degree.new_zeros(1), degree.cumsum(0)]),
+        structure_index=torch.repeat_interleave(torch.arange(s), counts),
+        fields=dict(sorted(fields.items())),
+    )

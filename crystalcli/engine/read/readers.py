@@ -1,0 +1,90 @@
+"""Which installed reader claims a file: plugins first, by ending and content, then the built-in formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import ase
+
+from crystalcli.contracts.records import Reader
+from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.formats import looks_readable, regular
+from crystalcli.vocabulary.errors import CrystalError, InputError
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who reads a file.
+
+    Args:
+        reader: of a plugin; none for the built-in formats.
+        said: a line on every reader that was asked and failed; the next one was asked.
+    """
+
+    reader: Reader | None = None
+    said: tuple[str, ...] = ()
+
+
+def claimed_by(path: Path) -> Claim:
+    """The plugin reader that knows this file, or none.
+
+    Raises:
+        InputError: no regular file, whose content a reader would wait for.
+    """
+    registered = registry()
+    name = path.name.lower()
+    said: list[str] = []
+    for reader_name in registered.names("reader"):
+        reader = cast(Reader, registered.get("reader", reader_name))
+        if not name.endswith(reader.suffixes):
+            continue
+        regular(path)
+        try:
+            known = reader.sniff(path)
+        except CrystalError:
+            raise
+        except Exception as problem:  # costs this reader only
+            said.append(f"{called(reader)} was left out: its sniff raises {type(problem).__name__}: {problem}")
+            continue
+        if known:
+            return Claim(reader, tuple(said))
+    return Claim(None, tuple(said))
+
+
+def called(reader: Reader) -> str:
+    """``reader 'x' of plugin Y 1.0``."""
+    return f"reader '{reader.name}' of plugin {registry().origin('reader', reader.name)}"
+
+
+def read_by(reader: Reader, path: Path) -> Iterator[Entry | InputError]:
+    """What a plugin's reader makes of a file.
+
+    Raises:
+        CrystalError: its own. InputError: it fails, or gives something else; names the plugin.
+    """
+    try:
+        for item in reader.read(path):
+            if not isinstance(item, InputError) and not (isinstance(item, Entry) and isinstance(item.atoms, ase.Atoms)):
+                raise TypeError(f"gives a {type(item).__name__}, not an Entry with ase.Atoms")
+            yield item
+    except (CrystalError, OSError, RecursionError, MemoryError):
+        raise
+    except (Exception, SystemExit) as problem:
+        said = f"{called(reader)} fails: {type(problem).__name__}: {problem}"
+        raise InputError(said, code="reader-error") from problem
+
+
+def found_in_folder(path: Path) -> bool:
+    """Whether a file met in a folder is meant as structures; one that a plugin chokes on is, so that it is reported."""
+    if looks_readable(path):
+        return True
+    if not path.is_file():
+        return False
+    try:
+        return claimed_by(path) != Claim()
+    except CrystalError:  # reading the file says it
+        return True

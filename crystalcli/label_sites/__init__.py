@@ -1,0 +1,1 @@
+"""Structures → the same structures with computed labels of their sites."""

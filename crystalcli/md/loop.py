@@ -1,0 +1,289 @@
+"""The steps of a run: sampler and potential in turn, guards, log, frames, restart records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crystalcli.contracts.dynamics import Evaluated, Potential, SamplerModule, State
+from crystalcli.contracts.workflow import Run
+from crystalcli.engine.run import checkpoint
+from crystalcli.md.guards import GUARD_EVERY, Guards, Limits, StopReason
+from crystalcli.md.halts import Halts, write_geometry
+from crystalcli.md.monitor import Monitor
+from crystalcli.md.options import MdOptions
+from crystalcli.md.records import Recorder, Row, chunk_steps
+from crystalcli.md.setup import Batch
+from crystalcli.md.temperature_program import TemperatureProgram
+from crystalcli.md.velocities import seed_of
+from crystalcli.md.workflow import LAST, LAST_GOOD, STOPPED_AT
+from crystalcli.nouns.systems import Systems
+from crystalcli.vocabulary.errors import InputError
+
+_EVALUATED = ("energy", "forces", "stress", "energies", "sigma")
+
+
+class Dynamics:
+    """Moves a batch of structures from where it stands to the last step.
+
+    Args:
+        options: of the run.
+        program: temperature against step.
+        parts: potential and sampler.
+        batch: the structures as they start.
+        recorder: takes rows and frames.
+        run: its folder takes the restart records; hears of it, knows when to stop.
+    """
+
+    def __init__(
+        self,
+        options: MdOptions,
+        program: TemperatureProgram,
+        parts: tuple[Potential, SamplerModule],
+        batch: Batch,
+        recorder: Recorder,
+        run: Run,
+    ) -> None:
+        self.options, self.program, self.batch, self.recorder, self.run = options, program, batch, recorder, run
+        self.potential, self.sampler = parts
+        self.ids, systems = batch.ids, batch.systems
+        self.systems, self.device = systems, systems.cell.device
+        self.step = 0
+        self.halts = Halts(systems)
+        self.limits = Limits(options.hotter, options.closest, options.max_force)
+        self.guards = Guards(systems, self.limits)
+        self.first_cell = systems.cell
+        self.tried = systems
+        self.monitor = Monitor(options, self.ids, systems.atom_counts, run.reporter)
+        self.stress_now = self._stress_possible = "stress" in self.potential.provides and bool(systems.pbc.all())
+        self.saved = time.monotonic()
+        self.chunk = chunk_steps(options.frame_every, systems.n_atoms)
+        self.rhythms = (GUARD_EVERY, options.log_every, options.frame_every, self.chunk)
+        self._target: tuple[float, Tensor] = (-1.0, torch.empty(0))
+        self._offset = seed_of("noise", options.seed) & 0xFFFFFFFF
+        self.generator = torch.Generator(self.device)
+        self.noisy: bool = getattr(self.sampler, "noisy", True)
+        self.evaluated: Evaluated
+        self.state: State
+
+    # beginning, saving, restoring
+
+    def begin(self) -> None:
+        """Evaluate the first point; keep step 0.
+
+        Raises:
+            InputError: a structure that the potential cannot evaluate.
+        """
+        self.evaluated = self._force(self.systems)
+        self.state = self.sampler.init(self.systems, self._kelvins(0), self._noise(0))
+        self._guard(0)
+        self._record(0)
+        self.save()
+
+    def save(self) -> None:
+        """Write a restart record."""
+        found = {n: v for n in _EVALUATED if (v := getattr(self.evaluated, n)) is not None}
+        tensors = {
+            **checkpoint.prefixed("systems", self.systems.tensors()),
+            **checkpoint.prefixed("evaluated", found),
+            **checkpoint.prefixed("state", self.state),
+            **checkpoint.prefixed("record", self.recorder.tensors()),
+            **checkpoint.prefixed("monitor", self.monitor.tensors()),
+            "alive": self.halts.alive,
+            "first_cell": self.first_cell,
+        }
+        facts = {
+            "kind": "md",
+            "step": self.step,
+            "ids": list(self.ids),
+            "failed": list(self.batch.failed),
+            "halted": self.halts.facts(),
+            "monitor": self.monitor.facts(),
+            "record": self.recorder.facts(),
+            **checkpoint.circumstances(self.device),
+        }
+        apart = {k: v.clone() for k, v in tensors.items()}  # the format has no tensors that share memory
+        checkpoint.save(self.run.path, self.step, checkpoint.State(apart, facts))
+        self.saved = time.monotonic()
+
+    def restore(self, state: checkpoint.State) -> None:
+        """Go back to a restart record; says where the bits that follow will not be those of one long run.
+
+        Raises:
+            UsageError: a chunk that it names is missing or damaged.
+        """
+        tensors = {k: v.to(self.device) for k, v in state.tensors.items()}
+        facts = state.facts
+        for line in checkpoint.other_circumstances(facts, checkpoint.circumstances(self.device)):
+            self.run.reporter.warn(line)
+        self.systems = Systems.of_tensors(checkpoint.under("systems", tensors))
+        self.evaluated = Evaluated(**checkpoint.under("evaluated", tensors))
+        self.state = checkpoint.under("state", tensors)
+        self.first_cell, self.step = tensors["first_cell"], facts["step"]
+        self.halts.restore(self.systems, tensors["alive"], facts["halted"])
+        self.monitor.restore(checkpoint.under("monitor", tensors), facts["monitor"])
+        self.guards = Guards(self.systems.moved(cell=self.first_cell), self.limits)
+        self.guards.reset(self.systems)
+        self.recorder.restore(checkpoint.under("record", tensors), facts["record"])
+        self.recorder.check()
+
+    # the steps
+
+    def integrate(self) -> None:
+        """Go to the last step.
+
+        Raises:
+            Stopped: asked to; a restart record is written.
+        """
+        steps, every = self.options.length, self.options.checkpoint_every
+        while self.step < steps and len(self.halts.found) < len(self.ids):
+            step = self.advance()
+            if step % self.chunk == 0:
+                self.recorder.seal()
+            if step < steps:
+                asked = self.run.stop.reason()
+                if asked or time.monotonic() - self.saved >= every:
+                    self.save()
+                if asked:
+                    self.run.stop_if_asked(f"step {step} of {steps}")
+        if found := self.monitor.final(self.halts.alive):
+            self._halt(self.step, found)
+        if self.recorder.open:
+            self.recorder.seal()
+        self.save()
+        self.recorder.write_last(LAST, self.step, self.systems, self.evaluated, self.halts.alive)
+
+    def adopt(self, state: checkpoint.State, known: Sequence[Mapping[str, str]], trajectory: str, log: str) -> None:
+        """Go back to the end of a finished run, whose pieces have been joined: its files are the first piece.
+
+        Args:
+            state: its last.
+            known: hashes of the files by name, for every structure.
+            trajectory: name of the trajectory.
+            log: name of the log.
+
+        Raises:
+            UsageError: one of the files is missing, or not as the run left it.
+        """
+        self.recorder.adopt(known, trajectory, log)
+        self.restore(checkpoint.State(state.tensors, {**state.facts, "record": self.recorder.facts()}))
+        self.save()
+
+    def advance(self) -> int:
+        """Go to the next step at which something is looked at or kept; returns it."""
+        step = self.step
+        self._walk(min(self.options.length, *(step - step % r + r for r in self.rhythms)))
+        step = self.step
+        self._guard(step)
+        self._record(step)
+        return step
+
+    def _walk(self, until: int) -> None:
+        """Steps up to ``until``, or to the first that needs a look."""
+        o, step = self.options, self.sampler.step
+        while self.step < until:
+            n = self.step + 1
+            self.stress_now = self._stress_possible and (n % o.log_every == 0 or n % o.frame_every == 0)
+            kelvins = self._kelvins(n)
+            generator = self._noise(n) if self.noisy else self.generator
+            try:
+                point = step(
+                    self.systems, self.evaluated, self.state, self._force,
+                    dt=o.dt, temperature=kelvins, generator=generator,
+                )  # fmt: skip
+            except InputError as problem:
+                self._find_culprit(n, problem)
+                continue
+            before = self.systems
+            self.systems, self.evaluated, self.state = point
+            self._freeze()
+            self.step = n
+            if not self.guards.calm(before, self.systems, o.dt):
+                self._guard(n, before)
+            if self.run.stop.reason():
+                return
+
+    def _force(self, moved: Systems) -> Evaluated:
+        moved = self.halts.at_rest(moved)
+        self.tried = moved
+        return self.potential.evaluate(moved, stress=self.sampler.needs_stress or self.stress_now)
+
+    def _kelvins(self, step: int) -> Tensor:
+        kelvin = self.program.at(step)
+        if kelvin != self._target[0]:
+            n = self.systems.n_structures
+            self._target = kelvin, torch.full((n,), kelvin, dtype=torch.float64, device=self.device)
+        return self._target[1]
+
+    def _noise(self, step: int) -> torch.Generator:
+        """The generator, seeded for ``step``: a one-to-one mix of 32 bits, so that no two steps share their noise."""
+        x = (step + self._offset) & 0xFFFFFFFF
+        x = ((x ^ (x >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
+        x = ((x ^ (x >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
+        return self.generator.manual_seed(x ^ (x >> 16))
+
+    # structures that are stopped
+
+    def _guard(self, step: int, before: Systems | None = None) -> None:
+        target = self.program.at(step)
+        if before is not None or not self.guards.fine(self.systems, self.evaluated, target):
+            found = self.guards.look(self.systems, self.evaluated, target, self.options.dt, self.halts.alive, before)
+            if found:
+                self._halt(step, found)
+        self.halts.good = self.systems
+
+    def _halt(self, step: int, found: Mapping[int, StopReason]) -> None:
+        """Stop structures: their last good frame is written, and they stand there while the others go on."""
+        self.halts.stop(step, found)
+        fatal = self.systems if self.step == step else self.tried
+        for k, verdict in sorted(found.items()):
+            for name, systems in ((LAST_GOOD, self.halts.good), (STOPPED_AT, fatal)):
+                write_geometry(self.recorder, k, name, systems, self.step, self.options.dt)
+            self.run.reporter.warn(f"{self.ids[k]}: stopped at step {step}: {verdict.reason}")
+        self._freeze()
+
+    def _freeze(self) -> None:
+        self.systems = self.halts.at_rest(self.systems)
+        self.evaluated = self.halts.unpushed(self.systems, self.evaluated)
+
+    def _find_culprit(self, step: int, problem: InputError) -> None:
+        """The potential has refused the batch: stop the structures that it refuses alone; the others try again."""
+        found = {}
+        for k in torch.nonzero(self.halts.alive).flatten().tolist():
+            alone = self.tried.take(torch.tensor([k], device=self.device))
+            try:
+                self.potential.evaluate(alone, stress=self.sampler.needs_stress)
+            except InputError as own:
+                found[k] = StopReason(own.code or "potential", own.reason.removeprefix("structure 0: "))
+        if not found:
+            raise problem
+        self._halt(step, found)
+
+    # the log
+
+    def _record(self, step: int) -> None:
+        o = self.options
+        if step % o.log_every == 0:
+            kept = self.sampler.conserved(self.systems, self.evaluated, self.state)
+            row = Row(step, self.program.at(step), self.systems, self.evaluated, kept, self.halts.alive)
+            self.recorder.log(row)
+            self.monitor.line(row)
+            found = self.monitor.drift(step, kept, self.halts.alive)
+            found |= self.monitor.sigma(step, self.evaluated.sigma, self.halts.alive)
+            if found:
+                self._halt(step, found)
+        if step % o.frame_every == 0:
+            self.recorder.frame(step, self.systems, self.evaluated, self.halts.alive)
+
+
+def summary(dynamics: Dynamics) -> dict[str, Any]:
+    """How the run went, for its report."""
+    return {
+        "steps": dynamics.step,
+        "worst_drift_meV_per_atom_ps": dynamics.monitor.worst,
+        "stopped": {dynamics.ids[k]: vars(h) for k, h in sorted(dynamics.halts.found.items())},
+    }

@@ -1,0 +1,198 @@
+"""Before the first step: structures, velocities, potential, sampler and temperatures, or why they cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from crystalcli.contracts import options as opt
+from crystalcli.contracts.dynamics import Potential, SamplerModule, fields_of
+from crystalcli.contracts.records import Sampler
+from crystalcli.contracts.workflow import Reporter, Request
+from crystalcli.engine.potential import potentials
+from crystalcli.engine.read.reading import Failure
+from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.run import checkpoint
+from crystalcli.md.options import MdOptions
+from crystalcli.md.temperature_program import TemperatureProgram
+from crystalcli.md.velocities import at_rest, maxwell_boltzmann
+from crystalcli.md.workflow import STRUCTURES
+from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.site_fields import of_atoms
+from crystalcli.nouns.systems import Systems, free_directions
+from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
+from crystalcli.vocabulary.texts import file_word
+
+TEMPERATURE, STILL = "temperature", "no-temperature"
+"""What a thermostat provides, and the code of structures that cannot have it."""
+LONG_STEP = 10.0
+"""fs. A longer step than this is a mistake for anything but very soft or heavy models."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Structures that move side by side.
+
+    Args:
+        ids: of the structures. systems: with velocities, on the potential's device.
+        failed: those that cannot be used, each as its id, path and reason.
+    """
+
+    ids: Sequence[str]
+    systems: Systems
+    failed: Sequence[Mapping[str, str]]
+
+
+def sampler_of(o: MdOptions) -> Sampler:
+    """The record of what moves the atoms.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    return cast(Sampler, registry().get("sampler", o.sampler or registry().default("sampler")))
+
+
+def parts(request: Request) -> tuple[Potential, SamplerModule]:
+    """Potential and sampler that are asked for.
+
+    Raises:
+        UsageError: an option or word that makes no sense, or a sampler or a limit that needs what the potential lacks.
+    """
+    o: MdOptions = request.options
+    given = {k: dict(c.options) for k, c in request.parts.items()}
+    record = sampler_of(o)
+    options: Any = opt.make(record.options, given.get("sampler", {}), owner=f"sampler {record.name}")
+    potential = potentials.named(o.potential, device=o.device, dtype=o.dtype, options=given.get("potential", {}))
+    missing = sorted((record.requires | {"energy", "forces"}) - potential.provides)
+    if missing:
+        raise UsageError(f"sampler {record.name} needs {' and '.join(missing)}; {potential.name} gives none")
+    if o.max_sigma and "sigma" not in potential.provides:
+        raise UsageError(f"--max-sigma needs the spread of an ensemble; {potential.name} gives none")
+    return potential, record.build(options)
+
+
+def first_batch(
+    o: MdOptions,
+    structures: Iterable[Entry | Failure],
+    program: TemperatureProgram,
+    potential: Potential,
+    sampler: SamplerModule,
+    reporter: Reporter,
+) -> Batch:
+    """Check all structures; give them velocities.
+
+    Raises:
+        UsageError: as the sampler says, or no velocities where they shall be those of the file.
+        NothingUsable: no structure can be used.
+    """
+    if o.dt > LONG_STEP:
+        reporter.warn(f"--dt {o.dt:g} fs is long: atoms vibrate in 20 to 200 fs, of which a step is a fiftieth")
+    entries, failures = _read(structures, reporter)
+    thermostat = TEMPERATURE in sampler_of(o).provides
+    entries, refused = _evaluable(entries, potential, reporter, thermostat=thermostat)
+    failures += refused
+    if not entries and all(f.code == STILL for f in failures):
+        raise UsageError(failures[0].reason, path=failures[0].path, code=STILL)
+    if not entries:
+        raise NothingUsable(f"none of {len(failures)} structures can be used")
+    systems = _started(o, program, entries, potential)
+    kelvins = torch.full((len(entries),), program.at(0), dtype=torch.float64, device=potential.device)
+    sampler.init(systems, kelvins, torch.Generator(potential.device))
+    failed = [{"id": f.id, "path": f.path, "reason": f.reason} for f in failures]
+    return Batch([e.id for e in entries], systems, failed)
+
+
+def restored_batch(state: checkpoint.State, device: torch.device) -> Batch:
+    """The batch of a restart record."""
+    tensors = {k: v.to(device) for k, v in checkpoint.under("systems", state.tensors).items()}
+    return Batch(state.facts["ids"], Systems.of_tensors(tensors), state.facts["failed"])
+
+
+def _read(items: Iterable[Entry | Failure], reporter: Reporter) -> tuple[list[Entry], list[Failure]]:
+    entries: list[Entry] = []
+    failures: list[Failure] = []
+    for item in items:
+        if isinstance(item, Failure):
+            failures.append(item)
+            reporter.warn(str(item))
+            continue
+        entries.append(item)
+        for line in item.warnings:
+            reporter.warn(f"{item.source}: {line}")
+    return entries, failures
+
+
+def _evaluable(
+    entries: Sequence[Entry], potential: Potential, reporter: Reporter, *, thermostat: bool
+) -> tuple[list[Entry], list[Failure]]:
+    """Leave out the structures that the potential, or the motion, cannot take."""
+    good: list[Entry] = []
+    failures: list[Failure] = []
+    for entry in entries:
+        try:
+            one = Systems.of([entry.atoms], potential.device, _fields([entry], potential))
+            still = _still(one)
+            if still and (thermostat or bool(one.fixed.all())):
+                raise InputError(still, code=STILL)
+            found = potential.evaluate(one)
+            if not bool(torch.isfinite(found.forces).all()) or not bool(torch.isfinite(found.energy).all()):
+                raise InputError("energy or forces are not finite", code="not-finite")
+        except InputError as problem:
+            said = problem.reason.removeprefix("structure 0: ")
+            failures.append(Failure(entry.source, entry.id, "md", problem.code or "potential", said))
+            reporter.warn(str(failures[-1]))
+        else:
+            good.append(entry)
+            if still:
+                reporter.warn(f"{entry.source}: {still}; its 0 K says nothing")
+    return good, failures
+
+
+def _fields(entries: Sequence[Entry], potential: Potential) -> list[dict[str, Any]]:
+    """What the potential reads of every atom."""
+    return [of_atoms(e.atoms, fields_of(potential), e.labels) for e in entries]
+
+
+def _still(one: Systems) -> str:
+    """Why nothing in a structure can move against the rest, so that it has no temperature; empty if something can."""
+    if float(free_directions(one)[0]) > 0:
+        return ""
+    if bool(one.fixed.all()):
+        return "all its atoms are fixed: nothing moves, and it has no temperature; free some"
+    cure = "repeat the cell" if bool(one.pbc.any()) else "add others"
+    return f"its one atom rests with the centre of mass: nothing moves, and it has no temperature; {cure}"
+
+
+def _started(o: MdOptions, program: TemperatureProgram, entries: Sequence[Entry], potential: Potential) -> Systems:
+    """The batch with its first velocities."""
+    systems = Systems.of([e.atoms for e in entries], potential.device, _fields(entries, potential))
+    has_own = [bool(e.atoms.has("momenta") and e.atoms.get_momenta().any()) for e in entries]
+    if o.velocities == "file" and not all(has_own):
+        raise UsageError(
+            "has no velocities; use --velocities auto or random", path=entries[has_own.index(False)].source
+        )
+    given = at_rest(systems)
+    drawn = maxwell_boltzmann(systems, program.at(0), o.seed, [e.id for e in entries])
+    keep = torch.tensor([own and o.velocities != "random" for own in has_own], device=potential.device)
+    rows = keep.index_select(0, systems.structure_index).unsqueeze(1)
+    return replace(systems, velocities=torch.where(rows, given.velocities, drawn.velocities))
+
+
+def folders(run: Path, ids: Sequence[str]) -> list[Path]:
+    """Where the files of each structure go: the folder of the run for one, else a folder of its name in it."""
+    if len(ids) == 1:
+        return [run]
+    taken: set[str] = set()
+    found = []
+    for name in ids:
+        plain = file_word(name).strip(". ") or "structure"
+        unique, k = plain, 2
+        while unique.lower() in taken:
+            unique, k = f"{plain}-{k}", k + 1
+        taken.add(unique.lower())
+        found.append(run / STRUCTURES / unique)
+    return found

@@ -1,0 +1,70 @@
+"""``crystal md`` as a part; loads nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
+from crystalcli.md.options import MdOptions
+from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.pictures import FORMATS
+
+TRAJECTORY, THERMO, STRUCTURES = "trajectory.extxyz", "thermo.csv", "structures"
+LAST, LAST_GOOD, STOPPED_AT = "last.extxyz", "last-good.extxyz", "stopped-at.extxyz"
+ANALYSIS = ("rdf.csv", "coordination.csv", "bonds.csv", "msd.csv", "energies.csv")
+PICTURES = tuple(f"{name}.{ending}" for name in ("rdf", "bonds", "msd", "energies", "thermo") for ending in FORMATS)
+RESTARTS = ("state-*.json", "state-*.safetensors")
+CHUNKS = "chunks"
+
+
+def _prepare(request: Request, reporter: Reporter) -> Work:
+    from crystalcli.engine.read.supervised_reading import Reading
+    from crystalcli.nouns.structures.read_options import UNLABELLED
+
+    files = [Path(p) for p in request.options.structures]
+    with Reading(files, UNLABELLED, fork=True) as structures:  # its process begins while torch is loaded, which is long
+        from crystalcli.md.run import Sampling
+
+        return Sampling(request, reporter, structures)
+
+
+def _more(request: Request, report: Mapping[str, Any]) -> bool:
+    """Whether the run is to be longer than it is, and something in it still moves."""
+    asked, done = request.options.length, report["steps"]
+    if asked < done:
+        raise UsageError(f"has {done} steps; --steps makes a run longer, not shorter", path=request.path)
+    return asked > done and len(report["stopped"]) < len(report["structures"])
+
+
+def _show(report: Mapping[str, Any]) -> Shown:
+    from crystalcli.md.view import shown
+
+    return shown(report)
+
+
+def _plan(described: Mapping[str, Any]) -> Shown:
+    from crystalcli.md.view import planned
+
+    return planned(described)
+
+
+MD = Workflow(
+    name="md",
+    summary="Run molecular dynamics of structures, side by side; a run that was stopped goes on with the same bits.",
+    help="""Writes trajectory.extxyz, thermo.csv and what they tell (g(r), bonds, …), of several structures into
+structures/NAME. The same command again, or --resume RUN, goes on after a stop or a kill; with more --steps it makes a
+run longer, a finished one too. A structure that leaves the physical world is stopped and the others go on: exit code 3,
+or 7 if none is left.""",
+    options=MdOptions,
+    chooses={"potential": "potential", "sampler": "sampler"},
+    prepare=_prepare,
+    show=_show,
+    plan=_plan,
+    free=frozenset({"steps", "time", "device", "threads", "pictures"}),
+    more=_more,
+    writes=(TRAJECTORY, THERMO, *ANALYSIS, *PICTURES, LAST, LAST_GOOD, STOPPED_AT, STRUCTURES, *RESTARTS),
+    keeps=(CHUNKS,),
+)

@@ -1,1 +1,0 @@
-"""Mechanisms: plugin manager, configuration, cache, data sets, models, run folders."""

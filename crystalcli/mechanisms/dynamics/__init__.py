@@ -1,1 +1,0 @@
-"""Structures in motion: temperatures, velocities, trajectories, and what is read off them."""

@@ -1,1 +1,0 @@
-"""Convex hulls and the decision which candidates to keep."""

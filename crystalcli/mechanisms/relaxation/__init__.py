@@ -1,1 +1,0 @@
-"""Structures on their way to a minimum: coordinates, constraints, guards, the loop."""

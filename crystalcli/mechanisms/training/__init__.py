@@ -1,1 +1,0 @@
-"""What only training needs: optimisers, schedules, averages of weights, checkpoints, transfer."""

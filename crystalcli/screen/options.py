@@ -1,0 +1,174 @@
+"""What ``crystal screen`` asks, and the keys of a plan, table by table: every option once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from crystalcli.contracts import run_options as common
+from crystalcli.contracts.options import NoOptions, option
+from crystalcli.relax.options import Descent
+from crystalcli.vocabulary.pictures import formats
+
+FAMILIES = {"arch": "architecture"}
+"""Options that name a part → its family."""
+FEWEST = 10
+"""Structures that an ensemble can be trained on."""
+HULL, TRAINING = "Hull and decision", "Training (without --model)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deciding:
+    """How candidates are decided on, in one step or several."""
+
+    threshold: str = option(
+        "2sigma", "a candidate goes if E_hull is larger: 2sigma, 2σ, 50meV, 0.05eV (per atom)", panel=HULL
+    )
+    robust: float = option(
+        1.0,
+        "candidates with sigma_e above this quantile do not shape the hull; 1: all do",
+        min=0.0,
+        max=1.0,
+        panel=HULL,
+    )
+    seed: int = common.seed()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleTraining:
+    """How an ensemble is trained; what is not said is as the architecture's own recipe has it."""
+
+    arch: str = option("", "architecture; empty: the default one", names="architecture", panel=TRAINING)
+    ensemble: int = option(5, "members to train", min=2, panel=TRAINING)
+    epochs: int | None = option(None, "epochs; default: as suits the architecture", min=1, panel=TRAINING)
+    lr: float | None = option(None, "peak learning rate; default: as suits the architecture", min=0.0, panel=TRAINING)
+    batch_size: int = option(0, "structures per step; 0: as suits their number", min=0, panel=TRAINING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScreenOptions(Deciding, EnsembleTraining):
+    """Everything that ``crystal screen`` asks."""
+
+    candidates: tuple[str, ...] = option(
+        (),
+        "structure files or graph caches; without --model one cache (default graphs.h5) whose labelled part trains and "
+        "whose rest is screened",
+        argument=True,
+        files=True,
+        ends=True,
+    )
+    campaign: Path | None = option(
+        None,
+        "plan of a staged screening (TOML): relaxes, trains and decides stage by stage; default folder runs/PLAN, so "
+        "that the same command goes on after a stop or a kill",
+    )
+    model: Path | None = option(None, "trained ensemble: model file or run folder")
+    references: tuple[str, ...] = option(
+        (), "files or caches with phases of known formation energy; elements are added", files=True, panel=HULL
+    )
+    reference_label: str = option("", "what the references call it; default the model's target", panel=HULL)
+    target: str = option("", "label that is the formation energy", panel=TRAINING)
+    device: str = common.device()
+    threads: int = common.threads()
+    jobs: int = option(1, "campaign: relaxations or commands at a time", min=1, short="-j", panel=common.RUN)
+    scheduler: str = option(
+        "",
+        "campaign: Dask cluster that relaxes: address, file, slurm:QUEUE:JOBS",
+        metavar="ADDRESS",
+        panel=common.RUN,
+    )
+    pictures: str = common.pictures()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pictures", ",".join(formats(self.pictures)))
+
+
+CALL = frozenset({"device", "threads", "jobs", "scheduler", "pictures"})
+"""Options that change no decision: they may differ when a run goes on, and stand beside ``--campaign``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Deciding):
+    """Keys that stand at the top of the plan."""
+
+    cif_column: str = option("", "column of the candidates' table that holds their CIF texts")
+    id_column: str = option("", "column of the candidates' table that names them")
+    train: int = option(60, "candidates that go through all stages and are trained on", min=FEWEST)
+    selection: Literal["random", "uncertainty", "on-hull", "diversity"] = option("random", "how they are chosen")
+    rounds: int = option(4, "selections other than random: rounds of choosing and training", min=2)
+    discarded: Literal["leave", "stay"] = option("leave", "whether removed candidates take part in later hulls")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many candidates each round chooses; one round where nothing is trained between them."""
+        rounds = self.rounds if self.selection in ("uncertainty", "on-hull") else 1
+        least, more = divmod(self.train, rounds)
+        return tuple(least + (k < more) for k in range(rounds))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(EnsembleTraining):
+    """Keys of ``[training]``; its sub-tables are options of the parts."""
+
+    learn: Literal["energy", "difference"] = option(
+        "energy", "final formation energies, or their difference from those of the stage"
+    )
+    residual_of: Literal["none", "auto", "mean", "elements", "pairs"] | None = option(
+        None, "baseline that the model corrects; default: as suits the architecture"
+    )
+    start: str = option("", "model that training starts from (key: from)")
+    freeze_norm: Literal["auto", "yes", "no"] = option("auto", "whether statistics of batch norms stay")
+    fractions: str = option("0.75,0.2,0.05", "shares of training, validation and test of every member")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relaxing(Descent):
+    """Keys of a stage with ``potential``: those of ``crystal relax``, and one more."""
+
+    hold_atoms: bool = option(False, "atoms stay where they are in the cell: with an isotropic cell, volume only")
+
+
+@dataclass(frozen=True)
+class Energies:
+    """Keys of a stage whose results are read: where its energies are."""
+
+    energy: str = option("energy", "what the files call the energy")
+    formation: bool = option(False, "it is a formation energy in eV/atom, not a total energy in eV")
+
+
+@dataclass(frozen=True)
+class Commanded(Energies):
+    """Keys of a stage with ``command``."""
+
+    batch: int = option(1, "structures that one call gets", min=1)
+    timeout: str = option("", "a call that takes longer is ended: 90m, 2h; empty: any")
+
+
+@dataclass(frozen=True)
+class Outside(Energies):
+    """Keys of a stage with ``outside``."""
+
+    results: str = option("", "file or folder with the results; empty: outside/STAGE of the run folder")
+
+
+@dataclass(frozen=True)
+class Replayed(Energies):
+    """Keys of a stage with ``file``."""
+
+    cif_column: str = option("", "column that holds the CIF texts")
+    id_column: str = option("", "column that names the rows")
+
+
+GIVEN = "given"
+KINDS: dict[str, type] = {
+    "potential": Relaxing,
+    "command": Commanded,
+    "outside": Outside,
+    "file": Replayed,
+    GIVEN: NoOptions,
+}
+TABLES_OF_KEYS = (Settings, Training, *KINDS.values())
+"""All declarations of keys, for the check of the documentation."""
+FLAGS = ("outside", GIVEN)
+"""Kinds that are switched on by ``true``."""

@@ -1,0 +1,169 @@
+"""Hulls of binary and ternary systems as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull, QhullError
+
+from crystalcli.contracts.drawing import BLUE, GREY, ORANGE, canvas
+from crystalcli.engine.drawing.plots import save
+from crystalcli.screen.hull import ON_HULL, Phase
+from crystalcli.screen.rule import Candidate, Decision
+
+Floats = NDArray[np.float64]
+CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
+Judged = tuple[Candidate, Decision]
+
+
+def draw(paths: Sequence[Path], elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]) -> None:
+    """Draw the hull of a binary or ternary system with all its candidates.
+
+    Args:
+        paths: files to write, the format by their endings.
+        elements: two or three symbols.
+        judged: candidates inside the system with what was decided.
+        references: phases of known energy inside the system.
+    """
+    (_binary if len(elements) == 2 else _ternary)(paths, elements, judged, references)
+
+
+def fractions(amounts: Mapping[str, float], elements: Sequence[str]) -> Floats:
+    """Atomic fractions in the order of ``elements``."""
+    row = np.array([amounts.get(e, 0.0) for e in elements])
+    found: Floats = row / row.sum()
+    return found
+
+
+def _binary(
+    paths: Sequence[Path], elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]
+) -> None:
+    figure, axes = canvas(6.0, 4.5)
+    known = np.array([[fractions(p.amounts, elements)[1], p.energy] for p in references]).reshape(-1, 2)
+    axes.plot([0, 1], [0, 0], "s", ms=5, color=GREY, clip_on=False)
+    if len(known):
+        axes.plot(known[:, 0], known[:, 1], "s", ms=4, mew=0, color=GREY, label="known energies")
+    for kept, color, label in ((False, ORANGE, "removed"), (True, BLUE, "kept")):
+        some = [(fractions(c.amounts, elements)[1], c.energy, c.sigma) for c, d in judged if d.kept == kept]
+        if some:
+            x, y, s = np.array(some).T
+            axes.errorbar(x, y, yerr=s, fmt="o", ms=4, lw=0.7, alpha=0.7, color=color, label=f"{label} ({len(some)})")
+    competing = [(fractions(c.amounts, elements)[1], c.energy) for c, d in judged if d.competes]
+    corner = _lower_hull(np.vstack([[[0, 0], [1, 0]], known, np.array(competing).reshape(-1, 2)]))
+    axes.plot(corner[:, 0], corner[:, 1], "-", lw=1.2, color="black", zorder=0, label="hull")
+    axes.set(xlabel=f"fraction of {elements[1]} in {elements[0]}–{elements[1]}", ylabel="formation energy (eV/atom)")
+    axes.set_title(f"{elements[0]}–{elements[1]}: {len(judged)} candidates, bars are σ", fontsize=10)
+    axes.legend(frameon=False, fontsize=8)
+    save(figure, paths)
+
+
+def _lower_hull(points: Floats) -> Floats:
+    """Corners of the lower convex hull of (n, 2) points between the two elements, by x (A. M. Andrew, 1979)."""
+    points = points[points[:, 1] <= 0.0]
+    hull: list[Floats] = []
+    for p in points[np.lexsort((points[:, 1], points[:, 0]))]:
+        if hull and p[0] == hull[-1][0]:
+            continue
+        while len(hull) > 1 and _turn(hull[-2], hull[-1], p) <= 0:
+            hull.pop()
+        hull.append(p)
+    return np.array(hull)
+
+
+def _turn(a: Floats, b: Floats, c: Floats) -> float:
+    return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
+
+
+def _ternary(
+    paths: Sequence[Path], elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]
+) -> None:
+    figure, axes = canvas(6.4, 5.4)
+    amounts = [*(c.amounts for c, _ in judged), *(p.amounts for p in references)]
+    window = _occupied(np.array([_place(a, elements) for a in amounts]))
+    key = axes if window is None else axes.inset_axes((0.8, 0.83, 0.2, 0.18))
+    for place in {axes, key}:
+        _frame(place, elements, size=11 if place is axes and window is None else 7, named=place is key)
+    _facets(axes, elements, judged, references)
+    kept = sorted(((c, d) for c, d in judged if d.kept), key=lambda j: -j[1].above)  # the lowest on top
+    if kept:
+        xy = np.array([_place(c.amounts, elements) for c, _ in kept])
+        height = 1000 * np.array([max(d.above, 0.0) for _, d in kept])
+        top = colour_limit(height)
+        drawn = axes.scatter(
+            *xy.T, c=height, s=40, cmap="viridis_r", vmin=0.0, vmax=top, zorder=3, label=f"kept ({len(kept)})"
+        )
+        beyond = "max" if height.max() > top else "neither"
+        figure.colorbar(drawn, ax=axes, label="above the hull (meV/atom)", shrink=0.7, extend=beyond)
+    out = np.array([_place(c.amounts, elements) for c, d in judged if not d.kept]).reshape(-1, 2)
+    if len(out):  # above the kept ones: polymorphs share a place
+        axes.plot(out[:, 0], out[:, 1], "x", ms=4, mew=1.0, color=ORANGE, zorder=5, label=f"removed ({len(out)})")
+    axes.set(xlim=(-0.08, 1.08), ylim=(-0.1, 0.98))
+    if window is not None:
+        (left, low), (right, high) = window
+        axes.set(xlim=(left, right), ylim=(low, high))
+        ring = np.array([[left, low], [right, low], [right, high], [left, high], [left, low]])
+        key.plot(ring[:, 0], ring[:, 1], "-", lw=1.0, color=BLUE, clip_on=False)
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=3)
+    axes.set_title(f"{'–'.join(elements)}: {len(judged)} candidates, {len(references)} known phases", fontsize=10)
+    save(figure, paths)
+
+
+def colour_limit(heights: Floats) -> float:
+    """Where the colours end: at the largest of ``heights`` (n,), or far lower where few lie far above the others.
+
+    Tukey's fence: what lies more than 1.5 interquartile ranges above the upper quartile is drawn as the last colour.
+    """
+    lower, upper = np.percentile(heights, [25, 75])
+    inside = heights[heights <= upper + 1.5 * (upper - lower)]
+    return float(inside.max()) or float(heights.max()) or 1.0
+
+
+def _occupied(points: Floats) -> tuple[Floats, Floats] | None:
+    """The lower left and the upper right of a square around (n, 2) ``points``; none where they fill the triangle."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = 0.6 * float((high - low).max())
+    if not 0.02 < half < 0.36:
+        return None
+    middle = (low + high) / 2
+    return middle - half, middle + half
+
+
+def _frame(axes: Any, elements: Sequence[str], *, size: int, named: bool) -> None:
+    """The triangle of the system, with its elements at the corners where ``named``."""
+    corners = np.vstack([CORNERS, CORNERS[:1]])
+    axes.plot(corners[:, 0], corners[:, 1], "-", lw=1, color=GREY)
+    if named:
+        for corner, symbol, place in zip(
+            CORNERS, elements, ((-size, -size), (size, -size), (0, size / 2)), strict=True
+        ):
+            axes.annotate(symbol, corner, textcoords="offset points", xytext=place, ha="center", fontsize=size)
+    axes.set_aspect("equal")
+    axes.axis("off")
+
+
+def _place(amounts: Mapping[str, float], elements: Sequence[str]) -> Floats:
+    found: Floats = fractions(amounts, elements) @ CORNERS
+    return found
+
+
+def _facets(axes: Any, elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]) -> None:
+    """Lines of coexistence: edges of the lower hull, and the phases on it."""
+    phases = [*references, *(Phase(c.amounts, c.energy, c.id) for c, d in judged if d.competes)]
+    x = np.vstack([np.eye(3), *(fractions(p.amounts, elements)[None] for p in phases)])
+    energy = np.concatenate([np.zeros(3), [p.energy for p in phases]])
+    below = energy <= ON_HULL
+    flat, energy = (x @ CORNERS)[below], energy[below]
+    try:
+        hull = ConvexHull(np.column_stack([flat, energy]))
+    except (QhullError, ValueError):  # nothing but the elements
+        return
+    lower = hull.simplices[hull.equations[:, 2] < -1e-12]
+    for simplex in lower:
+        ring = flat[np.append(simplex, simplex[0])]
+        axes.plot(ring[:, 0], ring[:, 1], "-", lw=0.8, color="black", alpha=0.7, zorder=1)
+    corners = flat[np.unique(lower)]
+    axes.plot(corners[:, 0], corners[:, 1], "o", ms=7, mfc="none", mec="black", zorder=4, label="on the hull")

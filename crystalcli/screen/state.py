@@ -1,0 +1,179 @@
+"""Every structure of a screening at every stage that it was brought to; every finished piece is written down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystalcli.contracts.workflow import Run
+from crystalcli.engine.read.reading import Failure
+from crystalcli.engine.run.journal import Journal
+from crystalcli.engine.run.run_folder import RunFolder
+from crystalcli.predict.prediction import Predictor, Row
+from crystalcli.screen.candidates import Inputs
+from crystalcli.screen.options import GIVEN
+from crystalcli.screen.plan import CampaignPlan
+from crystalcli.screen.stage_results import DONE, PieceResults, Result, Structure, formation_energy, key_of
+from crystalcli.screen.workflow import JOURNALS, PREDICTIONS
+
+if TYPE_CHECKING:
+    from crystalcli.screen.stages import StageWorker
+
+SILENCE = 60.0
+"""Seconds after which a long stage says how far it is."""
+
+
+def _worker(plan: CampaignPlan, stage: int, folder: Path) -> StageWorker | None:
+    """Who does the work of a stage; nobody where structures stay as they are."""
+    if plan.stages[stage].kind == GIVEN:
+        return None
+    from crystalcli.screen.stages import worker
+
+    return worker(plan, stage, folder)
+
+
+class CampaignState:
+    """Knows every structure at every stage it was brought to.
+
+    Args:
+        plan: the screening.
+        folder: of its run.
+        inputs: candidates and elements.
+
+    Raises:
+        UsageError, InputError: a stage that cannot work.
+    """
+
+    run: Run
+    """What it works in; there once it has begun."""
+
+    def __init__(self, plan: CampaignPlan, folder: Path, inputs: Inputs) -> None:
+        self.plan, self.folder, self.candidates = plan, folder, inputs.candidates
+        self.pure = {s.id: s for s in inputs.elements}
+        self.amounts = {**inputs.candidates.amounts, **{s.id: s.amounts for s in inputs.elements}}
+        self.workers = [_worker(plan, k, folder) for k in range(len(plan.stages))]
+        self.results: list[dict[str, Result]] = [{} for _ in plan.stages]
+
+    def begin(self, run: Run) -> None:
+        """Work in ``run``; its journals are of this plan and these inputs only."""
+        self.run = run
+        fixed = json.dumps([self.plan.facts(), RunFolder.read(run.path)["inputs"]], sort_keys=True, default=str)
+        self.name = hashlib.sha256(fixed.encode()).hexdigest()[:16]
+
+    def bring(self, stage: int, ids: Sequence[str], task: str) -> None:
+        """Bring structures from the stage before to ``stage``; those that are there already stay.
+
+        Raises:
+            Stopped: asked to, or an outside stage waits for results; what is finished is kept.
+        """
+        worker, known = self.workers[stage], self.results[stage]
+        structures = [] if worker is None else [self.structure(stage - 1, i) for i in ids if i not in known]
+        if worker is None or not structures:
+            return
+        named = f"{stage + 1}-{self.plan.stages[stage].name}-{task}"
+        journal = self._journal(JOURNALS, named)
+        pieces = [structures[k : k + worker.piece] for k in range(0, len(structures), worker.piece)]
+        keyed = [(key_of(piece), piece) for piece in pieces]
+        before = sum(key in journal for key, _ in keyed)
+        if before:
+            self.run.reporter.say(f"{named}: {before} of {len(keyed)} pieces of work were finished before")
+        results = journal.work(
+            keyed, lambda missing: self._told(named, worker.work(named, missing, self.run), before, len(keyed))
+        )
+        found = [Result.from_json(r) for piece in results for r in piece]
+        known |= {r.id: r for r in found}
+        bad = [r for r in found if r.reason != DONE]
+        self.run.reporter.say(f"{named}: {len(found)} structures" + (f", {len(bad)} with problems" if bad else ""))
+        for r in bad[:5]:
+            self.run.reporter.warn(f"{named}: {r.id}: {r.problem}")
+
+    def _told(self, named: str, done: Iterable[PieceResults], before: int, of: int) -> Iterator[tuple[str, list[Any]]]:
+        """Results as the journal keeps them; says now and then how far the work is."""
+        last = time.monotonic()
+        for count, (key, results) in enumerate(done, before + 1):
+            yield key, [r.to_json() for r in results]
+            self.run.reporter.progress(named, count, of)
+            if time.monotonic() - last > SILENCE:
+                last = time.monotonic()
+                self.run.reporter.say(f"{named}: {count} of {of} pieces of work")
+
+    def predictions(self, name: str) -> Journal:
+        """The journal of one task of predicting, which is there until the run is finished."""
+        return self._journal(PREDICTIONS, name)
+
+    def _journal(self, folder: str, name: str) -> Journal:
+        self.run.stop_if_asked()
+        journal = Journal(self.folder / folder / f"{name}.jsonl", self.name)
+        if journal.dropped:
+            self.run.reporter.warn(f"{journal.path}: {journal.dropped} lines are damaged or of another run; done again")
+        return journal
+
+    def structure(self, stage: int, id: str) -> Structure:
+        """The structure as the last stage up to ``stage`` left it; where a stage had none, as it was before."""
+        start = self.pure.get(id)
+        for s in range(stage, -1, -1):
+            result = self.results[s].get(id)
+            if result is not None and result.atoms is not None:
+                return (start or self.candidates.structure(id)).moved(result.atoms)
+        return start or self.candidates.structure(id)
+
+    def has_structure(self, stage: int, id: str) -> bool:
+        """Whether the stage gave a structure; one in which structures stay as they are does."""
+        result = self.results[stage].get(id)
+        return self.workers[stage] is None or (result is not None and result.atoms is not None)
+
+    def problem(self, stage: int, id: str) -> str:
+        """What went wrong with a structure at a stage; empty if nothing did."""
+        result = self.results[stage].get(id)
+        return "" if result is None else result.problem
+
+    def key(self, stage: int, ids: Sequence[str]) -> str:
+        """Name of the work on structures as they are at ``stage``."""
+        if self.plan.as_at_start(stage):
+            return self.candidates.key(ids)
+        return key_of([self.structure(stage, i) for i in ids])
+
+    def predicted(self, stage: int, ids: Sequence[str], predictor: Predictor) -> Iterator[Row | Failure]:
+        """What a model says of structures as they are at ``stage``, in order."""
+        if self.plan.as_at_start(stage):
+            return self.candidates.predicted(predictor, ids)
+        return predictor.of_entries(self.structure(stage, i).entry() for i in ids)
+
+    def elements(self, stage: int) -> dict[str, float]:
+        """Energies of the elements from which formation energies after ``stage`` are counted, eV/atom, by symbol.
+
+        The lowest per atom among the structures of an element as the stage left them; after the last stage the plan's
+        own number counts among them. An element without structures there has the energy of the last stage: calculators
+        of stages may differ, and what is wrong then is linear in the composition, a constant per element.
+        """
+        last = len(self.plan.stages) - 1
+        found = dict(self.plan.references.energies) if stage == last else {}
+        totals = not self.plan.stages[stage].gives_formation
+        for i in self.pure if totals else ():
+            result = self.results[stage].get(i)
+            if result is None or result.energy is None or not math.isfinite(result.energy):
+                continue
+            (symbol,) = self.amounts[i]
+            found[symbol] = min(result.energy / sum(self.amounts[i].values()), found.get(symbol, math.inf))
+        return found if stage == last else {**self.elements(last), **found}
+
+    def formation(self, stage: int, ids: Iterable[str]) -> dict[str, float]:
+        """Formation energies of ``ids`` as ``stage`` has them, eV/atom; without those that have none there."""
+        given = self.plan.stages[stage].gives_formation
+        elements = {} if given else self.elements(stage)
+        found: dict[str, float] = {}
+        for i in ids:
+            result = self.results[stage].get(i)
+            if result is None or result.energy is None or not math.isfinite(result.energy):
+                continue
+            found[i] = result.energy if given else formation_energy(result.energy, self.amounts[i], elements)
+        return found
+
+    def final(self, ids: Iterable[str]) -> dict[str, float]:
+        """Formation energies after the last stage, eV/atom; without those that have none."""
+        return self.formation(len(self.plan.stages) - 1, ids)

@@ -1,0 +1,134 @@
+"""``crystal screen`` as a part; loads nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from crystalcli.contracts.records import Architecture, Choice, Featurizer, PartFlags, PlanFile, Word, Workflow
+from crystalcli.contracts.workflow import Host, Request, Shown, Work
+from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.screen.options import CALL, FAMILIES, ScreenOptions
+from crystalcli.vocabulary.pictures import FORMATS
+
+TABLE, SURVIVORS, STAGES, STRUCTURES = "screening.csv", "survivors.txt", "stages.csv", "relaxed.extxyz"
+HULL, CURVE = "hull-", "cost-recall"
+JOURNALS = "work"
+"""Folder of the journals of the stages, which stay: results of others are in them."""
+PREDICTIONS = "predictions"
+"""Folder of the journals of predictions, while a run is under way."""
+MODEL, MODELS = "model", "models"
+"""Folder of the ensemble of a screening in one step; that of the ensembles of a campaign."""
+CALLS = "calls"
+"""Folder of the commands of stages."""
+
+
+def _prepare(request: Request, host: Host) -> Work:
+    from crystalcli.screen.run import Screening
+
+    return Screening(request, host)
+
+
+def _show(report: Mapping[str, Any]) -> Shown:
+    from crystalcli.screen.view import shown
+
+    return shown(report)
+
+
+def _plan(described: Mapping[str, Any]) -> Shown:
+    from crystalcli.screen.view import planned
+
+    return planned(described)
+
+
+def _commands(path: Path) -> Sequence[tuple[str, str]]:
+    from crystalcli.screen.reading import commands
+
+    return commands(path)
+
+
+def _choose(word: Word) -> Choice:
+    """The parts of the ensemble that is to be trained; none with a model, or where a plan says them."""
+    if word("--model", None) or word("--campaign", None):
+        return Choice([])
+    reg = registry()
+    arch = cast(Architecture, reg.get("architecture", word("--arch", None) or reg.default("architecture")))
+    head, featurizer = reg.get("head", arch.head), cast(Featurizer, reg.get("featurizer", arch.featurizer))
+    wanted = arch.partner_options
+    sources = [
+        PartFlags(featurizer, featurizer.embed_options, wanted.get(featurizer.name, {})),
+        PartFlags(arch, arch.options),
+        PartFlags(head, head.options, wanted.get(head.name, {})),
+    ]
+    return Choice(sources, {"epochs": arch.recipe.epochs, "lr": arch.recipe.lr})
+
+
+EXAMPLE = """
+candidates = "alloys.extxyz"
+train = 12
+[references]
+Cu = -0.007
+Pd = 0.0
+[training]
+ensemble = 2
+epochs = 2
+[[stages]]
+name = "start"
+cost = 0
+given = true
+[[stages]]
+name = "relaxed"
+cost = 1
+potential = "emt"
+cell = "isotropic"
+"""
+
+
+def _example(folder: Path) -> list[str]:
+    import ase.build
+    import ase.io
+    import numpy as np
+
+    rng, made = np.random.default_rng(0), []
+    for k in range(18):
+        atoms = ase.build.bulk("Cu", "fcc", a=3.75, cubic=True).repeat((1, 1, 1 + k % 2))
+        atoms.symbols = ["Cu", "Pd", *rng.choice(["Cu", "Pd"], len(atoms) - 2)]
+        atoms.rattle(0.05, seed=k)
+        made.append(atoms)
+    ase.io.write(folder / "alloys.extxyz", made)
+    (folder / "plan.toml").write_text(EXAMPLE, encoding="utf-8")
+    return ["--campaign", "plan.toml"]
+
+
+SCREEN = Workflow(
+    name="screen",
+    summary="Screen candidate phases: predict, build the convex hull, decide with the uncertainty of the prediction.",
+    help="""Writes screening.csv (formation energy, sigma, distance to the hull, decision and its reason for every
+candidate), survivors.txt and pictures of the hulls into the run folder. With --campaign all stages of a screening:
+screening.csv then says of every candidate how far it came and why, stages.csv what every stage cost.
+The same command again, or --resume RUN, goes on after a stop or a kill.""",
+    options=ScreenOptions,
+    chooses=FAMILIES,
+    choose=_choose,
+    plan_file=PlanFile("campaign", CALL | {"candidates"}, _commands),
+    talks=True,
+    prepare=_prepare,
+    show=_show,
+    plan=_plan,
+    free=CALL,
+    writes=(
+        TABLE,
+        SURVIVORS,
+        STAGES,
+        STRUCTURES,
+        *(f"{HULL}*.{ending}" for ending in FORMATS),
+        *(f"{CURVE}.{ending}" for ending in ("csv", *FORMATS)),
+        MODEL,
+        MODELS,
+        JOURNALS,
+        CALLS,
+    ),
+    keeps=(PREDICTIONS,),
+    example=_example,
+)

@@ -1,0 +1,104 @@
+"""The model of a training that starts from another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from ase.data import chemical_symbols
+
+from crystalcli.contracts.records import Statistics
+from crystalcli.contracts.workflow import Reporter, Request
+from crystalcli.engine.baselines import baselines
+from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.data.normalisers import target_statistics, with_references, with_shortest
+from crystalcli.engine.data.splits import Split
+from crystalcli.engine.evaluate.evaluation import Zeroth
+from crystalcli.engine.model.model import CrystalModel, refuse_mixed_sizes
+from crystalcli.engine.model.model_spec import PartChoice
+from crystalcli.train import transfer
+from crystalcli.train.choice import head, options_of
+from crystalcli.train.options import TrainOptions
+from crystalcli.vocabulary.quantities import Quantity
+
+FEW = 200
+"""With fewer training structures the statistics of batch norms are kept."""
+MANY = 12
+"""More elements than these are not named, but counted."""
+
+
+def started(
+    request: Request, data: GraphDataset, targets: tuple[Quantity, ...], split: Split, reporter: Reporter
+) -> tuple[CrystalModel, Zeroth]:
+    """The model that ``--from`` names, ready to be trained on, and its zeroth terms for all structures.
+
+    Raises:
+        UsageError: graphs or targets that are not the model's, or patterns that match nothing.
+    """
+    o: TrainOptions = request.options
+    assert o.from_ is not None
+    origin = transfer.source(o.from_, o.member)
+    transfer.refuse_other_graphs(origin, data.recipe, o.paths[0])
+    renamed = {} if o.new_head else transfer.renamed(origin, targets)
+    terms = {} if o.new_head else transfer.renamed_baselines(origin, renamed)
+    every = np.arange(len(data))
+    zeroth = {t: baselines.evaluate(b, data, every) for t, b in terms.items()}
+    anew = o.new_head or o.refit_normaliser
+    statistics = _statistics(origin, data, targets, split, zeroth, anew=anew)
+    if anew:
+        scaled = renamed if origin.differentiable else {}
+        statistics = transfer.refitted_statistics(origin.spec.statistics, statistics, scaled)
+    else:
+        statistics = transfer.kept_statistics(origin.spec.statistics, statistics, renamed)
+    torch.manual_seed(o.seed)
+    fresh = PartChoice(head(request).name, options_of(request, "head")) if o.new_head else None
+    known = origin.spec.statistics.elements
+    model = transfer.grown(origin, targets, statistics, terms, head=fresh, refit=o.refit_normaliser)
+    transfer.lr_factors(model, o.lr_factor)  # what cannot be is refused before anything is written
+    frozen = transfer.freeze(model, o.freeze) if o.freeze else 0
+    few = len(split.train) < FEW
+    model.frozen_norms = o.freeze_norm == "yes" or (o.freeze_norm == "auto" and few)
+    refuse_mixed_sizes(model, data.atom_counts())
+    reporter.say(
+        f"starts from {o.from_}: {'new head' if o.new_head else 'all weights'}, {frozen} numbers frozen, "
+        f"statistics of batch norms {'kept' if model.frozen_norms else 'followed'}"
+    )
+    _say_elements(model, known, reporter)
+    return model, zeroth
+
+
+def _statistics(
+    origin: CrystalModel, data: GraphDataset, targets: tuple[Quantity, ...], split: Split, zeroth: Zeroth, *, anew: bool
+) -> Statistics:
+    """Of the new training part, on top of the zeroth terms that go on; unless ``anew`` with references of the model."""
+    found = target_statistics(data, [q.name for q in targets], split.train, zeroth)
+    if not origin.differentiable:
+        return found
+    found = with_references(found, data, split.train, None if anew else origin.spec.statistics)
+    return with_shortest(found, data, split.train)
+
+
+def _say_elements(model: CrystalModel, known: Sequence[int], reporter: Reporter) -> None:
+    """Say which elements go on, which are new and which are gone, where they are not the same."""
+    now = model.spec.statistics.elements
+    new, gone = [z for z in now if z not in known], [z for z in known if z not in now]
+    if not new and not gone:
+        return
+    said = [f"{_symbols([z for z in now if z in known]) or 'none'} kept from the model"]
+    if new:
+        said.append(f"{_symbols(new)} new, from nothing")
+    if gone:
+        said.append(f"{_symbols(gone)} dropped, not in the training part")
+    reporter.say(f"elements: {'; '.join(said)}")
+    weights = dict(model.named_parameters())
+    still = [n for n in transfer.fresh_rows(model, known) if not weights[n].requires_grad]
+    if still:
+        reporter.warn(
+            f"{', '.join(still)} frozen: the rows of {_symbols(new)} stay as they are drawn, and learn nothing"
+        )
+
+
+def _symbols(numbers: Sequence[int]) -> str:
+    """By symbol; of many only how many."""
+    return ", ".join(chemical_symbols[z] for z in numbers) if len(numbers) <= MANY else f"{len(numbers)} elements"

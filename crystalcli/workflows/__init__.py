@@ -1,1 +1,0 @@
-"""Workflows: plain functions without printing; each makes files out of files."""

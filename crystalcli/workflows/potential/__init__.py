@@ -1,1 +1,0 @@
-"""Whether a potential is one: what ``crystal potential check`` does."""

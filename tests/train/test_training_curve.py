@@ -1,0 +1,135 @@
+"""Learning curves: one test part, nested training parts, scratch beside transfer, stopped and gone on with."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomli
+from common import small_cache
+from common.some_trainings import changed, resume, train
+from train.test_training import ENERGY, StopAfter, plan
+
+from crystalcli.cli.main import run
+from crystalcli.train.choice import GENTLER
+from crystalcli.train.curve import points, sizes
+from crystalcli.vocabulary.errors import Stopped, UsageError
+
+USUAL = 5e-3
+"""What suits the architecture."""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_cache.write(tmp_path_factory.mktemp("caches") / "graphs.h5")
+
+
+@pytest.fixture(scope="module")
+def source(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source") / "run"
+    train(plan(cache, folder))
+    return folder
+
+
+def test_one_test_part_and_nested_training_parts(cache: Path, source: Path, tmp_path: Path) -> None:
+    wish = plan(cache, tmp_path / "c", from_=source, lr=USUAL * GENTLER)
+    report = train(wish, learning_curve="12,5")
+    names = ["scratch-5", "transfer-5", "scratch-12", "transfer-12"]
+    splits = [json.loads((tmp_path / "c" / n / "splits.json").read_text()) for n in names]
+    assert len({tuple(s["test"]) for s in splits}) == 1
+    assert [len(s["train"]) for s in splits] == [5, 5, 12, 12]
+    assert set(splits[0]["train"]) < set(splits[2]["train"])
+    asked = [json.loads((tmp_path / "c" / n / "run.json").read_text())["request"] for n in names]
+    assert [one["options"]["from_"] for one in asked] == [None, str(source), None, str(source)]
+    assert [one["options"]["lr"] for one in asked[:2]] == [USUAL, USUAL * GENTLER]
+    own = asked[0]["parts"]["arch"]
+    assert own["options"].items() >= plan(cache, tmp_path).parts["arch"].options.items()
+    found = report.data["curves"][ENERGY]["points"]
+    assert [(p["beginning"], p["structures"]) for p in found] == [
+        (*n.split("-")[:1], int(n.split("-")[1])) for n in names
+    ]
+    for p, n in zip(found, names, strict=True):
+        own = json.loads((tmp_path / "c" / n / "report.json").read_text())
+        assert p["error"] == own["test"][ENERGY]["model"]["mae"]
+    with (tmp_path / "c" / f"learning-curve-{ENERGY}.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(r["MAE [eV/atom]"]) for r in rows] == [p["error"] for p in found]
+    assert (tmp_path / "c" / f"learning-curve-{ENERGY}.png").exists()
+
+
+def test_wishes_that_cannot_be_granted(cache: Path, source: Path, tmp_path: Path) -> None:
+    wish = plan(cache, tmp_path / "c", from_=source)
+    with pytest.raises(UsageError, match="--epochs 0"):
+        train(changed(wish, epochs=0), learning_curve="5,12")
+    assert not (tmp_path / "c").exists()
+    for text in ("", "1,50", "60;250", "1e3"):
+        with pytest.raises(UsageError, match="must be numbers of training structures"):
+            sizes(text)
+    assert sizes("250,60,250") == (60, 250)
+
+
+def test_a_learning_rate_that_was_said_is_that_of_both_ways(cache: Path, source: Path, tmp_path: Path) -> None:
+    for lr in (3e-3, USUAL):
+        made = points(plan(cache, tmp_path / "c", from_=source, lr=lr, learning_curve="5"))
+        assert [p.options.lr for p in made] == [lr, lr]
+
+
+@pytest.mark.parametrize("several", [{}, {"seeds": 2}, {"ensemble": 2}], ids=["one", "seeds", "ensemble"])
+def test_stopped_on_the_way_it_goes_on_to_the_same_numbers(
+    cache: Path, tmp_path: Path, several: dict[str, int]
+) -> None:
+    curve = {"learning_curve": "12,20", **several}
+    whole = train(plan(cache, tmp_path / "whole"), **curve)
+    with pytest.raises(Stopped, match=r"of 2 runs are finished; go on with: crystal train --resume \S*cut$"):
+        train(plan(cache, tmp_path / "cut"), stop=StopAfter(7 * max(several.values(), default=1)), **curve)
+    again = resume(tmp_path / "cut")
+    errors = [[p["error"] for p in r.data["curves"][ENERGY]["points"]] for r in (whole, again)]
+    np.testing.assert_array_equal(*errors)
+    assert (again.data["curves"][ENERGY]["points"][0]["spread"] is not None) == ("seeds" in several)
+    assert resume(tmp_path / "cut").before
+
+
+def test_at_the_command_line(cache: Path, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    told = [
+        "train",
+        str(cache),
+        "--epochs",
+        "1",
+        "--threads",
+        "1",
+        "--learning-curve",
+        "12,5",
+        "-o",
+        str(tmp_path / "c"),
+    ]
+    assert run([*told, "--from", str(source), "--dry-run"]) == 0
+    assert "runs: scratch-5, transfer-5, scratch-12, transfer-12" in capfd.readouterr().out
+    assert run([*told, "--from", str(source)]) == 0
+    out = capfd.readouterr().out
+    assert "training structures" in out
+    assert "transfer" in out
+    tables = [
+        tomli.loads((tmp_path / "c" / n / "config.toml").read_text())["train"] for n in ("scratch-5", "transfer-5")
+    ]
+    assert tables[1]["from"] == str(source)
+    assert not {"from", "learning_curve"} & tables[0].keys()
+    assert tables[0]["lr"] == pytest.approx(5 * tables[1]["lr"])
+    assert (
+        run(
+            [
+                "train",
+                "-c",
+                str(tmp_path / "c" / "scratch-5" / "config.toml"),
+                "-o",
+                str(tmp_path / "again"),
+                "--threads",
+                "1",
+            ]
+        )
+        == 0
+    )
+    one, two = (json.loads((tmp_path / n / "report.json").read_text())["test"] for n in ("c/scratch-5", "again"))
+    assert one == two
+    assert run([*told[:-3], "x,5", "-o", str(tmp_path / "d")]) == 2
+    assert "must be numbers of training structures" in capfd.readouterr().err

@@ -29,11 +29,11 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.contracts.workflow import Reporter
 from crystalcli.engine.registry.plugin_manager import registry
-from crystalcli.engine.run.stopping import Stop
+from crystalcli.engine.run.stopping import StopSignal
 from crystalcli.md.loop import Dynamics
 from crystalcli.md.options import MdOptions
 from crystalcli.md.records import Recorder
-from crystalcli.md.setup import Batch
+from crystalcli.md.setup import SamplingBatch
 from crystalcli.md.velocities import maxwell_boltzmann
 from crystalcli.nouns.systems import Systems
 
@@ -76,8 +76,8 @@ def ours(atoms: ase.Atoms, sampler: str, folder: Path, steps: int) -> float:
     systems = maxwell_boltzmann(Systems.of([atoms]), 1e-6, 0, ["a"])
     options = MdOptions(sampler=sampler, temperature="0", steps=steps, checkpoint_every=1e9)
     recorder = Recorder([folder], folder / "chunks", systems, 1.0)
-    host = SimpleNamespace(path=folder, reporter=Reporter(), stop=Stop())
-    batch = Batch(["a"], systems, [])
+    host = SimpleNamespace(path=folder, reporter=Reporter(), stop=StopSignal())
+    batch = SamplingBatch(["a"], systems, [])
     run = Dynamics(options, options.program(), (Nothing(systems), module), batch, recorder, host)
     run.begin()
     run.advance()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crystalcli.cli.tree import Item, Page
+from crystalcli.cli.tree import Page, TreeItem
 
 HEADER = '# Generated from the command tree by "python -m crystalcli.cli.pages"; do not edit.'
 
@@ -148,7 +148,7 @@ def fish(pages: Sequence[Page]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fish_option(condition: str, item: Item) -> str:
+def _fish_option(condition: str, item: TreeItem) -> str:
     words = []
     for name in item.names:
         words.append(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}")

@@ -64,9 +64,9 @@ class FileInvocation(Invocation):
         from crystalcli.engine.run import stopping
 
         if not self.workflow.resumes:
-            yield stopping.Stop()
+            yield stopping.StopSignal()
             return
-        with stopping.Stop(stopping.seconds(self.values["time_limit"])).listening() as stop:
+        with stopping.StopSignal(stopping.seconds(self.values["time_limit"])).listening() as stop:
             yield stop
 
     def _warn(self, text: str) -> None:

@@ -44,7 +44,7 @@ class Invocation:
     def code(self) -> int:
         """Do it; the exit code."""
         from crystalcli.engine.host import life, run_record
-        from crystalcli.engine.run.stopping import Stop, seconds
+        from crystalcli.engine.run.stopping import StopSignal, seconds
 
         limit = seconds(self.values["time_limit"])
         workflow = replace(self.workflow, prepare=self._prepared)
@@ -63,7 +63,7 @@ class Invocation:
             refuse_changes(self.ctx, free | BESIDE_RESUME, *(s.name for s in self._specs() if s.argument))
             changes = {k: v for k, v in self._own().items() if k in free and given(self.ctx, k)}
             self._show_commands(run_record.asked_there(self.workflow, begun))
-        with Stop(limit).listening() as stop, self._reporter() as reporter:
+        with StopSignal(limit).listening() as stop, self._reporter() as reporter:
             if begun is not None:
                 done = life.resume(workflow, begun, changes, reporter, stop, end=ended is not None)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from crystalcli.cli.tree import Item, Page
+from crystalcli.cli.tree import Page, TreeItem
 
 EXITS = {
     0: "all done",
@@ -82,7 +82,7 @@ def _children(page: Page) -> Iterator[str]:
             yield _text(title)
 
 
-def _items(heading: str, items: Sequence[Item], panel: str | None = None) -> Iterator[str]:
+def _items(heading: str, items: Sequence[TreeItem], panel: str | None = None) -> Iterator[str]:
     chosen = [i for i in items if panel in (None, i.panel)]
     if not chosen:
         return

@@ -17,7 +17,7 @@ from crystalcli.cli.shared import Json, Quiet
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import FAMILIES, Part
 from crystalcli.engine.registry.plugin_loading import Loaded
-from crystalcli.engine.registry.plugin_manager import Offered, Registry, assemble, load_file, registry
+from crystalcli.engine.registry.plugin_manager import OfferedPart, Registry, assemble, load_file, registry
 from crystalcli.vocabulary.errors import Exit, UsageError, did_you_mean
 
 
@@ -92,7 +92,7 @@ def show(name: Name, family: Family = None, json: Json = False, quiet: Quiet = F
     face.result({"parts": [_long(o) for o in offered]})
 
 
-def _named(found: Registry, name: str, family: str | None) -> list[Offered]:
+def _named(found: Registry, name: str, family: str | None) -> list[OfferedPart]:
     """The parts called ``name``, or all parts of the plugin or distribution called so."""
     for (refused_family, refused_name), reason in found.refused.items():
         if name == refused_name and family in (None, refused_family):
@@ -153,7 +153,7 @@ def command_flags(program: Any) -> dict[str, str]:
     return found
 
 
-def _show(face: Face, offered: Offered) -> None:
+def _show(face: Face, offered: OfferedPart) -> None:
     part = offered.part
     face.say(f"{part.family} {part.name} — {part.summary}")
     face.say(f"  from      {offered.origin} ({offered.origin.target}), api {part.api}")
@@ -207,7 +207,7 @@ def _options(model: type) -> list[dict[str, Any]]:
     return rows
 
 
-def _short(offered: Offered) -> dict[str, Any]:
+def _short(offered: OfferedPart) -> dict[str, Any]:
     part = offered.part
     return {
         "family": part.family,
@@ -218,7 +218,7 @@ def _short(offered: Offered) -> dict[str, Any]:
     }
 
 
-def _long(offered: Offered) -> dict[str, Any]:
+def _long(offered: OfferedPart) -> dict[str, Any]:
     part = offered.part
     found = _short(offered) | {
         "api": part.api,

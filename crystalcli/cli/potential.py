@@ -15,7 +15,7 @@ from crystalcli.cli.shared import Json, Overwrite, Quiet
 from crystalcli.cli.workflow_command import chosen
 from crystalcli.contracts.records import POTENTIAL, PartFlags, Word
 from crystalcli.contracts.run_options import RUN, STRUCTURES
-from crystalcli.potential_checks.check_names import CHECKS, Asked, wanted, words
+from crystalcli.potential_checks.check_names import CHECKS, CheckRequest, wanted, words
 from crystalcli.vocabulary.errors import UsageError
 
 Potential = Annotated[
@@ -50,15 +50,19 @@ def check(
     elements: Annotated[
         str, typer.Option("--elements", help="of the pairs, and of crystals where none are given: Si,O; or all")
     ] = "",
-    temperature: Annotated[float, typer.Option("--temperature", help="of the dynamics (K)", min=1.0)] = Asked.kelvin,
-    steps: Annotated[int, typer.Option("--steps", help="of the dynamics", min=50)] = Asked.steps,
+    temperature: Annotated[
+        float, typer.Option("--temperature", help="of the dynamics (K)", min=1.0)
+    ] = CheckRequest.kelvin,
+    steps: Annotated[int, typer.Option("--steps", help="of the dynamics", min=50)] = CheckRequest.steps,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="picture of the curves of pairs: .png, .svg or .pdf")
     ] = None,
     dtype: Annotated[
         Literal["float64", "float32"], typer.Option("--dtype", help="precision in which a model works")
     ] = "float64",
-    seed: Annotated[int, typer.Option("--seed", help="of everything random", min=0, rich_help_panel=RUN)] = Asked.seed,
+    seed: Annotated[
+        int, typer.Option("--seed", help="of everything random", min=0, rich_help_panel=RUN)
+    ] = CheckRequest.seed,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps", rich_help_panel=RUN)] = "auto",
     threads: Annotated[
         int, typer.Option("--threads", help="CPU threads; 0 leaves them as they are", min=0, rich_help_panel=RUN)
@@ -79,7 +83,9 @@ def check(
     from crystalcli.vocabulary.pictures import FORMATS
 
     face = Face(json, quiet)
-    asked = Asked(checks=wanted(only, skip), elements=words(elements), kelvin=temperature, steps=steps, seed=seed)
+    asked = CheckRequest(
+        checks=wanted(only, skip), elements=words(elements), kelvin=temperature, steps=steps, seed=seed
+    )
     if output is not None:
         if output.suffix.removeprefix(".").lower() not in FORMATS:
             raise UsageError(f"no format '{output.suffix}'; a picture ends with .{', .'.join(FORMATS)}", path=output)

@@ -18,7 +18,7 @@ from crystalcli.vocabulary.errors import CrystalError
 
 
 @dataclass(frozen=True)
-class Item:
+class TreeItem:
     """One option or argument.
 
     Args:
@@ -57,9 +57,9 @@ class Page:
 
     path: tuple[str, ...]
     help: str
-    arguments: tuple[Item, ...] = ()
-    options: tuple[Item, ...] = ()
-    part_options: tuple[Item, ...] = ()
+    arguments: tuple[TreeItem, ...] = ()
+    options: tuple[TreeItem, ...] = ()
+    part_options: tuple[TreeItem, ...] = ()
     children: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -97,7 +97,7 @@ def _plain(text: str) -> str:
     return text.replace("\\[", "[").strip()
 
 
-def _item(param: Any, context: Any) -> Item:
+def _item(param: Any, context: Any) -> TreeItem:
     argument = param.param_type_name == "argument"
     kind = param.display_type(context)
     switch = not argument and (param.is_flag or param.count)
@@ -113,7 +113,7 @@ def _item(param: Any, context: Any) -> Item:
         extra.append(bounds)
     choices = tuple(kind.strip("<>").split("|")) if "|" in kind else ()
     value = param.metavar or ("|".join(choices) if choices else _placeholder(kind))
-    return Item(
+    return TreeItem(
         (param.name,) if argument else (*sorted(param.opts, key=_short_first), *param.secondary_opts),
         "" if switch else value,
         _plain(param.help or ""),
@@ -143,7 +143,7 @@ def _placeholder(kind: str) -> str:
     return {"str": "TEXT", "int": "INT", "float": "NUMBER", "path": "PATH", "Path": "PATH"}.get(word, word.upper())
 
 
-def _part_items(command: Any) -> Iterator[Item]:
+def _part_items(command: Any) -> Iterator[TreeItem]:
     """Options of all built-in parts that the command can take."""
     if not isinstance(command, CrystalCommand) or type(command).chooser is None:
         return
@@ -152,7 +152,7 @@ def _part_items(command: Any) -> Iterator[Item]:
             switch = s.type is bool
             default = (s.flag if s.default else f"no-{s.flag}") if switch else s.default
             bounds = _bounds(s.min, s.max)
-            yield Item(
+            yield TreeItem(
                 (f"--{s.flag}", f"--no-{s.flag}") if switch else (f"--{s.flag}",),
                 "" if switch else "|".join(s.choices) or _placeholder(s.type.__name__),
                 s.help + (f" ({s.unit})" if s.unit else ""),

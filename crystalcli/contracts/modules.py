@@ -234,7 +234,7 @@ which are never wrapped, and cell (S, 3, 3) Å are others. Nothing else may chan
 
 
 class Baseline(nn.Module):
-    """A model in closed form, the zeroth term of another: graph → (S,) values in the target's unit, float64.
+    """A model in closed form, the baseline of another: graph → (S,) values in the target's unit, float64.
 
     Weights are buffers, so that they are saved with the model; they have no gradient.
     """

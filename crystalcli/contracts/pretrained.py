@@ -11,7 +11,7 @@ from torch import Tensor
 from crystalcli.contracts.records import Statistics
 from crystalcli.vocabulary.quantities import Quantity
 
-Chosen = tuple[str, Mapping[str, Any]]
+ChosenModel = tuple[str, Mapping[str, Any]]
 """A part by name, with the options that are not its defaults."""
 
 
@@ -26,10 +26,10 @@ class Converted:
             learned must be there, and what the parts fill in themselves may.
     """
 
-    graph: Chosen
+    graph: ChosenModel
     embedding: Mapping[str, Any]
-    architecture: Chosen
-    head: Chosen
+    architecture: ChosenModel
+    head: ChosenModel
     targets: tuple[Quantity, ...]
     statistics: Statistics
     weights: Mapping[str, Tensor]

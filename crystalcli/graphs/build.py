@@ -18,7 +18,7 @@ from crystalcli.engine.read.reading import Failure, Ids
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files, locks
 from crystalcli.engine.run.tables import json_line
-from crystalcli.graphs.packing import Built, LeftOut, Outcome
+from crystalcli.graphs.packing import Built, FileOutcome, LeftOut
 from crystalcli.graphs.parts import Parts
 from crystalcli.graphs.parts import folder as parts_folder
 from crystalcli.graphs.plan import BuildPlan, BuildReport, Resolved, failures_file
@@ -65,7 +65,7 @@ def run(resolved: Resolved, listen: Listener = lambda _n, _text: None, stop: Sto
             raise EnvironmentProblem(said, path=problem.path) from problem
 
 
-def _outcomes(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | None) -> Iterator[Outcome]:
+def _outcomes(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | None) -> Iterator[FileOutcome]:
     plan = resolved.plan
     who, say = plan.place, partial(listen, 0)
     return resumable(
@@ -132,7 +132,7 @@ class _Collected:
         self.fields = dict.fromkeys((SiteField.parse(f).name for f in fields), 0)
         self._ids = Ids()
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, outcome: FileOutcome) -> None:
         if isinstance(outcome, LeftOut):
             self.left_out[outcome.label] += 1
             return

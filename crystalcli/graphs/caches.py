@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from crystalcli.engine.cache.cache import Column, GraphCache
-from crystalcli.engine.cache.cache_check import Verdict, verify
+from crystalcli.engine.cache.cache_check import CacheVerdict, verify
 from crystalcli.engine.cache.cache_union import check_together, distinct_ids, joined_columns
 from crystalcli.engine.cache.cache_writer import CacheWriter
 from crystalcli.engine.run import files, locks
@@ -61,7 +61,7 @@ def info(path: Path) -> dict[str, Any]:
     }
 
 
-def verify_file(path: Path, listen: Callable[[int, str], None] = lambda _n, _text: None) -> Verdict:
+def verify_file(path: Path, listen: Callable[[int, str], None] = lambda _n, _text: None) -> CacheVerdict:
     """Check every structure of the cache at ``path``.
 
     Raises:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from crystalcli.engine.cache.cache_packing import PackedGraph
 from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.engine.read.reading import Failure
-from crystalcli.graphs.packing import Built, LeftOut, Outcome
+from crystalcli.graphs.packing import Built, FileOutcome, LeftOut
 from crystalcli.vocabulary.quantities import Quantity
 
 RAGGED = ("positions", "atomic_numbers", "degree", "neighbor", "shift")
@@ -42,7 +42,7 @@ class _Loose:
         return self.arrays[said["array"]] if "array" in said else said["value"]
 
 
-def to_bytes(outcomes: Sequence[Outcome]) -> bytes:
+def to_bytes(outcomes: Sequence[FileOutcome]) -> bytes:
     """Outcomes as one safetensors file."""
     loose = _Loose()
     rows = [_row(o, loose) for o in outcomes]
@@ -59,14 +59,14 @@ def to_bytes(outcomes: Sequence[Outcome]) -> bytes:
     return safetensors.numpy.save(arrays, {"outcomes": json.dumps(rows)})
 
 
-def from_bytes(data: bytes) -> list[Outcome]:
+def from_bytes(data: bytes) -> list[FileOutcome]:
     """Outcomes of :func:`to_bytes`."""
     length = int.from_bytes(data[:8], "little")
     rows = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["outcomes"])
     arrays = safetensors.numpy.load(data)
     loose = _Loose(arrays)
     pieces = {n: np.split(arrays[n], np.cumsum(arrays[f"counts/{n}"])[:-1]) for n in RAGGED if n in arrays}
-    found: list[Outcome] = []
+    found: list[FileOutcome] = []
     k = 0
     for row in rows:
         if row["kind"] == "failure":
@@ -79,7 +79,7 @@ def from_bytes(data: bytes) -> list[Outcome]:
     return found
 
 
-def _row(outcome: Outcome, loose: _Loose) -> dict[str, Any]:
+def _row(outcome: FileOutcome, loose: _Loose) -> dict[str, Any]:
     if isinstance(outcome, Failure):
         return {"kind": "failure", "failure": asdict(outcome)}
     if isinstance(outcome, LeftOut):

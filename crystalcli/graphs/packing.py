@@ -15,7 +15,7 @@ from crystalcli.engine.cache.cache import GraphRecipe
 from crystalcli.engine.cache.cache_packing import PackedGraph, pack
 from crystalcli.engine.labels.label_words import refusal
 from crystalcli.engine.labels.labelled import Labelled
-from crystalcli.engine.read.reading import Failure, Item, read_file
+from crystalcli.engine.read.reading import Failure, ReadItem, read_file
 from crystalcli.engine.read.supervised_reading import NOBODY, Callbacks, supervised
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.places import Place
@@ -28,7 +28,7 @@ from crystalcli.vocabulary.errors import CrystalError, InputError, one_line
 
 
 @dataclass(frozen=True)
-class Work:
+class GraphWork:
     """What every file is to be put through.
 
     Args:
@@ -52,7 +52,7 @@ class Work:
         return GraphRecipe(self.featurizer, self.options, self.fields)
 
     @classmethod
-    def of(cls, recipe: GraphRecipe, reading: ReadOptions = DEFAULTS) -> Work:
+    def of(cls, recipe: GraphRecipe, reading: ReadOptions = DEFAULTS) -> GraphWork:
         """Graphs as ``recipe`` says, and nothing asked of labels."""
         return cls(recipe.featurizer, recipe.options, reading, fields=recipe.fields)
 
@@ -74,18 +74,18 @@ class LeftOut:
 
 
 Made = TypeVar("Made")
-Outcome = Built | Failure | LeftOut
+FileOutcome = Built | Failure | LeftOut
 
 
 def outcomes(
-    work: Work,
-    files: Sequence[Item],
+    work: GraphWork,
+    files: Sequence[ReadItem],
     place: Place,
     skip: Mapping[int, int] | None = None,
     *,
     limits: Limits | None = None,
     heard: Callbacks = NOBODY,
-) -> Iterator[tuple[int, Outcome]]:
+) -> Iterator[tuple[int, FileOutcome]]:
     """Yield (number of the file, what becomes of a structure of it), in order and whatever ``place``.
 
     Args:
@@ -101,13 +101,13 @@ def outcomes(
         yield from found
 
 
-def start(work: Work) -> Callable[[Item, int], Iterator[Outcome]]:
+def start(work: GraphWork) -> Callable[[ReadItem, int], Iterator[FileOutcome]]:
     """(File, outcomes to leave out) → outcomes; what a worker does."""
     make = graph_maker(work)
     return lambda item, skip: build_file(work, make, item, skip)
 
 
-def graph_maker(work: Work) -> Callable[[ase.Atoms], GraphArrays]:
+def graph_maker(work: GraphWork) -> Callable[[ase.Atoms], GraphArrays]:
     """The featurizer's ``build`` with its options.
 
     Raises:
@@ -117,7 +117,9 @@ def graph_maker(work: Work) -> Callable[[ase.Atoms], GraphArrays]:
     return part.build(opt.make(part.options, work.options, owner=f"featurizer {part.name}"))
 
 
-def build_file(work: Work, make: Callable[[ase.Atoms], GraphArrays], file: Item, skip: int = 0) -> Iterator[Outcome]:
+def build_file(
+    work: GraphWork, make: Callable[[ase.Atoms], GraphArrays], file: ReadItem, skip: int = 0
+) -> Iterator[FileOutcome]:
     """Yield what becomes of every structure of one file but the first ``skip``.
 
     Nothing that is wrong with one stops the next.
@@ -134,7 +136,7 @@ def build_file(work: Work, make: Callable[[ase.Atoms], GraphArrays], file: Item,
 
 
 def graph_of(
-    work: Work,
+    work: GraphWork,
     make: Callable[[ase.Atoms], GraphArrays],
     item: Entry,
     finish: Callable[[GraphArrays], Made] = lambda graph: graph,  # type: ignore[assignment, return-value]
@@ -165,7 +167,7 @@ def with_fields(
     return replace(graph, fields={**graph.fields, **found})
 
 
-def _build(work: Work, make: Callable[[ase.Atoms], GraphArrays], item: Entry) -> Outcome:
+def _build(work: GraphWork, make: Callable[[ase.Atoms], GraphArrays], item: Entry) -> FileOutcome:
     graph = graph_of(work, make, item, pack)
     if isinstance(graph, Failure):
         return graph

@@ -23,7 +23,7 @@ from crystalcli.engine.run import files
 from crystalcli.engine.run.journal import Journal
 from crystalcli.engine.run.run_folder import sha256
 from crystalcli.graphs.codec import from_bytes, to_bytes
-from crystalcli.graphs.packing import Outcome
+from crystalcli.graphs.packing import FileOutcome
 from crystalcli.vocabulary.errors import InputError, UsageError, one_line
 
 UNIT = 512
@@ -130,7 +130,7 @@ class Parts:
                 return said
         raise AssertionError  # count has no end
 
-    def read(self, path: Path) -> list[Outcome]:
+    def read(self, path: Path) -> list[FileOutcome]:
         """What a part holds.
 
         Raises:
@@ -142,7 +142,7 @@ class Parts:
             said = f"is no part of a build ({one_line(str(problem))}); remove its folder and give the command again"
             raise InputError(said, path=path) from problem
 
-    def seal(self, unit: int, number: int, outcomes: Sequence[Outcome], begin: Cursor, end: Cursor) -> None:
+    def seal(self, unit: int, number: int, outcomes: Sequence[FileOutcome], begin: Cursor, end: Cursor) -> None:
         """Keep part ``number`` of a unit, which begins and ends at these places.
 
         Raises:
@@ -174,11 +174,11 @@ class Sealing:
 
     def __init__(self, parts: Parts, unit: int, done: int, begin: Cursor) -> None:
         self._parts, self._unit, self._number = parts, unit, done
-        self._held: list[Outcome] = []
+        self._held: list[FileOutcome] = []
         self._begin = self._end = begin
         self._since = time.monotonic()
 
-    def add(self, outcome: Outcome, cursor: Cursor) -> None:
+    def add(self, outcome: FileOutcome, cursor: Cursor) -> None:
         """Hold an outcome; seal what is held when it is enough. ``cursor`` is where the unit goes on after it."""
         self._held.append(outcome)
         self._end = cursor

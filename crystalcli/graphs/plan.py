@@ -15,7 +15,7 @@ from crystalcli.engine.read.reading import Failure, ReadPlan
 from crystalcli.engine.run.places import Place
 from crystalcli.engine.run.tasks import Limits
 from crystalcli.graphs.options import BuildOptions
-from crystalcli.graphs.packing import Work
+from crystalcli.graphs.packing import GraphWork
 from crystalcli.graphs.parts import Share
 from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.vocabulary.errors import Exit
@@ -148,7 +148,7 @@ class Resolved:
     """
 
     plan: BuildPlan
-    work: Work
+    work: GraphWork
     paths: tuple[Path, ...]
     reading: ReadPlan
     requests: tuple[label_requests.LabelRequest, ...] | None

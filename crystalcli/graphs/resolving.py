@@ -18,7 +18,7 @@ from crystalcli.engine.read.readers import found_in_folder
 from crystalcli.engine.read.reading import plan as reading_plan
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files
-from crystalcli.graphs.packing import Work
+from crystalcli.graphs.packing import GraphWork
 from crystalcli.graphs.plan import BuildPlan, Resolved, failures_file
 from crystalcli.nouns.structures.id_prop import TABLE
 from crystalcli.nouns.structures.site_fields import canonical
@@ -40,7 +40,7 @@ def resolve(plan: BuildPlan) -> Resolved:
     required = tuple((r.key, r.text) for r in requests or ()) if plan.require_labels else ()
     choices = plan.reading if requests is not None else replace(plan.reading, labels="unused")
     fields = canonical(plan.fields)
-    work = Work(part.name, options, choices, required, tuple(r.key for r in requests or ()), fields)
+    work = GraphWork(part.name, options, choices, required, tuple(r.key for r in requests or ()), fields)
     own = [f for f in (plan.output, failures_file(plan.output)) if f.exists()]
     paths = tuple(p for p in sorted(expand(plan.inputs), key=str) if not any(_same(p, f) for f in own))
     if not paths:
@@ -82,7 +82,7 @@ def _look_at_output(plan: BuildPlan, recipe: GraphRecipe, digest: str) -> GraphC
     raise UsageError(f"{said}; {cure}", path=output)
 
 
-def _digest(work: Work, plan: BuildPlan, paths: Iterable[Path], *, labelled: bool) -> str:
+def _digest(work: GraphWork, plan: BuildPlan, paths: Iterable[Path], *, labelled: bool) -> str:
     """sha256 of recipe, versions, wishes, and names and contents of all files that are read."""
     part = registry().origin("featurizer", work.featurizer)
     head: list[Any] = [

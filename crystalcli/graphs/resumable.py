@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crystalcli.contracts.workflow import Stop
-from crystalcli.engine.read.reading import Item
+from crystalcli.engine.read.reading import ReadItem
 from crystalcli.engine.read.supervised_reading import Callbacks
 from crystalcli.engine.run.places import Place
-from crystalcli.engine.run.stopping import Stop as NeverAsked
+from crystalcli.engine.run.stopping import StopSignal as NeverAsked
 from crystalcli.engine.run.tasks import Limits
-from crystalcli.graphs.packing import Outcome, Work, outcomes
+from crystalcli.graphs.packing import FileOutcome, GraphWork, outcomes
 from crystalcli.graphs.parts import UNIT, Cursor, Parts, Sealing, Share, units
 from crystalcli.vocabulary.errors import CrystalError, Stopped
 
@@ -27,8 +27,8 @@ class _Unit:
 
 
 def resumable(
-    work: Work,
-    files: Sequence[Item],
+    work: GraphWork,
+    files: Sequence[ReadItem],
     place: Place,
     parts: Parts,
     *,
@@ -36,7 +36,7 @@ def resumable(
     stop: Stop | None = None,
     limits: Limits | None = None,
     say: Callable[[str], None] = lambda _line: None,
-) -> Iterator[Outcome]:
+) -> Iterator[FileOutcome]:
     """Yield what becomes of every structure of the share's files, sealing parts on the way.
 
     A full unit is sealed when it ends, the last one only in an array job: what follows is the final file.

@@ -157,10 +157,10 @@ def label(plan: LabellingPlan, warn: Callable[[str], None] = lambda _line: None)
     return report
 
 
-Labelled = tuple[Entry, dict[str, NDArray[np.float64]]]
+LabelledSites = tuple[Entry, dict[str, NDArray[np.float64]]]
 
 
-def _labelled(plan: LabellingPlan, potential: object) -> Iterator[Labelled | Failure]:
+def _labelled(plan: LabellingPlan, potential: object) -> Iterator[LabelledSites | Failure]:
     for item in read_inputs(expand(plan.inputs)):
         if isinstance(item, Failure):
             yield item

@@ -37,7 +37,7 @@ FLATTEST = 0.2
 
 
 @dataclass(frozen=True)
-class Limits:
+class GuardLimits:
     """What a structure may not go beyond, as :class:`~crystalcli.md.options.MdOptions` has it.
 
     Args:
@@ -67,8 +67,8 @@ class Guards:
     reference, all of them are kept while s gap − |s − 1| t_max > 2 u.
     """
 
-    def __init__(self, systems: Systems, limits: Limits | None = None) -> None:
-        self.first, self.limits = systems, limits or Limits()
+    def __init__(self, systems: Systems, limits: GuardLimits | None = None) -> None:
+        self.first, self.limits = systems, limits or GuardLimits()
         radii = torch.as_tensor(COVALENT, device=systems.cell.device).index_select(0, systems.atomic_numbers)
         self.radii = radii * self.limits.closest
         self.widest = max(NEAREST, 2.0 * float(self.radii.max()))

@@ -12,12 +12,12 @@ from torch import Tensor
 from crystalcli.contracts.dynamics import Evaluated, Potential, SamplerModule, State
 from crystalcli.contracts.workflow import Run
 from crystalcli.engine.run import checkpoint
-from crystalcli.md.guards import GUARD_EVERY, Guards, Limits, StopReason
+from crystalcli.md.guards import GUARD_EVERY, GuardLimits, Guards, StopReason
 from crystalcli.md.halts import Halts, write_geometry
 from crystalcli.md.monitor import Monitor
 from crystalcli.md.options import MdOptions
-from crystalcli.md.records import Recorder, Row, chunk_steps
-from crystalcli.md.setup import Batch
+from crystalcli.md.records import LogRow, Recorder, chunk_steps
+from crystalcli.md.setup import SamplingBatch
 from crystalcli.md.temperature_program import TemperatureProgram
 from crystalcli.md.velocities import seed_of
 from crystalcli.md.workflow import LAST, LAST_GOOD, STOPPED_AT
@@ -44,7 +44,7 @@ class Dynamics:
         options: MdOptions,
         program: TemperatureProgram,
         parts: tuple[Potential, SamplerModule],
-        batch: Batch,
+        batch: SamplingBatch,
         recorder: Recorder,
         run: Run,
     ) -> None:
@@ -54,7 +54,7 @@ class Dynamics:
         self.systems, self.device = systems, systems.cell.device
         self.step = 0
         self.halts = Halts(systems)
-        self.limits = Limits(options.hotter, options.closest, options.max_force)
+        self.limits = GuardLimits(options.hotter, options.closest, options.max_force)
         self.guards = Guards(systems, self.limits)
         self.first_cell = systems.cell
         self.tried = systems
@@ -107,10 +107,10 @@ class Dynamics:
             **checkpoint.circumstances(self.device),
         }
         apart = {k: v.clone() for k, v in tensors.items()}  # the format has no tensors that share memory
-        checkpoint.save(self.run.path, self.step, checkpoint.State(apart, facts))
+        checkpoint.save(self.run.path, self.step, checkpoint.TrainingState(apart, facts))
         self.saved = time.monotonic()
 
-    def restore(self, state: checkpoint.State) -> None:
+    def restore(self, state: checkpoint.TrainingState) -> None:
         """Go back to a restart record; says where the bits that follow will not be those of one long run.
 
         Raises:
@@ -157,7 +157,9 @@ class Dynamics:
         self.save()
         self.recorder.write_last(LAST, self.step, self.systems, self.evaluated, self.halts.alive)
 
-    def adopt(self, state: checkpoint.State, known: Sequence[Mapping[str, str]], trajectory: str, log: str) -> None:
+    def adopt(
+        self, state: checkpoint.TrainingState, known: Sequence[Mapping[str, str]], trajectory: str, log: str
+    ) -> None:
         """Go back to the end of a finished run, whose pieces have been joined: its files are the first piece.
 
         Args:
@@ -170,7 +172,7 @@ class Dynamics:
             UsageError: one of the files is missing, or not as the run left it.
         """
         self.recorder.adopt(known, trajectory, log)
-        self.restore(checkpoint.State(state.tensors, {**state.facts, "record": self.recorder.facts()}))
+        self.restore(checkpoint.TrainingState(state.tensors, {**state.facts, "record": self.recorder.facts()}))
         self.save()
 
     def advance(self) -> int:
@@ -269,7 +271,7 @@ class Dynamics:
         o = self.options
         if step % o.log_every == 0:
             kept = self.sampler.conserved(self.systems, self.evaluated, self.state)
-            row = Row(step, self.program.at(step), self.systems, self.evaluated, kept, self.halts.alive)
+            row = LogRow(step, self.program.at(step), self.systems, self.evaluated, kept, self.halts.alive)
             self.recorder.log(row)
             self.monitor.line(row)
             found = self.monitor.drift(step, kept, self.halts.alive)

@@ -12,7 +12,7 @@ from torch import Tensor
 from crystalcli.contracts.workflow import Reporter
 from crystalcli.md.guards import StopReason
 from crystalcli.md.options import MdOptions
-from crystalcli.md.records import Row, table
+from crystalcli.md.records import LogRow, table
 
 DRIFT = 2.0
 """meV/atom/ps of the conserved energy that are worth a warning."""
@@ -117,14 +117,14 @@ class Monitor:
                 found[k] = StopReason("sigma", f"{said}, in {self.beyond[k]} rows of the log")
         return found
 
-    def line(self, row: Row) -> None:
+    def line(self, row: LogRow) -> None:
         """Tell how far the run is and, on average, how the living structures are."""
         step, steps, every = row.step, self.options.length, self.options.log_every
         if step == steps or step % max(every, steps // LINES // every * every) == 0:
             self.reporter.say(f"step {step}/{steps}  {self._averages(row)}")
         self.reporter.progress(f"step {step}/{steps}, {self.kelvin:.0f} K", step, steps)
 
-    def _averages(self, row: Row) -> str:
+    def _averages(self, row: LogRow) -> str:
         living = row.alive if bool(row.alive.any()) else torch.ones_like(row.alive)
         some = table([row], self.options.dt)[0][living]
         each, pressure = float((some[:, 4] / self.counts[living]).mean()), float(some[:, 8].mean())

@@ -36,7 +36,7 @@ def chunk_steps(frame_every: int, atoms: int) -> int:
 
 
 @dataclass(frozen=True)
-class Row:
+class LogRow:
     """One row of the log of every structure as it comes; (S,) or (S, 3, 3) tensors."""
 
     step: int
@@ -47,12 +47,12 @@ class Row:
     alive: Tensor
 
 
-def table(rows: Sequence[Row], dt: float) -> Tensor:
+def table(rows: Sequence[LogRow], dt: float) -> Tensor:
     """Rows as numbers, (R, S, C) float64; NaN where there is no such number."""
     return torch.stack([_numbers(r, dt) for r in rows])
 
 
-def _numbers(row: Row, dt: float) -> Tensor:
+def _numbers(row: LogRow, dt: float) -> Tensor:
     systems, evaluated = row.systems, row.evaluated
     size, kinetic = volume(systems), kinetic_energy(systems)
     none = torch.full_like(kinetic, torch.nan)
@@ -92,7 +92,7 @@ class Recorder:
     dt: float
     sigma: bool = False
     early: tuple[Tensor, Tensor] | None = None
-    rows: list[Row] = field(default_factory=list)
+    rows: list[LogRow] = field(default_factory=list)
     frames: list[dict[str, Tensor]] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
     sealed: int = 0
@@ -118,7 +118,7 @@ class Recorder:
         """First line of the log."""
         return csv_line([*COLUMNS, SIGMA] if self.sigma else COLUMNS)
 
-    def log(self, row: Row) -> None:
+    def log(self, row: LogRow) -> None:
         """Keep one row of every living structure."""
         self.rows.append(row)
         if len(self.rows) * self.systems.n_atoms >= HELD:

@@ -23,7 +23,7 @@ from crystalcli.md import report as sampling_report
 from crystalcli.md.loop import Dynamics, summary
 from crystalcli.md.options import MdOptions
 from crystalcli.md.records import Recorder
-from crystalcli.md.setup import Batch, first_batch, folders, parts, restored_batch
+from crystalcli.md.setup import SamplingBatch, first_batch, folders, parts, restored_batch
 from crystalcli.md.workflow import CHUNKS, THERMO, TRAJECTORY
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import Exit, UsageError
@@ -96,7 +96,7 @@ class Sampling(Work):
         dynamics.integrate()
         return self._joined(dynamics, batch)
 
-    def _dynamics(self, run: Run, batch: Batch) -> Dynamics:
+    def _dynamics(self, run: Run, batch: SamplingBatch) -> Dynamics:
         sigma = "sigma" in self.potential.provides
         recorder = Recorder(folders(run.path, batch.ids), run.path / CHUNKS, batch.systems, self.options.dt, sigma)
         return Dynamics(self.options, self.program, (self.potential, self.sampler), batch, recorder, run)
@@ -107,7 +107,7 @@ class Sampling(Work):
             to, kelvin = self.options.length, stages[-1].end
             run.reporter.say(f"steps {done} to {to} at {kelvin:g} K, the last temperature")
 
-    def _joined(self, dynamics: Dynamics, batch: Batch) -> dict[str, Any]:
+    def _joined(self, dynamics: Dynamics, batch: SamplingBatch) -> dict[str, Any]:
         """Join the chunks, write what they tell."""
         o, recorder = self.options, dynamics.recorder
         found: dict[str, Any] = {}
@@ -124,7 +124,7 @@ class Sampling(Work):
         return {"structures": found, **ended, "failed": list(batch.failed), "exit_code": int(code)}
 
 
-def _newest(run: Run) -> checkpoint.State | None:
+def _newest(run: Run) -> checkpoint.TrainingState | None:
     """The newest restart record; none where the run was killed before its first.
 
     Raises:
@@ -138,7 +138,7 @@ def _newest(run: Run) -> checkpoint.State | None:
     return state
 
 
-def _finished_at(run: Run, state: checkpoint.State) -> Mapping[str, Any] | None:
+def _finished_at(run: Run, state: checkpoint.TrainingState) -> Mapping[str, Any] | None:
     """The report of the run that was finished at this restart record, whose chunks are joined and gone.
 
     Raises:

@@ -34,7 +34,7 @@ LONG_STEP = 10.0
 
 
 @dataclass(frozen=True)
-class Batch:
+class SamplingBatch:
     """Structures that move side by side.
 
     Args:
@@ -82,7 +82,7 @@ def first_batch(
     potential: Potential,
     sampler: SamplerModule,
     reporter: Reporter,
-) -> Batch:
+) -> SamplingBatch:
     """Check all structures; give them velocities.
 
     Raises:
@@ -103,13 +103,13 @@ def first_batch(
     kelvins = torch.full((len(entries),), program.at(0), dtype=torch.float64, device=potential.device)
     sampler.init(systems, kelvins, torch.Generator(potential.device))
     failed = [{"id": f.id, "path": f.path, "reason": f.reason} for f in failures]
-    return Batch([e.id for e in entries], systems, failed)
+    return SamplingBatch([e.id for e in entries], systems, failed)
 
 
-def restored_batch(state: checkpoint.State, device: torch.device) -> Batch:
+def restored_batch(state: checkpoint.TrainingState, device: torch.device) -> SamplingBatch:
     """The batch of a restart record."""
     tensors = {k: v.to(device) for k, v in checkpoint.under("systems", state.tensors).items()}
-    return Batch(state.facts["ids"], Systems.of_tensors(tensors), state.facts["failed"])
+    return SamplingBatch(state.facts["ids"], Systems.of_tensors(tensors), state.facts["failed"])
 
 
 def _read(items: Iterable[Entry | Failure], reporter: Reporter) -> tuple[list[Entry], list[Failure]]:

@@ -31,7 +31,7 @@ _KEYS = ("kind", "from", "to", "duration")
 
 
 @dataclass(frozen=True)
-class Stage:
+class TemperatureStage:
     """Linear from ``start`` to ``end``, K, over ``steps``; -1: what is left."""
 
     start: float
@@ -43,7 +43,7 @@ class Stage:
 class TemperatureProgram:
     """Piecewise linear T(step)."""
 
-    stages: tuple[Stage, ...]
+    stages: tuple[TemperatureStage, ...]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_ends", tuple(accumulate(s.steps for s in self.stages)))
@@ -71,10 +71,10 @@ class TemperatureProgram:
 
         :func:`parse` gives it back with the number of steps, and a longer program, at the last temperature, with more.
         """
-        stages: list[Stage] = []
+        stages: list[TemperatureStage] = []
         for stage in self.stages:
             if stages and stage.start == stage.end == stages[-1].start == stages[-1].end:
-                stages[-1] = Stage(stage.start, stage.end, stages[-1].steps + stage.steps)
+                stages[-1] = TemperatureStage(stage.start, stage.end, stages[-1].steps + stage.steps)
             else:
                 stages.append(stage)
         last = stages.pop()
@@ -86,7 +86,7 @@ class TemperatureProgram:
         return ",".join(words)
 
 
-def _span(stage: Stage) -> str:
+def _span(stage: TemperatureStage) -> str:
     start = _number(stage.start)
     return start if stage.start == stage.end else f"{start}:{_number(stage.end)}"
 
@@ -119,10 +119,10 @@ def parse(text: str, *, dt: float, steps: int | None, default: int | None = None
     total = known if steps is None else steps
     if known > total:
         raise UsageError(f"the stages of --temperature last {known} steps, the run only {total}")
-    filled = [Stage(s.start, s.end, total - known) if s.steps < 0 else s for s in stages]
+    filled = [TemperatureStage(s.start, s.end, total - known) if s.steps < 0 else s for s in stages]
     rest = total - sum(s.steps for s in filled)
     if rest:
-        filled.append(Stage(filled[-1].end, filled[-1].end, rest))
+        filled.append(TemperatureStage(filled[-1].end, filled[-1].end, rest))
     return TemperatureProgram(tuple(s for s in filled if s.steps) or (filled[0],))
 
 
@@ -142,23 +142,23 @@ def duration(text: str, dt: float) -> int:
     return round(steps)
 
 
-def _of_word(word: str, dt: float) -> Stage:
+def _of_word(word: str, dt: float) -> TemperatureStage:
     found = _STAGE.fullmatch(word)
     if found is None:
         raise UsageError(f"temperature '{word}' is not like 300, 300:600 or 300:600@2ps")
     start = _kelvin(found[1])
-    return Stage(start, _kelvin(found[2]) if found[2] else start, duration(found[3], dt) if found[3] else -1)
+    return TemperatureStage(start, _kelvin(found[2]) if found[2] else start, duration(found[3], dt) if found[3] else -1)
 
 
-def _of_file(path: Path, dt: float) -> list[Stage]:
+def _of_file(path: Path, dt: float) -> list[TemperatureStage]:
     try:
         return _of_tables(stage_tables(path, "temperature program", _KEYS), dt)
     except UsageError as problem:
         raise UsageError(problem.reason, path=path) from problem
 
 
-def _of_tables(stages: Sequence[Mapping[str, Any]], dt: float) -> list[Stage]:
-    found: list[Stage] = []
+def _of_tables(stages: Sequence[Mapping[str, Any]], dt: float) -> list[TemperatureStage]:
+    found: list[TemperatureStage] = []
     for k, stage in enumerate(stages, 1):
         kind = stage.get("kind", "ramp" if "from" in stage else "hold")
         if kind not in ("ramp", "hold"):
@@ -169,7 +169,7 @@ def _of_tables(stages: Sequence[Mapping[str, Any]], dt: float) -> list[Stage]:
         if end is None or start is None:
             raise UsageError(f"stage {k}: a {kind} needs {'from and to' if kind == 'ramp' else 'a temperature: to'}")
         length = duration(str(stage["duration"]), dt) if "duration" in stage else -1
-        found.append(Stage(_kelvin(start), _kelvin(end), length))
+        found.append(TemperatureStage(_kelvin(start), _kelvin(end), length))
     return found
 
 

@@ -173,10 +173,10 @@ def refuse_unknown_elements(systems: Systems, known: frozenset[int], reason: str
         return
     table = torch.zeros(120, dtype=torch.bool, device=systems.atomic_numbers.device)
     table[list(known)] = True
-    strange = ~table.index_select(0, systems.atomic_numbers)
-    if bool(strange.any()):
-        k = int(systems.structure_index[strange][0])
-        there = systems.atomic_numbers[strange & (systems.structure_index == k)]
+    unknown = ~table.index_select(0, systems.atomic_numbers)
+    if bool(unknown.any()):
+        k = int(systems.structure_index[unknown][0])
+        there = systems.atomic_numbers[unknown & (systems.structure_index == k)]
         symbols = ", ".join(sorted({chemical_symbols[z] for z in there.tolist()}))
         raise InputError(f"structure {k}: {reason.format(symbols=symbols)}", code="element")
 

@@ -35,7 +35,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class CheckRequest:
     """What of a potential is checked.
 
     Args:

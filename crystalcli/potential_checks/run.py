@@ -23,7 +23,7 @@ from crystalcli.engine.read.input_digest import digest
 from crystalcli.engine.run.cpu import prepare_cpu
 from crystalcli.potential_checks import conservation, derivatives, diatomics, examples, plots, speed, symmetry
 from crystalcli.potential_checks.asking import Asking, Noise
-from crystalcli.potential_checks.check_names import ALL, CHECKS, OF_PAIRS, OF_STRUCTURES, Asked
+from crystalcli.potential_checks.check_names import ALL, CHECKS, OF_PAIRS, OF_STRUCTURES, CheckRequest
 from crystalcli.potential_checks.findings import Finding, judged, not_run
 from crystalcli.potential_checks.smoothness import smooth
 from crystalcli.vocabulary.errors import Exit, InputError, NothingUsable, UsageError
@@ -115,7 +115,7 @@ def read(paths: Sequence[Path], warn: Callable[[str], None]) -> tuple[dict[str, 
 def check(
     potential: Potential,
     structures: Mapping[str, ase.Atoms],
-    asked: Asked,
+    asked: CheckRequest,
     *,
     example: ase.Atoms | None = None,
     heard: Callable[[str], None] = lambda _now: None,
@@ -155,7 +155,7 @@ def _of_structure(
     asking: Asking,
     name: str,
     given: ase.Atoms,
-    asked: Asked,
+    asked: CheckRequest,
     report: Report,
     heard: Callable[[str], None],
 ) -> Noise | None:
@@ -184,7 +184,7 @@ def _of_structure(
 
 
 def _each(
-    asking: Asking, name: str, atoms: ase.Atoms, noise: Noise, asked: Asked, heard: Callable[[str], None]
+    asking: Asking, name: str, atoms: ase.Atoms, noise: Noise, asked: CheckRequest, heard: Callable[[str], None]
 ) -> Iterator[Finding]:
     # a generator of its own for each: one check left out changes none of the others
     def chance(check: str) -> np.random.Generator:
@@ -220,7 +220,7 @@ def _of_pair(
     asking: Asking,
     pair: tuple[int, int],
     noise: Noise,
-    asked: Asked,
+    asked: CheckRequest,
     report: Report,
     heard: Callable[[str], None],
 ) -> None:

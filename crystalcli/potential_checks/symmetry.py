@@ -20,7 +20,7 @@ ROUNDING = 20.0
 
 
 @dataclass(frozen=True)
-class Seen:
+class SymmetryAnswer:
     """A structure seen in another way.
 
     Args:
@@ -47,7 +47,7 @@ def checks(asking: Asking, name: str, atoms: ase.Atoms, noise: Noise, rng: np.ra
     return found
 
 
-def _compared(check: str, name: str, one: Answer, other: Answer, seen: Seen, noise: Noise) -> Finding:
+def _compared(check: str, name: str, one: Answer, other: Answer, seen: SymmetryAnswer, noise: Noise) -> Finding:
     n, copies = len(one.forces), len(seen.atoms) / len(one.forces)
     should = one.forces[seen.order] @ seen.turn
     found = {
@@ -68,31 +68,31 @@ def _compared(check: str, name: str, one: Answer, other: Answer, seen: Seen, noi
     return judged(check, name, found, allowed, said=SAID[check])
 
 
-def _again(atoms: ase.Atoms, _rng: np.random.Generator) -> Seen:
-    return Seen(atoms.copy(), np.arange(len(atoms)), np.eye(3))
+def _again(atoms: ase.Atoms, _rng: np.random.Generator) -> SymmetryAnswer:
+    return SymmetryAnswer(atoms.copy(), np.arange(len(atoms)), np.eye(3))
 
 
-def _translated(atoms: ase.Atoms, rng: np.random.Generator) -> Seen:
+def _translated(atoms: ase.Atoms, rng: np.random.Generator) -> SymmetryAnswer:
     """Moved as a whole, and some atoms by lattice vectors: other images of the same crystal."""
     made = atoms.copy()
     made.positions += rng.normal(0.0, 2.0, 3)
     images = rng.integers(-1, 2, (len(atoms), 3)) * atoms.pbc
     made.positions += images @ atoms.cell.array
-    return Seen(made, np.arange(len(atoms)), np.eye(3))
+    return SymmetryAnswer(made, np.arange(len(atoms)), np.eye(3))
 
 
-def _turned(atoms: ase.Atoms, by: Array) -> Seen:
+def _turned(atoms: ase.Atoms, by: Array) -> SymmetryAnswer:
     made = atoms.copy()
     made.set_cell(atoms.cell.array @ by)
     made.set_positions(atoms.positions @ by, apply_constraint=False)
-    return Seen(made, np.arange(len(atoms)), by)
+    return SymmetryAnswer(made, np.arange(len(atoms)), by)
 
 
-def _rotated(atoms: ase.Atoms, rng: np.random.Generator) -> Seen:
+def _rotated(atoms: ase.Atoms, rng: np.random.Generator) -> SymmetryAnswer:
     return _turned(atoms, Rotation.random(random_state=int(rng.integers(2**31))).as_matrix())
 
 
-def _mirrored(atoms: ase.Atoms, rng: np.random.Generator) -> Seen:
+def _mirrored(atoms: ase.Atoms, rng: np.random.Generator) -> SymmetryAnswer:
     """Reflected at a plane of any direction; two lattice vectors change places, so that the cell stays right-handed."""
     normal = rng.normal(size=3)
     normal /= np.linalg.norm(normal)
@@ -103,31 +103,31 @@ def _mirrored(atoms: ase.Atoms, rng: np.random.Generator) -> Seen:
     return seen
 
 
-def _permuted(atoms: ase.Atoms, rng: np.random.Generator) -> Seen:
+def _permuted(atoms: ase.Atoms, rng: np.random.Generator) -> SymmetryAnswer:
     order = rng.permutation(len(atoms))
-    return Seen(atoms[order], order, np.eye(3))
+    return SymmetryAnswer(atoms[order], order, np.eye(3))
 
 
-def _repeated(atoms: ase.Atoms, _rng: np.random.Generator) -> Seen | None:
+def _repeated(atoms: ase.Atoms, _rng: np.random.Generator) -> SymmetryAnswer | None:
     """Twice along the shortest vector that it is periodic along."""
     if not atoms.pbc.any():
         return None
     lengths = np.where(atoms.pbc, atoms.cell.lengths(), np.inf)
     times = np.ones(3, dtype=int)
     times[int(lengths.argmin())] = 2
-    return Seen(atoms.repeat(tuple(times)), np.tile(np.arange(len(atoms)), 2), np.eye(3))
+    return SymmetryAnswer(atoms.repeat(tuple(times)), np.tile(np.arange(len(atoms)), 2), np.eye(3))
 
 
-def _other_cell(atoms: ase.Atoms, _rng: np.random.Generator) -> Seen | None:
+def _other_cell(atoms: ase.Atoms, _rng: np.random.Generator) -> SymmetryAnswer | None:
     """The same lattice by other vectors: b + a for b, c − a for c."""
     if not atoms.pbc.all():
         return None
     made = atoms.copy()
     made.set_cell(np.array([[1, 0, 0], [1, 1, 0], [-1, 0, 1]]) @ atoms.cell.array)
-    return Seen(made, np.arange(len(atoms)), np.eye(3))
+    return SymmetryAnswer(made, np.arange(len(atoms)), np.eye(3))
 
 
-SEEING: dict[str, Callable[[ase.Atoms, np.random.Generator], Seen | None]] = {
+SEEING: dict[str, Callable[[ase.Atoms, np.random.Generator], SymmetryAnswer | None]] = {
     "repeat": _again,
     "translation": _translated,
     "rotation": _rotated,

@@ -33,13 +33,13 @@ class Domain:
         limits: by target ``low`` and ``high`` of the labels, and ``epistemic``, the spread of members that 99 % of the
             test structures do not reach.
         factors: by target, what σ was multiplied with since.
-        familiar: whether it knows what its training structures looked like.
+        measured: whether it knows what its training structures looked like.
     """
 
     elements: frozenset[int]
     limits: Mapping[str, Mapping[str, float]]
     factors: Mapping[str, float]
-    familiar: bool
+    measured: bool
 
     @classmethod
     def of(cls, model: AnyModel, provenance: Mapping[str, Any]) -> Domain:
@@ -47,25 +47,25 @@ class Domain:
         limits = {name: known for name, known in provenance.get("domain", {}).items() if known}
         factors = {name: fit.factor for name, fit in model.sigma_fits.items()}
         seen = frozenset(model.spec.statistics.elements)
-        return cls(seen, limits, factors, model.familiarity is not None)
+        return cls(seen, limits, factors, model.out_of_domain is not None)
 
     @property
     def is_known(self) -> bool:
         """Whether there is more to say than which elements are new."""
-        return self.familiar or bool(self.limits)
+        return self.measured or bool(self.limits)
 
-    def reasons(self, numbers: Iterable[int], said: Mapping[str, Said], strangeness: float | None) -> str:
+    def reasons(self, numbers: Iterable[int], said: Mapping[str, Said], domain_distance: float | None) -> str:
         """Why this is an extrapolation, in words; empty if nothing speaks for it.
 
         Args:
             numbers: atomic numbers of the structure.
             said: by target.
-            strangeness: see :class:`crystalcli.engine.model.familiarity.Familiarity`; none if not known.
+            domain_distance: see :class:`crystalcli.engine.model.out_of_domain.OutOfDomain`; none if not known.
         """
         new = sorted({int(z) for z in numbers} - self.elements) if self.elements else []
         found = ["elements never seen: " + ", ".join(chemical_symbols[z] for z in new)] if new else []
-        if strangeness is not None and strangeness > 1.0:
-            found.append(f"unlike any structure of the training ({strangeness:.1f} times the usual distance)")
+        if domain_distance is not None and domain_distance > 1.0:
+            found.append(f"unlike any structure of the training ({domain_distance:.1f} times the usual distance)")
         for name, one in said.items():
             found += self._of_target(name, one)
         return "; ".join(dict.fromkeys(found))

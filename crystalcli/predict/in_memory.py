@@ -102,7 +102,7 @@ class LoadedModel:
             if isinstance(item, Failure):
                 raise InputError(f"structure {item.id}: {item.reason}", code=item.code)
             found.append(self._named(item))
-        self._predictor.say_strange()
+        self._predictor.say_extrapolation()
         return found[0] if alone else found
 
     def _named(self, row: Row) -> dict[str, Predicted]:

@@ -40,7 +40,7 @@ class LabelFinder:
     ) -> None:
         _check_requests(requests, quantities)
         self.quantities, self.requests, self.warn = quantities, requests, warn
-        self.strangers: set[tuple[str, str]] = set()
+        self.unknown: set[tuple[str, str]] = set()
         self._places = {q.name: places(q.name, requests) for q in quantities}
         self._misfits: set[str] = set()
         self._beyond: set[str] = set()
@@ -68,7 +68,7 @@ class LabelFinder:
         for q in self.quantities:
             for place in self._places[q.name]:
                 if q.classes and (place.key in data.columns or place.key in data.tags):
-                    self.say_strangers(q, classes.strangers(data, replace(q, name=place.key)))
+                    self.say_unknown(q, classes.unknown_classes(data, replace(q, name=place.key)))
                     found[q.name] = replace(classes.as_classes(data, replace(q, name=place.key)), quantity=q)
                 elif not q.classes and place.key in data.columns:
                     column = self._column(q, place, data)
@@ -86,7 +86,7 @@ class LabelFinder:
                 have = f"they have: {', '.join(sorted(self._offered)[:10])}" if self._offered else "they have none"
                 self.warn(f"no structure has a label '{r.key}' to compare '{r.name}' with; {have}")
 
-    def _value(self, quantity: Quantity, place: Place, entry: Entry) -> Any:
+    def _value(self, quantity: Quantity, place: LabelPlace, entry: Entry) -> Any:
         """The label that ``entry`` has there: a float or an array; none if it has none, or one that does not fit."""
         raw = entry.labels.get(place.key)
         if raw is None:
@@ -113,8 +113,8 @@ class LabelFinder:
         keys = {p.key for q in self.quantities if not q.classes for p in self._places[q.name]}
         words = {k: entry.tags[k] for k in keys & entry.tags.keys() - entry.labels.keys()}
         numbers = {k: number_in(text) for k, text in words.items() if not is_nothing(text)}
-        for key in (k for k, number in numbers.items() if number is None and (k, "") not in self.strangers):
-            self.strangers.add((key, ""))
+        for key in (k for k, number in numbers.items() if number is None and (k, "") not in self.unknown):
+            self.unknown.add((key, ""))
             self.warn(f"{entry.source}: label '{key}' is {no_number(words[key])}; such are not compared")
         found = {k: number for k, number in numbers.items() if number is not None}
         return replace(entry, labels={**entry.labels, **found}) if found else entry
@@ -127,7 +127,7 @@ class LabelFinder:
             self.warn(f"labels '{name}' beyond {LARGEST:g}, as {values[beyond].flat[0]:g}, are not compared")
         return np.where(beyond, np.nan, values)
 
-    def _tensor(self, quantity: Quantity, place: Place, raw: Any, source: str, unit: str) -> Any:
+    def _tensor(self, quantity: Quantity, place: LabelPlace, raw: Any, source: str, unit: str) -> Any:
         """A symmetric tensor in the model's sign, order and unit."""
         try:
             value = six(raw, source, place.key)
@@ -137,7 +137,7 @@ class LabelFinder:
             self._misfit(place.key, problem.reason.removeprefix(f"label '{place.key}' "))
             return None
 
-    def _column(self, quantity: Quantity, place: Place, data: GraphDataset) -> Column | None:
+    def _column(self, quantity: Quantity, place: LabelPlace, data: GraphDataset) -> Column | None:
         known = data.columns[place.key]
         has = known.quantity
         if (has.level, has.shape) != (quantity.level, quantity.shape):
@@ -165,13 +165,13 @@ class LabelFinder:
         name = classes.word(said if isinstance(said, str) else float(said))
         if name in quantity.words:
             return float(quantity.words.index(name))
-        self.say_strangers(quantity, [name])
+        self.say_unknown(quantity, [name])
         return None
 
-    def say_strangers(self, quantity: Quantity, names: Sequence[str]) -> None:
+    def say_unknown(self, quantity: Quantity, names: Sequence[str]) -> None:
         """Say once of every word that it is no class of the model."""
-        new = [n for n in names if (quantity.name, n) not in self.strangers]
-        self.strangers |= {(quantity.name, n) for n in new}
+        new = [n for n in names if (quantity.name, n) not in self.unknown]
+        self.unknown |= {(quantity.name, n) for n in new}
         if new:
             known = ", ".join(quantity.words)
             said = ", ".join(f"'{n}'" for n in new[:5]) + (" …" if len(new) > 5 else "")
@@ -179,7 +179,7 @@ class LabelFinder:
 
 
 @dataclass(frozen=True)
-class Place:
+class LabelPlace:
     """Where a label may stand: its key, what to do with the number, and how a tensor is written there."""
 
     key: str
@@ -212,16 +212,16 @@ def _check_requests(requests: Sequence[LabelRequest], quantities: Sequence[Quant
             raise UsageError(f"the model predicts '{q.name}' in '{q.unit}'; labels in '{r.unit}' cannot be compared")
 
 
-def places(name: str, requests: Sequence[LabelRequest]) -> list[Place]:
+def places(name: str, requests: Sequence[LabelRequest]) -> list[LabelPlace]:
     """Where files may have the target ``name``, the likeliest first."""
-    asked = [Place(r.key, r.scaling, r.unit) for r in requests if r.name == name]
+    asked = [LabelPlace(r.key, r.scaling, r.unit) for r in requests if r.name == name]
     if asked:
         return asked
-    found = [Place(name)]
+    found = [LabelPlace(name)]
     if name.endswith("_per_atom"):
-        found.append(Place(name.removesuffix("_per_atom"), "/atom"))
+        found.append(LabelPlace(name.removesuffix("_per_atom"), "/atom"))
     if name.endswith("_total"):
-        found.append(Place(name.removesuffix("_total"), "*atoms"))
+        found.append(LabelPlace(name.removesuffix("_total"), "*atoms"))
     if name == STRESS:
-        found.append(Place(f"{STRESS}_from_virial"))
+        found.append(LabelPlace(f"{STRESS}_from_virial"))
     return found

@@ -20,7 +20,7 @@ from crystalcli.contracts.run_options import BATCH_SIZE
 from crystalcli.engine.cache.cache import Column, GraphRecipe
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.evaluate.batches import Known, batches, from_cache
-from crystalcli.engine.evaluate.evaluator import Batch, Elsewhere, Evaluated, Evaluator, start
+from crystalcli.engine.evaluate.evaluator import Elsewhere, EvaluatedBatch, Evaluator, GraphBatch, start
 from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.engine.labels.seen import Seen
 from crystalcli.engine.model import model_file
@@ -33,12 +33,12 @@ from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.places import Place, executor
 from crystalcli.engine.run.run_folder import sha256
 from crystalcli.engine.run.tasks import UNLIMITED, Executor, Lost, Task
-from crystalcli.graphs.packing import Work, graph_maker
+from crystalcli.graphs.packing import GraphWork, graph_maker
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.predict.extrapolation import Domain, Said
 from crystalcli.predict.inputs import InputFinder
 from crystalcli.predict.labels import LabelFinder
-from crystalcli.predict.reading import Read, Reading, with_graph
+from crystalcli.predict.reading import GraphReading, Read, with_graph
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -126,7 +126,7 @@ class Predictor:
         self.seen = frozenset(self.model.spec.statistics.elements)
         self.named: set[int] = set()
         self.files = Seen()
-        self.strange = 0
+        self.extrapolated = 0
         self.domain = Domain.of(self.model, self.provenance)
         self.extrapolated = 0
         names = inputs_of(self.model.spec)
@@ -150,7 +150,7 @@ class Predictor:
         """How graphs must be made for this model."""
         return recipe_of_model(self.model.spec)
 
-    def predict(self, inputs: Sequence[str] | Reading, place: Place = ONE) -> Iterator[Row | Failure]:
+    def predict(self, inputs: Sequence[str] | GraphReading, place: Place = ONE) -> Iterator[Row | Failure]:
         """Yield a row or a failure for every structure of ``inputs``, in order.
 
         Args:
@@ -160,8 +160,8 @@ class Predictor:
         Raises:
             UsageError: a cache whose graphs were made otherwise than the model's. EnvironmentProblem: no workers.
         """
-        if not isinstance(inputs, Reading):
-            with Reading(inputs, Work.of(self.recipe), place) as begun:
+        if not isinstance(inputs, GraphReading):
+            with GraphReading(inputs, GraphWork.of(self.recipe), place) as begun:
                 yield from self.predict(begun)
             return
         caches = {path: self._opened(path) for path in inputs.caches}
@@ -174,11 +174,11 @@ class Predictor:
                 else:
                     items = map(self._known, part)
                 yield from self._blocks(items, who)
-        self.say_strange()
+        self.say_extrapolation()
 
     def of_entries(self, items: Iterable[Entry | Failure]) -> Iterator[Row | Failure]:
         """Predict structures as read."""
-        work = Work.of(self.recipe)
+        work = GraphWork.of(self.recipe)
         make = graph_maker(work)
         with self._evaluating() as who:
             yield from self._blocks((self._known(with_graph(work, make, i)) for i in items), who)
@@ -206,7 +206,7 @@ class Predictor:
         waiting: deque[Known | Failure] = deque()
         sent: deque[list[Known]] = deque()
 
-        def usable() -> Iterator[Batch]:
+        def usable() -> Iterator[GraphBatch]:
             blocks = 0
             while block := list(islice(items, BLOCK)):
                 known = [i for i in block if isinstance(i, Known)]
@@ -262,11 +262,11 @@ class Predictor:
             symbols = ", ".join(chemical_symbols[z] for z in sorted(new))
             self.warn(f"elements that the model has never seen: {symbols}; structures with them are {what}")
 
-    def _rows(self, items: Sequence[Known], found: Evaluated | Lost) -> Iterator[Row | Failure]:
+    def _rows(self, items: Sequence[Known], found: EvaluatedBatch | Lost) -> Iterator[Row | Failure]:
         if isinstance(found, Lost):
             yield from (Failure(i.source, i.id, "predict", "worker-died", found.reason) for i in items)
             return
-        self.strange += found.strange
+        self.extrapolated += found.extrapolated
         for k, item in enumerate(items):
             values = {n: v[k] for n, v in found.values.items()}
             bad = [n for n, v in values.items() if not np.isfinite(v).all()]
@@ -275,7 +275,7 @@ class Predictor:
             else:
                 spreads = {n: {w: u[k] for w, u in known.items()} for n, known in found.spreads.items()}
                 said = self._said(item, values, spreads)
-                why = self.domain.reasons(item.atoms.numbers, said, found.strangeness[k])
+                why = self.domain.reasons(item.atoms.numbers, said, found.domain_distance[k])
                 self.extrapolated += bool(why)
                 members = {n: said_by[k] for n, said_by in found.members.items()}
                 latent = found.vectors[k]
@@ -294,16 +294,16 @@ class Predictor:
                 found[q.name] = Said(*(float(v) / size for v in numbers))
         return found
 
-    def say_strange(self) -> None:
+    def say_extrapolation(self) -> None:
         """Warn, once for all that was predicted, of what the model had to go without."""
         self.inputs.say()
         self.labels.say_missing()
-        if self.strange:
+        if self.extrapolated:
             self.warn(
-                f"{self.strange} structures have distances between atoms that training never has; "
-                "the zeroth term counts them as nothing"
+                f"{self.extrapolated} structures have distances between atoms that training never has; "
+                "the baseline counts them as nothing"
             )
-        self.strange = 0
+        self.extrapolated = 0
 
     def _opened(self, path: Path) -> GraphDataset:
         """A cache whose graphs were made as the model needs them."""

@@ -18,11 +18,11 @@ from crystalcli.engine.model.model_fields import recipe_of_file
 from crystalcli.engine.model.model_head import named_by
 from crystalcli.engine.read import reading
 from crystalcli.engine.read.inputs import expand
-from crystalcli.engine.read.reading import Failure, Item
+from crystalcli.engine.read.reading import Failure, ReadItem
 from crystalcli.engine.read.supervised_reading import Callbacks, supervised
 from crystalcli.engine.run.places import Place
 from crystalcli.engine.run.tasks import Limits, Task
-from crystalcli.graphs.packing import Work, graph_maker, graph_of
+from crystalcli.graphs.packing import GraphWork, graph_maker, graph_of
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import ReadOptions
@@ -37,7 +37,7 @@ class Read:
     graph: GraphArrays
 
 
-class Reading:
+class GraphReading:
     """Reads inputs, inside the context; what is read has ids that are unique over all files.
 
     Args:
@@ -54,7 +54,7 @@ class Reading:
     def __init__(
         self,
         inputs: Sequence[str],
-        work: Work,
+        work: GraphWork,
         place: Place,
         *,
         limits: Limits | None = None,
@@ -74,7 +74,7 @@ class Reading:
         self._task = Task(start, work, limits or Limits(), preload=(__name__,), fork=True)
         self._ids = reading.Ids()
 
-    def __enter__(self) -> Reading:
+    def __enter__(self) -> GraphReading:
         self._context = supervised(self._task, self._files, self._place, heard=Callbacks(self._say))
         self._results = self._context.__enter__()
         return self
@@ -104,7 +104,7 @@ class Reading:
             self._following = next(self._results, None)
 
 
-def begun(asked: PredictOptions, say: Callable[[str], None]) -> Reading:
+def begun(asked: PredictOptions, say: Callable[[str], None]) -> GraphReading:
     """The reading of what a prediction is asked for, whose workers begin inside its context.
 
     Args:
@@ -115,23 +115,23 @@ def begun(asked: PredictOptions, say: Callable[[str], None]) -> Reading:
         UsageError, InputError: no such model, or inputs that cannot be meant.
     """
     recipe = recipe_of_file(named_by(asked.model))
-    work = Work.of(recipe, ReadOptions(labels="needed" if asked.labels else "welcome"))
+    work = GraphWork.of(recipe, ReadOptions(labels="needed" if asked.labels else "welcome"))
     limits = Limits.of(asked.seconds_per_file, asked.memory_per_job)
-    return Reading(asked.inputs, work, Place.of(asked.jobs, asked.scheduler), limits=limits, say=say)
+    return GraphReading(asked.inputs, work, Place.of(asked.jobs, asked.scheduler), limits=limits, say=say)
 
 
-def start(work: Work) -> Callable[[Item, int], Iterator[Read | Failure]]:
+def start(work: GraphWork) -> Callable[[ReadItem, int], Iterator[Read | Failure]]:
     """(File, results to leave out) → structures with graphs; what a worker does."""
     make = graph_maker(work)
 
-    def do(item: Item, skip: int) -> Iterator[Read | Failure]:
+    def do(item: ReadItem, skip: int) -> Iterator[Read | Failure]:
         for entry in islice(reading.read_file(*item, work.reading), skip, None):
             yield with_graph(work, make, entry)
 
     return do
 
 
-def with_graph(work: Work, make: Callable[[ase.Atoms], GraphArrays], item: Entry | Failure) -> Read | Failure:
+def with_graph(work: GraphWork, make: Callable[[ase.Atoms], GraphArrays], item: Entry | Failure) -> Read | Failure:
     """A structure and what ``make`` makes of it."""
     if isinstance(item, Failure):
         return item

@@ -29,7 +29,7 @@ from crystalcli.predict.life import Life
 from crystalcli.predict.options import PredictOptions
 from crystalcli.predict.output import Writer, format_of, opened
 from crystalcli.predict.prediction import Predictor, Row
-from crystalcli.predict.reading import Reading
+from crystalcli.predict.reading import GraphReading
 from crystalcli.predict.sites import similar_table
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
 from crystalcli.vocabulary.pictures import of_any_format, paths
@@ -54,7 +54,7 @@ class Predicting(Work):
         UsageError, InputError, EnvironmentProblem: no such model or device; files that are there.
     """
 
-    def __init__(self, request: Request, host: Host, reading: Reading | None) -> None:
+    def __init__(self, request: Request, host: Host, reading: GraphReading | None) -> None:
         self.held = ExitStack()
         self.host, self.reading = host, reading
         o: PredictOptions = request.options
@@ -142,7 +142,7 @@ class Predicting(Work):
         }
         return report | ({"rows": rows} if self.output is None else {})
 
-    def _stream(self, reading: Reading, failures: list[Failure], rows: list[dict[str, Any]]) -> int:
+    def _stream(self, reading: GraphReading, failures: list[Failure], rows: list[dict[str, Any]]) -> int:
         if self.output is not None:
             with opened(self.output, self.life.mark) as write:
                 n = self._written(reading, failures, lambda row: write(self.writer.text(row)))
@@ -157,7 +157,7 @@ class Predicting(Work):
         deliver(self.writer.end())
         return n
 
-    def _written(self, reading: Reading, failures: list[Failure], write: Callable[[Row], object]) -> int:
+    def _written(self, reading: GraphReading, failures: list[Failure], write: Callable[[Row], object]) -> int:
         """Predict all, write what comes; how many."""
         n = 0
         for item in self.predictor.predict(reading):

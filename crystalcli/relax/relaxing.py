@@ -86,7 +86,7 @@ Callback = Callable[[int, int], None]
 """Called with (step, structures still going) before every move."""
 
 
-class Batch:
+class RelaxationBatch:
     """One batch on its way down; made for one :meth:`run`.
 
     Args:

@@ -29,7 +29,7 @@ from crystalcli.relax.cell_coordinates import CellCoordinates
 from crystalcli.relax.fixing import Fixing
 from crystalcli.relax.options import RelaxOptions
 from crystalcli.relax.outcome import Outcome, outcomes
-from crystalcli.relax.relaxing import Batch, Callback
+from crystalcli.relax.relaxing import Callback, RelaxationBatch
 from crystalcli.relax.start import StartModel
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, Stopped, UsageError
 
@@ -37,7 +37,7 @@ Items = Sequence[Entry | Failure]
 Shard = tuple[int, Items]
 
 
-class Asked(Protocol):
+class ShardRequest(Protocol):
     """Whoever may be asked to stop while structures are relaxed: a :class:`crystalcli.contracts.workflow.Run`."""
 
     @property
@@ -144,7 +144,7 @@ class Worker:
             return [outcome for e in entries for outcome in self._relaxed([e], pause, heard)]
         coords = CellCoordinates.of(systems, allowed, self.goal.cell, self.goal.pressure)
         mover = self.relaxer.build(self.relaxer_options)
-        batch = Batch(coords, potential, mover, self.goal, self.options.trajectory_every)
+        batch = RelaxationBatch(coords, potential, mover, self.goal, self.options.trajectory_every)
         made = outcomes(entries, batch.run(pause, heard), self.options.symprec)
         return [replace(o, surface=self.on_surface) for o in made]
 
@@ -170,7 +170,7 @@ class Worker:
 
 
 def relaxed_shards(
-    request: Request, worker: Worker, shards: Iterator[Shard], run: Asked, heard: Callback
+    request: Request, worker: Worker, shards: Iterator[Shard], run: ShardRequest, heard: Callback
 ) -> Iterator[tuple[int, list[Outcome]]]:
     """Yield the outcomes of every shard, in order and wherever they are worked on.
 

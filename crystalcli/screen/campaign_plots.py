@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from crystalcli.contracts.drawing import BLUE, GREY, canvas, lay_out
 from crystalcli.engine.drawing.plots import save
 
-Box = tuple[float, float, float, float]
+DrawnBox = tuple[float, float, float, float]
 """Left, lower, right, upper; points of the page."""
 FONT, MARKER = 8.0, 5.0
 """Sizes of labels and of points, in points of the page."""
@@ -71,7 +71,7 @@ def _label(figure: Any, axes: Any, at: NDArray[np.float64], words: Sequence[str]
         axes.annotate(word, at[group[0]], textcoords="offset points", xytext=place, fontsize=FONT, va="bottom")
 
 
-def _box(dot: NDArray[np.float64], place: tuple[float, float], word: str) -> Box:
+def _box(dot: NDArray[np.float64], place: tuple[float, float], word: str) -> DrawnBox:
     """The room of ``word`` in points; ``place`` are its middle's offsets, of which x counts from its nearer end."""
     wide, high = 0.65 * FONT * len(word) + 4.0, 1.2 * FONT
     left = dot[0] + place[0] - wide * (0.5 if place[0] == 0.0 else float(place[0] < 0.0))
@@ -79,7 +79,7 @@ def _box(dot: NDArray[np.float64], place: tuple[float, float], word: str) -> Box
     return left, low, left + wide, low + high
 
 
-def _overlap(one: Box, other: Box) -> float:
+def _overlap(one: DrawnBox, other: DrawnBox) -> float:
     """Common area of two boxes, square points."""
     wide = min(one[2], other[2]) - max(one[0], other[0])
     high = min(one[3], other[3]) - max(one[1], other[1])

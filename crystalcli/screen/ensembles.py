@@ -28,7 +28,7 @@ from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.engine.run.run_folder import sha256
-from crystalcli.graphs.packing import Work, graph_maker, graph_of
+from crystalcli.graphs.packing import GraphWork, graph_maker, graph_of
 from crystalcli.predict.prediction import Predictor, Row
 from crystalcli.screen.options import FEWEST
 from crystalcli.screen.recipe import recipe_of, target, training_plan
@@ -128,7 +128,7 @@ class Ensembles:
                 self.state.run.reporter.progress(f"{named}: predictions", count, len(pieces))
 
         records = journal.work([(f"{digest}-{self.state.key(stage, p)}", p) for p in pieces], asked)
-        predictor.say_strange()
+        predictor.say_extrapolation()
         calibration = _calibration(predictor)
         by_id: dict[str, Candidate] = {}
         for piece, record in zip(pieces, records, strict=True):
@@ -230,7 +230,7 @@ def _calibration(predictor: Predictor) -> str:
 
 def _graphs(structures: Sequence[Structure], recipe: GraphRecipe) -> Iterator[tuple[Structure, PackedGraph | Failure]]:
     """Every structure with its graph, or why it has none."""
-    work = Work.of(recipe)
+    work = GraphWork.of(recipe)
     make = graph_maker(work)
     for one in structures:
         yield one, graph_of(work, make, one.entry(), pack)

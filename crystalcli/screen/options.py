@@ -108,7 +108,7 @@ class Settings(Deciding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(EnsembleTraining):
+class TrainingTable(EnsembleTraining):
     """Keys of ``[training]``; its sub-tables are options of the parts."""
 
     learn: Literal["energy", "difference"] = option(
@@ -168,7 +168,7 @@ KINDS: dict[str, type] = {
     "file": Replayed,
     GIVEN: NoOptions,
 }
-TABLES_OF_KEYS = (Settings, Training, *KINDS.values())
+TABLES_OF_KEYS = (Settings, TrainingTable, *KINDS.values())
 """All declarations of keys, for the check of the documentation."""
 FLAGS = ("outside", GIVEN)
 """Kinds that are switched on by ``true``."""

@@ -18,9 +18,9 @@ from crystalcli.engine.run import files
 from crystalcli.engine.run.stopping import seconds
 from crystalcli.screen.plan import StagePlan
 from crystalcli.screen.stage_results import (
-    Piece,
     PieceResults,
     Result,
+    StagePiece,
     Structure,
     extxyz,
     misfit,
@@ -50,7 +50,7 @@ class CommandWorker:
         self.piece, self.jobs = stage.options.batch, jobs
         self.limit = seconds(stage.options.timeout)
 
-    def work(self, task: str, missing: Iterator[Piece], run: Run) -> Iterator[PieceResults]:  # noqa: ARG002
+    def work(self, task: str, missing: Iterator[StagePiece], run: Run) -> Iterator[PieceResults]:  # noqa: ARG002
         """Call, several at a time where there are several jobs.
 
         Raises:
@@ -148,7 +148,7 @@ class OutsideWorker:
         self.folder = folder / "outside"
         self.results = Path(stage.options.results) if stage.options.results else self.folder / stage.name
 
-    def work(self, task: str, missing: Iterator[Piece], run: Run) -> Iterator[PieceResults]:
+    def work(self, task: str, missing: Iterator[StagePiece], run: Run) -> Iterator[PieceResults]:
         """Hand on the results that are there.
 
         Raises:

@@ -24,7 +24,7 @@ from crystalcli.screen.options import (
     EnsembleTraining,
     ScreenOptions,
     Settings,
-    Training,
+    TrainingTable,
 )
 from crystalcli.screen.staging import Rule
 from crystalcli.train.options import SplitOptions
@@ -108,7 +108,7 @@ class CampaignPlan:
 
     candidates: tuple[str, ...]
     settings: Settings
-    training: Training
+    training: TrainingTable
     stages: tuple[StagePlan, ...]
     references: References
     trains_on: Literal["chosen", "labelled", "nothing"] = "chosen"
@@ -210,7 +210,7 @@ def one_step(request: Request) -> CampaignPlan:
     plan = CampaignPlan(
         candidates=o.candidates or (CACHE,),
         settings=Settings(**{s.name: shared[s.name] for s in specs(Settings) if s.name in shared}),
-        training=Training(
+        training=TrainingTable(
             **{s.name: shared[s.name] for s in specs(EnsembleTraining)} | {"arch": arch},
             fractions=SplitOptions().fractions,
         ),

@@ -14,7 +14,7 @@ from crystalcli.contracts import options as opt
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import config
 from crystalcli.engine.run.stopping import seconds
-from crystalcli.screen.options import FEWEST, FLAGS, GIVEN, KINDS, Commanded, ScreenOptions, Settings, Training
+from crystalcli.screen.options import FEWEST, FLAGS, GIVEN, KINDS, Commanded, ScreenOptions, Settings, TrainingTable
 from crystalcli.screen.plan import CampaignPlan, References, StagePlan
 from crystalcli.screen.recipe import dealt
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
@@ -130,7 +130,7 @@ def _check_learning(plan: CampaignPlan) -> None:
             )
 
 
-def _training(table: dict[str, Any]) -> tuple[Training, dict[str, Any]]:
+def _training(table: dict[str, Any]) -> tuple[TrainingTable, dict[str, Any]]:
     parts = {k: v for k, v in table.items() if isinstance(v, dict)}
     flat = {k: v for k, v in table.items() if k not in parts and k != "from"}
     if "start" in flat:
@@ -138,7 +138,7 @@ def _training(table: dict[str, Any]) -> tuple[Training, dict[str, Any]]:
     if "from" in table:
         flat["start"] = _path(table["from"])
     flat["arch"] = flat.get("arch") or registry().default("architecture")
-    return opt.make(Training, flat, owner="[training]"), parts
+    return opt.make(TrainingTable, flat, owner="[training]"), parts
 
 
 def _references(table: dict[str, Any]) -> References:
@@ -184,7 +184,7 @@ def _stage(table: dict[str, Any], number: int) -> StagePlan:
         source = (_path(source[0]),) if kind == "potential" else source
     start, learn = _path(table.pop("from", "")), table.pop("learn", "")
     if learn:
-        opt.make(Training, {"learn": learn}, owner=owner)
+        opt.make(TrainingTable, {"learn": learn}, owner=owner)
     parts = {k: table.pop(k) for k in list(table) if isinstance(table[k], dict)}
     if parts and kind != "potential":
         raise UsageError(f"{owner}: table '{next(iter(parts))}' belongs to no part of it")

@@ -149,7 +149,7 @@ def formation_energy(total: float, amounts: Amounts, elements: Mapping[str, floa
     return (total - sum(n * elements[s] for s, n in amounts.items())) / sum(amounts.values())
 
 
-Piece = tuple[str, Sequence[Structure]]
+StagePiece = tuple[str, Sequence[Structure]]
 """Name of a piece of work, and the structures in it."""
 PieceResults = tuple[str, list[Result]]
 """Name of a piece of work, and what came of its structures, in order."""

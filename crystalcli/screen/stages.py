@@ -18,7 +18,16 @@ from crystalcli.relax.relaxing import CONVERGED, SINGLE_POINT
 from crystalcli.relax.shards import Worker, relaxed_shards
 from crystalcli.screen.outside import CommandWorker, OutsideWorker
 from crystalcli.screen.plan import CampaignPlan, StagePlan
-from crystalcli.screen.stage_results import DONE, ELEMENT, Piece, PieceResults, Result, Structure, misfit, read_results
+from crystalcli.screen.stage_results import (
+    DONE,
+    ELEMENT,
+    PieceResults,
+    Result,
+    StagePiece,
+    Structure,
+    misfit,
+    read_results,
+)
 from crystalcli.vocabulary.errors import UsageError
 
 
@@ -31,7 +40,7 @@ class StageWorker(Protocol):
 
     piece: int
 
-    def work(self, task: str, missing: Iterator[Piece], run: Run) -> Iterator[PieceResults]:
+    def work(self, task: str, missing: Iterator[StagePiece], run: Run) -> Iterator[PieceResults]:
         """Yield what came of every piece, in order; the results of a piece depend on it alone.
 
         Args:
@@ -91,7 +100,7 @@ class RelaxationWorker:
             raise UsageError(f"stage '{stage.name}': {problem.reason}", path=problem.path) from problem
         self.piece = o.batch_size
 
-    def work(self, task: str, missing: Iterator[Piece], run: Run) -> Iterator[PieceResults]:  # noqa: ARG002
+    def work(self, task: str, missing: Iterator[StagePiece], run: Run) -> Iterator[PieceResults]:  # noqa: ARG002
         """Relax."""
         keys: dict[int, str] = {}
 
@@ -149,7 +158,7 @@ class ReplayWorker:
             said = f"stage '{stage.name}': no structure has '{o.energy}'; name the energies with energy = \"NAME\""
             raise UsageError(said, path=paths[0])
 
-    def work(self, task: str, missing: Iterator[Piece], run: Run) -> Iterator[PieceResults]:  # noqa: ARG002
+    def work(self, task: str, missing: Iterator[StagePiece], run: Run) -> Iterator[PieceResults]:  # noqa: ARG002
         """Look up."""
         for key, structures in missing:
             yield key, [self._of(s) for s in structures]

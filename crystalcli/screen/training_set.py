@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from crystalcli.contracts.records import Architecture
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.registry.plugin_manager import registry
-from crystalcli.graphs.packing import Work, graph_maker, graph_of
+from crystalcli.graphs.packing import GraphWork, graph_maker, graph_of
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.screen import choosing
 from crystalcli.screen.ensembles import Ensembles
@@ -105,7 +105,7 @@ class TrainingSet:
         """Volume per atom, and least, mean and spread of the distances to neighbors, by id, of what has a graph."""
         arch = registry().get("architecture", self.state.plan.training.arch)
         assert isinstance(arch, Architecture)
-        work = Work(arch.featurizer)
+        work = GraphWork(arch.featurizer)
         make = graph_maker(work)
         found: dict[str, list[float]] = {}
         for i in ids:

@@ -1,4 +1,4 @@
-"""The zeroth terms of a training: baselines in closed form that the network corrects."""
+"""The baselines of a training: baselines in closed form that the network corrects."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from crystalcli.contracts.workflow import Reporter, Request
 from crystalcli.engine.baselines import baselines
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.splits import Split
-from crystalcli.engine.evaluate.evaluation import Zeroth
+from crystalcli.engine.evaluate.evaluation import BaselineValues
 from crystalcli.train.choice import head
 from crystalcli.train.options import TrainOptions
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
 AUTO = ("mean", "elements", "pairs")
-"""What ``auto`` chooses from, the simplest first. The mean is what a network without zeroth term begins with."""
+"""What ``auto`` chooses from, the simplest first. The mean is what a network without baseline begins with."""
 
 Terms = tuple[dict[str, Any], dict[str, NDArray[np.float64]]]
 
 
 @dataclass(frozen=True)
-class ZerothFit:
-    """Zeroth terms fitted to the training part of a split, for all trainings on it.
+class BaselineFit:
+    """baselines fitted to the training part of a split, for all trainings on it.
 
     Args:
         word: what was asked for.
@@ -37,14 +37,14 @@ class ZerothFit:
 
     word: str = ""
     baselines: Mapping[str, Any] = field(default_factory=dict)
-    values: Zeroth = field(default_factory=dict)
+    values: BaselineValues = field(default_factory=dict)
     said: tuple[str, ...] = ()
 
 
 def fitted(
-    request: Request, data: GraphDataset, targets: Sequence[Quantity], split: Split, known: ZerothFit | None
-) -> ZerothFit:
-    """The zeroth terms that are asked for; ``known`` are those of another training on the split.
+    request: Request, data: GraphDataset, targets: Sequence[Quantity], split: Split, known: BaselineFit | None
+) -> BaselineFit:
+    """The baselines that are asked for; ``known`` are those of another training on the split.
 
     Raises:
         UsageError: a head that has none, or a baseline that cannot be fitted.
@@ -58,14 +58,14 @@ def fitted(
     if known is not None and known.word == word:
         return known
     said: list[str] = []
-    found = zeroth_terms(word, data, split, [q.name for q in targets], Reporter(said.append))
-    return ZerothFit(word, *found, tuple(said))
+    found = fitted_baselines(word, data, split, [q.name for q in targets], Reporter(said.append))
+    return BaselineFit(word, *found, tuple(said))
 
 
-def zeroth_terms(word: str, data: GraphDataset, split: Split, names: Sequence[str], reporter: Reporter) -> Terms:
+def fitted_baselines(word: str, data: GraphDataset, split: Split, names: Sequence[str], reporter: Reporter) -> Terms:
     """Baselines fitted to the training part and their values for all structures, by target; empty for ``none``.
 
-    Classes have no zeroth term.
+    Classes have no baseline.
 
     Raises:
         UsageError: the baseline that was asked for by name cannot be fitted, or there are only classes.
@@ -98,11 +98,11 @@ def zeroth_terms(word: str, data: GraphDataset, split: Split, names: Sequence[st
 def _left_out_error(data: GraphDataset, split: Split, values: dict[str, NDArray[np.float64]]) -> float:
     """Mean over targets of the mean absolute leave-one-out error in standard deviations."""
     errors = []
-    for name, zeroth in values.items():
+    for name, baseline_values in values.items():
         column = data.columns[name]
         here = split.train[column.mask[split.train]]
         true = column.values[here]
-        errors.append(np.abs(zeroth[here] - true).mean() / (true.std() or 1.0))
+        errors.append(np.abs(baseline_values[here] - true).mean() / (true.std() or 1.0))
     return float(np.mean(errors))
 
 
@@ -111,5 +111,5 @@ def _fitted(word: str, data: GraphDataset, split: Split, names: Sequence[str]) -
         return {}, {}
     rest = np.concatenate([split.val, split.test])
     # what the network learns must be as large as on new structures: leave-one-out values for the training part
-    both = {name: baselines.zeroth_term(word, data, split.train, name, rest) for name in names}
+    both = {name: baselines.closed_form(word, data, split.train, name, rest) for name in names}
     return {n: b for n, (b, _) in both.items()}, {n: z for n, (_, z) in both.items()}

@@ -25,7 +25,7 @@ from crystalcli.train.ema import AveragedModel
 from crystalcli.train.epoch_order import epoch_order
 from crystalcli.train.optimizers import make_optimizer
 from crystalcli.train.options import TrainOptions
-from crystalcli.train.processes import ALONE, Team
+from crystalcli.train.processes import ALONE, ProcessTeam
 from crystalcli.train.progress import Progress
 from crystalcli.train.recalibration import recalibrate
 from crystalcli.train.schedules import Schedule
@@ -55,7 +55,7 @@ class Trainer:
         prepared: Prepared,
         run: Run,
         reporter: Reporter,
-        team: Team = ALONE,
+        team: ProcessTeam = ALONE,
     ) -> None:
         self.options, self.prepared, self.run, self.reporter = options, prepared, run, reporter
         self.recipe, self.team, self.asked = options.recipe, team, False
@@ -98,8 +98,10 @@ class Trainer:
         """
         p, recipe = self.progress, self.recipe
         self.team.same(self.model)
-        if p.step == 0 and (self.prepared.zeroth or self.options.from_):
-            self._look_at_untrained(keep=bool(self.prepared.zeroth) or self.options.keep_start or not recipe.epochs)
+        if p.step == 0 and (self.prepared.baseline_values or self.options.from_):
+            self._look_at_untrained(
+                keep=bool(self.prepared.baseline_values) or self.options.keep_start or not recipe.epochs
+            )
         while p.epoch < recipe.epochs and not (recipe.patience and p.waited >= recipe.patience):
             start = time.monotonic()
             self._epoch()
@@ -122,7 +124,7 @@ class Trainer:
 
     def _look_at_untrained(self, *, keep: bool) -> None:
         """Say how good it is; as the first best, training is kept only where it beats it in validation."""
-        said = f"{self.options.from_} as it is" if self.options.from_ else "zeroth term alone"
+        said = f"{self.options.from_} as it is" if self.options.from_ else "baseline alone"
         if len(self.prepared.split.val):
             errors = self.validation_errors()
             self.progress.best = validation_score(errors, self.model.spec.statistics) if keep else self.progress.best
@@ -182,13 +184,13 @@ class Trainer:
             self.ema.update(self.model, self.progress.step)
         return value
 
-    def _loss(self, batch: Batch, own: Own, team: Team) -> Tensor:
+    def _loss(self, batch: Batch, own: Own, team: ProcessTeam) -> Tensor:
         device = self.prepared.device
         labels = {k: Labels(v.value.to(device), v.mask.to(device)) for k, v in batch.labels.items()}
-        zeroth = evaluation.zeroth_of(own.batch, self.prepared.zeroth or None, device)
+        baseline_values = evaluation.baseline_values_of(own.batch, self.prepared.baseline_values or None, device)
         whole = batch.graph.to(device)
         graph = whole if own.batch is batch else own.batch.graph.to(device)
-        return team.loss(self.model, graph, whole, own.first, labels, self.recipe.loss, zeroth)
+        return team.loss(self.model, graph, whole, own.first, labels, self.recipe.loss, baseline_values)
 
     def _validate(self, seconds: float) -> None:
         p, o = self.progress, self.options
@@ -225,7 +227,7 @@ class Trainer:
             self.prepared.data,
             np.array_split(self.prepared.split.val, self.team.size)[self.team.rank],
             self.options.size,
-            self.prepared.zeroth or None,
+            self.prepared.baseline_values or None,
         )
         every = [f for f in self.team.everyones(found) if f]
         joined = {t: evaluation.joined([f[t] for f in every]) for t in every[0]}
@@ -280,7 +282,7 @@ class Trainer:
             tensors |= checkpoint.prefixed("ema", self.ema.module.state_dict())
         tensors |= Proof.of(self.model).tensors()
         facts = {"progress": self.progress.to_json(), **self._circumstances()}
-        checkpoint.save(self.run.path, self.progress.step, checkpoint.State(tensors, facts))
+        checkpoint.save(self.run.path, self.progress.step, checkpoint.TrainingState(tensors, facts))
         self.saved_at = time.monotonic()
 
     def restore(self) -> None:

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessTeam:
     """This process and the others.
 
     Args:
@@ -116,7 +116,7 @@ class Team:
         first: int,
         labels: Mapping[str, Labels],
         kind: str,
-        zeroth: Mapping[str, Tensor] | None,
+        baseline_values: Mapping[str, Tensor] | None,
     ) -> Tensor:
         """Loss of the whole batch, with gradients for what this process predicts of it.
 
@@ -127,11 +127,11 @@ class Team:
             first: number of the first own structure in the batch.
             labels: of the batch.
             kind: of the loss.
-            zeroth: values of the baselines of this process' structures.
+            baseline_values: values of the baselines of this process' structures.
         """
         if self.size == 1:
-            return model.loss(own, labels, kind, zeroth)[1]
-        predictions = self._together(model(own, zeroth), whole, first)
+            return model.loss(own, labels, kind, baseline_values)[1]
+        predictions = self._together(model(own, baseline_values), whole, first)
         loss = model.head.loss(predictions, labels, whole, kind)
         penalty = getattr(model.architecture, "penalty", None)
         if penalty is not None:
@@ -158,7 +158,7 @@ class Team:
         return {name: joined(p) for name, p in predictions.items()}
 
 
-ALONE = Team()
+ALONE = ProcessTeam()
 
 
 def cuts(sizes: NDArray[np.int64], n: int) -> list[slice]:
@@ -178,7 +178,7 @@ def cuts(sizes: NDArray[np.int64], n: int) -> list[slice]:
 
 
 @contextmanager
-def gathered(device: str) -> Iterator[Team]:
+def gathered(device: str) -> Iterator[ProcessTeam]:
     """The team that torchrun started; :data:`ALONE` without it.
 
     Raises:
@@ -202,7 +202,7 @@ def gathered(device: str) -> Iterator[Team]:
 
 
 @contextmanager
-def speaking(team: Team) -> Iterator[None]:
+def speaking(team: ProcessTeam) -> Iterator[None]:
     """Inside, what all processes refuse is said by the first one, and the others end with it."""
     try:
         yield
@@ -213,7 +213,7 @@ def speaking(team: Team) -> Iterator[None]:
 
 
 @contextmanager
-def watched(team: Team) -> Iterator[None]:
+def watched(team: ProcessTeam) -> Iterator[None]:
     """Inside, the loss of another process is an error of one line.
 
     Raises:
@@ -235,12 +235,12 @@ def _is_loss(problem: RuntimeError) -> bool:
     return isinstance(problem, torch.distributed.DistError) or any(w in str(problem) for w in words)
 
 
-def started_by_torchrun() -> Team:
+def started_by_torchrun() -> ProcessTeam:
     """Who this process is, as torchrun says."""
     said = [os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID")]
     if not all(said):
         return ALONE
-    return Team(int(said[0]), int(said[1]), int(said[2]))
+    return ProcessTeam(int(said[0]), int(said[1]), int(said[2]))
 
 
 def _among_all(own: Tensor, start: int, n: int) -> Tensor:

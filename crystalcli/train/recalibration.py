@@ -44,7 +44,7 @@ def recalibrate(model: CrystalModel, dataset: GraphDataset, train_index: NDArray
     with torch.no_grad():
         for part in batches:
             graph = dataset.batch(part).graph.to(device)
-            model.of_embedding(graph, model.embed(graph), zeroth={})
+            model.of_embedding(graph, model.embed(graph), baseline_values={})
     for m, momentum in zip(asking, momenta, strict=True):
         m.momentum = momentum
     model.train(was_training)

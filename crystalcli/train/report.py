@@ -26,7 +26,7 @@ from crystalcli.vocabulary.quantities import Quantity
 class TargetReport:
     """Test errors of one target: of the model, and of every baseline or why there is none.
 
-    ``strange`` counts the test structures that have what a baseline's fit never met (distances, for pairs). ``more``
+    ``extrapolated`` counts test structures that have what a baseline's fit never met (distances, for pairs). ``more``
     are further errors of values or places of sites, by row (``model`` and the baselines). ``compared`` holds what is
     reported of the architectures trained beside the model, by name, or why there is nothing.
     """
@@ -35,7 +35,7 @@ class TargetReport:
     model: metrics.Errors | metrics.ClassErrors | None
     baselines: dict[str, metrics.Errors | metrics.ClassErrors | str] = field(default_factory=dict)
     by_element: dict[str, dict[str, Any]] = field(default_factory=dict)
-    strange: dict[str, int] = field(default_factory=dict)
+    extrapolated: dict[str, int] = field(default_factory=dict)
     more: dict[str, dict[str, float]] = field(default_factory=dict)
     compared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -58,7 +58,7 @@ class TargetReport:
             "compared": dict(self.compared),
             "baselines": rows,
             "by_element": self.by_element,
-            "strange": self.strange,
+            "extrapolated": self.extrapolated,
         }
 
 
@@ -101,14 +101,14 @@ def _report(prepared: Prepared, found: Collected, paper_baselines: bool) -> Targ
     if q.level == "site" and not q.shape and not q.classes:
         return _of_sites(prepared, found, paper_baselines)
     rows: dict[str, metrics.Errors | metrics.ClassErrors | str] = {}
-    strange: dict[str, int] = {}
+    extrapolated: dict[str, int] = {}
     if q.meaning == "position":
         beside = positions.beside(prepared, found)
         return TargetReport(q, found.errors(), beside.baselines, beside.by_element, more=beside.more)
     for name in baselines.NAMES:
-        rows[name] = _baseline(name, prepared, found, strange)
+        rows[name] = _baseline(name, prepared, found, extrapolated)
     by_element = _by_element(prepared, found) if q.level == "structure" and not q.classes and not q.shape else {}
-    return TargetReport(q, found.errors(), rows, by_element, strange)
+    return TargetReport(q, found.errors(), rows, by_element, extrapolated)
 
 
 def _of_sites(prepared: Prepared, found: Collected, paper_baselines: bool) -> TargetReport:
@@ -127,7 +127,7 @@ def _of_sites(prepared: Prepared, found: Collected, paper_baselines: bool) -> Ta
 
 
 def _baseline(
-    name: str, prepared: Prepared, found: Collected, strange: dict[str, int]
+    name: str, prepared: Prepared, found: Collected, extrapolated: dict[str, int]
 ) -> metrics.Errors | metrics.ClassErrors | str:
     q = found.quantity
     if q.level != "structure" or q.classes or q.shape:
@@ -138,7 +138,7 @@ def _baseline(
     except CrystalError as problem:
         return problem.reason
     if n:
-        strange[name] = n
+        extrapolated[name] = n
     if prepared.data.columns[q.name].quantity.extensive:
         value = value / prepared.data.atom_counts()[prepared.split.test]
     return _errors(prepared, found, value)
@@ -236,4 +236,6 @@ def write_test_predictions(prepared: Prepared, run: Run, found: Mapping[str, Col
 
 def predict_test(prepared: Prepared, batch_size: int) -> dict[str, Collected]:
     """Predictions of the test part."""
-    return evaluation.collect(prepared.model, prepared.data, prepared.split.test, batch_size, prepared.zeroth or None)
+    return evaluation.collect(
+        prepared.model, prepared.data, prepared.split.test, batch_size, prepared.baseline_values or None
+    )

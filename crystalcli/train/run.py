@@ -18,13 +18,13 @@ from crystalcli.engine.host.run_record import REPORT
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.model_head import MODEL, file_of
 from crystalcli.train import beside as training_beside
-from crystalcli.train import familiar
+from crystalcli.train import out_of_domain
 from crystalcli.train.choice import architecture, head, refuse_beside_model, suited
 from crystalcli.train.loop import Trainer
 from crystalcli.train.optimizers import make_optimizer
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.pictures import draw
-from crystalcli.train.processes import ALONE, Team, gathered, speaking, watched
+from crystalcli.train.processes import ALONE, ProcessTeam, gathered, speaking, watched
 from crystalcli.train.report import predict_test, report_targets, write_test_predictions
 from crystalcli.train.setup import Prepared, prepare, split_facts
 from crystalcli.vocabulary.errors import Exit, NumericalFailure, Stopped
@@ -42,7 +42,7 @@ class Training(Work):
         UsageError, EnvironmentProblem: parts, options or data that cannot work.
     """
 
-    team: Team
+    team: ProcessTeam
 
     def __init__(self, request: Request, host: Host, shared: Prepared | None = None) -> None:
         asked: TrainOptions = request.options
@@ -159,8 +159,8 @@ class Training(Work):
             "structures": len(prepared.data),
         }
         parts = prepared.split
-        found = familiar.learned(prepared.model, prepared.data, parts.train, parts.val, self.options.size)
-        prepared.model.familiarity = found
+        found = out_of_domain.learned(prepared.model, prepared.data, parts.train, parts.val, self.options.size)
+        prepared.model.out_of_domain = found
         model_file.save(run.path / MODEL, prepared.model, provenance)
         return run.path / MODEL
 
@@ -198,7 +198,7 @@ class Training(Work):
     def _validation_errors(self) -> dict[str, Any]:
         """Errors of the weights that are kept, on the part that chose them; by target."""
         p = self.prepared
-        found = evaluation.collect(p.model, p.data, p.split.val, self.options.size, p.zeroth or None)
+        found = evaluation.collect(p.model, p.data, p.split.val, self.options.size, p.baseline_values or None)
         return {name: c.errors().to_json() for name, c in found.items() if c.mask.any()}
 
 

@@ -1,4 +1,4 @@
-"""From a request to everything that a training loop needs: data, split, statistics, zeroth terms, model."""
+"""From a request to everything that a training loop needs: data, split, statistics, baselines, model."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from crystalcli.engine.data.normalisers import (
     with_shortest,
 )
 from crystalcli.engine.data.splits import Split
-from crystalcli.engine.evaluate.evaluation import Zeroth
+from crystalcli.engine.evaluate.evaluation import BaselineValues
 from crystalcli.engine.model.model import CrystalModel, refuse_mixed_sizes
 from crystalcli.engine.model.model_fields import fields_of, recipe_of_model
 from crystalcli.engine.model.model_inputs import inputs_of, take_from_cache
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.run.devices import choose_device
-from crystalcli.train.baseline import ZerothFit, fitted
+from crystalcli.train.baseline import BaselineFit, fitted
 from crystalcli.train.choice import architecture, head, options_of
 from crystalcli.train.labels import check_values, choose_targets, labelled
 from crystalcli.train.options import SplitOptions, TrainOptions
@@ -48,8 +48,8 @@ class Prepared:
     Args:
         options: what was asked.
         said: what was said of the targets.
-        fit: the zeroth terms of the split; none of those of a model that is trained on.
-        zeroth: values of the zeroth terms for all structures, by target; NaN where not needed.
+        fit: the baselines of the split; none of those of a model that is trained on.
+        baseline_values: values of the baselines for all structures, by target; NaN where not needed.
     """
 
     options: TrainOptions
@@ -59,8 +59,8 @@ class Prepared:
     said: tuple[str, ...]
     split: Split
     leaks: tuple[leaks.Leak, ...]
-    fit: ZerothFit
-    zeroth: Zeroth
+    fit: BaselineFit
+    baseline_values: BaselineValues
     model: CrystalModel
     device: torch.device
 
@@ -76,12 +76,12 @@ class Prepared:
 
 
 def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None, device: str = "") -> Prepared:
-    """Open, split, fit the zeroth terms and build the model.
+    """Open, split, fit the baselines and build the model.
 
     Args:
         request: what is asked.
         reporter: hears of it.
-        shared: another training on the same caches and targets: they are not read again, nor are they split or zeroth
+        shared: another training on the same caches and targets: they are not read again, nor are they split or
             terms fitted again where the split is the same.
         device: in place of that of the request.
 
@@ -105,15 +105,15 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
         split = choose(Material(data, usable, _values(data, targets[0]), ids), o)
         found = tuple(look_for_leaks(data, ids, split))
     _say_split(data, targets, split, found, reporter)
-    fit = ZerothFit()
+    fit = BaselineFit()
     if o.from_ is not None:
-        model, zeroth = started(request, data, targets, split, reporter)
+        model, baseline_values = started(request, data, targets, split, reporter)
     else:
         fit = fitted(request, data, targets, split, shared.fit if shared and split is shared.split else None)
-        model, zeroth = _model(request, data, targets, split, fit, reporter), fit.values
+        model, baseline_values = _model(request, data, targets, split, fit, reporter), fit.values
     _give_inputs(data, model, reporter)
     give_witnesses(model, data, split.train)
-    return Prepared(o, data, ids, targets, said, split, found, fit, zeroth, model.to(where), where)
+    return Prepared(o, data, ids, targets, said, split, found, fit, baseline_values, model.to(where), where)
 
 
 def _say_split(
@@ -163,10 +163,10 @@ def _model(
     data: GraphDataset,
     targets: tuple[Quantity, ...],
     split: Split,
-    fit: ZerothFit,
+    fit: BaselineFit,
     reporter: Reporter,
 ) -> CrystalModel:
-    """A model with fresh weights on its zeroth terms."""
+    """A model with fresh weights on its baselines."""
     for line in fit.said:
         reporter.say(line)
     o: TrainOptions = request.options

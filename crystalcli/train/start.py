@@ -14,7 +14,7 @@ from crystalcli.engine.baselines import baselines
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.normalisers import target_statistics, with_references, with_shortest
 from crystalcli.engine.data.splits import Split
-from crystalcli.engine.evaluate.evaluation import Zeroth
+from crystalcli.engine.evaluate.evaluation import BaselineValues
 from crystalcli.engine.model.model import CrystalModel, refuse_mixed_sizes
 from crystalcli.engine.model.model_spec import PartChoice
 from crystalcli.train import transfer
@@ -30,8 +30,8 @@ MANY = 12
 
 def started(
     request: Request, data: GraphDataset, targets: tuple[Quantity, ...], split: Split, reporter: Reporter
-) -> tuple[CrystalModel, Zeroth]:
-    """The model that ``--from`` names, ready to be trained on, and its zeroth terms for all structures.
+) -> tuple[CrystalModel, BaselineValues]:
+    """The model that ``--from`` names, ready to be trained on, and its baselines for all structures.
 
     Raises:
         UsageError: graphs or targets that are not the model's, or patterns that match nothing.
@@ -43,9 +43,9 @@ def started(
     renamed = {} if o.new_head else transfer.renamed(origin, targets)
     terms = {} if o.new_head else transfer.renamed_baselines(origin, renamed)
     every = np.arange(len(data))
-    zeroth = {t: baselines.evaluate(b, data, every) for t, b in terms.items()}
+    baseline_values = {t: baselines.evaluate(b, data, every) for t, b in terms.items()}
     anew = o.new_head or o.refit_normaliser
-    statistics = _statistics(origin, data, targets, split, zeroth, anew=anew)
+    statistics = _statistics(origin, data, targets, split, baseline_values, anew=anew)
     if anew:
         scaled = renamed if origin.differentiable else {}
         statistics = transfer.refitted_statistics(origin.spec.statistics, statistics, scaled)
@@ -65,14 +65,20 @@ def started(
         f"statistics of batch norms {'kept' if model.frozen_norms else 'followed'}"
     )
     _say_elements(model, known, reporter)
-    return model, zeroth
+    return model, baseline_values
 
 
 def _statistics(
-    origin: CrystalModel, data: GraphDataset, targets: tuple[Quantity, ...], split: Split, zeroth: Zeroth, *, anew: bool
+    origin: CrystalModel,
+    data: GraphDataset,
+    targets: tuple[Quantity, ...],
+    split: Split,
+    baseline_values: BaselineValues,
+    *,
+    anew: bool,
 ) -> Statistics:
-    """Of the new training part, on top of the zeroth terms that go on; unless ``anew`` with references of the model."""
-    found = target_statistics(data, [q.name for q in targets], split.train, zeroth)
+    """Of the new training part, on top of the baselines that go on; unless ``anew`` with references of the model."""
+    found = target_statistics(data, [q.name for q in targets], split.train, baseline_values)
     if not origin.differentiable:
         return found
     found = with_references(found, data, split.train, None if anew else origin.spec.statistics)

@@ -123,7 +123,7 @@ def _nearest(old: Statistics, new: Statistics, elements: Iterable[int]) -> tuple
 
 
 def renamed_baselines(model: CrystalModel, names: Mapping[str, str]) -> dict[str, Baseline]:
-    """Zeroth terms of the source by new name."""
+    """Baselines of the source by new name."""
     pairs = zip(model.baseline_targets, model.baselines, strict=True)
     return {names[t]: b for t, b in pairs}  # type: ignore[misc] # ModuleList forgets what is in it
 
@@ -143,7 +143,7 @@ def grown(
         origin: trained; it forgets elements that ``statistics`` do not have.
         targets: what it is to predict.
         statistics: normalisers and elements of the new model.
-        baselines: its zeroth terms, by target.
+        baselines: its baselines, by target.
         head: a new one, with fresh weights; none keeps that of ``origin``.
         refit: buffers of the head (means, scales) follow ``statistics``, not ``origin``.
 

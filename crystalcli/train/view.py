@@ -61,7 +61,7 @@ def shown(report: Mapping[str, Any]) -> Shown:
         lines += [f"baseline {n}: skipped, {why}" for n, why in skipped.items()]
         warnings += [
             f"baseline {n}: {k} test structures have distances that training never has; they count 0"
-            for n, k in row["strange"].items()
+            for n, k in row["extrapolated"].items()
         ]
     tables = [table for row in known.values() for table in _of_target(row)]
     return Shown([*lines, f"model -> {report['model']}"], tables=tables, warnings=warnings)

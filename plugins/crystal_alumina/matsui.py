@@ -91,9 +91,9 @@ class Matsui(Calculator):  # type: ignore[misc]
 
 
 def _charges(atoms: ase.Atoms) -> Array:
-    strange = sorted({str(s) for s in atoms.symbols} - {"Al", "O"})
-    if strange:
-        raise InputError(f"matsui knows Al and O, not {', '.join(strange)}", code="element")
+    unknown = sorted({str(s) for s in atoms.symbols} - {"Al", "O"})
+    if unknown:
+        raise InputError(f"matsui knows Al and O, not {', '.join(unknown)}", code="element")
     if not atoms.pbc.all() or atoms.cell.rank < 3:
         raise InputError("matsui sums over images and needs a cell that is periodic in all three directions")
     charges: Array = _table(CHARGE)[atoms.numbers]

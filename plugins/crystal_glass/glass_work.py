@@ -70,8 +70,8 @@ class Glasses(Work):
         from ase.data import chemical_symbols
 
         known = getattr(potential, "elements", None)
-        if known and (strange := [s for s in self.symbols if chemical_symbols.index(s) not in known]):
-            raise UsageError(f"potential {potential.name} does not know {', '.join(strange)}")
+        if known and (unknown := [s for s in self.symbols if chemical_symbols.index(s) not in known]):
+            raise UsageError(f"potential {potential.name} does not know {', '.join(unknown)}")
 
     def _refuse_samplers(self, potential: Any, host: Host) -> None:
         for leg in legs(self.stages):

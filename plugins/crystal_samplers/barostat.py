@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from crystal_samplers.chain import Chain
-from crystal_samplers.motion import COLDEST, mobility, of_atoms, thermal
+from crystal_samplers.motion import COLDEST, inverse_mass, of_atoms, thermal
 from crystal_samplers.options import PressureOptions
 from crystalcli.contracts.dynamics import Evaluated, Force, State
 from crystalcli.nouns.systems import Systems, degrees_of_freedom, kinetic_energy, per_structure, volume
@@ -48,7 +48,7 @@ class ConstantPressure:
         degrees = degrees_of_freedom(systems)
         freedoms = torch.full_like(degrees, FREEDOMS[self.options.mode])
         return {
-            "mobility": mobility(systems),
+            "inverse_mass": inverse_mass(systems),
             "degrees": degrees,
             "cell_degrees": freedoms,
             "cell_mass": (degrees + 3.0) * thermal(temperature.clamp_min(COLDEST)) * self.options.cell_damping**2,
@@ -115,7 +115,7 @@ class ConstantPressure:
         drag = values + (values.sum(1) / state["degrees"]).unsqueeze(1)
         half = 0.5 * dt
         grow, pull = torch.exp(-half * drag), half * torch.exp(-0.5 * half * drag) * _sinhc(0.5 * half * drag)
-        push = evaluated.forces * state["mobility"]
+        push = evaluated.forces * state["inverse_mass"]
         v = _applied(systems, axes, grow, systems.velocities) + _applied(systems, axes, pull, push)
         return systems.moved(velocities=v)
 

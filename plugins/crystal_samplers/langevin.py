@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from crystal_samplers.motion import drifted, kicked, mobility, of_atoms, thermal
+from crystal_samplers.motion import drifted, inverse_mass, kicked, of_atoms, thermal
 from crystal_samplers.options import LangevinOptions
 from crystalcli.contracts.dynamics import Evaluated, Force, State
 from crystalcli.nouns.systems import Systems, kinetic_energy, per_structure
@@ -32,7 +32,7 @@ class Langevin:
         total = per_structure(systems, systems.masses)
         share = torch.where(held, torch.zeros_like(total), 1.0 / total)
         return {
-            "mobility": mobility(systems),
+            "inverse_mass": inverse_mass(systems),
             "share": of_atoms(systems, share).unsqueeze(1),
             "heat": torch.zeros_like(total),
         }
@@ -63,7 +63,7 @@ class Langevin:
     ) -> Systems:
         """The exact Ornstein–Uhlenbeck process of the velocities over ``dt``."""
         kept = math.exp(-self.options.friction * dt)
-        width = thermal(of_atoms(systems, temperature)).unsqueeze(1) * state["mobility"]
+        width = thermal(of_atoms(systems, temperature)).unsqueeze(1) * state["inverse_mass"]
         v = systems.velocities
         noise = torch.randn(v.shape, generator=generator, dtype=v.dtype, device=v.device)
         v = v * kept + noise * (width * (1.0 - kept**2)).sqrt()

@@ -13,14 +13,14 @@ COLDEST = 10.0
 """K. A thermostat's mass is that for this temperature if the run starts colder: none may be zero."""
 
 
-def mobility(systems: Systems) -> Tensor:
+def inverse_mass(systems: Systems) -> Tensor:
     """Acceleration per force, (N, 1) Å/fs² per eV/Å; zero for fixed atoms."""
     return (ACCELERATION / systems.masses * (~systems.fixed)).unsqueeze(1)
 
 
 def kicked(velocities: Tensor, forces: Tensor, state: State, time: float) -> Tensor:
     """Velocities after ``forces`` have acted for ``time`` fs."""
-    return torch.addcmul(velocities, forces, state["mobility"], value=time)
+    return torch.addcmul(velocities, forces, state["inverse_mass"], value=time)
 
 
 def drifted(positions: Tensor, velocities: Tensor, time: float) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from crystal_samplers.chain import Chain
-from crystal_samplers.motion import mobility, of_atoms
+from crystal_samplers.motion import inverse_mass, of_atoms
 from crystal_samplers.options import NoseHooverOptions
 from crystal_samplers.verlet import verlet
 from crystalcli.contracts.dynamics import Evaluated, Force, State
@@ -27,7 +27,7 @@ class NoseHoover:
     def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:  # noqa: ARG002
         """A chain at rest for every structure."""
         degrees = degrees_of_freedom(systems)
-        return {"mobility": mobility(systems), "degrees": degrees, **self.chain.start(degrees, temperature)}
+        return {"inverse_mass": inverse_mass(systems), "degrees": degrees, **self.chain.start(degrees, temperature)}
 
     def step(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from crystal_samplers.motion import drifted, kicked, mobility
+from crystal_samplers.motion import drifted, inverse_mass, kicked
 from crystalcli.contracts.dynamics import Evaluated, Force, State
 from crystalcli.nouns.systems import Systems, kinetic_energy
 
@@ -20,7 +20,7 @@ class VelocityVerlet:
 
     def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:  # noqa: ARG002
         """Nothing to remember but the masses."""
-        return {"mobility": mobility(systems)}
+        return {"inverse_mass": inverse_mass(systems)}
 
     def step(
         self,

@@ -45,8 +45,8 @@ class Slabs(Work):
         self.request = request
         self.potential = host.potential(request, device=o.device)
         known = getattr(self.potential, "elements", None)
-        if known and (strange := sorted(s for s in self.maker.elements if chemical_symbols.index(s) not in known)):
-            raise UsageError(f"potential {self.potential.name} does not know {', '.join(strange)}")
+        if known and (unknown := sorted(s for s in self.maker.elements if chemical_symbols.index(s) not in known)):
+            raise UsageError(f"potential {self.potential.name} does not know {', '.join(unknown)}")
         self.inputs = [model] if (model := host.model_file(o.potential)) else []
         self.parts = [(("calculator" if k == "potential" else k), c.name) for k, c in request.parts.items()]
         self.facts = {"device": str(self.potential.device), **made_of(self.potential)}

@@ -17,7 +17,7 @@ from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.graph import collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import crystals
-from crystalcli.train.processes import ALONE, Team, gathered
+from crystalcli.train.processes import ALONE, ProcessTeam, gathered
 from crystalcli.vocabulary.quantities import Quantity
 
 KNN, RADIUS = PartChoice("cgcnn", {}), PartChoice("radius", {"cutoff": 5.0})
@@ -65,7 +65,7 @@ def labels_of(quantity: Quantity, atoms: list[ase.Atoms], rng: np.random.Generat
     return Labels(torch.as_tensor(value), torch.as_tensor(known))
 
 
-def step(case: str, team: Team = ALONE) -> dict[str, torch.Tensor]:
+def step(case: str, team: ProcessTeam = ALONE) -> dict[str, torch.Tensor]:
     """Loss, gradients and running statistics after one step."""
     graph_part, embedding, architecture, head, targets = CASES[case]
     torch.manual_seed(3)

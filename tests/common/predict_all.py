@@ -14,7 +14,7 @@ def predict_all(run: str) -> dict[str, np.ndarray]:
     """Values by quantity of all structures one after the other; energies of crystals per atom."""
     structures = [a for path in sorted(Path("in").iterdir()) for a in ase.io.read(path, ":")]
     model = load_model(run)
-    with warnings.catch_warnings(action="ignore"):  # of distances that its zeroth term does not know
+    with warnings.catch_warnings(action="ignore"):  # of distances that its baseline does not know
         found = model.predict(structures)
     return {
         q.name: np.concatenate(

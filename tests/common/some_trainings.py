@@ -10,7 +10,7 @@ from typing import Any
 from crystalcli.contracts.records import Recipe
 from crystalcli.contracts.workflow import Chosen, Host, Request
 from crystalcli.engine.host import life
-from crystalcli.engine.run.stopping import Stop
+from crystalcli.engine.run.stopping import StopSignal
 from crystalcli.train.choice import architecture
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.workflow import TRAIN
@@ -66,7 +66,12 @@ def changed(request: Request, **changes: Any) -> Request:
 
 
 def train(
-    request: Request, host: Host | None = None, stop: Stop | None = None, *, overwrite: bool = False, **options: Any
+    request: Request,
+    host: Host | None = None,
+    stop: StopSignal | None = None,
+    *,
+    overwrite: bool = False,
+    **options: Any,
 ) -> Trained:
     """Train; ``options`` say how many."""
     done = life.run(TRAIN, changed(request, **options), host or Host(), stop, overwrite=overwrite)
@@ -77,7 +82,7 @@ def resume(
     path: Path,
     changes: Mapping[str, Any] | None = None,
     host: Host | None = None,
-    stop: Stop | None = None,
+    stop: StopSignal | None = None,
     *,
     end: bool = False,
 ) -> Trained:

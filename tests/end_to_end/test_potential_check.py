@@ -134,16 +134,16 @@ def test_a_switch_of_a_part_takes_no_value_from_a_flag_of_the_command(tmp_path: 
 
 def test_a_model_on_given_structures(tmp_path: Path) -> None:
     model_file.save(tmp_path / "model.safetensors", model_of(), {})
-    good, strange = crystals.rattled(0), ase.build.bulk("Cu", cubic=True)
-    good.info["id"], strange.info["id"] = "good", "strange"
-    ase.io.write(tmp_path / "in.extxyz", [good, strange])
+    good, unknown = crystals.rattled(0), ase.build.bulk("Cu", cubic=True)
+    good.info["id"], unknown.info["id"] = "good", "unknown"
+    ase.io.write(tmp_path / "in.extxyz", [good, unknown])
     skip = ["--skip", "drift,core,pair-smooth,speed"]
     for dtype in ("float64", "float32"):
         found = told(["model.safetensors", "in.extxyz", *skip, "--dtype", dtype], tmp_path, 3)
         states: dict[str, set[str]] = {}
         for f in found["findings"]:
             states.setdefault(f["subject"].rpartition(":")[2], set()).add(f["status"])
-        assert states == {"good": {"passed"}, "strange": {"not run"}}, found["findings"]
+        assert states == {"good": {"passed"}, "unknown": {"not run"}}, found["findings"]
     ase.io.write(tmp_path / "one.extxyz", good)
     assert told(["model.safetensors", "one.extxyz", *skip], tmp_path, 0)["failed"] == 0
     (tmp_path / "bad.cif").write_text("data_x\n")

@@ -21,8 +21,8 @@ def test_relax(tmp_path: Path, cell: str, monkeypatch: pytest.MonkeyPatch) -> No
     frames = [crystals.rattled(seed) for seed in range(3)]
     for k, atoms in enumerate(frames):
         atoms.info["id"] = f"p{k}"
-    strange = ase.Atoms("Cu", cell=np.eye(3) * 4, pbc=True)
-    ase.io.write("in.extxyz", [*frames, strange])
+    unknown = ase.Atoms("Cu", cell=np.eye(3) * 4, pbc=True)
+    ase.io.write("in.extxyz", [*frames, unknown])
     words = ["relax", "in.extxyz", "--potential", "model.safetensors", "--cell", cell, "--steps", "15"]
     assert run([*words, "-o", "one", "--quiet"]) == 3
     found = ase.io.read("one/relaxed.extxyz", ":")

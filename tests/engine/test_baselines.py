@@ -113,14 +113,14 @@ def test_zeroth_term(tmp_path: Path) -> None:
     atoms = alloys()
     values = elemental(atoms) + np.random.default_rng(0).normal(0, 0.1, 30)
     data, train, other = dataset(tmp_path, atoms, {"e": values}), np.arange(20), np.arange(25, 30)
-    baseline, zeroth = baselines.zeroth_term("elements", data, train, "e", other)
-    assert np.isnan(zeroth[20:25]).all()
-    assert zeroth[other] == pytest.approx(baselines.evaluate(baseline, data, other))
+    baseline, baseline_values = baselines.closed_form("elements", data, train, "e", other)
+    assert np.isnan(baseline_values[20:25]).all()
+    assert baseline_values[other] == pytest.approx(baselines.evaluate(baseline, data, other))
     inside = np.abs(baselines.evaluate(baseline, data, train) - values[:20]).mean()
-    assert np.abs(zeroth[:20] - values[:20]).mean() > inside
-    found = target_statistics(data, ["e"], train, {"e": zeroth})
+    assert np.abs(baseline_values[:20] - values[:20]).mean() > inside
+    found = target_statistics(data, ["e"], train, {"e": baseline_values})
     assert found.residual == ("e",)
-    assert found.target_scale["e"] == pytest.approx((values[:20] - zeroth[:20]).std())
+    assert found.target_scale["e"] == pytest.approx((values[:20] - baseline_values[:20]).std())
     assert found.elements == (8, 12, 13)
 
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from crystalcli.engine.run import checkpoint
-from crystalcli.engine.run.checkpoint import State
+from crystalcli.engine.run.checkpoint import TrainingState
 
 
 def write(folder: Path, steps: int) -> None:
     for k in range(1, steps + 1):
-        checkpoint.save(folder, k, State({"model.w": torch.full((3,), float(k))}, {"progress": {"epoch": k}}))
+        checkpoint.save(folder, k, TrainingState({"model.w": torch.full((3,), float(k))}, {"progress": {"epoch": k}}))
 
 
 def test_the_last_three_are_kept_and_the_newest_is_found(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_damaged_state_is_passed_over_and_said(tmp_path: Path, harm: str) -> N
 
 def test_facts_of_any_kind_come_back(tmp_path: Path) -> None:
     facts = {"worst": {10: 0.1, 9: float("inf")}, "ids": ["ä", "b"], "none": None, "pair": (1, 2)}
-    checkpoint.save(tmp_path, 1, State({"w": torch.ones(1)}, facts))
+    checkpoint.save(tmp_path, 1, TrainingState({"w": torch.ones(1)}, facts))
     state, said = checkpoint.newest(tmp_path)
     assert said == []
     assert state.facts["worst"] == {"10": 0.1, "9": float("inf")}

@@ -13,10 +13,10 @@ from crystalcli.contracts.irreps import Irreps
 from crystalcli.contracts.modules import Embedding, shape_of
 from crystalcli.contracts.records import Statistics
 from crystalcli.contracts.validation import part_problems
-from crystalcli.engine.model.familiarity import structure_vectors
 from crystalcli.engine.model.latent import latent_vectors
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.model.out_of_domain import structure_vectors
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph

@@ -20,7 +20,7 @@ from crystalcli.contracts.workflow import Chosen, Host, Request, Run, Shown, Wor
 from crystalcli.engine.host import life, run_record
 from crystalcli.engine.registry import plugin_manager
 from crystalcli.engine.registry.plugin_loading import Origin
-from crystalcli.engine.registry.plugin_manager import Offered
+from crystalcli.engine.registry.plugin_manager import OfferedPart
 from crystalcli.engine.run import locks
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, NumericalFailure, Stopped, UsageError
@@ -136,7 +136,7 @@ ONCE = workflow("once", Once, end=lambda _request: None)
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = plugin_manager.registry().parts
     for one in (COUNT, TWICE, ONCE):
-        monkeypatch.setitem(parts, ("workflow", one.name), Offered(one, Origin("toy", "toy", "toy")))
+        monkeypatch.setitem(parts, ("workflow", one.name), OfferedPart(one, Origin("toy", "toy", "toy")))
 
 
 @pytest.fixture

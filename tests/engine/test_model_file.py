@@ -76,7 +76,7 @@ def test_the_baseline_is_part_of_the_prediction(saved: Path) -> None:
     with torch.no_grad():
         whole = loaded(graph)["energy"].value
         rest = loaded(graph, {"energy": torch.zeros(1, dtype=torch.float64)})["energy"].value
-        torch.testing.assert_close(whole - rest, loaded.zeroth(graph)["energy"])
+        torch.testing.assert_close(whole - rest, loaded.baseline_values(graph)["energy"])
 
 
 def test_an_untrained_model_is_its_baseline() -> None:

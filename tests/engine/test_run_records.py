@@ -22,7 +22,7 @@ from crystalcli.engine.drawing import plots
 from crystalcli.engine.run import tables
 from crystalcli.engine.run.display import shown
 from crystalcli.engine.run.run_folder import RunFolder, point_latest, reserved_folder
-from crystalcli.engine.run.stopping import Stop, seconds
+from crystalcli.engine.run.stopping import StopSignal, seconds
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import cell
@@ -148,14 +148,14 @@ def test_strange_times_are_refused(text: str) -> None:
 
 def test_signals_are_heard_once_and_stop_at_the_second() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with Stop().listening() as stop:
+    with StopSignal().listening() as stop:
         assert stop.reason() is None
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.reason() == "SIGTERM"
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == before
-    assert Stop(limit=0.0).reason() == "the time limit"
+    assert StopSignal(limit=0.0).reason() == "the time limit"
 
 
 @given(

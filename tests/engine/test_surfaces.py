@@ -190,12 +190,12 @@ def test_nothing_else_takes_a_surface(saved, tmp_path):
 
 
 def test_a_structure_that_it_does_not_know_costs_itself_only(saved, tmp_path):
-    strange = ase.Atoms("AuO", [[0, 0, 0], [0, 0, 1.8]], info={"id": "gold"})
-    source = toy_slabs.write(tmp_path / "in.extxyz", [molecules()[0], strange, molecules()[2]])
+    unknown = ase.Atoms("AuO", [[0, 0, 0], [0, 0, 1.8]], info={"id": "gold"})
+    source = toy_slabs.write(tmp_path / "in.extxyz", [molecules()[0], unknown, molecules()[2]])
     rows = asked.relax([source], saved, tmp_path / "run", fmax=1e-3).data["rows"]
     assert [r["converged"] for r in rows] == [True, False, True]
     assert rows[1]["reason"] == "element"
-    only = toy_slabs.write(tmp_path / "gold.extxyz", [strange])
+    only = toy_slabs.write(tmp_path / "gold.extxyz", [unknown])
     with pytest.raises(NothingUsable):
         asked.relax([only], saved, tmp_path / "none")
 

@@ -13,11 +13,11 @@ from common.failing_writes import in_a_child, nth_write
 from crystalcli.engine.cache.cache import GraphCache
 from crystalcli.engine.read import reading
 from crystalcli.engine.run.places import Place
-from crystalcli.engine.run.stopping import Stop
+from crystalcli.engine.run.stopping import StopSignal
 from crystalcli.graphs import parts, resumable
 from crystalcli.graphs.build import build
 from crystalcli.graphs.codec import from_bytes, to_bytes
-from crystalcli.graphs.packing import Built, Work, outcomes
+from crystalcli.graphs.packing import Built, GraphWork, outcomes
 from crystalcli.graphs.parts import Share
 from crystalcli.graphs.plan import BuildPlan
 from crystalcli.graphs.resolving import resolve
@@ -63,7 +63,7 @@ def whole(tmp_path):
     return replace(plan, output=tmp_path / "again.h5"), plan.output.read_bytes()
 
 
-class StopAfter(Stop):
+class StopAfter(StopSignal):
     """Stops at the n-th question."""
 
     def __init__(self, n: int) -> None:
@@ -77,7 +77,7 @@ class StopAfter(Stop):
 
 def test_outcomes_come_back_as_they_were(whole):
     plan, _ = whole
-    every = [o for _, o in outcomes(Work("cgcnn"), reading.plan([Path(p) for p in plan.inputs]).items, Place())]
+    every = [o for _, o in outcomes(GraphWork("cgcnn"), reading.plan([Path(p) for p in plan.inputs]).items, Place())]
     back = from_bytes(to_bytes(every))
     assert len(back) == len(every) == 17
     for one, other in zip(every, back, strict=True):

@@ -141,10 +141,10 @@ def test_what_a_cache_holds_is_part_of_its_recipe(tmp_path):
 def test_a_build_in_pieces_has_the_same_bytes(tmp_path):
     from crystalcli.engine.read import reading
     from crystalcli.graphs.codec import from_bytes, to_bytes
-    from crystalcli.graphs.packing import Built, Work, outcomes
+    from crystalcli.graphs.packing import Built, GraphWork, outcomes
 
     source = toy_slabs.write(tmp_path / "a.extxyz", toy_slabs.slabs(3))
-    work = Work("radius", {"cutoff": 4.0}, fields=("fixed", "relaxed_positions:3", "tags"))
+    work = GraphWork("radius", {"cutoff": 4.0}, fields=("fixed", "relaxed_positions:3", "tags"))
     found = [o for _, o in outcomes(work, reading.plan([source]).items, Place(0))]
     for one, other in zip(found, from_bytes(to_bytes(found)), strict=True):
         assert isinstance(one, Built)

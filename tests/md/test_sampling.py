@@ -17,7 +17,7 @@ from crystalcli.contracts.workflow import Reporter, Request
 from crystalcli.engine.host import life
 from crystalcli.engine.potential import potentials
 from crystalcli.engine.run import checkpoint, files
-from crystalcli.engine.run.stopping import Stop
+from crystalcli.engine.run.stopping import StopSignal
 from crystalcli.md.monitor import Monitor
 from crystalcli.md.options import MdOptions
 from crystalcli.md.setup import folders
@@ -108,7 +108,7 @@ def results(path):
     return {str(p.relative_to(path)): p.read_bytes() for p in kept}
 
 
-class StopAt(Stop):
+class StopAt(StopSignal):
     """Asks to stop once, at the n-th look."""
 
     def __init__(self, n) -> None:
@@ -171,11 +171,11 @@ def test_stop_and_resume_give_the_same_bytes(world, sampler, looks) -> None:
     with pytest.raises(Stopped):
         run(cut, reporter, StopAt(2))
     went: list[float] = []
-    resume(folder / "cut", {}, Reporter(progress=lambda _now, step, _of: went.append(step)), Stop())
+    resume(folder / "cut", {}, Reporter(progress=lambda _now, step, _of: went.append(step)), StopSignal())
     assert reached < min(went)
     assert max(went) == 60
     assert results(folder / "cut") == results(folder / "whole")
-    assert resume(folder / "cut", {}, reporter, Stop()).before
+    assert resume(folder / "cut", {}, reporter, StopSignal()).before
     assert run(cut, reporter).before
 
 
@@ -192,7 +192,7 @@ def test_a_run_made_longer_is_the_long_run(world, sampler, first) -> None:
         short = asked(folder, "short", sampler=sampler, steps=first, temperature="200:400")
         run(short, reporter, overwrite=True)
     heard: list[str] = []
-    report = resume(folder / "short", {"steps": 60}, Reporter(heard.append), Stop())
+    report = resume(folder / "short", {"steps": 60}, Reporter(heard.append), StopSignal())
     assert any("at 400 K, the last temperature" in line for line in heard)
     long, short_ = results(folder / "whole"), results(folder / "short")
     assert {n: b for n, b in short_.items() if "state" not in n} == {n: b for n, b in long.items() if "state" not in n}
@@ -203,16 +203,16 @@ def test_a_run_made_longer_is_the_long_run(world, sampler, first) -> None:
     again = tomllib.loads((folder / "short" / "config.toml").read_text())["md"]
     assert (again["temperature"], again["steps"]) == (f"200:400@{first}", 60)
     with pytest.raises(UsageError, match="longer, not shorter"):
-        resume(folder / "short", {"steps": 59}, reporter, Stop())
+        resume(folder / "short", {"steps": 59}, reporter, StopSignal())
     movie = folder / "short" / "structures" / "Au" / "trajectory.extxyz"
     whole_movie = movie.read_bytes()
     movie.write_bytes(whole_movie[: len(whole_movie) // 2])
     with pytest.raises(UsageError, match="not as this run left it"):
-        resume(folder / "short", {"steps": 70}, reporter, Stop())
+        resume(folder / "short", {"steps": 70}, reporter, StopSignal())
     movie.write_bytes(whole_movie)
     (folder / "short" / "structures" / "Ag" / "thermo.csv").unlink()
     with pytest.raises(UsageError, match="gap"):
-        resume(folder / "short", {"steps": 70}, reporter, Stop())
+        resume(folder / "short", {"steps": 70}, reporter, StopSignal())
     assert json.loads((folder / "short" / "run.json").read_text())["exit_code"] == Exit.OK
 
 
@@ -224,7 +224,7 @@ def test_a_run_that_is_made_longer_may_be_stopped_and_go_on(world) -> None:
     run(asked(folder, "cut", steps=20, temperature="300"), reporter)
     with pytest.raises(Stopped):
         resume(folder / "cut", {"time": 0.06}, reporter, StopAt(5))
-    resume(folder / "cut", {}, reporter, Stop())
+    resume(folder / "cut", {}, reporter, StopSignal())
     long, cut = results(folder / "whole"), results(folder / "cut")
     assert {n: b for n, b in cut.items() if "state" not in n} == {n: b for n, b in long.items() if "state" not in n}
 
@@ -277,7 +277,7 @@ def test_sealed_chunks(world, monkeypatch) -> None:
         run(asked(folder, "many"), reporter, StopAt(45))
     pieces = sorted((folder / "many" / "chunks" / "000001").glob("*.extxyz"))
     assert len(pieces) >= 2
-    resume(folder / "many", {}, reporter, Stop())
+    resume(folder / "many", {}, reporter, StopSignal())
     one, many = results(folder / "one"), results(folder / "many")
     assert all(one[n] == many[n] for n in one if not n.startswith("state"))
 
@@ -301,7 +301,7 @@ def test_a_full_disk_loses_nothing_that_was_kept(world, monkeypatch, good) -> No
         disk.setattr(files, "write_bytes", full)
         with pytest.raises(EnvironmentProblem, match="No space"):
             run(asked(folder, "cut", checkpoint_every=0.0), reporter)
-    resume(folder / "cut", {}, reporter, Stop())
+    resume(folder / "cut", {}, reporter, StopSignal())
     assert results(folder / "cut") == results(folder / "whole")
 
 
@@ -318,7 +318,7 @@ def test_a_damaged_chunk_is_refused(world, monkeypatch, harm) -> None:
     else:
         piece.unlink()
     with pytest.raises(UsageError, match="gap"):
-        resume(folder / "run", {}, reporter, Stop())
+        resume(folder / "run", {}, reporter, StopSignal())
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_a_failed_structure_stays_failed_after_resume(world) -> None:
     with pytest.raises(Stopped):
         run(asked(folder, "cut"), reporter, StopAt(50))
     use("nan", at=-1)
-    resume(folder / "cut", {}, reporter, Stop())
+    resume(folder / "cut", {}, reporter, StopSignal())
     assert results(folder / "cut") == results(folder / "whole")
 
 
@@ -445,7 +445,7 @@ def test_other_circumstances_are_said_once_where_a_run_goes_on(world, monkeypatc
         reporter, warned = quiet()
         with monkeypatch.context() as patch:
             patch.setattr(checkpoint, "_kind", lambda _device: "abacus")
-            resume(folder / name, {}, reporter, Stop())
+            resume(folder / name, {}, reporter, StopSignal())
         said = ["device was cpu, now abacus: not bit-identical to one long run"] if name == "new" else []
         assert warned == said
 

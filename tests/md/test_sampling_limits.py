@@ -10,7 +10,7 @@ import torch
 
 from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.contracts.workflow import Reporter
-from crystalcli.md.guards import Guards, Limits
+from crystalcli.md.guards import GuardLimits, Guards
 from crystalcli.md.monitor import Monitor
 from crystalcli.md.options import MdOptions
 from crystalcli.nouns.systems import Systems, temperature
@@ -64,17 +64,17 @@ def test_limits_of_temperature_force_and_contacts_are_those_asked_for() -> None:
     alive = torch.tensor([True, True])
     for hotter, stopped in ((3.0, {0}), (4.0, set())):
         moving = at(systems, [3.5 * 1000.0 * (1.0 + 5.0 * math.sqrt(2.0 / 93)), 500.0])
-        guards = Guards(systems, Limits(hotter=hotter))
+        guards = Guards(systems, GuardLimits(hotter=hotter))
         assert set(guards.look(moving, nothing, 1000.0, 0.1, alive)) == stopped
         assert guards.fine(moving, nothing, 1000.0) is not bool(stopped)
     forces = nothing.forces.clone()
     forces[33] = torch.tensor([60.0, -60.0, 60.0])  # 103.9 eV/Å
     pushed = replace(nothing, forces=forces)
     for limit, stopped in ((103.0, {1}), (104.0, set()), (0.0, set())):
-        found = Guards(systems, Limits(force=limit)).look(systems, pushed, 300.0, 0.1, alive)
+        found = Guards(systems, GuardLimits(force=limit)).look(systems, pushed, 300.0, 0.1, alive)
         assert set(found) == stopped
         assert not stopped or found[1].reason == "a force of 104 eV/Å on Cu 1, more than 103"
-    guards = Guards(systems, Limits(force=103.0))
+    guards = Guards(systems, GuardLimits(force=103.0))
     assert not guards.fine(systems, pushed, 300.0)
 
 
@@ -84,7 +84,7 @@ def test_contacts_are_found_however_atoms_came_there(pair: tuple[int, int], limi
     nothing = Evaluated(torch.zeros(2, dtype=torch.float64), torch.zeros(systems.n_atoms, 3, dtype=torch.float64))
     alive, structure = torch.tensor([True, True]), int(pair[0] >= 32)
     for factor, stopped in ((1.001, False), (0.999, True)):
-        guards = Guards(systems, Limits(closest=0.7))
+        guards = Guards(systems, GuardLimits(closest=0.7))
         places = systems.positions.clone()
         along = places[pair[1]] - places[pair[0]]
         goal = places[pair[0]] + along / along.norm() * (0.7 * limit * factor)
@@ -97,7 +97,7 @@ def test_contacts_are_found_however_atoms_came_there(pair: tuple[int, int], limi
         assert set(found) == ({structure} if stopped else set())
         assert not stopped or found[structure].reason.endswith("less than 0.7 of their covalent radii together")
         squeezed = systems.moved(positions=systems.positions * 0.6, cell=systems.cell * 0.6)
-        assert set(Guards(systems, Limits(closest=0.7)).look(squeezed, nothing, 300.0, 1.0, alive)) == {0, 1}
+        assert set(Guards(systems, GuardLimits(closest=0.7)).look(squeezed, nothing, 300.0, 1.0, alive)) == {0, 1}
 
 
 def test_contacts_are_found_where_only_the_cell_shrinks() -> None:
@@ -105,7 +105,7 @@ def test_contacts_are_found_where_only_the_cell_shrinks() -> None:
     systems = two_crystals().take(torch.tensor([0]))
     nothing = Evaluated(torch.zeros(1, dtype=torch.float64), torch.zeros(systems.n_atoms, 3, dtype=torch.float64))
     for factor, stopped in ((0.885, set()), (0.875, {0})):
-        guards = Guards(systems, Limits(closest=1.0))
+        guards = Guards(systems, GuardLimits(closest=1.0))
         smaller = systems.moved(positions=systems.positions * factor, cell=systems.cell * factor)
         found = guards.look(smaller, nothing, 300.0, 1.0, torch.tensor([True]))
         assert {k: v.code for k, v in found.items()} == dict.fromkeys(stopped, "overlap")
@@ -119,7 +119,7 @@ def test_no_limit_of_contacts_is_below_half_an_angstrom() -> None:
         for distance, stopped in ((0.45, {1}), (0.55, set())):
             places = systems.positions.clone()
             places[34] = places[32] + torch.tensor([0.0, 0.0, distance], dtype=torch.float64)
-            guards = Guards(systems, Limits(closest=closest))
+            guards = Guards(systems, GuardLimits(closest=closest))
             found = guards.look(systems.moved(positions=places), nothing, 300.0, 1.0, torch.tensor([True, True]))
             assert set(found) == stopped
             assert not stopped or found[1].reason.endswith("are 0.45 Å apart")

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalcli.md.temperature_program import Stage, TemperatureProgram, duration, parse
+from crystalcli.md.temperature_program import TemperatureProgram, TemperatureStage, duration, parse
 from crystalcli.vocabulary.errors import UsageError
 
 
 def test_one_temperature_holds() -> None:
     program = parse("300", dt=1.0, steps=50)
-    assert program.stages == (Stage(300.0, 300.0, 50),)
+    assert program.stages == (TemperatureStage(300.0, 300.0, 50),)
     assert [program.at(n) for n in (0, 25, 50, 60)] == [300.0] * 4
 
 
@@ -37,7 +37,10 @@ def test_length_of_the_run_from_its_stages() -> None:
 
 
 def test_the_last_temperature_holds_on() -> None:
-    assert parse("100:200@10", dt=1.0, steps=30).stages == (Stage(100.0, 200.0, 10), Stage(200.0, 200.0, 20))
+    assert parse("100:200@10", dt=1.0, steps=30).stages == (
+        TemperatureStage(100.0, 200.0, 10),
+        TemperatureStage(200.0, 200.0, 20),
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,11 @@ def test_a_file_holds_stages(tmp_path) -> None:
         '[[stage]]\nkind = "ramp"\nto = 600\nduration = "500fs"\n[[stage]]\nkind = "hold"\n'
     )
     program = parse(str(path), dt=1.0, steps=2000)
-    assert program.stages == (Stage(300.0, 300.0, 1000), Stage(300.0, 600.0, 500), Stage(600.0, 600.0, 500))
+    assert program.stages == (
+        TemperatureStage(300.0, 300.0, 1000),
+        TemperatureStage(300.0, 600.0, 500),
+        TemperatureStage(600.0, 600.0, 500),
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,7 +101,9 @@ def test_lengths() -> None:
     assert [duration(t, 2.0) for t in ("1ps", "1 ns", "100fs", "70", "1e3fs")] == [500, 500000, 50, 70, 500]
 
 
-stages = st.builds(Stage, st.integers(0, 5000).map(float), st.integers(0, 5000).map(float), st.integers(1, 1000))
+stages = st.builds(
+    TemperatureStage, st.integers(0, 5000).map(float), st.integers(0, 5000).map(float), st.integers(1, 1000)
+)
 
 
 @given(st.lists(stages, min_size=1, max_size=5))

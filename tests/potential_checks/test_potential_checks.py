@@ -17,7 +17,7 @@ from common.broken_potentials import BROKEN, NoStress, Pairs, Single
 from crystalcli.nouns.systems import temperature
 from crystalcli.potential_checks import asking, conservation, derivatives, diatomics, examples, plots, speed
 from crystalcli.potential_checks.asking import Asking, Noise
-from crystalcli.potential_checks.check_names import CHECKS, Asked, wanted
+from crystalcli.potential_checks.check_names import CHECKS, CheckRequest, wanted
 from crystalcli.potential_checks.findings import Finding, judged, worst
 from crystalcli.potential_checks.run import Report, _excuse_melting, _made, check
 from crystalcli.potential_checks.view import shown
@@ -50,7 +50,7 @@ def crystal() -> ase.Atoms:
 
 
 def found(potential: Pairs, *only: str) -> Report:
-    asked = Asked(checks=only or tuple(c for c in CHECKS if c != "speed"), elements=("Cu",), steps=200)
+    asked = CheckRequest(checks=only or tuple(c for c in CHECKS if c != "speed"), elements=("Cu",), steps=200)
     return check(potential, {"crystal": crystal()}, asked)
 
 
@@ -83,7 +83,7 @@ def test_what_it_cannot_do_is_not_run() -> None:
     assert by["rotation"].status == "passed"
     assert report.to_json()["exit_code"] == 3
     cluster = ase.Atoms("Cu3", [[0, 0, 0], [2.5, 0, 0], [0, 2.4, 0.3]])
-    report = check(Pairs(), {"cluster": cluster}, Asked(elements=("Cu",), steps=50))
+    report = check(Pairs(), {"cluster": cluster}, CheckRequest(elements=("Cu",), steps=50))
     missing = {f.check for f in report.findings if f.status == "not run"}
     assert missing == {"stress", "supercell", "cell"}
     assert not failed(report)
@@ -168,7 +168,7 @@ def test_what_has_no_energy_somewhere() -> None:
         def told(self, energy, forces, stress, systems):
             return torch.where(systems.atom_counts == 8, torch.nan, energy), forces, stress
 
-    report = check(Lost(), {"lost": crystal() * (2, 1, 1), "found": crystal()}, Asked(checks=("core",)))
+    report = check(Lost(), {"lost": crystal() * (2, 1, 1), "found": crystal()}, CheckRequest(checks=("core",)))
     assert {f.status for f in report.findings if f.subject == "Cu-Cu"} == {"failed"}
     states = {f.check: (f.status, f.said) for f in found(NoNumber(), "core", "pair-smooth").findings}
     (core, said), (smooth, why) = states["core"], states["pair-smooth"]
@@ -266,7 +266,9 @@ def test_a_slab_is_not_repeated_along_its_vacuum() -> None:
     found = speed.measured(Asking(Seen()), "slab", slab, np.random.default_rng(0))
     assert found.atoms == 72
     np.testing.assert_array_equal(cells[0][2], slab.cell.array[2])
-    report = check(Pairs(), {"slab": slab}, Asked(checks=("supercell",)))  # two slabs, so near, would feel each other
+    report = check(
+        Pairs(), {"slab": slab}, CheckRequest(checks=("supercell",))
+    )  # two slabs, so near, would feel each other
     assert [f.status for f in report.findings] == ["passed"]
 
 
@@ -300,7 +302,7 @@ def test_held_atoms_and_fields() -> None:
 
     held = crystal()
     held.set_constraint(FixAtoms([0, 1]))
-    asked = Asked(checks=("translation", "forces", "stress", "smooth", "drift"), steps=50)
+    asked = CheckRequest(checks=("translation", "forces", "stress", "smooth", "drift"), steps=50)
     reports = [check(kind(), {"c": atoms}, asked) for kind in (Pairs, Fielded) for atoms in (crystal(), held)]
     assert [r.findings for r in reports] == [reports[0].findings] * 4
 
@@ -336,20 +338,20 @@ def test_all_pairs_and_what_is_left_out() -> None:
     class Many(Pairs):
         elements = frozenset(range(1, 90))
 
-    report = check(Many(), {"crystal": crystal()}, Asked(checks=("core",)))
+    report = check(Many(), {"crystal": crystal()}, CheckRequest(checks=("core",)))
     assert [f.subject for f in report.findings] == ["Cu-Cu", "Cu-Au", "Au-Au"]
     assert "of 89 elements; --elements all tries all 4005 pairs" in report.notes[0]
 
     class Silent(Pairs):
         elements = frozenset()
 
-    report = check(Silent(), {"crystal": crystal()}, Asked(checks=("core",), elements=("all",)))
+    report = check(Silent(), {"crystal": crystal()}, CheckRequest(checks=("core",), elements=("all",)))
     assert len(report.findings) == 3
     assert report.notes == ["it does not say which elements it knows: pairs of those of the structures only"]
 
 
 def test_structures_are_made_where_none_are_given() -> None:
-    report = check(Pairs(), {}, Asked(checks=("rotation", "speed")))
+    report = check(Pairs(), {}, CheckRequest(checks=("rotation", "speed")))
     assert [f.subject for f in report.findings] == ["CuAu rocksalt", "CuAu CsCl"]
     assert [s.subject for s in report.speeds] == ["CuAu rocksalt", "CuAu CsCl"]
     assert all(s.atoms >= 64 and s.wall > 0 and s.cpu > 0 for s in report.speeds)
@@ -358,25 +360,25 @@ def test_structures_are_made_where_none_are_given() -> None:
         elements = frozenset()
 
     with pytest.raises(UsageError, match="does not say which elements it knows"):
-        check(Silent(), {}, Asked())
+        check(Silent(), {}, CheckRequest())
     with pytest.raises(UsageError, match="no element 'Xx'"):
-        check(Pairs(), {}, Asked(elements=("Xx",)))
+        check(Pairs(), {}, CheckRequest(elements=("Xx",)))
 
 
 def test_a_structure_that_cannot_be_evaluated_costs_itself_only() -> None:
     from crystalcli.engine.potential.potentials import named
 
     good, bad = ase.build.bulk("Cu", cubic=True), ase.build.bulk("Na", cubic=True)
-    report = check(named("emt"), {"bad": bad, "good": good}, Asked(checks=("rotation", "speed")))
+    report = check(named("emt"), {"bad": bad, "good": good}, CheckRequest(checks=("rotation", "speed")))
     assert [(f.subject, f.status) for f in report.findings if f.check == "rotation"] == [
         ("bad", "not run"),
         ("good", "passed"),
     ]
     with pytest.raises(NothingUsable, match="emt does not know Na"):
-        check(named("emt"), {"bad": bad}, Asked(checks=("rotation",)))
+        check(named("emt"), {"bad": bad}, CheckRequest(checks=("rotation",)))
     with pytest.raises(NothingUsable, match="emt does not know Na"):
-        check(named("emt"), {"bad": bad}, Asked(checks=("core",)))
-    report = check(named("emt"), {"bad": bad, "good": good}, Asked(checks=("core",), elements=("Cu",)))
+        check(named("emt"), {"bad": bad}, CheckRequest(checks=("core",)))
+    report = check(named("emt"), {"bad": bad, "good": good}, CheckRequest(checks=("core",), elements=("Cu",)))
     assert [(f.check, f.subject, f.status) for f in report.findings] == [
         ("noise", "bad", "not run"),
         ("core", "Cu-Cu", "passed"),
@@ -390,7 +392,7 @@ def test_a_structure_that_cannot_be_evaluated_costs_itself_only() -> None:
                 raise InputError("structure 0: too large")
             return super().evaluate(systems, stress=stress)
 
-    report = check(Small(), {"crystal": crystal()}, Asked(checks=("noise", "speed")))
+    report = check(Small(), {"crystal": crystal()}, CheckRequest(checks=("noise", "speed")))
     assert [(f.check, f.status, f.said) for f in report.findings] == [
         ("noise", "passed", ""),
         ("speed", "not run", "structure 0: too large"),
@@ -420,7 +422,7 @@ def test_crystals_made_here_that_fly_apart_are_noted(monkeypatch: pytest.MonkeyP
         return Finding("drift", name, "not run" if hot else "passed", said="heats", more=hot)
 
     monkeypatch.setattr(conservation, "checked", checked)
-    asked = Asked(checks=("drift",))
+    asked = CheckRequest(checks=("drift",))
     assert [f.subject for f in check(Pairs(), {}, asked).findings] == ["CuAu rocksalt"]
     given = check(Pairs(), {"CuAu CsCl": crystal()}, asked)  # what somebody named is his
     assert [f.status for f in given.findings] == ["not run"]

@@ -119,8 +119,8 @@ def test_distances_that_the_zeroth_term_never_met_are_said_once_with_their_numbe
     predictor = Predictor(folder, warn=heard.append, batch_size=2)
     list(predictor.predict([str(tmp_path / "graphs.h5")]))
     known = [h for h in heard if "distances" in h]
-    strange = [ase.Atoms("NaCl", [[0, 0, 0], [0, 0, d]], cell=[9, 9, 9], pbc=True) for d in (1.5, 1.6, 1.7)]
+    unknown = [ase.Atoms("NaCl", [[0, 0, 0], [0, 0, d]], cell=[9, 9, 9], pbc=True) for d in (1.5, 1.6, 1.7)]
     with pytest.warns(UserWarning, match="3 structures have distances between atoms that training never has"):
-        found = crystalcli.load_model(folder).predict(strange)
+        found = crystalcli.load_model(folder).predict(unknown)
     assert np.isfinite([f[ENERGY].value for f in found]).all()
     assert len(known) <= 1

@@ -18,7 +18,7 @@ from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.structures.constraints import projections, without_constraints
 from crystalcli.nouns.systems import Systems
 from crystalcli.relax.cell_coordinates import CellCoordinates
-from crystalcli.relax.relaxing import Batch, Goal, Relaxed
+from crystalcli.relax.relaxing import Goal, RelaxationBatch, Relaxed
 from crystalcli.vocabulary.errors import InputError
 
 RELAXERS = ("fire", "bfgs", "lbfgs")
@@ -38,7 +38,7 @@ def relax(structures: list[ase.Atoms], goal: Goal, potential="emt", relaxer: str
     allowed = torch.as_tensor(np.concatenate([projections(a) for a in structures]))
     systems = Systems.of([without_constraints(a) for a in structures])
     coords = CellCoordinates.of(systems, allowed, goal.cell, goal.pressure)
-    return Batch(coords, named(potential) if isinstance(potential, str) else potential, module, goal).run()
+    return RelaxationBatch(coords, named(potential) if isinstance(potential, str) else potential, module, goal).run()
 
 
 def unlike() -> list[ase.Atoms]:

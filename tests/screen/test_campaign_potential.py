@@ -72,13 +72,13 @@ def test_a_model_does_a_stage_and_the_difference_is_counted_from_its_own_element
         references=references,
         head='train = 12\nthreshold = "0.5sigma"',
     )
-    strange = ase.build.bulk("CuAg", "rocksalt", a=5.5)
-    strange.info["id"] = "strange"
-    candidates = [*ase.io.read(tmp_path / "candidates.extxyz", ":"), strange]
+    unknown = ase.build.bulk("CuAg", "rocksalt", a=5.5)
+    unknown.info["id"] = "unknown"
+    candidates = [*ase.io.read(tmp_path / "candidates.extxyz", ":"), unknown]
     some_campaign.candidates(tmp_path / "candidates.extxyz", candidates)
     assert do(plan, tmp_path / "run")["exit_code"] == 3
     kept = journaled(tmp_path / "run", "1-model-all")
-    lost = kept.pop("strange")
+    lost = kept.pop("unknown")
     assert (lost.atoms, lost.energy) == (None, None)
     mine = named(str(potential), device="cpu")
     for one in kept.values():
@@ -89,7 +89,7 @@ def test_a_model_does_a_stage_and_the_difference_is_counted_from_its_own_element
     log = (tmp_path / "run" / "log.txt").read_text()
     assert f"elements after model: Ag 0.000000, Cu {cu:.6f}, Pd {pd:.6f} eV/atom" in log
     assert cu < -2.0  # the model's own, far from those of EMT
-    (row,) = (r for r in rows(tmp_path / "run") if r["id"] == "strange")
+    (row,) = (r for r in rows(tmp_path / "run") if r["id"] == "unknown")
     assert "model: element: Ag not in the training of" in row["problems"]
     assert row["E_f [eV/atom]"]  # an element that the model does not know is no reason to drop a candidate
     save_potential(tmp_path, 0.2)

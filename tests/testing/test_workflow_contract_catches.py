@@ -19,7 +19,7 @@ from crystalcli.contracts.validation import part_problems
 from crystalcli.contracts.workflow import Host, Request, Run, Running, Shown, Work
 from crystalcli.engine.registry import plugin_manager
 from crystalcli.engine.registry.plugin_loading import Origin
-from crystalcli.engine.registry.plugin_manager import Offered
+from crystalcli.engine.registry.plugin_manager import OfferedPart
 from crystalcli.engine.run import files
 from crystalcli.label_sites.workflow import LABEL_SITES
 from crystalcli.relax.workflow import RELAX
@@ -93,7 +93,7 @@ GOOD = Workflow(
 
 def contract(part: Workflow, monkeypatch: pytest.MonkeyPatch) -> WorkflowContract:
     monkeypatch.setitem(
-        plugin_manager.registry().parts, ("workflow", part.name), Offered(part, Origin("toy", "toy", "toy"))
+        plugin_manager.registry().parts, ("workflow", part.name), OfferedPart(part, Origin("toy", "toy", "toy"))
     )
 
     monkeypatch.setattr(group, "_offered", lambda: {part.name: part})

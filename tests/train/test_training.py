@@ -20,7 +20,7 @@ from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.model import model_file
 from crystalcli.engine.run import checkpoint
 from crystalcli.engine.run.locks import locked
-from crystalcli.engine.run.stopping import Stop
+from crystalcli.engine.run.stopping import StopSignal
 from crystalcli.train.choice import architecture, suited
 from crystalcli.train.loop import Trainer
 from crystalcli.vocabulary.errors import EnvironmentProblem, NumericalFailure, Stopped, UsageError
@@ -52,7 +52,7 @@ def plan(cache: Path, output: Path, **changes: Any) -> Request:
     return changed(made, **changes)
 
 
-class StopAfter(Stop):
+class StopAfter(StopSignal):
     """Asks to stop after so many questions."""
 
     def __init__(self, questions: int) -> None:

@@ -118,8 +118,8 @@ def test_a_second_command_on_a_series_under_way_ends_with_the_code_of_locked_fol
 def test_the_data_are_read_once(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the members say what they say alone."""
     opened, split, fitted = [], [], []
-    real_open, real_choose, real_fit = GraphDataset.open, setup.choose, baseline.zeroth_terms
-    monkeypatch.setattr(baseline, "zeroth_terms", lambda *a: fitted.append(a) or real_fit(*a))
+    real_open, real_choose, real_fit = GraphDataset.open, setup.choose, baseline.fitted_baselines
+    monkeypatch.setattr(baseline, "fitted_baselines", lambda *a: fitted.append(a) or real_fit(*a))
     monkeypatch.setattr(GraphDataset, "open", lambda paths: opened.append(paths) or real_open(paths))
     monkeypatch.setattr(setup, "choose", lambda *a: split.append(a) or real_choose(*a))
     few = plan(cache, tmp_path / "s", epochs=1, residual_of="auto")
@@ -137,7 +137,7 @@ def test_zeroth_terms_are_fitted_anew_where_they_are_others(cache: Path, tmp_pat
     first = setup.prepare(plan(cache, tmp_path / "a", residual_of="elements"), Reporter())
     said: list[str] = []
 
-    def fit(**changes: Any) -> baseline.ZerothFit:
+    def fit(**changes: Any) -> baseline.BaselineFit:
         request = plan(cache, tmp_path / "b", **{"residual_of": "elements", **changes})
         return setup.prepare(request, Reporter(said.append), first).fit
 

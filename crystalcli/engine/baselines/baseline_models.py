@@ -54,7 +54,7 @@ class LinearBaseline(Baseline):
         value = self.intercept + features @ self.weight
         return value * graph.atom_counts if self.extensive else value
 
-    def strange(self, features: Tensor) -> Tensor:
+    def extrapolated(self, features: Tensor) -> Tensor:
         """Whether a crystal has features that the fit never met, so that they count as nothing, (S,) bool."""
         return features.new_zeros(len(features), dtype=torch.bool)
 
@@ -144,7 +144,7 @@ class PairsBaseline(LinearBaseline):
             out[s] = self._histogram(ase.Atoms(numbers[a:b], positions[a:b], cell=cells[s], pbc=pbc[s]))
         return torch.as_tensor(out, device=self.weight.device)
 
-    def strange(self, features: Tensor) -> Tensor:
+    def extrapolated(self, features: Tensor) -> Tensor:
         """Whether a crystal has distances where training had none: there the weights are exactly zero."""
         met: Tensor = ((features > STRANGE) & (self.weight == 0.0)).any(dim=1)
         return met

@@ -1,6 +1,6 @@
 """Baselines fitted in closed form: the mean, a linear term per element, ridge on pair-distance histograms.
 
-Each stands beside every trained model in its report, and each can be the zeroth term of a model, which then learns
+Each stands beside every trained model in its report, and each can be the baseline of a model, which then learns
 the residual. Everything is float64.
 """
 
@@ -74,10 +74,10 @@ def fit(name: str, dataset: GraphDataset, train_index: Index, target: str) -> Ba
     return fit_leaving_out(name, dataset, train_index, target).baseline
 
 
-def zeroth_term(
+def closed_form(
     name: str, dataset: GraphDataset, train_index: Index, target: str, other_index: Index
 ) -> tuple[Baseline, Floats]:
-    """A fitted baseline and the values of the zeroth term for training.
+    """A fitted baseline and the values of the baseline for training.
 
     Returns:
         The baseline, and (len(dataset),) values: leave-one-out predictions for ``train_index``, predictions for
@@ -132,15 +132,15 @@ def evaluate(baseline: Baseline, dataset: GraphDataset, index: Index) -> Floats:
 
 def evaluate_counting(baseline: Baseline, dataset: GraphDataset, index: Index) -> tuple[Floats, int]:
     """As :func:`evaluate`, with the number of structures that have features which the fit never met."""
-    values, strange = [np.zeros(0)], 0
+    values, extrapolated = [np.zeros(0)], 0
     with torch.no_grad():
         for part in parts(dataset, index):
             graph = dataset.batch(part, (), torch.float64).graph
             assert isinstance(baseline, LinearBaseline)
             features = baseline.describe(graph)
             values.append(baseline.value(graph, features).numpy())
-            strange += int(baseline.strange(features).sum())
-    return np.concatenate(values), strange
+            extrapolated += int(baseline.extrapolated(features).sum())
+    return np.concatenate(values), extrapolated
 
 
 def _best(model: LinearBaseline, features: Floats, values: Floats) -> tuple[LinearBaseline, Ridge]:

@@ -16,7 +16,7 @@ TOLERANCE = 2e-6
 
 
 @dataclass(frozen=True)
-class Finding:
+class CacheFinding:
     """Something wrong with structure ``id``."""
 
     id: str
@@ -24,7 +24,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CacheVerdict:
     """What was found.
 
     Args:
@@ -35,13 +35,13 @@ class Verdict:
     """
 
     checked: int
-    findings: tuple[Finding, ...]
+    findings: tuple[CacheFinding, ...]
     symmetric: int
     shortest: float
     longest: float
 
 
-def verify(cache: GraphCache, listen: Callable[[int, str], None] = lambda _n, _text: None) -> Verdict:
+def verify(cache: GraphCache, listen: Callable[[int, str], None] = lambda _n, _text: None) -> CacheVerdict:
     """Check every structure of ``cache``."""
     findings = list(_whole(cache))
     limit = cache.recipe.options.get("cutoff", np.inf)
@@ -57,25 +57,27 @@ def verify(cache: GraphCache, listen: Callable[[int, str], None] = lambda _n, _t
                 if lengths.max() > limit + TOLERANCE:
                     problems.append(f"an edge of {lengths.max():.6g} Å is longer than the cutoff of {limit} Å")
             symmetric += one.symmetric()
-        findings += [Finding(id_, p) for p in problems]
+        findings += [CacheFinding(id_, p) for p in problems]
         listen(1, "")
     found = np.isfinite(longest)
-    return Verdict(len(cache), tuple(findings), symmetric, shortest if found else np.nan, longest if found else np.nan)
+    return CacheVerdict(
+        len(cache), tuple(findings), symmetric, shortest if found else np.nan, longest if found else np.nan
+    )
 
 
-def _whole(cache: GraphCache) -> Iterator[Finding]:
+def _whole(cache: GraphCache) -> Iterator[CacheFinding]:
     seen: set[str] = set()
     for id_ in cache.ids:
         if id_ in seen:
-            yield Finding(id_, "the id occurs twice")
+            yield CacheFinding(id_, "the id occurs twice")
         seen.add(id_)
     for name in cache.field_names:
         for id_ in cache.damage(f"{FIELDS}{name}"):
-            yield Finding(id_, f"field '{name}' is not what was written, here or nearby (crc32)")
+            yield CacheFinding(id_, f"field '{name}' is not what was written, here or nearby (crc32)")
     for name, column in cache.columns.items():
         have = column.values[column.mask]
         if not np.isfinite(have).all():
-            yield Finding("", f"label '{name}' has {int((~np.isfinite(have)).sum())} values that are not finite")
+            yield CacheFinding("", f"label '{name}' has {int((~np.isfinite(have)).sum())} values that are not finite")
 
 
 class _One:

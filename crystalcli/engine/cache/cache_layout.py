@@ -24,7 +24,7 @@ FIELDS, LABELS, TAGS, CHECKS = "atoms/fields/", "labels/", "tags/", "checks/"
 
 
 @dataclass(frozen=True)
-class Place:
+class CachePlace:
     """What a dataset must be.
 
     Args:
@@ -38,27 +38,27 @@ class Place:
     tail: tuple[int, ...] | None = ()
 
 
-TEXT = Place((np.uint8,), "")
+TEXT = CachePlace((np.uint8,), "")
 """Texts in UTF-8, each ended by a zero byte."""
 LARGE = {
-    "atoms/positions": Place((np.float64,), "atoms", (3,)),
-    "atoms/atomic_numbers": Place((np.uint8,), "atoms"),
-    "atoms/degree": Place(COUNTS, "atoms"),
-    "edges/neighbor": Place(COUNTS, "edges"),
-    "edges/shift": Place(SHIFTS, "edges", (3,)),
+    "atoms/positions": CachePlace((np.float64,), "atoms", (3,)),
+    "atoms/atomic_numbers": CachePlace((np.uint8,), "atoms"),
+    "atoms/degree": CachePlace(COUNTS, "atoms"),
+    "edges/neighbor": CachePlace(COUNTS, "edges"),
+    "edges/shift": CachePlace(SHIFTS, "edges", (3,)),
 }
 """Arrays that stay on disk; fields are others."""
-FIELD = Place((np.float64,), "atoms", None)
+FIELD = CachePlace((np.float64,), "atoms", None)
 SMALL = {
     "about": TEXT,
     "structures/id": TEXT,
     "structures/source": TEXT,
-    "structures/sha256": Place((np.uint8,), "structures", (32,)),
-    "structures/graph_sha256": Place((np.uint8,), "structures", (32,)),
-    "structures/atom_pointers": Place((np.int64,), "pointers"),
-    "structures/edge_pointers": Place((np.int64,), "pointers"),
-    "structures/cell": Place((np.float64,), "structures", (3, 3)),
-    "structures/pbc": Place((np.uint8,), "structures", (3,)),
+    "structures/sha256": CachePlace((np.uint8,), "structures", (32,)),
+    "structures/graph_sha256": CachePlace((np.uint8,), "structures", (32,)),
+    "structures/atom_pointers": CachePlace((np.int64,), "pointers"),
+    "structures/edge_pointers": CachePlace((np.int64,), "pointers"),
+    "structures/cell": CachePlace((np.float64,), "structures", (3, 3)),
+    "structures/pbc": CachePlace((np.uint8,), "structures", (3,)),
     **{f"failures/{key}": TEXT for key in FAILURE_KEYS},
 }
 """What is read when a cache is opened; labels and tags are others."""
@@ -100,18 +100,18 @@ def inside(found: Mapping[str, h5py.Dataset], group: str) -> list[str]:
     return list(dict.fromkeys(name[len(group) :].split("/")[0] for name in found if name.startswith(group)))
 
 
-def _place(name: str, found: Mapping[str, h5py.Dataset]) -> Place:
+def _place(name: str, found: Mapping[str, h5py.Dataset]) -> CachePlace:
     group, _, last = name.rpartition("/")
     if known := (SMALL | LARGE).get(name):
         return known
     if f"{group}/" in (FIELDS, TAGS):
         return FIELD if f"{group}/" == FIELDS else TEXT
     if name.startswith(LABELS) and last in ("values", "mask") and name.count("/") == 2:
-        return Place((np.float64,), "", None) if last == "values" else Place((np.uint8,), "")
+        return CachePlace((np.float64,), "", None) if last == "values" else CachePlace((np.uint8,), "")
     array = found.get(name.removeprefix(CHECKS))
     if array is None or not name.startswith(CHECKS):
         raise ValueError(f"{name} is nothing that a cache has")
-    return Place((np.uint32,), n_blocks(_n_bytes(array)))
+    return CachePlace((np.uint32,), n_blocks(_n_bytes(array)))
 
 
 def _must_lie_in(size: int, name: str, dataset: h5py.Dataset) -> None:
@@ -124,7 +124,7 @@ def _must_lie_in(size: int, name: str, dataset: h5py.Dataset) -> None:
         raise ValueError(f"{name} is not in the file")
 
 
-def _must_be(place: Place, name: str, dataset: h5py.Dataset, count: Mapping[str, int]) -> None:
+def _must_be(place: CachePlace, name: str, dataset: h5py.Dataset, count: Mapping[str, int]) -> None:
     if dataset.dtype not in [np.dtype(t) for t in place.types]:
         raise ValueError(f"{name} has numbers of type {dataset.dtype}")
     shape = tuple(dataset.shape)

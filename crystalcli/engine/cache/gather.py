@@ -19,7 +19,7 @@ from crystalcli.nouns.graph import CrystalGraph
 
 
 @dataclass(frozen=True)
-class Piece:
+class CachePiece:
     """Arrays of some structures, in the types of the cache: per structure, per atom, per edge."""
 
     atom_counts: NDArray[np.int64]
@@ -33,10 +33,10 @@ class Piece:
     neighbor: NDArray[np.integer]
     shift: NDArray[np.integer]
 
-    def take(self, order: NDArray[np.int64]) -> Piece:
+    def take(self, order: NDArray[np.int64]) -> CachePiece:
         """The structures in another order."""
         atoms, edges = _ranges(self.atom_counts, order), _ranges(self.edge_counts, order)
-        return Piece(
+        return CachePiece(
             self.atom_counts[order],
             self.edge_counts[order],
             self.cell[order],
@@ -50,7 +50,7 @@ class Piece:
         )
 
 
-def gather(cache: GraphCache, local: NDArray[np.int64]) -> Piece:
+def gather(cache: GraphCache, local: NDArray[np.int64]) -> CachePiece:
     """Structures ``local`` of ``cache`` in the order given.
 
     Raises:
@@ -59,7 +59,7 @@ def gather(cache: GraphCache, local: NDArray[np.int64]) -> Piece:
     a0, a1 = cache.atom_pointers[local], cache.atom_pointers[local + 1]
     e0, e1 = cache.edge_pointers[local], cache.edge_pointers[local + 1]
     atoms, edges = Ranges.of(a0, a1), Ranges.of(e0, e1)
-    return Piece(
+    return CachePiece(
         a1 - a0,
         e1 - e0,
         cache.cell[local],
@@ -73,16 +73,18 @@ def gather(cache: GraphCache, local: NDArray[np.int64]) -> Piece:
     )
 
 
-def join(pieces: Sequence[Piece]) -> Piece:
+def join(pieces: Sequence[CachePiece]) -> CachePiece:
     """All structures of ``pieces`` in a row."""
     if len(pieces) == 1:
         return pieces[0]
     names = pieces[0].fields
-    whole = {f.name: np.concatenate([getattr(p, f.name) for p in pieces]) for f in fields(Piece) if f.name != "fields"}
-    return Piece(fields={k: np.concatenate([p.fields[k] for p in pieces]) for k in names}, **whole)
+    whole = {
+        f.name: np.concatenate([getattr(p, f.name) for p in pieces]) for f in fields(CachePiece) if f.name != "fields"
+    }
+    return CachePiece(fields={k: np.concatenate([p.fields[k] for p in pieces]) for k in names}, **whole)
 
 
-def fault(piece: Piece) -> tuple[int, str] | None:
+def fault(piece: CachePiece) -> tuple[int, str] | None:
     """The first structure whose arrays cannot be a graph, and why: checksums do not say that what was written is one.
 
     An edge that leaves its structure would silently read another one, or crash.
@@ -111,7 +113,7 @@ def fault(piece: Piece) -> tuple[int, str] | None:
     return None
 
 
-def assemble(piece: Piece, dtype: torch.dtype) -> CrystalGraph:
+def assemble(piece: CachePiece, dtype: torch.dtype) -> CrystalGraph:
     """The batch of all structures of ``piece``, which has no :func:`fault`; floating numbers as ``dtype``."""
     counts = piece.atom_counts
     starts = np.cumsum(counts) - counts

@@ -56,7 +56,7 @@ def as_classes(data: GraphDataset, quantity: Quantity) -> Column:
     return Column(quantity, values, np.isfinite(values))
 
 
-def strangers(data: GraphDataset, quantity: Quantity) -> list[str]:
+def unknown_classes(data: GraphDataset, quantity: Quantity) -> list[str]:
     """Words of ``data`` that are no class of ``quantity``, sorted."""
     if quantity.name in data.columns:
         known = data.columns[quantity.name]

@@ -27,7 +27,7 @@ def target_statistics(
     dataset: GraphDataset,
     targets: Sequence[str],
     train_index: NDArray[np.int64],
-    zeroth: Mapping[str, NDArray[np.float64]] | None = None,
+    baseline_values: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Statistics:
     """Statistics of structures ``train_index``; of the residual for targets with a baseline.
 
@@ -39,24 +39,24 @@ def target_statistics(
         dataset: where the structures and labels are.
         targets: labels to be learned; classes get mean 0 and scale 1.
         train_index: the training split; nothing else is looked at.
-        zeroth: values of the baselines for *all* structures of ``dataset``, by target.
+        baseline_values: values of the baselines for *all* structures of ``dataset``, by target.
     """
-    zeroth = zeroth or {}
+    baseline_values = baseline_values or {}
     atoms, edges = dataset.atom_counts(), dataset.edge_counts()
     mean, scale = {}, {}
     for name in targets:
-        mean[name], scale[name] = _mean_and_scale(dataset, name, train_index, zeroth.get(name))
+        mean[name], scale[name] = _mean_and_scale(dataset, name, train_index, baseline_values.get(name))
     return Statistics(
         mean_neighbors=float(edges[train_index].sum() / max(atoms[train_index].sum(), 1)),
         elements=tuple(dataset.elements(train_index)),
         target_mean=mean,
         target_scale=scale,
-        residual=tuple(n for n in targets if n in zeroth),
+        residual=tuple(n for n in targets if n in baseline_values),
     )
 
 
 def _mean_and_scale(
-    dataset: GraphDataset, name: str, index: NDArray[np.int64], zeroth: NDArray[np.float64] | None
+    dataset: GraphDataset, name: str, index: NDArray[np.int64], baseline_values: NDArray[np.float64] | None
 ) -> tuple[float, float]:
     column = dataset.columns[name]
     if column.quantity.classes:
@@ -68,7 +68,7 @@ def _mean_and_scale(
         pointers = np.concatenate([[0], np.cumsum(dataset.atom_counts())])
         index = np.concatenate([np.arange(pointers[i], pointers[i + 1]) for i in index])
     index = index[column.mask[index]]
-    values = column.values[index] if zeroth is None else column.values[index] - zeroth[index]
+    values = column.values[index] if baseline_values is None else column.values[index] - baseline_values[index]
     total = column.quantity.extensive and column.quantity.level == "structure"
     atoms = dataset.atom_counts()[index] if total else 1.0
     values = values / atoms

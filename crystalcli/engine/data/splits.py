@@ -328,9 +328,9 @@ def by_column(usable: Index, words: Sequence[str], column: str) -> Split:
         UsageError: another word.
     """
     read = [WORDS.get(words[i].strip().lower(), "") for i in usable]
-    strange = sorted({words[i] for i, r in zip(usable, read, strict=True) if not r})
-    if strange:
-        raise UsageError(f"column '{column}' says '{strange[0]}'; it may say train, val or test")
+    unknown = sorted({words[i] for i, r in zip(usable, read, strict=True) if not r})
+    if unknown:
+        raise UsageError(f"column '{column}' says '{unknown[0]}'; it may say train, val or test")
     chosen = np.array(read)
     first, second, third = (usable[chosen == name] for name in NAMES)
     return made(first, second, third, f"column '{column}'")

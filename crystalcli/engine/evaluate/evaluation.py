@@ -24,8 +24,8 @@ from crystalcli.vocabulary.quantities import Quantity
 Made = TypeVar("Made")
 BLOCK = 64
 """Structures compared together."""
-Zeroth = Mapping[str, NDArray[np.float64]]
-"""Values of the zeroth terms for all structures of a data set, by target."""
+BaselineValues = Mapping[str, NDArray[np.float64]]
+"""Values of the baselines for all structures of a data set, by target."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,15 @@ def pieces_of(index: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     return [index[k : k + size] for k in range(0, len(index), size)]
 
 
-def zeroth_of(batch: Batch, zeroth: Zeroth | None, device: torch.device) -> dict[str, Tensor] | None:
-    """Zeroth terms of a batch, looked up."""
-    return None if zeroth is None else {t: torch.as_tensor(v[batch.index]).to(device) for t, v in zeroth.items()}
+def baseline_values_of(
+    batch: Batch, baseline_values: BaselineValues | None, device: torch.device
+) -> dict[str, Tensor] | None:
+    """Baselines of a batch, looked up."""
+    return (
+        None
+        if baseline_values is None
+        else {t: torch.as_tensor(v[batch.index]).to(device) for t, v in baseline_values.items()}
+    )
 
 
 @torch.no_grad()
@@ -147,7 +153,7 @@ def collect(
     data: GraphDataset,
     index: NDArray[np.int64],
     batch_size: int,
-    zeroth: Zeroth | None = None,
+    baseline_values: BaselineValues | None = None,
 ) -> dict[str, Collected]:
     """Predict structures ``index``; the model must be in evaluation mode.
 
@@ -159,7 +165,7 @@ def collect(
     gathered = {q.name: _Gathered(q) for q in model.spec.targets}
     for batch in ahead(lambda i: data.batch(i, labelled), pieces_of(index, batch_size)):
         graph = batch.graph.to(device)
-        predictions = model(graph, zeroth_of(batch, zeroth, device))
+        predictions = model(graph, baseline_values_of(batch, baseline_values, device))
         labels = {n: Labels(v.value.to(device), v.mask.to(device)) for n, v in batch.labels.items()}
         counted = counted_by(model.head, predictions, labels, graph)
         for name, piece in gathered.items():

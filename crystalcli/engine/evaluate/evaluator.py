@@ -15,7 +15,7 @@ from crystalcli.engine.baselines.baseline_models import LinearBaseline
 from crystalcli.engine.evaluate.batches import pieces
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.latent import latent_vectors
-from crystalcli.engine.model.model import CrystalModel, Seen
+from crystalcli.engine.model.model import CrystalModel, ModelOutput
 from crystalcli.engine.run.cpu import prepare_cpu
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.engine.run.run_folder import sha256
@@ -23,27 +23,27 @@ from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.vocabulary.errors import InputError
 
-Batch = Sequence[GraphArrays]
+GraphBatch = Sequence[GraphArrays]
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluatedBatch:
     """What a model says of a batch; every list has one entry per structure.
 
     Args:
         values: by target. spreads: by target and word; see :class:`crystalcli.predict.prediction.Row`.
         members: of an ensemble, by target that is one number per structure: (M,) what each member says.
-        strangeness: how unlike those of the training, where the model knows.
+        domain_distance: how unlike those of the training, where the model knows.
         vectors: latent ones of the sites, where asked for.
-        strange: structures with distances that training never had, of which the zeroth term knows nothing.
+        extrapolated: structures with distances that training never had, of which the baseline knows nothing.
     """
 
     values: Mapping[str, list[Any]]
     spreads: Mapping[str, Mapping[str, list[Any]]]
     members: Mapping[str, list[tuple[float, ...]]]
-    strangeness: list[float | None]
+    domain_distance: list[float | None]
     vectors: list[NDArray[np.float32] | None]
-    strange: int
+    extrapolated: int
 
 
 class Evaluator:
@@ -57,46 +57,46 @@ class Evaluator:
         self.model, self.device, self.latent = model.to(device), device, latent
 
     @torch.no_grad()
-    def __call__(self, batch: Batch) -> Evaluated:
+    def __call__(self, batch: GraphBatch) -> EvaluatedBatch:
         """Evaluate some graphs together."""
         graph: CrystalGraph = collate(batch).to(self.device)
-        zeroth, strange = self._zeroth(graph)
-        seen = self.model.seen(graph, zeroth)
+        baseline_values, extrapolated = self._baseline_values(graph)
+        seen = self.model.seen(graph, baseline_values)
         found = {n: pieces(p, graph) for n, p in seen.predictions.items()}
-        return Evaluated(
+        return EvaluatedBatch(
             {n: values for n, (values, _) in found.items()},
             {n: known for n, (_, known) in found.items() if known},
             self._members(seen),
-            self._strangeness(graph, seen),
+            self._domain_distance(graph, seen),
             self._latent(graph) if self.latent else [None] * len(batch),
-            strange,
+            extrapolated,
         )
 
-    def _members(self, seen: Seen) -> dict[str, list[tuple[float, ...]]]:
+    def _members(self, seen: ModelOutput) -> dict[str, list[tuple[float, ...]]]:
         if not seen.members:
             return {}
         numbers = [q.name for q in self.model.spec.targets if q.level == "structure" and not q.classes and not q.shape]
         said = {n: torch.stack([m[n].value for m in seen.members], 1).tolist() for n in numbers}
         return {name: [tuple(row) for row in rows] for name, rows in said.items()}
 
-    def _strangeness(self, graph: CrystalGraph, seen: Seen) -> list[float | None]:
-        known = self.model.familiarity
-        return [None] * graph.n_structures if known is None else known.strangeness(graph, seen.embedding).tolist()
+    def _domain_distance(self, graph: CrystalGraph, seen: ModelOutput) -> list[float | None]:
+        known = self.model.out_of_domain
+        return [None] * graph.n_structures if known is None else known.domain_distance(graph, seen.embedding).tolist()
 
     def _latent(self, graph: CrystalGraph) -> list[NDArray[np.float32] | None]:
         vectors = latent_vectors(cast(CrystalModel, self.model), graph).cpu().numpy().astype(np.float32)
         return list(np.split(vectors, np.cumsum(graph.atom_counts.cpu().numpy())[:-1]))
 
-    def _zeroth(self, graph: CrystalGraph) -> tuple[dict[str, torch.Tensor], int]:
+    def _baseline_values(self, graph: CrystalGraph) -> tuple[dict[str, torch.Tensor], int]:
         """Values of the baselines, and the number of structures with distances that training never had."""
         found: dict[str, torch.Tensor] = {}
-        strange = torch.zeros(graph.n_structures, dtype=torch.bool, device=self.device)
+        extrapolated = torch.zeros(graph.n_structures, dtype=torch.bool, device=self.device)
         for name, baseline in zip(self.model.baseline_targets, self.model.baselines, strict=True):
             known = cast(LinearBaseline, baseline)
             features = known.describe(graph)
             found[name] = known.value(graph, features)
-            strange |= known.strange(features)
-        return found, int(strange.sum())
+            extrapolated |= known.extrapolated(features)
+        return found, int(extrapolated.sum())
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Elsewhere:
     latent: bool
 
 
-def start(work: Elsewhere) -> Callable[[Batch, int], Iterator[Evaluated]]:
+def start(work: Elsewhere) -> Callable[[GraphBatch, int], Iterator[EvaluatedBatch]]:
     """(Graphs, 1 if they are done) → what the model says; what a worker does.
 
     Raises:

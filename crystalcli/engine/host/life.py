@@ -33,9 +33,9 @@ from crystalcli.engine.host.run_record import (
 )
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files, locks
-from crystalcli.engine.run.onlooker import Onlooker
+from crystalcli.engine.run.other_rank import OtherRankFolder
 from crystalcli.engine.run.run_folder import RunFolder, point_latest
-from crystalcli.engine.run.stopping import Stop as NeverAsked
+from crystalcli.engine.run.stopping import StopSignal as NeverAsked
 from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError
 
 SILENT = Host()
@@ -244,11 +244,11 @@ def _live(
             folder.write_json(REPORT, data)
         folder.record["finished"] = True
         folder.finish(data["exit_code"], outputs(folder, workflow))
-        if not isinstance(folder, Onlooker):
+        if not isinstance(folder, OtherRankFolder):
             clear(path, workflow.keeps)
             if latest:
                 point_latest(path)
-    return Finished(path, data, silent=isinstance(folder, Onlooker))
+    return Finished(path, data, silent=isinstance(folder, OtherRankFolder))
 
 
 @contextmanager
@@ -320,4 +320,4 @@ def _by_the_first(work: Work, inside: ExitStack, path: Path, opened: Callable[[]
         raise problem
     if code is not None:
         raise SystemExit(code)
-    return folder or Onlooker(path)
+    return folder or OtherRankFolder(path)

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StressVerdict:
     """What strained pairs say.
 
     Args:
@@ -49,7 +49,7 @@ def check(
     taken: str,
     conventions: dict[str, Callable[[Floats], Floats]],
     energy: str = ENERGY,
-) -> Verdict | None:
+) -> StressVerdict | None:
     """Compare stress and energy of structures that differ by a small strain only; none where there are too few.
 
     Args:
@@ -68,7 +68,7 @@ def check(
     left = {name: float(np.square(change - w).sum()) / whole for name, w in work.items()}
     best = min(left, key=left.__getitem__)
     better = best if left[taken] > BAD > left[best] and left[taken] > CLEARLY * left[best] else ""
-    return Verdict(len(pairs), left[taken], better)
+    return StressVerdict(len(pairs), left[taken], better)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from crystalcli.contracts.modules import Embedding, Prediction, StackedMembers
-from crystalcli.engine.model.model import CrystalModel, Seen
+from crystalcli.engine.model.model import CrystalModel, ModelOutput
 from crystalcli.engine.model.model_parts import parts
 from crystalcli.engine.model.model_spec import ModelSpec
 from crystalcli.engine.model.sigma_fit import SigmaFit, applied
@@ -43,7 +43,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
         self.aleatoric = dict(aleatoric)
         self.sigma_fits: dict[str, SigmaFit] = {}
-        self.familiarity, self.witnesses = self.models[0].familiarity, self.models[0].witnesses
+        self.out_of_domain, self.witnesses = self.models[0].out_of_domain, self.models[0].witnesses
         features: list[nn.Module] = [m.get_submodule("features") for m in self.models]
         self.one_featurizer = all(_same(features[0], other) for other in features[1:])
         self.stacked = _stacked(self.models)
@@ -60,12 +60,12 @@ class Ensemble(nn.Module):
 
     @property
     def baseline_targets(self) -> tuple[str, ...]:
-        """Targets with a zeroth term; the terms of the first member stand for all."""
+        """Targets with a baseline; the terms of the first member stand for all."""
         return self.models[0].baseline_targets
 
     @property
     def baselines(self) -> nn.ModuleList:
-        """Zeroth terms of the first member."""
+        """Baselines of the first member."""
         return self.models[0].baselines
 
     @property
@@ -92,8 +92,10 @@ class Ensemble(nn.Module):
         """
         return Surface([m.surface_energy(graph) for m in self.models], graph, name, places)
 
-    def forward(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> dict[str, Prediction]:  # noqa: ARG002
-        """Predict every target; every member adds its own zeroth term."""
+    def forward(
+        self, graph: CrystalGraph, baseline_values: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Prediction]:
+        """Predict every target; every member adds its own baseline."""
         return self.joined(self.each(graph), graph)
 
     def everything(self, graph: CrystalGraph) -> tuple[dict[str, Prediction], dict[str, Tensor]]:
@@ -105,17 +107,17 @@ class Ensemble(nn.Module):
         means = {name: torch.stack([found[name] for _, found in each]).mean(0) for name in each[0][1]}
         return applied(self.sigma_fits, both, graph), means
 
-    def seen(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> Seen:  # noqa: ARG002
+    def seen(self, graph: CrystalGraph, baseline_values: Mapping[str, Tensor] | None = None) -> ModelOutput:  # noqa: ARG002
         """What all say together and each alone, and the embedding of the first."""
         each = self.each(graph)
-        return Seen(self.joined(each, graph), each[0].embedding, tuple(m.predictions for m in each))
+        return ModelOutput(self.joined(each, graph), each[0].embedding, tuple(m.predictions for m in each))
 
-    def each(self, graph: CrystalGraph) -> list[Seen]:
+    def each(self, graph: CrystalGraph) -> list[ModelOutput]:
         """What every member says."""
         if self.differentiable:
             return [m.seen(graph) for m in self.models]
         pairs = zip(self.models, self.embed(graph), strict=True)
-        return [Seen(m.of_embedding(graph, embedding), embedding) for m, embedding in pairs]
+        return [ModelOutput(m.of_embedding(graph, embedding), embedding) for m, embedding in pairs]
 
     def embed(self, graph: CrystalGraph) -> list[Embedding]:
         """What the architecture of every member makes of the atoms.
@@ -131,7 +133,7 @@ class Ensemble(nn.Module):
                 return list(together)
         return [m.embed(graph, features) for m in self.models]
 
-    def joined(self, each: Sequence[Seen], graph: CrystalGraph) -> dict[str, Prediction]:
+    def joined(self, each: Sequence[ModelOutput], graph: CrystalGraph) -> dict[str, Prediction]:
         """What the members said (:meth:`each`) as one, with σ as it was calibrated."""
         both = {q.name: self._joined(q, [m.predictions[q.name] for m in each], graph) for q in self.spec.targets}
         return applied(self.sigma_fits, both, graph)

@@ -1,4 +1,4 @@
-"""A model: featurizer → architecture → head, with an optional closed-form baseline as zeroth term."""
+"""A model: featurizer → architecture → head, with an optional closed-form baseline as baseline."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from crystalcli.contracts.modules import Baseline, Embedding, Features, Labels, 
 from crystalcli.contracts.records import Part
 from crystalcli.engine.baselines import baselines as closed_forms
 from crystalcli.engine.model.derivatives import DERIVED, Strained, to_pressure, to_voigt
-from crystalcli.engine.model.familiarity import Familiarity
 from crystalcli.engine.model.model_parts import parts, refuse_misfits, refuse_shape
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.model.out_of_domain import OutOfDomain
 from crystalcli.engine.model.sigma_fit import SigmaFit, applied
 from crystalcli.engine.model.surface import Surface
 from crystalcli.nouns.graph import CrystalGraph
@@ -27,7 +27,7 @@ from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
 
-class Seen(NamedTuple):
+class ModelOutput(NamedTuple):
     """Predictions of a batch, and the embedding (of an ensemble that of its first member) that they come from.
 
     ``members`` are, of an ensemble, the predictions of each.
@@ -77,7 +77,7 @@ class CrystalModel(nn.Module):
             fitted = {t: closed_forms.blank(c.name, c.options) for t, c in spec.baselines.items()}
         self.frozen_norms = False
         self.sigma_fits: dict[str, SigmaFit] = {}
-        self.familiarity: Familiarity | None = None
+        self.out_of_domain: OutOfDomain | None = None
         self.witnesses: CrystalGraph | None = None
         self.baseline_targets = tuple(t.name for t in spec.targets if t.name in fitted)
         self.baselines = nn.ModuleList(fitted[t] for t in self.baseline_targets)
@@ -91,30 +91,32 @@ class CrystalModel(nn.Module):
                     module.eval()
         return self
 
-    def forward(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> dict[str, Prediction]:
+    def forward(
+        self, graph: CrystalGraph, baseline_values: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Prediction]:
         """Predict every target.
 
         Args:
             graph: a batch of S crystals.
-            zeroth: (S,) float64 values of the baselines by target, if computed before (training does this once);
+            baseline_values: (S,) float64 by target, if computed before (training does this once);
                 without it they are computed from the graph.
         """
-        return self.seen(graph, zeroth).predictions
+        return self.seen(graph, baseline_values).predictions
 
-    def seen(self, graph: CrystalGraph, zeroth: Mapping[str, Tensor] | None = None) -> Seen:
+    def seen(self, graph: CrystalGraph, baseline_values: Mapping[str, Tensor] | None = None) -> ModelOutput:
         """What it predicts, and the embedding behind it, which is made once."""
         raw = self._derived(graph) if self.differentiable else self._direct(graph)
-        return Seen(self._finished(graph, raw.predictions, zeroth), raw.embedding)
+        return ModelOutput(self._finished(graph, raw.predictions, baseline_values), raw.embedding)
 
     def embed(self, graph: CrystalGraph, features: Features | None = None) -> Embedding:
         """What the architecture makes of the atoms; from ``features`` if another model with the same has made them."""
         return self.architecture(graph, self.features(graph) if features is None else features)
 
     def of_embedding(
-        self, graph: CrystalGraph, embedding: Embedding, zeroth: Mapping[str, Tensor] | None = None
+        self, graph: CrystalGraph, embedding: Embedding, baseline_values: Mapping[str, Tensor] | None = None
     ) -> dict[str, Prediction]:
         """What the head makes of an embedding; of a model with forces not all that it predicts."""
-        return self._finished(graph, self.head(graph, self._for_head(embedding)), zeroth)
+        return self._finished(graph, self.head(graph, self._for_head(embedding)), baseline_values)
 
     def _for_head(self, embedding: Embedding) -> Embedding:
         """What the head is given of an embedding."""
@@ -122,19 +124,19 @@ class CrystalModel(nn.Module):
         return replace(seen, again=lambda moved: self._for_head(self.embed(moved))) if self.asks_again else seen
 
     def _finished(
-        self, graph: CrystalGraph, predictions: dict[str, Prediction], zeroth: Mapping[str, Tensor] | None
+        self, graph: CrystalGraph, predictions: dict[str, Prediction], baseline_values: Mapping[str, Tensor] | None
     ) -> dict[str, Prediction]:
         if self.baseline_targets:
-            known = self.zeroth(graph) if zeroth is None else zeroth
+            known = self.baseline_values(graph) if baseline_values is None else baseline_values
             predictions = {n: replace(p, value=p.value + known[n]) if n in known else p for n, p in predictions.items()}
         return applied(self.sigma_fits, predictions, graph)
 
-    def _direct(self, graph: CrystalGraph) -> Seen:
+    def _direct(self, graph: CrystalGraph) -> ModelOutput:
         """What the head predicts, without baselines."""
         embedding = self.embed(graph)
-        return Seen(self.head(graph, self._for_head(embedding)), embedding)
+        return ModelOutput(self.head(graph, self._for_head(embedding)), embedding)
 
-    def _derived(self, graph: CrystalGraph) -> Seen:
+    def _derived(self, graph: CrystalGraph) -> ModelOutput:
         """What the head predicts, and forces, stress and pressure if they are targets."""
         wanted = {t.name: t for t in self.spec.targets if t.name in DERIVED}
         if not wanted:
@@ -159,7 +161,7 @@ class CrystalModel(nn.Module):
         raw, found = self._differentiated(graph, stress=stress)
         return raw.predictions, found
 
-    def _differentiated(self, graph: CrystalGraph, *, stress: bool) -> tuple[Seen, dict[str, Tensor]]:
+    def _differentiated(self, graph: CrystalGraph, *, stress: bool) -> tuple[ModelOutput, dict[str, Tensor]]:
         with torch.enable_grad():
             strained = Strained.of(graph, stress)
             raw = self._direct(strained.graph)
@@ -171,7 +173,7 @@ class CrystalModel(nn.Module):
         embedding = replace(
             raw.embedding, nodes=raw.embedding.nodes.detach(), edges=None if edges is None else edges.detach()
         )
-        return Seen(predictions, embedding), found
+        return ModelOutput(predictions, embedding), found
 
     def surface(self, graph: CrystalGraph, name: str = "surface", places: Tensor | None = None) -> Surface:
         """The energy whose minimum the head predicts, frozen at ``graph``, as a potential.
@@ -189,15 +191,19 @@ class CrystalModel(nn.Module):
         energy: SurfaceEnergy = getattr(self.head, "surface")(graph, self._for_head(self.embed(graph)))  # noqa: B009
         return energy
 
-    def zeroth(self, graph: CrystalGraph) -> dict[str, Tensor]:
+    def baseline_values(self, graph: CrystalGraph) -> dict[str, Tensor]:
         """Values of the baselines, (S,) float64 by target; empty without baselines."""
         return {t: b(graph) for t, b in zip(self.baseline_targets, self.baselines, strict=True)}
 
     def loss(
-        self, graph: CrystalGraph, labels: Mapping[str, Labels], kind: str, zeroth: Mapping[str, Tensor] | None = None
+        self,
+        graph: CrystalGraph,
+        labels: Mapping[str, Labels],
+        kind: str,
+        baseline_values: Mapping[str, Tensor] | None = None,
     ) -> tuple[dict[str, Prediction], Tensor]:
         """Predictions of a batch and their loss in normalised units (``kind``: l1, mse, huber)."""
-        predictions = self(graph, zeroth)
+        predictions = self(graph, baseline_values)
         loss, penalty = self.head.loss(predictions, labels, graph, kind), getattr(self.architecture, "penalty", None)
         return predictions, loss if penalty is None else loss + penalty()
 

@@ -21,12 +21,12 @@ from torch import Tensor
 
 from crystalcli.contracts.element_tables import tables_of
 from crystalcli.engine.model.ensemble import Ensemble
-from crystalcli.engine.model.familiarity import PREFIX as FAMILIARITY
-from crystalcli.engine.model.familiarity import Familiarity
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_head import FORMAT, KEY, VERSION, named_by_file, read_head
 from crystalcli.engine.model.model_parts import part_names
 from crystalcli.engine.model.model_spec import ModelSpec
+from crystalcli.engine.model.out_of_domain import PREFIX as FAMILIARITY
+from crystalcli.engine.model.out_of_domain import OutOfDomain
 from crystalcli.engine.model.proof import PREFIX as PROOF
 from crystalcli.engine.model.proof import AnyModel, Difference, Proof
 from crystalcli.engine.model.sigma_fit import SigmaFit
@@ -46,7 +46,9 @@ def save(path: Path, model: AnyModel, provenance: Mapping[str, Any]) -> None:
 
 def to_bytes(model: AnyModel, provenance: Mapping[str, Any]) -> bytes:
     """The file of ``model``."""
-    state = model.state_dict() | (model.familiarity.tensors() if model.familiarity else {}) | Proof.of(model).tensors()
+    state = (
+        model.state_dict() | (model.out_of_domain.tensors() if model.out_of_domain else {}) | Proof.of(model).tensors()
+    )
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in sorted(state.items())}
     head = {
         "format": FORMAT,
@@ -116,7 +118,7 @@ def _assembled(head: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Pat
     model.sigma_fits = {name: SigmaFit.from_json(fit) for name, fit in head.get("sigma", {}).items()}
     _check_tables(head, model, path)
     kept = {k: v for k, v in tensors.items() if k.startswith(FAMILIARITY)}
-    model.familiarity = Familiarity.of_tensors(kept) if kept else None
+    model.out_of_domain = OutOfDomain.of_tensors(kept) if kept else None
     return model
 
 

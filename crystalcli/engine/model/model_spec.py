@@ -29,7 +29,7 @@ class ModelSpec:
         architecture, head: parts with their options.
         targets: what the model predicts.
         statistics: of the training split; of the residual where a target has a baseline.
-        baselines: zeroth term by target, name and options of :mod:`crystalcli.engine.baselines.baselines`.
+        baselines: baseline by target, name and options of :mod:`crystalcli.engine.baselines.baselines`.
     """
 
     graph: PartChoice

@@ -68,7 +68,7 @@ class Failure:
         return {"id": self.id, "path": self.path, "stage": self.stage, "code": self.code, "reason": self.reason}
 
 
-class Item(NamedTuple):
+class ReadItem(NamedTuple):
     """What one process reads at a time: a file, or a piece of a large one, and the id the file gives."""
 
     path: Path
@@ -80,7 +80,7 @@ class Item(NamedTuple):
 class ReadPlan:
     """What is known before anything is read: files with names, large ones cut, and what to tell or warn the user of."""
 
-    items: tuple[Item, ...]
+    items: tuple[ReadItem, ...]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -110,7 +110,7 @@ def plan(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> ReadPlan:
         formats.check_choices(path, options)
     names = _names(paths)
     return ReadPlan(
-        tuple(Item(p, names[p], piece) for p in paths for piece in _pieces(p)), tuple(notes), tuple(warnings)
+        tuple(ReadItem(p, names[p], piece) for p in paths for piece in _pieces(p)), tuple(notes), tuple(warnings)
     )
 
 
@@ -149,7 +149,7 @@ def read_file(
         piece: of the file, from :func:`plan`.
         options: choices for formats that need them.
     """
-    for item in _read_file(Item(path, name or _called(path), piece), options):
+    for item in _read_file(ReadItem(path, name or _called(path), piece), options):
         yield replace(item, **changes) if (changes := _inert(item)) else item
 
 
@@ -171,7 +171,7 @@ def _inert(item: Entry | Failure) -> dict[str, Any]:
     }
 
 
-def _read_file(given: Item, options: ReadOptions) -> Iterator[Entry | Failure]:
+def _read_file(given: ReadItem, options: ReadOptions) -> Iterator[Entry | Failure]:
     path, name, piece = given
     try:
         beside = _beside(path, options)

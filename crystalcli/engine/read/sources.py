@@ -26,7 +26,7 @@ _INPUT = re.compile(r"source:(?P<name>[^=]+?)(?::(?P<options>[\w-]+=.*))?")
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 
 
-class Request(NamedTuple):
+class SourceRequest(NamedTuple):
     """A source with its options and the seed."""
 
     part: Source
@@ -46,7 +46,7 @@ def is_source(path: Path | str) -> bool:
     return str(path).startswith(PREFIX) and not Path(path).exists()
 
 
-def request(text: str | Path) -> Request:
+def request(text: str | Path) -> SourceRequest:
     """What an input means.
 
     Raises:
@@ -74,7 +74,7 @@ def request(text: str | Path) -> Request:
     seed = seeds[0] if seeds else 0
     if seed < 0:
         raise UsageError(f"seed of {owner} is {seed}; it is 0 or more")
-    return Request(part, opt.make(part.options, values, owner=owner), seed)
+    return SourceRequest(part, opt.make(part.options, values, owner=owner), seed)
 
 
 def name_of(path: Path) -> str:

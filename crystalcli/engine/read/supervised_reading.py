@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.engine.read import reading
-from crystalcli.engine.read.reading import Failure, Item
+from crystalcli.engine.read.reading import Failure, ReadItem
 from crystalcli.engine.run.places import Place, executor
 from crystalcli.engine.run.tasks import Limits, Lost, Task
 from crystalcli.nouns.structures.entry import Entry
@@ -67,7 +67,7 @@ def read_inputs(
         yield from structures
 
 
-def start(options: ReadOptions) -> Callable[[Item, int], Iterator[Entry | Failure]]:
+def start(options: ReadOptions) -> Callable[[ReadItem, int], Iterator[Entry | Failure]]:
     """(File, structures to leave out) → structures; what the process does."""
     return lambda item, skip: islice(reading.read_file(*item, options), skip, None)
 
@@ -89,7 +89,11 @@ NOBODY = Callbacks()
 
 @contextmanager
 def supervised(
-    task: Task, files: Sequence[Item], place: Place, skip: Mapping[int, int] | None = None, heard: Callbacks = NOBODY
+    task: Task,
+    files: Sequence[ReadItem],
+    place: Place,
+    skip: Mapping[int, int] | None = None,
+    heard: Callbacks = NOBODY,
 ) -> Iterator[Iterator[tuple[int, Any]]]:
     """What ``task`` makes of every file, inside the context: (number of the file, result), in order.
 
@@ -107,7 +111,7 @@ def supervised(
         yield ((n, _lost(item, files[n]) if isinstance(item, Lost) else item) for n, item in results)
 
 
-def _lost(lost: Lost, item: Item) -> Failure:
+def _lost(lost: Lost, item: ReadItem) -> Failure:
     """The failure of a file, or of a piece of one, that was the end of its worker."""
     piece, where = item.piece, ""
     if piece.count is not None:

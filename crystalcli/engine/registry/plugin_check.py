@@ -45,7 +45,7 @@ CONTRACTS: Mapping[type[Part], str] = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class PluginFinding:
     """One check of one part.
 
     Args:
@@ -61,7 +61,7 @@ class Finding:
     text: str = ""
 
 
-def check(part: Part, registry: Registry, flags: Mapping[str, str]) -> Iterator[Finding]:
+def check(part: Part, registry: Registry, flags: Mapping[str, str]) -> Iterator[PluginFinding]:
     """Check one part, cheap things first.
 
     Args:
@@ -71,7 +71,7 @@ def check(part: Part, registry: Registry, flags: Mapping[str, str]) -> Iterator[
     """
     label = f"{part.family} {part.name}"
     problems = part_problems(replace(part, name=part.name.rpartition(":")[2]))
-    yield Finding(label, "record", "failed" if problems else "ok", "; ".join(problems))
+    yield PluginFinding(label, "record", "failed" if problems else "ok", "; ".join(problems))
     if not isinstance(part, Workflow):  # its flags are those of its own command
         yield _flags(label, part, flags)
     if isinstance(part, Architecture):
@@ -80,16 +80,16 @@ def check(part: Part, registry: Registry, flags: Mapping[str, str]) -> Iterator[
         yield _contract(label, part, registry)
 
 
-def _flags(label: str, part: Part, flags: Mapping[str, str]) -> Finding:
+def _flags(label: str, part: Part, flags: Mapping[str, str]) -> PluginFinding:
     models = [part.options, getattr(part, "embed_options", opt.NoOptions)]
     names = [s.flag for m in models for s in opt.specs(m)]
     said = [f"--{n} is a flag of 'crystal {flags[f'--{n}']}'" for n in names if f"--{n}" in flags]
     said += [f"--{n} is declared twice" for n in sorted({n for n in names if names.count(n) > 1})]
     cure = f"; users must write --{part.name}.{names[0]} and its like" if said else ""
-    return Finding(label, "flags", "warning" if said else "ok", "; ".join(said) + cure)
+    return PluginFinding(label, "flags", "warning" if said else "ok", "; ".join(said) + cure)
 
 
-def _partners(label: str, part: Architecture, registry: Registry) -> Finding:
+def _partners(label: str, part: Architecture, registry: Registry) -> PluginFinding:
     """The default partners exist, take the wanted options, and give what the architecture requires."""
     try:
         featurizer = registry.get("featurizer", part.featurizer)
@@ -97,27 +97,29 @@ def _partners(label: str, part: Architecture, registry: Registry) -> Finding:
         for name, wanted in part.partner_options.items():
             models = {p.name: p for p in (featurizer, head)}
             if name not in models:
-                return Finding(label, "partners", "failed", f"partner_options name '{name}', which is no partner")
+                return PluginFinding(label, "partners", "failed", f"partner_options name '{name}', which is no partner")
             partner = models[name]
             opt.make(getattr(partner, "embed_options", partner.options), wanted, owner=f"{partner.family} {name}")
     except CrystalError as problem:
-        return Finding(label, "partners", "failed", str(problem))
+        return PluginFinding(label, "partners", "failed", str(problem))
     missing = sorted(part.requires - featurizer.provides)
     if missing:
-        return Finding(label, "partners", "failed", f"requires {', '.join(missing)}; {part.featurizer} gives none")
+        return PluginFinding(
+            label, "partners", "failed", f"requires {', '.join(missing)}; {part.featurizer} gives none"
+        )
     missing = sorted(head.requires - featurizer.provides - part.provides)
     if missing:
-        return Finding(label, "partners", "failed", f"its head {part.head} requires {', '.join(missing)}")
-    return Finding(label, "partners", "ok", f"featurizer {part.featurizer}, head {part.head}")
+        return PluginFinding(label, "partners", "failed", f"its head {part.head} requires {', '.join(missing)}")
+    return PluginFinding(label, "partners", "ok", f"featurizer {part.featurizer}, head {part.head}")
 
 
-def _contract(label: str, part: Part, registry: Registry) -> Finding:
+def _contract(label: str, part: Part, registry: Registry) -> PluginFinding:
     """Run the contract class of the family in a process of its own."""
     contract = next((c for kind, c in CONTRACTS.items() if isinstance(part, kind)), None)
     if contract is None:
-        return Finding(label, "contract", "not run", f"there are no contract tests for a {part.family}")
+        return PluginFinding(label, "contract", "not run", f"there are no contract tests for a {part.family}")
     if importlib.util.find_spec("pytest") is None:
-        return Finding(label, "contract", "not run", "pip install pytest")
+        return PluginFinding(label, "contract", "not run", "pip install pytest")
     text = (
         f"from crystalcli.engine.registry.plugin_manager import registry\n"
         f"from crystalcli.testing import {contract}\n\n"
@@ -139,12 +141,12 @@ def _contract(label: str, part: Part, registry: Registry) -> Finding:
                 command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
             )
         except subprocess.TimeoutExpired:
-            return Finding(label, "contract", "failed", f"{contract} takes more than {TIME_LIMIT} s")
+            return PluginFinding(label, "contract", "failed", f"{contract} takes more than {TIME_LIMIT} s")
     lines = [line.strip("= ") for line in done.stdout.splitlines() if line.strip()]
     skipped = [line.partition("not run: ")[2] for line in lines if line.startswith("SKIPPED") and "not run: " in line]
     if done.returncode == 0 and skipped:
-        return Finding(label, "contract", "not run", f"{contract}: {lines[-1]}: {skipped[0]}")
+        return PluginFinding(label, "contract", "not run", f"{contract}: {lines[-1]}: {skipped[0]}")
     if done.returncode == 0:
-        return Finding(label, "contract", "ok", f"{contract}: {lines[-1]}")
+        return PluginFinding(label, "contract", "ok", f"{contract}: {lines[-1]}")
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))] or lines[-1:] or [done.stderr[-200:]]
-    return Finding(label, "contract", "failed", f"{contract}: {failed[0]}")
+    return PluginFinding(label, "contract", "failed", f"{contract}: {failed[0]}")

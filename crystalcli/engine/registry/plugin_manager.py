@@ -20,7 +20,7 @@ from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
-class Offered:
+class OfferedPart:
     """A part and where it comes from."""
 
     part: Part
@@ -48,7 +48,7 @@ class Registry:
         clashes: a line on each part that is called like a built-in one.
     """
 
-    parts: dict[tuple[str, str], Offered] = field(default_factory=dict)
+    parts: dict[tuple[str, str], OfferedPart] = field(default_factory=dict)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
     plugins: list[Loaded] = field(default_factory=list)
     clashes: list[str] = field(default_factory=list)
@@ -84,7 +84,7 @@ class Registry:
             n for n in self.names("architecture") if getattr(self.parts["architecture", n].part, "head", "") in heads
         ]
 
-    def offered(self) -> list[Offered]:
+    def offered(self) -> list[OfferedPart]:
         """All parts that can be used, by family and name."""
         return [self.parts[k] for k in sorted(self.parts)]
 
@@ -174,13 +174,13 @@ def assemble(loaded: Iterable[Loaded]) -> Registry:
     can be had by ``PLUGIN:NAME``, under which it is listed and saved in models.
     """
     found = Registry()
-    first: dict[tuple[str, str], Offered] = {}
+    first: dict[tuple[str, str], OfferedPart] = {}
     for plugin in loaded:
         found.plugins.append(plugin)
         for family, name, reason in plugin.bad_parts:
             found.refused[family, name] = f"{plugin.origin} offers it, but {reason}"
         for part in plugin.parts:
-            key, offered = (part.family, part.name), Offered(part, plugin.origin)
+            key, offered = (part.family, part.name), OfferedPart(part, plugin.origin)
             if key not in first:
                 first[key] = offered
                 if key in found.refused:
@@ -192,7 +192,7 @@ def assemble(loaded: Iterable[Loaded]) -> Registry:
     return found
 
 
-def _beside(found: Registry, first: Offered, second: Offered) -> None:
+def _beside(found: Registry, first: OfferedPart, second: OfferedPart) -> None:
     """A name is offered once more: built-ins keep it, and others get names with their plugin's."""
     key = first.part.family, first.part.name
     if first.origin == second.origin or first.origin.distribution == second.origin.distribution:
@@ -210,14 +210,14 @@ def _beside(found: Registry, first: Offered, second: Offered) -> None:
     found.refused[key] += f" or {theirs}"
 
 
-def _with_plugin(found: Registry, offered: Offered) -> str:
+def _with_plugin(found: Registry, offered: OfferedPart) -> str:
     """Offer a part under ``PLUGIN:NAME`` only; returns that name."""
     name = _qualified(offered)
-    found.parts[offered.part.family, name] = Offered(replace(offered.part, name=name), offered.origin)
+    found.parts[offered.part.family, name] = OfferedPart(replace(offered.part, name=name), offered.origin)
     return name
 
 
-def _qualified(offered: Offered) -> str:
+def _qualified(offered: OfferedPart) -> str:
     return f"{offered.origin.name}:{offered.part.name}"
 
 

@@ -25,14 +25,14 @@ KEPT = 3
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingState:
     """A training state: named tensors and plain facts (epoch, batch, scores, settings)."""
 
     tensors: Mapping[str, Tensor]
     facts: Mapping[str, Any]
 
 
-def save(folder: Path, step: int, state: State) -> Path:
+def save(folder: Path, step: int, state: TrainingState) -> Path:
     """Write the state after optimiser step ``step`` and drop all but the last three."""
     blob = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in sorted(state.tensors.items())})
     path = folder / f"state-{step:09d}.safetensors"
@@ -54,7 +54,7 @@ def clear(folder: Path) -> None:
         blob.unlink(missing_ok=True)
 
 
-def newest(folder: Path) -> tuple[State | None, list[str]]:
+def newest(folder: Path) -> tuple[TrainingState | None, list[str]]:
     """Newest state that is whole, none if there is none, and a line about every newer one that is not."""
     said: list[str] = []
     for note in sorted(folder.glob("state-*.json"), reverse=True):
@@ -66,7 +66,7 @@ def newest(folder: Path) -> tuple[State | None, list[str]]:
             elif facts.pop("sha256") != _digest(blob, facts):
                 said.append(f"{note.stem} is damaged; the state before it is used")
             else:
-                return State(safetensors.torch.load(blob), facts), said
+                return TrainingState(safetensors.torch.load(blob), facts), said
         except (OSError, ValueError, KeyError, AttributeError, RecursionError, SafetensorError) as problem:
             said.append(f"{note.name} cannot be read ({type(problem).__name__}); the state before it is used")
     return None, said

@@ -18,7 +18,7 @@ from typing import Any
 
 from crystalcli.engine.run import dask_host
 from crystalcli.engine.run.dask_cluster import be_quiet, scheduler_of
-from crystalcli.engine.run.dask_host import Answer, Order, installed
+from crystalcli.engine.run.dask_host import Order, WorkerAnswer, installed
 from crystalcli.engine.run.tasks import Lost, Task
 from crystalcli.vocabulary.errors import EnvironmentProblem
 
@@ -141,7 +141,7 @@ class DaskWorkers:
         for group in self._groups:
             if group.future is not None and group.future.status == "finished":
                 with contextlib.suppress(Exception):
-                    answer: Answer = group.future.result(timeout=2)
+                    answer: WorkerAnswer = group.future.result(timeout=2)
                     found += [(group.numbers[k], r) for k, r in answer.results] if answer.rest is None else []
         return found
 
@@ -171,7 +171,7 @@ class DaskWorkers:
         with contextlib.suppress(Exception):
             self._threads = sum(self._client.nthreads().values())
 
-    def _wait(self, group: _Group, pause: Callable[[], None]) -> Answer | None:
+    def _wait(self, group: _Group, pause: Callable[[], None]) -> WorkerAnswer | None:
         """What came of ``group``; none if it was the end of its workers."""
         import distributed
 
@@ -192,11 +192,11 @@ class DaskWorkers:
                 raise self._gone() from problem
         return self._answer(group.future)
 
-    def _answer(self, future: Any) -> Answer | None:
+    def _answer(self, future: Any) -> WorkerAnswer | None:
         import distributed
 
         try:
-            answer: Answer = future.result(timeout=CONNECT)
+            answer: WorkerAnswer = future.result(timeout=CONNECT)
         except distributed.KilledWorker:
             return None
         except (Exception, CancelledError) as problem:

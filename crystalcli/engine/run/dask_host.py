@@ -41,7 +41,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Answer:
+class WorkerAnswer:
     """What came of some items.
 
     Args:
@@ -67,26 +67,26 @@ _idle: dict[str, list[tuple[Workers, threading.Timer]]] = {}
 _closed: set[str] = set()
 
 
-def work(order: Order, items: Sequence[Any], skip: Mapping[int, int]) -> Answer:
+def work(order: Order, items: Sequence[Any], skip: Mapping[int, int]) -> WorkerAnswer:
     """Put ``items`` through the task of ``order``; what the scheduler calls."""
     if why := difference(order.versions, installed()):
-        return Answer(refusal=why)
+        return WorkerAnswer(refusal=why)
     try:
         with _workers(order) as workers:
             return _answer(workers, items, skip, lambda: _stop_if_closed(order.run))
     except CrystalError as problem:
-        return Answer(refusal=str(problem))
+        return WorkerAnswer(refusal=str(problem))
 
 
-def _answer(workers: Workers, items: Sequence[Any], skip: Mapping[int, int], pause: Callable[[], None]) -> Answer:
+def _answer(workers: Workers, items: Sequence[Any], skip: Mapping[int, int], pause: Callable[[], None]) -> WorkerAnswer:
     found: list[tuple[int, Any]] = []
     for number, result in workers.results(items, skip, pause):
         if len(found) == MOST:
             workers.__exit__()  # it is in the middle of an item
             done = sum(n == number for n, _ in found)
-            return Answer(found, (number, done + (skip.get(number, 0))))
+            return WorkerAnswer(found, (number, done + (skip.get(number, 0))))
         found.append((number, result))
-    return Answer(found)
+    return WorkerAnswer(found)
 
 
 @contextmanager

@@ -87,7 +87,9 @@ class Journal:
         self._done[key] = json.loads(body)["result"]  # as it will be read next time
 
     def work(
-        self, keyed: Iterable[tuple[str, Work]], do: Callable[[Iterator[tuple[str, Work]]], Iterator[tuple[str, Any]]]
+        self,
+        keyed: Iterable[tuple[str, Work]],
+        do: Callable[[Iterator[tuple[str, Work]]], Iterator[tuple[str, Any]]],
     ) -> list[Any]:
         """Results of all ``keyed`` work, in its order; ``do`` is given what is missing and yields (key, result)."""
         every = list(keyed)

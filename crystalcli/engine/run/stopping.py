@@ -1,6 +1,6 @@
 """Being asked to stop, by a signal or a time limit.
 
-Work in hand is finished, then kept (:class:`Stop`); where nothing can be kept, what is half done is undone.
+Work in hand is finished, then kept (:class:`StopSignal`); where nothing can be kept, what is half done is undone.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def seconds(text: str) -> float:
     return total
 
 
-class Stop:
+class StopSignal:
     """Knows whether to stop and why.
 
     Args:
@@ -56,7 +56,7 @@ class Stop:
         return "the time limit" if time.monotonic() >= self.deadline else None
 
     @contextmanager
-    def listening(self) -> Iterator[Stop]:
+    def listening(self) -> Iterator[StopSignal]:
         """Take signals while inside; a second one stops at once (KeyboardInterrupt)."""
 
         def heard(number: int, _frame: FrameType | None) -> None:

@@ -80,8 +80,8 @@ def test_loops_that_name_sites() -> None:
     np.testing.assert_equal(site(crystal_of(rows("", more=more)), "ddec_charge"), [0.8, -0.8])
     twice = crystal_of(rows("", more=more.replace("Cl1", "Na1")))
     assert (twice.labels, twice.left_out) == ({}, {"ddec_charge": "2 values of a loop"})
-    strange = crystal_of(rows("", more="loop_\n_my_distance\n_my_g\n1 2\n2 3\n"))
-    assert (strange.labels, strange.left_out) == (
+    unknown = crystal_of(rows("", more="loop_\n_my_distance\n_my_g\n1 2\n2 3\n"))
+    assert (unknown.labels, unknown.left_out) == (
         {},
         {"my_distance": "2 values of a loop", "my_g": "2 values of a loop"},
     )

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystalcli.engine.data.dataset import GraphDataset
-from crystalcli.engine.model.familiarity import LANDMARKS, Familiarity, structure_vectors
 from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.out_of_domain import LANDMARKS, OutOfDomain, structure_vectors
 
 
 @torch.no_grad()
 def learned(
     model: CrystalModel, data: GraphDataset, taught: NDArray[np.int64], held_out: NDArray[np.int64], batch_size: int
-) -> Familiarity | None:
+) -> OutOfDomain | None:
     """What structures ``taught`` of ``data`` look like to ``model``, against ``held_out`` ones; none of one alone."""
     if len(taught) < 2:
         return None
@@ -29,4 +29,4 @@ def learned(
             parts.append(structure_vectors(graph, model.embed(graph)).cpu())
         return torch.cat(parts[1:]) if len(chosen) else parts[0]
 
-    return Familiarity.learned(vectors(taught), vectors(held_out))
+    return OutOfDomain.learned(vectors(taught), vectors(held_out))

@@ -14,7 +14,7 @@ from crystalcli import load_model
 from crystalcli.cli.main import run
 from crystalcli.contracts.modules import Embedding
 from crystalcli.engine.model import model_file
-from crystalcli.engine.model.familiarity import Familiarity
+from crystalcli.engine.model.out_of_domain import OutOfDomain
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.errors import InputError
@@ -30,9 +30,9 @@ def test_distance_to_the_nearest_in_standard_deviations() -> None:
     rng = np.random.default_rng(0)
     taught = np.column_stack([rng.normal(3.0, 0.5, 300), rng.normal(-1.0, 4.0, 300), np.full(300, 7.0)])
     others = np.column_stack([rng.normal(3.0, 0.5, 200), rng.normal(-1.0, 4.0, 200), np.full(200, 7.0)])
-    known = Familiarity.learned(torch.tensor(taught, dtype=torch.float32), torch.tensor(others, dtype=torch.float32))
+    known = OutOfDomain.learned(torch.tensor(taught, dtype=torch.float32), torch.tensor(others, dtype=torch.float32))
     nodes = torch.tensor([[3.0, -1.0, 7.0], [9.0, 0.0, 7.0], [7.0, 0.0, 9.0]])  # the second crystal's mean: 8, 0, 8
-    found = known.strangeness(pair(), Embedding(nodes)).numpy()
+    found = known.domain_distance(pair(), Embedding(nodes)).numpy()
     spread = taught.std(0)[:2]  # the third is the same for all and does not count
 
     def nearest(v: np.ndarray) -> float:
@@ -47,7 +47,7 @@ def test_distance_to_the_nearest_in_standard_deviations() -> None:
 
 def test_without_others_a_structure_is_not_its_own_neighbor() -> None:
     taught = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
-    known = Familiarity.learned(taught, torch.zeros(0, 1))
+    known = OutOfDomain.learned(taught, torch.zeros(0, 1))
     distances = np.array([1.0, 1.0, 2.0, 4.0]) / taught.numpy().std()
     assert float(known.limit) == pytest.approx(np.quantile(distances, 0.99), rel=1e-3)
 
@@ -79,10 +79,10 @@ def test_rocksalts_are_familiar_and_squeezed_ones_are_not(
 def test_the_file_keeps_it_and_a_damaged_one_is_refused(trained: Path, tmp_path: Path) -> None:
     path = trained / "model.safetensors"
     model, provenance = model_file.load(path)
-    assert model.familiarity is not None
-    assert len(model.familiarity.landmarks) == len(provenance["split"]["train"])
+    assert model.out_of_domain is not None
+    assert len(model.out_of_domain.landmarks) == len(provenance["split"]["train"])
     assert model_file.to_bytes(model, provenance) == path.read_bytes()
-    model.familiarity = Familiarity(*(-t for t in model.familiarity.tensors().values()))
+    model.out_of_domain = OutOfDomain(*(-t for t in model.out_of_domain.tensors().values()))
     model_file.save(tmp_path / "bad.safetensors", model, provenance)
     with pytest.raises(InputError, match="damaged model"):
         model_file.load(tmp_path / "bad.safetensors")

@@ -31,7 +31,7 @@ def structure_vectors(graph: CrystalGraph, embedding: Embedding) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Familiarity:
+class OutOfDomain:
     """What training structures look like to a model.
 
     Args:
@@ -46,7 +46,7 @@ class Familiarity:
     limit: Tensor
 
     @classmethod
-    def learned(cls, taught: Tensor, held_out: Tensor) -> Familiarity:
+    def learned(cls, taught: Tensor, held_out: Tensor) -> OutOfDomain:
         """From the vectors of training structures (n ≥ 2, F) and of others (m, F).
 
         Without others the distances are those of every training structure to the nearest of the rest.
@@ -62,7 +62,7 @@ class Familiarity:
         limit = torch.quantile(distances.double(), USUAL).float().clamp_min(SILENT)
         return replace(made, landmarks=landmarks, limit=limit.reshape(1))
 
-    def strangeness(self, graph: CrystalGraph, embedding: Embedding) -> Tensor:
+    def domain_distance(self, graph: CrystalGraph, embedding: Embedding) -> Tensor:
         """Distance of each structure to the nearest landmark over the limit, (S,); above 1 unlike training."""
         vectors = self._scaled(structure_vectors(graph, embedding).cpu())
         return _nearest(vectors, self.landmarks.float()) / self.limit
@@ -76,7 +76,7 @@ class Familiarity:
         return {f"{PREFIX}{f.name}": getattr(self, f.name) for f in fields(self)}
 
     @classmethod
-    def of_tensors(cls, found: Mapping[str, Tensor]) -> Familiarity:
+    def of_tensors(cls, found: Mapping[str, Tensor]) -> OutOfDomain:
         """From what :meth:`tensors` gave.
 
         Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 from crystalcli.engine.run.run_folder import RunFolder
 
 
-class Onlooker(RunFolder):
+class OtherRankFolder(RunFolder):
     """A run folder for a process that takes part in the run and writes nothing."""
 
     def write(self, name: str, text: str) -> Path:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Which zeroth term ``auto`` takes."""
+"""Which baseline ``auto`` takes."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from common.some_datasets import dataset
 from crystalcli.contracts.workflow import Host
 from crystalcli.engine.data.splits import Split
 from crystalcli.train import baseline
-from crystalcli.train.baseline import zeroth_terms
+from crystalcli.train.baseline import fitted_baselines
 from crystalcli.vocabulary.errors import UsageError
 
 
@@ -33,7 +33,7 @@ def shaken(n: int) -> list[ase.Atoms]:
 
 def chosen(data: object, n: int) -> tuple[set[str], list[str]]:
     said: list[str] = []
-    fitted, _ = zeroth_terms("auto", data, halves(n), ["e"], Host(say=said.append))  # type: ignore[arg-type]
+    fitted, _ = fitted_baselines("auto", data, halves(n), ["e"], Host(say=said.append))  # type: ignore[arg-type]
     return {b.name for b in fitted.values()}, said
 
 
@@ -84,19 +84,19 @@ def test_targets_of_any_size_count_alike(tmp_path: Path) -> None:
     noise = 1e3 * np.random.default_rng(3).normal(size=60)
     data = dataset(tmp_path, metals, {"noise": noise, "small": small})
     said: list[str] = []
-    fitted, _ = zeroth_terms("auto", data, halves(60), ["noise", "small"], Host(say=said.append))
+    fitted, _ = fitted_baselines("auto", data, halves(60), ["noise", "small"], Host(say=said.append))
     assert {b.name for b in fitted.values()} == {"elements"}, said
-    alone, _ = zeroth_terms("auto", data, halves(60), ["noise"], Host())
+    alone, _ = fitted_baselines("auto", data, halves(60), ["noise"], Host())
     assert not alone
 
 
 def test_what_is_named_is_taken_or_refused(tmp_path: Path) -> None:
     data = dataset(tmp_path, shaken(20), {"e": np.random.default_rng(2).normal(size=20)})
-    fitted, zeroth = zeroth_terms("mean", data, halves(20), ["e"], Host())
+    fitted, baseline_values = fitted_baselines("mean", data, halves(20), ["e"], Host())
     true = data.columns["e"].values
     assert fitted["e"].name == "mean"
     # leave-one-out in the training part: the mean of the nine others
-    assert zeroth["e"][0] == pytest.approx(true[1:10].mean())
-    assert zeroth["e"][-1] == pytest.approx(true[:10].mean())
+    assert baseline_values["e"][0] == pytest.approx(true[1:10].mean())
+    assert baseline_values["e"][-1] == pytest.approx(true[:10].mean())
     with pytest.raises(UsageError, match="no baseline 'cubes'"):
-        zeroth_terms("cubes", data, halves(20), ["e"], Host())
+        fitted_baselines("cubes", data, halves(20), ["e"], Host())

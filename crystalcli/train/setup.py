@@ -82,7 +82,7 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
         request: what is asked.
         reporter: hears of it.
         shared: another training on the same caches and targets: they are not read again, nor are they split or
-            terms fitted again where the split is the same.
+            their baselines fitted again where the split is the same.
         device: in place of that of the request.
 
     Raises:

@@ -93,7 +93,9 @@ class Ensemble(nn.Module):
         return Surface([m.surface_energy(graph) for m in self.models], graph, name, places)
 
     def forward(
-        self, graph: CrystalGraph, baseline_values: Mapping[str, Tensor] | None = None
+        self,
+        graph: CrystalGraph,
+        baseline_values: Mapping[str, Tensor] | None = None,  # noqa: ARG002
     ) -> dict[str, Prediction]:
         """Predict every target; every member adds its own baseline."""
         return self.joined(self.each(graph), graph)

@@ -100,7 +100,7 @@ class ModelPotential:
             InputError: elements that training never saw, a cell without volume where stress is wanted, or a structure
                 whose neighbors cannot be found.
         """
-        refuse_unknown_elements(systems, self)
+        refuse_untrained_elements(systems, self)
         if stress and bool((torch.linalg.det(systems.cell).abs() < 1e-9).any()):
             raise InputError("a structure without volume has no stress; use --cell none", code="cell")
         graph = self.moving.of(systems)
@@ -127,7 +127,7 @@ class Knowing(Protocol):
     fields: tuple[str, ...]
 
 
-def refuse_unknown_elements(systems: Systems, potential: Knowing) -> None:
+def refuse_untrained_elements(systems: Systems, potential: Knowing) -> None:
     """Refuse what a model cannot be asked about.
 
     Raises:

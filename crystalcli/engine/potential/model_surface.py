@@ -13,7 +13,7 @@ from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_fields import fields_of
 from crystalcli.engine.model.model_parts import parts
 from crystalcli.engine.model.surface import Surface
-from crystalcli.engine.potential.model_potential import refuse_unknown_elements
+from crystalcli.engine.potential.model_potential import refuse_untrained_elements
 from crystalcli.engine.potential.moving_graph import MovingGraph
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import UsageError
@@ -47,7 +47,7 @@ class ModelSurface:
         Raises:
             InputError: elements that training never saw, a field that is not given, no neighbors to be found.
         """
-        refuse_unknown_elements(systems, self)
+        refuse_untrained_elements(systems, self)
         spec = self.model.spec
         featurizer, _, _ = parts(spec)
         options: Any = opt.make(featurizer.options, spec.graph.options, owner=f"featurizer {featurizer.name}")

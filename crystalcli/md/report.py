@@ -13,8 +13,8 @@ from crystalcli.engine.run import files
 from crystalcli.engine.run.tables import csv_text
 from crystalcli.md import plots, trajectory
 from crystalcli.md.options import MdOptions
+from crystalcli.md.outputs import THERMO, TRAJECTORY
 from crystalcli.md.setup import sampler_of
-from crystalcli.md.workflow import THERMO, TRAJECTORY
 from crystalcli.nouns import distributions
 from crystalcli.nouns.frames import Frames
 from crystalcli.vocabulary.pictures import paths

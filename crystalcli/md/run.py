@@ -22,9 +22,9 @@ from crystalcli.engine.run import checkpoint
 from crystalcli.md import report as sampling_report
 from crystalcli.md.loop import Dynamics, summary
 from crystalcli.md.options import MdOptions
+from crystalcli.md.outputs import CHUNKS, THERMO, TRAJECTORY
 from crystalcli.md.records import Recorder
 from crystalcli.md.setup import SamplingBatch, first_batch, folders, parts, restored_batch
-from crystalcli.md.workflow import CHUNKS, THERMO, TRAJECTORY
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import Exit, UsageError
 

@@ -18,9 +18,9 @@ from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import checkpoint
 from crystalcli.md.options import MdOptions
+from crystalcli.md.outputs import STRUCTURES
 from crystalcli.md.temperature_program import TemperatureProgram
 from crystalcli.md.velocities import at_rest, maxwell_boltzmann
-from crystalcli.md.workflow import STRUCTURES
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.site_fields import of_atoms
 from crystalcli.nouns.systems import Systems, free_directions

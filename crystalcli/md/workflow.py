@@ -9,15 +9,19 @@ from typing import Any
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
 from crystalcli.md.options import MdOptions
+from crystalcli.md.outputs import (
+    ANALYSIS,
+    CHUNKS,
+    LAST,
+    LAST_GOOD,
+    PICTURES,
+    RESTARTS,
+    STOPPED_AT,
+    STRUCTURES,
+    THERMO,
+    TRAJECTORY,
+)
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.vocabulary.pictures import FORMATS
-
-TRAJECTORY, THERMO, STRUCTURES = "trajectory.extxyz", "thermo.csv", "structures"
-LAST, LAST_GOOD, STOPPED_AT = "last.extxyz", "last-good.extxyz", "stopped-at.extxyz"
-ANALYSIS = ("rdf.csv", "coordination.csv", "bonds.csv", "msd.csv", "energies.csv")
-PICTURES = tuple(f"{name}.{ending}" for name in ("rdf", "bonds", "msd", "energies", "thermo") for ending in FORMATS)
-RESTARTS = ("state-*.json", "state-*.safetensors")
-CHUNKS = "chunks"
 
 
 def _prepare(request: Request, reporter: Reporter) -> Work:

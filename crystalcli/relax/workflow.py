@@ -10,9 +10,7 @@ from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.run_options import ANYWHERE
 from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
 from crystalcli.relax.options import RelaxOptions
-
-STRUCTURES, TABLE, CIFS, TRAJECTORIES = "relaxed.extxyz", "relaxation.csv", "cif", "trajectories"
-SHARDS = "shards"
+from crystalcli.relax.outputs import CIFS, SHARDS, STRUCTURES, TABLE, TRAJECTORIES
 
 
 def _prepare(request: Request, reporter: Reporter) -> Work:

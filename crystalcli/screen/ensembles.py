@@ -31,11 +31,11 @@ from crystalcli.engine.run.run_folder import sha256
 from crystalcli.graphs.packing import GraphWork, graph_maker, graph_of
 from crystalcli.predict.prediction import Predictor, Row
 from crystalcli.screen.options import FEWEST
+from crystalcli.screen.outputs import MODEL, MODELS
 from crystalcli.screen.recipe import recipe_of, target, training_plan
 from crystalcli.screen.rule import Candidate
 from crystalcli.screen.stage_results import Structure
 from crystalcli.screen.state import CampaignState
-from crystalcli.screen.workflow import MODEL, MODELS
 from crystalcli.vocabulary.errors import UsageError
 
 PIECE = 1024

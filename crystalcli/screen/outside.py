@@ -16,6 +16,7 @@ from crystalcli.contracts.workflow import Run
 from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.run import files
 from crystalcli.engine.run.stopping import seconds
+from crystalcli.screen.outputs import CALLS
 from crystalcli.screen.plan import StagePlan
 from crystalcli.screen.stage_results import (
     PieceResults,
@@ -27,7 +28,6 @@ from crystalcli.screen.stage_results import (
     read_results,
     with_energy,
 )
-from crystalcli.screen.workflow import CALLS
 from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, Stopped, UsageError, one_line
 
 POLL = 0.05

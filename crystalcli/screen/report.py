@@ -16,13 +16,13 @@ from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.engine.run.tables import csv_text
 from crystalcli.screen import hull, plots, stability
 from crystalcli.screen.hull import ON_HULL, Amounts, Phase
+from crystalcli.screen.outputs import CURVE, HULL, STAGES, STRUCTURES, SURVIVORS, TABLE
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.rule import Candidate, Decision, stage_costs
 from crystalcli.screen.stage_results import extxyz
 from crystalcli.screen.staging import StageDecision, StagedScreening, recall
 from crystalcli.screen.state import CampaignState
 from crystalcli.screen.training_set import TrainingSet
-from crystalcli.screen.workflow import CURVE, HULL, STAGES, STRUCTURES, SURVIVORS, TABLE
 from crystalcli.vocabulary.errors import Exit
 from crystalcli.vocabulary.pictures import paths
 

@@ -17,9 +17,9 @@ from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.predict.prediction import Predictor, Row
 from crystalcli.screen.candidates import Inputs
 from crystalcli.screen.options import GIVEN
+from crystalcli.screen.outputs import JOURNALS, PREDICTIONS
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.stage_results import DONE, PieceResults, Result, Structure, formation_energy, key_of
-from crystalcli.screen.workflow import JOURNALS, PREDICTIONS
 
 if TYPE_CHECKING:
     from crystalcli.screen.stages import StageWorker

@@ -8,7 +8,7 @@ from typing import Any
 
 from crystalcli.contracts.workflow import Shown
 from crystalcli.screen.options import GIVEN
-from crystalcli.screen.workflow import STRUCTURES, SURVIVORS, TABLE
+from crystalcli.screen.outputs import STRUCTURES, SURVIVORS, TABLE
 from crystalcli.vocabulary.texts import inert
 
 

@@ -10,18 +10,20 @@ from crystalcli.contracts.records import Architecture, Choice, Featurizer, PartF
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.screen.options import CALL, FAMILIES, ScreenOptions
+from crystalcli.screen.outputs import (
+    CALLS,
+    CURVE,
+    HULL,
+    JOURNALS,
+    MODEL,
+    MODELS,
+    PREDICTIONS,
+    STAGES,
+    STRUCTURES,
+    SURVIVORS,
+    TABLE,
+)
 from crystalcli.vocabulary.pictures import FORMATS
-
-TABLE, SURVIVORS, STAGES, STRUCTURES = "screening.csv", "survivors.txt", "stages.csv", "relaxed.extxyz"
-HULL, CURVE = "hull-", "cost-recall"
-JOURNALS = "work"
-"""Folder of the journals of the stages, which stay: results of others are in them."""
-PREDICTIONS = "predictions"
-"""Folder of the journals of predictions, while a run is under way."""
-MODEL, MODELS = "model", "models"
-"""Folder of the ensemble of a screening in one step; that of the ensembles of a campaign."""
-CALLS = "calls"
-"""Folder of the commands of stages."""
 
 
 def _prepare(request: Request, host: Host) -> Work:

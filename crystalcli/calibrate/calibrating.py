@@ -15,7 +15,7 @@ from crystalcli.calibrate.options import CalibrateOptions
 from crystalcli.engine.evaluate import calibration
 from crystalcli.engine.labels.label_requests import parse
 from crystalcli.engine.model import model_file
-from crystalcli.engine.model.model_head import file_of
+from crystalcli.engine.model.model_names import file_of
 from crystalcli.engine.model.sigma_fit import SigmaFit
 from crystalcli.engine.read.input_digest import digest as content
 from crystalcli.engine.read.inputs import expand

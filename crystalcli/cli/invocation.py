@@ -12,9 +12,9 @@ import typer
 
 from crystalcli.cli.command import unasked
 from crystalcli.cli.console import Face
+from crystalcli.cli.plugin_flags import chosen
 from crystalcli.cli.runs import flag, given, home, refuse_beside, refuse_changes
 from crystalcli.cli.shared import TRANSIENT
-from crystalcli.cli.workflow_command import chosen
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Chosen, Host, Request, Shown, Table, Work, exit_code

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Choice, Part, PartFlags, Word, Workflow
+from crystalcli.contracts.records import POTENTIAL, Calculator, Choice, Part, PartFlags, Word, Workflow
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
@@ -201,3 +201,19 @@ class DefaultPart:
 def names(family: str) -> Callable[[str], list[str]]:
     """Completion of part names."""
     return lambda incomplete: [n for n in registry().names(family) if n.startswith(incomplete)]
+
+
+def chosen(family: str, name: str) -> Part | None:
+    """The part that an option's value names; none where it is empty, or a model.
+
+    Raises:
+        UsageError: no such part.
+    """
+    if not name:
+        return None
+    if family != POTENTIAL:
+        return registry().get(family, name)
+    from crystalcli.engine.potential import potential_names
+
+    found: Calculator | None = potential_names.calculator(name)
+    return found

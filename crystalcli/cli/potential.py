@@ -10,9 +10,8 @@ import typer
 from crystalcli.cli.command import plugin_command
 from crystalcli.cli.console import Face
 from crystalcli.cli.group import CrystalGroup
-from crystalcli.cli.plugin_flags import names
+from crystalcli.cli.plugin_flags import chosen, names
 from crystalcli.cli.shared import Json, Overwrite, Quiet
-from crystalcli.cli.workflow_command import chosen
 from crystalcli.contracts.records import POTENTIAL, PartFlags, Word
 from crystalcli.contracts.run_options import RUN, STRUCTURES
 from crystalcli.potential_checks.check_names import CHECKS, CheckRequest, wanted, words

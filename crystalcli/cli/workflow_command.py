@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crystalcli.cli.command import CrystalCommand, plugin_command
-from crystalcli.cli.plugin_flags import DefaultPart, names
+from crystalcli.cli.plugin_flags import DefaultPart, chosen, names
 from crystalcli.cli.runs import flag
 from crystalcli.cli.shared import DryRun, Json, Overwrite, Quiet, TimeLimit
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import POTENTIAL, Calculator, Part, PartFlags, Word, Workflow
-from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.contracts.records import POTENTIAL, PartFlags, Word, Workflow
 
 if TYPE_CHECKING:
     from crystalcli.cli.invocation import Invocation
@@ -45,22 +44,6 @@ def command_class(workflow: Workflow) -> type[CrystalCommand]:
         return found
 
     return plugin_command(chooser)
-
-
-def chosen(family: str, name: str) -> Part | None:
-    """The part that an option's value names; none where it is empty, or a model.
-
-    Raises:
-        UsageError: no such part.
-    """
-    if not name:
-        return None
-    if family != POTENTIAL:
-        return registry().get(family, name)
-    from crystalcli.engine.potential import potential_names
-
-    found: Calculator | None = potential_names.calculator(name)
-    return found
 
 
 def function(workflow: Workflow) -> Callable[..., None]:

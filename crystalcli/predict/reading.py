@@ -15,7 +15,7 @@ import ase
 
 from crystalcli.engine.cache import cache_seal
 from crystalcli.engine.model.model_fields import recipe_of_file
-from crystalcli.engine.model.model_head import named_by
+from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.read import reading
 from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.read.reading import Failure, ReadItem

@@ -16,7 +16,7 @@ from crystalcli.engine.drawing import site_plots
 from crystalcli.engine.evaluate import metrics
 from crystalcli.engine.labels.label_requests import parse
 from crystalcli.engine.model.latent import Latents
-from crystalcli.engine.model.model_head import named_by
+from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run import files

@@ -19,7 +19,8 @@ from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.evaluate.batches import from_cache
 from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.engine.model.model_fields import recipe_of_file
-from crystalcli.engine.model.model_head import file_of, read_head
+from crystalcli.engine.model.model_head import read_head
+from crystalcli.engine.model.model_names import file_of
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.read.supervised_reading import read_inputs
 from crystalcli.nouns.structures.constraints import not_known

@@ -23,7 +23,7 @@ from crystalcli.engine.cache.cache import Column, GraphRecipe
 from crystalcli.engine.cache.cache_packing import PackedGraph, pack
 from crystalcli.engine.cache.cache_writer import CacheWriter
 from crystalcli.engine.model.ensemble import Ensemble
-from crystalcli.engine.model.model_head import file_of
+from crystalcli.engine.model.model_names import file_of
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.devices import choose_device

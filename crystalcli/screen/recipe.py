@@ -11,7 +11,8 @@ from crystalcli.contracts.records import Architecture, Featurizer, Head
 from crystalcli.contracts.workflow import Chosen, Request
 from crystalcli.engine.cache.cache import GraphRecipe
 from crystalcli.engine.model.model_fields import fields_read, recipe_of_file
-from crystalcli.engine.model.model_head import file_of, read_head
+from crystalcli.engine.model.model_head import read_head
+from crystalcli.engine.model.model_names import file_of
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.train import choice

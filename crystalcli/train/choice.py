@@ -67,7 +67,8 @@ def recipe_of(arch: Architecture, head: Head) -> dict[str, Any]:
 
 def spec_of(path: Path) -> dict[str, Any]:
     """What the model file, or that of the run folder, says of its parts."""
-    from crystalcli.engine.model.model_head import file_of, read_head
+    from crystalcli.engine.model.model_head import read_head
+    from crystalcli.engine.model.model_names import file_of
 
     spec: dict[str, Any] = read_head(file_of(path))["spec"]
     return spec

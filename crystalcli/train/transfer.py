@@ -17,7 +17,8 @@ from crystalcli.engine.model import model_file
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_fields import recipe_of_model
-from crystalcli.engine.model.model_head import file_of, read_head
+from crystalcli.engine.model.model_head import read_head
+from crystalcli.engine.model.model_names import file_of
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

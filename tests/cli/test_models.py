@@ -11,7 +11,7 @@ from crystalcli.contracts.pretrained import Converted
 from crystalcli.contracts.records import Pretrained, Statistics
 from crystalcli.engine.model import pretrained
 from crystalcli.engine.model.model import CrystalModel
-from crystalcli.engine.model.model_head import file_of
+from crystalcli.engine.model.model_names import file_of
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.run_folder import sha256

@@ -15,7 +15,7 @@ from ase.constraints import FixBondLength, FixScaled
 from ase.io.extxyz import read_xyz
 
 from crystalcli.engine.drawing import site_plots
-from crystalcli.engine.model.model_head import named_by
+from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.read.reading import read_file
 from crystalcli.nouns.structures.constraints import projections
 from crystalcli.nouns.structures.entry import Entry

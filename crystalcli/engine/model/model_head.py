@@ -22,33 +22,6 @@ _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b
 """First bytes of what torch, pickle, joblib and their compressed forms write."""
 
 
-def file_of(path: Path) -> Path:
-    """The model file that ``path`` means: itself, the model of the run in that folder, or a pretrained one by its name.
-
-    Raises:
-        UsageError: the name of a pretrained model whose package is not installed.
-    """
-    if path.is_dir():
-        return path / MODEL
-    if len(path.parts) == 1 and not path.suffix and not path.exists():
-        from crystalcli.engine.model import pretrained  # which needs this module
-
-        return pretrained.named(str(path)) or path
-    return path
-
-
-def named_by(path: Path) -> Path:
-    """The model file that ``path`` means.
-
-    Raises:
-        UsageError: there is none; names those below a folder.
-    """
-    file = file_of(path)
-    if not file.exists():
-        raise UsageError(f"no such model{cure_of_missing(path)}", path=file)
-    return file
-
-
 def cure_of_missing(path: Path) -> str:
     """What to do about a model that is not there: finish its run, or take one of those below the folder."""
     folder = path if path.is_dir() else path.parent

@@ -15,7 +15,7 @@ from crystalcli.engine.model import model_file
 from crystalcli.engine.model.ensemble import Ensemble, mean_and_spread
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_fields import fields_of
-from crystalcli.engine.model.model_head import file_of
+from crystalcli.engine.model.model_names import file_of
 from crystalcli.engine.model.model_parts import parts
 from crystalcli.engine.model.model_spec import ModelSpec
 from crystalcli.engine.potential.moving_graph import SKIN, MovingGraph

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import cast
 
 from crystalcli.contracts.records import Calculator
-from crystalcli.engine.model.model_head import MODEL, cure_of_missing, file_of
+from crystalcli.engine.model.model_head import MODEL, cure_of_missing
+from crystalcli.engine.model.model_names import file_of
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated, NeighborPotential, Potential, neighbors_of
-from crystalcli.engine.model.model_head import file_of
+from crystalcli.engine.model.model_names import file_of
 from crystalcli.engine.potential import potential_names
 from crystalcli.engine.potential.moving_graph import SKIN, MovingGraph
 from crystalcli.engine.registry.plugin_manager import registry

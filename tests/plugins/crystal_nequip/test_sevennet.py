@@ -14,7 +14,7 @@ from crystal_nequip import SEVENNETS, sevennet
 from reference.sevennet import SmallSevenNet
 
 from crystalcli.engine.model import pretrained
-from crystalcli.engine.model.model_head import file_of
+from crystalcli.engine.model.model_names import file_of
 from crystalcli.engine.potential.ase_calculator import CrystalCalculator, load_potential
 from crystalcli.engine.potential.model_potential import ModelPotential
 from crystalcli.engine.registry.plugin_manager import registry

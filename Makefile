@@ -22,8 +22,9 @@ $(VENV)/.develop: pyproject.toml constraints.txt | $(BIN)/python
 quickstart: $(VENV)/.program
 	sh examples/alumina/quickstart.sh
 
+# A file of tests stays in one process, where its fixtures are made once.
 test: $(VENV)/.develop
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 slow: $(VENV)/.develop
 	$(BIN)/python -m pytest -m slow

@@ -1,4 +1,4 @@
-"""The paper's claim in a closed world: a potential that has seen crystals only, judged on glasses by what it learned from.
+"""The paper's claim in a closed world: a potential that has seen crystals only, judged on glasses by its teacher.
 
 The world is effective-medium theory: six metals, whose crystals, ordered and random alloys are relaxed and strained a
 little. No liquid and no glass is among the data.

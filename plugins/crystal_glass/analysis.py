@@ -136,7 +136,7 @@ def q6(vectors: Floats) -> float | None:
 
     def summed(n: int) -> float:
         total = 0.0
-        for a, b, c in ((a, b, n - a - b) for a in range(n + 1) for b in range(n + 1 - a)):
+        for a, b, c in ((i, k, n - i - k) for i in range(n + 1) for k in range(n + 1 - i)):
             many = factorial(n) // prod(map(factorial, (a, b, c)))
             total += many * float((powers[a][:, 0] * powers[b][:, 1] * powers[c][:, 2]).sum()) ** 2
         return total

@@ -62,6 +62,8 @@ class GlassOptions(BoxOptions):
     dtype: Literal["float64", "float32"] = option("float64", "in which a model evaluates; motion is float64")
     device: str = common.device()
     threads: int = common.threads()
+    jobs: int = common.jobs()
+    scheduler: str = common.scheduler()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pictures", ",".join(formats(self.pictures)))

@@ -99,7 +99,9 @@ def test_batches_and_company_change_no_bit(tmp_path: Path) -> None:
     """A box is the same alone and beside others, in an order of its own, in a part of the run."""
     words = ["--atoms", "12", "--potential", "emt", "--melt", "1500", "--relax-steps", "60", *SHORT]
     made(tmp_path / "all", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--batch-size", "3")
-    made(tmp_path / "one", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--batch-size", "1")
+    made(tmp_path / "one", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--batch-size", "1", "--no-draw-boxes")
+    assert (tmp_path / "all" / "glasses" / "Al6Cu6" / "rdf.png").exists()
+    assert not list((tmp_path / "one").rglob("*.png"))
     whole = (tmp_path / "all" / "glasses.csv").read_text().splitlines()
     assert (tmp_path / "one" / "glasses.csv").read_text().splitlines() == whole
     made(tmp_path / "part", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--shard", "2/3")

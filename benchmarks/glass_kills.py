@@ -1,7 +1,7 @@
 """Do 135 compositions, killed 20 times at random, end in the table of a run that nobody killed?
 
-``crystal glass --grid`` of six metals by EMT, 100 atoms a box, short stages. A kill is SIGKILL after a random time of the
-processor (starting takes some five seconds of it), so that a busy machine kills no earlier than a quiet one.
+``crystal glass --grid`` of six metals by EMT, 100 atoms a box, short stages. A kill is SIGKILL after a random time of
+the processor (starting takes some five seconds of it), so that a busy machine kills no earlier than a quiet one.
 
     python benchmarks/glass_kills.py [--kills 20] [--atoms 100] [-o FILE]
 """
@@ -43,7 +43,7 @@ def used(pid: int) -> float:
 
 def torn(folder: Path, atoms: int, kills: int, seed: int) -> list[int]:
     """Run it to its end and kill it on the way; how many boxes were done at each kill."""
-    chance, done = random.Random(seed), []  # noqa: S311 - no secret
+    chance, done = random.Random(seed), []
     while True:
         process = subprocess.Popen(command(folder, atoms), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         limit = chance.uniform(*SECONDS) if len(done) < kills else float("inf")
@@ -60,9 +60,7 @@ def same(one: Path, other: Path) -> list[str]:
     """Files of the glasses, and the table, that differ."""
     files = [{p.relative_to(f): p for p in [*(f / "glasses").rglob("*.*"), f / "glasses.csv"]} for f in (one, other)]
     names = files[0].keys() | files[1].keys()
-    return sorted(
-        str(n) for n in names if len({f[n].read_bytes() if n in f else b"absent" for f in files}) > 1
-    )
+    return sorted(str(n) for n in names if len({f[n].read_bytes() if n in f else b"absent" for f in files}) > 1)
 
 
 def main() -> None:
@@ -90,7 +88,9 @@ def main() -> None:
             "table_is_the_same": (whole / "glasses.csv").read_bytes() == (killed / "glasses.csv").read_bytes(),
             "files_that_differ": same(whole, killed),
         }
-    passes = len(rows) == result["boxes_once"] == 135 and result["table_is_the_same"] and not result["files_that_differ"]
+    passes = (
+        len(rows) == result["boxes_once"] == 135 and result["table_is_the_same"] and not result["files_that_differ"]
+    )
     text = json.dumps({**result, "passes": passes}, indent=1)
     print(text)
     if asked.output:

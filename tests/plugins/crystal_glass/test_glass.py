@@ -20,6 +20,7 @@ from crystalcli.mechanisms.forces.potentials import named
 from crystalcli.mechanisms.models.model_head import MODEL
 from crystalcli.nouns.systems import Systems
 from crystalcli.testing import WorkflowContract
+from crystalcli.vocabulary.errors import EnvironmentProblem
 from crystalcli.vocabulary.units import GPA
 from crystalcli.workflows.services import Services
 
@@ -255,3 +256,23 @@ def test_rates() -> None:
     twice = [Stage(3000.0, 1000.0, 1000, 2.0), Stage(1000.0, 300.0, 1400, 1.0), Stage(300.0, 500.0, 10, 1.0)]
     assert quench_rate(twice) == quench_rate(twice[::-1]) == pytest.approx(1000.0)
     assert quench_rate(twice[2:]) is None
+
+
+def test_a_plan_of_two_runs_goes_on_with_its_boxes_in_their_order(tmp_path: Path, monkeypatch: Any) -> None:
+    """Stopped after the last run of a batch whose names are not by the alphabet: the second run has the same input."""
+    (tmp_path / "plan.toml").write_text(
+        "".join(f"[[stage]]\nfrom = {t}\nsteps = 20\ndt = {dt}\n" for t, dt in ((2000, 1.0), (300, 2.0)))
+    )
+    words = ["NiCu", "Ag", "--atoms", "12", "--potential", "emt", "--plan", str(tmp_path / "plan.toml"), *SHORT[6:]]
+    words += ["--relax", "none", "--references", "none", "--no-draw-boxes", "--hotter", "20"]
+    made(tmp_path / "whole", *words)
+
+    def full(*_: object) -> None:
+        raise EnvironmentProblem("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("crystal_glass.glass_work.write_box", full)
+        assert run(["glass", *words, "-o", str(tmp_path / "torn"), "--quiet"]) == 5
+    made(tmp_path / "torn", *words)
+    for file in ("glasses.csv", "glasses/Ni6Cu6/quenched.extxyz", "glasses/Ag12/trajectory.extxyz"):
+        assert (tmp_path / "torn" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()

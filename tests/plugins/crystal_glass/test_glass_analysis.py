@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from dataclasses import replace
 
 import ase.build
 import numpy as np
@@ -196,3 +197,15 @@ def test_the_hull_of_the_picture_is_below_all_crystals() -> None:
     phases += [Phase(n, {"A": 1 - x, "B": x}, 1.0, -1.0 - 2.0 * x + e) for n, x, e in mixed]
     assert _crystals(phases, "A", "B").ravel().tolist() == pytest.approx([0.0, 0.0, 0.5, -0.4, 1.0, 0.0], abs=1e-12)
     assert len(_crystals(phases, "A", "C")) == 0
+
+
+def test_bonds_of_an_alloy_have_the_limits_of_their_pairs() -> None:
+    """Al–Cu 2.2 Å, Cu–Cu 3.0 Å, and where nothing is said 1.3 of the radii: Al–Al 3.28 Å; of every atom its own."""
+    atoms = ase.Atoms("AlCuCuAl", [(0, 0, 0), (0, 0, 2.5), (0, 0, 5.4), (3.2, 0, 0)], cell=[20.0] * 3, pbc=True)
+    limits = [("Al", "Cu", 2.2), ("Cu", "Al", 2.2), ("Cu", "Cu", 3.0)]
+    numbers = [Coordination(a, b, limit, 0.0, {}) for a, b, limit in limits]
+    edges, vectors = bonds_of(atoms, numbers)
+    assert sorted(edges.T.tolist()) == [[0, 3], [1, 2], [2, 1], [3, 0]]
+    assert np.linalg.norm(vectors, axis=1).tolist() == pytest.approx([3.2, 2.9, 2.9, 3.2])
+    wider = [replace(n, cutoff=2.6) if n.centre != n.neighbor else n for n in numbers]
+    assert sorted(bonds_of(atoms, wider)[0].T.tolist()) == [[0, 1], [0, 3], [1, 0], [1, 2], [2, 1], [3, 0]]

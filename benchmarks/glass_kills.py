@@ -21,7 +21,8 @@ from pathlib import Path
 
 WORDS = (
     "glass --grid Al,Ni,Cu,Pd,Ag,Au --potential emt --melt 2000 --melt-steps 30 --quench-steps 50 --hold-steps 30 "
-    "--hotter 3.3 --last-steps 20 --frame-every 10 --settle 20 --relax ions --relax-steps 20 --no-draw-boxes --threads 1 --quiet"
+    "--hotter 3.3 --last-steps 20 --frame-every 10 --settle 20 --relax ions --relax-steps 20 --no-draw-boxes "
+    "--threads 1 --quiet"
 )
 SECONDS = 4.0, 11.0
 """Of processor time, between which a program is killed."""

@@ -25,7 +25,7 @@ from crystalcli.commands.main import run
 from crystalcli.mechanisms.forces import potentials
 
 BAR = 0.05
-SHORT = "--melt-steps 30 --quench-steps 30 --hold-steps 30 --last-steps 20 --frame-every 10"
+SHORT = "--hotter 20 --melt-steps 30 --quench-steps 30 --hold-steps 30 --last-steps 20 --frame-every 10"
 
 
 @contextmanager

@@ -70,6 +70,14 @@ def md_overhead(found: Any) -> Rows:
     yield f"driver of `nve` beside forces, {found['atoms']} atoms, of ASE's", f"{found['ratio_median']:.3f}"
 
 
+def glass_cost(found: Any) -> Rows:
+    """Driver and analysis, and boxes side by side."""
+    for boxes, one in found["boxes"].items():
+        many = "1 box" if boxes == "1" else f"{boxes} boxes side by side"
+        yield f"glass of 100 atoms, EMT, {many}: all but forces, of their time", f"{one['rest_of_forces']:.0%}"
+        yield f"glass of 100 atoms, EMT, {many}: a box", f"{one['seconds_a_box']:.1f} s"
+
+
 def screening_journal(found: Any) -> Rows:
     """Surviving a kill."""
     yield f"journal of a screening of {found['candidates']:,} candidates, of its time", f"{found['share']:.1%}"
@@ -83,6 +91,7 @@ RUNS: tuple[tuple[tuple[str, ...], Callable[[Any], Rows]], ...] = (
     (("force_step.py",), force_step),
     (("md_cost.py",), md_cost),
     (("md_overhead.py", "--steps", "1000", "--repeats", "3"), md_overhead),
+    (("glass_cost.py",), glass_cost),
     (("screening_journal.py",), screening_journal),
 )
 

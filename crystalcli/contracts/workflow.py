@@ -257,6 +257,21 @@ class Run(Running, Protocol):
             prepare: in place of the workflow's, for the same work: knows what need not be read again.
         """
 
+    def pieces(
+        self, work: Work, items: Sequence[Any], *, jobs: int = 1, scheduler: str = ""
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield each item with what :meth:`Work.piece` returns of it, in their order, wherever it is done.
+
+        Args:
+            work: this one.
+            items: picklable; each says which piece.
+            jobs: processes, as :func:`crystalcli.contracts.run_options.jobs` declares them; one is this process.
+            scheduler: of a Dask cluster, as :func:`crystalcli.contracts.run_options.scheduler` declares it.
+
+        Raises:
+            Stopped: asked to. EnvironmentProblem: no workers, or pieces that they could not do; after all others.
+        """
+
 
 @dataclass(frozen=True)
 class Table:
@@ -325,6 +340,14 @@ class Work:
 
     def describe(self) -> Mapping[str, Any]:
         """The resolved plan as plain values (``--dry-run --json``)."""
+        raise NotImplementedError
+
+    def piece(self, run: Run, item: Any) -> Any:
+        """One of the pieces that :meth:`Run.pieces` hands out: written into the run's folder, under names of its own.
+
+        Done by this process, or by a worker that has prepared the same work from the same request, on another machine
+        perhaps: nothing that ``do`` has found is known there but ``item``. It may have been begun before.
+        """
         raise NotImplementedError
 
     def do(self, run: Run) -> Mapping[str, Any]:

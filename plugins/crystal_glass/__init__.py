@@ -10,6 +10,7 @@ from crystal_glass.options import GlassOptions
 from crystal_glass.pack_options import PackOptions
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Part, Workflow
+from crystalcli.contracts.run_options import ANYWHERE
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
 from crystalcli.vocabulary.pictures import FORMATS
 
@@ -91,7 +92,7 @@ again, or --resume RUN, goes on after a stop or a kill, within any stage.""",
     prepare=_prepare,
     show=_show,
     plan=_plan,
-    free=frozenset({"threads"}),
+    free=ANYWHERE,
     talks=True,
     writes=(TABLE, GLASSES, *(f"{DIAGRAMS}-*.{ending}" for ending in FORMATS)),
     keeps=(BATCHES, REFERENCES),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import combinations_with_replacement
+from math import factorial, prod
 from typing import Any
 
 import ase
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crystalcli.nouns.distributions import BOND, Coordination, PairDistribution, coordination, pair_distribution
 from crystalcli.nouns.frames import Frames
 from crystalcli.nouns.neighbors import neighbor_list, pairs_within
-from crystalcli.nouns.radii import COVALENT
+from crystalcli.nouns.radii import COVALENT, contact
 
 Floats = NDArray[np.float64]
 REACH, BINS = 8.0, 160
@@ -28,6 +28,8 @@ CRYSTAL = 0.25
 """Q6 of all bonds beyond which the box has crystallised: 0.35 bcc to 0.66 for crystals, 1/√bonds for a glass."""
 LARGEST_Q, STEPS_Q = 16.0, 240
 """1/Å, and points, of S(q)."""
+WAVES = 20_000_000_000
+"""Wave vectors times atoms that S(q) takes, at most: some ten seconds."""
 LONGEST_RING = 8
 NETWORK = 7.0
 """Bonds of an atom, on average, from which on a structure is packed rather than a network, and rings say nothing."""
@@ -57,30 +59,33 @@ def first_peak(found: PairDistribution, g: Floats) -> float | None:
 
 def bonds_of(atoms: ase.Atoms, numbers: Sequence[Coordination]) -> tuple[NDArray[np.int64], Floats]:
     """Bonds in both directions: (2, B) atoms and (B, 3) vectors, nearer than the first minimum of their g_ab(r)."""
-    limits = {}
-    for a, b in combinations_with_replacement(sorted(set(atoms.numbers.tolist())), 2):
-        limits[a, b] = limits[b, a] = BOND * float(COVALENT[a] + COVALENT[b])
+    species, kinds = np.unique(atoms.numbers, return_inverse=True)
+    limits = BOND * contact(species)
+    place = {chemical_symbols[z]: k for k, z in enumerate(species)}
     for one in numbers:
-        pair = chemical_symbols.index(one.centre), chemical_symbols.index(one.neighbor)  # both orders are there
-        limits[pair] = one.cutoff
-    edges, shifts, lengths = neighbor_list(atoms, max(limits.values()))
-    z = atoms.numbers
-    near = lengths < np.array([limits[a, b] for a, b in zip(z[edges[0]], z[edges[1]], strict=True)])
+        limits[place[one.centre], place[one.neighbor]] = one.cutoff  # both orders are there
+    edges, shifts, lengths = neighbor_list(atoms, float(limits.max()))
+    near = lengths < limits[kinds[edges[0]], kinds[edges[1]]]
     edges, shifts = edges[:, near], shifts[near]
     at = atoms.positions
     return edges, at[edges[1]] + shifts @ atoms.cell.array - at[edges[0]]
 
 
+def _by_atom(count: int, edges: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    """Which bonds every atom has."""
+    order = np.argsort(edges[0], kind="stable")
+    return np.split(order, np.searchsorted(edges[0][order], np.arange(1, count)))
+
+
 def angles(atoms: ase.Atoms, edges: NDArray[np.int64], vectors: Floats) -> dict[str, Floats]:
     """Angles between bonds, degrees, by triplet ``O-Ti-O`` with its middle atom, the ends by the alphabet."""
     units = vectors / np.linalg.norm(vectors, axis=1)[:, None]
-    found: dict[str, list[Floats]] = {}
     symbols = np.array(atoms.get_chemical_symbols())
-    for i in range(len(atoms)):
-        mine = np.flatnonzero(edges[0] == i)
-        j, k = np.triu_indices(len(mine), 1)
-        degrees = np.degrees(np.arccos(np.clip((units[mine[j]] * units[mine[k]]).sum(1), -1.0, 1.0)))
-        ends = np.sort(np.stack([symbols[edges[1][mine[j]]], symbols[edges[1][mine[k]]]]), axis=0)
+    found: dict[str, list[Floats]] = {}
+    for i, mine in enumerate(_by_atom(len(atoms), edges)):
+        j, k = (mine[x] for x in np.triu_indices(len(mine), 1))
+        degrees = np.degrees(np.arccos(np.clip((units[j] * units[k]).sum(1), -1.0, 1.0)))
+        ends = np.sort(np.stack([symbols[edges[1][j]], symbols[edges[1][k]]]), axis=0)
         for a, b in {(str(x), str(y)) for x, y in ends.T}:
             use = (ends[0] == a) & (ends[1] == b)
             found.setdefault(f"{a}-{symbols[i]}-{b}", []).append(degrees[use])
@@ -90,6 +95,8 @@ def angles(atoms: ase.Atoms, edges: NDArray[np.int64], vectors: Floats) -> dict[
 def structure_factor(atoms_of: Sequence[ase.Atoms]) -> tuple[Floats, Floats]:
     """Total S(q) with equal weights, |Σ exp(iq·r)|²/N on the wave vectors of the cell, in shells; 1 for an ideal gas.
 
+    Of a large box the planes h₁ = 0, m, 2m, … of wave vectors (h₁, h₂, h₃) are taken, as many as :data:`WAVES` allows.
+
     Returns:
         q (1/Å) of the shells that hold a wave vector, and S there.
     """
@@ -98,44 +105,43 @@ def structure_factor(atoms_of: Sequence[ase.Atoms]) -> tuple[Floats, Floats]:
     for atoms in atoms_of:
         recip = 2.0 * np.pi * np.linalg.inv(atoms.cell.array).T
         most = np.ceil(LARGEST_Q * np.linalg.norm(atoms.cell.array, axis=1) / (2 * np.pi)).astype(int)
-        x, y, z = (np.arange(-m, m + 1) for m in most)
-        grid = np.stack(np.meshgrid(x[most[0] :], y, z, indexing="ij"), -1).reshape(-1, 3)  # q and −q are one
-        q = np.linalg.norm(grid @ recip, axis=1)
-        use = (q > 1e-9) & (q < LARGEST_Q)
-        shell = np.searchsorted(edges, q[use], side="right") - 1
-        twice = np.where(grid[use, 0] > 0, 2.0, 1.0)  # the others are there in both directions
-        power += np.bincount(shell, twice * _waves(atoms, grid[use]) / len(atoms), minlength=STEPS_Q)
-        sums += np.bincount(shell, twice * q[use], minlength=STEPS_Q)
-        count += np.bincount(shell, twice, minlength=STEPS_Q)
+        x, y, z = (2j * np.pi * atoms.get_scaled_positions(wrap=False)).T[:, :, None]
+        h1, h2, h3 = np.arange(most[0] + 1), *(np.arange(-m, m + 1) for m in most[1:])  # q and −q are one
+        e2, e3 = np.exp(y * h2), np.exp(z * h3)
+        level = h2[:, None, None] * recip[1] + h3[:, None] * recip[2]
+        every = -(-len(h1) * len(h2) * len(h3) * len(atoms) // WAVES)
+        for plane in h1[::every]:
+            waves = np.abs((e2 * np.exp(x * plane)).T @ e3) ** 2
+            q = np.linalg.norm(plane * recip[0] + level, axis=2)
+            use = (q > 1e-9) & (q < LARGEST_Q)
+            shell = np.searchsorted(edges, q[use], side="right") - 1
+            twice = 2.0 if plane else 1.0  # the plane through 0 has both directions
+            power += twice * np.bincount(shell, waves[use] / len(atoms), STEPS_Q)
+            sums += twice * np.bincount(shell, q[use], STEPS_Q)
+            count += twice * np.bincount(shell, minlength=STEPS_Q)
     there = count > 0
     return sums[there] / count[there], power[there] / count[there]
-
-
-def _waves(atoms: ase.Atoms, grid: NDArray[np.int64]) -> Floats:
-    """|Σ_j exp(2πi h·s_j)|² of wave vectors h, (Q, 3), as products of powers along each axis."""
-    phase = np.exp(2j * np.pi * atoms.get_scaled_positions(wrap=False))
-    low = grid.min(0)
-    powers = [phase[:, k, None] ** np.arange(low[k], grid[:, k].max() + 1) for k in range(3)]
-    found = np.zeros(len(grid))
-    for block in np.array_split(np.arange(len(grid)), max(1, len(grid) * len(atoms) // 2_000_000)):
-        h = grid[block] - low
-        wave = powers[0][:, h[:, 0]] * powers[1][:, h[:, 1]] * powers[2][:, h[:, 2]]
-        found[block] = np.abs(wave.sum(0)) ** 2
-    return found
 
 
 def q6(vectors: Floats) -> float | None:
     """Q6 of all bonds together (Steinhardt, Nelson, Ronchetti, PRB 28, 784 (1983)); none without bonds.
 
-    By the addition theorem Q_l² is the mean of P_l(cos) over all pairs of bonds.
+    By the addition theorem Q_l² is the mean of P_l(u·v) over all pairs of bonds, and
+    Σ_uv (u·v)^n = Σ_{a+b+c=n} n!/(a! b! c!) (Σ_u u_x^a u_y^b u_z^c)².
     """
     if not len(vectors):
         return None
     units = vectors / np.linalg.norm(vectors, axis=1)[:, None]
-    total = 0.0
-    for block in np.array_split(units, max(1, len(units) ** 2 // 4_000_000)):
-        square = (block @ units.T) ** 2
-        total += float((((231.0 * square - 315.0) * square + 105.0) * square - 5.0).sum()) / 16.0
+    powers = [units**0, units, *(units**n for n in range(2, 7))]
+
+    def summed(n: int) -> float:
+        total = 0.0
+        for a, b, c in ((i, k, n - i - k) for i in range(n + 1) for k in range(n + 1 - i)):
+            many = factorial(n) // prod(map(factorial, (a, b, c)))
+            total += many * float((powers[a][:, 0] * powers[b][:, 1] * powers[c][:, 2]).sum()) ** 2
+        return total
+
+    total = (231.0 * summed(6) - 315.0 * summed(4) + 105.0 * summed(2) - 5.0 * summed(0)) / 16.0
     return float(np.sqrt(max(total, 0.0)) / len(units))
 
 
@@ -145,7 +151,7 @@ def rings(count: int, edges: NDArray[np.int64]) -> dict[int, int]:
     For every two bonds of an atom the shortest way from end to end that does not pass it closes a ring; each ring is
     counted once. Images are one atom: in a box narrower than its rings some of them close through its walls.
     """
-    near: list[list[int]] = [sorted({int(b) for b in edges[1][edges[0] == a]} - {a}) for a in range(count)]
+    near = [sorted(set(edges[1][mine].tolist()) - {a}) for a, mine in enumerate(_by_atom(count, edges))]
     found: set[frozenset[int]] = set()
     for atom in range(count):
         for n, begin in enumerate(near[atom]):

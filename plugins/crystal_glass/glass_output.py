@@ -101,9 +101,10 @@ def _molten(
     moved = None
     if len(molten) > 1:
         moved = displacement(np.stack([a.positions for a in molten]), np.stack([a.cell.array for a in molten]))
-    endings = formats(o.pictures)
-    write_pictures(run, f"{name}/log", draw_log(rows, melted, curves["rdf"], o.potential, endings))
-    write_pictures(run, f"{name}/rdf", draw_rdf(curves["rdf"], box.name, o.potential, endings))
+    if o.draw_boxes:
+        endings = formats(o.pictures)
+        write_pictures(run, f"{name}/log", draw_log(rows, melted, curves["rdf"], o.potential, endings))
+        write_pictures(run, f"{name}/rdf", draw_rdf(curves["rdf"], box.name, o.potential, endings))
     return {
         **said,
         "rate": quench_rate(melted.stages),

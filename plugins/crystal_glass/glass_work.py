@@ -42,6 +42,7 @@ class Glasses(Work):
         if not o.potential:
             raise UsageError("which potential melts them? give --potential NAME or --potential MODEL")
         self.request, self.options = request, o
+        self.watch: _Watch | None = None
         self.stages = stages_of(o)
         self.phases = phases(o, host)
         every = boxes_of(o, self.phases)
@@ -94,23 +95,33 @@ class Glasses(Work):
 
     def do(self, run: Run) -> Mapping[str, Any]:
         """All batches that are not done, then what is said of all."""
-        size = self.options.batch_size
-        batches = [self.boxes[k : k + size] for k in range(0, len(self.boxes), size)]
-        watch = _Watch(run, self.boxes)
+        o, size = self.options, self.options.batch_size
+        self.watch = watch = _Watch(run, self.boxes)
         quiet = replace(run.reporter, say=lambda _line: None, warn=run.log, progress=watch.inside)
         references = reference_energies(run, self.request, self.symbols, quiet, stress=self.stress)
         self._tell_missing(run, references)
+        batches = range(0, len(self.boxes), size)
+        left = [(k // size, references) for k in batches if not all(_done(run, b) for b in self.boxes[k : k + size])]
         told = time.monotonic()
-        for number, batch in enumerate(batches):
-            if all(_done(run, b) for b in batch):
-                continue
-            run.stop_if_asked(f"box {watch.done} of {len(self.boxes)}")
-            self._batch(run, f"{BATCHES}/{number:06d}", batch, references, quiet)
-            watch.finished(batch)
+        for _ in run.pieces(self, left, jobs=o.jobs, scheduler=o.scheduler):
+            watch.finished()
             if time.monotonic() - told > STREAMED:
                 run.write(TABLE, table_text(self._rows(run), self.columns))
                 told = time.monotonic()
         return self._together(run, references)
+
+    def piece(self, run: Run, item: tuple[int, Mapping[str, float | None]]) -> None:
+        """A batch, by its number; with it come the reference energies."""
+        number, references = item
+        heard = run.reporter.progress
+        if self.watch is not None:  # this process has the whole run
+            run.stop_if_asked(f"box {self.watch.done} of {len(self.boxes)}")
+            heard = self.watch.inside
+        quiet = replace(run.reporter, say=lambda _line: None, warn=run.log, progress=heard)
+        size = self.options.batch_size
+        boxes = self.boxes[number * size : (number + 1) * size]
+        if not all(_done(run, b) for b in boxes):  # else a worker has died between its last file and its answer
+            self._batch(run, f"{BATCHES}/{number:06d}", boxes, references, quiet)
 
     def _batch(
         self, run: Run, name: str, batch: Sequence[Box], references: Mapping[str, float | None], quiet: Host
@@ -187,7 +198,7 @@ class _Watch:
     def __init__(self, run: Run, boxes: Sequence[Box]) -> None:
         self.run, self.boxes = run, boxes
         self.status: dict[str, str] = {}
-        self._look(boxes)
+        self._look()
         self.before, self.begun = self.done, time.monotonic()
 
     @property
@@ -200,13 +211,16 @@ class _Watch:
         """Those of them that are no glass."""
         return sum(status != "ok" for status in self.status.values())
 
-    def finished(self, batch: Sequence[Box]) -> None:
-        """Count a batch, and say so."""
-        self._look(batch)
+    def finished(self) -> None:
+        """Count what is there, and say so."""
+        self._look()
         self.run.reporter.say(self._line())
+        self.run.reporter.progress(self._line(), self.done, len(self.boxes))
 
-    def _look(self, boxes: Sequence[Box]) -> None:
-        self.status |= {b.name: _facts(self.run, b)["status"] for b in boxes if _done(self.run, b)}
+    def _look(self) -> None:
+        for box in self.boxes:
+            if box.name not in self.status and _done(self.run, box):
+                self.status[box.name] = _facts(self.run, box)["status"]
 
     def _line(self) -> str:
         seconds = time.monotonic() - self.begun
@@ -218,7 +232,7 @@ class _Watch:
     def inside(self, now: str, done: float, of: float | None) -> None:
         """What a run inside is at."""
         line = f"{self._line()}; {now}" if self.done > self.before else now
-        self.run.reporter.progress(line, self.done + (done / of if of else 0.0), None)
+        self.run.reporter.progress(line, self.done + (done / of if of else 0.0), len(self.boxes))
 
 
 def _duration(seconds: float) -> str:

@@ -116,7 +116,7 @@ class Melting:
                 for name in starts:
                     self._fail(name, Failure(attempt, k, 0, "potential", problem.reason))
                 return {}
-            ids = list(report["structures"])
+            ids = [name for name in starts if name in report["structures"]]  # a report read again has another order
             for one in report["failed"]:
                 self._fail(one["id"], Failure(attempt, k, 0, "potential", one["reason"]))
             for name, halt in report["stopped"].items():

@@ -57,11 +57,14 @@ class GlassOptions(BoxOptions):
         panel=AFTER,
     )
     keep_trajectories: bool = option(True, "keep the frames of every box", panel=AFTER)
+    draw_boxes: bool = option(True, "log.png and rdf.png of every box: half a second each", panel=AFTER)
     shard: str = option("", "do only every m-th composition from the k-th: 1/4 … 4/4", metavar="K/M", panel=common.RUN)
     pictures: str = common.pictures()
     dtype: Literal["float64", "float32"] = option("float64", "in which a model evaluates; motion is float64")
     device: str = common.device()
     threads: int = common.threads()
+    jobs: int = common.jobs()
+    scheduler: str = common.scheduler()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pictures", ",".join(formats(self.pictures)))

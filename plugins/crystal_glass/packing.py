@@ -28,6 +28,8 @@ SHARE = 0.85
 """σ_ab of ``covalent`` is this part of the sum of the covalent radii."""
 MOST_STEPS, TRIES = 500, 5
 """Of FIRE, and random beginnings before a box is given up."""
+SKIN = 1.0
+"""Å beyond the widest spheres up to which pairs are listed."""
 DT_FIRST, DT_MOST, PATIENCE, FASTER, SLOWER, ALPHA, FADING = 0.1, 0.4, 5, 1.1, 0.5, 0.1, 0.99
 
 
@@ -48,7 +50,7 @@ def seed_of(*words: object) -> int:
 
 
 def diameters(numbers: NDArray[np.int64], spheres: Spheres) -> Floats:
-    """σ of every two atoms, (N, N) Å.
+    """σ of every two of K elements or atoms, (K, K) Å.
 
     ``published`` is one σ for all pairs: the least sum of two unlike average ionic radii; of one element twice its
     metallic radius, or twice its atomic radius where it is no metal.
@@ -87,7 +89,8 @@ def box(counts: Mapping[str, int], volume: float, seed: int, name: str, spheres:
         InputError: the atoms cannot be got apart in this volume; says how near they stay.
     """
     numbers = np.repeat([atomic_numbers[s] for s in counts], list(counts.values())).astype(np.int64)
-    length, sigma = volume ** (1 / 3), diameters(numbers, spheres)
+    species, kinds = np.unique(numbers, return_inverse=True)
+    length, sigma = volume ** (1 / 3), diameters(species, spheres)
     if sigma.max() > 0.5 * length:
         raise InputError(
             f"{name}: a box of {length:.2f} Å is too narrow for atoms {sigma.max():.2f} Å wide; more --atoms"
@@ -95,7 +98,7 @@ def box(counts: Mapping[str, int], volume: float, seed: int, name: str, spheres:
     best = 0.0
     for beginning in range(TRIES):
         start = np.random.default_rng(seed_of("pack", seed, name, beginning)).random((len(numbers), 3)) * length
-        places, nearest, steps = apart(start, length, sigma)
+        places, nearest, steps = apart(start, length, sigma, kinds)
         if nearest >= APART:
             atoms = ase.Atoms(numbers, places % length, cell=[length] * 3, pbc=True)
             return Packed(atoms, nearest, steps, beginning)
@@ -107,19 +110,23 @@ def box(counts: Mapping[str, int], volume: float, seed: int, name: str, spheres:
     )
 
 
-def apart(places: Floats, length: float, sigma: Floats, steps: int = MOST_STEPS) -> tuple[Floats, float, int]:
+def apart(
+    places: Floats, length: float, sigma: Floats, kinds: NDArray[np.int64], steps: int = MOST_STEPS
+) -> tuple[Floats, float, int]:
     """Go down by FIRE until no pair is nearer than :data:`APART` of its σ.
 
     Args:
         places: (N, 3) Å in a cube of ``length``.
         length: Å; at least twice the largest σ.
-        sigma: (N, N) Å.
+        sigma: (K, K) Å, of every two kinds of atoms.
+        kinds: (N,) which kind an atom is.
         steps: at most.
 
     Returns:
         Places, the least r/σ, and the steps that were taken.
     """
-    push, _, nearest = soft_spheres(places, length, sigma)
+    near = _Near(length, sigma, kinds)
+    push, _, nearest = near.pushed(places)
     speed = np.zeros_like(places)
     dt, alpha, downhill = DT_FIRST, ALPHA, 0
     for step in range(steps):
@@ -127,7 +134,7 @@ def apart(places: Floats, length: float, sigma: Floats, steps: int = MOST_STEPS)
             return places, nearest, step
         places = places + dt * speed + 0.5 * dt * dt * push
         before = push
-        push, _, nearest = soft_spheres(places, length, sigma)
+        push, _, nearest = near.pushed(places)
         speed = speed + 0.5 * dt * (before + push)
         power = float((push * speed).sum())
         size = float(np.sqrt((push * push).sum()))
@@ -143,15 +150,61 @@ def apart(places: Floats, length: float, sigma: Floats, steps: int = MOST_STEPS)
     return places, nearest, steps
 
 
-def soft_spheres(places: Floats, length: float, sigma: Floats) -> tuple[Floats, float, float]:
-    """Forces (N, 3), energy, and the least r/σ (infinite for one atom) of soft spheres in a periodic cube."""
-    d = places[:, None] - places[None]
+class _Near:
+    """Pairs that may touch, looked for again when an atom has moved by half of :data:`SKIN` since."""
+
+    def __init__(self, length: float, sigma: Floats, kinds: NDArray[np.int64]) -> None:
+        self.length, self.sigma, self.kinds = length, sigma, kinds
+        self.reach = float(sigma.max()) + SKIN
+        self.at: Floats | None = None
+
+    def pushed(self, places: Floats) -> tuple[Floats, float, float]:
+        """As :func:`soft_spheres` says, of all atoms."""
+        if self.at is None or 2.0 * float(np.sqrt(((places - self.at) ** 2).sum(1).max())) > SKIN:
+            self.at, reach = places, self.reach
+            self.i, self.j = pairs_nearer(places, self.length, reach)
+            while not len(self.i) and reach < self.length:  # so thin that nothing is near
+                reach *= 2.0
+                self.i, self.j = pairs_nearer(places, self.length, reach)
+            self.wide = self.sigma[self.kinds[self.i], self.kinds[self.j]]
+        return soft_spheres(places, self.length, self.i, self.j, self.wide)
+
+
+def pairs_nearer(places: Floats, length: float, reach: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs i < j of atoms of a periodic cube whose nearest images are nearer than ``reach`` Å, in order."""
+    from scipy.spatial import cKDTree
+
+    inside = places % length
+    inside[inside >= length] = 0.0  # a tiny negative number has the length for its remainder
+    found = cKDTree(inside, boxsize=length).query_pairs(reach, output_type="ndarray").astype(np.int64)
+    found = found[np.lexsort((found[:, 1], found[:, 0]))]
+    return found[:, 0], found[:, 1]
+
+
+def soft_spheres(
+    places: Floats, length: float, i: NDArray[np.int64], j: NDArray[np.int64], sigma: Floats
+) -> tuple[Floats, float, float]:
+    """Soft spheres in a periodic cube.
+
+    Args:
+        places: (N, 3) Å.
+        length: of the cube, Å.
+        i: (P,) first atoms of the pairs that may touch.
+        j: (P,) second ones.
+        sigma: (P,) Å.
+
+    Returns:
+        Forces (N, 3), energy, and the least r/σ of the pairs; infinite without any.
+    """
+    d = places[i] - places[j]
     d -= np.rint(d / length) * length
-    r = np.sqrt(np.einsum("ijk,ijk->ij", d, d))
-    np.fill_diagonal(r, np.inf)
+    r = np.sqrt((d * d).sum(1))
     share = r / sigma
-    close = share < 1.0
-    depth = np.where(close, 1.0 - share, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        pull = np.where(close, depth / (sigma * np.where(r > 0, r, 1.0)), 0.0)
-    return np.einsum("ij,ijk->ik", pull, d), 0.25 * float((depth * depth).sum()), float(share.min())
+    nearest = float(share.min(initial=np.inf))
+    touch = share < 1.0
+    depth = 1.0 - share
+    i, j, d, r, depth, sigma = i[touch], j[touch], d[touch], r[touch], depth[touch], sigma[touch]
+    pull = (depth / (sigma * np.where(r > 0, r, 1.0)))[:, None] * d
+    n = len(places)
+    push = np.stack([np.bincount(i, p, n) - np.bincount(j, p, n) for p in pull.T], 1)
+    return push, 0.5 * float((depth * depth).sum()), nearest

@@ -28,6 +28,17 @@ from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import cell
 
 
+def test_what_a_program_leaves_that_was_killed_while_it_took_the_lock_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for name in (".run.lock", ".run.lock.0123456789abcdef", ".run.lock.taken", ".run.json.0123456789abcdef.tmp"):
+        (tmp_path / "run" / name).write_text("{}")
+    RunFolder.create(tmp_path / "run", overwrite=False, facts={}, config={})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".lockfile").write_text("of the user")
+    with pytest.raises(UsageError, match="exists"):
+        RunFolder.create(tmp_path / "other", overwrite=False, facts={}, config={})
+
+
 def test_a_run_folder_is_never_overwritten_unasked(tmp_path: Path) -> None:
     folder = RunFolder.create(
         tmp_path / "run", overwrite=False, facts={"seed": 0}, config={"train": {"lr": 0.1, "x": None}}

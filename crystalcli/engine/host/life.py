@@ -6,7 +6,7 @@ leaves in its folder is its own (:class:`crystalcli.contracts.records.Workflow`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -141,6 +141,20 @@ class LiveRun:
         other = record_of(record, asked.path)
         fits = other is not None and not asked.differs(request_of(record, other, asked.path), record.free)
         return _live(record, asked, reporter or self.reporter, self.stop, overwrite=not fits, parent=self).data
+
+    def pieces(
+        self, work: Work, items: Sequence[Any], *, jobs: int = 1, scheduler: str = ""
+    ) -> Iterator[tuple[Any, Any]]:
+        """Each item with what came of it, wherever it is done; see the contract."""
+        from crystalcli.engine.host.pieces import pieces, place_of
+
+        asked = request_of(self.workflow, self.folder.record, self.path)
+        return pieces(self, work, asked, self.workflow.name, items, place_of(jobs, scheduler), at_a_worker)
+
+
+def at_a_worker(folder: RunFolder, host: Host, request: Request, workflow: Workflow) -> LiveRun:
+    """The run as a worker has it that does pieces of it: it has begun, and somebody else decides when to stop."""
+    return LiveRun(folder, host, NeverAsked(), True, request.path, workflow)
 
 
 def describe(workflow: Workflow, request: Request, reporter: Host) -> Mapping[str, Any]:

@@ -278,8 +278,9 @@ BEGINNINGS = ("state-", "predictions", "learning-curve", "parity", "reliability"
 
 
 def _no_result(path: Path) -> bool:
-    """Whether ``path`` is the beginning of a file whose writer was killed, or the lock of the folder."""
-    return path.name.startswith(".") and path.name.endswith((".tmp", ".lock"))
+    """Whether ``path`` is the beginning of a file, or of the folder's lock, whose writer was killed, or that lock."""
+    name = path.name
+    return name.startswith(".") and (name.endswith((".tmp", ".lock")) or ".lock." in name)
 
 
 def _toml(config: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from crystalcli.engine.model.model_head import MODEL
 from crystalcli.engine.potential.potentials import named
 from crystalcli.nouns.systems import Systems
 from crystalcli.testing import WorkflowContract
+from crystalcli.vocabulary.errors import EnvironmentProblem
 from crystalcli.vocabulary.units import GPA
 
 SHORT = [
@@ -99,7 +100,9 @@ def test_batches_and_company_change_no_bit(tmp_path: Path) -> None:
     """A box is the same alone and beside others, in an order of its own, in a part of the run."""
     words = ["--atoms", "12", "--potential", "emt", "--melt", "1500", "--relax-steps", "60", *SHORT]
     made(tmp_path / "all", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--batch-size", "3")
-    made(tmp_path / "one", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--batch-size", "1")
+    made(tmp_path / "one", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--batch-size", "1", "--no-draw-boxes")
+    assert (tmp_path / "all" / "glasses" / "Al6Cu6" / "rdf.png").exists()
+    assert not list((tmp_path / "one").rglob("*.png"))
     whole = (tmp_path / "all" / "glasses.csv").read_text().splitlines()
     assert (tmp_path / "one" / "glasses.csv").read_text().splitlines() == whole
     made(tmp_path / "part", "--grid", "Al,Cu,Ni", "--step", "50", *words, "--shard", "2/3")
@@ -253,3 +256,23 @@ def test_rates() -> None:
     twice = [Stage(3000.0, 1000.0, 1000, 2.0), Stage(1000.0, 300.0, 1400, 1.0), Stage(300.0, 500.0, 10, 1.0)]
     assert quench_rate(twice) == quench_rate(twice[::-1]) == pytest.approx(1000.0)
     assert quench_rate(twice[2:]) is None
+
+
+def test_a_plan_of_two_runs_goes_on_with_its_boxes_in_their_order(tmp_path: Path, monkeypatch: Any) -> None:
+    """Stopped after the last run of a batch whose names are not by the alphabet: the second run has the same input."""
+    (tmp_path / "plan.toml").write_text(
+        "".join(f"[[stage]]\nfrom = {t}\nsteps = 20\ndt = {dt}\n" for t, dt in ((2000, 1.0), (300, 2.0)))
+    )
+    words = ["NiCu", "Ag", "--atoms", "12", "--potential", "emt", "--plan", str(tmp_path / "plan.toml"), *SHORT[6:]]
+    words += ["--relax", "none", "--references", "none", "--no-draw-boxes", "--hotter", "20"]
+    made(tmp_path / "whole", *words)
+
+    def full(*_: object) -> None:
+        raise EnvironmentProblem("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("crystal_glass.glass_work.write_box", full)
+        assert run(["glass", *words, "-o", str(tmp_path / "torn"), "--quiet"]) == 5
+    made(tmp_path / "torn", *words)
+    for file in ("glasses.csv", "glasses/Ni6Cu6/quenched.extxyz", "glasses/Ag12/trajectory.extxyz"):
+        assert (tmp_path / "torn" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+from dataclasses import replace
+
 import ase.build
 import numpy as np
 import pytest
@@ -114,6 +118,39 @@ def test_structure_factors() -> None:
         assert q[k] == pytest.approx(length[shell].mean())
 
 
+def test_a_large_box_takes_some_planes_of_waves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer of them, with the same mean in every shell within its noise; none of the first shells is lost."""
+    whole = structure_factor([gas(600, 17.0)])
+    monkeypatch.setattr("crystal_glass.analysis.WAVES", 20_000_000)
+    some = structure_factor([gas(600, 17.0)])
+    assert some[0][0] == whole[0][0]
+    assert len(some[0]) > 0.9 * len(whole[0])
+    assert some[1][some[0] > 4.0].mean() == pytest.approx(1.0, abs=0.03)
+    assert np.abs(np.interp(whole[0], *some) - whole[1])[whole[0] > 4.0].mean() < 0.15
+    assert np.abs(some[1][-20:] - whole[1][-20:]).max() > 1e-6
+
+
+def test_q6_is_the_mean_of_legendres_over_all_pairs() -> None:
+    vectors = np.random.default_rng(8).normal(size=(40, 3)) * [1.0, 2.0, 0.5]
+    units = vectors / np.linalg.norm(vectors, axis=1)[:, None]
+    mean = np.mean([np.polynomial.legendre.legval(u @ v, [0] * 6 + [1]) for u in units for v in units])
+    assert q6(vectors) == pytest.approx(mean**0.5, rel=1e-10)
+
+
+@pytest.mark.slow
+def test_ten_thousand_atoms_are_described_in_a_minute() -> None:
+    """And in 2 GB: a table of all pairs of bonds would have 130, one of all atoms and waves 4000."""
+    atoms = rattled("Cu", 14, 0.25)
+    tracemalloc.start()
+    begun = time.process_time()
+    said, _ = described([atoms])
+    assert time.process_time() - begun < 60.0
+    assert tracemalloc.get_traced_memory()[1] < 2e9
+    tracemalloc.stop()
+    assert len(atoms) == 10_976
+    assert said["first_peak"] == pytest.approx(2.55, abs=0.1)
+
+
 def test_first_peaks() -> None:
     _, found = distributions([rattled("Cu", 3, 0.08)])
     assert first_peak(found, found.total) == pytest.approx(3.61 / 2**0.5, abs=0.03)
@@ -160,3 +197,15 @@ def test_the_hull_of_the_picture_is_below_all_crystals() -> None:
     phases += [Phase(n, {"A": 1 - x, "B": x}, 1.0, -1.0 - 2.0 * x + e) for n, x, e in mixed]
     assert _crystals(phases, "A", "B").ravel().tolist() == pytest.approx([0.0, 0.0, 0.5, -0.4, 1.0, 0.0], abs=1e-12)
     assert len(_crystals(phases, "A", "C")) == 0
+
+
+def test_bonds_of_an_alloy_have_the_limits_of_their_pairs() -> None:
+    """Al–Cu 2.2 Å, Cu–Cu 3.0 Å, and where nothing is said 1.3 of the radii: Al–Al 3.28 Å; of every atom its own."""
+    atoms = ase.Atoms("AlCuCuAl", [(0, 0, 0), (0, 0, 2.5), (0, 0, 5.4), (3.2, 0, 0)], cell=[20.0] * 3, pbc=True)
+    limits = [("Al", "Cu", 2.2), ("Cu", "Al", 2.2), ("Cu", "Cu", 3.0)]
+    numbers = [Coordination(a, b, limit, 0.0, {}) for a, b, limit in limits]
+    edges, vectors = bonds_of(atoms, numbers)
+    assert sorted(edges.T.tolist()) == [[0, 3], [1, 2], [2, 1], [3, 0]]
+    assert np.linalg.norm(vectors, axis=1).tolist() == pytest.approx([3.2, 2.9, 2.9, 3.2])
+    wider = [replace(n, cutoff=2.6) if n.centre != n.neighbor else n for n in numbers]
+    assert sorted(bonds_of(atoms, wider)[0].T.tolist()) == [[0, 1], [0, 3], [1, 0], [1, 2], [2, 1], [3, 0]]

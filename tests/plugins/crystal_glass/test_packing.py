@@ -6,6 +6,7 @@ import csv
 import gzip
 import os
 import re
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from ase.data import chemical_symbols
 from crystal_glass import PACK
 from crystal_glass.composition import MOST, grid, once, parse, reduced
 from crystal_glass.crystals import COMPOUNDS, cell_volume, crystal_of, elemental
-from crystal_glass.packing import APART, apart, box, diameters, soft_spheres
+from crystal_glass.packing import APART, _Near, apart, box, diameters, pairs_nearer
+from crystal_glass.packing import soft_spheres as soft_spheres_of_pairs
 from crystal_glass.volumes import Phase, Volume, lever, volume_of
 from mendeleev.fetch import fetch_table
 from pymatgen.core import Element, Structure
+from reference import soft_spheres as reference
 
 from crystalcli.cli.main import run
 from crystalcli.nouns.radii import COVALENT
@@ -40,6 +43,42 @@ def some_spheres(n: int = 30, length: float = 7.0) -> tuple[np.ndarray, float, n
     rng = np.random.default_rng(5)
     wide = rng.uniform(1.4, 2.6, (n, n))
     return rng.random((n, 3)) * length, length, 0.5 * (wide + wide.T)
+
+
+def soft_spheres(places: np.ndarray, length: float, sigma: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Of (N, N) widths, all pairs listed."""
+    i, j = pairs_nearer(places, length, length)
+    assert len(i) == len(places) * (len(places) - 1) // 2
+    return soft_spheres_of_pairs(places, length, i, j, sigma[i, j])
+
+
+def test_soft_spheres_are_those_of_all_pairs() -> None:
+    """Lists with a skin, in a walk far beyond it, across the walls of the box; σ differs from kind to kind."""
+    rng = np.random.default_rng(2)
+    length, kinds = 11.0, rng.integers(0, 3, 60)
+    wide = np.array([[1.5, 2.6, 1.9], [2.6, 2.2, 2.4], [1.9, 2.4, 3.1]])
+    places, near = (rng.random((60, 3)) * 3 - 1) * length, _Near(length, wide, kinds)
+    for _ in range(12):
+        push, energy, nearest = near.pushed(places)
+        true = reference.soft_spheres(places, length, wide[kinds[:, None], kinds])
+        assert np.abs(push - true[0]).max() < 1e-12
+        assert energy == pytest.approx(true[1], rel=1e-12)
+        assert nearest == pytest.approx(true[2], rel=1e-12)
+        places = places + rng.normal(0.0, 0.12, places.shape)
+    thin = _Near(40.0, wide, np.array([0, 2])).pushed(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 22.0]]))
+    assert thin[2] == pytest.approx(19.0 / 1.9)
+    assert _Near(40.0, wide, np.array([0])).pushed(np.zeros((1, 3)))[2] == np.inf
+    edge = pairs_nearer(np.array([[-1e-18, 0.0, 0.0], [0.5, 0.0, 0.0]]), 9.0, 1.0)
+    assert [k.tolist() for k in edge] == [[0], [1]]
+
+
+def test_ten_thousand_atoms_take_little_memory() -> None:
+    """A table of every two of them would have 2.4 GB."""
+    tracemalloc.start()
+    packed = box({"Al": 3000, "Ni": 7000}, 1.15 * 12.0 * 10_000, 0, "Al3000Ni7000", "covalent")
+    assert tracemalloc.get_traced_memory()[1] < 2e8
+    tracemalloc.stop()
+    assert packed.nearest >= APART
 
 
 def test_forces_of_soft_spheres_are_derivatives() -> None:
@@ -75,7 +114,7 @@ def test_atoms_go_down_as_fire_says() -> None:
             downhill, dt, alpha, v = 0, 0.5 * dt, 0.1, 0.0 * v
             turned += 1
     assert turned > 0
-    found, _, steps = apart(places, length, sigma, steps=40)
+    found, _, steps = apart(places, length, sigma, np.arange(30), steps=40)
     assert steps == 40
     assert np.abs(found - x).max() < 1e-9
 
@@ -135,7 +174,7 @@ def test_a_box_that_is_full_says_so() -> None:
     with pytest.raises(InputError, match=r"a box of 2\.88 Å is too narrow"):
         box({"Cu": 2}, 24.0, 0, "Cu2", "published")
     places, length, sigma = some_spheres()
-    assert apart(places, length, sigma, steps=3)[2] == 3
+    assert apart(places, length, sigma, np.arange(30), steps=3)[2] == 3
 
 
 def test_the_volume_of_an_immiscible_system_is_a_line() -> None:

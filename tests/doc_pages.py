@@ -5,7 +5,7 @@ In a page
 - a fenced block with a title (```` ```python title="alloys.py" ````) is a file of that name;
 - a line of a ```` ```console ```` block that begins with ``$ `` is a command; the lines below it are lines of what it
   says, in that order, others left out. Numbers with a decimal point may differ by a quarter, times by anything;
-- a ```` ```sh ```` block is commands, of which nothing is shown;
+- a ```` ```sh ```` block is commands, of which nothing is shown; a ```` ```python ```` block without a title is a program;
 - a block below ``<!-- not run: REASON -->`` is left alone;
 - a picture's title is the file that a command made (``![parity](../images/x.png "runs/x/parity.png")``).
 
@@ -63,8 +63,8 @@ def blocks(page: Path) -> list[Block]:
 
 def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
     """Commands of a block, each with the lines that it is to say."""
-    if block.language == "sh":
-        yield block.text, []
+    if block.language in ("sh", "python"):
+        yield block.text if block.language == "sh" else f"python - <<'END'\n{block.text}END", []
         return
     command, said = "", list[str]()
     going_on = False
@@ -96,7 +96,7 @@ def run(
         if block.title:
             (folder / block.title).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.title).write_text(block.text, encoding="utf-8")
-        elif block.language in ("sh", "console"):
+        elif block.language in ("sh", "console", "python"):
             for typed, wanted in commands(block):
                 command = typed
                 for long, short in (shorter or {}).items():

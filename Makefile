@@ -45,7 +45,7 @@ pages: $(VENV)/.develop
 
 # The site, in site/: open site/index.html, no server needed.
 docs: $(VENV)/.docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Run every tutorial and keep the pictures that it makes in docs/images.
 pictures: $(VENV)/.develop

@@ -33,6 +33,8 @@ ENTRIES = ("nouns.structures.entry", "nouns.structures.offered")
 
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)(\s+\"[^\"]*\")?\)")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
+CODE = re.compile(r"(?<!<pre>)<code>([^<]*)</code>")
+FLAG = re.compile(r"(?<![^\s\[(])--[\w.-]+")
 
 
 def python_pages() -> dict[str, str]:
@@ -109,3 +111,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         pieces += [LINK.sub(link, markdown[last : fence.start()]), fence.group()]
         last = fence.end()
     return "".join([*pieces, LINK.sub(link, markdown[last:])])
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Keep flags in running text and tables in one piece: browsers break lines behind hyphens."""
+    return CODE.sub(lambda m: f"<code>{FLAG.sub(r'<span class=flag>\g<0></span>', m.group(1))}</code>", html)

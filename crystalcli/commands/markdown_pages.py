@@ -59,7 +59,12 @@ def command_page(page: Page) -> str:
     for panel in dict.fromkeys(i.panel for i in page.options):
         lines += [f"## {panel}", "", *_table([i for i in page.options if i.panel == panel])]
     if page.part_options:
-        lines += ["## Options of parts", "", "They are flags while the part is chosen; `--PART.OPTION` always works.", ""]
+        lines += [
+            "## Options of parts",
+            "",
+            "They are flags while the part is chosen; `--PART.OPTION` always works.",
+            "",
+        ]
     for panel in dict.fromkeys(i.panel for i in page.part_options):
         lines += [f"### {panel}", "", *_table([i for i in page.part_options if i.panel == panel])]
     return "\n".join(lines)

@@ -40,7 +40,12 @@ FLAG = re.compile(r"(?<![^\s\[(])--[\w.-]+")
 def python_pages() -> dict[str, str]:
     """Pages that mkdocstrings fills: path in the site → Markdown."""
     places = crystalcli._IN_MEMORY
-    lines = ["# Python", "", "What `from crystalcli import …` has. Importing `crystalcli` loads neither torch nor ase.", ""]
+    lines = [
+        "# Python",
+        "",
+        "What `from crystalcli import …` has. Importing `crystalcli` loads neither torch nor ase.",
+        "",
+    ]
     for name in sorted(places, key=lambda n: (not n.startswith("load"), n)):
         lines += [f"::: {places[name]}.{name}", "    options:", "      show_root_full_path: false", ""]
     pages = {"reference/python/index.md": "\n".join(lines)}
@@ -115,4 +120,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     """Keep flags in running text and tables in one piece: browsers break lines behind hyphens."""
-    return CODE.sub(lambda m: f"<code>{FLAG.sub(r'<span class=flag>\g<0></span>', m.group(1))}</code>", html)
+
+    def whole(match: re.Match[str]) -> str:
+        return "<code>" + FLAG.sub(r'<span class="flag">\g<0></span>', match.group(1)) + "</code>"
+
+    return CODE.sub(whole, html)

@@ -52,7 +52,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_picture_is_shown_and_small() -> None:
     shown = {
-        (page.parent / target).resolve() for page in PAGES for target in LINK.findall(prose(page)) if "://" not in target
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in LINK.findall(prose(page))
+        if "://" not in target
     }
     for picture in (ROOT / "docs" / "images").rglob("*.*"):
         assert picture in shown, f"{picture} is on no page"
@@ -61,6 +64,8 @@ def test_every_picture_is_shown_and_small() -> None:
 
 def test_the_checks_can_fail(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# Twice\n\n## It's `here`, σ\n\n# Twice\n\n```\n[no](link.md)\n```\n`[no](link.md)` [yes](there.md#x)\n")
+    page.write_text(
+        "# Twice\n\n## It's `here`, σ\n\n# Twice\n\n```\n[no](link.md)\n```\n`[no](link.md)` [yes](there.md#x)\n"
+    )
     assert anchors(page) == {"twice", "twice-1", "its-here-σ"}
     assert LINK.findall(prose(page)) == ["there.md#x"]

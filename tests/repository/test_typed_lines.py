@@ -18,9 +18,7 @@ from crystalcli.vocabulary.errors import CrystalError
 ROOT = Path(__file__).parents[2]
 OWN = [p for p in sorted((ROOT / "examples").glob("*/README.md")) if not p.parent.name.startswith("third-party")]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *OWN]
-NOT_HERE = re.compile(
-    r"no potential '|no such model|no such configuration file|not installed|no architecture 'species"
-)
+NOT_HERE = re.compile(r"no potential '|no such model|no such configuration file|not installed|no architecture 'species")
 """What is wrong with a line only because a run of before, a package or the page's own plugin is not here."""
 CELL = re.compile(r"(?<!`)`(crystal [^`]+)`")
 """Command lines in tables: those of pages for people who come from elsewhere."""

@@ -1,4 +1,4 @@
-"""Every relative link of README and docs leads to a file, every anchor to a heading, every picture is small and shown."""
+"""Relative links of README and docs lead to files, anchors to headings; every picture is small and on a page."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def alike(shown: str, said: str) -> bool:
     if NUMBER.sub("#", shown) != NUMBER.sub("#", said):
         return False
     pairs = zip(NUMBER.finditer(shown), NUMBER.finditer(said), strict=True)
-    return all(_close(a.group(), b.group()) or shown[a.end() :].startswith((" s ", " s,", " min")) for a, b in pairs)
+    return all(_close(a.group(), b.group()) or re.match(r" (?:s|min)\b", shown[a.end() :]) for a, b in pairs)
 
 
 def _close(a: str, b: str) -> bool:

@@ -30,6 +30,13 @@ def test_every_tutorial_shows_a_picture_and_what_commands_say(page: Path) -> Non
     assert list(pictures(page))
 
 
+def test_the_readme_shows_what_the_tutorial_says() -> None:
+    rows = [line for line in (DOCS.parent / "README.md").read_text().splitlines() if line.startswith("│")]
+    tutorial = (DOCS / "tutorials" / "properties.md").read_text().splitlines()
+    assert len(rows) == 4
+    assert not [row for row in rows if row not in tutorial]
+
+
 def test_folds_of_matbench(tmp_path: Path) -> None:
     """The program of that page makes split files from lists as Matbench has them; rows are counted from 0."""
     (block,) = [b for b in blocks(DOCS / "coming-from" / "matbench.md") if b.title]

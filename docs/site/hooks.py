@@ -34,7 +34,7 @@ ENTRIES = ("nouns.structures.entry", "nouns.structures.offered")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)(\s+\"[^\"]*\")?\)")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"(?<!<pre>)<code>([^<]*)</code>")
-FLAG = re.compile(r"(?<![^\s\[(])--[\w.-]+")
+FLAG = re.compile(r"(?<![^\s\[(])--?[\w.-]+")
 
 
 def python_pages() -> dict[str, str]:

@@ -71,15 +71,26 @@ def test_search_works_from_disk(site: Path) -> None:
     assert "site/iframe-worker.js" in (site / "index.html").read_text(encoding="utf-8")
 
 
+def opened(address: str, folder: Path, *more: str) -> str:
+    """What a browser makes of a page, after its scripts have run."""
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    command += ["--disable-component-update", "--no-first-run", f"--user-data-dir={folder / 'profile'}", *more]
+    command += ["--virtual-time-budget=6000", "--dump-dom", address]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_search_finds(site: Path, tmp_path: Path) -> None:
+    text = opened((site / "index.html").as_uri() + "?q=hull", tmp_path)
+    assert re.search(r"\d+ matching documents", text)
+    assert "tutorials/screening.html" in text
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 @pytest.mark.parametrize("name", ["index.html", "tutorials/properties.html", "reference/python/contracts.html"])
 def test_a_browser_asks_for_nothing(site: Path, tmp_path: Path, name: str) -> None:
     log = tmp_path / "net.json"
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    command += ["--disable-component-update", "--no-first-run", f"--user-data-dir={tmp_path / 'profile'}"]
-    command += [f"--log-net-log={log}", "--virtual-time-budget=3000", "--dump-dom", (site / name).as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert "md-content" in done.stdout
+    assert "md-content" in opened((site / name).as_uri(), tmp_path, f"--log-net-log={log}")
     asked = set(re.findall(r'"url":"(https?://[^"]+)"', log.read_text(encoding="utf-8")))
     assert not {url for url in asked if not re.search(r"//([\w.-]+\.)?(google|googleapis|gvt1)\.com/", url)}
 

@@ -54,7 +54,7 @@ def test_nothing_is_fetched(site: Path) -> None:
 
 def test_what_would_be_fetched_is_noticed() -> None:
     for text in (
-        '<script src="https://unpkg.com/x">',
+        '<script src="https://cdn.example/x">',
         "<link href=//fonts.example/css rel=stylesheet>",
         '<img alt="" src="http://a/b.png">',
     ):

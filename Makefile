@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: quickstart test slow check lint bench pages clean
+.PHONY: quickstart test slow check lint bench pages docs pictures clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
@@ -17,6 +17,10 @@ $(VENV)/.program: pyproject.toml constraints.txt | $(BIN)/python
 # The program with what its tests and checks need.
 $(VENV)/.develop: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@ $(VENV)/.program
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $@ $(VENV)/.program
 
 quickstart: $(VENV)/.program
@@ -40,8 +44,16 @@ check: lint test
 pages: $(VENV)/.develop
 	$(BIN)/python -m crystalcli.cli.pages .
 
+# The site, in site/: open site/index.html, no server needed.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# Run every tutorial and keep the pictures that it makes in docs/images.
+pictures: $(VENV)/.develop
+	$(BIN)/python tests/doc_pages.py docs/tutorials/*.md
+
 bench: $(VENV)/.develop
 	$(BIN)/python benchmarks/performance.py
 
 clean:
-	rm -rf $(VENV) quickstart build dist
+	rm -rf $(VENV) quickstart site build dist

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import tomli
+from doc_pages import blocks
 
-TEXT = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
-(TABLES,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+(TABLES,) = [block.text for block in blocks(PAGE) if block.language == "toml"]
 
 
 def crystal(folder: Path, *args: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from doc_pages import blocks
 
 from crystalcli.contracts.records import API_VERSION, FAMILIES
 from crystalcli.engine.registry.plugin_loading import TIME_LIMIT
 
-TEXT = (Path(__file__).parents[2] / "docs" / "writing-plugins.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
+PAGE = Path(__file__).parents[2] / "docs" / "writing-plugins.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+BLOCKS = [(block.language, block.text) for block in blocks(PAGE)]
 
 
 @pytest.fixture

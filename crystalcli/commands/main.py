@@ -27,6 +27,7 @@ COMMANDS = (
     "relax",
     "md",
     "screen",
+    "report",
     "potential",
     "graphs",
     "models",
@@ -42,6 +43,7 @@ WORKFLOWS = {
     "relax": "crystalcli.workflows.relax.relax_workflow:RELAX",
     "md": "crystalcli.workflows.md.md_workflow:MD",
     "screen": "crystalcli.workflows.screen.screen_workflow:SCREEN",
+    "report": "crystalcli.workflows.report.report_workflow:REPORT_PAGE",
 }
 """Those that are made of a workflow's record → where it is."""
 

@@ -17,7 +17,7 @@ from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder, plugin_v
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.graphs.input_digest import UNREADABLE, digest
 
-REPORT = "report.json"
+REPORT, PAGE = "report.json", "report.html"
 REQUEST = "request"
 """Key of run.json that holds what was asked."""
 CHILDREN = "children"
@@ -126,7 +126,7 @@ def make_room(path: Path) -> None:
     offered = registry().parts.get(("workflow", str(record.get("command"))))
     if offered is not None:
         workflow = cast(Workflow, offered.part)
-        clear(path, (*workflow.writes, *workflow.keeps))
+        clear(path, (*workflow.writes, *workflow.keeps, PAGE))
 
 
 def _children(path: Path) -> list[Path]:
@@ -158,7 +158,7 @@ def clear(path: Path, names: tuple[str, ...]) -> None:
 
 def outputs(folder: RunFolder, workflow: Workflow) -> list[str]:
     """Names of the results that are there."""
-    found = {str(p.relative_to(folder.path)) for name in (*workflow.writes, REPORT) for p in folder.path.glob(name)}
+    found = {str(p.relative_to(folder.path)) for name in (*workflow.writes, REPORT, PAGE) for p in folder.path.glob(name)}
     return sorted(found)
 
 

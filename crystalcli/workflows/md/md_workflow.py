@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.sections import ReportedRun, Section
 from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.pictures import FORMATS
@@ -51,6 +52,12 @@ def _plan(described: Mapping[str, Any]) -> Shown:
     return planned(described)
 
 
+def _sections(run: ReportedRun) -> Sequence[Section]:
+    from crystalcli.workflows.md.md_sections import sections
+
+    return sections(run)
+
+
 MD = Workflow(
     name="md",
     summary="Run molecular dynamics of structures, side by side; a run that was stopped goes on with the same bits.",
@@ -63,6 +70,7 @@ or 7 if none is left.""",
     prepare=_prepare,
     show=_show,
     plan=_plan,
+    sections=_sections,
     free=frozenset({"steps", "time", "device", "threads", "pictures"}),
     more=_more,
     writes=(TRAJECTORY, THERMO, *ANALYSIS, *PICTURES, LAST, LAST_GOOD, STOPPED_AT, STRUCTURES, *RESTARTS),

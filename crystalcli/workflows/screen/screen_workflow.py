@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from crystalcli.contracts.records import Architecture, Choice, Featurizer, PartFlags, PlanFile, Word, Workflow
+from crystalcli.contracts.sections import ReportedRun, Section
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.pictures import FORMATS
@@ -101,6 +102,12 @@ def _example(folder: Path) -> list[str]:
     return ["--campaign", "plan.toml"]
 
 
+def _sections(run: ReportedRun) -> Sequence[Section]:
+    from crystalcli.workflows.screen.screen_sections import sections
+
+    return sections(run)
+
+
 SCREEN = Workflow(
     name="screen",
     summary="Screen candidate phases: predict, build the convex hull, decide with the uncertainty of the prediction.",
@@ -116,6 +123,7 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
     prepare=_prepare,
     show=_show,
     plan=_plan,
+    sections=_sections,
     free=CALL,
     writes=(
         TABLE,

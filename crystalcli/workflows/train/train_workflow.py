@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.sections import ReportedRun, Section
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.train.train_choice import FAMILIES, choose
@@ -47,6 +48,12 @@ def _plan(described: Mapping[str, Any]) -> Shown:
     return planned(described)
 
 
+def _sections(run: ReportedRun) -> Sequence[Section]:
+    from crystalcli.workflows.train.train_sections import sections
+
+    return sections(run)
+
+
 TRAIN = Workflow(
     name="train",
     summary="Train a model on cached graphs and evaluate it on its untouched test part.",
@@ -59,6 +66,7 @@ ends a run that was stopped with its best epoch. Several trainings (--seeds, --e
     prepare=_prepare,
     show=_show,
     plan=_plan,
+    sections=_sections,
     end=_end,
     free=frozenset({"threads", "device", "pictures"}),
     called="arch",

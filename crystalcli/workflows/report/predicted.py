@@ -1,0 +1,88 @@
+"""Predictions beside labels, read from the tables that trainings write, by target."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalcli.contracts.sections import ReportedRun, numbers
+
+Floats = NDArray[np.float64]
+TABLES = ("predictions-test.csv", "predictions-test-sites.csv")
+_HEAD = re.compile(r"(?P<name>.+) (?P<what>true|predicted|sigma)(?: \[(?P<unit>.*)\])?")
+
+
+@dataclass
+class Values:
+    """One target of the test part.
+
+    Args:
+        name, unit: of it. ids: of the rows; sites: of the atoms, where rows are atoms.
+        true, predicted, sigma: by component (``""``, ``_x``, …), (n,); NaN where there is none.
+        words: for classes, what is true and what is predicted, in their place.
+    """
+
+    name: str
+    unit: str
+    ids: Sequence[str]
+    sites: Sequence[str]
+    true: dict[str, Floats] = field(default_factory=dict)
+    predicted: dict[str, Floats] = field(default_factory=dict)
+    sigma: dict[str, Floats] = field(default_factory=dict)
+    words: tuple[Sequence[str], Sequence[str]] | None = None
+
+    @property
+    def known(self) -> dict[str, NDArray[np.bool_]]:
+        """Rows with both numbers, by component."""
+        return {k: np.isfinite(t) & np.isfinite(self.predicted[k]) for k, t in self.true.items()}
+
+    def worst(self) -> dict[str, float]:
+        """The mean size of the error of every id; of vectors and sites over all that it has."""
+        sums: dict[str, list[float]] = {}
+        for component, known in self.known.items():
+            error = np.abs(self.predicted[component] - self.true[component])
+            for k in np.flatnonzero(known).tolist():
+                entry = sums.setdefault(self.ids[k], [0.0, 0.0])
+                entry[0] += float(error[k])
+                entry[1] += 1.0
+        return {i: s / n for i, (s, n) in sums.items()}
+
+
+def of(run: ReportedRun, targets: Sequence[str]) -> dict[str, Values]:
+    """Values of the test part by target, of those named."""
+    found: dict[str, Values] = {}
+    for table in TABLES:
+        columns = run.table(table)
+        for name, values in _of_table(columns, targets):
+            found.setdefault(name, values)
+    return {name: found[name] for name in targets if name in found}
+
+
+def _of_table(columns: Mapping[str, Sequence[str]], targets: Sequence[str]) -> Iterator[tuple[str, Values]]:
+    ids, sites = columns.get("id", []), columns.get("site", [])
+    made: dict[str, Values] = {}
+    for head, column in columns.items():
+        match = _HEAD.fullmatch(head)
+        target = match and _target(match["name"], targets)
+        if not match or not target:
+            continue
+        values = made.setdefault(target, Values(target, match["unit"] or "", ids, sites))
+        component, what = match["name"].removeprefix(target), match["what"]
+        read = np.array(numbers(column), dtype=np.float64)
+        if what != "sigma" and any(column) and not np.isfinite(read).any():
+            pair = values.words or ((), ())
+            values.words = (column, pair[1]) if what == "true" else (pair[0], column)
+        getattr(values, what)[component] = read
+    for name, values in made.items():
+        values.true = {k: v for k, v in values.true.items() if k in values.predicted}
+        yield name, values
+
+
+def _target(name: str, targets: Sequence[str]) -> str | None:
+    """The target whose column it is, or a component of; the longest name that fits."""
+    fits = [t for t in targets if name == t or name.startswith(f"{t}_")]
+    return max(fits, key=len, default=None)

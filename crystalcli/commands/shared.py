@@ -31,5 +31,7 @@ TimeLimit = Annotated[
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", help="where the result goes")]
 
-TRANSIENT = frozenset({"config", "debug", "no_plugins", "json", "quiet", "overwrite", "dry_run", "resume", "report", "help"})
+TRANSIENT = frozenset(
+    {"config", "debug", "no_plugins", "json", "quiet", "overwrite", "dry_run", "resume", "report", "help"}
+)
 """Options that say how one invocation behaves; a run's ``config.toml`` does not repeat them."""

@@ -370,7 +370,7 @@ class Workflow(Part):
             UsageError where it has done too much.
         end: ``end(request)``: a run that was stopped can be ended with what it has (``--finish RUN``); raises
             UsageError where not this one.
-        sections: ``sections(run) -> [Section]``: what the page of ``crystal report`` shows of a run, read from its files
+        sections: ``sections(run) -> [Section]``: what the page of ``crystal report`` shows of a run, from its files
             (:mod:`crystalcli.contracts.sections`); without it report.json, tables and structures as they are.
         called: the option whose value names the folder of a run that is given none; else it is the workflow.
         talks: what it says while it works is for people on a terminal, too, beside the bar.

@@ -46,7 +46,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Numbers side by side."""
+    """Numbers side by side; those of several runs are compared by what they are."""
 
     cards: Sequence[Number]
 
@@ -100,7 +100,7 @@ class Plot:
 
     Args:
         title: above. x, y: axes. series: in order. guides: lines across it. caption: below.
-        corners: names of the corners of a triangle with sides of one: (0, 0), (1, 0), (1/2, √3/2); there are no axes then.
+        corners: names of the corners of a triangle with sides of one, (0, 0), (1, 0), (1/2, √3/2), in place of axes.
         square: both axes have one range.
         words: names of x and y in tooltips, where they are not those of the axes.
         wide: takes a whole line.
@@ -183,6 +183,15 @@ class Geometries:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A PNG as it is, for what no plot of the page can show."""
+
+    title: str
+    png: bytes
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class Fold:
     """Blocks that are seen when they are asked for."""
 
@@ -191,7 +200,7 @@ class Fold:
     open: bool = False
 
 
-Block = Note | Facts | Numbers | Table | Plot | Elements | Structures | Geometries | Fold
+Block = Note | Facts | Numbers | Table | Plot | Elements | Structures | Geometries | Picture | Fold
 
 
 @dataclass(frozen=True)
@@ -226,7 +235,7 @@ class ReportedRun(Protocol):
         """Files of the folder, by a pattern such as ``*.csv``, sorted."""
 
     def frames(self, name: str, most: int = 100) -> Iterator[tuple[Mapping[str, str], Geometry]]:
-        """Frames of an extended XYZ file of the folder, evenly chosen where there are more than ``most``, with their facts."""
+        """Frames of an extended XYZ file with what they say, evenly chosen where there are more than ``most``."""
 
     def inputs(self, ids: Sequence[str]) -> dict[str, Geometry]:
         """Structures by id, of the run's inputs, where these are still there and what they were."""

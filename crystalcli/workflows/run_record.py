@@ -158,7 +158,9 @@ def clear(path: Path, names: tuple[str, ...]) -> None:
 
 def outputs(folder: RunFolder, workflow: Workflow) -> list[str]:
     """Names of the results that are there."""
-    found = {str(p.relative_to(folder.path)) for name in (*workflow.writes, REPORT, PAGE) for p in folder.path.glob(name)}
+    found = {
+        str(p.relative_to(folder.path)) for name in (*workflow.writes, REPORT, PAGE) for p in folder.path.glob(name)
+    }
     return sorted(found)
 
 

@@ -79,11 +79,15 @@ def _result(run: ReportedRun, known: Mapping[str, Any]) -> Iterator[Block]:
         yield Note(f"{name} was stopped: {said}", warning=True)
     heads = {
         "temperature_K": "temperature (K)", "potential_eV_per_atom": "potential energy (eV/atom)",
-        "pressure_GPa": "pressure (GPa)", "volume_A3": "volume (Å³)", "frames": "frames", "analysed_from_ps": "from (ps)",
+        "pressure_GPa": "pressure (GPa)", "volume_A3": "volume (Å³)", "frames": "frames",
+        "analysed_from_ps": "from (ps)",
     }  # fmt: skip
     keys = [k for k in heads if any(k in one for one in known.values())]
     if keys:
-        rows = [[n, *(number(one[k]) if isinstance(one.get(k), (int, float)) else "" for k in keys)] for n, one in known.items()]
+        rows = [
+            [n, *(number(one[k]) if isinstance(one.get(k), (int, float)) else "" for k in keys)]
+            for n, one in known.items()
+        ]
         yield Table(("means", *(heads[k] for k in keys)), rows)
     pairs = [
         [n, pair, number(c["mean"]), number(c["cutoff_A"])]
@@ -145,7 +149,10 @@ def _log(columns: Mapping[str, Sequence[str]], atoms: int) -> Iterator[Block]:
     yield Plot("Temperature", x, Axis("temperature (K)"), lines, caption=left)
     potential = [v / per for v in read["potential_eV"]]
     yield Plot("Potential energy", x, Axis(f"potential energy ({unit})"), [Series("", time, potential, "line")])
-    changes = {n: [1e3 * (v - read[k][0]) / per for v in read[k]] for n, k in (("total", "total_eV"), ("conserved", "conserved_eV"))}
+    changes = {
+        n: [1e3 * (v - read[k][0]) / per for v in read[k]]
+        for n, k in (("total", "total_eV"), ("conserved", "conserved_eV"))
+    }
     drawn = [Series(n, time, v, "line") for n, v in changes.items()]
     yield Plot("Change of energies since the start", x, Axis(f"change (m{unit})"), drawn)
     for head, title, label in (("pressure_GPa", "Pressure", "pressure (GPa)"), ("volume_A3", "Volume", "volume (Å³)")):
@@ -177,7 +184,9 @@ def _bonds(columns: Mapping[str, Sequence[str]]) -> Iterator[Block]:
     names = list(dict.fromkeys(columns["bond"]))
     x, y = numbers(columns["length_A"]), numbers(columns["density_per_A"])
     mine = {n: [k for k, b in enumerate(columns["bond"]) if b == n] for n in names}
-    series = [Series(n if len(names) > 1 else "", [x[k] for k in at], [y[k] for k in at], "line") for n, at in mine.items()]
+    series = [
+        Series(n if len(names) > 1 else "", [x[k] for k in at], [y[k] for k in at], "line") for n, at in mine.items()
+    ]
     yield Plot("Bond lengths", Axis("bond length (Å)"), Axis("density (1/Å)"), series)
 
 

@@ -116,7 +116,8 @@ def _by_end(
 def _table(rows: Rows) -> Table:
     heads = [h for h in SHOWN if h in rows and any(rows[h])]
     shown = [[_short(c) for c in row] for row in zip(*(rows[h] for h in heads), strict=True)]
-    return Table(heads, shown, "Every structure")
+    words = [h.replace("_", " ").replace("[", "(").replace("]", ")") for h in heads]
+    return Table(words, shown, "Every structure")
 
 
 def _short(text: str) -> str:
@@ -153,7 +154,7 @@ def _structures(run: ReportedRun, rows: Rows) -> Iterator[Block]:
 
 def _ways(run: ReportedRun, wanted: Sequence[str]) -> dict[str, list[Geometry]]:
     """Trajectories by id, of those wanted, where they were kept."""
-    found = {}
+    found: dict[str, list[Geometry]] = {}
     for name in run.names(f"{TRAJECTORIES}/*.extxyz"):
         if len(found) == len(wanted):
             break
@@ -175,7 +176,10 @@ def _facts(rows: Rows, k: int) -> Iterator[tuple[str, str]]:
     yield "steps", rows["steps"][k]
     yield "energy", f"{_short(rows['energy_start [eV]'][k])} → {_short(rows['energy [eV]'][k])} eV"
     yield "force left", f"{_short(rows['fmax [eV/Å]'][k])} eV/Å"
-    yield "moved", f"{_short(rows['displacement_max [Å]'][k])} Å at most, {_short(rows['displacement_mean [Å]'][k])} Å on average"
+    yield (
+        "moved",
+        f"{_short(rows['displacement_max [Å]'][k])} Å at most, {_short(rows['displacement_mean [Å]'][k])} Å on average",
+    )
     if rows["volume [Å³]"][k]:
         yield "volume", f"{_short(rows['volume_start [Å³]'][k])} → {_short(rows['volume [Å³]'][k])} Å³"
     if rows["spacegroup"][k]:

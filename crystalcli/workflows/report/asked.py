@@ -49,10 +49,14 @@ def section(run: RunFiles) -> Section:
         blocks.append(Fold(f"All {len(settings)} settings", [Table(("setting", "value"), settings)]))
     lines = run.log()
     if lines:
-        said = f"Log, {len(lines)} lines" if len(lines) <= LOG_LINES else f"Log, the last {LOG_LINES} of {len(lines)} lines"
+        said = (
+            f"Log, {len(lines)} lines"
+            if len(lines) <= LOG_LINES
+            else f"Log, the last {LOG_LINES} of {len(lines)} lines"
+        )
         rows = [[line[:19], line[20:]] for line in lines[-LOG_LINES:]]
         blocks.append(Fold(said, [Table(("time", "said"), rows)]))
-    warned = [w for w in _warnings(lines)]
+    warned = list(_warnings(lines))
     blocks[1:1] = [Note(w, warning=True) for w in warned[:5]]
     if len(warned) > 5:
         blocks.insert(6, Note(f"{len(warned) - 5} more warnings are in the log"))

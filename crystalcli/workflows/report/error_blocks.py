@@ -80,7 +80,8 @@ def _errors(values: Values) -> Plot:
     beyond = int((np.abs(error) > reach).sum())
     counts, edges = np.histogram(np.clip(error, -reach, reach), BINS, (-reach, reach))
     rms = float(np.sqrt(np.square(error).mean()))
-    caption = f"mean {number(float(error.mean()))}, MAE {number(float(np.abs(error).mean()))}, RMSE {number(rms)} {values.unit}"
+    mean, mae = float(error.mean()), float(np.abs(error).mean())
+    caption = f"mean {number(mean)}, MAE {number(mae)}, RMSE {number(rms)} {values.unit}"
     if beyond:
         caption += f"; {beyond:,} of {len(error):,} are larger than shown and counted at the ends"
     return Plot(
@@ -184,7 +185,10 @@ def worst(values: Values, known: Mapping[str, Geometry]) -> Iterator[Block]:
         facts = [("mean |error|" if not single else "|error|", f"{number(errors[one])} {values.unit}")]
         if single:
             (component,) = values.true
-            facts += [(n, _fact(of[component][k], values.unit)) for n, of in (("true", values.true), ("predicted", values.predicted))]
+            facts += [
+                (n, _fact(of[component][k], values.unit))
+                for n, of in (("true", values.true), ("predicted", values.predicted))
+            ]
             if component in values.sigma:
                 facts.append(("σ", _fact(values.sigma[component][k], values.unit)))
         if one in known:
@@ -194,7 +198,9 @@ def worst(values: Values, known: Mapping[str, Geometry]) -> Iterator[Block]:
             shown.append(Structure(one, [g], facts))
         rows.append([one, *(v for n, v in facts if n not in ("formula", "atoms"))])
     if shown:
-        yield Structures(f"The worst {len(shown)}", shown, "drag to turn; click it and use the wheel, or + and −, to come nearer")
+        yield Structures(
+            f"The worst {len(shown)}", shown, "drag to turn; click it and use the wheel, or + and −, to come nearer"
+        )
     if len(shown) < len(rows):
         heads = ["structure", *(n for n, _ in facts if n not in ("formula", "atoms"))]
         yield Table(heads, rows, f"The worst {len(rows)}")

@@ -32,7 +32,7 @@ def chosen(path: Path, most: int) -> Iterator[tuple[Mapping[str, str], Geometry]
 
 def _places(path: Path) -> list[tuple[int, int]]:
     """Where every whole frame begins, in bytes, and how many atoms it has."""
-    found = []
+    found = list[tuple[int, int]]()
     with path.open("rb") as file:
         while True:
             start = file.tell()

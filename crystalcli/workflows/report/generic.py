@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from crystalcli.contracts.sections import Block, Facts, Fold, Note, Section, Structure, Structures, numbers
-from crystalcli.contracts.sections import Axis, Plot, Series
+from crystalcli.contracts.sections import (
+    Axis,
+    Block,
+    Facts,
+    Fold,
+    Geometry,
+    Note,
+    Picture,
+    Plot,
+    Section,
+    Series,
+    Structure,
+    Structures,
+    numbers,
+)
 from crystalcli.contracts.workflow import Table
 from crystalcli.workflows.report.run_files import RunFiles
 
 MOST_FILES = 8
 """Tables and files of structures that are shown."""
 MOST_ROWS = 2000
+PICTURE_BYTES = 2_000_000
 MOST_STRUCTURES = 12
 
 
 def sections(run: RunFiles) -> list[Section]:
     """Numbers of report.json, CSV tables, structures."""
     found = [Section("Report", list(_report(run.report)))] if run.report else []
-    tables = [name for name in run.names("*.csv")]
-    for name in tables[:MOST_FILES]:
-        found.append(Section(name, list(_table(run, name))))
+    tables = run.names("*.csv")
+    found += [Section(name, list(_table(run, name))) for name in tables[:MOST_FILES]]
     shown = list(_structures(run))
     if shown:
         found.append(Section("Structures", shown))
+    drawn = list(_pictures(run))
+    if drawn:
+        found.append(Section("Pictures", drawn))
     if len(tables) > MOST_FILES:
         left = ", ".join(tables[MOST_FILES:])
         found.append(Section("More tables", [Note(f"in the folder: {left}")]))
@@ -93,24 +111,52 @@ def _curve(name: str, columns: Mapping[str, list[str]]) -> Plot | None:
     read = {head: numbers(column) for head, column in columns.items()}
     first, *rest = read
     x = read[first]
-    if not all(math.isfinite(v) for v in x) or any(b <= a for a, b in zip(x, x[1:], strict=False)):
+    if not all(math.isfinite(v) for v in x) or any(b <= a for a, b in pairwise(x)):
         return None
     drawn = [h for h in rest if any(math.isfinite(v) for v in read[h])][:7]
-    units = {h.partition("[")[2] for h in drawn}
-    if not drawn or (len(drawn) > 1 and len(units) > 1):
+    if len({h.partition("[")[2] for h in drawn}) > 1:
         drawn = drawn[:1]
-    return Plot(name, Axis(first), Axis(drawn[0] if len(drawn) == 1 else ""), [Series(h, x, read[h], "line") for h in drawn], wide=True) if drawn else None
+    if not drawn:
+        return None
+    series = [Series(h, x, read[h], "line") for h in drawn]
+    return Plot(name, Axis(first), Axis(drawn[0] if len(drawn) == 1 else ""), series, wide=True)
 
 
 def _structures(run: RunFiles) -> Iterator[Block]:
+    """Of the files of the folder; then those that several folders in it have under one name, a frame of each."""
     for name in run.names("*.extxyz")[:MOST_FILES]:
-        shown = []
-        for k, (facts, geometry) in enumerate(run.frames(name, MOST_STRUCTURES)):
-            known = [(n, _short(facts[n])) for n in ("energy", "converged", "reason", "formula", "step") if n in facts]
-            shown.append(Structure(facts.get("id", f"{name} {k + 1}"), [geometry], known))
+        shown = [_structure(f, g, f"{name} {k + 1}") for k, (f, g) in enumerate(run.frames(name, MOST_STRUCTURES))]
         if shown:
-            said = f"{len(shown)} structures of {name}, evenly chosen" if len(shown) == MOST_STRUCTURES else f"structures of {name}"
-            yield Structures(name, shown, said)
+            more = ", evenly chosen" if len(shown) == MOST_STRUCTURES else ""
+            yield Structures(name, shown, f"structures of {name}{more}")
+    below: dict[str, list[str]] = {}
+    for way in run.names("*/*.extxyz") + run.names("*/*/*.extxyz"):
+        if not any((run.path / parent / "run.json").is_file() for parent in Path(way).parents if parent != Path()):
+            below.setdefault(Path(way).name, []).append(way)
+    for name, ways in list(below.items())[:MOST_FILES]:
+        shown = [
+            _structure(f, g, Path(way).parent.name) for way in ways[:MOST_STRUCTURES] for f, g in run.frames(way, 1)
+        ]
+        if shown:
+            more = f"; {len(ways)} are in the folder" if len(ways) > len(shown) else ""
+            yield Structures(name, shown, f"{name} of each{more}")
+
+
+def _structure(facts: Mapping[str, str], geometry: Geometry, called: str) -> Structure:
+    known = [(n, _short(facts[n])) for n in ("energy", "converged", "reason", "formula", "step") if n in facts]
+    return Structure(facts.get("id", called), [geometry], known)
+
+
+def _pictures(run: RunFiles) -> Iterator[Block]:
+    """Pictures that the run has drawn itself, as long as they are not too large together."""
+    left = PICTURE_BYTES
+    for name in run.names("*.png") + run.names("*/*/*.png"):
+        size = (run.path / name).stat().st_size
+        if size > left:
+            yield Note(f"{name} and what follows are in the folder: too large together for this page")
+            return
+        left -= size
+        yield Picture(name, (run.path / name).read_bytes())
 
 
 def _words(key: str) -> str:

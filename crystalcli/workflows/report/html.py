@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
@@ -14,6 +15,7 @@ from crystalcli.contracts.sections import (
     Geometries,
     Note,
     Numbers,
+    Picture,
     Plot,
     Section,
     Structures,
@@ -23,9 +25,10 @@ from crystalcli.vocabulary.texts import inert
 from crystalcli.workflows.report import periodic
 from crystalcli.workflows.report.packing import Packed
 
+PNG = b"\x89PNG\r\n\x1a\n"
 LONG = 40
 """Rows of a table that are simply there; of more, some at a time."""
-_NUMBER = re.compile(r"[-−+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+−]?\d+)?( ?[%σ]| ± .*)?")
+_NUMBER = re.compile(r"[-−+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+−]?\d+)?( ?[%σ]| ± .*| [^\s\d]\S{0,15})?")
 
 
 def word(text: object) -> str:
@@ -60,6 +63,9 @@ def _block(one: Block, packed: Packed) -> str:  # noqa: PLR0911 - one line a kin
             return _figure(one.title, periodic.table(one), one.caption)
         case Structures():
             return _structures(one, packed)
+        case Picture():
+            shown = f'<img alt="{word(one.title)}" src="data:image/png;base64,{b64encode(one.png).decode()}">'
+            return _figure(one.title, shown, one.caption, ' class="half"') if one.png.startswith(PNG) else ""
         case Geometries():
             kept, of = packed.library(one.by_id)
             said = f"Structures of {kept:,} of {of:,} points are in this page; those named first." if kept < of else ""
@@ -92,11 +98,18 @@ def _structures(one: Structures, packed: Packed) -> str:
     return _figure(one.title, "", one.caption or " ", f' data-structures="{packed.viewer(one)}"')
 
 
+def _kind(text: object) -> str:
+    """Short words are not broken."""
+    return ' class="short"' if len(str(text)) <= 24 else ""
+
+
 def table(one: Table, packed: Packed) -> str:
     """A table; numbers to the right. One of many rows is searched and sorted by the page's script."""
     if not one.rows:
         return ""
-    numeric = [all(not (c := str(r[k]).strip()) or _NUMBER.fullmatch(c) for r in one.rows) for k in range(len(one.heads))]
+    numeric = [
+        all(not (c := str(r[k]).strip()) or _NUMBER.fullmatch(c) for r in one.rows) for k in range(len(one.heads))
+    ]
     title = f'<p class="tabletitle">{word(one.title)}</p>' if one.title else ""
     foot = f'<p class="caption">{word(one.caption)}</p>' if one.caption else ""
     if len(one.rows) > LONG:
@@ -104,7 +117,8 @@ def table(one: Table, packed: Packed) -> str:
     kinds = [' class="num"' if n else "" for n in numeric]
     head = "".join(f"<th{k}>{word(h)}</th>" for h, k in zip(one.heads, kinds, strict=True))
     rows = "".join(
-        "<tr>" + "".join(f"<td{k}>{word(c)}</td>" for c, k in zip(row, kinds, strict=True)) + "</tr>" for row in one.rows
+        "<tr>" + "".join(f"<td{k or _kind(c)}>{word(c)}</td>" for c, k in zip(row, kinds, strict=True)) + "</tr>"
+        for row in one.rows
     )
     body = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     return f"<div>{title}{body}{foot}</div>"

@@ -25,7 +25,7 @@ NO_STRUCTURES = frozenset({".safetensors", ".h5", ".hdf5", ".toml"})
 
 def found(run: RunFiles, ids: Sequence[str]) -> dict[str, Geometry]:
     """Structures by id; none where the inputs have gone or changed, which is said once."""
-    there, missing = [], []
+    there, missing = list[Path](), list[Path]()
     for name, was in dict(run.record.get("inputs", {})).items():
         path = Path(name)
         (there if not is_source(path) and path.is_file() and digest(path) == was else missing).append(path)

@@ -1,4 +1,4 @@
-"""Plots and structures as the plain values that the page's scripts draw: short, and harmless inside a script element."""
+"""Plots and structures as plain values that the page's scripts draw: short, and harmless inside a script element."""
 
 from __future__ import annotations
 
@@ -48,12 +48,13 @@ class Packed:
             if of > len(kept):
                 left.append(f"{len(kept):,} of {of:,} points are drawn" + (f" of {inert(s.name)}" if s.name else ""))
             series.append(_series(s, kept, of))
-        made = {
+        made: dict[str, Any] = {
             "title": inert(plot.title), "square": plot.square, "series": series, "words": [inert(w) for w in plot.words],
-            "x": {"label": inert(plot.x.label), "log": plot.x.log}, "y": {"label": inert(plot.y.label), "log": plot.y.log},
             "guides": [{"kind": g.kind, "at": g.at, "label": inert(g.label)} for g in plot.guides],
             "library": len(self.libraries) - 1,
         }  # fmt: skip
+        for name, axis in (("x", plot.x), ("y", plot.y)):
+            made[name] = {"label": inert(axis.label), "log": axis.log}
         if plot.corners:
             made["corners"] = [inert(c) for c in plot.corners]
         self.plots.append(made)
@@ -68,7 +69,7 @@ class Packed:
         return len(self.structures) - 1
 
     def _structure(self, one: Structure) -> dict[str, Any]:
-        frames = []
+        frames: list[dict[str, Any]] = []
         for k, geometry in enumerate(one.frames):
             made = self.geometry(geometry)
             if k and made["z"] == frames[0]["z"]:
@@ -110,7 +111,9 @@ class Packed:
     def table(self, table: Table, numeric: Sequence[bool]) -> int:
         """Its number; of a table whose rows are seen some at a time."""
         rows = [[inert(str(c)) for c in row] for row in table.rows]
-        self.tables.append({"heads": [inert(h) for h in table.heads], "rows": rows, "numeric": list(numeric), "page": PAGE})
+        self.tables.append(
+            {"heads": [inert(h) for h in table.heads], "rows": rows, "numeric": list(numeric), "page": PAGE}
+        )
         return len(self.tables) - 1
 
     def text(self) -> str:

@@ -50,14 +50,14 @@ def page(paths: Sequence[Path]) -> Made:
     """
     runs = [RunFiles(p) for p in paths]
     names = _names(paths)
-    packed, bodies, contents = Packed(), [], []
+    shown_of = [sections(run) for run in runs]
+    packed, bodies, contents = Packed(), list[str](), list[str]()
     if len(runs) > 1:
         packed.libraries.append({})
         contents.append('<a href="#beside">Side by side</a>')
-        bodies.append(html.section(side_by_side.section(runs, names), "beside", packed))
-    for k, (run, name) in enumerate(zip(runs, names, strict=True)):
+        bodies.append(html.section(side_by_side.section(runs, names, shown_of), "beside", packed))
+    for k, (run, name, shown) in enumerate(zip(runs, names, shown_of, strict=True)):
         packed.libraries.append({})
-        shown = sections(run)
         if run.problems:
             shown.append(Section("Not shown", [Note(p, warning=True) for p in dict.fromkeys(run.problems)]))
         head = f"<h2>{html.word(name)}</h2>" if len(runs) > 1 else ""
@@ -66,13 +66,14 @@ def page(paths: Sequence[Path]) -> Made:
         inner = "".join(html.section(s, f"s{k}-{i}", packed) for i, s in enumerate(shown))
         bodies.append(f'<div class="run">{head}{inner}</div>')
     title = names[0] if len(names) == 1 else f"{len(names)} runs"
-    return Made(_whole(title, _under(runs), contents, bodies, packed), [p for r in runs for p in dict.fromkeys(r.problems)])
+    problems = [p for r in runs for p in dict.fromkeys(r.problems)]
+    return Made(_whole(title, _under(runs), contents, bodies, packed), problems)
 
 
 def sections(run: RunFiles) -> list[Section]:
     """What was asked, and what the run's workflow shows of it; plain tables where it shows nothing, or cannot.
 
-    A workflow comes from anywhere, its sections read files of any version: whatever goes wrong in it is said on the page.
+    A workflow comes from anywhere, and files are of any version: whatever goes wrong in it is said on the page.
     """
     found = registry().parts.get(("workflow", run.command))
     own: list[Section] = []
@@ -81,7 +82,9 @@ def sections(run: RunFiles) -> list[Section]:
             own = list(show(run))
         except Exception as problem:
             said = problem.reason if isinstance(problem, CrystalError) else f"{type(problem).__name__}: {problem}"
-            run.problems.append(f"the sections of {run.command} could not be made ({said}); its tables are shown instead")
+            run.problems.append(
+                f"the sections of {run.command} could not be made ({said}); its tables are shown instead"
+            )
     elif found is None:
         run.problems.append(f"no workflow '{run.command}' is installed; its tables are shown as they are")
     return [*(own or generic.sections(run)), asked.section(run)]
@@ -101,7 +104,8 @@ def _under(runs: Sequence[RunFiles]) -> str:
     said, good = asked.state(run)
     badge = f'<span class="badge {"good" if good else "warn"}">{"✓" if good else "!"} {html.word(said)}</span>'
     begun = html.word(str(run.record.get("started", ""))[:16].replace("T", " "))
-    return f"crystal {html.word(run.command)} · {begun} · {badge}"
+    line = f'</p><pre class="command">{html.word(asked.command(run))}</pre><p>' if asked.command(run) else ""
+    return f"crystal {html.word(run.command)} · {begun} · {badge}{line}"
 
 
 def _whole(title: str, under: str, contents: Sequence[str], bodies: Sequence[str], packed: Packed) -> str:

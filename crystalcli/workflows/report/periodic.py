@@ -33,8 +33,7 @@ def steps(values: list[float]) -> list[float]:
     if not known:
         return []
     ends = [known[min(len(known) - 1, math.ceil(len(known) * (k + 1) / STEPS) - 1)] for k in range(STEPS)]
-    rounded = sorted({_up(e) for e in ends})
-    return rounded
+    return sorted({_up(e) for e in ends})
 
 
 def _up(value: float) -> float:
@@ -58,8 +57,8 @@ def table(shown: Elements) -> str:
     unit = f" {escape(inert(shown.unit))}" if shown.unit else ""
     key = "".join(f'<span><i class="q{k + offset}"></i>≤ {e:g}</span>' for k, e in enumerate(ends))
     mark = f'<span><i class="dash"></i>{escape(inert(shown.mark))}</span>' if shown.marked and shown.mark else ""
-    body = "".join(lines)
-    return f'<div class="scroll"><table class="periodic">{body}</table></div><div class="ramp">{key}<span>{unit}</span>{mark}</div>'
+    body = f'<div class="scroll"><table class="periodic">{"".join(lines)}</table></div>'
+    return f'{body}<div class="ramp">{key}<span>{unit}</span>{mark}</div>'
 
 
 def _cell(symbol: str, shown: Elements, ends: list[float], offset: int) -> str:

@@ -5,35 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from crystalcli.contracts.sections import Axis, Block, Note, Plot, Section, Series
+from crystalcli.contracts.sections import Axis, Block, Fold, Note, Numbers, Plot, Section, Series
 from crystalcli.contracts.workflow import Table
 from crystalcli.workflows.report import asked
 from crystalcli.workflows.report.run_files import RunFiles
 
-MOST_NUMBERS = 60
 FEW = 8
 """Runs whose learning curves are drawn over each other."""
 
 
-def section(runs: Sequence[RunFiles], names: Sequence[str]) -> Section:
-    """Numbers, settings that differ, learning curves."""
-    blocks: list[Block] = [
-        Table(("", *names), [["command", *(r.command for r in runs)], ["state", *(asked.state(r)[0] for r in runs)]])
-    ]
-    rows = list(_numbers(runs))
-    if rows:
-        blocks.append(Table(("what came out", *names), rows[:MOST_NUMBERS]))
-        if len(rows) > MOST_NUMBERS:
-            blocks.append(Note(f"{len(rows) - MOST_NUMBERS} more numbers are in the runs' own sections"))
+def section(runs: Sequence[RunFiles], names: Sequence[str], shown: Sequence[Sequence[Section]]) -> Section:
+    """What stands out in each, settings that differ, learning curves, then all numbers that differ."""
+    rows = [["command", *(r.command for r in runs)], ["state", *(asked.state(r)[0] for r in runs)]]
+    blocks: list[Block] = [Table(("", *names), [*rows, *_outstanding(shown)])]
     differing = list(_differences(runs))
     same = "The runs have the same settings." if not differing else ""
     blocks.append(Note(same) if same else Table(("setting that differs", *names), differing))
     blocks += _curves(runs, names)
+    rows = list(_numbers(runs))
+    if rows:
+        blocks.append(Fold("Numbers of their reports that differ", [Table(("", *names), rows)]))
     return Section("Side by side", blocks)
 
 
+def _outstanding(shown: Sequence[Sequence[Section]]) -> Iterator[list[str]]:
+    """The numbers that stand out on the pages of the runs, by what they are."""
+    found = [
+        {c.said: c.value for section in sections for b in section.blocks if isinstance(b, Numbers) for c in b.cards}
+        for sections in shown
+    ]
+    for said in dict.fromkeys(s for one in found for s in one):
+        yield [said, *(one.get(said, "") for one in found)]
+
+
 def _numbers(runs: Sequence[RunFiles]) -> Iterator[list[str]]:
-    """Numbers of report.json that more than one run has, and differ or are errors; by their way in it."""
+    """Numbers of report.json that more than one run has, and that differ; by their way in it."""
     flat = [dict(_flat(r.report)) for r in runs]
     keys = list(dict.fromkeys(k for f in flat for k in f))
     for key in keys:

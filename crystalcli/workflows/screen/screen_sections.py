@@ -101,8 +101,14 @@ def _result(run: ReportedRun, candidates: Sequence[Candidate]) -> Iterator[Block
     cards = [Number(f"{len(candidates):,}", "candidates", f"threshold {report.get('threshold', '?')}")]
     cards.append(Number(f"{kept:,}", "kept", f"{len(candidates) - kept:,} removed"))
     on = [c for c in candidates if c.above <= ON_HULL]
-    cards.append(Number(f"{len(on):,}", "on the hull", ", ".join(c.formula for c in on[:6]) + (" …" if len(on) > 6 else "")))
-    for key, said in (("references", "known phases"), ("extrapolating", "predictions that extrapolate"), ("problems", "with problems")):
+    cards.append(
+        Number(f"{len(on):,}", "on the hull", ", ".join(c.formula for c in on[:6]) + (" …" if len(on) > 6 else ""))
+    )
+    for key, said in (
+        ("references", "known phases"),
+        ("extrapolating", "predictions that extrapolate"),
+        ("problems", "with problems"),
+    ):
         if isinstance(report.get(key), int):
             cards.append(Number(f"{report[key]:,}", said))
     if isinstance(report.get("share_of_exhaustive"), (int, float)):
@@ -168,7 +174,10 @@ def _groups(inside: Sequence[Candidate]) -> Iterator[tuple[str, list[Candidate]]
     rest = [c for c in inside if not c.above <= ON_HULL]
     for name, group in (
         ("on the hull", on),
-        ("kept, final energy" if any(c.final for c in rest) else "kept", [c for c in rest if c.kept and (c.final or not any(r.final for r in rest))]),
+        (
+            "kept, final energy" if any(c.final for c in rest) else "kept",
+            [c for c in rest if c.kept and (c.final or not any(r.final for r in rest))],
+        ),
         ("kept, predicted", [c for c in rest if c.kept and not c.final and any(r.final for r in rest)]),
         ("removed", [c for c in rest if not c.kept]),
     ):
@@ -192,7 +201,14 @@ def _binary(elements: Sequence[str], inside: Sequence[Candidate]) -> Plot:
                    low=low if whole else (), high=high if whole else ())
         )  # fmt: skip
     said = "known phases that are no candidates shape the distances, and are not drawn"
-    return Plot(f"{a}–{b}", Axis(f"share of {b}"), Axis("formation energy (eV/atom)"), series, caption=said, words=(f"share of {b}", "E_f (eV/atom)"))
+    return Plot(
+        f"{a}–{b}",
+        Axis(f"share of {b}"),
+        Axis("formation energy (eV/atom)"),
+        series,
+        caption=said,
+        words=(f"share of {b}", "E_f (eV/atom)"),
+    )
 
 
 def lower(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

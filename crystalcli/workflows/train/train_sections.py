@@ -1,4 +1,4 @@
-"""What the page of a training shows: errors beside baselines, learning curves, test part, elements, worst structures."""
+"""What the page of a training shows: errors beside baselines, learning curves, test part, elements, the worst."""
 
 from __future__ import annotations
 
@@ -27,7 +27,15 @@ from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.workflows.report import error_blocks, predicted
 from crystalcli.workflows.report.predicted import Values
 
-KEYS = {"mae": "MAE", "rmse": "RMSE", "r2": "R²", "bias": "bias", "max_error": "max error", "accuracy": "accuracy", "log_loss": "log loss"}
+KEYS = {
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R²",
+    "bias": "bias",
+    "max_error": "max error",
+    "accuracy": "accuracy",
+    "log_loss": "log loss",
+}
 IN_UNITS = frozenset({"mae", "rmse", "bias", "max_error"})
 PLAIN = 12
 """Runs of a series whose learning curves are drawn."""
@@ -46,7 +54,7 @@ def sections(run: ReportedRun) -> list[Section]:
     for name, one in values.items():
         blocks: list[Block] = list(error_blocks.of_target(one))
         rows, caption = _elements(run, name, one, known)
-        if rows:
+        if len(rows) > 1:
             blocks.append(error_blocks.elements(name, one.unit, rows, caption))
         blocks += error_blocks.worst(one, known)
         found.append(Section(f"Test part: {name.replace('_', ' ')}" if len(test) > 1 else "Test part", blocks))
@@ -56,18 +64,18 @@ def sections(run: ReportedRun) -> list[Section]:
 
 
 def _result(run: ReportedRun, test: Mapping[str, Any]) -> Iterator[Block]:
-    report, cards = run.report, []
+    report, cards = run.report, list[Number]()
     for name, row in test.items():
         model = _of_ensemble(report, name) or row.get("model")
         if not isinstance(model, Mapping):
             yield Note(f"the test part has no labels '{name}'", warning=True)
             continue
-        cards.append(_card(name, row, model))
+        cards += _cards(report, name, row, model)
+    if cards:
+        yield Numbers(cards)
     for name, row in test.items():
         if isinstance(row.get("model"), Mapping):
             yield from _table(report, name, row)
-    if cards:
-        yield Numbers(cards)
     split = report.get("split")
     first: Mapping[str, Any] = split[0] if isinstance(split, list) and split else split or {}
     sizes = dict(first.get("sizes", {}))
@@ -82,8 +90,22 @@ def _result(run: ReportedRun, test: Mapping[str, Any]) -> Iterator[Block]:
     yield from _leaks(report.get("leaks"))
 
 
+def _cards(report: Mapping[str, Any], name: str, row: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[Number]:
+    """The test error beside what it is measured by; where the model has one target, how sure it is, too."""
+    yield _card(name, row, model)
+    if len(report["test"]) > 1:
+        return
+    for key in ("rmse", "r2"):
+        if math.isfinite(value := _mean(model.get(key))):
+            factor, unit = unit_for(value, Quantity(name, str(row.get("unit", "")))) if key == "rmse" else (1.0, "")
+            yield Number(f"{number(value * factor)} {unit}", KEYS[key])
+    calibrated = report.get("ensemble", {}).get(name, {}).get("calibration")
+    if isinstance(calibrated, Mapping):
+        yield Number(f"{calibrated['within_1_sigma']:.0%}", "of the errors within 1σ", "68 % if σ is right")
+
+
 def _card(name: str, row: Mapping[str, Any], model: Mapping[str, Any]) -> Number:
-    """The test error, beside the best of what it is measured by."""
+    """The test error, beside what it is measured by."""
     key = "mae" if "mae" in model else next((k for k in KEYS if k in model), "n")
     size, unit = _mean(model.get(key)), str(row.get("unit", ""))
     others = {n: _mean(r.get(key)) for n, r in {**row.get("compared", {}), **row.get("baselines", {})}.items() if r}
@@ -97,10 +119,17 @@ def _table(report: Mapping[str, Any], name: str, row: Mapping[str, Any]) -> Iter
     """The model, what was trained beside it, the baselines: all errors."""
     together = _of_ensemble(report, name)
     label = "model, one run" if "runs" in report else "model"
-    rows = {**({"ensemble": together} if together else {}), label: row["model"], **row.get("compared", {}), **row.get("baselines", {})}
+    rows = {
+        **({"ensemble": together} if together else {}),
+        label: row["model"],
+        **row.get("compared", {}),
+        **row.get("baselines", {}),
+    }
     keys = [k for k in KEYS if any(isinstance(r, Mapping) and k in r for r in rows.values())]
     unit = str(row.get("unit", ""))
-    cells = [[n, *(_cell(r.get(k)) for k in keys)] for n, r in rows.items() if isinstance(r, Mapping) and "skipped" not in r]
+    cells = [
+        [n, *(_cell(r.get(k)) for k in keys)] for n, r in rows.items() if isinstance(r, Mapping) and "skipped" not in r
+    ]
     heads = [f"{KEYS[k]} ({unit})" if k in IN_UNITS and unit else KEYS[k] for k in keys]
     n = row["model"].get("n")
     yield Table(("test part", *heads), cells, f"{name.replace('_', ' ')}, {n:,} labels" if isinstance(n, int) else name)
@@ -108,7 +137,9 @@ def _table(report: Mapping[str, Any], name: str, row: Mapping[str, Any]) -> Iter
         if isinstance(r, Mapping) and "skipped" in r:
             yield Note(f"baseline {other}: {r['skipped']}")
     for other, n in dict(row.get("strange", {})).items():
-        yield Note(f"baseline {other}: {n} test structures have distances that training never has; they count 0", warning=True)
+        yield Note(
+            f"baseline {other}: {n} test structures have distances that training never has; they count 0", warning=True
+        )
 
 
 def _of_ensemble(report: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
@@ -135,8 +166,18 @@ def _leaks(leaks: Any) -> Iterator[Block]:
         if leaks is not None:
             yield Note("No leaks were found between the parts: no copies, no formula in two of them.")
         return
-    cells = [[" and ".join(map(str, r.get("parts", ()))), str(r.get("kind", "")), f"{r.get('n', '')}", str(r.get("example", ""))] for r in rows]
-    yield Note("Structures of one part resemble those of another: errors on the test part tell less of new ones.", warning=True)
+    cells = [
+        [
+            " and ".join(map(str, r.get("parts", ()))),
+            str(r.get("kind", "")),
+            f"{r.get('n', '')}",
+            str(r.get("example", "")),
+        ]
+        for r in rows
+    ]
+    yield Note(
+        "Structures of one part resemble those of another: errors on the test part tell less of new ones.", warning=True
+    )
     yield Table(("parts", "what they share", "structures", "for example"), cells, "Leaks")
 
 
@@ -158,37 +199,70 @@ def _curves(run: ReportedRun, test: Mapping[str, Any]) -> Iterator[Block]:
         if (run.path / name / "run.json").is_file():
             runs[name] = run.child(name)
     if not runs:
-        runs = {c: run.child(c) for c in list(run.record.get("children", ()))[:PLAIN] if (run.path / c / "run.json").is_file()}
+        runs = {
+            c: run.child(c)
+            for c in list(run.record.get("children", ()))[:PLAIN]
+            if (run.path / c / "run.json").is_file()
+        }
     lines = {name: r.metrics() for name, r in runs.items()}
     lines = {name: rows for name, rows in lines.items() if rows}
     if not lines:
         return
-    best = [r.report.get("best_epoch") for r in runs.values() if r.report.get("best_epoch")]
+    best = [r.report["best_epoch"] for r in runs.values() if r.report.get("best_epoch")]
     kept = [Guide("x", float(best[0]), f"kept: {best[0]}")] if len(best) == 1 else []
-    yield _curve("Training loss and score of validation", "loss, score", _pairs(lines, ("train_loss", "val_score")), kept)
+    yield _curve(
+        "Training loss and score of validation", "loss, score", _pairs(lines, ("train_loss", "val_score")), kept
+    )
     targets = list(dict.fromkeys(t for rows in lines.values() for m in rows for t in m.get("val") or {}))
     for target in targets:
         unit = str(test.get(target, {}).get("unit", ""))
-        keys = [k for k in ("mae", "rmse", "accuracy", "log_loss") if any(k in (m.get("val") or {}).get(target, {}) for rows in lines.values() for m in rows)]
+        keys = [
+            k
+            for k in ("mae", "rmse", "accuracy", "log_loss")
+            if any(k in (m.get("val") or {}).get(target, {}) for rows in lines.values() for m in rows)
+        ]
         series = [
-            Series(" ".join(p for p in (name, KEYS[key]) if p), [m["epoch"] for m in rows], [_mean(m["val"].get(target, {}).get(key)) for m in rows], "line")
+            Series(
+                " ".join(p for p in (name, KEYS[key]) if p),
+                [m["epoch"] for m in rows],
+                [_mean(m["val"].get(target, {}).get(key)) for m in rows],
+                "line",
+            )
             for name, rows in lines.items()
             for key in keys[: 1 if len(lines) > 1 else 2]
             if all("val" in m for m in rows)
         ]
-        flat = {n: r.get("mae") for n, r in dict(test.get(target, {}).get("baselines", {})).items() if isinstance(r, Mapping)}
+        flat = {
+            n: r.get("mae")
+            for n, r in dict(test.get(target, {}).get("baselines", {})).items()
+            if isinstance(r, Mapping)
+        }
         guides = [Guide("y", float(v), f"{n} (test)") for n, v in flat.items() if isinstance(v, (int, float))]
         said = f"validation of {target.replace('_', ' ')}"
         yield _curve(said[0].upper() + said[1:], f"error ({unit})" if unit else "error", series, [*kept, *guides])
-    rates = [Series(name, [m["epoch"] for m in rows], [_mean(m.get("lr")) for m in rows], "line") for name, rows in lines.items()]
-    times = [Series(name, [m["epoch"] for m in rows], [_mean(m.get("seconds")) for m in rows], "line") for name, rows in lines.items()]
-    yield Fold("Learning rate and time", [_curve("Learning rate", "learning rate", rates, []), _curve("Time of an epoch", "s", times, [])])
+    rates = [
+        Series(name, [m["epoch"] for m in rows], [_mean(m.get("lr")) for m in rows], "line")
+        for name, rows in lines.items()
+    ]
+    times = [
+        Series(name, [m["epoch"] for m in rows], [_mean(m.get("seconds")) for m in rows], "line")
+        for name, rows in lines.items()
+    ]
+    yield Fold(
+        "Learning rate and time",
+        [_curve("Learning rate", "learning rate", rates, []), _curve("Time of an epoch", "s", times, [])],
+    )
 
 
 def _pairs(lines: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[str]) -> list[Series]:
     words = {"train_loss": "training loss", "val_score": "score of validation"}
     return [
-        Series(" ".join(p for p in (name, words[key]) if p), [m["epoch"] for m in rows], [_mean(m.get(key)) for m in rows], "line")
+        Series(
+            " ".join(p for p in (name, words[key]) if p),
+            [m["epoch"] for m in rows],
+            [_mean(m.get(key)) for m in rows],
+            "line",
+        )
         for name, rows in lines.items()
         for key in (keys if len(lines) <= 4 else keys[-1:])
     ]

@@ -81,7 +81,7 @@ class Chart {
     this.logs = { x: this.canLog("x") && spec.x.log, y: this.canLog("y") && spec.y.log };
     this.tools = html("div", "tools", figure);
     this.legend(); this.buttons();
-    this.frame = html("div", "frame", figure);
+    this.frame = html("div", this.spec.square || this.triangle ? "frame even" : "frame", figure);
     this.root = svg("svg", { role: "img", "aria-label": spec.title }, this.frame);
     if (spec.caption) html("p", "caption", figure, spec.caption);
     this.zoom = null;
@@ -105,7 +105,7 @@ class Chart {
       button.type = "button"; button.setAttribute("aria-pressed", "true");
       const mark = svg("svg", { width: 22, height: 12, viewBox: "0 0 22 12" }, button);
       if (s.kind === "points") svg("path", { d: SHAPES[s.k % 6](11, 6, 4), class: s.hollow ? "mark hollow" : "mark" }, mark);
-      else if (s.kind === "bars") svg("rect", { x: 4, y: 2, width: 14, height: 9, class: "bar" }, mark);
+      else if (s.kind === "bars") svg("rect", { x: 4, y: 2, width: 14, height: 9, class: s.hollow ? "bar hollow" : "bar" }, mark);
       else svg("path", { d: "M0,6h22", class: `line d${s.k % 8}` }, mark);
       html("span", "", button, s.name);
       button.onclick = () => { s.off = !s.off; button.setAttribute("aria-pressed", String(!s.off)); this.draw(); };
@@ -115,7 +115,7 @@ class Chart {
   buttons() {
     const box = html("div", "buttons", this.tools);
     for (const axis of ["x", "y"]) {
-      if (!this.canLog(axis) || this.spec.square) continue;
+      if (!this.spec[axis].log || !this.canLog(axis)) continue;
       const all = this.series.flatMap(s => [...s[axis]]).filter(Number.isFinite);
       if (Math.max(...all) / Math.min(...all) < 8) { this.logs[axis] = false; continue; }
       const button = html("button", "small", box, `log ${axis}`);
@@ -163,7 +163,7 @@ class Chart {
   draw() {
     const width = this.width = this.frame.clientWidth || 560;
     const even = this.spec.square || this.triangle;
-    const height = this.height = even ? Math.min(width * (this.triangle ? .9 : .92), 470) : Math.max(230, Math.min(width * .58, 320));
+    const height = this.height = even ? width * (this.triangle ? .9 : .92) : Math.max(230, Math.min(width * .58, 320));
     const root = this.root, m = this.margin = this.triangle ? { l: 8, r: 8, t: 8, b: 8 } : { l: 64, r: 14, t: 10, b: 46 };
     root.replaceChildren();
     root.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -225,7 +225,7 @@ class Chart {
       if (g.kind === "diagonal") {
         const [a, b] = [Math.max(this.range.x[0], this.range.y[0]), Math.min(this.range.x[1], this.range.y[1])];
         d = `M${this.px(a)},${this.py(a)}L${this.px(b)},${this.py(b)}`;
-      } else if (g.kind === "y") { const y = this.py(g.at); if (!Number.isFinite(y)) continue; d = `M${l},${y}h${across}`; at = { x: l + across - 4, y: y - 4, "text-anchor": "end" }; }
+      } else if (g.kind === "y") { const y = this.py(g.at); if (!Number.isFinite(y)) continue; d = `M${l},${y}h${across}`; at = { x: l + across - 4, y: y - 4 < t + 10 ? y + 13 : y - 4, "text-anchor": "end" }; }
       else { const x = this.px(g.at); if (!Number.isFinite(x)) continue; d = `M${x},${t}v${up}`; at = { x: x + 4, y: t + 11 + 13 * beside++ }; }
       svg("path", { d, class: "guide" }, parent);
       if (g.label && at) svg("text", { ...at, class: "guidetext" }, parent).textContent = g.label;

@@ -43,7 +43,7 @@ class LongTable {
     const end = Math.min(this.at + this.data.page, this.rows.length);
     for (const row of this.rows.slice(this.at, end)) {
       const line = html("tr", "", this.body);
-      row.forEach((text, k) => html("td", this.data.numeric[k] ? "num" : "", line, text));
+      row.forEach((text, k) => html("td", this.data.numeric[k] ? "num" : text.length <= 24 ? "short" : "", line, text));
     }
     this.said.textContent = this.rows.length ? `${this.at + 1}–${end} of ${this.rows.length.toLocaleString("en")}` : "nothing found";
   }
@@ -78,7 +78,7 @@ for (const place of document.querySelectorAll("[data-table]")) {
 }
 const watcher = new IntersectionObserver(seen => { for (const one of seen) if (one.isIntersecting) { watcher.unobserve(one.target); make(one.target); } }, { rootMargin: "600px" });
 for (const place of makers.keys()) watcher.observe(place);
-addEventListener("beforeprint", () => { for (const fold of document.querySelectorAll("details")) fold.open = true; for (const place of [...makers.keys()]) make(place); });
+addEventListener("beforeprint", () => { for (const fold of document.querySelectorAll("details")) if (fold.querySelector("figure")) fold.open = true; for (const place of [...makers.keys()]) make(place); });
 
 for (const cell of document.querySelectorAll("[data-tip]")) {
   const [title, ...rows] = cell.dataset.tip.split("\n");

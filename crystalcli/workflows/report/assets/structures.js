@@ -9,6 +9,30 @@ function unpacked(packed, first) {
   return { z, at, cell: packed.c || first.c, pbc: packed.p || first.p, said: packed.t || "" };
 }
 
+/* Moves atoms into the cell, along its periodic directions. */
+function wrapped(one) {
+  const back = one.cell && inverse(one.cell);
+  if (!back) return one;
+  const at = Float64Array.from(one.at), c = one.cell;
+  for (let k = 0; k < at.length; k += 3) {
+    const [x, y, w] = at.subarray(k, k + 3);
+    for (let axis = 0; axis < 3; axis++) {
+      if (one.pbc[axis] !== "T") continue;
+      const cells = Math.floor(x * back[axis] + y * back[3 + axis] + w * back[6 + axis] + .01);
+      for (let i = 0; i < 3; i++) at[k + i] -= cells * c[3 * axis + i];
+    }
+  }
+  return { ...one, at };
+}
+
+/* Whether many atoms are far out of the cell: they have wandered. */
+function wandered(one) {
+  const inside = wrapped(one);
+  let out = 0;
+  for (let k = 0; k < one.at.length; k += 3) if (Math.hypot(one.at[k] - inside.at[k], one.at[k + 1] - inside.at[k + 1], one.at[k + 2] - inside.at[k + 2]) > .5) out++;
+  return out * 3 > .02 * one.at.length && one.at.length > 60;
+}
+
 function inverse(m) {
   const [a, b, c, d, e, f, g, h, i] = m, det = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g);
   if (Math.abs(det) < 1e-9) return null;
@@ -75,6 +99,7 @@ class Viewer {
     this.more = button("1 cell", "repeat the cell", () => { this.times = this.times % 3 + 1; this.load(); });
     this.letters = button("labels", "names of elements on the atoms", () => { this.words = !this.words; this.letters.setAttribute("aria-pressed", this.words); this.draw(); });
     this.letters.setAttribute("aria-pressed", "false");
+    this.inside = button("wrap", "atoms that have left the cell are shown in it", () => { this.wrap = !this.wrap; this.show(this.frame); });
     button("−", "farther", () => { this.size /= 1.2; this.draw(); });
     button("+", "nearer", () => { this.size *= 1.2; this.draw(); });
     for (const [k, text] of ["a", "b", "c"].entries()) button(text, `look along ${text}`, () => this.along(k));
@@ -129,6 +154,8 @@ class Viewer {
     if (this.picks) this.picks.forEach((b, i) => b.setAttribute("aria-pressed", String(i === k)));
     const one = this.list[k];
     this.frames = one.frames.map(f => unpacked(f, one.frames[0]));
+    this.wrap = this.frames.some(wandered);
+    this.inside.hidden = !this.frames[0].cell;
     this.film.hidden = this.frames.length < 2;
     this.slider.max = this.frames.length - 1;
     this.times = 1; this.size = 1;
@@ -147,7 +174,8 @@ class Viewer {
   }
 
   show(k) {
-    this.frame = k; this.now = this.frames[k];
+    this.frame = k; this.now = this.wrap ? wrapped(this.frames[k]) : this.frames[k];
+    this.inside.setAttribute("aria-pressed", String(this.wrap));
     this.slider.value = k;
     this.said.textContent = this.now.said || `${this.word} ${k + 1} of ${this.frames.length}`;
     this.load();

@@ -111,9 +111,8 @@ class Page:
         """The middle of the first such element, which is brought into view."""
         self.js(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center', behavior: 'instant'}})")
         time.sleep(0.3)
-        box = self.js(
-            f"(b => [b.x + b.width / 2, b.y + b.height / 2])(document.querySelector({selector!r}).getBoundingClientRect())"
-        )
+        box = f"document.querySelector({selector!r}).getBoundingClientRect()"
+        box = self.js(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")
         return box[0], box[1]
 
     def requests(self) -> list[str]:

@@ -72,6 +72,7 @@ class Series:
         notes: more texts of every point, by name.
         low, high: ends of a band around a line, or of a bar of error at a point.
         hollow: drawn without filling.
+        style: its place among colours, shapes and dashes, where that is not its place in the plot.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Series:
     low: Sequence[float] = ()
     high: Sequence[float] = ()
     hollow: bool = False
+    style: int = -1
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def found(run: RunFiles, ids: Sequence[str]) -> dict[str, Geometry]:
     there, missing = list[Path](), list[Path]()
     for name, was in dict(run.record.get("inputs", {})).items():
         path = Path(name)
-        (there if not is_source(path) and path.is_file() and digest(path) == was else missing).append(path)
+        same = None if is_source(path) else _same(run.path.resolve(), path, was)
+        (missing if same is None else there).append(same or path)
     wanted, known = set(ids), dict[str, Geometry]()
     texts = [p for p in there if p.suffix.lower() not in NO_STRUCTURES]
     for path in there:
@@ -44,6 +45,14 @@ def found(run: RunFiles, ids: Sequence[str]) -> dict[str, Geometry]:
             f"{missing[0]}{more}: not there, or not what the run was started with; its structures are not shown"
         )
     return known
+
+
+def _same(folder: Path, path: Path, was: str) -> Path | None:
+    """The file that the run has read: from here, or from a folder around the run's, which it may have been started in."""
+    for place in dict.fromkeys((path, *(above / path for above in folder.parents[:4]))):
+        if place.is_file() and digest(place) == was:
+            return place
+    return None
 
 
 def _of_cache(path: Path, wanted: set[str]) -> dict[str, Geometry]:

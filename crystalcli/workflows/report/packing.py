@@ -49,7 +49,8 @@ class Packed:
                 left.append(f"{len(kept):,} of {of:,} points are drawn" + (f" of {inert(s.name)}" if s.name else ""))
             series.append(_series(s, kept, of))
         made: dict[str, Any] = {
-            "title": inert(plot.title), "square": plot.square, "series": series, "words": [inert(w) for w in plot.words],
+            "title": inert(plot.title), "square": plot.square, "series": series,
+            "words": [inert(w) for w in plot.words],
             "guides": [{"kind": g.kind, "at": g.at, "label": inert(g.label)} for g in plot.guides],
             "library": len(self.libraries) - 1,
         }  # fmt: skip
@@ -158,6 +159,8 @@ def _thinned(s: Series, *, diagonal: bool) -> tuple[list[int], int]:
 
 def _series(s: Series, kept: Sequence[int], of: int) -> dict[str, Any]:
     made: dict[str, Any] = {"name": inert(s.name), "kind": s.kind, "x": _column(s.x, kept), "y": _column(s.y, kept)}
+    if s.style >= 0:
+        made["style"] = s.style
     if s.hollow:
         made["hollow"] = True
     if len(s.low) == of and of and len(s.high) == of:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -61,7 +62,7 @@ def _flat(data: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, floa
 
 def _differences(runs: Sequence[RunFiles]) -> Iterator[list[str]]:
     flat = [asked.settings(r) for r in runs]
-    for key in sorted({k for f in flat for k in f}):
+    for key in sorted(k for k, n in Counter(k for f in flat for k in f).items() if n > 1):
         values = [f.get(key, "") for f in flat]
         if len(set(values)) > 1:
             yield [key, *values]

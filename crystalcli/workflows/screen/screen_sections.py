@@ -28,6 +28,8 @@ from crystalcli.workflows.screen.screen_workflow import CURVE, STAGES, STRUCTURE
 
 MOST_SYSTEMS = 8
 MOST_STRUCTURES = 2000
+TRAINED = "trained on"
+"""The word of the table for candidates that the ensemble was trained on."""
 ON_HULL = 1e-6
 """eV/atom above the hull that the table's rounding leaves of zero."""
 _FORMULA = re.compile(r"([A-Z][a-z]?)(\d*)")
@@ -84,9 +86,11 @@ def _candidate(rows: Mapping[str, Sequence[str]], k: int) -> Candidate:
     final = staged and math.isfinite(_number(rows[ENERGY][k]))
     energy, above = (rows[c][k] if final else of(c) for c in (ENERGY, ABOVE))
     outcome = rows["outcome"][k] if staged else {"keep": "kept", "remove": "removed"}.get(of("decision"), "")
-    reason = "; ".join(t for t in (of("reason"), rows.get("problems", [""] * (k + 1))[k]) if t)
+    taught = "chosen to be computed and learned from" if outcome == TRAINED else ""
+    reason = "; ".join(t for t in (of("reason"), taught, rows.get("problems", [""] * (k + 1))[k]) if t)
     return Candidate(
-        rows["id"][k], formula, rows["system"][k], amounts, _number(energy), _number(above), _number(of("sigma [eV/atom]")),
+        rows["id"][k], formula, rows["system"][k], amounts,
+        _number(energy), _number(above), _number(of("sigma [eV/atom]")),
         of("decision") != "remove", final, outcome, reason,
     )  # fmt: skip
 
@@ -168,21 +172,24 @@ def _hulls(candidates: Sequence[Candidate]) -> Iterator[Block]:
         yield Note(f"The {made} systems with most candidates are drawn.")
 
 
-def _groups(inside: Sequence[Candidate]) -> Iterator[tuple[str, list[Candidate]]]:
-    """By how they ended; on the hull first."""
+HULL, ON, FINAL, PREDICTED, REMOVED = range(5)
+"""Places of the groups of a hull among colours and shapes, the same in every picture."""
+
+
+def _groups(inside: Sequence[Candidate]) -> Iterator[tuple[str, int, list[Candidate]]]:
+    """By how they ended; the last are drawn above the others."""
     on = [c for c in inside if c.above <= ON_HULL]
     rest = [c for c in inside if not c.above <= ON_HULL]
-    for name, group in (
-        ("on the hull", on),
-        (
-            "kept, final energy" if any(c.final for c in rest) else "kept",
-            [c for c in rest if c.kept and (c.final or not any(r.final for r in rest))],
-        ),
-        ("kept, predicted", [c for c in rest if c.kept and not c.final and any(r.final for r in rest)]),
-        ("removed", [c for c in rest if not c.kept]),
+    staged = any(c.final for c in rest)
+    final = [c for c in rest if c.kept and (c.final or not staged)]
+    for name, style, group in (
+        ("removed", REMOVED, [c for c in rest if not c.kept]),
+        ("kept, predicted", PREDICTED, [c for c in rest if c.kept and not c.final and staged]),
+        ("kept, final energy" if staged else "kept", FINAL, final),
+        ("on the hull", ON, on),
     ):
         if group:
-            yield name, group
+            yield name, style, group
 
 
 def _binary(elements: Sequence[str], inside: Sequence[Candidate]) -> Plot:
@@ -190,14 +197,14 @@ def _binary(elements: Sequence[str], inside: Sequence[Candidate]) -> Plot:
     share = {c.id: c.amounts.get(b, 0) / sum(c.amounts.values()) for c in inside}
     corners = sorted({(0.0, 0.0), (1.0, 0.0), *((share[c.id], c.energy) for c in inside if c.above <= ON_HULL)})
     hull = lower(corners)
-    series = [Series("hull", [p[0] for p in hull], [p[1] for p in hull], "line")]
-    for name, group in _groups(inside):
+    series = [Series("hull", [p[0] for p in hull], [p[1] for p in hull], "line", style=HULL)]
+    for name, style, group in _groups(inside):
         x, y = [share[c.id] for c in group], [c.energy for c in group]
         low = [e - c.sigma for e, c in zip(y, group, strict=True)] if not group[0].final else []
         high = [e + c.sigma for e, c in zip(y, group, strict=True)] if low else []
         whole = bool(low) and all(map(math.isfinite, low)) and len(group) <= 200
         series.append(
-            Series(name, x, y, ids=[c.id for c in group], notes=_notes(group), hollow=name == "removed",
+            Series(name, x, y, ids=[c.id for c in group], notes=_notes(group), hollow=style == REMOVED,
                    low=low if whole else (), high=high if whole else ())
         )  # fmt: skip
     said = "known phases that are no candidates shape the distances, and are not drawn"
@@ -227,17 +234,42 @@ def _turns(o: tuple[float, float], a: tuple[float, float], b: tuple[float, float
 
 def _ternary(elements: Sequence[str], inside: Sequence[Candidate]) -> Plot:
     a, b, c = elements
-    series = []
-    for name, group in _groups(inside):
+    series = list(_facets(elements, inside))
+    for name, style, group in _groups(inside):
         places = []
         for one in group:
-            n = sum(one.amounts.values())
-            right, top = one.amounts.get(b, 0) / n, one.amounts.get(c, 0) / n
-            places.append((right + 0.5 * top, math.sqrt(0.75) * top))
+            places.append(_place(one, (b, c)))
         notes = {**_notes(group), "E_f": [f"{one.energy:.4f} eV/atom" for one in group]}
         x, y = [p[0] for p in places], [p[1] for p in places]
-        series.append(Series(name, x, y, ids=[one.id for one in group], notes=notes, hollow=name == "removed"))
+        series.append(
+            Series(name, x, y, ids=[one.id for one in group], notes=notes, hollow=style == REMOVED, style=style)
+        )
     return Plot(f"{a}–{b}–{c}", Axis(""), Axis(""), series, corners=(a, b, c))
+
+
+def _place(one: Candidate, others: tuple[str, str]) -> tuple[float, float]:
+    """Where a composition is in a triangle of side one; the first corner is at the origin."""
+    n = sum(one.amounts.values())
+    right, top = (one.amounts.get(e, 0) / n for e in others)
+    return right + 0.5 * top, math.sqrt(0.75) * top
+
+
+def _facets(elements: Sequence[str], inside: Sequence[Candidate]) -> Iterator[Series]:
+    """Edges of the lower hull of the elements and of the candidates on it, as one line with gaps."""
+    import numpy as np
+    from scipy.spatial import ConvexHull, QhullError
+
+    _, b, c = elements
+    corners = [(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.5, math.sqrt(0.75), 0.0)]
+    points = np.array(corners + [(*_place(one, (b, c)), one.energy) for one in inside if one.above <= ON_HULL])
+    try:
+        hull = ConvexHull(points)
+        lower = hull.simplices[hull.equations[:, 2] < -1e-9]
+    except (QhullError, ValueError):  # nothing is below the elements
+        return
+    edges = {tuple(sorted((int(f[i]), int(f[j])))) for f in lower for i, j in ((0, 1), (0, 2), (1, 2))}
+    x, y = ([v for i, j in sorted(edges) for v in (points[i, k], points[j, k], math.nan)] for k in (0, 1))
+    yield Series("hull", x, y, "line", style=HULL)
 
 
 def _table(candidates: Sequence[Candidate], rows: Mapping[str, Sequence[str]]) -> Table:

@@ -75,7 +75,7 @@ const LAYERS = 10;   // points of one colour lie on so many sheets: where many o
 class Chart {
   constructor(figure, spec, library) {
     this.figure = figure; this.spec = spec; this.library = library;
-    this.series = spec.series.map((s, k) => ({ ...s, k, x: numbers(s.x), y: numbers(s.y),
+    this.series = spec.series.map((s, k) => ({ ...s, k: s.style ?? k, x: numbers(s.x), y: numbers(s.y),
       low: s.low && numbers(s.low), high: s.high && numbers(s.high), off: false }));
     this.triangle = !!spec.corners;
     this.logs = { x: this.canLog("x") && spec.x.log, y: this.canLog("y") && spec.y.log };

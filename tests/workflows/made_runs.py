@@ -1,0 +1,92 @@
+"""Run folders as the commands leave them, made by hand: no training, any ids, any size."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from workflows import small_cache
+
+from crystalcli.mechanisms.running.tables import csv_text
+
+EVIL = [
+    "</script><img src=x onerror=alert(1)>",
+    '"><svg onload=alert(2)>',
+    "<!--<script>",
+    "a\u202eb\u2028c",
+    "' onmouseover='alert(3)",
+    "{{constructor}} ${1} `x`",
+]
+
+
+def folder(path: Path, command: str, report: dict[str, Any], **more: Any) -> Path:
+    """The files that every run has."""
+    path.mkdir(parents=True, exist_ok=True)
+    record = {
+        "argv": ["/x/bin/crystal", command, "in.h5"], "command": command, "exit_code": 0, "finished": True,
+        "started": "2026-01-02T03:04:05+00:00", "seconds": 65.0, "inputs": {}, "plugins": {}, "versions": {"crystal": "0.1"},
+        "request": {"options": {"lr": 0.1, "seed": 0}, "parts": {}}, **more,
+    }  # fmt: skip
+    (path / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    (path / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    (path / "log.txt").write_text("2026-01-02 03:04:05 split: 10\n2026-01-02 03:04:06 warning: odd <b>thing</b>\n")
+    return path
+
+
+def training(
+    path: Path, n: int = 300, names: Sequence[str] = (), *, structures: bool = True, epochs: int = 6, **more: Any
+) -> Path:
+    """A training on ``n`` test structures, the last ids being ``names``; their cache lies beside it."""
+    rng = np.random.default_rng(n)
+    if structures:
+        cache = small_cache.write(path.with_suffix(".h5"), min(n, 40), stem="s")
+        more["inputs"] = {str(cache): hashlib.sha256(cache.read_bytes()).hexdigest()}
+        known = [f's "{k:02d}", {a.get_chemical_formula()}' for k, a in enumerate(small_cache.crystals(min(n, 40)))]
+    ids = (known if structures else [])[:n]
+    ids = [*ids, *(f"t{k}" for k in range(n - len(ids)))]
+    ids[n - len(names) :] = names
+    true = rng.normal(size=n)
+    sigma = 0.05 + 0.1 * rng.random(n)
+    value = true + sigma * rng.normal(size=n)
+    heads = [f"e {w} [eV/atom]" for w in ("true", "predicted", "sigma")]
+    rows = zip(ids, map(repr, true.tolist()), map(repr, value.tolist()), map(repr, sigma.tolist()), strict=True)
+    error = value - true
+    errors = {"n": n, "mae": float(np.abs(error).mean()), "rmse": float(np.sqrt((error**2).mean())), "r2": 0.9}
+    test = {"e": {"unit": "eV/atom", "quantity": {"name": "e", "unit": "eV/atom"}, "model": errors, "compared": {},
+                  "strange": {}, "baselines": {"mean": {**errors, "mae": 0.8}, "pairs": {"skipped": "too <many>"}},
+                  "by_element": {"Na": {"n": 3, "mae": 0.1, "in_training": 1}, "Cl": {"n": 2, "mae": 0.3, "in_training": 0}}}}  # fmt: skip
+    leaks = [{"kind": "formula", "parts": ["train", "test"], "n": 3, "example": ids[-1]}]
+    split = {"sizes": {"train": 5, "val": 2, "test": n}, "how": "random"}
+    report = {"test": test, "split": split, "leaks": leaks, "best_epoch": epochs, "epochs": epochs, "parameters": 12}
+    folder(path, "train", report, **more)
+    (path / "predictions-test.csv").write_text(csv_text(["id", *heads], rows), encoding="utf-8")
+    lines = [
+        {"epoch": k, "lr": 0.1 / k, "train_loss": 1.0 / k, "val_score": 1.2 / k, "seconds": 1.0, "val": {"e": {"mae": 1.1 / k, "rmse": 1.3 / k}}}
+        for k in range(1, epochs + 1)
+    ]  # fmt: skip
+    (path / "metrics.jsonl").write_text("".join(json.dumps(m) + "\n" for m in lines), encoding="utf-8")
+    return path
+
+
+def screening(path: Path, system: Sequence[str] = ("Al", "Ni", "Pt"), n: int = 60) -> Path:
+    """A screening in one step, of binaries and ternaries of three elements."""
+    rng = np.random.default_rng(3)
+    heads = ["id", "formula", "system", "E_f [eV/atom]", "sigma [eV/atom]", "E_hull [eV/atom]", "decision", "reason", "extrapolating"]  # fmt: skip
+    rows = []
+    for k in range(n):
+        amounts = {e: int(a) for e, a in zip(system, rng.integers(0, 4, 3), strict=True) if a}
+        if not amounts:
+            continue
+        formula = "".join(f"{e}{a if a > 1 else ''}" for e, a in sorted(amounts.items()))
+        above = max(0.0, float(rng.normal(0.05, 0.05)))
+        energy = -0.3 * (len(amounts) - 1) + above
+        kept = above < 0.06
+        why = f"{1e3 * above:.1f} meV/atom above the hull {'≤' if kept else '>'} 2σ"
+        rows.append([f"c{k}", formula, "-".join(sorted(amounts)), repr(energy), "0.03", repr(above), "keep" if kept else "remove", why, ""])  # fmt: skip
+    folder(path, "screen", {"threshold": "2σ", "references": 4})
+    (path / "screening.csv").write_text(csv_text(heads, rows), encoding="utf-8")
+    return path

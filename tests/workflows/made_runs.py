@@ -28,7 +28,8 @@ def folder(path: Path, command: str, report: dict[str, Any], **more: Any) -> Pat
     path.mkdir(parents=True, exist_ok=True)
     record = {
         "argv": ["/x/bin/crystal", command, "in.h5"], "command": command, "exit_code": 0, "finished": True,
-        "started": "2026-01-02T03:04:05+00:00", "seconds": 65.0, "inputs": {}, "plugins": {}, "versions": {"crystal": "0.1"},
+        "started": "2026-01-02T03:04:05+00:00", "seconds": 65.0, "inputs": {}, "plugins": {},
+        "versions": {"crystal": "0.1"},
         "request": {"options": {"lr": 0.1, "seed": 0}, "parts": {}}, **more,
     }  # fmt: skip
     (path / "run.json").write_text(json.dumps(record), encoding="utf-8")
@@ -56,18 +57,22 @@ def training(
     rows = zip(ids, map(repr, true.tolist()), map(repr, value.tolist()), map(repr, sigma.tolist()), strict=True)
     error = value - true
     errors = {"n": n, "mae": float(np.abs(error).mean()), "rmse": float(np.sqrt((error**2).mean())), "r2": 0.9}
-    test = {"e": {"unit": "eV/atom", "quantity": {"name": "e", "unit": "eV/atom"}, "model": errors, "compared": {},
-                  "strange": {}, "baselines": {"mean": {**errors, "mae": 0.8}, "pairs": {"skipped": "too <many>"}},
-                  "by_element": {"Na": {"n": 3, "mae": 0.1, "in_training": 1}, "Cl": {"n": 2, "mae": 0.3, "in_training": 0}}}}  # fmt: skip
+    elements = {"Na": {"n": 3, "mae": 0.1, "in_training": 1}, "Cl": {"n": 2, "mae": 0.3, "in_training": 0}}
+    row = {
+        "unit": "eV/atom", "quantity": {"name": "e", "unit": "eV/atom"}, "model": errors, "compared": {}, "strange": {},
+        "baselines": {"mean": {**errors, "mae": 0.8}, "pairs": {"skipped": "too <many>"}}, "by_element": elements,
+    }  # fmt: skip
+    test = {"e": row}
     leaks = [{"kind": "formula", "parts": ["train", "test"], "n": 3, "example": ids[-1]}]
     split = {"sizes": {"train": 5, "val": 2, "test": n}, "how": "random"}
     report = {"test": test, "split": split, "leaks": leaks, "best_epoch": epochs, "epochs": epochs, "parameters": 12}
     folder(path, "train", report, **more)
     (path / "predictions-test.csv").write_text(csv_text(["id", *heads], rows), encoding="utf-8")
     lines = [
-        {"epoch": k, "lr": 0.1 / k, "train_loss": 1.0 / k, "val_score": 1.2 / k, "seconds": 1.0, "val": {"e": {"mae": 1.1 / k, "rmse": 1.3 / k}}}
+        {"epoch": k, "lr": 0.1 / k, "train_loss": 1.0 / k, "val_score": 1.2 / k, "seconds": 1.0}
+        | {"val": {"e": {"mae": 1.1 / k, "rmse": 1.3 / k}}}
         for k in range(1, epochs + 1)
-    ]  # fmt: skip
+    ]
     (path / "metrics.jsonl").write_text("".join(json.dumps(m) + "\n" for m in lines), encoding="utf-8")
     return path
 
@@ -75,7 +80,8 @@ def training(
 def screening(path: Path, system: Sequence[str] = ("Al", "Ni", "Pt"), n: int = 60) -> Path:
     """A screening in one step, of binaries and ternaries of three elements."""
     rng = np.random.default_rng(3)
-    heads = ["id", "formula", "system", "E_f [eV/atom]", "sigma [eV/atom]", "E_hull [eV/atom]", "decision", "reason", "extrapolating"]  # fmt: skip
+    energies = ("E_f [eV/atom]", "sigma [eV/atom]", "E_hull [eV/atom]")
+    heads = ["id", "formula", "system", *energies, "decision", "reason", "extrapolating"]
     rows = []
     for k in range(n):
         amounts = {e: int(a) for e, a in zip(system, rng.integers(0, 4, 3), strict=True) if a}
@@ -86,7 +92,9 @@ def screening(path: Path, system: Sequence[str] = ("Al", "Ni", "Pt"), n: int = 6
         energy = -0.3 * (len(amounts) - 1) + above
         kept = above < 0.06
         why = f"{1e3 * above:.1f} meV/atom above the hull {'≤' if kept else '>'} 2σ"
-        rows.append([f"c{k}", formula, "-".join(sorted(amounts)), repr(energy), "0.03", repr(above), "keep" if kept else "remove", why, ""])  # fmt: skip
+        numbers = [repr(energy), "0.03", repr(above)]
+        system_of = "-".join(sorted(amounts))
+        rows.append([f"c{k}", formula, system_of, *numbers, "keep" if kept else "remove", why, ""])
     folder(path, "screen", {"threshold": "2σ", "references": 4})
     (path / "screening.csv").write_text(csv_text(heads, rows), encoding="utf-8")
     return path

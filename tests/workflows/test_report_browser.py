@@ -57,8 +57,9 @@ def test_opens_at_once_without_a_word_and_without_a_request(tmp_path: Path, tab:
     assert took < READY_SECONDS
     all_made(tab)
     assert (tab.complaints(), tab.requests()) == ([], [])
-    drawn = tab.js("[...document.querySelectorAll('[data-plot]')].filter(f => !f.closest('details')).every(f => f.querySelector('svg.plot path, .frame svg path'))")  # fmt: skip
-    assert drawn and tab.js("document.documentElement.scrollWidth <= innerWidth")
+    assert tab.js("[...document.querySelectorAll('[data-plot]')].every(f => f.chart)")
+    assert tab.js("[...document.querySelectorAll('.frame svg')].every(s => s.querySelector('path'))")
+    assert tab.js("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_every_kind_of_run(tmp_path: Path, tab: browser.Page) -> None:

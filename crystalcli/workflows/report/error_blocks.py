@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -171,8 +172,14 @@ def counted_elements(values: Values, known: Mapping[str, Geometry]) -> dict[str,
     return {e: {"n": int(n), "mae": s / n} for e, (s, n) in sums.items()}
 
 
-def worst(values: Values, known: Mapping[str, Geometry]) -> Iterator[Block]:
-    """The structures with the largest errors, to be turned; a table of those that cannot be shown."""
+def worst(values: Values, known: Mapping[str, Geometry], *, places: bool = False) -> Iterator[Block]:
+    """The structures with the largest errors, to be turned; a table of those that cannot be shown.
+
+    Args:
+        values: of a target.
+        known: structures by id.
+        places: the values are positions: they are frames of their own.
+    """
     errors = values.worst()
     order = sorted(errors, key=lambda i: -errors[i])[:WORST]
     if values.words is not None or not order:
@@ -195,7 +202,7 @@ def worst(values: Values, known: Mapping[str, Geometry]) -> Iterator[Block]:
             g = known[one]
             facts.append(("atoms", str(len(g.numbers))))
             facts.insert(0, ("formula", formula(g)))
-            shown.append(Structure(one, [g], facts))
+            shown.append(Structure(one, _frames(values, one, g) if places else [g], facts))
         rows.append([one, *(v for n, v in facts if n not in ("formula", "atoms"))])
     if shown:
         yield Structures(
@@ -204,6 +211,15 @@ def worst(values: Values, known: Mapping[str, Geometry]) -> Iterator[Block]:
     if len(shown) < len(rows):
         heads = ["structure", *(n for n, _ in facts if n not in ("formula", "atoms"))]
         yield Table(heads, rows, f"The worst {len(rows)}")
+
+
+def _frames(values: Values, one: str, start: Geometry) -> list[Geometry]:
+    """Where atoms begin, where they are predicted to go, and where they do go; unknown atoms stay at the start."""
+    found = [replace(start, said="start")]
+    for said, place in zip(("predicted", "true"), values.places(one), strict=True):
+        if place.shape == np.shape(start.positions):
+            found.append(replace(start, positions=np.where(np.isfinite(place), place, start.positions), said=said))
+    return found
 
 
 def _fact(value: float, unit: str) -> str:

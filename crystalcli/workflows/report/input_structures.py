@@ -48,7 +48,7 @@ def found(run: RunFiles, ids: Sequence[str]) -> dict[str, Geometry]:
 
 
 def _same(folder: Path, path: Path, was: str) -> Path | None:
-    """The file that the run has read: from here, or from a folder around the run's, which it may have been started in."""
+    """The file that the run has read: from here, or from a folder around the run's, where it may have been started."""
     for place in dict.fromkeys((path, *(above / path for above in folder.parents[:4]))):
         if place.is_file() and digest(place) == was:
             return place

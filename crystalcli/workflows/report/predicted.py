@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.contracts.sections import ReportedRun, numbers
+from crystalcli.contracts.sections import Geometry, ReportedRun, numbers
 
 Floats = NDArray[np.float64]
 TABLES = ("predictions-test.csv", "predictions-test-sites.csv")
@@ -39,6 +39,22 @@ class Values:
     def known(self) -> dict[str, NDArray[np.bool_]]:
         """Rows with both numbers, by component."""
         return {k: np.isfinite(t) & np.isfinite(self.predicted[k]) for k, t in self.true.items()}
+
+    def from_start(self, start: Mapping[str, Geometry]) -> Values:
+        """Of positions: what atoms moved by from where they were; NaN where the start is not known."""
+        before = np.full((len(self.ids), 3), np.nan)
+        for row, (one, site) in enumerate(zip(self.ids, self.sites, strict=True)):
+            if one in start and int(site) < len(start[one].numbers):
+                before[row] = start[one].positions[int(site)]
+        axes = {c: k for k, c in enumerate(self.true)}
+        true, predicted = ({c: v - before[:, axes[c]] for c, v in of.items()} for of in (self.true, self.predicted))
+        return replace(self, name=f"displacement to {self.name}", true=true, predicted=predicted)
+
+    def places(self, one: str) -> tuple[Floats, Floats]:
+        """Of positions: where the atoms of a structure are predicted to be, and where they are; (N, 3) each."""
+        rows = [k for k, i in enumerate(self.ids) if i == one]
+        predicted, true = (np.stack([v[rows] for v in of.values()], axis=1) for of in (self.predicted, self.true))
+        return predicted, true
 
     def worst(self) -> dict[str, float]:
         """The mean size of the error of every id; of vectors and sites over all that it has."""

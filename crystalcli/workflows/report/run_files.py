@@ -86,7 +86,7 @@ class RunFiles:
     def frames(self, name: str, most: int = 100) -> Iterator[tuple[Mapping[str, str], Geometry]]:
         """Frames of an extended XYZ file, evenly chosen where there are more than ``most``."""
         path = self.path / name
-        if self._too_large(path):
+        if not path.is_file() or self._too_large(path):
             return
         try:
             yield from xyz.chosen(path, most)

@@ -47,16 +47,21 @@ def sections(run: ReportedRun) -> list[Section]:
     test: Mapping[str, Any] = report.get("test", {})
     values = predicted.of(run, list(test))
     known = run.inputs(error_blocks.named_first(list(values.values()))) if values else {}
-    found = [Section("Result", list(_result(run, test)))]
+    found = [Section("Result", [*_result(run, test), *_runs(run), *_learning_curves(report)])]
     curves = list(_curves(run, test))
     if curves:
         found.append(Section("Learning", curves))
     for name, one in values.items():
-        blocks: list[Block] = list(error_blocks.of_target(one))
+        moves = (
+            test[name].get("quantity", {}).get("meaning") == "position" if isinstance(test[name], Mapping) else False
+        )
+        if moves and not known:
+            continue  # of places only what atoms moved by says anything
+        blocks: list[Block] = list(error_blocks.of_target(one.from_start(known) if moves else one))
         rows, caption = _elements(run, name, one, known)
         if len(rows) > 1:
             blocks.append(error_blocks.elements(name, one.unit, rows, caption))
-        blocks += error_blocks.worst(one, known)
+        blocks += error_blocks.worst(one, known, places=moves)
         found.append(Section(f"Test part: {name.replace('_', ' ')}" if len(test) > 1 else "Test part", blocks))
     if known and values:
         found[-1] = Section(found[-1].title, [*found[-1].blocks, Geometries(known)])
@@ -179,6 +184,43 @@ def _leaks(leaks: Any) -> Iterator[Block]:
         "Structures of one part resemble those of another: errors on the test part tell less of new ones.", warning=True
     )
     yield Table(("parts", "what they share", "structures", "for example"), cells, "Leaks")
+
+
+def _runs(run: ReportedRun) -> Iterator[Block]:
+    """The runs of a series: where each ended."""
+    rows = []
+    for one in run.report.get("runs", ()):
+        name = str(one.get("folder", "")).rpartition("/")[2]
+        errors = {}
+        if (run.path / name / "run.json").is_file():
+            test = run.child(name).report.get("test", {})
+            errors = {t: r["model"] for t, r in test.items() if isinstance(r.get("model"), Mapping)}
+        said = [f"{t} {number(m[k])}" for t, m in errors.items() for k in ("mae", "accuracy") if k in m][: len(errors)]
+        rows.append([name, str(one.get("seed", "")), str(one.get("best_epoch", "")), ", ".join(said)])
+    if rows:
+        yield Table(("run", "seed", "kept epoch", "error on its test part"), rows, "Runs")
+
+
+def _learning_curves(report: Mapping[str, Any]) -> Iterator[Block]:
+    """Test error over the number of training structures, a line for every beginning."""
+    for name, curve in dict(report.get("curves", {})).items():
+        points = [p for p in curve.get("points", ()) if p.get("error") is not None]
+        series = []
+        for way in dict.fromkeys(p["beginning"] for p in points):
+            mine = [p for p in points if p["beginning"] == way]
+            x, y = ([float(p[k]) for p in mine] for k in ("structures", "error"))
+            spread = [float(p["spread"] or 0.0) for p in mine]
+            low, high = ([v + sign * s for v, s in zip(y, spread, strict=True)] for sign in (-1, 1))
+            series.append(
+                Series(str(way), x, y, "line", low=low if any(spread) else (), high=high if any(spread) else ())
+            )
+        if series:
+            mean = curve.get("mean")
+            flat = [Guide("y", float(mean), "mean")] if isinstance(mean, (int, float)) else []
+            unit = f" ({curve['unit']})" if curve.get("unit") else ""
+            measure = Axis(f"test {curve.get('measure', 'error')}{unit}", log=True)
+            title = f"Test error over training structures: {name.replace('_', ' ')}"
+            yield Plot(title, Axis("training structures", log=True), measure, series, flat, wide=True)
 
 
 def _elements(run: ReportedRun, name: str, one: Values, known: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:

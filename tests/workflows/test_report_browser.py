@@ -63,8 +63,8 @@ def test_opens_at_once_without_a_word_and_without_a_request(tmp_path: Path, tab:
 
 
 def test_every_kind_of_run(tmp_path: Path, tab: browser.Page) -> None:
-    runs = [made_runs.training(tmp_path / "a", 40), made_runs.training(tmp_path / "b", 50), made_runs.screening(tmp_path / "s"),
-            made_runs.folder(tmp_path / "g", "gone", {"x": 1.5})]  # fmt: skip
+    runs = [made_runs.training(tmp_path / name, n) for name, n in (("a", 40), ("b", 50))]
+    runs += [made_runs.screening(tmp_path / "s"), made_runs.folder(tmp_path / "g", "gone", {"x": 1.5})]
     tab.open(written(tmp_path, *runs))
     all_made(tab)
     assert (tab.complaints(), tab.requests()) == ([], [])
@@ -94,7 +94,10 @@ def test_a_point_has_a_tooltip_and_its_structure(tmp_path: Path, tab: browser.Pa
     )
     tab.mouse("mouseMoved", x, y)
     said = tooltip(tab)
-    assert name in said and value in said and "σ" in said and "click" in said
+    assert name in said
+    assert value in said
+    assert "σ" in said
+    assert "click" in said
     tab.mouse("mousePressed", x, y, down=True, clicks=1)
     tab.mouse("mouseReleased", x, y, clicks=1)
     tab.wait("document.querySelector('dialog[open] canvas')?.dataset.drawn > 0")
@@ -112,10 +115,13 @@ def test_dragging_looks_closer_and_back(tmp_path: Path, tab: browser.Page) -> No
     time.sleep(0.3)
     left, top = tab.js(f"(b => [b.left, b.top])({chart}.root.getBoundingClientRect())")
     wide = tab.js(f"{chart}.range.x[1] - {chart}.range.x[0]")
-    expected = tab.js(f"""(c => {{ const f = v => c.range.x[0] + (v - c.margin.l) / (c.width - c.margin.l - c.margin.r) * (c.range.x[1] - c.range.x[0]);
-        return [f(150), f(300)]; }})({chart})""")
+    expected = tab.js(f"""(c => {{
+      const span = c.range.x[1] - c.range.x[0], across = c.width - c.margin.l - c.margin.r;
+      return [150, 300].map(v => c.range.x[0] + (v - c.margin.l) / across * span);
+    }})({chart})""")
     tab.drag((left + 150, top + 100), (left + 300, top + 250))
-    assert tab.js(f"{chart}.range.x") == pytest.approx(expected, rel=1e-3) and not tab.js(f"{chart}.back.hidden")
+    assert tab.js(f"{chart}.range.x") == pytest.approx(expected, rel=1e-3)
+    assert not tab.js(f"{chart}.back.hidden")
     tab.js(f"{chart}.back.click()")
     assert tab.js(f"{chart}.range.x[1] - {chart}.range.x[0]") == wide
 
@@ -142,7 +148,8 @@ def test_a_structure_turns(tmp_path: Path, tab: browser.Page) -> None:
         return hashlib.sha256(tab.js(f"document.querySelector('{canvas}').toDataURL()").encode()).hexdigest()
 
     still = pixels()
-    assert still == pixels() and int(tab.js(f"document.querySelector('{canvas}').dataset.drawn")) >= 2
+    assert still == pixels()
+    assert int(tab.js(f"document.querySelector('{canvas}').dataset.drawn")) >= 2
     tab.drag((x, y), (x + 80, y + 30))
     turned = pixels()
     assert turned != still
@@ -162,13 +169,17 @@ def test_an_atom_is_where_it_is(tmp_path: Path, tab: browser.Page) -> None:
     tab.open(written(tmp_path, made_runs.training(tmp_path / "run", 10)))
     all_made(tab)
     found = tab.js("""(() => {
-      const cell = [4, 0, 0, 0, 3, 0, 0, 0, 5], r = new Int16Array([0, 0, 0, 100, 50, 100]), z = new Uint8Array([11, 17]);
+      const cell = [4, 0, 0, 0, 3, 0, 0, 0, 5], places = new Int16Array([0, 0, 0, 100, 50, 100]);
       const pack = a => btoa(String.fromCharCode(...new Uint8Array(a.buffer)));
-      const v = new Viewer(document.querySelector('main'), [{id: 'x', facts: [], frames: [{z: pack(z), r: pack(r), s: .02, c: cell, p: 'TTT'}]}], DATA.elements);
-      v.along(2);
-      const t = v.turned, d = [2, 1, 2], at = [0, 1, 2].map(i => t[3 * i] * d[0] + t[3 * i + 1] * d[1] + t[3 * i + 2] * d[2]);
-      return [v.atoms.length, Math.hypot(at[0], at[1]), at[2], t[0] * (t[4] * t[8] - t[5] * t[7]) - t[1] * (t[3] * t[8] - t[5] * t[6]) + t[2] * (t[3] * t[7] - t[4] * t[6])];
-    })()""")  # fmt: skip
+      const frame = {z: pack(new Uint8Array([11, 17])), r: pack(places), s: .02, c: cell, p: 'TTT'};
+      const viewer = new Viewer(document.querySelector('main'), [{id: 'x', facts: [], frames: [frame]}], DATA.elements);
+      viewer.along(2);
+      const t = viewer.turned, d = [2, 1, 2];
+      const at = [0, 1, 2].map(i => t[3 * i] * d[0] + t[3 * i + 1] * d[1] + t[3 * i + 2] * d[2]);
+      const minor = (i, j) => t[3 + i] * t[6 + j] - t[3 + j] * t[6 + i];
+      const volume = t[0] * minor(1, 2) - t[1] * minor(0, 2) + t[2] * minor(0, 1);
+      return [viewer.atoms.length, Math.hypot(at[0], at[1]), at[2], volume];
+    })()""")
     assert found == pytest.approx([9, 5**0.5, 2.0, 1.0], abs=1e-9)  # eight corners and the one inside
 
 
@@ -178,7 +189,8 @@ def test_tables_are_searched_and_sorted(tmp_path: Path, tab: browser.Page) -> No
     column = "[...document.querySelectorAll('[data-table] tbody tr')].map(r => parseFloat(r.cells[5].textContent))"
     tab.js("[...document.querySelectorAll('[data-table] .sort')][5].click()")
     found = tab.js(column)
-    assert found == sorted(found) and len(found) == 25
+    assert found == sorted(found)
+    assert len(found) == 25
     tab.js("[...document.querySelectorAll('[data-table] .sort')][5].click()")
     found = tab.js(column)
     assert found == sorted(found, reverse=True)
@@ -191,7 +203,8 @@ def test_the_periodic_table_has_tooltips(tmp_path: Path, tab: browser.Page) -> N
     all_made(tab)
     x, y = tab.middle(".periodic .marked")
     tab.mouse("mouseMoved", x, y)
-    assert tooltip(tab).split("\n")[0] == "Cl" and "0.3 eV/atom" in tooltip(tab)
+    assert tooltip(tab).split("\n")[0] == "Cl"
+    assert "0.3 eV/atom" in tooltip(tab)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -199,10 +212,18 @@ def test_words_can_be_read(tmp_path: Path, tab: browser.Page, scheme: str) -> No
     """Contrast of text and of marks in plots, WCAG 2.1: 4.5 and 3."""
     tab.media(prefers_color_scheme=scheme)
     tab.open(written(tmp_path, made_runs.training(tmp_path / "run", 20)))
-    contrast = """(names, base) => { const c = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-      const rgb = n => { c.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(n).trim(); c.fillRect(0, 0, 1, 1); return [...c.getImageData(0, 0, 1, 1).data].slice(0, 3); };
-      const l = v => v.map(x => x / 255).map(x => x <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4).reduce((s, x, k) => s + x * [.2126, .7152, .0722][k], 0);
-      const b = l(rgb(base)); return names.map(n => { const a = l(rgb(n)); return (Math.max(a, b) + .05) / (Math.min(a, b) + .05); }); }"""  # fmt: skip
+    contrast = """(names, base) => {
+      const pen = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+      const rgb = name => {
+        pen.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+        pen.fillRect(0, 0, 1, 1);
+        return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3).map(v => v / 255);
+      };
+      const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+      const light = name => rgb(name).map(linear).reduce((sum, v, k) => sum + v * [.2126, .7152, .0722][k], 0);
+      const below = light(base);
+      return names.map(light).map(v => (Math.max(v, below) + .05) / (Math.min(v, below) + .05));
+    }"""
     for base in ("--card", "--soft"):
         assert min(tab.js(f"({contrast})(['--ink', '--ink-2', '--accent'], '{base}')")) >= 4.5
     assert min(tab.js(f"({contrast})(['--warn'], '--warn-soft')")) >= 4.5
@@ -218,5 +239,6 @@ def test_narrow_screens_and_paper(tmp_path: Path, tab: browser.Page) -> None:
     tab.size(1280, 900)
     tab.open(path)
     printed = tab.send("Page.printToPDF", printBackground=True)["data"]
-    assert len(printed) > 50_000 and tab.js("makers.size") == 0  # all plots are made for it
+    assert len(printed) > 50_000
+    assert tab.js("makers.size") == 0
     assert tab.complaints() == []

@@ -1,4 +1,4 @@
-"""The page of ``crystal report``: what stands on it, what it is made of, and that nothing in it is anything but text."""
+"""The page of ``crystal report``: what stands on it, what it is made of, and that texts are text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from crystalcli.workflows.report.run_files import RunFiles
 from crystalcli.workflows.screen.screen_sections import lower
 
 
-class Elements_(html.parser.HTMLParser):
+class Seen(html.parser.HTMLParser):
     """What a browser would make of the page: elements, their attributes, the text outside of scripts."""
 
     def __init__(self, text: str) -> None:
@@ -47,7 +47,7 @@ class Elements_(html.parser.HTMLParser):
         if tag == "script":
             self.scripts.append("")
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, _tag: str) -> None:
         self.inside = ""
 
     def handle_data(self, data: str) -> None:
@@ -62,8 +62,8 @@ class Elements_(html.parser.HTMLParser):
         return json.loads(self.scripts[0])
 
 
-def seen(*runs: Path) -> Elements_:
-    return Elements_(page.page(runs).text)
+def seen(*runs: Path) -> Seen:
+    return Seen(page.page(runs).text)
 
 
 def test_a_training_says_what_it_holds(tmp_path: Path) -> None:
@@ -71,8 +71,9 @@ def test_a_training_says_what_it_holds(tmp_path: Path) -> None:
     found = seen(run)
     text = " ".join(found.words)
     report = json.loads((run / "report.json").read_text())
-    for said in (f"{report['test']['e']['model']['mae']:.4g}"[:6], "0.8", "too <many>", "crystal train in.h5", "1 min 5 s",
-                 "odd <b>thing</b>", "5 train, 2 val, 300 test; random", "not in training", "Leaks"):  # fmt: skip
+    mae = f"{report['test']['e']['model']['mae']:.4g}"[:6]
+    asked = ("crystal train in.h5", "1 min 5 s", "odd <b>thing</b>", "5 train, 2 val, 300 test; random")
+    for said in (mae, "0.8", "too <many>", *asked, "not in training", "Leaks"):
         assert said in text, said
     titles = [p["title"] for p in found.data["plots"]]
     assert titles[0] == "Training loss and score of validation"
@@ -117,9 +118,8 @@ def test_texts_of_strangers_are_inert(tmp_path: Path, evil: str) -> None:
     tags = [t for t, _ in found.found]
     assert {t: tags.count(t) for t in ("script", "img", "svg", "style", "iframe")} == {
         "script": 2, "img": 0, "svg": 0, "style": 1, "iframe": 0}  # fmt: skip
-    assert set(tags) == {t for t, _ in harmless.found} and not [
-        a for _, a in found.found for k in a if k.startswith("on")
-    ]
+    assert set(tags) == {t for t, _ in harmless.found}
+    assert not [a for _, a in found.found for k in a if k.startswith("on")]
     assert found.scripts[1] == harmless.scripts[1]
     shown = to_html.inert(evil)
     assert any(shown in w for w in found.words)
@@ -128,14 +128,17 @@ def test_texts_of_strangers_are_inert(tmp_path: Path, evil: str) -> None:
 
 def test_the_page_asks_nothing_of_a_network_and_lets_only_its_own_script_run(tmp_path: Path) -> None:
     text = page.page([made_runs.training(tmp_path / "run", 20)]).text
-    found = Elements_(text)
+    found = Seen(text)
     assert not [a for _, attributes in found.found for a in attributes if a in ("href", "src", "action", "data")
                 if not str(attributes[a]).startswith(("#", "data:"))]  # fmt: skip
     (policy,) = [a["content"] for t, a in found.found if t == "meta" and a.get("http-equiv")]
     script = re.search(r"<script>(.*)</script>", text, re.DOTALL)
-    assert policy is not None and script is not None
+    assert policy is not None
+    assert script is not None
     digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy and "unsafe" not in policy
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
 
 
@@ -159,7 +162,9 @@ def test_structures_beyond_the_budget_are_left_out_and_it_is_said() -> None:
     packed = Packed(libraries=[{}])
     one = Geometry(np.full(2000, 14), np.random.default_rng(0).random((2000, 3)), np.eye(3))
     kept, of = packed.library({f"s{k}": one for k in range(400)})
-    assert of == 400 and 0 < kept < 400 and len(packed.text()) < 3_200_000
+    assert of == 400
+    assert 0 < kept < 400
+    assert len(packed.text()) < 3_200_000
     assert list(packed.libraries[0]) == [f"s{k}" for k in range(kept)]
 
 
@@ -168,12 +173,10 @@ def test_a_run_whose_inputs_have_gone_or_changed_has_no_structures_and_says_so(t
     cache = tmp_path / "run.h5"
     cache.write_bytes(cache.read_bytes() + b"x")
     made = page.page([run])
-    assert (
-        len(made.problems) == 1
-        and "run.h5" in made.problems[0]
-        and "not what the run was started with" in made.problems[0]
-    )
-    assert Elements_(made.text).data["libraries"] == [{}]
+    assert len(made.problems) == 1
+    assert "run.h5" in made.problems[0]
+    assert "not what the run was started with" in made.problems[0]
+    assert Seen(made.text).data["libraries"] == [{}]
     assert "The worst 10" in made.text  # as a table
 
 
@@ -194,10 +197,11 @@ def test_damaged_and_unfinished_runs_have_a_page(tmp_path: Path, damage: str) ->
         report = json.loads((run / "report.json").read_text())
         (run / "report.json").write_text(json.dumps({"test": {"e": 3}, "leaks": 4, "split": report["split"]}))
     made = page.page([run])
-    text = " ".join(Elements_(made.text).words)
+    text = " ".join(Seen(made.text).words)
     assert "crystal train in.h5" in text
     if damage == "unfinished":
-        assert "under way, or killed" in text and "Training loss" in made.text
+        assert "under way, or killed" in text
+        assert "Training loss" in made.text
     if damage in ("report", "predictions"):
         assert made.problems
 
@@ -210,7 +214,8 @@ def test_several_runs_side_by_side(tmp_path: Path) -> None:
     found = seen(*runs)
     text = " ".join(found.words)
     assert "setting that differs a b lr 0.1 0.25" in " ".join(text.split())
-    assert len(found.data["libraries"]) == 3 and found.data["plots"][0]["title"] == "Score of validation"
+    assert len(found.data["libraries"]) == 3
+    assert found.data["plots"][0]["title"] == "Score of validation"
     libraries = {p["library"] for p in found.data["plots"]}
     assert libraries == {0, 1, 2}
     with pytest.raises(Exception, match="is not a run folder"):
@@ -225,7 +230,8 @@ def test_screening_has_hulls_and_every_candidates_reason(tmp_path: Path) -> None
     assert set(hulls) == {"Al–Ni", "Al–Pt", "Ni–Pt", "Al–Ni–Pt"}
     assert hulls["Al–Ni–Pt"]["corners"] == ["Al", "Ni", "Pt"]
     (rows,) = [t["rows"] for t in data["tables"]]
-    assert [r[0] for r in rows] == table["id"] and [r[-1] for r in rows] == table["reason"]
+    assert [r[0] for r in rows] == table["id"]
+    assert [r[-1] for r in rows] == table["reason"]
     on = next(s for s in hulls["Al–Ni–Pt"]["series"] if s["name"] == "on the hull")
     where = {i: k for k, i in enumerate(table["id"])}
     for one, x, y in zip(on["ids"], on["x"], on["y"], strict=True):
@@ -254,18 +260,23 @@ def test_the_periodic_table_has_every_element_once_in_its_group() -> None:
     ):
         assert len({places[s][1] for s in group}) == 1
     shown = periodic.table(Elements("t", {"H": 0.1, "Cu": 0.2, "Au": 5.0}, "eV", {"Cu": "labels: <3>"}, ["Au"], "new"))
-    assert shown.count('<td class="el q') == 3 and "labels: &lt;3&gt;" in shown and shown.count("marked") == 1
+    assert shown.count('<td class="el q') == 3
+    assert "labels: &lt;3&gt;" in shown
+    assert shown.count("marked") == 1
     steps = [int(re.search(rf"el q(\d)[^>]*><b>{e}<", shown)[1]) for e in ("H", "Cu", "Au")]  # type: ignore[index]
-    assert steps == sorted(steps) and len(set(steps)) == 3
+    assert steps == sorted(steps)
+    assert len(set(steps)) == 3
 
 
 def test_steps_of_colour_hold_all_values() -> None:
     values = np.random.default_rng(1).lognormal(size=40).tolist()
     ends = periodic.steps(values)
-    assert ends == sorted(ends) and len(ends) <= 7 and max(values) <= ends[-1]
+    assert ends == sorted(ends)
+    assert len(ends) <= 7
+    assert max(values) <= ends[-1]
 
 
-def test_a_block_of_every_kind_escapes(tmp_path: Path) -> None:
+def test_a_block_of_every_kind_escapes() -> None:
     evil = made_runs.EVIL[0]
     packed = Packed(libraries=[{}])
     plot = Plot(evil, Axis(evil), Axis(evil), [Series(evil, [1.0], [2.0], ids=[evil], notes={evil: [evil]})],
@@ -273,7 +284,9 @@ def test_a_block_of_every_kind_escapes(tmp_path: Path) -> None:
     blocks = [Note(evil), Table([evil], [[evil]], evil, evil), Table([evil], [[evil]] * 100), plot,
               Elements(evil, {"H": 1.0}, evil, {"H": evil}, ["H"], evil, evil)]  # fmt: skip
     text = to_html.section(Section(evil, blocks), "x", packed) + packed.text()
-    assert "<img" not in text and "</script" not in text and "alert(1)" in text
+    assert "<img" not in text
+    assert "</script" not in text
+    assert "alert(1)" in text
 
 
 def test_frames_are_evenly_chosen_and_torn_ends_left_out(tmp_path: Path) -> None:
@@ -289,8 +302,10 @@ def test_frames_are_evenly_chosen_and_torn_ends_left_out(tmp_path: Path) -> None
     path.write_text(path.read_text()[:-5])
     got = list(chosen(path, 5))
     assert [f["step"] for f, _ in got] == ["0", "6", "12", "17", "23"]
-    assert np.allclose(got[1][1].positions, images[6].positions) and got[1][1].numbers.tolist() == [11, 17]
-    assert np.allclose(got[0][1].cell, atoms.cell.array) and got[0][1].pbc == (True, True, True)
+    assert np.allclose(got[1][1].positions, images[6].positions)
+    assert got[1][1].numbers.tolist() == [11, 17]
+    assert np.allclose(got[0][1].cell, atoms.cell.array)
+    assert got[0][1].pbc == (True, True, True)
 
 
 def test_real_runs_of_relax_and_md(tmp_path: Path) -> None:
@@ -300,39 +315,46 @@ def test_real_runs_of_relax_and_md(tmp_path: Path) -> None:
     done = crystal(["relax", "Cu.cif", "--potential", "emt", "-o", "rx", "--report"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"page -> {Path('rx') / 'report.html'}" in done.stdout + done.stderr
-    found = Elements_((tmp_path / "rx" / "report.html").read_text(encoding="utf-8"))
+    found = Seen((tmp_path / "rx" / "report.html").read_text(encoding="utf-8"))
     (shown,) = found.data["structures"][0]["shown"]
-    assert [f["t"] for f in shown["frames"]][0] == "before" and len(shown["frames"]) == 2
+    assert shown["frames"][0]["t"] == "before"
+    assert len(shown["frames"]) == 2
     assert any("converged" in w for w in found.words)
     again = crystal(["relax", "Cu.cif", "--potential", "emt", "-o", "rx"], tmp_path)
-    assert again.returncode == 0 and "finished before" in again.stdout + again.stderr
+    assert again.returncode == 0
+    assert "finished before" in again.stdout + again.stderr
     done = crystal(
         ["md", "Cu.cif", "--potential", "emt", "--steps", "60", "--frame-every", "10", "-o", "md", "--report"], tmp_path
     )
     assert done.returncode == 0, done.stderr
-    data = Elements_((tmp_path / "md" / "report.html").read_text(encoding="utf-8")).data
+    data = Seen((tmp_path / "md" / "report.html").read_text(encoding="utf-8")).data
     assert len(data["structures"][0]["shown"][0]["frames"]) == 7
     assert {"Temperature", "Potential energy", "Pair distribution g(r)"} <= {p["title"] for p in data["plots"]}
     replaced = crystal(["relax", "Cu.cif", "--potential", "emt", "-o", "rx", "--overwrite", "--fmax", "0.1"], tmp_path)
-    assert replaced.returncode == 0 and not (tmp_path / "rx" / "report.html").exists()
+    assert replaced.returncode == 0
+    assert not (tmp_path / "rx" / "report.html").exists()
 
 
 def test_the_command(tmp_path: Path) -> None:
     made_runs.training(tmp_path / "run", 30)
     planned = crystal(["report", "run", "--dry-run"], tmp_path)
-    assert planned.returncode == 0 and not (tmp_path / "run" / "report.html").exists()
+    assert planned.returncode == 0
+    assert not (tmp_path / "run" / "report.html").exists()
     done = crystal(["report", "run", "--json"], tmp_path)
     assert done.returncode == 0
     said = json.loads(done.stdout)
-    assert said["output"] == "run/report.html" and said["bytes"] == (tmp_path / "run" / "report.html").stat().st_size
+    assert said["output"] == "run/report.html"
+    assert said["bytes"] == (tmp_path / "run" / "report.html").stat().st_size
     first = (tmp_path / "run" / "report.html").read_bytes()
     assert crystal(["report", "run"], tmp_path).returncode == 0
     assert (tmp_path / "run" / "report.html").read_bytes() == first
     (tmp_path / "mine.html").write_text("mine")
     refused = crystal(["report", "run", "-o", "mine.html"], tmp_path)
-    assert refused.returncode == 2 and (tmp_path / "mine.html").read_text() == "mine"
+    assert refused.returncode == 2
+    assert (tmp_path / "mine.html").read_text() == "mine"
     none = crystal(["report", "nothing"], tmp_path)
-    assert none.returncode == 2 and "nothing: is not a run folder" in none.stderr
+    assert none.returncode == 2
+    assert "nothing: is not a run folder" in none.stderr
 
 
 PLUGIN = '''
@@ -368,13 +390,17 @@ def test_a_workflow_of_a_plugin_brings_its_own_sections(tmp_path: Path, raises: 
     env = os.environ | {"CRYSTAL_PLUGINS": str(tmp_path / "own.py")}
     words = [sys.executable, "-m", "crystalcli", "report", str(run)]
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
-    found = Elements_((run / "report.html").read_text(encoding="utf-8"))
+    found = Seen((run / "report.html").read_text(encoding="utf-8"))
     text = " ".join(found.words)
-    assert ("Own words" in text) is not raises and "What was asked" in text
+    assert ("Own words" in text) is not raises
+    assert "What was asked" in text
     if raises:
-        assert "KeyError: 'volume'" in done.stderr and "curve.csv" in text and "1.5" in text
+        assert "KeyError: 'volume'" in done.stderr
+        assert "curve.csv" in text
+        assert "1.5" in text
     else:
-        assert "hello <b>" in text and found.data["plots"][0]["title"] == "E(V)"
+        assert "hello <b>" in text
+        assert found.data["plots"][0]["title"] == "E(V)"
 
 
 def test_a_run_of_a_workflow_that_nobody_has_is_shown_as_it_is(tmp_path: Path) -> None:
@@ -383,7 +409,7 @@ def test_a_run_of_a_workflow_that_nobody_has_is_shown_as_it_is(tmp_path: Path) -
     (run / "boxes" / "one").mkdir(parents=True)
     ase.io.write(run / "boxes" / "one" / "glass.extxyz", ase.build.bulk("Si"))
     made = page.page([run])
-    found = Elements_(made.text)
+    found = Seen(made.text)
     text = " ".join(found.words)
     assert "no workflow 'gone' is installed" in made.problems[0]
     assert all(w in text for w in ("1.25", "rows.csv", "value [eV]", "glass.extxyz of each", "1, 2"))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.sections import ReportedRun, Section
 from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.pictures import FORMATS
 from crystalcli.workflows.md.md_options import MdOptions
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.sections import ReportedRun, Section
 
 TRAJECTORY, THERMO, STRUCTURES = "trajectory.extxyz", "thermo.csv", "structures"
 LAST, LAST_GOOD, STOPPED_AT = "last.extxyz", "last-good.extxyz", "stopped-at.extxyz"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.run_options import ANYWHERE
-from crystalcli.contracts.sections import ReportedRun, Section
 from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
 from crystalcli.workflows.relax.relax_options import RelaxOptions
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.sections import ReportedRun, Section
 
 STRUCTURES, TABLE, CIFS, TRAJECTORIES = "relaxed.extxyz", "relaxation.csv", "cif", "trajectories"
 SHARDS = "shards"

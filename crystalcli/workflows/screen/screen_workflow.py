@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from crystalcli.contracts.records import Architecture, Choice, Featurizer, PartFlags, PlanFile, Word, Workflow
-from crystalcli.contracts.sections import ReportedRun, Section
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
 from crystalcli.mechanisms.registry.plugin_manager import registry
 from crystalcli.vocabulary.pictures import FORMATS
 from crystalcli.workflows.screen.screen_options import CALL, FAMILIES, ScreenOptions
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.sections import ReportedRun, Section
 
 TABLE, SURVIVORS, STAGES, STRUCTURES = "screening.csv", "survivors.txt", "stages.csv", "relaxed.extxyz"
 HULL, CURVE = "hull-", "cost-recall"

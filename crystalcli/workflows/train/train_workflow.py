@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.sections import ReportedRun, Section
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.workflows.train.train_choice import FAMILIES, choose
 from crystalcli.workflows.train.train_options import TrainOptions
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.sections import ReportedRun, Section
 
 
 def _prepare(request: Request, host: Host) -> Work:

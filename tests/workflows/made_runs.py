@@ -96,5 +96,6 @@ def screening(path: Path, system: Sequence[str] = ("Al", "Ni", "Pt"), n: int = 6
         system_of = "-".join(sorted(amounts))
         rows.append([f"c{k}", formula, system_of, *numbers, "keep" if kept else "remove", why, ""])
     folder(path, "screen", {"threshold": "2σ", "references": 4})
+    (path / "phases.csv").write_text("phase,formula,E_f [eV/atom]\nmp-1,AlNi,-0.9\nmp-2,Al3Ni,-0.2\n", encoding="utf-8")
     (path / "screening.csv").write_text(csv_text(heads, rows), encoding="utf-8")
     return path

@@ -34,7 +34,15 @@ from crystalcli.workflows.screen.screening import Screening
 from crystalcli.workflows.screen.stage_results import Result, Structure, formation_energy, misfit, read_structures
 from crystalcli.workflows.train import training_pulse
 
-RESULTS = ("screening.csv", "survivors.txt", "stages.csv", "relaxed.extxyz", "report.json", "hull-Cu-Pd.png")
+RESULTS = (
+    "screening.csv",
+    "survivors.txt",
+    "phases.csv",
+    "stages.csv",
+    "relaxed.extxyz",
+    "report.json",
+    "hull-Cu-Pd.png",
+)
 
 
 def do(plan: Path, output: Path, *, said: list[str] | None = None) -> dict:

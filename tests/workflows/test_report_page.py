@@ -242,6 +242,19 @@ def test_screening_has_hulls_and_every_candidates_reason(tmp_path: Path) -> None
         assert x == pytest.approx(share.get("Ni", 0.0) + 0.5 * share.get("Pt", 0.0), abs=1e-6)
 
 
+def test_known_phases_shape_the_hull_and_are_drawn(tmp_path: Path) -> None:
+    hulls = {p["title"]: p for p in seen(made_runs.screening(tmp_path / "run")).data["plots"] if "–" in p["title"]}
+    series = {s["name"]: s for s in hulls["Al–Ni"]["series"]}
+    assert series["known phase"]["ids"] == ["mp-2", "mp-1"] or series["known phase"]["ids"] == ["mp-1", "mp-2"]
+    assert (0.5, -0.9) in zip(series["hull"]["x"], series["hull"]["y"], strict=True)
+    assert (0.25, -0.2) not in zip(series["hull"]["x"], series["hull"]["y"], strict=True)
+    lines = next(s for s in hulls["Al–Ni–Pt"]["series"] if s["name"] == "hull")
+    assert (0.5, 0.0) in zip(lines["x"], lines["y"], strict=True)
+    styles = {s["name"]: s["style"] for p in hulls.values() for s in p["series"]}
+    assert all(s["style"] == styles[s["name"]] for p in hulls.values() for s in p["series"])
+    assert "known phase" not in {s["name"] for s in hulls["Ni–Pt"]["series"]}
+
+
 def test_lower_hull() -> None:
     points = [(0.0, 0.0), (0.25, -0.1), (0.5, -0.3), (0.6, -0.1), (0.75, -0.2), (1.0, 0.0)]
     assert lower(points) == [(0.0, 0.0), (0.5, -0.3), (0.75, -0.2), (1.0, 0.0)]

@@ -29,7 +29,7 @@ from crystalcli.workflows.screen.ensembles import Predictions
 from crystalcli.workflows.screen.screen_options import ScreenOptions
 from crystalcli.workflows.screen.screen_workflow import SCREEN
 
-RESULTS = ("screening.csv", "survivors.txt", "report.json")
+RESULTS = ("screening.csv", "survivors.txt", "phases.csv", "report.json")
 METALS, ANIONS = ("Na", "K", "Li", "Mg", "Ca"), ("Cl", "F", "Br", "O")
 
 

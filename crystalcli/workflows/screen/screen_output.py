@@ -24,7 +24,7 @@ from crystalcli.vocabulary.errors import Exit
 from crystalcli.vocabulary.pictures import paths
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
 from crystalcli.workflows.screen.campaign_state import CampaignState
-from crystalcli.workflows.screen.screen_workflow import CURVE, HULL, STAGES, STRUCTURES, SURVIVORS, TABLE
+from crystalcli.workflows.screen.screen_workflow import CURVE, HULL, PHASES, STAGES, STRUCTURES, SURVIVORS, TABLE
 from crystalcli.workflows.screen.stage_results import extxyz
 from crystalcli.workflows.screen.training_set import TrainingSet
 
@@ -45,6 +45,9 @@ OF_DECISION = (
 )
 """Columns of a decision; in a campaign with the name of the stage before them."""
 OF_STAGE = ("stage", "cost of one", "trained on", "screened", "removed after it", "with problems", "cost")
+
+
+OF_PHASE = ("phase", "formula", "E_f [eV/atom]")
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ def write(run: Run, found: Results) -> dict[str, Any]:
     survivors = set(found.screened.survivors)
     kept = [e.id for e in ends if e.id in survivors]
     run.write(SURVIVORS, "".join(f"{i}\n" for i in kept))
+    run.write(PHASES, csv_text(OF_PHASE, _phases(found)))
     if plan.ends_with_energies:
         run.write(STAGES, csv_text(OF_STAGE, _stage_rows(found)))
         relaxed = [e for e in ends if e.energy is not None]
@@ -225,8 +229,20 @@ def _draw(folder: Path, found: Results, ends: Sequence[CandidateEnd]) -> list[st
             aside = found.plan.ends_with_energies
             shown = replace(last.decision, kept=False, competes=False) if aside else last.decision
             judged.append((last.candidate, shown))
-    known = found.trained_on.references if found.plan.ends_with_energies else found.trained_on.phases
-    return _draw_systems(folder, judged, known, found.plan.call.pictures)
+    return _draw_systems(folder, judged, _known(found), found.plan.call.pictures)
+
+
+def _known(found: Results) -> Sequence[Phase]:
+    """Phases that are no candidates and shape the hulls."""
+    return found.trained_on.references if found.plan.ends_with_energies else found.trained_on.phases
+
+
+def _phases(found: Results) -> list[list[Any]]:
+    """The known phases below their elements in the systems of the candidates, in the order of their names."""
+    systems = {frozenset(found.state.amounts[i]) for i in found.state.amounts}
+    inside = [p for p in _known(found) if p.energy < 0.0 and any(set(p.amounts) <= s for s in systems)]
+    rows = sorted((p.name or formula(p.amounts), formula(p.amounts), p.energy) for p in inside)
+    return [[name, word, _number(energy)] for name, word, energy in rows]
 
 
 def _draw_systems(

@@ -24,12 +24,13 @@ from crystalcli.contracts.sections import (
 )
 from crystalcli.contracts.workflow import Table
 from crystalcli.mechanisms.running.display import number
-from crystalcli.workflows.screen.screen_workflow import CURVE, STAGES, STRUCTURES, TABLE
+from crystalcli.workflows.screen.screen_workflow import CURVE, PHASES, STAGES, STRUCTURES, TABLE
 
 MOST_SYSTEMS = 8
 MOST_STRUCTURES = 2000
 TRAINED = "trained on"
 """The word of the table for candidates that the ensemble was trained on."""
+PHASE = "known phase"
 ON_HULL = 1e-6
 """eV/atom above the hull that the table's rounding leaves of zero."""
 _FORMULA = re.compile(r"([A-Z][a-z]?)(\d*)")
@@ -60,7 +61,7 @@ def sections(run: ReportedRun) -> list[Section]:
         return []
     candidates = [_candidate(rows, k) for k in range(len(rows["id"]))]
     found = [Section("Result", list(_result(run, candidates)))]
-    hulls = list(_hulls(candidates))
+    hulls = list(_hulls(candidates, list(_known(run.table(PHASES)))))
     known = {f.get("id", ""): g for f, g in run.frames(STRUCTURES, MOST_STRUCTURES)}
     missing = [c.id for c in candidates if c.id not in known]
     known |= run.inputs(missing) if missing and hulls else {}
@@ -73,9 +74,6 @@ def sections(run: ReportedRun) -> list[Section]:
 def _candidate(rows: Mapping[str, Sequence[str]], k: int) -> Candidate:
     """The last decision counts; of a campaign the final energy, if it has one."""
     formula = rows["formula"][k]
-    amounts: dict[str, int] = {}
-    for symbol, n in _FORMULA.findall(formula):
-        amounts[symbol] = amounts.get(symbol, 0) + int(n or 1)
     stages = [h.removesuffix("decision") for h in rows if h.endswith("decision") and rows[h][k]]
     last = stages[-1] if stages else None
 
@@ -89,10 +87,24 @@ def _candidate(rows: Mapping[str, Sequence[str]], k: int) -> Candidate:
     taught = "chosen to be computed and learned from" if outcome == TRAINED else ""
     reason = "; ".join(t for t in (of("reason"), taught, rows.get("problems", [""] * (k + 1))[k]) if t)
     return Candidate(
-        rows["id"][k], formula, rows["system"][k], amounts,
+        rows["id"][k], formula, rows["system"][k], _amounts(formula),
         _number(energy), _number(above), _number(of("sigma [eV/atom]")),
         of("decision") != "remove", final, outcome, reason,
     )  # fmt: skip
+
+
+def _known(rows: Mapping[str, Sequence[str]]) -> Iterator[Candidate]:
+    """Phases that are no candidates and shape the hulls."""
+    for k, name in enumerate(rows.get("phase", ())):
+        word, energy = rows["formula"][k], _number(rows[ENERGY][k])
+        yield Candidate(name, word, "", _amounts(word), energy, math.nan, math.nan, True, False, PHASE, "")
+
+
+def _amounts(formula: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for symbol, n in _FORMULA.findall(formula):
+        found[symbol] = found.get(symbol, 0) + int(n or 1)
+    return found
 
 
 def _number(text: str) -> float:
@@ -158,7 +170,7 @@ def _notes(group: Sequence[Candidate]) -> dict[str, list[str]]:
     }
 
 
-def _hulls(candidates: Sequence[Candidate]) -> Iterator[Block]:
+def _hulls(candidates: Sequence[Candidate], known: Sequence[Candidate]) -> Iterator[Block]:
     counts = Counter(c.system for c in candidates)
     made = 0
     for system, _ in counts.most_common():
@@ -167,22 +179,25 @@ def _hulls(candidates: Sequence[Candidate]) -> Iterator[Block]:
         if len(elements) not in (2, 3) or not inside or made == MOST_SYSTEMS:
             continue
         made += 1
+        inside += [c for c in known if set(c.amounts) <= set(elements)]
         yield _binary(elements, inside) if len(elements) == 2 else _ternary(elements, inside)
     if made == MOST_SYSTEMS:
         yield Note(f"The {made} systems with most candidates are drawn.")
 
 
-HULL, ON, FINAL, PREDICTED, REMOVED = range(5)
+HULL, ON, FINAL, PREDICTED, REMOVED, KNOWN = range(6)
 """Places of the groups of a hull among colours and shapes, the same in every picture."""
 
 
 def _groups(inside: Sequence[Candidate]) -> Iterator[tuple[str, int, list[Candidate]]]:
     """By how they ended; the last are drawn above the others."""
     on = [c for c in inside if c.above <= ON_HULL]
-    rest = [c for c in inside if not c.above <= ON_HULL]
+    known = [c for c in inside if c.outcome == PHASE]
+    rest = [c for c in inside if not c.above <= ON_HULL and c.outcome != PHASE]
     staged = any(c.final for c in rest)
     final = [c for c in rest if c.kept and (c.final or not staged)]
     for name, style, group in (
+        (PHASE, KNOWN, known),
         ("removed", REMOVED, [c for c in rest if not c.kept]),
         ("kept, predicted", PREDICTED, [c for c in rest if c.kept and not c.final and staged]),
         ("kept, final energy" if staged else "kept", FINAL, final),
@@ -195,8 +210,7 @@ def _groups(inside: Sequence[Candidate]) -> Iterator[tuple[str, int, list[Candid
 def _binary(elements: Sequence[str], inside: Sequence[Candidate]) -> Plot:
     a, b = elements
     share = {c.id: c.amounts.get(b, 0) / sum(c.amounts.values()) for c in inside}
-    corners = sorted({(0.0, 0.0), (1.0, 0.0), *((share[c.id], c.energy) for c in inside if c.above <= ON_HULL)})
-    hull = lower(corners)
+    hull = lower(sorted({(0.0, 0.0), (1.0, 0.0), *((share[c.id], c.energy) for c in inside if shapes(c))}))
     series = [Series("hull", [p[0] for p in hull], [p[1] for p in hull], "line", style=HULL)]
     for name, style, group in _groups(inside):
         x, y = [share[c.id] for c in group], [c.energy for c in group]
@@ -204,18 +218,21 @@ def _binary(elements: Sequence[str], inside: Sequence[Candidate]) -> Plot:
         high = [e + c.sigma for e, c in zip(y, group, strict=True)] if low else []
         whole = bool(low) and all(map(math.isfinite, low)) and len(group) <= 200
         series.append(
-            Series(name, x, y, ids=[c.id for c in group], notes=_notes(group), hollow=style == REMOVED,
+            Series(name, x, y, ids=[c.id for c in group], notes=_notes(group), hollow=style == REMOVED, style=style,
                    low=low if whole else (), high=high if whole else ())
         )  # fmt: skip
-    said = "known phases that are no candidates shape the distances, and are not drawn"
     return Plot(
         f"{a}–{b}",
         Axis(f"share of {b}"),
         Axis("formation energy (eV/atom)"),
         series,
-        caption=said,
         words=(f"share of {b}", "E_f (eV/atom)"),
     )
+
+
+def shapes(one: Candidate) -> bool:
+    """Whether it may be a corner of the hull: a known phase, or a candidate that is on it."""
+    return one.outcome == PHASE or one.above <= ON_HULL
 
 
 def lower(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -261,7 +278,7 @@ def _facets(elements: Sequence[str], inside: Sequence[Candidate]) -> Iterator[Se
 
     _, b, c = elements
     corners = [(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.5, math.sqrt(0.75), 0.0)]
-    points = np.array(corners + [(*_place(one, (b, c)), one.energy) for one in inside if one.above <= ON_HULL])
+    points = np.array(corners + [(*_place(one, (b, c)), one.energy) for one in inside if shapes(one)])
     try:
         hull = ConvexHull(points)
         lower = hull.simplices[hull.equations[:, 2] < -1e-9]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from crystalcli.contracts.sections import ReportedRun, Section
 
 TABLE, SURVIVORS, STAGES, STRUCTURES = "screening.csv", "survivors.txt", "stages.csv", "relaxed.extxyz"
+PHASES = "phases.csv"
+"""The known phases that shape the hulls of the candidates."""
 HULL, CURVE = "hull-", "cost-recall"
 JOURNALS = "work"
 """Folder of the journals of the stages, which stay: results of others are in them."""
@@ -130,6 +132,7 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
     writes=(
         TABLE,
         SURVIVORS,
+        PHASES,
         STAGES,
         STRUCTURES,
         *(f"{HULL}*.{ending}" for ending in FORMATS),

@@ -126,7 +126,7 @@ def make_room(path: Path) -> None:
     offered = registry().parts.get(("workflow", str(record.get("command"))))
     if offered is not None:
         workflow = cast(Workflow, offered.part)
-        clear(path, (*workflow.writes, *workflow.keeps, PAGE))
+        clear(path, (*workflow.writes, *workflow.keeps))
 
 
 def _children(path: Path) -> list[Path]:

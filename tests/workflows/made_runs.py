@@ -99,3 +99,39 @@ def screening(path: Path, system: Sequence[str] = ("Al", "Ni", "Pt"), n: int = 6
     (path / "phases.csv").write_text("phase,formula,E_f [eV/atom]\nmp-1,AlNi,-0.9\nmp-2,Al3Ni,-0.2\n", encoding="utf-8")
     (path / "screening.csv").write_text(csv_text(heads, rows), encoding="utf-8")
     return path
+
+
+def write_table(path: Path, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A CSV file."""
+    path.write_text(csv_text(heads, rows), encoding="utf-8")
+
+
+def relaxing(path: Path, converged: str, moved: Sequence[float]) -> Path:
+    """A relaxation of dimers, ``T`` or ``F`` for each; the k-th gained k + 1 eV."""
+    from crystalcli.workflows.relax.relaxation_output import HEADER
+
+    rows, frames = [], []
+    for k, (done, d) in enumerate(zip(converged, moved, strict=True)):
+        known = {"id": f"r{k}", "converged": "true" if done == "T" else "false", "reason": "converged" if done == "T" else "steps",
+                 "steps": 5 + k, "atoms": 2, "energy_start [eV]": 1.0 + k, "energy [eV]": 0.0, "fmax [eV/Å]": 0.01,
+                 "displacement_max [Å]": d, "displacement_mean [Å]": d / 2}  # fmt: skip
+        rows.append([known.get(h, "") for h in HEADER])
+        frames.append(f'2\nProperties=species:S:1:pos:R:3 id="r{k}" pbc="F F F"\nCu 0 0 0\nCu 0 0 {2 + k}\n')
+    folder(path, "relax", {}, request={"options": {"fmax": 0.02}, "parts": {}})
+    write_table(path / "relaxation.csv", HEADER, rows)
+    (path / "relaxed.extxyz").write_text("".join(frames), encoding="utf-8")
+    return path
+
+
+def moving(path: Path, steps: int, atoms: int) -> Path:
+    """Dynamics whose total energy rises by 10 meV a step, with a frame every ten."""
+    from crystalcli.workflows.md.sampling_records import COLUMNS
+
+    rows = [[k, k * 1e-3, 300, 300 + k, 0.0, 0.0, 0.01 * k, 0.0, "", ""] for k in range(steps)]
+    folder(path, "md", {"steps": steps, "structures": {"Cu": {}}}, request={"options": {"dt": 1.0}, "parts": {}})
+    write_table(path / "thermo.csv", COLUMNS, rows)
+    head = "Properties=species:S:1:pos:R:3 energy=0"
+    places = "".join(f"Cu 0 0 {2.5 * k}\n" for k in range(atoms))
+    frames = [f"{atoms}\n{head} step={k} time_fs={k}.0 temperature={300 + k}.0\n{places}" for k in range(0, steps, 10)]
+    (path / "trajectory.extxyz").write_text("".join(frames), encoding="utf-8")
+    return path

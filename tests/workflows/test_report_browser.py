@@ -126,6 +126,19 @@ def test_dragging_looks_closer_and_back(tmp_path: Path, tab: browser.Page) -> No
     assert tab.js(f"{chart}.range.x[1] - {chart}.range.x[0]") == wide
 
 
+def test_points_are_where_the_axes_say(tmp_path: Path, tab: browser.Page) -> None:
+    tab.open(written(tmp_path, made_runs.training(tmp_path / "run", 40, epochs=20)))
+    all_made(tab)
+    for figure in ("Training loss", "Predicted"):
+        chart = f"[...document.querySelectorAll('[data-plot]')].find(f => f.innerText.startsWith('{figure}')).chart"
+        found = tab.js(f"""(c => [c.px(c.range.x[0]) - c.margin.l, c.px(c.range.x[1]) - c.width + c.margin.r,
+          c.py(c.range.y[0]) - c.height + c.margin.b, c.py(c.range.y[1]) - c.margin.t])({chart})""")
+        assert found == pytest.approx([0.0] * 4, abs=1e-6)
+    middle = tab.js(f"""(c => {{ c.logs.y = true; c.draw(); const [a, b] = c.range.y;
+      return c.py(Math.sqrt(a * b)) - (c.py(a) + c.py(b)) / 2; }})({chart.replace("Predicted", "Training loss")})""")
+    assert middle == pytest.approx(0.0, abs=1e-6)
+
+
 def test_the_legend_hides_and_log_axes_switch(tmp_path: Path, tab: browser.Page) -> None:
     tab.open(written(tmp_path, made_runs.training(tmp_path / "run", 20, epochs=20)))
     all_made(tab)

@@ -427,3 +427,70 @@ def test_a_run_of_a_workflow_that_nobody_has_is_shown_as_it_is(tmp_path: Path) -
     assert "no workflow 'gone' is installed" in made.problems[0]
     assert all(w in text for w in ("1.25", "rows.csv", "value [eV]", "glass.extxyz of each", "1, 2"))
     assert found.data["structures"][0]["shown"][0]["id"] == "one"
+
+
+def test_components_of_vectors_and_places_are_read(tmp_path: Path) -> None:
+    run = made_runs.training(tmp_path / "run", 10)
+    atoms = made_runs.small_cache.crystals(10)[3]
+    name = RunFiles(run).table("predictions-test.csv")["id"][3]
+    moved = np.random.default_rng(4).normal(size=(len(atoms), 3))
+    heads = [f"r_{a} {w} [Å]" for a in "xyz" for w in ("true", "predicted")]
+    rows = [
+        [name, k, *(repr(float(v)) for a in range(3) for v in (atoms.positions[k, a] + moved[k, a], atoms.positions[k, a]))]
+        for k in range(len(atoms))
+    ]  # fmt: skip
+    made_runs.write_table(run / "predictions-test-sites.csv", ["id", "site", *heads], rows)
+    files = RunFiles(run)
+    values = predicted.of(files, ["e", "r"])["r"]
+    assert list(values.true) == ["_x", "_y", "_z"] and values.unit == "Å" and len(values.sites) == len(atoms)
+    away = values.from_start(files.inputs([name]))
+    assert np.allclose(np.stack(list(away.true.values()), axis=1), moved, atol=1e-6)
+    assert np.allclose(np.stack(list(away.predicted.values()), axis=1), 0.0, atol=1e-6)
+    assert away.worst() == pytest.approx({name: np.abs(moved).mean()}, abs=1e-6)
+    report = json.loads((run / "report.json").read_text())
+    report["test"]["r"] = {**report["test"]["e"], "unit": "Å", "quantity": {"name": "r", "meaning": "position"}}
+    (run / "report.json").write_text(json.dumps(report))
+    shown = next(s for s in seen(run).data["structures"] if len(s["shown"][0]["frames"]) > 1)["shown"][0]
+    assert [f["t"] for f in shown["frames"]] == ["start", "predicted", "true"]
+    true = np.frombuffer(base64.b64decode(shown["frames"][2]["r"]), "<i2").reshape(-1, 3) * shown["frames"][2]["s"]
+    assert np.allclose(true, atoms.positions + moved, atol=1e-3)
+
+
+def test_reliability_is_the_root_mean_square_of_tenths(tmp_path: Path) -> None:
+    run = made_runs.training(tmp_path / "run", 300)
+    values = predicted.of(RunFiles(run), ["e"])["e"]
+    sigma, error = values.sigma[""], values.predicted[""] - values.true[""]
+    order = np.argsort(sigma, kind="stable")
+    plots = {p["title"]: p for p in seen(run).data["plots"]}
+    one = plots["Reliability of σ by its size"]["series"][0]
+    assert one["x"] == pytest.approx([np.sqrt((sigma[g] ** 2).mean()) for g in np.array_split(order, 10)], rel=1e-6)
+    assert one["y"] == pytest.approx([np.sqrt((error[g] ** 2).mean()) for g in np.array_split(order, 10)], rel=1e-6)
+    (bars,) = plots["Errors"]["series"]
+    assert sum(np.frombuffer(base64.b64decode(bars["y"]), "<f4")) == 300
+    within = float((np.abs(error) <= sigma).mean())
+    assert f"within 1σ {within:.1%}" in plots["Reliability of intervals"]["caption"]
+
+
+def test_those_that_did_not_converge_come_first_and_force_limits_are_drawn(tmp_path: Path) -> None:
+    run = made_runs.relaxing(tmp_path / "run", converged="TTFT", moved=(0.1, 0.4, 0.01, 0.2))
+    data = seen(run).data
+    assert [s["id"] for s in data["structures"][0]["shown"]] == ["r2", "r1", "r3", "r0"]
+    plots = {p["title"]: p for p in data["plots"]}
+    assert plots["Force left, over moves"]["guides"][0]["at"] == 0.02
+    gained = {i: y for s in plots["Energy gained, over steps"]["series"] for i, y in zip(s["ids"], s["y"], strict=True)}
+    assert gained == pytest.approx({f"r{k}": 1e3 * (k + 1) / 2 for k in range(4)})  # k + 1 eV of two atoms
+
+
+def test_energies_of_dynamics_are_per_atom_and_frames_have_their_time(tmp_path: Path) -> None:
+    run = made_runs.moving(tmp_path / "run", steps=40, atoms=2)
+    data = seen(run).data
+    plots = {p["title"]: p for p in data["plots"]}
+    total = next(s for s in plots["Change of energies since the start"]["series"] if s["name"] == "total")
+    y = np.frombuffer(base64.b64decode(total["y"]), "<f4")
+    assert y == pytest.approx([1e3 * 0.01 * k / 2 for k in range(40)], rel=1e-5)
+    assert [f["t"] for f in data["structures"][0]["shown"][0]["frames"]][1] == "step 10, 0.01 ps, 310 K"
+
+
+def test_settings_that_are_the_same_are_not_listed(tmp_path: Path) -> None:
+    runs = [made_runs.training(tmp_path / name, 20) for name in ("a", "b")]
+    assert "The runs have the same settings." in " ".join(seen(*runs).words)

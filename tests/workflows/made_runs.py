@@ -112,9 +112,11 @@ def relaxing(path: Path, converged: str, moved: Sequence[float]) -> Path:
 
     rows, frames = [], []
     for k, (done, d) in enumerate(zip(converged, moved, strict=True)):
-        known = {"id": f"r{k}", "converged": "true" if done == "T" else "false", "reason": "converged" if done == "T" else "steps",
-                 "steps": 5 + k, "atoms": 2, "energy_start [eV]": 1.0 + k, "energy [eV]": 0.0, "fmax [eV/Å]": 0.01,
-                 "displacement_max [Å]": d, "displacement_mean [Å]": d / 2}  # fmt: skip
+        word, why = ("true", "converged") if done == "T" else ("false", "steps")
+        known = {
+            "id": f"r{k}", "converged": word, "reason": why, "steps": 5 + k, "atoms": 2, "energy_start [eV]": 1.0 + k,
+            "energy [eV]": 0.0, "fmax [eV/Å]": 0.01, "displacement_max [Å]": d, "displacement_mean [Å]": d / 2,
+        }  # fmt: skip
         rows.append([known.get(h, "") for h in HEADER])
         frames.append(f'2\nProperties=species:S:1:pos:R:3 id="r{k}" pbc="F F F"\nCu 0 0 0\nCu 0 0 {2 + k}\n')
     folder(path, "relax", {}, request={"options": {"fmax": 0.02}, "parts": {}})

@@ -435,14 +435,14 @@ def test_components_of_vectors_and_places_are_read(tmp_path: Path) -> None:
     name = RunFiles(run).table("predictions-test.csv")["id"][3]
     moved = np.random.default_rng(4).normal(size=(len(atoms), 3))
     heads = [f"r_{a} {w} [Å]" for a in "xyz" for w in ("true", "predicted")]
-    rows = [
-        [name, k, *(repr(float(v)) for a in range(3) for v in (atoms.positions[k, a] + moved[k, a], atoms.positions[k, a]))]
-        for k in range(len(atoms))
-    ]  # fmt: skip
+    pairs = np.stack([atoms.positions + moved, atoms.positions], axis=2).reshape(len(atoms), 6)
+    rows = [[name, k, *map(repr, row)] for k, row in enumerate(pairs.tolist())]
     made_runs.write_table(run / "predictions-test-sites.csv", ["id", "site", *heads], rows)
     files = RunFiles(run)
     values = predicted.of(files, ["e", "r"])["r"]
-    assert list(values.true) == ["_x", "_y", "_z"] and values.unit == "Å" and len(values.sites) == len(atoms)
+    assert list(values.true) == ["_x", "_y", "_z"]
+    assert values.unit == "Å"
+    assert len(values.sites) == len(atoms)
     away = values.from_start(files.inputs([name]))
     assert np.allclose(np.stack(list(away.true.values()), axis=1), moved, atol=1e-6)
     assert np.allclose(np.stack(list(away.predicted.values()), axis=1), 0.0, atol=1e-6)

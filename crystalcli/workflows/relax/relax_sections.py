@@ -109,7 +109,7 @@ def _by_end(
         if mine:
             notes = {"why": [rows["reason"][k] for k in mine]}
             x, y = ([v[k] for k in mine] for v in xy)
-            series.append(Series(name, x, y, ids=[rows["id"][k] for k in mine], notes=notes))
+            series.append(Series(name, x, y, ids=[rows["id"][k] for k in mine], notes=notes, style=int(not which)))
     return Plot(title, Axis(words[0]), Axis(words[1], log="force" in words[1]), series, guides)
 
 

@@ -456,6 +456,22 @@ def test_components_of_vectors_and_places_are_read(tmp_path: Path) -> None:
     assert np.allclose(true, atoms.positions + moved, atol=1e-3)
 
 
+def test_classes_have_a_table_of_confusions_though_their_names_are_numbers(tmp_path: Path) -> None:
+    run = made_runs.training(tmp_path / "run", 6)
+    heads = ["id", "phase true", "phase predicted", "phase P(0)", "phase P(1)"]
+    rows = [[f"c{k}", t, p, "0.5", "0.5"] for k, (t, p) in enumerate(["00", "01", "11", "11", "10", ("", "1")])]
+    made_runs.write_table(run / "predictions-test.csv", heads, rows)
+    report = json.loads((run / "report.json").read_text())
+    errors = {"n": 5, "accuracy": 0.6, "log_loss": 0.7}
+    row = {"unit": "", "quantity": {"name": "phase", "classes": 2}, "model": errors, "compared": {}, "baselines": {}}
+    (run / "report.json").write_text(json.dumps({**report, "test": {"phase": row}}))
+    found = seen(run)
+    text = " ".join(found.words)
+    assert "Confusion, test part true \\ predicted 0 1 0 1 1 1 1 2" in " ".join(text.split())
+    assert "accuracy" in text
+    assert not [p for p in found.data["plots"] if p["title"].startswith("Predicted")]
+
+
 def test_reliability_is_the_root_mean_square_of_tenths(tmp_path: Path) -> None:
     run = made_runs.training(tmp_path / "run", 300)
     values = predicted.of(RunFiles(run), ["e"])["e"]

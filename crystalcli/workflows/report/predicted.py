@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -68,17 +68,19 @@ class Values:
         return {i: s / n for i, (s, n) in sums.items()}
 
 
-def of(run: ReportedRun, targets: Sequence[str]) -> dict[str, Values]:
-    """Values of the test part by target, of those named."""
+def of(run: ReportedRun, targets: Sequence[str], classes: Collection[str] = ()) -> dict[str, Values]:
+    """Values of the test part by target, of those named; ``classes`` are words, though they may look like numbers."""
     found: dict[str, Values] = {}
     for table in TABLES:
         columns = run.table(table)
-        for name, values in _of_table(columns, targets):
+        for name, values in _of_table(columns, targets, classes):
             found.setdefault(name, values)
     return {name: found[name] for name in targets if name in found}
 
 
-def _of_table(columns: Mapping[str, Sequence[str]], targets: Sequence[str]) -> Iterator[tuple[str, Values]]:
+def _of_table(
+    columns: Mapping[str, Sequence[str]], targets: Sequence[str], classes: Collection[str]
+) -> Iterator[tuple[str, Values]]:
     ids, sites = columns.get("id", []), columns.get("site", [])
     made: dict[str, Values] = {}
     for head, column in columns.items():
@@ -89,7 +91,7 @@ def _of_table(columns: Mapping[str, Sequence[str]], targets: Sequence[str]) -> I
         values = made.setdefault(target, Values(target, match["unit"] or "", ids, sites))
         component, what = match["name"].removeprefix(target), match["what"]
         read = np.array(numbers(column), dtype=np.float64)
-        if what != "sigma" and any(column) and not np.isfinite(read).any():
+        if what != "sigma" and (target in classes or (any(column) and not np.isfinite(read).any())):
             pair = values.words or ((), ())
             values.words = (column, pair[1]) if what == "true" else (pair[0], column)
         getattr(values, what)[component] = read

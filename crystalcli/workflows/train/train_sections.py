@@ -45,7 +45,8 @@ def sections(run: ReportedRun) -> list[Section]:
     """All of them; of a run that is not finished what there is."""
     report = run.report
     test: Mapping[str, Any] = report.get("test", {})
-    values = predicted.of(run, list(test))
+    classes = {name for name, row in test.items() if dict(row).get("quantity", {}).get("classes")}
+    values = predicted.of(run, list(test), classes)
     known = run.inputs(error_blocks.named_first(list(values.values()))) if values else {}
     found = [Section("Result", [*_result(run, test), *_runs(run), *_learning_curves(report)])]
     curves = list(_curves(run, test))

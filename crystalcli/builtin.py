@@ -10,10 +10,11 @@ from crystalcli.label_sites.workflow import LABEL_SITES
 from crystalcli.md.workflow import MD
 from crystalcli.predict.workflow import PREDICT
 from crystalcli.relax.workflow import RELAX
+from crystalcli.report.workflow import REPORT_PAGE
 from crystalcli.screen.workflow import SCREEN
 from crystalcli.train.workflow import TRAIN
 
-WORKFLOWS = (BUILD_GRAPHS, TRAIN, PREDICT, CALIBRATE, LABEL_SITES, RELAX, MD, SCREEN)
+WORKFLOWS = (BUILD_GRAPHS, TRAIN, PREDICT, CALIBRATE, LABEL_SITES, RELAX, MD, SCREEN, REPORT_PAGE)
 
 
 @hookimpl

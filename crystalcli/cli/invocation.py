@@ -24,7 +24,7 @@ from crystalcli.vocabulary.texts import inert
 
 WARNINGS = 10
 """So many are shown; all are in log.txt."""
-BESIDE_RESUME = frozenset({"resume", "finish", "time_limit", "json", "quiet"})
+BESIDE_RESUME = frozenset({"resume", "finish", "time_limit", "json", "quiet", "report"})
 """What every workflow lets go with ``--resume``, beside its free options."""
 
 
@@ -44,11 +44,12 @@ class Invocation:
     def code(self) -> int:
         """Do it; the exit code."""
         from crystalcli.engine.host import life, run_record
+        from crystalcli.engine.host.run_record import PAGE
         from crystalcli.engine.run.stopping import StopSignal, seconds
 
         limit = seconds(self.values["time_limit"])
         workflow = replace(self.workflow, prepare=self._prepared)
-        ended = self.values.get("finish")
+        ended, page = self.values.get("finish"), self.values["report"]
         if ended is not None and self.values["resume"] is not None:
             raise UsageError("--resume goes on and --finish ends; give one of them")
         begun = ended or self.values["resume"]
@@ -65,15 +66,17 @@ class Invocation:
             self._show_commands(run_record.asked_there(self.workflow, begun))
         with StopSignal(limit).listening() as stop, self._reporter() as reporter:
             if begun is not None:
-                done = life.resume(workflow, begun, changes, reporter, stop, end=ended is not None)
+                done = life.resume(workflow, begun, changes, reporter, stop, end=ended is not None, page=page)
             else:
                 overwrite, latest = self.values["overwrite"], self.values["output"] is None
-                done = life.run(workflow, request, reporter, stop, overwrite=overwrite, latest=latest)
+                done = life.run(workflow, request, reporter, stop, overwrite=overwrite, latest=latest, page=page)
         if done.silent:
             return int(exit_code(done.data))
         if self.warned > WARNINGS:
             self.face.warn(f"{self.warned - WARNINGS} more warnings; all are in {done.path / 'log.txt'}")
         self._show(self.workflow.show(done.data))
+        if page:
+            self.face.say(f"page -> {done.path / PAGE}")
         self.face.result(done.data)
         return int(exit_code(done.data))
 

@@ -27,6 +27,7 @@ COMMANDS = (
     "relax",
     "md",
     "screen",
+    "report",
     "potential",
     "graphs",
     "models",
@@ -42,6 +43,7 @@ WORKFLOWS = {
     "relax": "crystalcli.relax.workflow:RELAX",
     "md": "crystalcli.md.workflow:MD",
     "screen": "crystalcli.screen.workflow:SCREEN",
+    "report": "crystalcli.report.workflow:REPORT_PAGE",
 }
 """Those that are made of a workflow's record → where it is."""
 

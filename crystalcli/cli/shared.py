@@ -23,10 +23,15 @@ Json = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="only warnings and errors", rich_help_panel=PANEL)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what is there", rich_help_panel=PANEL)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="show the resolved plan, do nothing", rich_help_panel=PANEL)]
+Report = Annotated[
+    bool, typer.Option("--report", help="write report.html, a page of plots and structures, too", rich_help_panel=PANEL)
+]
 TimeLimit = Annotated[
     str, typer.Option("--time-limit", help="stop, resumable, after e.g. 90m, 2h or 600s", rich_help_panel=PANEL)
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", help="where the result goes")]
 
-TRANSIENT = frozenset({"config", "debug", "no_plugins", "json", "quiet", "overwrite", "dry_run", "resume", "help"})
+TRANSIENT = frozenset(
+    {"config", "debug", "no_plugins", "json", "quiet", "overwrite", "dry_run", "resume", "report", "help"}
+)
 """Options that say how one invocation behaves; a run's ``config.toml`` does not repeat them."""

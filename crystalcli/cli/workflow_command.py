@@ -12,7 +12,7 @@ import typer
 from crystalcli.cli.command import CrystalCommand, plugin_command
 from crystalcli.cli.plugin_flags import DefaultPart, chosen, names
 from crystalcli.cli.runs import flag
-from crystalcli.cli.shared import DryRun, Json, Overwrite, Quiet, TimeLimit
+from crystalcli.cli.shared import DryRun, Json, Overwrite, Quiet, Report, TimeLimit
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import POTENTIAL, PartFlags, Word, Workflow
 
@@ -80,6 +80,7 @@ def _of_the_host(workflow: Workflow) -> dict[str, tuple[Any, Any]]:
         "output": (Annotated[Path | None, typer.Option("-o", "--output", help=folder)], None),
         "resume": (Annotated[Path | None, typer.Option(metavar="RUN", help="go on with the run in this folder")], None),
         "finish": (Finish, None),
+        "report": (Report, False),
         "time_limit": (TimeLimit, ""),
         "overwrite": (Overwrite, False),
         "dry_run": (DryRun, False),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from crystalcli.contracts.irreps import EmbeddingShape
     from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule, StackedMembers
     from crystalcli.contracts.pretrained import Converted
+    from crystalcli.contracts.sections import ReportedRun, Section
     from crystalcli.contracts.workflow import Host, Request, Shown, Work
     from crystalcli.nouns.arrays import GraphArrays
 
@@ -369,6 +370,8 @@ class Workflow(Part):
             UsageError where it has done too much.
         end: ``end(request)``: a run that was stopped can be ended with what it has (``--finish RUN``); raises
             UsageError where not this one.
+        sections: ``sections(run) -> [Section]``: what the page of ``crystal report`` shows of a run, from its files
+            (:mod:`crystalcli.contracts.sections`); without it report.json, tables and structures as they are.
         called: the option whose value names the folder of a run that is given none; else it is the workflow.
         talks: what it says while it works is for people on a terminal, too, beside the bar.
         writes: names, with ``*``, of what a run may write into its folder; ``--overwrite`` removes no other files.
@@ -391,6 +394,7 @@ class Workflow(Part):
     free: frozenset[str] = frozenset()
     more: Callable[[Any, Mapping[str, Any]], bool] = lambda _request, _report: False
     end: Callable[[Request], None] | None = None
+    sections: Callable[[ReportedRun], Sequence[Section]] | None = None
     called: str = ""
     talks: bool = False
     writes: tuple[str, ...] = ()
@@ -401,7 +405,7 @@ class Workflow(Part):
     def host_flags(self) -> tuple[str, ...]:
         """Names of the options that the host declares for it, and it may not."""
         ends = () if self.end is None else ("finish",)
-        of_runs = ("output", "resume", *ends) if self.home == "folder" else ()
+        of_runs = ("output", "resume", *ends, "report") if self.home == "folder" else ()
         return (*of_runs, *(("time_limit",) if self.resumes else ()), "overwrite", "dry_run", "json", "quiet")
 
 

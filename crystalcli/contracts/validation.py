@@ -124,7 +124,7 @@ def _workflow(part: Workflow) -> list[str]:
     for word, names in (("chooses", set(part.chooses)), ("free", set(part.free)), ("called", called)):
         if known is not None and (unknown := names - known):
             problems.append(f"{word} names {', '.join(sorted(unknown))}, which is no option of it")
-    for word in ("choose", "end"):
+    for word in ("choose", "end", "sections"):
         if (function := getattr(part, word)) is not None:
             problems += call_problems(word, function, 1)
     families = {*FAMILIES, POTENTIAL}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
@@ -22,6 +22,9 @@ from crystalcli.md.outputs import (
     TRAJECTORY,
 )
 from crystalcli.vocabulary.errors import UsageError
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.sections import ReportedRun, Section
 
 
 def _prepare(request: Request, reporter: Reporter) -> Work:
@@ -55,6 +58,12 @@ def _plan(described: Mapping[str, Any]) -> Shown:
     return planned(described)
 
 
+def _sections(run: ReportedRun) -> Sequence[Section]:
+    from crystalcli.md.sections import sections
+
+    return sections(run)
+
+
 MD = Workflow(
     name="md",
     summary="Run molecular dynamics of structures, side by side; a run that was stopped goes on with the same bits.",
@@ -67,6 +76,7 @@ or 7 if none is left.""",
     prepare=_prepare,
     show=_show,
     plan=_plan,
+    sections=_sections,
     free=frozenset({"steps", "time", "device", "threads", "pictures"}),
     more=_more,
     writes=(TRAJECTORY, THERMO, *ANALYSIS, *PICTURES, LAST, LAST_GOOD, STOPPED_AT, STRUCTURES, *RESTARTS),

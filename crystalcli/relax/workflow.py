@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.run_options import ANYWHERE
 from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
 from crystalcli.relax.options import RelaxOptions
 from crystalcli.relax.outputs import CIFS, SHARDS, STRUCTURES, TABLE, TRAJECTORIES
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.sections import ReportedRun, Section
 
 
 def _prepare(request: Request, reporter: Reporter) -> Work:
@@ -42,6 +45,12 @@ def _example(folder: Path) -> list[str]:
     return ["Cu.cif", "Al.cif", "Ni.cif", "--potential", "emt", "--cell", "full", "--batch-size", "1"]
 
 
+def _sections(run: ReportedRun) -> Sequence[Section]:
+    from crystalcli.relax.sections import sections
+
+    return sections(run)
+
+
 RELAX = Workflow(
     name="relax",
     summary="Relax structures: move atoms, and cells if wanted, until the forces vanish.",
@@ -54,6 +63,7 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
     prepare=_prepare,
     show=_show,
     plan=_plan,
+    sections=_sections,
     free=ANYWHERE,
     writes=(STRUCTURES, TABLE, CIFS, TRAJECTORIES),
     keeps=(SHARDS,),

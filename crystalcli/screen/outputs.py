@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 TABLE, SURVIVORS, STAGES, STRUCTURES = "screening.csv", "survivors.txt", "stages.csv", "relaxed.extxyz"
+PHASES = "phases.csv"
+"""The known phases that shape the hulls of the candidates."""
 HULL, CURVE = "hull-", "cost-recall"
 JOURNALS = "work"
 """Folder of the journals of the stages, which stay: results of others are in them."""

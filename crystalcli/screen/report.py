@@ -16,7 +16,7 @@ from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.engine.run.tables import csv_text
 from crystalcli.screen import hull, plots, stability
 from crystalcli.screen.hull import ON_HULL, Amounts, Phase
-from crystalcli.screen.outputs import CURVE, HULL, STAGES, STRUCTURES, SURVIVORS, TABLE
+from crystalcli.screen.outputs import CURVE, HULL, PHASES, STAGES, STRUCTURES, SURVIVORS, TABLE
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.rule import Candidate, Decision, stage_costs
 from crystalcli.screen.stage_results import extxyz
@@ -43,6 +43,9 @@ OF_DECISION = (
 )
 """Columns of a decision; in a campaign with the name of the stage before them."""
 OF_STAGE = ("stage", "cost of one", "trained on", "screened", "removed after it", "with problems", "cost")
+
+
+OF_PHASE = ("phase", "formula", "E_f [eV/atom]")
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def write(run: Run, found: Results) -> dict[str, Any]:
     survivors = set(found.screened.survivors)
     kept = [e.id for e in ends if e.id in survivors]
     run.write(SURVIVORS, "".join(f"{i}\n" for i in kept))
+    run.write(PHASES, csv_text(OF_PHASE, _phases(found)))
     if plan.ends_with_energies:
         run.write(STAGES, csv_text(OF_STAGE, _stage_rows(found)))
         relaxed = [e for e in ends if e.energy is not None]
@@ -223,8 +227,20 @@ def _draw(folder: Path, found: Results, ends: Sequence[CandidateEnd]) -> list[st
             aside = found.plan.ends_with_energies
             shown = replace(last.decision, kept=False, competes=False) if aside else last.decision
             judged.append((last.candidate, shown))
-    known = found.trained_on.references if found.plan.ends_with_energies else found.trained_on.phases
-    return _draw_systems(folder, judged, known, found.plan.call.pictures)
+    return _draw_systems(folder, judged, _known(found), found.plan.call.pictures)
+
+
+def _known(found: Results) -> Sequence[Phase]:
+    """Phases that are no candidates and shape the hulls."""
+    return found.trained_on.references if found.plan.ends_with_energies else found.trained_on.phases
+
+
+def _phases(found: Results) -> list[list[Any]]:
+    """The known phases below their elements in the systems of the candidates, in the order of their names."""
+    systems = {frozenset(found.state.amounts[i]) for i in found.state.amounts}
+    inside = [p for p in _known(found) if p.energy < 0.0 and any(set(p.amounts) <= s for s in systems)]
+    rows = sorted((p.name or formula(p.amounts), formula(p.amounts), p.energy) for p in inside)
+    return [[name, word, _number(energy)] for name, word, energy in rows]
 
 
 def _draw_systems(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from crystalcli.contracts.records import Architecture, Choice, Featurizer, PartFlags, PlanFile, Word, Workflow
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
@@ -17,6 +17,7 @@ from crystalcli.screen.outputs import (
     JOURNALS,
     MODEL,
     MODELS,
+    PHASES,
     PREDICTIONS,
     STAGES,
     STRUCTURES,
@@ -24,6 +25,9 @@ from crystalcli.screen.outputs import (
     TABLE,
 )
 from crystalcli.vocabulary.pictures import FORMATS
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.sections import ReportedRun, Section
 
 
 def _prepare(request: Request, host: Host) -> Work:
@@ -103,6 +107,12 @@ def _example(folder: Path) -> list[str]:
     return ["--campaign", "plan.toml"]
 
 
+def _sections(run: ReportedRun) -> Sequence[Section]:
+    from crystalcli.screen.sections import sections
+
+    return sections(run)
+
+
 SCREEN = Workflow(
     name="screen",
     summary="Screen candidate phases: predict, build the convex hull, decide with the uncertainty of the prediction.",
@@ -118,10 +128,12 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
     prepare=_prepare,
     show=_show,
     plan=_plan,
+    sections=_sections,
     free=CALL,
     writes=(
         TABLE,
         SURVIVORS,
+        PHASES,
         STAGES,
         STRUCTURES,
         *(f"{HULL}*.{ending}" for ending in FORMATS),

@@ -138,6 +138,15 @@ class WorkflowContract:
         if self.part.home == "folder":
             assert {k: v for k, v in said.items() if k != "output"} == self.report(results)
 
+    def test_page(self, words: list[str], tmp_path: Path) -> None:
+        """``--report`` makes a page of the finished run, and its own sections, if it has any, raise nothing."""
+        if self.part.home == "file":
+            pytest.skip("has no run folder, and so no page")
+        self.crystal([*words, "-o", "run"], tmp_path)
+        said = self.crystal([*words, "-o", "run", "--report"], tmp_path)
+        assert "could not be made" not in said, said
+        assert "What was asked" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
     def test_killed(self, words: list[str], tmp_path: Path) -> None:
         """Killed at random moments, it goes on by the same command, and ends with the same files."""
         more, home, whole = self.place(tmp_path, "whole")

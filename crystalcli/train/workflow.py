@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
 from crystalcli.train.choice import FAMILIES, choose
 from crystalcli.train.options import TrainOptions
 from crystalcli.vocabulary.errors import UsageError
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.sections import ReportedRun, Section
 
 
 def _prepare(request: Request, host: Host) -> Work:
@@ -47,6 +50,12 @@ def _plan(described: Mapping[str, Any]) -> Shown:
     return planned(described)
 
 
+def _sections(run: ReportedRun) -> Sequence[Section]:
+    from crystalcli.train.sections import sections
+
+    return sections(run)
+
+
 TRAIN = Workflow(
     name="train",
     summary="Train a model on cached graphs and evaluate it on its untouched test part.",
@@ -59,6 +68,7 @@ ends a run that was stopped with its best epoch. Several trainings (--seeds, --e
     prepare=_prepare,
     show=_show,
     plan=_plan,
+    sections=_sections,
     end=_end,
     free=frozenset({"threads", "device", "pictures"}),
     called="arch",

@@ -33,7 +33,7 @@ LIMIT = 0.6
 """Seconds of processor time; it is 0.2 on a quiet machine, but busy shared cores count more than twice."""
 WIDTHS = ("80", "140")
 """Columns of a terminal on which help is a list, and on which it is a table."""
-OWN = 72
+OWN = 80
 """Modules of the program itself that help loads at most; the packages of its plugins load their records."""
 
 

@@ -28,7 +28,7 @@ def test_it_is_a_command(installed: Environment) -> None:
 def test_its_own_tests(installed: Environment) -> None:
     tests = str(installed.folder.parent / "source" / "tests")
     shown = installed.run("-m", "pytest", "-p", "no:cacheprovider", "--rootdir", tests, tests).stdout
-    assert "5 passed" in shown
+    assert "6 passed" in shown
     assert "failed" not in shown
 
 
@@ -42,6 +42,9 @@ def test_it_reads_settings_and_reports(installed: Environment) -> None:
     assert row["volume"] == pytest.approx(3.59**3 / 4, rel=0.01)  # EMT's copper: 3.59 Å, 135 GPa
     assert row["bulk_modulus"] == pytest.approx(135, rel=0.02)
     assert report["failed"][0]["id"] == "broken.cif"
+    installed.crystal("report run")
+    page = (installed.folder / "run" / "report.html").read_text(encoding="utf-8")
+    assert all(w in page for w in ("Equations of state", "Fitted curves", f"{row['bulk_modulus']:.1f} GPa"))
     again = installed.crystal("eos Cu.cif broken.cif -c eos.toml -o run", code=3)
     assert "finished before; nothing to do" in again.stdout
     refused = installed.crystal("eos Cu.cif broken.cif -c eos.toml -o run --points 9", code=2)

@@ -34,7 +34,15 @@ from crystalcli.screen.workflow import SCREEN
 from crystalcli.train import pulse
 from crystalcli.vocabulary.errors import Stopped, UsageError
 
-RESULTS = ("screening.csv", "survivors.txt", "stages.csv", "relaxed.extxyz", "report.json", "hull-Cu-Pd.png")
+RESULTS = (
+    "screening.csv",
+    "survivors.txt",
+    "phases.csv",
+    "stages.csv",
+    "relaxed.extxyz",
+    "report.json",
+    "hull-Cu-Pd.png",
+)
 
 
 def do(plan: Path, output: Path, *, said: list[str] | None = None) -> dict:

@@ -29,7 +29,7 @@ from crystalcli.screen.state import CampaignState
 from crystalcli.screen.workflow import SCREEN
 from crystalcli.vocabulary.errors import UsageError
 
-RESULTS = ("screening.csv", "survivors.txt", "report.json")
+RESULTS = ("screening.csv", "survivors.txt", "phases.csv", "report.json")
 METALS, ANIONS = ("Na", "K", "Li", "Mg", "Ca"), ("Cl", "F", "Br", "O")
 
 

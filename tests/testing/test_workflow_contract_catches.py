@@ -129,6 +129,14 @@ def test_broken_ones_fail(kind: type[Work], tmp_path: Path, monkeypatch: pytest.
         tests.test_run(["write"], tmp_path)
 
 
+def test_sections_that_raise_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contract(GOOD, monkeypatch).test_page(["write"], tmp_path)
+    tests = contract(replace(GOOD, sections=lambda run: [run.report["volume"]]), monkeypatch)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(AssertionError, match="could not be made"):
+        tests.test_page(["write"], tmp_path / "other")
+
+
 @dataclass(frozen=True)
 class FileOptions(Options):
     output: Path = run_options.output(Path("letters.txt"))

@@ -17,6 +17,7 @@ from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Chosen, Host, Request, Stop, Work, exit_code
 from crystalcli.engine.host.run_record import (
     CHILDREN,
+    PAGE,
     REPORT,
     REQUEST,
     asked_there,
@@ -175,6 +176,7 @@ def run(
     *,
     overwrite: bool = False,
     latest: bool = False,
+    page: bool = False,
 ) -> Finished:
     """Do what is asked, in the folder of the request; goes on where the same was begun there.
 
@@ -185,12 +187,14 @@ def run(
         stop: ends it.
         overwrite: replace the run that is there.
         latest: let the link ``latest`` beside the folder lead to it when it is finished.
+        page: write :data:`PAGE` into the folder when it is finished.
 
     Raises:
         UsageError, InputError, EnvironmentProblem: before anything is written; another run is there.
         Stopped: resumable, as is whatever else goes wrong.
     """
-    return _live(workflow, request, reporter, stop or NeverAsked(), overwrite=overwrite, latest=latest)
+    done = _live(workflow, request, reporter, stop or NeverAsked(), overwrite=overwrite, latest=latest)
+    return _with_page(done, reporter) if page else done
 
 
 def resume(
@@ -201,6 +205,7 @@ def resume(
     stop: Stop | None = None,
     *,
     end: bool = False,
+    page: bool = False,
 ) -> Finished:
     """Go on with the run in folder ``path``; ``changes`` may set the options that are free.
 
@@ -211,6 +216,7 @@ def resume(
         reporter: hears of it.
         stop: ends it.
         end: with what it has.
+        page: as for :func:`run`.
 
     Raises:
         UsageError: no run of this workflow there, its input changed, or it cannot be ended.
@@ -222,7 +228,18 @@ def resume(
             raise UsageError(f"runs of crystal {workflow.name} cannot be ended before they are done", path=path)
         workflow.end(asked)
     latest = bool(RunFolder.read(path).get("latest"))
-    return _live(workflow, asked, reporter, stop or NeverAsked(), latest=latest, end=end)
+    done = _live(workflow, asked, reporter, stop or NeverAsked(), latest=latest, end=end)
+    return _with_page(done, reporter) if page else done
+
+
+def _with_page(done: Finished, reporter: Host) -> Finished:
+    """The same, with a page in its folder; of several processes the first writes it."""
+    if not done.silent:
+        from crystalcli.engine.report.page import write
+
+        for problem in write([done.path], done.path / PAGE).problems:
+            reporter.warn(problem)
+    return done
 
 
 def _live(

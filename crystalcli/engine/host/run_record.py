@@ -17,7 +17,7 @@ from crystalcli.engine.run import files, locks
 from crystalcli.engine.run.run_folder import RECORD, RunFolder, plugin_versions
 from crystalcli.vocabulary.errors import UsageError
 
-REPORT = "report.json"
+REPORT, PAGE = "report.json", "report.html"
 REQUEST = "request"
 """Key of run.json that holds what was asked."""
 CHILDREN = "children"
@@ -158,7 +158,9 @@ def clear(path: Path, names: tuple[str, ...]) -> None:
 
 def outputs(folder: RunFolder, workflow: Workflow) -> list[str]:
     """Names of the results that are there."""
-    found = {str(p.relative_to(folder.path)) for name in (*workflow.writes, REPORT) for p in folder.path.glob(name)}
+    found = {
+        str(p.relative_to(folder.path)) for name in (*workflow.writes, REPORT, PAGE) for p in folder.path.glob(name)
+    }
     return sorted(found)
 
 

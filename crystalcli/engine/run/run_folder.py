@@ -266,6 +266,7 @@ OWNED = frozenset(
         "splits.json",
         "model.safetensors",
         "report.json",
+        "report.html",
         "failed-batch.json",
         "relaxed.extxyz",
         "relaxation.csv",

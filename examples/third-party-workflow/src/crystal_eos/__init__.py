@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from crystalcli.contracts import run_options as common
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Part, Workflow
+from crystalcli.contracts.sections import ReportedRun, Section
 from crystalcli.contracts.workflow import Host, Request, Shown, Table, Work
 
 
@@ -45,6 +46,12 @@ def _plan(described: Mapping[str, Any]) -> Shown:
     return Shown([f"{described['points']} volumes of each of {described['files']} files, by {described['potential']}"])
 
 
+def _sections(run: ReportedRun) -> Sequence[Section]:
+    from crystal_eos.sections import sections
+
+    return sections(run)
+
+
 def _example(folder: Path) -> list[str]:
     import ase.build
     import ase.io
@@ -63,6 +70,7 @@ EOS = Workflow(
     prepare=_prepare,
     show=_show,
     plan=_plan,
+    sections=_sections,
     writes=("eos.csv", "relaxed"),
     keeps=("points-*.json",),
     example=_example,

@@ -1,0 +1,1 @@
+"""``crystal report``: runs as a page that opens anywhere."""

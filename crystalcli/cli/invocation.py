@@ -43,8 +43,9 @@ class Invocation:
 
     def code(self) -> int:
         """Do it; the exit code."""
-        from crystalcli.engine.host import life, run_record
-        from crystalcli.engine.host.run_record import PAGE
+        from crystalcli.engine.host import life
+        from crystalcli.engine.record import run_record
+        from crystalcli.engine.record.run_record import PAGE
         from crystalcli.engine.run.stopping import StopSignal, seconds
 
         limit = seconds(self.values["time_limit"])

@@ -15,9 +15,9 @@ import torch
 
 from crystalcli.contracts.dynamics import made_of
 from crystalcli.contracts.workflow import Reporter, Request, Run, Work
-from crystalcli.engine.host.run_record import REPORT
 from crystalcli.engine.potential.potential_names import model_file, required
 from crystalcli.engine.read.reading import Failure
+from crystalcli.engine.record.run_record import REPORT
 from crystalcli.engine.run import checkpoint
 from crystalcli.md import report as sampling_report
 from crystalcli.md.loop import Dynamics, summary

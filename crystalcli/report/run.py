@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.workflow import Host, Request, Run, Work
-from crystalcli.engine.host.run_record import PAGE
+from crystalcli.engine.record.run_record import PAGE
 from crystalcli.engine.report.page import write
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.report.workflow import ReportOptions

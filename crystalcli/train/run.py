@@ -14,10 +14,10 @@ import torch
 from crystalcli.contracts.workflow import Host, Request, Run, Work
 from crystalcli.engine.baselines import extra_baselines
 from crystalcli.engine.evaluate import evaluation
-from crystalcli.engine.host.run_record import REPORT
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.model_head import MODEL
 from crystalcli.engine.model.model_names import file_of
+from crystalcli.engine.record.run_record import REPORT
 from crystalcli.train import beside as training_beside
 from crystalcli.train import out_of_domain
 from crystalcli.train.choice import architecture, head, refuse_beside_model, suited

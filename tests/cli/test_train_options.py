@@ -15,7 +15,8 @@ from crystalcli.cli.main import run
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Recipe
 from crystalcli.contracts.workflow import Request
-from crystalcli.engine.host import life, run_record
+from crystalcli.engine.host import life
+from crystalcli.engine.record import run_record
 from crystalcli.train.choice import architecture, head, recipe_of
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.workflow import TRAIN

@@ -20,7 +20,7 @@ from crystalcli.cli import tree, workflow_command
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import POTENTIAL, Workflow
 from crystalcli.contracts.workflow import Host, Request, Work
-from crystalcli.engine.host import run_record
+from crystalcli.engine.record import run_record
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.places import Place
 from crystalcli.engine.run.tasks import Limits

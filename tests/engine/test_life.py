@@ -17,7 +17,8 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Chosen, Host, Request, Run, Shown, Work
-from crystalcli.engine.host import life, run_record
+from crystalcli.engine.host import life
+from crystalcli.engine.record import run_record
 from crystalcli.engine.registry import plugin_manager
 from crystalcli.engine.registry.plugin_loading import Origin
 from crystalcli.engine.registry.plugin_manager import OfferedPart

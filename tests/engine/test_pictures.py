@@ -12,7 +12,7 @@ import pytest
 
 from crystalcli.engine.drawing import plots, site_plots
 from crystalcli.engine.evaluate import metrics
-from crystalcli.engine.host import run_record
+from crystalcli.engine.record import run_record
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.md import plots as md_plots
 from crystalcli.md.workflow import MD

@@ -24,7 +24,8 @@ from crystalcli.cli.invocation import Invocation
 from crystalcli.cli.main import run as crystal
 from crystalcli.contracts.workflow import Chosen, Host, Request
 from crystalcli.engine.cache.cache import Column
-from crystalcli.engine.host import life, run_record
+from crystalcli.engine.host import life
+from crystalcli.engine.record import run_record
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.predict.prediction import Predictor, Row

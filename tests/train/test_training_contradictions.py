@@ -13,8 +13,8 @@ from train.test_training import RECIPE, plan
 
 from crystalcli.cli.main import run
 from crystalcli.contracts.workflow import Host
-from crystalcli.engine.host.run_record import REQUEST
 from crystalcli.engine.model.model_head import MODEL, read_head
+from crystalcli.engine.record.run_record import REQUEST
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.setup import prepare

@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Chosen, Host, Request, Stop, Work, exit_code
-from crystalcli.engine.host.run_record import (
+from crystalcli.engine.record.run_record import (
     CHILDREN,
     PAGE,
     REPORT,

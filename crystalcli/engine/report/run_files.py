@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.sections import Geometry
-from crystalcli.engine.host.run_record import CHILDREN, REPORT, REQUEST
+from crystalcli.engine.record.run_record import CHILDREN, REPORT, REQUEST
 from crystalcli.engine.report import frames as xyz
 from crystalcli.engine.run.run_folder import RunFolder
 

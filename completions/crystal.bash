@@ -3,7 +3,7 @@
 
 _crystal_children() {
     case "$1" in
-        '') echo 'build-graphs train predict calibrate label-sites relax md screen potential graphs models plugins glass pack pairs slabs' ;;
+        '') echo 'build-graphs train predict calibrate label-sites relax md screen potential status runs graphs models plugins glass pack pairs slabs' ;;
         'potential') echo 'check' ;;
         'graphs') echo 'info verify merge' ;;
         'models') echo 'list show import' ;;
@@ -24,6 +24,8 @@ _crystal_flags() {
         'screen') echo '--arch --ensemble --epochs --lr --batch-size --threshold --robust --seed --campaign --model --references --reference-label --target --device --threads -j --jobs --scheduler --pictures -o --output --resume --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --n-conv --width --norm --activation --outer-activation --no-outer-activation --message-scale --edge-gain --vectors --intervals --neighbors --n-layers --l-max --channels --parity --self-connection --bessel --trainable-bessel --no-trainable-bessel --radial-width --radial-layers --bias --no-bias --pair-channels --pair-intervals --moment-channels --moment-intervals --smoothing --atom-features --gaussian-step --envelope --pool --pool-beta --pool-norm --hidden --n-hidden --dropout --noise --noise-beta --energy-weight --forces-weight --stress-weight --pressure-weight --wall --no-wall --zbl --no-zbl --positive --no-positive --conserve --total --weigh --target-weights --step --momentum --min-steps --max-steps --tolerance --gradient --last --form --symmetric --no-symmetric --constant --no-constant --path --no-path --lengths --outer-rounds' ;;
         'potential') echo '-h --help' ;;
         'potential check') echo '--only --skip --elements --temperature --steps -o --output --dtype --seed --device --threads --overwrite --json -q --quiet -c --config --no-plugins --debug -h --help --calculator --arguments --species --model --file --place --task --settings --pair-style --pair-coeff --commands --charges --no-charges --epsilon --sigma --rc --smooth --no-smooth --kind --head --dispersion --no-dispersion --precision --parameters --cutoff --switch --splitting --depth --r0 --alpha --three-body' ;;
+        'status') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'runs') echo '--state --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'graphs') echo '-h --help' ;;
         'graphs info') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'graphs verify') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;

@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from crystalcli.commands.bars import Bars
 from crystalcli.commands.command import unasked
 from crystalcli.commands.console import Face
 from crystalcli.commands.runs import flag, given, home, refuse_beside, refuse_changes
@@ -18,6 +19,7 @@ from crystalcli.commands.workflow_command import chosen
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Chosen, Host, Request, Shown, Table, Work, exit_code
+from crystalcli.mechanisms.running.progress import Pulse
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.texts import inert
 from crystalcli.workflows.services import Services
@@ -191,23 +193,13 @@ class Invocation:
     def _reporter(self) -> Iterator[Host]:
         console = self.face.console()
         if not console.is_terminal or self.face.quiet:
-            yield self._services()
+            yield replace(self._services(), hear=Pulse(self.face.line).hear)
             return
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        clock = TimeRemainingColumn() if self.workflow.talks else TimeElapsedColumn()
-        columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[now]}", markup=False), clock)
-        bar = Progress(*columns, console=console, transient=True)
-        task = bar.add_task("", total=None, now="")
-
-        def progress(now: str, done: float, of: float | None) -> None:
-            bar.start()  # with the first: before, this process has one thread and may be forked
-            bar.update(task, completed=done, total=of, now=now)
-
+        bars = Bars(console)
         try:
-            yield Services(console.print if self.workflow.talks else self._beside_the_bar, self._warn, progress)
+            yield Services(console.print if self.workflow.talks else self._beside_the_bar, self._warn, bars.hear)
         finally:
-            bar.stop()
+            bars.stop()
 
 
 def rich_table(shown: Table) -> Any:

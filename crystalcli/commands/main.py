@@ -28,6 +28,8 @@ COMMANDS = (
     "md",
     "screen",
     "potential",
+    "status",
+    "runs",
     "graphs",
     "models",
     "plugins",
@@ -46,8 +48,12 @@ WORKFLOWS = {
 """Those that are made of a workflow's record → where it is."""
 
 
+ELSEWHERE = {"runs": "crystalcli.commands.run_list"}
+"""Commands whose module is called otherwise."""
+
+
 class _Crystal(Program):
-    modules: ClassVar = {name: f"crystalcli.commands.{name.replace('-', '_')}" for name in COMMANDS} | WORKFLOWS
+    modules: ClassVar = {name: f"crystalcli.commands.{name}" for name in COMMANDS} | ELSEWHERE | WORKFLOWS
 
 
 app = typer.Typer(

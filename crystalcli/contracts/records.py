@@ -363,6 +363,7 @@ class Workflow(Part):
         plan_file: the option, if there is one, that names a file which says all the rest.
         prepare: ``prepare(request, host) -> Work``; refuses before anything is written.
         show: ``show(report) -> Shown``: what people see of a report.
+        headline: ``headline(report) -> str``: what came of it in a few words, for lists of runs.
         plan: ``plan(described) -> Shown``: what people see of a plan (``--dry-run``).
         free: options that may differ when a run goes on.
         more: ``more(request, report) -> bool``: whether a finished run has more to do for such a request; may raise
@@ -384,6 +385,7 @@ class Workflow(Part):
     prepare: Callable[[Request, Host], Work]
     show: Callable[[Mapping[str, Any]], Shown]
     plan: Callable[[Mapping[str, Any]], Shown]
+    headline: Callable[[Mapping[str, Any]], str] = lambda _report: ""
     help: str = ""
     chooses: Mapping[str, str] = field(default_factory=dict)
     choose: Callable[[Word], Choice] | None = None

@@ -16,7 +16,7 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Chosen, Host, Request, Stop, Work, exit_code
 from crystalcli.mechanisms.registry.plugin_manager import registry
-from crystalcli.mechanisms.running import files, locks
+from crystalcli.mechanisms.running import files, locks, progress
 from crystalcli.mechanisms.running.onlooker import Onlooker
 from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest
 from crystalcli.mechanisms.running.stopping import Stop as NeverAsked
@@ -234,7 +234,8 @@ def _live(
         folder = inside.enter_context(_opened(workflow, request, work, record, overwrite=overwrite, latest=latest))
         for line in said:
             folder.log(line)
-        live = LiveRun(folder, reporter.heard_by(folder.log), stop, record is not None, path, workflow, ending=end)
+        hears = _followed(reporter.heard_by(folder.log), folder, outermost=parent is None)
+        live = LiveRun(folder, hears, stop, record is not None, path, workflow, ending=end)
         live.again = f"crystal {workflow.name} --resume {path}"
         if parent is not None:
             live.root, live.again = parent.root, parent.again
@@ -243,12 +244,21 @@ def _live(
             data["exit_code"] = int(exit_code(data))
             folder.write_json(REPORT, data)
         folder.record["finished"] = True
+        files.remove_note(path / progress.FILE)
         folder.finish(data["exit_code"], outputs(folder, workflow))
         if not isinstance(folder, Onlooker):
             clear(path, workflow.keeps)
             if latest:
                 point_latest(path)
     return Finished(path, data, silent=isinstance(folder, Onlooker))
+
+
+def _followed(reporter: Host, folder: RunFolder, *, outermost: bool) -> Host:
+    """Its progress is kept in a file, and once a minute in the log of the outermost run."""
+    hear = progress.both(reporter.hear, progress.Notes(folder.note_progress, len(reporter.around)).hear)
+    if outermost:
+        hear = progress.both(hear, progress.Pulse(folder.log).hear)
+    return replace(reporter, hear=hear)
 
 
 @contextmanager

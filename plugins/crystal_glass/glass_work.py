@@ -97,7 +97,7 @@ class Glasses(Work):
         size = self.options.batch_size
         batches = [self.boxes[k : k + size] for k in range(0, len(self.boxes), size)]
         watch = _Watch(run, self.boxes)
-        quiet = replace(run.reporter, say=lambda _line: None, warn=run.log, progress=watch.inside)
+        quiet = replace(run.reporter, say=lambda _line: None, warn=run.log)
         references = reference_energies(run, self.request, self.symbols, quiet, stress=self.stress)
         self._tell_missing(run, references)
         told = time.monotonic()
@@ -105,7 +105,7 @@ class Glasses(Work):
             if all(_done(run, b) for b in batch):
                 continue
             run.stop_if_asked(f"box {watch.done} of {len(self.boxes)}")
-            self._batch(run, f"{BATCHES}/{number:06d}", batch, references, quiet)
+            self._batch(run, f"{BATCHES}/{number:06d}", batch, references, watch.within(quiet, batch))
             watch.finished(batch)
             if time.monotonic() - told > STREAMED:
                 run.write(TABLE, table_text(self._rows(run), self.columns))
@@ -130,6 +130,7 @@ class Glasses(Work):
         o = self.options
         if o.relax == "none" or not ends:
             return {}, {}
+        quiet = quiet.within("relaxing", 1.0, 1.0)  # the long part of the batch is done
         file = run.path / name / "quenched.extxyz"
         run.write(f"{name}/{file.name}", joined(ends.items()))
         ions = relaxed(run, self.request, f"{name}/ions", file, "none", quiet)
@@ -215,10 +216,10 @@ class _Watch:
         line += f", {self.failed} failed" if self.failed else ""
         return line + (f", about {_duration(left)} left" if self.done < len(self.boxes) else "")
 
-    def inside(self, now: str, done: float, of: float | None) -> None:
-        """What a run inside is at."""
-        line = f"{self._line()}; {now}" if self.done > self.before else now
-        self.run.reporter.progress(line, self.done + (done / of if of else 0.0), None)
+    def within(self, host: Host, batch: Sequence[Box]) -> Host:
+        """Hears of a batch, as a part of all boxes."""
+        failed = f", {self.failed} failed" if self.failed else ""
+        return host.within(f"{self.done} of {len(self.boxes)} boxes{failed}", self.done, len(self.boxes), len(batch))
 
 
 def _duration(seconds: float) -> str:

@@ -24,6 +24,7 @@ from crystalcli.commands.main import run as crystal
 from crystalcli.contracts.workflow import Host, Request
 from crystalcli.mechanisms.phases.hull import Phase, distances
 from crystalcli.mechanisms.phases.screening import stage_costs
+from crystalcli.mechanisms.running import progress
 from crystalcli.vocabulary.errors import Stopped, UsageError
 from crystalcli.workflows import life
 from crystalcli.workflows.screen.campaign_plan import StagePlan
@@ -32,7 +33,6 @@ from crystalcli.workflows.screen.screen_options import Commanded, ScreenOptions,
 from crystalcli.workflows.screen.screen_workflow import SCREEN
 from crystalcli.workflows.screen.screening import Screening
 from crystalcli.workflows.screen.stage_results import Result, Structure, formation_energy, misfit, read_structures
-from crystalcli.workflows.train import training_pulse
 
 RESULTS = ("screening.csv", "survivors.txt", "stages.csv", "relaxed.extxyz", "report.json", "hull-Cu-Pd.png")
 
@@ -63,14 +63,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("campaign")
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_pulse, "SILENCE", 0.0)
+        patch.setattr(progress, "SILENCE", 0.0)
         do(some_campaign.write(folder, head='train = 12\nthreshold = "0.1sigma"'), folder / "run", said=said)
     (folder / "said.txt").write_text("\n".join(said))
     return folder
 
 
 def test_the_training_of_an_ensemble_is_heard(finished: Path) -> None:
-    said = (finished / "said.txt").read_text().splitlines()
+    said = [line[20:] for line in (finished / "run" / "log.txt").read_text().splitlines()]  # without the time
     named = {line.split(": ")[0] for line in said if ": ensemble of " in line}
     last = {line.split(": ")[0] for line in said if "epoch" in line and line.endswith(", about 0 s left")}
     assert named

@@ -123,22 +123,28 @@ def load(origin: Origin) -> Loaded:
         if os.getpid() != pid:
             os._exit(0)  # a plugin forked at import; its child is not a second crystal
     seconds = time.perf_counter() - start
-    good, bad = [], []
-    if not origin.builtin:
-        from crystalcli.contracts.validation import part_problems
-    for part in parts:
-        problems = [] if origin.builtin else part_problems(part)  # crystal's own are looked at by its tests
-        if problems:
-            label = str(getattr(part, "name", type(part).__name__))
-            bad.append((str(getattr(part, "family", "part")), label, "; ".join(problems)))
-        else:
-            good.append(part)
+    good, bad = (parts, []) if origin.builtin else _looked_at(parts)  # crystal's own are looked at by its tests
     notes = [f"slow import: {seconds:.1f} s"] if seconds > SLOW else []
     if printed.getvalue():
         notes.append(f"prints to stdout at import: {printed.getvalue().strip()[:60]!r}")
     if "torch" in sys.modules and not heavy_before:
         notes.append("imports torch; do that inside build functions")
     return Loaded(origin, tuple(good), "", tuple(bad), tuple(notes), seconds)
+
+
+def _looked_at(parts: list[Any]) -> tuple[list[Part], list[tuple[str, str, str]]]:
+    """Records that are right, and what is wrong with the others."""
+    from crystalcli.contracts.validation import part_problems
+
+    good, bad = [], []
+    for part in parts:
+        problems = part_problems(part)
+        if problems:
+            label = str(getattr(part, "name", type(part).__name__))
+            bad.append((str(getattr(part, "family", "part")), label, "; ".join(problems)))
+        else:
+            good.append(part)
+    return good, bad
 
 
 def _time_limit() -> float:

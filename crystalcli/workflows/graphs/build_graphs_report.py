@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from crystalcli.contracts.workflow import Reporter, Request, Running, Work
+from crystalcli.mechanisms.structure_files.inputs import about
 from crystalcli.vocabulary.errors import Exit, UsageError, one_line
 from crystalcli.workflows.graphs import build_graphs
 from crystalcli.workflows.graphs.build_graphs_options import BuildOptions
@@ -42,12 +43,13 @@ class Building(Work):
 
     def do(self, run: Running) -> Mapping[str, Any]:
         """Build, or go on with it."""
-        done = 0
+        done, total = 0, about(self.resolved.paths)
+        of = f" of {total}" if total else ""
 
         def hear(n: int, text: str) -> None:
             nonlocal done
             done += n
-            run.reporter.progress(f"graphs {text}", done, None)
+            run.reporter.progress(f"{done}{of} graphs", done, total)
             if text:
                 run.reporter.say(text)
 

@@ -39,6 +39,12 @@ def _more(request: Request, report: Mapping[str, Any]) -> bool:
     return asked > done and len(report["stopped"]) < len(report["structures"])
 
 
+def _headline(report: Mapping[str, Any]) -> str:
+    from crystalcli.workflows.md.md_view import headline
+
+    return headline(report)
+
+
 def _show(report: Mapping[str, Any]) -> Shown:
     from crystalcli.workflows.md.md_view import shown
 
@@ -62,6 +68,7 @@ or 7 if none is left.""",
     chooses={"potential": "potential", "sampler": "sampler"},
     prepare=_prepare,
     show=_show,
+    headline=_headline,
     plan=_plan,
     free=frozenset({"steps", "time", "device", "threads", "pictures"}),
     more=_more,

@@ -20,7 +20,7 @@ from crystalcli.mechanisms.models.model_head import named_by
 from crystalcli.mechanisms.running.places import Place, executor
 from crystalcli.mechanisms.running.tasks import Executor, Limits, Lost, Task
 from crystalcli.mechanisms.structure_files import reading
-from crystalcli.mechanisms.structure_files.inputs import expand
+from crystalcli.mechanisms.structure_files.inputs import about, expand
 from crystalcli.mechanisms.structure_files.reading import Failure, Item
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.structures.entry import Entry
@@ -83,6 +83,12 @@ class Reading:
 
     def __exit__(self, *_: object) -> None:
         self._context.__exit__(None, None, None)
+
+    def about(self) -> int | None:
+        """How many structures there are, for those who wait; none where that cannot be seen without reading them."""
+        if self.caches:
+            return None
+        return about(self.paths)
 
     def parts(self) -> Iterator[Path | Iterator[Read | Failure]]:
         """Yield, in order, every cache, and of every run of files between caches what is read of them."""

@@ -21,6 +21,12 @@ def _prepare(request: Request, reporter: Reporter) -> Work:
     return Relaxation(request, reporter)
 
 
+def _headline(report: Mapping[str, Any]) -> str:
+    from crystalcli.workflows.relax.relax_view import headline
+
+    return headline(report)
+
+
 def _show(report: Mapping[str, Any]) -> Shown:
     from crystalcli.workflows.relax.relax_view import shown
 
@@ -55,6 +61,7 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
     chooses={"potential": "potential", "relaxer": "relaxer"},
     prepare=_prepare,
     show=_show,
+    headline=_headline,
     plan=_plan,
     free=ANYWHERE,
     writes=(STRUCTURES, TABLE, CIFS, TRAJECTORIES),

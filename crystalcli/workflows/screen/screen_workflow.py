@@ -30,6 +30,12 @@ def _prepare(request: Request, host: Host) -> Work:
     return Screening(request, host)
 
 
+def _headline(report: Mapping[str, Any]) -> str:
+    from crystalcli.workflows.screen.screen_view import headline
+
+    return headline(report)
+
+
 def _show(report: Mapping[str, Any]) -> Shown:
     from crystalcli.workflows.screen.screen_view import shown
 
@@ -115,6 +121,7 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
     talks=True,
     prepare=_prepare,
     show=_show,
+    headline=_headline,
     plan=_plan,
     free=CALL,
     writes=(

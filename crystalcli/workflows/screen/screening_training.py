@@ -11,7 +11,6 @@ from crystalcli.mechanisms.running.run_folder import RECORD, RunFolder
 from crystalcli.vocabulary.errors import Exit, Stopped
 from crystalcli.workflows import life
 from crystalcli.workflows.train.train_workflow import TRAIN
-from crystalcli.workflows.train.training_pulse import with_pulse
 
 
 def trained(request: Request, members: int, run: Run, prepare: Callable[[], None] = lambda: None, *, name: str) -> Path:
@@ -32,7 +31,7 @@ def trained(request: Request, members: int, run: Run, prepare: Callable[[], None
     if begun and RunFolder.read(path)["exit_code"] == Exit.OK:
         return path
     prepare()
-    host = replace(with_pulse(run.reporter, name), say=lambda _line: None)
+    host = replace(run.reporter.within(name), say=lambda _line: None)
     try:
         if begun:
             changes = {"threads": options.threads, "device": options.device}

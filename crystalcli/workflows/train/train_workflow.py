@@ -35,6 +35,12 @@ def _end(request: Request) -> None:
         )
 
 
+def _headline(report: Mapping[str, Any]) -> str:
+    from crystalcli.workflows.train.train_view import headline
+
+    return headline(report)
+
+
 def _show(report: Mapping[str, Any]) -> Shown:
     from crystalcli.workflows.train.train_view import shown
 
@@ -58,6 +64,7 @@ ends a run that was stopped with its best epoch. Several trainings (--seeds, --e
     choose=choose,
     prepare=_prepare,
     show=_show,
+    headline=_headline,
     plan=_plan,
     end=_end,
     free=frozenset({"threads", "device", "pictures"}),

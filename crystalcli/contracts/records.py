@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from crystalcli.contracts.irreps import EmbeddingShape
     from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule, StackedMembers
     from crystalcli.contracts.pretrained import Converted
-    from crystalcli.contracts.workflow import Host, Request, Shown, Work
+    from crystalcli.contracts.workflow import Host, Log, Request, Shown, Work
     from crystalcli.nouns.arrays import GraphArrays
 
 API_VERSION = 1
@@ -286,6 +286,27 @@ class Sampler(Part):
     build: Callable[[Any], SamplerModule]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Logger(Part):
+    """A place where the numbers of a run go while it works, beside metrics.jsonl: ``crystal train --log NAME``.
+
+    What else it needs to know (a server, a project) it takes from the variables of its service: it has no flags.
+
+    Args:
+        build: ``build(options, folder) -> ``:class:`crystalcli.contracts.workflow.Log`; files go into ``folder``, the
+            run's. What it raises, then or later, is warned of and costs the run nothing.
+        writes: names, with ``*``, of these files; ``--overwrite`` removes them.
+        package: import name of a package that it needs; the run is refused where it is missing.
+        install: what to type to have it.
+    """
+
+    family: ClassVar[str] = "logger"
+    build: Callable[[Any, Path], Log]
+    writes: tuple[str, ...] = ()
+    package: str = ""
+    install: str = ""
+
+
 @dataclass(frozen=True)
 class PartFlags:
     """A part whose options become flags.
@@ -417,6 +438,7 @@ FAMILIES: dict[str, type[Part]] = {
     "pretrained": Pretrained,
     "relaxer": Relaxer,
     "sampler": Sampler,
+    "logger": Logger,
     "workflow": Workflow,
 }
 """Families of parts, by the word used in ``crystal plugins list``."""

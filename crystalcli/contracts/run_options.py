@@ -71,6 +71,11 @@ def threads() -> Any:
     return option(0, "CPU threads; 0 leaves them as they are", min=0, panel=RUN)
 
 
+def log() -> Any:
+    """Loggers, as ``tuple[str, ...]``; the host lets them follow ``run.metric`` and ``run.follow``."""
+    return option((), "follow the numbers elsewhere, too: csv, tensorboard, …", names="logger", panel=RUN)
+
+
 def seed() -> Any:
     """Seed, as ``int``."""
     return option(0, "seed of everything random; same seed, same bits", min=0, panel=RUN)

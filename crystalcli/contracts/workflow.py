@@ -202,6 +202,16 @@ class Stop(Protocol):
         """Why to stop now, by a signal or the time limit; or none."""
 
 
+class Log(Protocol):
+    """What a :class:`crystalcli.contracts.records.Logger` builds for one run; called by one thread."""
+
+    def values(self, step: int, values: Mapping[str, float]) -> None:
+        """Take numbers by name; a step that is not beyond the last one is told again: forget what came after it."""
+
+    def close(self) -> None:
+        """The run has ended, however."""
+
+
 class Running(Protocol):
     """Work while it goes on: all that a workflow without a run folder is given.
 
@@ -247,6 +257,9 @@ class Run(Running, Protocol):
 
     def metric(self, values: Mapping[str, Any]) -> None:
         """A line in metrics.jsonl; numbers that are not finite become null."""
+
+    def follow(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers for the loggers that the option ``log`` names (``run_options.log``), beside those of ``metric``."""
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl."""

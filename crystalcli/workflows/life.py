@@ -21,6 +21,7 @@ from crystalcli.mechanisms.running.onlooker import Onlooker
 from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest
 from crystalcli.mechanisms.running.stopping import Stop as NeverAsked
 from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError
+from crystalcli.workflows.following import Followers, loggers
 from crystalcli.workflows.run_record import (
     CHILDREN,
     REPORT,
@@ -67,6 +68,7 @@ class LiveRun:
     resumed: bool
     root: Path
     workflow: Workflow = field(repr=False)
+    followers: Followers = field(repr=False)
     again: str = ""
     ending: bool = False
 
@@ -93,6 +95,11 @@ class LiveRun:
     def metric(self, values: Mapping[str, Any]) -> None:
         """A line in metrics.jsonl."""
         self.folder.metric(values)
+        self.followers.row(values)
+
+    def follow(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers for the loggers."""
+        self.followers.values(step, values)
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl."""
@@ -149,6 +156,7 @@ def describe(workflow: Workflow, request: Request, reporter: Host) -> Mapping[st
     Raises:
         CrystalError: as :func:`run` before it writes anything.
     """
+    loggers(request)
     with _prepared(workflow, request, reporter) as work:
         return {**work.describe(), "output": str(request.path)}
 
@@ -228,6 +236,7 @@ def _live(
         reporter.say(f"{path}: finished before; nothing to do")
         clear(path, workflow.keeps)
         return Finished(path, before, before=True)
+    loggers(request)  # refused before anything long
     said: list[str] = []
     with ExitStack() as inside:
         work = inside.enter_context(_prepared(workflow, request, reporter.heard_by(said.append)))
@@ -235,7 +244,10 @@ def _live(
         for line in said:
             folder.log(line)
         hears = _followed(reporter.heard_by(folder.log), folder, outermost=parent is None)
-        live = LiveRun(folder, hears, stop, record is not None, path, workflow, ending=end)
+        named = [] if isinstance(folder, Onlooker) else loggers(request)
+        followers = Followers(named, path, hears.warn)
+        inside.callback(followers.close)
+        live = LiveRun(folder, hears, stop, record is not None, path, workflow, followers, ending=end)
         live.again = f"crystal {workflow.name} --resume {path}"
         if parent is not None:
             live.root, live.again = parent.root, parent.again

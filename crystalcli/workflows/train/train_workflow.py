@@ -67,7 +67,7 @@ ends a run that was stopped with its best epoch. Several trainings (--seeds, --e
     headline=_headline,
     plan=_plan,
     end=_end,
-    free=frozenset({"threads", "device", "pictures"}),
+    free=frozenset({"threads", "device", "pictures", "log"}),
     called="arch",
     talks=True,
     writes=(

@@ -3,7 +3,7 @@
 
 _crystal_children() {
     case "$1" in
-        '') echo 'build-graphs train predict calibrate label-sites relax md screen potential status runs graphs models plugins glass pack pairs slabs' ;;
+        '') echo 'build-graphs train predict calibrate label-sites relax md screen potential status runs graphs models plugins doctor glass pack pairs slabs' ;;
         'potential') echo 'check' ;;
         'graphs') echo 'info verify merge' ;;
         'models') echo 'list show import' ;;
@@ -13,7 +13,7 @@ _crystal_children() {
 
 _crystal_flags() {
     case "$1" in
-        '') echo '--version --no-plugins --debug -h --help' ;;
+        '') echo '--version --verbose --no-plugins --debug -h --help' ;;
         'build-graphs') echo '--featurizer -o --output --targets --fields --require-labels --cif-column --id-column --allow-failures -j --jobs --scheduler --shard --seconds-per-file --memory-per-job --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --cutoff --max-neighbors --ties' ;;
         'train') echo '--arch --head --featurizer --train --val --test --split --fractions --split-file --split-column --group --leave-out --folds --fold --all-folds --train-size --gap --rounds --split-seed --member --loss --optimizer --lr --momentum --shuffle-window --weight-decay --batch-size --epochs --schedule --step-epochs --gamma --clip --ema --patience --residual-of --baseline --paper-baselines --checkpoint-every --from --freeze --lr-factor --freeze-norm --new-head --refit-normaliser --keep-start --no-keep-start --target --task --seeds --ensemble --learning-curve --compare --no-compare --seed --log --device --threads --pictures -o --output --resume --finish --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --n-conv --width --norm --activation --outer-activation --no-outer-activation --message-scale --edge-gain --vectors --intervals --neighbors --n-layers --l-max --channels --parity --self-connection --bessel --trainable-bessel --no-trainable-bessel --radial-width --radial-layers --bias --no-bias --pair-channels --pair-intervals --moment-channels --moment-intervals --smoothing --atom-features --gaussian-step --envelope --pool --pool-beta --pool-norm --hidden --n-hidden --dropout --noise --noise-beta --energy-weight --forces-weight --stress-weight --pressure-weight --wall --no-wall --zbl --no-zbl --positive --no-positive --conserve --total --weigh --target-weights --step --min-steps --max-steps --tolerance --gradient --last --form --symmetric --no-symmetric --constant --no-constant --path --no-path --lengths --outer-rounds' ;;
         'predict') echo '-o --output --format --labels --allow-unseen-elements --as-results --latent --similar --batch-size --device --threads -j --jobs --scheduler --seconds-per-file --memory-per-job --pictures --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
@@ -38,6 +38,7 @@ _crystal_flags() {
         'plugins list') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'plugins show') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'plugins check') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'doctor') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'glass') echo '--potential --sampler --relaxer --grid --step --ends --compositions --atoms --replicas --volume --expand --phases --spheres --seed --melt --cold --melt-steps --quench-steps --rate --hold-steps --dt --plan --settle --frame-every --batch-size --closest --max-force --hotter --retries --relax --fmax --relax-steps --last-steps --references --keep-trajectories --no-keep-trajectories --shard --pictures --dtype --device --threads -o --output --resume --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --calculator --arguments --species --model --file --place --task --settings --pair-style --pair-coeff --commands --charges --no-charges --epsilon --sigma --rc --smooth --no-smooth --kind --head --dispersion --no-dispersion --precision --parameters --cutoff --switch --splitting --depth --r0 --alpha --three-body --max-step --dt-max --memory --friction --damping --chain --substeps --suzuki-yoshida --pressure --mode --cell-damping' ;;
         'pack') echo '--grid --step --ends --compositions --atoms --replicas --volume --expand --phases --spheres --seed -o --output --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'pairs') echo '--relaxed --initial --relax-run --match --cells --adsorbate -o --output --resume --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help' ;;

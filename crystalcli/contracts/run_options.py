@@ -73,7 +73,9 @@ def threads() -> Any:
 
 def log() -> Any:
     """Loggers, as ``tuple[str, ...]``; the host lets them follow ``run.metric`` and ``run.follow``."""
-    return option((), "follow the numbers elsewhere, too: csv, tensorboard, …", names="logger", panel=RUN)
+    return option(
+        (), "a logger that follows the numbers; crystal plugins list --family logger", names="logger", panel=RUN
+    )
 
 
 def seed() -> Any:

@@ -7,7 +7,7 @@ _crystal_children() {
         'potential') echo 'check' ;;
         'graphs') echo 'info verify merge' ;;
         'models') echo 'list show import' ;;
-        'plugins') echo 'list show check' ;;
+        'plugins') echo 'list show check new' ;;
     esac
 }
 
@@ -38,6 +38,7 @@ _crystal_flags() {
         'plugins list') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'plugins show') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'plugins check') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'plugins new') echo '-o --output --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'doctor') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'glass') echo '--potential --sampler --relaxer --grid --step --ends --compositions --atoms --replicas --volume --expand --phases --spheres --seed --melt --cold --melt-steps --quench-steps --rate --hold-steps --dt --plan --settle --frame-every --batch-size --closest --max-force --hotter --retries --relax --fmax --relax-steps --last-steps --references --keep-trajectories --no-keep-trajectories --shard --pictures --dtype --device --threads -o --output --resume --time-limit --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help --calculator --arguments --species --model --file --place --task --settings --pair-style --pair-coeff --commands --charges --no-charges --epsilon --sigma --rc --smooth --no-smooth --kind --head --dispersion --no-dispersion --precision --parameters --cutoff --switch --splitting --depth --r0 --alpha --three-body --max-step --dt-max --memory --friction --damping --chain --substeps --suzuki-yoshida --pressure --mode --cell-damping' ;;
         'pack') echo '--grid --step --ends --compositions --atoms --replicas --volume --expand --phases --spheres --seed -o --output --overwrite --dry-run --json -q --quiet -c --config --no-plugins --debug -h --help' ;;

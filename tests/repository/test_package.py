@@ -1,4 +1,4 @@
-"""What is published: wheel and sdist, recipes that take their versions from the same places, the template of plugins."""
+"""What is published: wheel and sdist, recipes that take their versions from the same places, a template of plugins."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from workflows.some_trainings import changed, train
 from workflows.test_training import plan as training_plan
 
 from crystalcli.contracts.workflow import Request
+from crystalcli.mechanisms.running import progress
 from crystalcli.workflows import life
 from crystalcli.workflows.graphs import build_graphs_parts as parts
 from crystalcli.workflows.graphs import build_graphs_resumable as resumable
@@ -42,6 +43,8 @@ class Watch:
         self.waiting.discard(Path(f"/proc/self/fd/{handle}").resolve())
 
     def rename(self, source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+        if Path(target).name == progress.FILE:  # for onlookers: it is worth no wait, and nothing hangs on it
+            return
         found = Path(source).stat()
         self.renames += 1
         if self.synced.get((found.st_dev, found.st_ino)) != (found.st_size, found.st_mtime_ns):

@@ -10,7 +10,6 @@ from typing import Any
 
 import typer
 
-from crystalcli.commands.bars import Bars
 from crystalcli.commands.command import unasked
 from crystalcli.commands.console import Face
 from crystalcli.commands.runs import flag, given, home, refuse_beside, refuse_changes
@@ -19,7 +18,6 @@ from crystalcli.commands.workflow_command import chosen
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Chosen, Host, Request, Shown, Table, Work, exit_code
-from crystalcli.mechanisms.running.progress import Pulse
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.texts import inert
 from crystalcli.workflows.services import Services
@@ -192,14 +190,10 @@ class Invocation:
     @contextmanager
     def _reporter(self) -> Iterator[Host]:
         console = self.face.console()
-        if not console.is_terminal or self.face.quiet:
-            yield replace(self._services(), hear=Pulse(self.face.line).hear)
-            return
-        bars = Bars(console)
-        try:
-            yield Services(console.print if self.workflow.talks else self._beside_the_bar, self._warn, bars.hear)
-        finally:
-            bars.stop()
+        beside = console.print if self.workflow.talks else self._beside_the_bar
+        say = beside if console.is_terminal and not self.face.quiet else self.face.line
+        with self.face.hearing(console) as hear:
+            yield Services(say, self._warn, hear)
 
 
 def rich_table(shown: Table) -> Any:

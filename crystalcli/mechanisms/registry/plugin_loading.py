@@ -188,6 +188,8 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _call_hook(plugin: Any, origin: Origin) -> list[Any]:
+    if origin.builtin:  # a manager looks at every name of the module, and help waits for it
+        return list(plugin.crystal_parts())
     manager = pluggy.PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(plugin, origin.name)

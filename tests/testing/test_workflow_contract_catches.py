@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -126,6 +126,17 @@ BROKEN = {
 def test_broken_ones_fail(kind: type[Work], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tests = contract(replace(GOOD, prepare=kind), monkeypatch)
     with pytest.raises(AssertionError, match=BROKEN[kind]):
+        tests.test_run(["write"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("headline", "said"), [(lambda _r: 3, "gives a int"), (lambda r: f"{r}\n", "more than a line")]
+)
+def test_a_headline_is_a_line(
+    headline: Callable[..., str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tests = contract(replace(GOOD, headline=headline), monkeypatch)
+    with pytest.raises(AssertionError, match=said):
         tests.test_run(["write"], tmp_path)
 
 

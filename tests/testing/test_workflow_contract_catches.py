@@ -129,9 +129,10 @@ def test_broken_ones_fail(kind: type[Work], tmp_path: Path, monkeypatch: pytest.
         tests.test_run(["write"], tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("headline", "said"), [(lambda _r: 3, "gives a int"), (lambda r: f"{r}\n", "more than a line")]
-)
+HEADLINES = [(lambda _report: 3, "gives a int"), (lambda report: f"{report}\n", "more than a line")]
+
+
+@pytest.mark.parametrize(("headline", "said"), HEADLINES)
 def test_a_headline_is_a_line(
     headline: Callable[..., str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

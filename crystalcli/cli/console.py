@@ -61,17 +61,33 @@ class Face:
 
     @contextmanager
     def progress(self, label: str, total: int | None) -> Iterator[Any]:
-        """Yield ``advance(n, text)``: a bar on a terminal, silence elsewhere."""
-        console = self.console()
-        if not console.is_terminal:
-            yield lambda _n=1, _text="": None
-            return
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        """Yield ``advance(n, text)``: a bar on a terminal, a line a minute elsewhere."""
+        from crystalcli.contracts.workflow import Level
 
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-            task = bar.add_task(label, total=total)
-            yield lambda n=1, text="": bar.update(task, advance=n, description=f"{label} {text}")
+        done = 0.0
+        with self.hearing(self.console()) as hear:
+
+            def advance(n: float = 1, text: str = "") -> None:
+                nonlocal done
+                done += n
+                hear((Level(inert(f"{label} {text}".rstrip()), done, total),))
+
+            yield advance
+
+    @contextmanager
+    def hearing(self, console: Any) -> Iterator[Any]:
+        """Yield who hears of :class:`~crystalcli.contracts.workflow.Level`: draws bars, or says a line a minute."""
+        from crystalcli.cli.bars import Bars
+        from crystalcli.engine.run.progress import Pulse
+
+        if self.quiet or not console.is_terminal:
+            yield Pulse(self.line).hear
+            return
+        bars = Bars(console)
+        try:
+            yield bars.hear
+        finally:
+            bars.stop()
 
 
 def warn_in_one_line() -> None:

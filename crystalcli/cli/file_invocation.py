@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,8 @@ from crystalcli.cli.console import Face
 from crystalcli.cli.invocation import Invocation
 from crystalcli.cli.streams import deliver, refuse_closed
 from crystalcli.contracts.workflow import Host, Request, Run, Stop, exit_code
+from crystalcli.engine.run import files, progress
+from crystalcli.vocabulary.errors import Stopped
 
 
 @dataclass
@@ -45,8 +48,8 @@ class FileInvocation(Invocation):
         return data
 
     def _done(self, request: Request, delivers: bool) -> Mapping[str, Any]:
-        with self._stopping() as stop, self._reporter() as reporter:
-            host = replace(reporter, deliver=deliver if delivers else None)
+        with self._stopping() as stop, self._reporter() as reporter, self._followed(request, reporter) as followed:
+            host = replace(followed, deliver=deliver if delivers else None)
             with closing(self.workflow.prepare(request, host)) as work:
                 if "torch" in sys.modules:  # what has no use for it does not load it for this
                     from crystalcli.engine.run.cpu import prepare_cpu
@@ -57,6 +60,26 @@ class FileInvocation(Invocation):
         data["exit_code"] = int(exit_code(data))
         self._show(self.workflow.show(data))
         return data
+
+    @contextmanager
+    def _followed(self, request: Request, reporter: Host) -> Iterator[Host]:
+        """Its progress is kept in a hidden file beside what it writes, while it works and when it was stopped."""
+        output: Path | None = request.options.output
+        if output is None:
+            yield reporter
+            return
+        name = progress.beside(output)
+        began = datetime.now(UTC).isoformat(timespec="seconds")
+        facts = {"command": self.workflow.name, "argv": sys.argv, "started": began}
+        notes = progress.Notes(lambda text: files.note(name, text), facts=facts)
+        try:
+            yield replace(reporter, hear=progress.both(reporter.hear, notes.hear))
+        except Stopped:
+            raise
+        except BaseException:
+            files.remove_note(name)
+            raise
+        files.remove_note(name)
 
     @contextmanager
     def _stopping(self) -> Iterator[Stop]:

@@ -58,7 +58,7 @@ class Program(CrystalGroup):
     def summaries(self) -> dict[str, str]:
         """What each command does; their options are not made for it."""
         modules = {**own_workflows(), **self.modules}
-        own = {n: _first_paragraph(_help_of(_registered(modules[n]))) for n in self.commands if n in modules}
+        own = {n: _first_paragraph(_said_of(modules[n])) for n in self.commands if n in modules}
         return own | {name: text for name, text in _of_others().items() if name not in own}
 
 
@@ -129,7 +129,12 @@ def _made(name: str, module: str) -> Any:
     return group.commands[name]
 
 
-def _help_of(app: typer.Typer) -> str:
+def _said_of(module: str) -> str:
+    """What a command does; that of a workflow's record is read, and no command made of it."""
+    name, _, workflow = module.partition(":")
+    if workflow:
+        return str(getattr(importlib.import_module(name), workflow).summary)
+    app = _registered(module)
     for command in app.registered_commands:
         return command.help or inspect.getdoc(command.callback) or ""
     return str(app.registered_groups[0].typer_instance.info.help)  # type: ignore[union-attr] # it is one of ours

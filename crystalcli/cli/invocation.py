@@ -194,24 +194,10 @@ class Invocation:
     @contextmanager
     def _reporter(self) -> Iterator[Host]:
         console = self.face.console()
-        if not console.is_terminal or self.face.quiet:
-            yield self._services()
-            return
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        clock = TimeRemainingColumn() if self.workflow.talks else TimeElapsedColumn()
-        columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[now]}", markup=False), clock)
-        bar = Progress(*columns, console=console, transient=True)
-        task = bar.add_task("", total=None, now="")
-
-        def progress(now: str, done: float, of: float | None) -> None:
-            bar.start()  # with the first: before, this process has one thread and may be forked
-            bar.update(task, completed=done, total=of, now=now)
-
-        try:
-            yield Services(console.print if self.workflow.talks else self._beside_the_bar, self._warn, progress)
-        finally:
-            bar.stop()
+        beside = console.print if self.workflow.talks else self._beside_the_bar
+        say = beside if console.is_terminal and not self.face.quiet else self.face.line
+        with self.face.hearing(console) as hear:
+            yield Services(say, self._warn, hear)
 
 
 def rich_table(shown: Table) -> Any:

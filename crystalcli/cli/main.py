@@ -16,7 +16,8 @@ from crystalcli.cli.streams import open_streams, watched
 from crystalcli.engine.registry.plugin_manager import use_only_builtins
 from crystalcli.engine.run.import_path import import_matplotlib_elsewhere
 from crystalcli.engine.run.stopping import interrupt_on_signals, interrupted
-from crystalcli.vocabulary.errors import Exit
+from crystalcli.vocabulary.errors import Exit, UsageError
+from crystalcli.vocabulary.texts import inert
 
 COMMANDS = (
     "build-graphs",
@@ -29,9 +30,12 @@ COMMANDS = (
     "screen",
     "report",
     "potential",
+    "status",
+    "runs",
     "graphs",
     "models",
     "plugins",
+    "doctor",
 )
 """In the order of the help."""
 WORKFLOWS = {
@@ -48,8 +52,12 @@ WORKFLOWS = {
 """Those that are made of a workflow's record → where it is."""
 
 
+ELSEWHERE = {"runs": "crystalcli.cli.run_list"}
+"""Commands whose module is called otherwise."""
+
+
 class _Crystal(Program):
-    modules: ClassVar = {name: f"crystalcli.cli.{name.replace('-', '_')}" for name in COMMANDS} | WORKFLOWS
+    modules: ClassVar = {name: f"crystalcli.cli.{name}" for name in COMMANDS} | ELSEWHERE | WORKFLOWS
 
 
 app = typer.Typer(
@@ -61,19 +69,29 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version
+def _say_version(verbose: bool) -> None:
+    from importlib.metadata import version
 
-        typer.echo(f"crystal {version('crystal-graphs')}")
-        raise typer.Exit
+    typer.echo(f"crystal {version('crystal-graphs')}")
+    if not verbose:
+        return
+    from crystalcli.engine.run.examining import facts
+
+    for name, said in facts().items():
+        if isinstance(said, dict):
+            shown = ", ".join(f"{k} {v}" for k, v in said.items())
+        else:
+            shown = ", ".join(said) if isinstance(said, list) else str(said)
+        if name != "crystal":
+            typer.echo(inert(f"{name}: {shown or 'none'}"))
 
 
 @app.callback()
 def crystal(  # the root's --version and --debug are read elsewhere
     ctx: typer.Context,
-    version: Annotated[  # noqa: ARG001
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")
+    version: Annotated[bool, typer.Option("--version", help="show the version")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="with --version: also of packages, plugins and machine, for a bug report")
     ] = False,
     no_plugins: Annotated[bool, typer.Option("--no-plugins", help="only the parts that come with crystal")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,  # noqa: ARG001
@@ -84,6 +102,11 @@ def crystal(  # the root's --version and --debug are read elsewhere
     """
     if no_plugins:
         use_only_builtins()
+    if version:
+        _say_version(verbose)
+        raise typer.Exit
+    if verbose:
+        raise UsageError("--verbose goes with --version")
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
         raise typer.Exit(2)

@@ -1,4 +1,4 @@
-"""``crystal plugins list | show | check``: which parts there are, what is wrong with the rest."""
+"""``crystal plugins list | show | check | new``: which parts there are, what is wrong with the rest."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from crystalcli.cli.command import CrystalCommand
 from crystalcli.cli.console import Face
 from crystalcli.cli.group import CrystalGroup
 from crystalcli.cli.plugin_flags import models
+from crystalcli.cli.plugin_new import new
 from crystalcli.cli.shared import Json, Quiet
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import FAMILIES, Part
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
     group.command("list", cls=_PluginsCommand)(list_)
     group.command("show", cls=_PluginsCommand)(show)
     group.command("check", cls=_PluginsCommand)(check)
+    group.command("new", cls=_PluginsCommand)(new)
     app.add_typer(group)
 
 

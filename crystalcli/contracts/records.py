@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule, StackedMembers
     from crystalcli.contracts.pretrained import Converted
     from crystalcli.contracts.sections import ReportedRun, Section
-    from crystalcli.contracts.workflow import Host, Request, Shown, Work
+    from crystalcli.contracts.workflow import Host, Log, Request, Shown, Work
     from crystalcli.nouns.arrays import GraphArrays
 
 API_VERSION = 1
@@ -287,6 +287,27 @@ class Sampler(Part):
     build: Callable[[Any], SamplerModule]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Logger(Part):
+    """A place where the numbers of a run go while it works, beside metrics.jsonl: ``crystal train --log NAME``.
+
+    What else it needs to know (a server, a project) it takes from the variables of its service: it has no flags.
+
+    Args:
+        build: ``build(options, folder) -> ``:class:`crystalcli.contracts.workflow.Log`; files go into ``folder``, the
+            run's. What it raises, then or later, is warned of and costs the run nothing.
+        writes: names, with ``*``, of these files; ``--overwrite`` removes them.
+        package: import name of a package that it needs; the run is refused where it is missing.
+        install: what to type to have it.
+    """
+
+    family: ClassVar[str] = "logger"
+    build: Callable[[Any, Path], Log]
+    writes: tuple[str, ...] = ()
+    package: str = ""
+    install: str = ""
+
+
 @dataclass(frozen=True)
 class PartFlags:
     """A part whose options become flags.
@@ -364,6 +385,7 @@ class Workflow(Part):
         plan_file: the option, if there is one, that names a file which says all the rest.
         prepare: ``prepare(request, host) -> Work``; refuses before anything is written.
         show: ``show(report) -> Shown``: what people see of a report.
+        headline: ``headline(report) -> str``: what came of it in a few words, for lists of runs.
         plan: ``plan(described) -> Shown``: what people see of a plan (``--dry-run``).
         free: options that may differ when a run goes on.
         more: ``more(request, report) -> bool``: whether a finished run has more to do for such a request; may raise
@@ -387,6 +409,7 @@ class Workflow(Part):
     prepare: Callable[[Request, Host], Work]
     show: Callable[[Mapping[str, Any]], Shown]
     plan: Callable[[Mapping[str, Any]], Shown]
+    headline: Callable[[Mapping[str, Any]], str] = lambda _report: ""
     help: str = ""
     chooses: Mapping[str, str] = field(default_factory=dict)
     choose: Callable[[Word], Choice] | None = None
@@ -419,6 +442,7 @@ FAMILIES: dict[str, type[Part]] = {
     "pretrained": Pretrained,
     "relaxer": Relaxer,
     "sampler": Sampler,
+    "logger": Logger,
     "workflow": Workflow,
 }
 """Families of parts, by the word used in ``crystal plugins list``."""

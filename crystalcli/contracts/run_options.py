@@ -71,6 +71,13 @@ def threads() -> Any:
     return option(0, "CPU threads; 0 leaves them as they are", min=0, panel=RUN)
 
 
+def log() -> Any:
+    """Loggers, as ``tuple[str, ...]``; the host lets them follow ``run.metric`` and ``run.follow``."""
+    return option(
+        (), "a logger that follows the numbers; crystal plugins list --family logger", names="logger", panel=RUN
+    )
+
+
 def seed() -> Any:
     """Seed, as ``int``."""
     return option(0, "seed of everything random; same seed, same bits", min=0, panel=RUN)

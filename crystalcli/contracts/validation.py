@@ -18,6 +18,7 @@ from crystalcli.contracts.records import (
     Calculator,
     Featurizer,
     Head,
+    Logger,
     Part,
     Pretrained,
     Reader,
@@ -43,7 +44,8 @@ _CALLS: dict[type[Part], dict[str, int]] = {
     Pretrained: {"convert": 1},
     Relaxer: {"build": 1},
     Sampler: {"build": 1},
-    Workflow: {"prepare": 2, "show": 1, "plan": 1, "more": 2},
+    Logger: {"build": 2},
+    Workflow: {"prepare": 2, "show": 1, "headline": 1, "plan": 1, "more": 2},
 }
 """Family → its callables and how many positional arguments the host gives them."""
 

@@ -81,17 +81,44 @@ def _flat(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Level:
+    """What is under way, and how much of it is done: ``run 3 of 5``, and in it ``epoch 7 of 20``.
+
+    Args:
+        now: in words.
+        done: so much, without the one that a further level tells of.
+        of: so much in all; none where nobody knows.
+        part: so much of it is what a further level tells of: a batch of 8 boxes counts 8.
+    """
+
+    now: str
+    done: float
+    of: float | None = None
+    part: float = 1.0
+
+
+@dataclass(frozen=True)
 class Reporter:
     """Who hears of a run while it goes on; workflows print nothing themselves.
 
     Args:
         say: a line for people. warn: a warning.
-        progress: (what is under way, so much done, of so much or none where nobody knows).
+        hear: told what is under way, from the whole inwards; draws bars, says a line a minute, keeps it in a file.
+        around: what this reporter's own progress is a part of.
     """
 
     say: Callable[[str], None] = lambda _line: None
     warn: Callable[[str], None] = lambda _line: None
-    progress: Callable[[str, float, float | None], None] = lambda _now, _done, _of: None
+    hear: Callable[[tuple[Level, ...]], None] = lambda _levels: None
+    around: tuple[Level, ...] = ()
+
+    def progress(self, now: str, done: float, of: float | None) -> None:
+        """Tell what is under way, so much done, of so much or none where nobody knows; as often as one likes."""
+        self.hear((*self.around, Level(now, done, of)))
+
+    def within(self, now: str, done: float = 0.0, of: float | None = None, part: float = 1.0) -> Self:
+        """One whose progress is that of a part of this, as of a run in a run; see :class:`Level`."""
+        return replace(self, around=(*self.around, Level(now, done, of, part)))
 
     def heard_by(self, log: Callable[[str], None]) -> Self:
         """The same, with ``log`` told all that is said, too."""
@@ -175,6 +202,16 @@ class Stop(Protocol):
         """Why to stop now, by a signal or the time limit; or none."""
 
 
+class Log(Protocol):
+    """What a :class:`crystalcli.contracts.records.Logger` builds for one run; called by one thread."""
+
+    def values(self, step: int, values: Mapping[str, float]) -> None:
+        """Take numbers by name; a step that is not beyond the last one is told again: forget what came after it."""
+
+    def close(self) -> None:
+        """The run has ended, however."""
+
+
 class Running(Protocol):
     """Work while it goes on: all that a workflow without a run folder is given.
 
@@ -220,6 +257,9 @@ class Run(Running, Protocol):
 
     def metric(self, values: Mapping[str, Any]) -> None:
         """A line in metrics.jsonl; numbers that are not finite become null."""
+
+    def follow(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers for the loggers that the option ``log`` names (``run_options.log``), beside those of ``metric``."""
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl."""

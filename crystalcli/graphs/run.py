@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from crystalcli.contracts.workflow import Reporter, Request, Running, Work
+from crystalcli.engine.read.inputs import about
 from crystalcli.graphs import build
 from crystalcli.graphs.options import BuildOptions
 from crystalcli.graphs.plan import BuildPlan, BuildReport
@@ -42,12 +43,13 @@ class Building(Work):
 
     def do(self, run: Running) -> Mapping[str, Any]:
         """Build, or go on with it."""
-        done = 0
+        done, total = 0, about(self.resolved.paths)
+        of = f" of {total}" if total else ""
 
         def hear(n: int, text: str) -> None:
             nonlocal done
             done += n
-            run.reporter.progress(f"graphs {text}", done, None)
+            run.reporter.progress(f"{done}{of} graphs", done, total)
             if text:
                 run.reporter.say(text)
 

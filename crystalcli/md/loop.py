@@ -58,7 +58,7 @@ class Dynamics:
         self.guards = Guards(systems, self.limits)
         self.first_cell = systems.cell
         self.tried = systems
-        self.monitor = Monitor(options, self.ids, systems.atom_counts, run.reporter)
+        self.monitor = Monitor(options, self.ids, systems.atom_counts, run.reporter, run.follow)
         self.stress_now = self._stress_possible = "stress" in self.potential.provides and bool(systems.pbc.all())
         self.saved = time.monotonic()
         self.chunk = chunk_steps(options.frame_every, systems.n_atoms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,11 +32,19 @@ class Monitor:
     Args:
         options: with the limits.
         ids: of the structures. counts: (S,) their atoms.
-        reporter: hears of it.
+        reporter: hears of it. follow: told the averages of every row.
     """
 
-    def __init__(self, options: MdOptions, ids: Sequence[str], counts: Tensor, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        options: MdOptions,
+        ids: Sequence[str],
+        counts: Tensor,
+        reporter: Reporter,
+        follow: Callable[[int, Mapping[str, float]], None] = lambda _step, _values: None,
+    ) -> None:
         self.options, self.ids, self.counts, self.reporter = options, ids, counts, reporter
+        self.follow = follow
         self.window: list[tuple[int, Tensor]] = []
         self.worst: float | None = None
         self.beyond = [0] * len(ids)
@@ -120,15 +128,26 @@ class Monitor:
     def line(self, row: LogRow) -> None:
         """Tell how far the run is and, on average, how the living structures are."""
         step, steps, every = row.step, self.options.length, self.options.log_every
+        if self.options.log:
+            self.follow(step, self._numbers(row))
         if step == steps or step % max(every, steps // LINES // every * every) == 0:
             self.reporter.say(f"step {step}/{steps}  {self._averages(row)}")
         self.reporter.progress(f"step {step}/{steps}, {self.kelvin:.0f} K", step, steps)
 
-    def _averages(self, row: LogRow) -> str:
+    def _numbers(self, row: LogRow) -> dict[str, float]:
+        """What loggers are told; the pressure is left out where the potential gives none."""
+        found = dict(zip(("temperature [K]", "E_pot [eV/atom]", "pressure [GPa]"), self._means(row), strict=True))
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+    def _means(self, row: LogRow) -> tuple[float, float, float]:
+        """Temperature (K), potential energy (eV/atom) and pressure (GPa), averages over the living structures."""
         living = row.alive if bool(row.alive.any()) else torch.ones_like(row.alive)
         some = table([row], self.options.dt)[0][living]
-        each, pressure = float((some[:, 4] / self.counts[living]).mean()), float(some[:, 8].mean())
-        self.kelvin = float(some[:, 3].mean())
+        each = (some[:, 4] / self.counts[living]).mean()
+        return float(some[:, 3].mean()), float(each), float(some[:, 8].mean())
+
+    def _averages(self, row: LogRow) -> str:
+        self.kelvin, each, pressure = self._means(row)
         line = f"{row.step * self.options.dt * 1e-3:.3f} ps  T {self.kelvin:.1f} K (target {row.target:g})"
         line += f"  E_pot {each:.5f} eV/atom"
         return line if pressure != pressure else f"{line}  P {pressure:.3f} GPa"  # noqa: PLR0124 - NaN

@@ -64,6 +64,7 @@ class MdOptions:
         0.0, "stop where two atoms are nearer than this part of their covalent radii; 0: 0.5 Å", min=0.0, panel=GUARDS
     )
     max_force: float = option(0.0, "stop beyond this force on an atom; 0: any", unit="eV/Å", min=0.0, panel=GUARDS)
+    log: tuple[str, ...] = common.log()
     seed: int = common.seed()
     device: str = common.device()
     threads: int = common.threads()

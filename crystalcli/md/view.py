@@ -25,6 +25,12 @@ def planned(found: Mapping[str, Any]) -> Shown:
     return Shown([*lines, f"device: {found['device']}"])
 
 
+def headline(report: Mapping[str, Any]) -> str:
+    """For lists of runs."""
+    n, stopped = len(report["structures"]), len(report["stopped"])
+    return f"{n} structures, {report['steps']} steps" + (f", {stopped} stopped" if stopped else "")
+
+
 def shown(report: Mapping[str, Any]) -> Shown:
     """How it ended."""
     lines = list(_averages(report["structures"]))

@@ -46,6 +46,12 @@ def _more(request: Request, report: Mapping[str, Any]) -> bool:
     return asked > done and len(report["stopped"]) < len(report["structures"])
 
 
+def _headline(report: Mapping[str, Any]) -> str:
+    from crystalcli.md.view import headline
+
+    return headline(report)
+
+
 def _show(report: Mapping[str, Any]) -> Shown:
     from crystalcli.md.view import shown
 
@@ -75,9 +81,10 @@ or 7 if none is left.""",
     chooses={"potential": "potential", "sampler": "sampler"},
     prepare=_prepare,
     show=_show,
+    headline=_headline,
     plan=_plan,
     sections=_sections,
-    free=frozenset({"steps", "time", "device", "threads", "pictures"}),
+    free=frozenset({"steps", "time", "device", "threads", "pictures", "log"}),
     more=_more,
     writes=(TRAJECTORY, THERMO, *ANALYSIS, *PICTURES, LAST, LAST_GOOD, STOPPED_AT, STRUCTURES, *RESTARTS),
     keeps=(CHUNKS,),

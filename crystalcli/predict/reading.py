@@ -17,7 +17,7 @@ from crystalcli.engine.cache import cache_seal
 from crystalcli.engine.model.model_fields import recipe_of_file
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.read import reading
-from crystalcli.engine.read.inputs import expand
+from crystalcli.engine.read.inputs import about, expand
 from crystalcli.engine.read.reading import Failure, ReadItem
 from crystalcli.engine.read.supervised_reading import Callbacks, supervised
 from crystalcli.engine.run.places import Place
@@ -81,6 +81,12 @@ class GraphReading:
 
     def __exit__(self, *_: object) -> None:
         self._context.__exit__(None, None, None)
+
+    def about(self) -> int | None:
+        """How many structures there are, for those who wait; none where that cannot be seen without reading them."""
+        if self.caches:
+            return None
+        return about(self.paths)
 
     def parts(self) -> Iterator[Path | Iterator[Read | Failure]]:
         """Yield, in order, every cache, and of every run of files between caches what is read of them."""

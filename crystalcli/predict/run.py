@@ -160,7 +160,10 @@ class Predicting(Work):
     def _written(self, reading: GraphReading, failures: list[Failure], write: Callable[[Row], object]) -> int:
         """Predict all, write what comes; how many."""
         n = 0
-        for item in self.predictor.predict(reading):
+        total = reading.about()
+        of = f" of {total}" if total else ""
+        for k, item in enumerate(self.predictor.predict(reading), 1):
+            self.host.progress(f"{k}{of} structures", k, total)
             if isinstance(item, Failure):
                 failures.append(item)
                 self.host.warn(str(item))

@@ -16,6 +16,7 @@ from typing import Any
 from crystalcli.contracts.dynamics import made_of
 from crystalcli.contracts.workflow import Reporter, Request, Run, Work
 from crystalcli.engine.potential.potential_names import model_file, required
+from crystalcli.engine.read.inputs import about
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.read.supervised_reading import read_inputs
 from crystalcli.engine.run import files
@@ -92,8 +93,14 @@ def _shards_done(work: Relaxation, run: Run) -> int:
             else:
                 yield number, items
 
+    total, begun = about([Path(p) for p in work.options.structures]), 0
+    of = f" of {total}" if total else ""
+
     def heard(step: int, left: int) -> None:
-        run.reporter.progress(f"{done} done; step {step}, {left} under way", done, None)
+        nonlocal begun
+        begun = left if step == 0 else max(begun, left)
+        outer = run.reporter.within(f"{done}{of} relaxed", done, total, part=begun)
+        outer.progress(f"step {step}, {left} under way", begun - left, begun)
 
     run.write("metrics.jsonl", "")
     said = 0
@@ -109,6 +116,7 @@ def _shards_done(work: Relaxation, run: Run) -> int:
         for o in found:
             run.reporter.say(line(o))
         done += len(found)
+        run.reporter.progress(f"{done}{of} relaxed", done, total)
     for o in known:
         run.metric(_summary(o))
     return count

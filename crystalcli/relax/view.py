@@ -27,6 +27,11 @@ def planned(found: Mapping[str, Any]) -> Shown:
     return Shown(lines)
 
 
+def headline(report: Mapping[str, Any]) -> str:
+    """For lists of runs."""
+    return f"{report['converged']} of {report['structures']} converged"
+
+
 def shown(report: Mapping[str, Any]) -> Shown:
     """How it ended."""
     n, good, folder = report["structures"], report["converged"], Path(report["output"])

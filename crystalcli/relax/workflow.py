@@ -22,6 +22,12 @@ def _prepare(request: Request, reporter: Reporter) -> Work:
     return Relaxation(request, reporter)
 
 
+def _headline(report: Mapping[str, Any]) -> str:
+    from crystalcli.relax.view import headline
+
+    return headline(report)
+
+
 def _show(report: Mapping[str, Any]) -> Shown:
     from crystalcli.relax.view import shown
 
@@ -62,6 +68,7 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
     chooses={"potential": "potential", "relaxer": "relaxer"},
     prepare=_prepare,
     show=_show,
+    headline=_headline,
     plan=_plan,
     sections=_sections,
     free=ANYWHERE,

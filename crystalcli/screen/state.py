@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +22,6 @@ from crystalcli.screen.stage_results import DONE, PieceResults, Result, Structur
 
 if TYPE_CHECKING:
     from crystalcli.screen.stages import StageWorker
-
-SILENCE = 60.0
-"""Seconds after which a long stage says how far it is."""
 
 
 def _worker(plan: CampaignPlan, stage: int, folder: Path) -> StageWorker | None:
@@ -93,14 +89,10 @@ class CampaignState:
             self.run.reporter.warn(f"{named}: {r.id}: {r.problem}")
 
     def _told(self, named: str, done: Iterable[PieceResults], before: int, of: int) -> Iterator[tuple[str, list[Any]]]:
-        """Results as the journal keeps them; says now and then how far the work is."""
-        last = time.monotonic()
+        """Results as the journal keeps them; says how far the work is."""
         for count, (key, results) in enumerate(done, before + 1):
             yield key, [r.to_json() for r in results]
-            self.run.reporter.progress(named, count, of)
-            if time.monotonic() - last > SILENCE:
-                last = time.monotonic()
-                self.run.reporter.say(f"{named}: {count} of {of} pieces of work")
+            self.run.reporter.progress(f"{named}: {count} of {of} pieces of work", count, of)
 
     def predictions(self, name: str) -> Journal:
         """The journal of one task of predicting, which is there until the run is finished."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from crystalcli.contracts.workflow import Request, Run
 from crystalcli.engine.host import life
 from crystalcli.engine.run.run_folder import RECORD, RunFolder
-from crystalcli.train.pulse import with_pulse
 from crystalcli.train.workflow import TRAIN
 from crystalcli.vocabulary.errors import Exit, Stopped
 
@@ -32,7 +31,7 @@ def trained(request: Request, members: int, run: Run, prepare: Callable[[], None
     if begun and RunFolder.read(path)["exit_code"] == Exit.OK:
         return path
     prepare()
-    host = replace(with_pulse(run.reporter, name), say=lambda _line: None)
+    host = replace(run.reporter.within(name), say=lambda _line: None)
     try:
         if begun:
             changes = {"threads": options.threads, "device": options.device}

@@ -41,6 +41,14 @@ def _cost(found: Mapping[str, Any]) -> str:
     return f"cost: {low:.1f} to {high:.0f} full relaxations"
 
 
+def headline(report: Mapping[str, Any]) -> str:
+    """For lists of runs."""
+    if "cost" in report:
+        share = report["share_of_exhaustive"]
+        return f"{len(report['hull'])} on the hull of {report['candidates']}, at {share:.0%} of the full cost"
+    return f"{report['kept']} kept, {report['removed']} removed"
+
+
 def shown(report: Mapping[str, Any]) -> Shown:
     """How it ended."""
     of_campaign = "cost" in report

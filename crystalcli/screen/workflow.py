@@ -36,6 +36,12 @@ def _prepare(request: Request, host: Host) -> Work:
     return Screening(request, host)
 
 
+def _headline(report: Mapping[str, Any]) -> str:
+    from crystalcli.screen.view import headline
+
+    return headline(report)
+
+
 def _show(report: Mapping[str, Any]) -> Shown:
     from crystalcli.screen.view import shown
 
@@ -127,6 +133,7 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
     talks=True,
     prepare=_prepare,
     show=_show,
+    headline=_headline,
     plan=_plan,
     sections=_sections,
     free=CALL,

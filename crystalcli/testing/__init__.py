@@ -12,6 +12,7 @@ from crystalcli.testing.architecture import ArchitectureContract
 from crystalcli.testing.calculator import CalculatorContract
 from crystalcli.testing.featurizer import FeaturizerContract
 from crystalcli.testing.head import HeadContract
+from crystalcli.testing.logger import LoggerContract
 from crystalcli.testing.reader import ReaderContract
 from crystalcli.testing.relaxer import RelaxerContract
 from crystalcli.testing.sampler import SamplerContract
@@ -23,6 +24,7 @@ __all__ = [
     "CalculatorContract",
     "FeaturizerContract",
     "HeadContract",
+    "LoggerContract",
     "ReaderContract",
     "RelaxerContract",
     "SamplerContract",

@@ -100,6 +100,9 @@ class WorkflowContract:
         unnamed = {n for n in names if not any(Path(n).match(w) for w in self.part.writes)}
         assert not unnamed, f"left in the folder, and not among `writes`: {sorted(unnamed)}"
         assert names, "nothing is written but what the host writes"
+        headline = self.part.headline(json.loads((run / "report.json").read_text(encoding="utf-8")))
+        assert isinstance(headline, str), f"headline gives a {type(headline).__name__}"
+        assert "\n" not in headline, "headline is more than a line"
         found, stamp = self.results(run), (run / "run.json").read_bytes()
         assert "finished before" in self.crystal([*words, "-o", "run"], tmp_path)
         assert (run / "run.json").read_bytes() == stamp

@@ -69,10 +69,9 @@ def train(run: Run, found: Sequence[Request], prepare: Callable[[Request, Host],
 def _named(host: Host, name: str) -> Host:
     """Says everything with the name before it."""
     return replace(
-        host,
+        host.within(name),
         say=lambda text: host.say(f"{name}: {text}"),
         warn=lambda text: host.warn(f"{name}: {text}"),
-        progress=lambda now, done, of: host.progress(f"{name}: {now}", done, of),
     )
 
 

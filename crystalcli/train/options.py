@@ -184,6 +184,7 @@ class TrainOptions(StartOptions, RecipeOptions, SplitOptions):
     )
     no_compare: bool = option(False, "train nothing beside the model")
     seed: int = common.seed()
+    log: tuple[str, ...] = common.log()
     device: str = common.device()
     threads: int = common.threads()
     pictures: str = common.pictures()

@@ -16,7 +16,6 @@ from crystalcli.contracts.workflow import Host, Request, Run, Work
 from crystalcli.train import ensemble, transfer
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.processes import started_by_torchrun
-from crystalcli.train.pulse import with_pulse
 from crystalcli.train.run import Training
 from crystalcli.train.setup import Prepared, prepare
 from crystalcli.vocabulary.errors import Stopped, UsageError
@@ -61,7 +60,6 @@ class Several(Work):
         Raises:
             Stopped: says how many are done. CrystalError: of the run under way.
         """
-        hears = run.reporter if run.inner else with_pulse(run.reporter)
         reports: list[Mapping[str, Any]] = []
         of = len(self.runs)
         for k, one in enumerate(self.runs):
@@ -69,7 +67,7 @@ class Several(Work):
             arch = o.arch or self.first.settled["arch"]
             run.reporter.say(f"run {k + 1} of {of}: {arch}, seed {o.seed} -> {one.path}")
             try:
-                options, reporter = opt.to_dict(o), _within(hears, k, of)
+                options, reporter = opt.to_dict(o), run.reporter.within(f"run {k + 1} of {of}", k, of)
                 reports.append(
                     run.child("train", one.path.name, options, one.parts, reporter=reporter, prepare=self._begun)
                 )
@@ -103,15 +101,6 @@ class Series(Several):
 def begun(request: Request, host: Host, shared: Prepared | None = None) -> Training | Series:
     """One training, or several."""
     return Training(request, host, shared) if request.options.is_one else Series(request, host, shared)
-
-
-def _within(host: Host, k: int, of: int) -> Host:
-    """Hears of run ``k`` of ``of``: its progress is a part of that of all."""
-
-    def progress(now: str, done: float, whole: float | None) -> None:
-        host.progress(f"run {k + 1} of {of}, {now}", k + (done / whole if whole else 0.0), of)
-
-    return replace(host, progress=progress)
 
 
 def members(request: Request) -> list[Request]:

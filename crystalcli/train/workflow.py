@@ -38,6 +38,12 @@ def _end(request: Request) -> None:
         )
 
 
+def _headline(report: Mapping[str, Any]) -> str:
+    from crystalcli.train.view import headline
+
+    return headline(report)
+
+
 def _show(report: Mapping[str, Any]) -> Shown:
     from crystalcli.train.view import shown
 
@@ -67,10 +73,11 @@ ends a run that was stopped with its best epoch. Several trainings (--seeds, --e
     choose=choose,
     prepare=_prepare,
     show=_show,
+    headline=_headline,
     plan=_plan,
     sections=_sections,
     end=_end,
-    free=frozenset({"threads", "device", "pictures"}),
+    free=frozenset({"threads", "device", "pictures", "log"}),
     called="arch",
     talks=True,
     writes=(

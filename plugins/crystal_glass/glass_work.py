@@ -97,7 +97,7 @@ class Glasses(Work):
         """All batches that are not done, then what is said of all."""
         o, size = self.options, self.options.batch_size
         self.watch = watch = _Watch(run, self.boxes)
-        quiet = replace(run.reporter, say=lambda _line: None, warn=run.log, progress=watch.inside)
+        quiet = replace(run.reporter, say=lambda _line: None, warn=run.log)
         references = reference_energies(run, self.request, self.symbols, quiet, stress=self.stress)
         self._tell_missing(run, references)
         batches = range(0, len(self.boxes), size)
@@ -113,13 +113,12 @@ class Glasses(Work):
     def piece(self, run: Run, item: tuple[int, Mapping[str, float | None]]) -> None:
         """A batch, by its number; with it come the reference energies."""
         number, references = item
-        heard = run.reporter.progress
-        if self.watch is not None:  # this process has the whole run
-            run.stop_if_asked(f"box {self.watch.done} of {len(self.boxes)}")
-            heard = self.watch.inside
-        quiet = replace(run.reporter, say=lambda _line: None, warn=run.log, progress=heard)
         size = self.options.batch_size
         boxes = self.boxes[number * size : (number + 1) * size]
+        quiet = replace(run.reporter, say=lambda _line: None, warn=run.log)
+        if self.watch is not None:  # this process has the whole run
+            run.stop_if_asked(f"box {self.watch.done} of {len(self.boxes)}")
+            quiet = self.watch.within(quiet, boxes)
         if not all(_done(run, b) for b in boxes):  # else a worker has died between its last file and its answer
             self._batch(run, f"{BATCHES}/{number:06d}", boxes, references, quiet)
 
@@ -141,6 +140,7 @@ class Glasses(Work):
         o = self.options
         if o.relax == "none" or not ends:
             return {}, {}
+        quiet = quiet.within("relaxing", 1.0, 1.0)  # the long part of the batch is done
         file = run.path / name / "quenched.extxyz"
         run.write(f"{name}/{file.name}", joined(ends.items()))
         ions = relaxed(run, self.request, f"{name}/ions", file, "none", quiet)
@@ -229,10 +229,10 @@ class _Watch:
         line += f", {self.failed} failed" if self.failed else ""
         return line + (f", about {_duration(left)} left" if self.done < len(self.boxes) else "")
 
-    def inside(self, now: str, done: float, of: float | None) -> None:
-        """What a run inside is at."""
-        line = f"{self._line()}; {now}" if self.done > self.before else now
-        self.run.reporter.progress(line, self.done + (done / of if of else 0.0), len(self.boxes))
+    def within(self, host: Host, batch: Sequence[Box]) -> Host:
+        """Hears of a batch, as a part of all boxes."""
+        failed = f", {self.failed} failed" if self.failed else ""
+        return host.within(f"{self.done} of {len(self.boxes)} boxes{failed}", self.done, len(self.boxes), len(batch))
 
 
 def _duration(seconds: float) -> str:

@@ -101,7 +101,8 @@ class Melting:
         folder = f"{self.name}/{attempt}"
         starts = self._packed(boxes, attempt)
         folders: dict[str, tuple[Path, ...]] = dict.fromkeys(starts, ())
-        for k, leg in enumerate(legs(stages)):
+        every = legs(stages)
+        for k, leg in enumerate(every):
             if not starts:
                 return {}
             file = self.run.path / folder / f"{k}-start.extxyz"
@@ -110,7 +111,7 @@ class Melting:
             try:
                 report = self.run.child(
                     "md", f"{folder}/{k}-md", self._asked(file, leg, attempt, first=k == 0), self._parts(leg),
-                    reporter=self.reporter,
+                    reporter=self.reporter.within(f"melt and quench, run {k + 1} of {len(every)}", k, len(every)),
                 )  # fmt: skip
             except NothingUsable as problem:
                 for name in starts:
@@ -144,7 +145,8 @@ class Melting:
         file = self.run.path / f"{self.name}/{attempt}/packed.extxyz"
         self.run.write(str(file.relative_to(self.run.path)), "".join(boxes.values()))
         name, steps = f"{self.name}/{attempt}/settled", self.request.options.settle
-        settled = relaxed(self.run, self.request, name, file, "none", self.reporter, steps)
+        hears = self.reporter.within("settling packed boxes")
+        settled = relaxed(self.run, self.request, name, file, "none", hears, steps)
         kept = {}
         for box in boxes:
             atoms, row = settled.get(box, (None, {"reason": "potential", "message": "the packed box has no energy"}))

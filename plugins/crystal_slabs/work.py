@@ -78,7 +78,7 @@ class Slabs(Work):
             **{name: getattr(o, name) for name in same},
         }
         begun, before = time.monotonic(), (run.path / RELAXED).exists()
-        found = run.child("relax", RELAXED, asked, self.request.parts)
+        found = run.child("relax", RELAXED, asked, self.request.parts, reporter=run.reporter.within("relaxing"))
         seconds = time.monotonic() - begun
         if not before:
             run.reporter.say(f"relaxed {o.count} structures in {seconds:.0f} s, {o.count / seconds:.1f} a second")

@@ -113,7 +113,7 @@ class Once(Work):
         for k in range(self.o.times):
             if run.ending:
                 break
-            heard = Host(say=self.heard.append, progress=lambda *told: self.heard.append(str(told)))
+            heard = Host(say=self.heard.append, hear=lambda levels: self.heard.append(f"{len(levels)} {levels[0].now}"))
             options = {"files": self.o.files, "times": k + 1}
             done.append(run.child("count", f"no-{k}", options, {}, reporter=heard, prepare=self._known)["letters"])
             assert not run.inner
@@ -370,7 +370,7 @@ def test_the_configuration_runs_the_same_again() -> None:
 def test_a_run_in_a_run_is_prepared_and_heard_as_the_one_around_it_wants(text: Path) -> None:
     done = life.run(ONCE, asked(text, times=2))
     assert done.data["letters"] == [5, 10]
-    assert done.data["heard"][:2] == ["known: 5", "('time 0', 0, 1)"]
+    assert done.data["heard"][:2] == ["known: 5", "1 time 0"]
     inside = json.loads((done.path / "no-1" / "report.json").read_text())
     assert inside["again"] == f"crystal once --resume {done.path}"
     assert "known: 5" in (done.path / "no-0" / "log.txt").read_text()

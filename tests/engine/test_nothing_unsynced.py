@@ -17,6 +17,7 @@ from train.test_training import plan as training_plan
 
 from crystalcli.contracts.workflow import Request
 from crystalcli.engine.host import life
+from crystalcli.engine.run import progress
 from crystalcli.graphs import parts, resumable
 from crystalcli.graphs.build import build
 from crystalcli.graphs.plan import BuildPlan
@@ -41,6 +42,8 @@ class Watch:
         self.waiting.discard(Path(f"/proc/self/fd/{handle}").resolve())
 
     def rename(self, source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+        if Path(target).name == progress.FILE:  # for onlookers: it is worth no wait, and nothing hangs on it
+            return
         found = Path(source).stat()
         self.renames += 1
         if self.synced.get((found.st_dev, found.st_ino)) != (found.st_size, found.st_mtime_ns):

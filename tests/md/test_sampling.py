@@ -171,7 +171,7 @@ def test_stop_and_resume_give_the_same_bytes(world, sampler, looks) -> None:
     with pytest.raises(Stopped):
         run(cut, reporter, StopAt(2))
     went: list[float] = []
-    resume(folder / "cut", {}, Reporter(progress=lambda _now, step, _of: went.append(step)), StopSignal())
+    resume(folder / "cut", {}, Reporter(hear=lambda levels: went.append(levels[-1].done)), StopSignal())
     assert reached < min(went)
     assert max(went) == 60
     assert results(folder / "cut") == results(folder / "whole")

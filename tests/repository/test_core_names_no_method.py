@@ -13,6 +13,7 @@ CORE = Path(__file__).parents[2] / "crystalcli"
 OTHER_MEANINGS = {
     "ase": "the library of structures",
     "crystal": "the program",
+    "csv": "a form of files",
     "energy": "a label and what a head provides",
     "site": "a level of labels",
 }

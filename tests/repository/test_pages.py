@@ -84,7 +84,7 @@ def bash(line: str, path: str) -> list[str]:
 def test_bash_completion() -> None:
     path = str(BIN)
     assert bash("crystal plug", path) == ["plugins"]
-    assert set(bash("crystal plugins ", path)) == {"list", "show", "check"}
+    assert set(bash("crystal plugins ", path)) == {"list", "show", "check", "new"}
     assert "lcgcn" in bash("crystal train --arch ", path)
     assert "--pool" in bash("crystal train --arch lcgcn --po", path)
     assert bash("crystal train --arch lcgcn --pool fc", path) == ["fcmax"]

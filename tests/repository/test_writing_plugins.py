@@ -65,6 +65,28 @@ def test_the_reader_and_the_calculator(tmp_path: Path) -> None:
     assert said.count(",true,converged,") == 2
 
 
+def test_the_logger(tmp_path: Path) -> None:
+    """It keeps its contract with a stand-in of its service that writes what it is told."""
+    (tmp_path / "follow.py").write_text(next(code for _, code in BLOCKS if "wandb.init" in code))
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "wandb.py").write_text(
+        "from pathlib import Path\n"
+        "class Run:\n"
+        "    def log(self, values, step): self.file.write_text(f'{step} {values}')\n"
+        "    def finish(self): pass\n"
+        "def init(dir, name):\n"
+        "    (Path(dir) / 'wandb').mkdir(parents=True, exist_ok=True)\n"
+        "    run = Run()\n"
+        "    run.file = Path(dir) / 'wandb' / name\n"
+        "    return run\n"
+    )
+    env = os.environ | {"CRYSTAL_PLUGINS": "follow.py", "PYTHONPATH": str(tmp_path / "here")}
+    command = [sys.executable, "-m", "crystalcli", "plugins", "check", "follow.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 of 3 checks passed, 0 failed, 0 not run" in done.stdout + done.stderr
+
+
 def test_the_facts() -> None:
     for kind in FAMILIES.values():
         assert f"`{kind.__name__}`" in TEXT

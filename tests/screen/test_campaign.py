@@ -23,6 +23,7 @@ from common.failing_writes import killed_after
 from crystalcli.cli.main import run as crystal
 from crystalcli.contracts.workflow import Host, Request
 from crystalcli.engine.host import life
+from crystalcli.engine.run import progress
 from crystalcli.screen.hull import Phase, distances
 from crystalcli.screen.options import Commanded, ScreenOptions, Settings
 from crystalcli.screen.outside import CommandWorker
@@ -31,7 +32,6 @@ from crystalcli.screen.rule import stage_costs
 from crystalcli.screen.run import Screening
 from crystalcli.screen.stage_results import Result, Structure, formation_energy, misfit, read_structures
 from crystalcli.screen.workflow import SCREEN
-from crystalcli.train import pulse
 from crystalcli.vocabulary.errors import Stopped, UsageError
 
 RESULTS = (
@@ -71,14 +71,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("campaign")
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pulse, "SILENCE", 0.0)
+        patch.setattr(progress, "SILENCE", 0.0)
         do(some_campaign.write(folder, head='train = 12\nthreshold = "0.1sigma"'), folder / "run", said=said)
     (folder / "said.txt").write_text("\n".join(said))
     return folder
 
 
 def test_the_training_of_an_ensemble_is_heard(finished: Path) -> None:
-    said = (finished / "said.txt").read_text().splitlines()
+    said = [line[20:] for line in (finished / "run" / "log.txt").read_text().splitlines()]  # without the time
     named = {line.split(": ")[0] for line in said if ": ensemble of " in line}
     last = {line.split(": ")[0] for line in said if "epoch" in line and line.endswith(", about 0 s left")}
     assert named

@@ -15,7 +15,7 @@ from crystalcli.cli.main import run
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.ensemble import Ensemble
-from crystalcli.train import pulse
+from crystalcli.engine.run import progress
 from crystalcli.vocabulary.errors import Stopped, UsageError
 
 N = 42
@@ -94,7 +94,7 @@ def test_the_line_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capf
     said = capfd.readouterr().out
     assert "30 structures with 'energy_per_atom' train\nensemble: 2 cgcnn, 2 epochs\n12 candidates without it" in said
     assert [p.name for p in tmp_path.iterdir()] == ["graphs.h5"]
-    monkeypatch.setattr(pulse, "SILENCE", 0.0)
+    monkeypatch.setattr(progress, "SILENCE", 0.0)
     assert run(["screen", "--ensemble", "2", "--threshold", "2sigma", "--epochs", "2", "--threads", "1"]) == 0
     said = capfd.readouterr().out
     assert "ensemble: run 2 of 2, epoch 2 of 2, about 0 s left" in said

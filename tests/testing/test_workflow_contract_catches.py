@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -135,6 +135,18 @@ def test_sections_that_raise_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "other").mkdir()
     with pytest.raises(AssertionError, match="could not be made"):
         tests.test_page(["write"], tmp_path / "other")
+
+
+HEADLINES = [(lambda _report: 3, "gives a int"), (lambda report: f"{report}\n", "more than a line")]
+
+
+@pytest.mark.parametrize(("headline", "said"), HEADLINES)
+def test_a_headline_is_a_line(
+    headline: Callable[..., str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tests = contract(replace(GOOD, headline=headline), monkeypatch)
+    with pytest.raises(AssertionError, match=said):
+        tests.test_run(["write"], tmp_path)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Chosen, Host, Request, Stop, Work, exit_code
+from crystalcli.engine.host.following import Followers, loggers
 from crystalcli.engine.record.run_record import (
     CHILDREN,
     PAGE,
@@ -33,7 +34,7 @@ from crystalcli.engine.record.run_record import (
     table,
 )
 from crystalcli.engine.registry.plugin_manager import registry
-from crystalcli.engine.run import files, locks
+from crystalcli.engine.run import files, locks, progress
 from crystalcli.engine.run.other_rank import OtherRankFolder
 from crystalcli.engine.run.run_folder import RunFolder, point_latest
 from crystalcli.engine.run.stopping import StopSignal as NeverAsked
@@ -68,6 +69,7 @@ class LiveRun:
     resumed: bool
     root: Path
     workflow: Workflow = field(repr=False)
+    followers: Followers = field(repr=False)
     again: str = ""
     ending: bool = False
 
@@ -94,6 +96,11 @@ class LiveRun:
     def metric(self, values: Mapping[str, Any]) -> None:
         """A line in metrics.jsonl."""
         self.folder.metric(values)
+        self.followers.row(values)
+
+    def follow(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers for the loggers."""
+        self.followers.values(step, values)
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl."""
@@ -155,7 +162,8 @@ class LiveRun:
 
 def at_a_worker(folder: RunFolder, host: Host, request: Request, workflow: Workflow) -> LiveRun:
     """The run as a worker has it that does pieces of it: it has begun, and somebody else decides when to stop."""
-    return LiveRun(folder, host, NeverAsked(), True, request.path, workflow)
+    nobody = Followers((), folder.path, host.warn)  # the loggers are where the run is
+    return LiveRun(folder, host, NeverAsked(), True, request.path, workflow, nobody)
 
 
 def describe(workflow: Workflow, request: Request, reporter: Host) -> Mapping[str, Any]:
@@ -164,6 +172,7 @@ def describe(workflow: Workflow, request: Request, reporter: Host) -> Mapping[st
     Raises:
         CrystalError: as :func:`run` before it writes anything.
     """
+    loggers(request)
     with _prepared(workflow, request, reporter) as work:
         return {**work.describe(), "output": str(request.path)}
 
@@ -259,13 +268,18 @@ def _live(
         reporter.say(f"{path}: finished before; nothing to do")
         clear(path, workflow.keeps)
         return Finished(path, before, before=True)
+    loggers(request)  # refused before anything long
     said: list[str] = []
     with ExitStack() as inside:
         work = inside.enter_context(_prepared(workflow, request, reporter.heard_by(said.append)))
         folder = inside.enter_context(_opened(workflow, request, work, record, overwrite=overwrite, latest=latest))
         for line in said:
             folder.log(line)
-        live = LiveRun(folder, reporter.heard_by(folder.log), stop, record is not None, path, workflow, ending=end)
+        hears = _followed(reporter.heard_by(folder.log), folder, outermost=parent is None)
+        named = [] if isinstance(folder, OtherRankFolder) else loggers(request)
+        followers = Followers(named, path, hears.warn)
+        inside.callback(followers.close)
+        live = LiveRun(folder, hears, stop, record is not None, path, workflow, followers, ending=end)
         live.again = f"crystal {workflow.name} --resume {path}"
         if parent is not None:
             live.root, live.again = parent.root, parent.again
@@ -274,12 +288,21 @@ def _live(
             data["exit_code"] = int(exit_code(data))
             folder.write_json(REPORT, data)
         folder.record["finished"] = True
+        files.remove_note(path / progress.FILE)
         folder.finish(data["exit_code"], outputs(folder, workflow))
         if not isinstance(folder, OtherRankFolder):
             clear(path, workflow.keeps)
             if latest:
                 point_latest(path)
     return Finished(path, data, silent=isinstance(folder, OtherRankFolder))
+
+
+def _followed(reporter: Host, folder: RunFolder, *, outermost: bool) -> Host:
+    """Its progress is kept in a file, and once a minute in the log of the outermost run."""
+    hear = progress.both(reporter.hear, progress.Notes(folder.note_progress, len(reporter.around)).hear)
+    if outermost:
+        hear = progress.both(hear, progress.Pulse(folder.log).hear)
+    return replace(reporter, hear=hear)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from crystalcli.engine.read.readers import found_in_folder
 from crystalcli.engine.read.sources import is_source, request
+from crystalcli.nouns.structures import formats
 from crystalcli.nouns.structures.formats import of_one_run
 from crystalcli.nouns.structures.id_prop import TABLE, listed_files
 from crystalcli.vocabulary.errors import UsageError
@@ -60,6 +61,17 @@ class _LeftOut(dict[Path, Path]):
     def __init__(self, steps: bool) -> None:
         super().__init__()
         self.steps = steps
+
+
+def about(paths: Sequence[Path]) -> int | None:
+    """How many structures the files have, for those who wait; none where that cannot be seen without reading them."""
+    total = 0
+    for path in paths:
+        found = None if is_source(path) else formats.about(path)
+        if found is None:
+            return None
+        total += found
+    return total
 
 
 def _each(inputs: Iterable[str], beside: _LeftOut, lists: tuple[str, ...] = ()) -> Iterator[Path]:

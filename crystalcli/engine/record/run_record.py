@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.records import Logger, Workflow
 from crystalcli.contracts.workflow import Request, Work
 from crystalcli.engine.read.input_digest import UNREADABLE, digest
 from crystalcli.engine.registry.plugin_manager import registry
@@ -123,6 +123,7 @@ def make_room(path: Path) -> None:
         _refuse_held(child)
     for child in children:
         shutil.rmtree(child, ignore_errors=True)
+    clear(path, tuple(name for o in registry().offered() if isinstance(o.part, Logger) for name in o.part.writes))
     offered = registry().parts.get(("workflow", str(record.get("command"))))
     if offered is not None:
         workflow = cast(Workflow, offered.part)

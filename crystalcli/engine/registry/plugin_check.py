@@ -17,6 +17,7 @@ from crystalcli.contracts.records import (
     Calculator,
     Featurizer,
     Head,
+    Logger,
     Part,
     Reader,
     Relaxer,
@@ -40,6 +41,7 @@ CONTRACTS: Mapping[type[Part], str] = {
     Reader: "ReaderContract",
     Source: "SourceContract",
     Calculator: "CalculatorContract",
+    Logger: "LoggerContract",
     Workflow: "WorkflowContract",
 }
 

@@ -27,7 +27,6 @@ import pluggy
 
 from crystalcli.contracts import hookspecs
 from crystalcli.contracts.records import Part
-from crystalcli.contracts.validation import part_problems
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -124,6 +123,19 @@ def load(origin: Origin) -> Loaded:
         if os.getpid() != pid:
             os._exit(0)  # a plugin forked at import; its child is not a second crystal
     seconds = time.perf_counter() - start
+    good, bad = (parts, []) if origin.builtin else _looked_at(parts)  # crystal's own are looked at by its tests
+    notes = [f"slow import: {seconds:.1f} s"] if seconds > SLOW else []
+    if printed.getvalue():
+        notes.append(f"prints to stdout at import: {printed.getvalue().strip()[:60]!r}")
+    if "torch" in sys.modules and not heavy_before:
+        notes.append("imports torch; do that inside build functions")
+    return Loaded(origin, tuple(good), "", tuple(bad), tuple(notes), seconds)
+
+
+def _looked_at(parts: list[Any]) -> tuple[list[Part], list[tuple[str, str, str]]]:
+    """Records that are right, and what is wrong with the others."""
+    from crystalcli.contracts.validation import part_problems
+
     good, bad = [], []
     for part in parts:
         problems = part_problems(part)
@@ -132,12 +144,7 @@ def load(origin: Origin) -> Loaded:
             bad.append((str(getattr(part, "family", "part")), label, "; ".join(problems)))
         else:
             good.append(part)
-    notes = [f"slow import: {seconds:.1f} s"] if seconds > SLOW else []
-    if printed.getvalue():
-        notes.append(f"prints to stdout at import: {printed.getvalue().strip()[:60]!r}")
-    if "torch" in sys.modules and not heavy_before:
-        notes.append("imports torch; do that inside build functions")
-    return Loaded(origin, tuple(good), "", tuple(bad), tuple(notes), seconds)
+    return good, bad
 
 
 def _time_limit() -> float:
@@ -181,6 +188,8 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _call_hook(plugin: Any, origin: Origin) -> list[Any]:
+    if origin.builtin:  # a manager looks at every name of the module, and help waits for it
+        return list(plugin.crystal_parts())
     manager = pluggy.PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(plugin, origin.name)

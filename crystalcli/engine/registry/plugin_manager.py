@@ -227,8 +227,11 @@ def find() -> list[Origin]:
 
     entries = sorted(entry_points(group=hookspecs.GROUP), key=lambda e: (e.name, e.value))
     installed = []
+    known: dict[int, tuple[str, str]] = {}  # of each distribution once: its name is parsed anew whenever it is asked
     for e in entries:
-        distribution, version = (e.dist.name, e.dist.version) if e.dist else (e.value, "")
+        if e.dist is not None and id(e.dist) not in known:
+            known[id(e.dist)] = e.dist.name, e.dist.version
+        distribution, version = known[id(e.dist)] if e.dist else (e.value, "")
         installed.append(Origin(e.name, e.value, distribution, version, e))
     installed.sort(key=lambda o: (not o.builtin, o.distribution, o.name))
     if os.environ.get("CRYSTAL_NO_PLUGINS"):

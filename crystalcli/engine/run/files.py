@@ -177,6 +177,29 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def note(path: Path, text: str) -> None:
+    """Write what only onlookers read: they see the old file or the whole new one; a machine that stops may lose both.
+
+    Nothing hangs on it: it waits for no disk, and where it cannot be written it is not.
+    """
+    temporary = unforeseen(path)
+    with contextlib.suppress(OSError, EnvironmentProblem):
+        permitted(path)
+        try:
+            with os.fdopen(_made(temporary), "wb") as file:
+                file.write(text.encode())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def remove_note(path: Path) -> None:
+    """Remove what :func:`note` wrote, if it is there, and what killed programs left of it."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+        clear_dead(path)
+
+
 def append(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Add ``data`` to the end of ``path``, which is made if it is not there.
 

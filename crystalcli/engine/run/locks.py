@@ -41,7 +41,7 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         EnvironmentProblem: somebody else holds it; names host and process.
     """
-    name = path.with_name(f".{files.beginning(path.name)}.lock")
+    name = lock_of(path.parent, path.name)
     with contextlib.ExitStack() as inside:
         try:
             name.parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +63,11 @@ def run_locked(folder: Path, name: str = "run") -> Iterator[None]:
     """
     with locked(folder / name) if folder.is_dir() or not folder.exists() else contextlib.nullcontext():
         yield
+
+
+def lock_of(folder: Path, name: str = "run") -> Path:
+    """The lock file of a run's folder, or of another file in it."""
+    return folder / f".{files.beginning(name)}.lock"
 
 
 @dataclass(frozen=True)

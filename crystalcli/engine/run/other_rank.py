@@ -14,5 +14,8 @@ class OtherRankFolder(RunFolder):
         """Leave it to the process that writes."""
         return self.path / name
 
+    def note_progress(self, text: str) -> None:
+        """Leave it to the process that writes."""
+
     def _append(self, name: str, line: str) -> None:
         """Leave it to the process that writes."""

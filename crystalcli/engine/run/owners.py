@@ -90,6 +90,33 @@ def lives(name: Path, owner: Owner) -> bool:
     process's own: it looks until it sees one, at most for ``PATIENCE``. Time in which the file system gave no answer,
     or this process stood still, does not count.
     """
+    known = _asked(name, owner)
+    return _beats(name, PATIENCE) if known is None else known
+
+
+def seen(name: Path, owner: Owner) -> bool | None:
+    """The same for onlookers, who decide nothing by it and do not wait as long; none where nothing can be said.
+
+    A touch that is recent by the clock of this machine is believed; else the owner has a beat's time to touch the file.
+    """
+    known = _asked(name, owner)
+    if known is not None:
+        return known
+    if (touched := _touched(name)) is None:
+        return False
+    if abs(time.time() - touched[1] * 1e-9) < PATIENCE:
+        return True
+    return _beats(name, BEAT + 2 * POLL) or None
+
+
+def last_touch(name: Path) -> float | None:
+    """When the owner of a lock file last touched it, by the clock of its file system; seconds since 1970."""
+    touched = _touched(name)
+    return None if touched is None else touched[1] * 1e-9
+
+
+def _asked(name: Path, owner: Owner) -> bool | None:
+    """Whether the owner lives, by the word of the kernel; none where it knows nothing of a process of elsewhere."""
     here = owner.machine == machine()
     runs = here and bool(owner.began) and _began(owner.pid) == owner.began
     said = _kernel(name)
@@ -99,10 +126,13 @@ def lives(name: Path, owner: Owner) -> bool:
         said = _kernel(name)
     if said == HELD:
         return True
-    if here:
-        return runs and (said == SILENT or not owner.kernel)
+    return runs and (said == SILENT or not owner.kernel) if here else None
+
+
+def _beats(name: Path, patience: float) -> bool:
+    """Whether the file is touched while this process looks at it."""
     first, quiet, last = _touched(name), 0.0, time.monotonic()
-    while first is not None and quiet < PATIENCE:
+    while first is not None and quiet < patience:
         time.sleep(POLL)
         now, touched = time.monotonic(), _touched(name)
         if touched is None or touched[0] != first[0]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 import time
@@ -20,6 +21,7 @@ from typing import Any
 from crystalcli import __version__
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files
+from crystalcli.engine.run.progress import FILE
 from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, Exit, UsageError
 from crystalcli.vocabulary.texts import file_word
 
@@ -156,7 +158,7 @@ class RunFolder:
             "argv": sys.argv,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
-            "host": {"system": platform.platform(), "machine": platform.machine()},
+            "host": {"system": platform.platform(), "machine": platform.machine(), **_job()},
             **facts,
             "exit_code": None,
             "outputs": [],
@@ -204,6 +206,7 @@ class RunFolder:
         folder.record.setdefault("resumed", []).append(datetime.now(UTC).isoformat(timespec="seconds"))
         folder.record["exit_code"] = None
         folder.write_record()
+        files.remove_note(path / FILE)
         return folder
 
     def write(self, name: str, text: str) -> Path:
@@ -218,6 +221,10 @@ class RunFolder:
     def write_json(self, name: str, data: Mapping[str, Any]) -> Path:
         """Write one JSON file of the run."""
         return self.write(name, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def note_progress(self, text: str) -> None:
+        """Keep how far it is, for onlookers."""
+        files.note(self.path / FILE, text)
 
     def write_record(self) -> None:
         """Write run.json."""
@@ -260,6 +267,7 @@ class RunFolder:
 OWNED = frozenset(
     {
         "config.toml",
+        FILE,
         "run.json",
         "metrics.jsonl",
         "log.txt",
@@ -276,6 +284,12 @@ OWNED = frozenset(
 
 BEGINNINGS = ("state-", "predictions", "learning-curve", "parity", "reliability", "confusion", "distribution")
 """Beginnings of the names of further such files."""
+
+
+def _job() -> dict[str, str]:
+    """The job of a batch system that the run began in."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return {} if job is None else {"slurm_job": job}
 
 
 def _no_result(path: Path) -> bool:

@@ -84,6 +84,19 @@ def pieces(path: Path) -> tuple[Piece, ...]:
         return (WHOLE,)
 
 
+def about(path: Path) -> int | None:
+    """How many structures a file has, by what can be seen without reading them; none where nothing can."""
+    name = format_of(path)
+    if name in ("cif", "poscar"):
+        return 1
+    try:
+        if name not in _CUT or path.stat().st_size > 4 * SIZE // (_SHRINKS if is_packed(path) else 1):
+            return None
+        return sum(1 for _ in import_module(f"crystalcli.nouns.structures.{name}").starts(path))
+    except (CrystalError, OSError):  # reading will say so
+        return None
+
+
 def read(path: Path, options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> Iterator[Entry | InputError]:
     """Yield the structures of ``path``, or a piece of it; a bad one among good ones is yielded as its error.
 

@@ -1,0 +1,349 @@
+"""What of its surroundings can keep the program from working, or from working well; with the cure of each.
+
+Looks, and changes nothing but for a file in the temporary folder and one in the current folder, which are gone again.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from crystalcli.engine.registry.plugin_loading import CORE
+from crystalcli.engine.registry.plugin_manager import named, registry
+from crystalcli.engine.run import owners
+from crystalcli.engine.run.places import cores
+from crystalcli.engine.run.run_folder import versions
+
+OK, WARNING, FAILED = "ok", "warning", "failed"
+LITTLE, SOME = 0.2, 2.0
+"""GB free on a disk below which nothing can be written for long, and below which a warning is due."""
+LEAST_MEMORY = 2.0
+"""GB of memory below which larger sets do not fit."""
+DEEP = 4
+"""Folders below the current one in which locks are looked for."""
+GIB = 1024.0**3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Args:
+        what: it is. state: ``ok``, ``warning`` or ``failed``. said: what was found. cure: what to do; empty if nothing.
+    """
+
+    what: str
+    state: str
+    said: str
+    cure: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """Plain values."""
+        return asdict(self)
+
+
+def findings(more: Sequence[tuple[str, Callable[[], Iterator[Finding]]]] = ()) -> Iterator[Finding]:
+    """Everything, each as it is found; what cannot be looked at is a finding, too.
+
+    Args:
+        more: what and how, of those who know of things that are not known here.
+    """
+    looks = {
+        "python": python,
+        "packages": packages,
+        "torch": torch_works,
+        "gpu": gpu,
+        "threads": threads,
+        "memory": memory,
+        "plugins": plugins,
+        "disk": disk,
+        "locks": locks,
+        "data": data,
+    }
+    for what, look in [*looks.items(), *more]:
+        try:
+            yield from look()
+        except Exception as problem:  # it says something of the surroundings, whatever it is
+            yield Finding(what, FAILED, f"cannot be looked at: {type(problem).__name__}: {problem}")
+
+
+def facts() -> dict[str, Any]:
+    """What a report of a bug should say: versions, machine, plugins."""
+    others = sorted({str(p.origin) for p in registry().plugins if not p.origin.builtin})
+    return {
+        **versions(),
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "cores": cores(),
+        "environment": sys.prefix,
+        "torch device": _torch_device(),
+        "plugins": others,
+        "broken plugins": dict(registry().broken),
+        "optional packages": _optional(),
+    }
+
+
+def _torch_device() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "cpu" + (f", built for CUDA {torch.version.cuda}" if torch.version.cuda else "")
+    names = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+    return f"CUDA {torch.version.cuda}: {', '.join(names)}"
+
+
+def python() -> Iterator[Finding]:
+    """The interpreter, and whether the environment is one of its own."""
+    said = f"Python {platform.python_version()} in {sys.prefix}"
+    if sys.prefix == sys.base_prefix:
+        cure = "python3 -m venv .venv, and install there: other programs' packages cannot get in the way"
+        yield Finding("python", WARNING, f"{said}, which is no environment of its own", cure)
+    else:
+        yield Finding("python", OK, said)
+
+
+def packages() -> Iterator[Finding]:
+    """Whether what the program needs is there, and new enough."""
+    from packaging.requirements import Requirement
+
+    try:
+        wanted = importlib.metadata.requires(CORE) or []
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding(
+            "packages", FAILED, f"{CORE} is not installed, only on the path", "pip install -c constraints.txt ."
+        )
+        return
+    bad = []
+    needed = [r for r in map(Requirement, wanted) if r.marker is None or r.marker.evaluate({"extra": ""})]
+    for one in needed:
+        try:
+            version = importlib.metadata.version(one.name)
+        except importlib.metadata.PackageNotFoundError:
+            bad.append(f"{one.name} is missing")
+            continue
+        if not one.specifier.contains(version, prereleases=True):
+            bad.append(f"{one.name} is {version}, not {one.specifier}")
+    if bad:
+        yield Finding("packages", FAILED, "; ".join(bad), f"pip install --upgrade -c constraints.txt {CORE}")
+    else:
+        yield Finding("packages", OK, f"all {len(needed)} are there")
+    if there := _optional():
+        yield Finding("packages", OK, "optional: " + ", ".join(f"{k} {v}" for k, v in there.items()))
+
+
+def _optional() -> dict[str, str]:
+    """Packages of extras that are there."""
+    from packaging.requirements import Requirement
+
+    try:
+        wanted = [Requirement(text) for text in importlib.metadata.requires(CORE) or []]
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+    found = {}
+    for one in wanted:
+        if one.marker is None or one.marker.evaluate({"extra": ""}) or "dev" in str(one.marker):
+            continue
+        try:
+            found[one.name] = importlib.metadata.version(one.name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return dict(sorted(found.items()))
+
+
+def torch_works() -> Iterator[Finding]:
+    """Whether torch can be loaded and multiplies."""
+    try:
+        import torch
+
+        good = bool(((torch.ones(3, 3) @ torch.ones(3, 3)) == 3).all())
+    except Exception as problem:  # a broken shared library raises whatever it likes
+        yield Finding("torch", FAILED, f"{type(problem).__name__}: {problem}", "pip install --force-reinstall torch")
+        return
+    said = f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
+    yield Finding("torch", OK, said) if good else Finding("torch", FAILED, f"{said} multiplies wrongly")
+
+
+def gpu() -> Iterator[Finding]:
+    """Whether there is one, and torch can use it."""
+    import torch
+
+    if not torch.cuda.is_available():
+        if Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi"):
+            if torch.version.cuda is None:
+                cure = "install the build of torch for CUDA; see pytorch.org"
+                yield Finding("gpu", WARNING, "there is a driver, but torch was built without CUDA", cure)
+            else:
+                cure = "nvidia-smi says whether the driver sees it; in a job: was a GPU asked for?"
+                yield Finding(
+                    "gpu", WARNING, f"there is a driver, but torch (CUDA {torch.version.cuda}) sees none", cure
+                )
+        else:
+            yield Finding("gpu", OK, "none; everything works without")
+        return
+    for k in range(torch.cuda.device_count()):
+        about = torch.cuda.get_device_properties(k)
+        free, whole = (n / GIB for n in torch.cuda.mem_get_info(k))
+        said = f"cuda:{k} {about.name}, {free:.1f} of {whole:.1f} GiB free"
+        ones = torch.ones(64, 64, device=f"cuda:{k}")
+        if not bool(((ones @ ones) == 64).all()):
+            yield Finding(
+                "gpu", FAILED, f"{said}; it multiplies wrongly", "try another: --device cuda:N, or --device cpu"
+            )
+        elif free < 0.1 * whole:
+            yield Finding("gpu", WARNING, said, "another program has it: nvidia-smi; or --device cpu")
+        else:
+            yield Finding("gpu", OK, said)
+
+
+def threads() -> Iterator[Finding]:
+    """Whether as many threads as cores are used."""
+    import torch
+
+    here, used, quota = cores(), torch.get_num_threads(), _quota()
+    said = f"{used} threads on {here} cores"
+    if quota is not None and quota < here:
+        said += f", of which this container may use {quota:g}"
+        here = max(1, int(quota))
+    if used > here:
+        yield Finding("threads", WARNING, f"{said}: they wait for each other", f"export OMP_NUM_THREADS={here}")
+    else:
+        yield Finding("threads", OK, said)
+
+
+def _quota() -> float | None:
+    """Cores that a control group grants; none where there is no limit."""
+    try:
+        most, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return None if most == "max" else int(most) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def memory() -> Iterator[Finding]:
+    """What is available, by the kernel or the control group."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        free = int(re.findall(r"MemAvailable:\s+(\d+)", text)[0]) / 1024.0**2
+    except (OSError, IndexError):
+        yield Finding("memory", OK, "the system does not say how much is free")
+        return
+    try:
+        most = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
+        free = min(free, (most - int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))) / GIB)
+    except (OSError, ValueError):
+        pass
+    said = f"{free:.1f} GiB available"
+    if free < LEAST_MEMORY:
+        yield Finding("memory", WARNING, said, "fewer --jobs, a smaller --batch-size; close other programs")
+    else:
+        yield Finding("memory", OK, said)
+
+
+def plugins() -> Iterator[Finding]:
+    """What is broken, slow, or called like another."""
+    known = registry()
+    others = [p for p in known.plugins if not p.origin.builtin]
+    for name, why in sorted(known.broken.items()):
+        yield Finding("plugins", FAILED, f"{name}: {why}", "update or remove it; --no-plugins leaves all out")
+    for clash in known.clashes:
+        yield Finding("plugins", WARNING, clash)
+    for one in others:
+        for note in one.notes:
+            yield Finding("plugins", WARNING, f"{one.origin}: {note}", "every command pays for it: tell its author")
+    for origin in named():
+        if "/" in origin.target and not Path(origin.target).exists():
+            yield Finding("plugins", FAILED, f"CRYSTAL_PLUGINS names {origin.target}, which is not there", "correct it")
+    n = sum(not p.problem for p in others)
+    yield Finding(
+        "plugins", OK, f"{len(known.parts)} parts; {n} plugins of others" if n else f"{len(known.parts)} parts"
+    )
+
+
+def disk() -> Iterator[Finding]:
+    """Whether the current and the temporary folder can be written, how much is free, and whether they have locks."""
+    for what, folder in (("current folder", Path.cwd()), ("temporary folder", Path(tempfile.gettempdir()))):
+        free = shutil.disk_usage(folder).free / 1e9
+        said = f"{what} {folder}: {free:.1f} GB free"
+        try:
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".crystal-doctor.") as file:
+                file.write(b"x")
+                file.flush()
+                locks_here = owners.lock_by_kernel(file.fileno())
+                links = _links(Path(file.name))
+        except OSError as problem:
+            cure = "run elsewhere, or write there with -o" if what[0] == "c" else "export TMPDIR=FOLDER"
+            yield Finding("disk", FAILED, f"{said}, and it cannot be written: {problem.strerror}", cure)
+            continue
+        lacks = [word for word, has in (("locks", locks_here), ("hard links", links)) if not has]
+        if free < SOME:
+            state = FAILED if free < LITTLE else WARNING
+            yield Finding("disk", state, said, "make room: crystal runs says how large each run is")
+        elif lacks and what[0] == "c":
+            cure = "runs are safe there, but a dead one on another machine is waited for for a minute"
+            yield Finding("disk", WARNING, f"{said}; its file system has no {' and no '.join(lacks)}", cure)
+        else:
+            yield Finding("disk", OK, said)
+
+
+def _links(path: Path) -> bool:
+    other = path.with_name(f"{path.name}.link")
+    try:
+        os.link(path, other)
+    except OSError:
+        return False
+    other.unlink()
+    return True
+
+
+def locks() -> Iterator[Finding]:
+    """Locks below the current folder: of the living, and of the dead."""
+    held = 0
+    dead: list[tuple[Path, owners.Owner, bool | None]] = []
+    for name in _locks_below(Path(), DEEP):
+        try:
+            owner = owners.read(name)
+            alive = None if owner is None else owners.seen(name, owner)
+        except Exception as problem:  # a link, or another user's
+            yield Finding("locks", WARNING, f"{name}: {problem}")
+            continue
+        if alive:
+            held += 1
+        elif owner is not None:
+            dead.append((name, owner, alive))
+    for name, owner, alive in dead:
+        who = f"{owner}, which died" if alive is False else f"{owner}, of which there is no sign"
+        cure = "the next command that writes there removes it" if alive is False else "look whether it runs there"
+        yield Finding("locks", WARNING, f"{name} is of {who}", cure)
+    yield Finding("locks", OK, f"{held} held by running commands" if held else "no command is running here")
+
+
+def _locks_below(folder: Path, depth: int) -> Iterator[Path]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda e: e.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name[:1] == "." and entry.name.endswith(".lock"):
+            yield Path(entry.path)
+        elif depth > 1 and entry.name[:1] != "." and entry.is_dir(follow_symlinks=False):
+            yield from _locks_below(Path(entry.path), depth - 1)
+
+
+def data() -> Iterator[Finding]:
+    """Variables that name folders of data."""
+    for name, what in (("CRYSTAL_DATA", "data of examples and tests"), ("XDG_DATA_HOME", "models by name")):
+        if (text := os.environ.get(name)) is None:
+            continue
+        if Path(text).is_dir():
+            yield Finding("data", OK, f"{name}={text} ({what})")
+        else:
+            yield Finding("data", WARNING, f"{name}={text} ({what}) is no folder", f"correct it, or unset {name}")

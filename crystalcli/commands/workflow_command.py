@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crystalcli.commands import other_names
 from crystalcli.commands.command import CrystalCommand, plugin_command
 from crystalcli.commands.plugin_flags import DefaultPart, names
 from crystalcli.commands.runs import flag
@@ -71,7 +72,7 @@ def function(workflow: Workflow) -> Callable[..., None]:
 
     places = {name: k for k, name in enumerate(workflow.chooses)}
     own = sorted(opt.specs(workflow.options), key=lambda s: (not s.argument, places.get(s.name, len(places))))
-    made = [_parameter(s, _default_of_part(s, workflow)) for s in own]
+    made = [_parameter(s, _default_of_part(s, workflow), workflow.name) for s in own]
     made += [_keyword(name, *declared) for name, declared in _of_the_host(workflow).items()]
     context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     command.__signature__ = inspect.Signature([context, *made])  # type: ignore[attr-defined]
@@ -112,14 +113,14 @@ def _default_of_part(spec: opt.OptionSpec, workflow: Workflow) -> DefaultPart | 
     return DefaultPart(family) if spec.default == "" and family != POTENTIAL else None
 
 
-def _parameter(spec: opt.OptionSpec, default_part: DefaultPart | None) -> inspect.Parameter:
+def _parameter(spec: opt.OptionSpec, default_part: DefaultPart | None, command: str) -> inspect.Parameter:
     kind: Any = list[spec.inner] | None if spec.many else spec.type  # type: ignore[name-defined]
     default = spec.default if not spec.many else list(spec.default) or None
     unit = f" ({spec.unit})" if spec.unit else ""
     settings: dict[str, Any] = {"help": spec.help + unit, "min": spec.min, "max": spec.max}
     settings["rich_help_panel"] = spec.panel or None
     if spec.names:
-        settings["autocompletion"] = names(spec.names)
+        settings["autocompletion"] = names(spec.names, lambda: other_names.words(command, f"--{spec.flag}"))
     if spec.words:
         settings["autocompletion"] = lambda incomplete: [w for w in spec.words if w.startswith(incomplete)]
     if spec.metavar:

@@ -9,7 +9,7 @@ from typing import Any
 from crystal_glass.options import GlassOptions
 from crystal_glass.pack_options import PackOptions
 from crystalcli.contracts.hookspecs import hookimpl
-from crystalcli.contracts.records import Part, Workflow
+from crystalcli.contracts.records import OtherName, Part, Workflow
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
 from crystalcli.vocabulary.pictures import FORMATS
 
@@ -85,13 +85,15 @@ GLASS = Workflow(
     help="""Packs atoms, melts and quenches them, relaxes the glass, and says what it is like: a folder for each box in
 glasses/, glasses.csv over all, and energies by composition for a --grid. A box that a guard stops begins again with
 another seed and half the step in the melt; what is given up is listed, and the exit code is then 3. The same command
-again, or --resume RUN, goes on after a stop or a kill, within any stage.""",
+again, or --resume RUN, goes on after a stop or a kill, within any stage. crystal md --sampler melt-quench
+--composition FORMULA is the same.""",
     options=GlassOptions,
     chooses={"potential": "potential", "sampler": "sampler", "relaxer": "relaxer"},
     prepare=_prepare,
     show=_show,
     plan=_plan,
     free=frozenset({"threads"}),
+    also=(OtherName("md", "--sampler", "melt-quench", {"--composition": ""}),),
     talks=True,
     writes=(TABLE, GLASSES, *(f"{DIAGRAMS}-*.{ending}" for ending in FORMATS)),
     keeps=(BATCHES, REFERENCES),

@@ -32,7 +32,8 @@ GRAMS = ATOMIC_MASS * 1e27
 FACTS = "glass.json"
 COLUMNS = {
     "id": "", "formula": "", "asked": "", "replica": "", "atoms": "", "status": "", "reason": "", "begun_again": "",
-    "rate": "K/ps", "crystal_volume": "Å³/atom", "volume_source": "", "temperature": "K", "energy_md": "eV/atom",
+    "rate": "K/ps", "crystal_volume": "Å³/atom", "volume_source": "", "box_volume": "Å³/atom",
+    "temperature": "K", "energy_md": "eV/atom",
     "energy_mean": "eV/atom", "pressure_md": "GPa", "density_md": "g/cm³", "energy_ions": "eV/atom",
     "pressure_ions": "GPa", "energy_relaxed": "eV/atom", "converged": "", "formation_energy": "eV/atom",
     "formation_energy_md": "eV/atom", "volume": "Å³/atom", "density": "g/cm³", "first_peak": "Å", "coordination": "",
@@ -61,6 +62,7 @@ def write_box(
     facts: dict[str, Any] = {
         **box.told(),
         "counts": box.counts,
+        "equation_of_state": box.equation,
         "status": "ok" if melted.done else "failed",
         "begun_again": len(melted.failures),
         "failures": [asdict(f) for f in melted.failures],

@@ -14,7 +14,9 @@ from typing import Any
 import ase.io
 
 from crystal_glass import BATCHES, DIAGRAMS, GLASSES, TABLE
+from crystal_glass.box_options import EOS
 from crystal_glass.boxes import Box, boxes_of, phases, rounded
+from crystal_glass.equilibrium import Scan
 from crystal_glass.glass_output import FACTS, table_text, write_box, write_pictures
 from crystal_glass.melting import LAST, Melting, sampler_of
 from crystal_glass.options import GlassOptions
@@ -56,6 +58,9 @@ class Glasses(Work):
         self.stress, self.name = "stress" in potential.provides, potential.name
         self._refuse_strangers(potential)
         self._refuse_samplers(potential, host)
+        self.eos_temperature = o.eos_temperature or self.stages[0].start
+        if o.volume == EOS and not self.stress:
+            raise UsageError(f"--volume {EOS} needs pressures; {potential.name} gives no stress")
         if o.relax in ("cell", "isotropic") and not self.stress:
             host.warn(f"{potential.name} gives no stress: cells stay as they are, and no pressure is known")
         stages = [vars(s) for s in self.stages]
@@ -116,6 +121,7 @@ class Glasses(Work):
         self, run: Run, name: str, batch: Sequence[Box], references: Mapping[str, float | None], quiet: Host
     ) -> None:
         """Melt, quench, relax and describe the boxes of a batch; what each has is written last, and whole."""
+        batch = self._sized(run, name, batch, quiet)
         melted = Melting(self.request, self.stages, run, name, quiet).of(batch)
         good = [m for m in melted if m.done]
         ends = {m.box.name: ase.io.read(m.folders[-1] / LAST, format="extxyz") for m in good}
@@ -124,6 +130,16 @@ class Glasses(Work):
             settled = ions.get(one.box.name), cells.get(one.box.name)
             write_box(run, self.options, one, settled, references)
         shutil.rmtree(run.path / name, ignore_errors=True)
+
+    def _sized(self, run: Run, name: str, batch: Sequence[Box], quiet: Host) -> Sequence[Box]:
+        """The boxes as large as ``--volume eos`` finds them."""
+        if self.options.volume != EOS:
+            return batch
+        sized = Scan(self.request, self.eos_temperature, run, f"{name}/volumes", quiet).of(batch)
+        for text, why in {b.composition.text: b.equation["failed"] for b in sized if b.equation}.items():
+            if why:
+                run.reporter.warn(f"{text}: no equation of state: {why}; its box is as without --volume {EOS}")
+        return sized
 
     def _relaxed(self, run: Run, name: str, ends: Mapping[str, Any], quiet: Host) -> tuple[Any, Any]:
         """Of every box its relaxed ions, and then its relaxed cell."""
@@ -160,6 +176,7 @@ class Glasses(Work):
             "reasons": dict(sorted(Counter(f["code"] for r in rows for f in r["failures"]).items())),
             "rate": quench_rate(self.stages),
             "references": references,
+            "equations_of_state": {r["formula"]: e for r in rows if (e := r.get("equation_of_state")) is not None},
             "potential": self.name,
             "not_liquid": [r["id"] for r in good if r["liquid"] is False],
             "crystalline": [r["id"] for r in good if r["crystalline"]],

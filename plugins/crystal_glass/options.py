@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from crystal_glass.box_options import BoxOptions
+from crystal_glass.box_options import BOX, BoxOptions
 from crystalcli.contracts import run_options as common
 from crystalcli.contracts.options import option
 from crystalcli.vocabulary.pictures import formats
@@ -36,6 +36,9 @@ class GlassOptions(BoxOptions):
     )
     frame_every: int = option(50, "steps between two frames that are kept", min=1, panel=HEAT)
     batch_size: int = option(8, "boxes that melt side by side", min=1, max=10_000)
+    eos_volumes: int = option(5, "short runs at as many volumes, for --volume eos", min=3, max=15, panel=BOX)
+    eos_steps: int = option(1000, "of each of them, half of which count", min=10, panel=BOX)
+    eos_temperature: float = option(0.0, "of them; 0: that of the melt", unit="K", min=0.0, max=20_000.0, panel=BOX)
     closest: float = option(
         0.6, "stop where atoms are nearer than this part of their covalent radii", min=0.0, max=1.0, panel=GUARDS
     )

@@ -51,6 +51,7 @@ def shown(report: Mapping[str, Any]) -> Shown:
             words.append(f"first peak {one['first_peak']:.2f} Å")
         words.append(f"coordination {one['coordination']:.2f}")
         lines.append(f"{one['id']}: {', '.join(words)}")
+    lines += _equations(report["equations_of_state"])
     rate = "" if report["rate"] is None else f", quenched at {report['rate']:.4g} K/ps"
     lines.append(f"{report['glasses']} glasses of {report['boxes']} boxes{rate}")
     if report["begun_again"]:
@@ -66,6 +67,15 @@ def shown(report: Mapping[str, Any]) -> Shown:
     ]
     lines.append(f"table -> {report['output']}/{TABLE}")
     return Shown(lines, warnings=warnings, errors=[f"{f['id']}: {f['reason']}" for f in report["failed"]])
+
+
+def _equations(found: Mapping[str, Any]) -> list[str]:
+    fits = {formula: one for formula, one in list(found.items())[:MANY] if one["fit"]}
+    return [
+        f"{formula}: {one['fit']['volume']:.2f} ± {one['fit']['error']:.2f} Å³/atom without pressure at "
+        f"{one['temperature']:g} K, bulk modulus {one['fit']['bulk_modulus']:.0f} GPa"
+        for formula, one in fits.items()
+    ]
 
 
 def _kelvins(stage: Mapping[str, Any]) -> str:

@@ -407,6 +407,8 @@ complete -c crystal -n '__crystal_at glass' -l closest -x -a '(__crystal_ask)' -
 complete -c crystal -n '__crystal_at glass' -l max-force -x -a '(__crystal_ask)' -d 'stop beyond this force on an atom; 0: any (eV/Å)'
 complete -c crystal -n '__crystal_at glass' -l hotter -x -a '(__crystal_ask)' -d 'stop beyond so many times the target temperature'
 complete -c crystal -n '__crystal_at glass' -l retries -x -a '(__crystal_ask)' -d 'a box that was stopped begins again so often: other seed, half the step in the melt'
+complete -c crystal -n '__crystal_at glass' -l label-above -x -a '(__crystal_ask)' -d 'keep frames with a larger spread of an ensemble, to be labelled; 0: none (meV/atom)'
+complete -c crystal -n '__crystal_at glass' -l label-apart -x -a '(__crystal_ask)' -d 'steps between two frames that are kept to be labelled'
 complete -c crystal -n '__crystal_at glass' -l relax -x -a 'cell isotropic ions none' -d 'what is relaxed; the cell after the ions'
 complete -c crystal -n '__crystal_at glass' -l fmax -x -a '(__crystal_ask)' -d 'every force is below (eV/Å)'
 complete -c crystal -n '__crystal_at glass' -l relax-steps -x -a '(__crystal_ask)' -d 'moves of a relaxation at most'

@@ -14,6 +14,8 @@ from crystalcli.contracts.workflow import Host, Request, Shown, Work
 from crystalcli.vocabulary.pictures import FORMATS
 
 TABLE, GLASSES, DIAGRAMS = "glasses.csv", "glasses", "energies"
+LABEL = "to-label.extxyz"
+"""Frames to be labelled, of a box and of all."""
 BATCHES, REFERENCES = "batches", "references"
 
 
@@ -95,7 +97,7 @@ again, or --resume RUN, goes on after a stop or a kill, within any stage. crysta
     free=frozenset({"threads"}),
     also=(OtherName("md", "--sampler", "melt-quench", {"--composition": ""}),),
     talks=True,
-    writes=(TABLE, GLASSES, *(f"{DIAGRAMS}-*.{ending}" for ending in FORMATS)),
+    writes=(TABLE, GLASSES, LABEL, *(f"{DIAGRAMS}-*.{ending}" for ending in FORMATS)),
     keeps=(BATCHES, REFERENCES),
     example=_example,
     references=("10.48550/arXiv.2307.06458", "10.1103/PhysRevLett.97.170201"),

@@ -6,8 +6,8 @@ third order), so that their pressure is linear in what is to be found::
 
     P(V) V = Σ_{k=1..3} (2k/3) c_k (V₁/V)^{2k/3}
 
-It is fitted by least squares to the runs around it, and V₀ is where it falls through zero. It is pressure that is fitted
-and never energy, whose minimum at a temperature is not where the pressure vanishes.
+It is fitted by least squares to the runs around it, and V₀ is where it falls through zero. Pressures are fitted
+and never energies, whose minimum at a temperature is not where the pressure vanishes.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import ase
 import ase.io
 import numpy as np
 
-from crystal_glass import GLASSES
+from crystal_glass import GLASSES, LABEL
 from crystal_glass.analysis import CRYSTAL, LIQUID, described, displacement
 from crystal_glass.boxes import frame
 from crystal_glass.melting import LAST, TRAJECTORY, Melted, log_of
@@ -38,6 +38,7 @@ COLUMNS = {
     "pressure_ions": "GPa", "energy_relaxed": "eV/atom", "converged": "", "formation_energy": "eV/atom",
     "formation_energy_md": "eV/atom", "volume": "Å³/atom", "density": "g/cm³", "first_peak": "Å", "coordination": "",
     "melt_moved": "Å", "liquid": "", "q6": "", "crystalline": "", "largest_cluster": "",
+    "to_label": "",
 }  # fmt: skip
 """Columns of glasses.csv and their units; energies are in the potential's zero, ``…_md`` before the relaxation."""
 
@@ -70,6 +71,9 @@ def write_box(
         "reason": "" if melted.done else melted.failures[-1].reason,
     }
     name = f"{GLASSES}/{box.name}"
+    if o.label_above:
+        facts["to_label"] = len(melted.uncertain)
+        run.write(f"{name}/{LABEL}", "".join(melted.uncertain))
     if melted.done:
         run.write(f"{name}/start.extxyz", frame(box.packed(o, melted.attempt), box.told()))
         facts |= _molten(run, name, o, melted, references)

@@ -13,7 +13,7 @@ from typing import Any
 
 import ase.io
 
-from crystal_glass import BATCHES, DIAGRAMS, GLASSES, TABLE
+from crystal_glass import BATCHES, DIAGRAMS, GLASSES, LABEL, TABLE
 from crystal_glass.box_options import EOS
 from crystal_glass.boxes import Box, boxes_of, phases, rounded
 from crystal_glass.equilibrium import Scan
@@ -58,6 +58,8 @@ class Glasses(Work):
         self.stress, self.name = "stress" in potential.provides, potential.name
         self._refuse_strangers(potential)
         self._refuse_samplers(potential, host)
+        if o.label_above and "sigma" not in potential.provides:
+            raise UsageError(f"--label-above needs the spread of an ensemble; {potential.name} gives none")
         self.eos_temperature = o.eos_temperature or self.stages[0].start
         if o.volume == EOS and not self.stress:
             raise UsageError(f"--volume {EOS} needs pressures; {potential.name} gives no stress")
@@ -163,6 +165,7 @@ class Glasses(Work):
         rows = list(self._rows(run))
         run.write(TABLE, table_text(rows, self.columns))
         self._draw(run, rows)
+        self._join_uncertain(run)
         good = [r for r in rows if r["status"] == "ok"]
         failed = [{"id": r["id"], "reason": r["failures"][-1]["reason"]} for r in rows if r["status"] != "ok"]
         if not good:
@@ -174,6 +177,7 @@ class Glasses(Work):
             "failed": failed,
             "begun_again": sum(bool(r["failures"]) for r in good),
             "reasons": dict(sorted(Counter(f["code"] for r in rows for f in r["failures"]).items())),
+            "to_label": sum(r["to_label"] or 0 for r in rows),
             "rate": quench_rate(self.stages),
             "references": references,
             "equations_of_state": {r["formula"]: e for r in rows if (e := r.get("equation_of_state")) is not None},
@@ -184,6 +188,13 @@ class Glasses(Work):
             "some": [{k: r[k] for k in keys} for r in good[:12]],
             "exit_code": 3 if failed else 0,
         }
+
+    def _join_uncertain(self, run: Run) -> None:
+        """The frames of all boxes that are to be labelled, in one file."""
+        if self.options.label_above:
+            with run.writing(LABEL) as whole:
+                for box in self.boxes:
+                    whole.write((run.path / GLASSES / box.name / LABEL).read_bytes())
 
     def _draw(self, run: Run, rows: Sequence[Mapping[str, Any]]) -> None:
         """Energies by composition, as many pictures as the systems need."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crystal_glass import TABLE
+from crystal_glass import LABEL, TABLE
 from crystalcli.contracts.workflow import Shown
 
 MANY = 12
@@ -56,6 +56,8 @@ def shown(report: Mapping[str, Any]) -> Shown:
     lines.append(f"{report['glasses']} glasses of {report['boxes']} boxes{rate}")
     if report["begun_again"]:
         lines.append(f"begun again: {report['begun_again']}, because of {_counted(report['reasons'])}")
+    if report["to_label"]:
+        lines.append(f"{report['to_label']} frames to be labelled -> {report['output']}/{LABEL}")
     warnings = [
         f"{what}: {', '.join(ids[:MANY])}{' …' if len(ids) > MANY else ''}"
         for what, ids in (

@@ -18,9 +18,10 @@ from crystal_glass.analysis import CRYSTAL, LIQUID, described, displacement
 from crystal_glass.boxes import frame
 from crystal_glass.melting import LAST, TRAJECTORY, Melted, log_of
 from crystal_glass.options import GlassOptions
-from crystal_glass.pictures import draw_log, draw_rdf
+from crystal_glass.pictures import draw_log, draw_ramp, draw_rdf
 from crystal_glass.settling import formation_energy
 from crystal_glass.stages import quench_rate
+from crystal_glass.transition import said_of
 from crystalcli.contracts.workflow import Run
 from crystalcli.vocabulary.pictures import formats
 from crystalcli.vocabulary.texts import cell
@@ -32,7 +33,8 @@ GRAMS = ATOMIC_MASS * 1e27
 FACTS = "glass.json"
 COLUMNS = {
     "id": "", "formula": "", "asked": "", "replica": "", "atoms": "", "status": "", "reason": "", "begun_again": "",
-    "rate": "K/ps", "crystal_volume": "Å³/atom", "volume_source": "", "box_volume": "Å³/atom",
+    "rate": "K/ps", "t_g": "K",
+    "t_g_error": "K", "crystal_volume": "Å³/atom", "volume_source": "", "box_volume": "Å³/atom",
     "temperature": "K", "energy_md": "eV/atom",
     "energy_mean": "eV/atom", "pressure_md": "GPa", "density_md": "g/cm³", "energy_ions": "eV/atom",
     "pressure_ions": "GPa", "energy_relaxed": "eV/atom", "converged": "", "formation_energy": "eV/atom",
@@ -108,11 +110,21 @@ def _molten(
     if len(molten) > 1:
         moved = displacement(np.stack([a.positions for a in molten]), np.stack([a.cell.array for a in molten]))
     endings = formats(o.pictures)
+    transition, ramp = said_of(rows, melted.stages, n)
+    if ramp is not None:
+        heads = ["temperature_K", "enthalpy_eV_per_atom", "volume_A3_per_atom"]
+        volumes = [None] * len(ramp.kelvin) if ramp.volume is None else ramp.volume.tolist()
+        bins = zip(ramp.kelvin.tolist(), ramp.enthalpy.tolist(), volumes, strict=True)
+        run.write(f"{name}/ramp.csv", csv_text(heads, bins))
+        write_pictures(run, f"{name}/ramp", draw_ramp(ramp, transition, f"{box.name}, {o.potential}", endings))
     write_pictures(run, f"{name}/log", draw_log(rows, melted, curves["rdf"], o.potential, endings))
     write_pictures(run, f"{name}/rdf", draw_rdf(curves["rdf"], box.name, o.potential, endings))
     return {
         **said,
         "rate": quench_rate(melted.stages),
+        "transition": transition,
+        "t_g": transition.get("enthalpy", {}).get("kelvin"),
+        "t_g_error": transition.get("enthalpy", {}).get("error"),
         "temperature": float(end[:, 3].mean()),
         "energy_md": energy / n,
         "energy_mean": float(end[:, 4].mean()) / n,

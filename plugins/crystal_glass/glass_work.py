@@ -170,7 +170,7 @@ class Glasses(Work):
         failed = [{"id": r["id"], "reason": r["failures"][-1]["reason"]} for r in rows if r["status"] != "ok"]
         if not good:
             raise NothingUsable(f"none of {len(rows)} boxes became a glass: {failed[0]['reason']}; see {TABLE}")
-        keys = ("id", "energy_relaxed", "formation_energy", "density", "first_peak", "coordination")
+        keys = ("id", "energy_relaxed", "formation_energy", "density", "first_peak", "coordination", "t_g", "t_g_error")
         return {
             "boxes": len(rows),
             "glasses": len(good),

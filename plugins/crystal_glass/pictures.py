@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from crystal_glass.melting import Melted
+from crystal_glass.transition import Ramp
 from crystal_glass.volumes import Phase
 from crystalcli.contracts.drawing import BLUE, COLOURS, GREY, ORANGE, blank, canvas, rendered
 from crystalcli.nouns.distributions import PairDistribution
@@ -47,6 +48,29 @@ def draw_rdf(found: PairDistribution, title: str, potential: str, endings: Seque
     figure, axes = canvas(6.0, 3.8)
     _rdf(axes, found)
     axes.set_title(f"{title}, {potential}", fontsize=10)
+    return rendered(figure, endings)
+
+
+def draw_ramp(ramp: Ramp, found: Mapping[str, Any], title: str, endings: Sequence[str]) -> dict[str, bytes]:
+    """Enthalpy, and volume where it may change, against the temperature of the ramp, with the two lines of a kink."""
+    curves = {"enthalpy": (ramp.enthalpy, "enthalpy, not kinetic (eV/atom)")}
+    if ramp.volume is not None:
+        curves["volume"] = (ramp.volume, "volume (Å³/atom)")
+    figure = blank(4.8 * len(curves), 3.6)
+    for axes, (name, (y, label)) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
+        axes.plot(ramp.kelvin, y, "o", ms=3, mew=0, color=BLUE)
+        one = found[name]
+        if "kelvin" in one:
+            ends = np.array([ramp.kelvin.min(), one["kelvin"], ramp.kelvin.max()])
+            slopes = np.array([one["glass"], 0.0, one["liquid"]])
+            axes.plot(ends, one["level"] + slopes * (ends - one["kelvin"]), "-", lw=1, color=ORANGE)
+            axes.axvspan(one["kelvin"] - one["error"], one["kelvin"] + one["error"], color=GREY, alpha=0.3, lw=0)
+            axes.set_title(f"{title}: {one['kelvin']:.0f} ± {one['error']:.0f} K", fontsize=10)
+        else:
+            axes.set_title(f"{title}: no kink", fontsize=10)
+        axes.set_xlabel("temperature (K)")
+        axes.set_ylabel(label)
+        axes.ticklabel_format(axis="y", useOffset=False)
     return rendered(figure, endings)
 
 

@@ -1,4 +1,4 @@
-"""Frames of which an ensemble is not sure: kept bare, each once and not too near to each other, so as to be labelled."""
+"""Frames of which an ensemble is not sure: kept bare, each once and not too near to each other, to be labelled."""
 
 from __future__ import annotations
 

@@ -50,6 +50,8 @@ def shown(report: Mapping[str, Any]) -> Shown:
         if one["first_peak"] is not None:
             words.append(f"first peak {one['first_peak']:.2f} Å")
         words.append(f"coordination {one['coordination']:.2f}")
+        if one["t_g"] is not None:
+            words.append(f"T_g {one['t_g']:.0f} ± {one['t_g_error']:.0f} K")
         lines.append(f"{one['id']}: {', '.join(words)}")
     lines += _equations(report["equations_of_state"])
     rate = "" if report["rate"] is None else f", quenched at {report['rate']:.4g} K/ps"

@@ -14,9 +14,12 @@ from crystalcli.contracts.workflow import Host, Request, Shown, Work
 from crystalcli.vocabulary.pictures import FORMATS
 
 TABLE, GLASSES, DIAGRAMS = "glasses.csv", "glasses", "energies"
+COMPARED, CHEMISTRY, VOLTAGES = "compared.csv", "chemistry.csv", "voltages.csv"
 LABEL = "to-label.extxyz"
 """Frames to be labelled, of a box and of all."""
 BATCHES, REFERENCES = "batches", "references"
+ELEMENTS = "references.json"
+"""What the energies of the elements were found to be."""
 
 
 def _prepare_pack(request: Request, host: Host) -> Work:
@@ -63,6 +66,15 @@ def _prepare(request: Request, host: Host) -> Work:
     return Glasses(request, host)
 
 
+def _more(request: Request, report: Mapping[str, Any]) -> bool:
+    """Whether energies are to be compared, or voltages told, that a finished run has not."""
+    from crystal_glass.energies import fingerprint
+
+    o: GlassOptions = request.options
+    asked = fingerprint(o.compare) if o.compare and Path(o.compare).is_file() else o.compare
+    return bool((o.compare and asked != report["compared_with"]) or (o.voltage and o.voltage != report["voltage_of"]))
+
+
 def _show(report: Mapping[str, Any]) -> Shown:
     from crystal_glass.view import shown
 
@@ -94,10 +106,14 @@ again, or --resume RUN, goes on after a stop or a kill, within any stage. crysta
     prepare=_prepare,
     show=_show,
     plan=_plan,
-    free=frozenset({"threads"}),
+    free=frozenset({"threads", "compare", "voltage", "pictures"}),
+    more=_more,
     also=(OtherName("md", "--sampler", "melt-quench", {"--composition": ""}),),
     talks=True,
-    writes=(TABLE, GLASSES, LABEL, *(f"{DIAGRAMS}-*.{ending}" for ending in FORMATS)),
+    writes=(
+        *(TABLE, GLASSES, LABEL, ELEMENTS, COMPARED, CHEMISTRY, VOLTAGES),
+        *(f"{name}.{ending}" for name in (f"{DIAGRAMS}-*", "compared", "voltages") for ending in FORMATS),
+    ),
     keeps=(BATCHES, REFERENCES),
     example=_example,
     references=("10.48550/arXiv.2307.06458", "10.1103/PhysRevLett.97.170201"),

@@ -13,16 +13,19 @@ from typing import Any
 
 import ase.io
 
-from crystal_glass import BATCHES, DIAGRAMS, GLASSES, LABEL, TABLE
+from crystal_glass import BATCHES, DIAGRAMS, ELEMENTS, GLASSES, LABEL, TABLE
 from crystal_glass.box_options import EOS
 from crystal_glass.boxes import Box, boxes_of, phases, rounded
+from crystal_glass.comparison import References, read_energies
+from crystal_glass.energies import compare, fingerprint, voltages
 from crystal_glass.equilibrium import Scan
 from crystal_glass.glass_output import FACTS, table_text, write_box, write_pictures
 from crystal_glass.melting import LAST, Melting, sampler_of
 from crystal_glass.options import GlassOptions
 from crystal_glass.pictures import PANELS, binaries, draw_diagrams
-from crystal_glass.settling import joined, read_references, reference_energies, relaxed
+from crystal_glass.settling import formation_energy, joined, read_references, reference_energies, relaxed
 from crystal_glass.stages import legs, quench_rate, stages_of
+from crystal_glass.voltage import charge_of
 from crystalcli.contracts.dynamics import made_of
 from crystalcli.contracts.workflow import Host, Request, Run, Work
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
@@ -54,6 +57,10 @@ class Glasses(Work):
         self.columns = _symbols(every)  # the tables of all shards have the same
         if o.references not in ("elements", "none"):
             read_references(Path(o.references))
+        self.others = read_energies(Path(o.compare), host) if o.compare else None
+        self.compared_with = fingerprint(o.compare)
+        if o.voltage:
+            charge_of(o.voltage)
         potential = host.potential(request, device=o.device)
         self.stress, self.name = "stress" in potential.provides, potential.name
         self._refuse_strangers(potential)
@@ -105,7 +112,7 @@ class Glasses(Work):
         batches = [self.boxes[k : k + size] for k in range(0, len(self.boxes), size)]
         watch = _Watch(run, self.boxes)
         quiet = replace(run.reporter, say=lambda _line: None, warn=run.log, progress=watch.inside)
-        references = reference_energies(run, self.request, self.symbols, quiet, stress=self.stress)
+        references = self._references(run, quiet)
         self._tell_missing(run, references)
         told = time.monotonic()
         for number, batch in enumerate(batches):
@@ -118,6 +125,15 @@ class Glasses(Work):
                 run.write(TABLE, table_text(self._rows(run), self.columns))
                 told = time.monotonic()
         return self._together(run, references)
+
+    def _references(self, run: Run, quiet: Host) -> dict[str, float | None]:
+        """Energies of the elements, found once."""
+        file = run.path / ELEMENTS
+        if not file.exists():
+            found = reference_energies(run, self.request, self.symbols, quiet, stress=self.stress)
+            run.write_json(ELEMENTS, found)
+        known: dict[str, float | None] = json.loads(file.read_text(encoding="utf-8"))
+        return known
 
     def _batch(
         self, run: Run, name: str, batch: Sequence[Box], references: Mapping[str, float | None], quiet: Host
@@ -164,7 +180,10 @@ class Glasses(Work):
     def _together(self, run: Run, references: Mapping[str, float | None]) -> dict[str, Any]:
         rows = list(self._rows(run))
         run.write(TABLE, table_text(rows, self.columns))
-        self._draw(run, rows)
+        o, endings = self.options, formats(self.options.pictures)
+        summed = None if self.others is None else compare(run, rows, self.others, self.name, endings)
+        self._draw(run, rows, references)
+        volts = voltages(run, rows, o.voltage, endings) if o.voltage else {}
         self._join_uncertain(run)
         good = [r for r in rows if r["status"] == "ok"]
         failed = [{"id": r["id"], "reason": r["failures"][-1]["reason"]} for r in rows if r["status"] != "ok"]
@@ -182,6 +201,10 @@ class Glasses(Work):
             "references": references,
             "equations_of_state": {r["formula"]: e for r in rows if (e := r.get("equation_of_state")) is not None},
             "potential": self.name,
+            "compared_with": self.compared_with,
+            "comparison": summed,
+            "voltage_of": o.voltage,
+            "voltages": volts,
             "not_liquid": [r["id"] for r in good if r["liquid"] is False],
             "crystalline": [r["id"] for r in good if r["crystalline"]],
             "not_relaxed": [r["id"] for r in good if r["converged"] is False],
@@ -196,11 +219,23 @@ class Glasses(Work):
                 for box in self.boxes:
                     whole.write((run.path / GLASSES / box.name / LABEL).read_bytes())
 
-    def _draw(self, run: Run, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _others_of(self, rows: Sequence[Mapping[str, Any]], references: Mapping[str, float | None]) -> dict[str, float]:
+        """Formation energies of the boxes by the other theory: total energies count from the same elements."""
+        others = self.others or References({})
+        if others.formation:
+            return dict(others.energies)
+        found: dict[str, float] = {}
+        for row in rows:
+            if (energy := others.energies.get(row["id"])) is not None:
+                formed = formation_energy(energy * row["atoms"], row["counts"], references)
+                found |= {} if formed is None else {row["id"]: formed}
+        return found
+
+    def _draw(self, run: Run, rows: Sequence[Mapping[str, Any]], references: Mapping[str, float | None]) -> None:
         """Energies by composition, as many pictures as the systems need."""
-        pairs = binaries(rows)
+        pairs, others = binaries(rows), self._others_of(rows, references)
         for page, k in enumerate(range(0, len(pairs), PANELS), 1):
-            drawn = draw_diagrams(rows, pairs[k : k + PANELS], self.phases, formats(self.options.pictures))
+            drawn = draw_diagrams(rows, pairs[k : k + PANELS], self.phases, others, formats(self.options.pictures))
             write_pictures(run, f"{DIAGRAMS}-{page}", drawn)
 
     def _tell_missing(self, run: Run, references: Mapping[str, float | None]) -> None:

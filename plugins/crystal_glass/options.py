@@ -64,6 +64,11 @@ class GlassOptions(BoxOptions):
         metavar="FILE",
         panel=AFTER,
     )
+    compare: str = option(
+        "", "energies of another theory: a CSV of id,energy or id,formation_energy in eV/atom, or structures",
+        metavar="FILE", panel=AFTER,
+    )  # fmt: skip
+    voltage: str = option("", "voltages of glasses that take up this element: Li", metavar="ELEMENT", panel=AFTER)
     keep_trajectories: bool = option(True, "keep the frames of every box", panel=AFTER)
     shard: str = option("", "do only every m-th composition from the k-th: 1/4 … 4/4", metavar="K/M", panel=common.RUN)
     pictures: str = common.pictures()

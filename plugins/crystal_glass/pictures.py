@@ -86,9 +86,16 @@ def binaries(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def draw_diagrams(
-    rows: Sequence[Mapping[str, Any]], pairs: Sequence[tuple[str, str]], phases: Sequence[Phase], endings: Sequence[str]
+    rows: Sequence[Mapping[str, Any]],
+    pairs: Sequence[tuple[str, str]],
+    phases: Sequence[Phase],
+    others: Mapping[str, float],
+    endings: Sequence[str],
 ) -> dict[str, bytes]:
-    """Formation energies of the glasses of ``pairs`` by composition: every box, their means, and the crystals' hull."""
+    """Formation energies of the glasses of ``pairs`` by composition.
+
+    Every box, their means, the crystals' hull, and what another theory says of a box (``others``, by its name).
+    """
     across = min(ACROSS, len(pairs))
     down = -(-len(pairs) // across)
     figure = blank(max(4.6, 2.9 * across), 0.5 + 2.5 * down)
@@ -101,6 +108,10 @@ def draw_diagrams(
         axes.plot(points[:, 0], points[:, 1], "o", ms=4, mew=0, alpha=0.6, color=ORANGE, label="glasses")
         x = np.unique(points[:, 0])
         axes.plot(x, [points[points[:, 0] == v, 1].mean() for v in x], "-", lw=1, color=ORANGE)
+        theirs = [(r["counts"].get(b, 0) / r["atoms"], others[r["id"]]) for r in _of(rows, a, b) if r["id"] in others]
+        if theirs:
+            x, y = np.array(theirs).T
+            axes.plot(x, y, "o", ms=5, mfc="none", mec=BLUE, mew=0.9, label="reference")
         hull = _crystals(phases, a, b)
         if len(hull):
             axes.plot(hull[:, 0], hull[:, 1], "-s", ms=3.5, lw=1, color="black", label="crystals")
@@ -115,8 +126,12 @@ def draw_diagrams(
 
 
 def _points(rows: Sequence[Mapping[str, Any]], a: str, b: str) -> np.ndarray:
-    some = [r for r in rows if set(r["counts"]) <= {a, b} and r.get("formation_energy") is not None]
+    some = _of(rows, a, b)
     return np.array(sorted((r["counts"].get(b, 0) / r["atoms"], r["formation_energy"]) for r in some))
+
+
+def _of(rows: Sequence[Mapping[str, Any]], a: str, b: str) -> list[Mapping[str, Any]]:
+    return [r for r in rows if set(r["counts"]) <= {a, b} and r.get("formation_energy") is not None]
 
 
 def _crystals(phases: Sequence[Phase], a: str, b: str) -> np.ndarray:

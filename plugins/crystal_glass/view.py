@@ -54,6 +54,10 @@ def shown(report: Mapping[str, Any]) -> Shown:
             words.append(f"T_g {one['t_g']:.0f} ± {one['t_g_error']:.0f} K")
         lines.append(f"{one['id']}: {', '.join(words)}")
     lines += _equations(report["equations_of_state"])
+    lines += _compared(report["comparison"])
+    lines += [
+        f"{report['voltage_of']}(x){host}: {v['mean']:.3f} V on average" for host, v in report["voltages"].items()
+    ]
     rate = "" if report["rate"] is None else f", quenched at {report['rate']:.4g} K/ps"
     lines.append(f"{report['glasses']} glasses of {report['boxes']} boxes{rate}")
     if report["begun_again"]:
@@ -71,6 +75,15 @@ def shown(report: Mapping[str, Any]) -> Shown:
     ]
     lines.append(f"table -> {report['output']}/{TABLE}")
     return Shown(lines, warnings=warnings, errors=[f"{f['id']}: {f['reason']}" for f in report["failed"]])
+
+
+def _compared(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    every, line = found["all"], found["affine"].get("all")
+    said = f"beside the references: MAE {1e3 * every['mae']:.1f} meV/atom, mean {1e3 * every['mean']:+.1f}, of "
+    said += f"{every['boxes']} boxes"
+    return [said + (f"; by a line, left out, {1e3 * line['mae_left_out']:.1f}" if line else "")]
 
 
 def _equations(found: Mapping[str, Any]) -> list[str]:

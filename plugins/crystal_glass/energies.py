@@ -10,9 +10,10 @@ from typing import Any
 from crystal_glass import CHEMISTRY, COMPARED, VOLTAGES
 from crystal_glass.comparison import References, by_chemistry, compared, corrected, summary
 from crystal_glass.energy_pictures import draw_comparison, draw_voltages
-from crystal_glass.glass_output import csv_text, write_pictures
+from crystal_glass.glass_output import write_pictures
 from crystal_glass.voltage import charge_of, curves
 from crystalcli.contracts.workflow import Run
+from crystalcli.vocabulary.tables import csv_text
 
 MANY = 6
 """Names that a warning lists at most."""

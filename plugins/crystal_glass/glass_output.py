@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +23,7 @@ from crystal_glass.stages import quench_rate
 from crystal_glass.transition import said_of
 from crystalcli.contracts.workflow import Run
 from crystalcli.vocabulary.pictures import formats
-from crystalcli.vocabulary.texts import cell
+from crystalcli.vocabulary.tables import csv_text
 from crystalcli.vocabulary.units import ATOMIC_MASS, GPA
 
 Relaxed = tuple[ase.Atoms, Mapping[str, Any]] | None
@@ -97,9 +96,9 @@ def _molten(
     lines = (",".join("" if np.isnan(v) else repr(v) for v in row[1:]) for row in rows.tolist())
     run.write(f"{name}/thermo.csv", head.removeprefix("step,") + "\n" + "\n".join(lines) + "\n")
     texts = [(f / TRAJECTORY).read_text(encoding="utf-8") for f in melted.folders]
+    blocks = _blocks(texts, n, [(leg.steps, leg.stages[0].dt) for leg in melted.legs])
     if o.keep_trajectories:
-        run.write(f"{name}/trajectory.extxyz", "".join(texts))
-    blocks = _blocks(texts, n, [leg.steps for leg in melted.legs])
+        run.write(f"{name}/trajectory.extxyz", "".join(text for _, text in blocks))
     total, heat = sum(s.steps for s in melted.stages), sum(s.steps for s in melted.stages if s.melt)
     images = [_image(text) for step, text in blocks if step > total - o.last_steps] or [last]
     molten = [_image(text) for step, text in blocks if 0.5 * heat <= step <= heat]
@@ -208,34 +207,28 @@ def table_text(rows: Iterable[Mapping[str, Any]], symbols: Sequence[str]) -> str
     return csv_text([*heads, *(f"x_{s}" for s in symbols)], cells)
 
 
-def csv_text(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table; what is none is empty."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(heads)
-    for row in rows:
-        writer.writerow(["" if v is None else cell(repr(v) if isinstance(v, float) else str(v)) for v in row])
-    return out.getvalue()
-
-
-def _blocks(texts: Sequence[str], atoms: int, steps: Sequence[int]) -> list[tuple[int, str]]:
+def _blocks(texts: Sequence[str], atoms: int, runs: Sequence[tuple[int, float]]) -> list[tuple[int, str]]:
     """Frames of trajectories that follow each other as (step since the first, text), those that stand twice once.
+
+    Their step and time go on, as if it were one.
 
     Args:
         texts: of the trajectories.
         atoms: in a frame.
-        steps: of each run.
+        runs: steps of each, and their length in fs.
     """
     found: list[tuple[int, str]] = []
-    before = 0
-    for text, length in zip(texts, steps, strict=True):
+    before, time = 0, 0.0
+    for text, (length, dt) in zip(texts, runs, strict=True):
         lines = text.splitlines(keepends=True)
         for k in range(0, len(lines), atoms + 2):
-            words = lines[k + 1].split("step=", 1)[1]
-            step = before + int(words.split(None, 1)[0])
+            ahead, words = lines[k + 1].split("step=", 1)
+            own, _, after = words.split(None, 2)
+            step = before + int(own)
             if not found or step > found[-1][0]:
-                found.append((step, "".join(lines[k : k + atoms + 2])))
-        before += length
+                head = f"{ahead}step={step} time_fs={time + int(own) * dt!r} {after}"
+                found.append((step, "".join([lines[k], head, *lines[k + 2 : k + atoms + 2]])))
+        before, time = before + length, time + length * dt
     return found
 
 

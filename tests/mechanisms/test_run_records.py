@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from crystalcli.mechanisms.datasets import leaks
 from crystalcli.mechanisms.datasets.splits import made
 from crystalcli.mechanisms.drawing import plots
-from crystalcli.mechanisms.running import tables
 from crystalcli.mechanisms.running.display import shown
 from crystalcli.mechanisms.running.run_folder import RunFolder, point_latest, reserved_folder
 from crystalcli.mechanisms.running.stopping import Stop, seconds
+from crystalcli.vocabulary import tables
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import cell

@@ -12,10 +12,10 @@ from torch import Tensor
 from crystalcli.contracts.dynamics import Evaluated, Potential, SamplerModule, State
 from crystalcli.contracts.workflow import Run
 from crystalcli.mechanisms.dynamics.temperature_program import TemperatureProgram
-from crystalcli.mechanisms.dynamics.velocities import seed_of
 from crystalcli.mechanisms.training import checkpoint
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.seeds import seed_of
 from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.md_workflow import LAST, LAST_GOOD, STOPPED_AT
 from crystalcli.workflows.md.sampling_guards import GUARD_EVERY, Guards, Limits, StopReason

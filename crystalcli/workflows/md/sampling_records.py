@@ -14,8 +14,8 @@ from torch import Tensor
 from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.mechanisms.dynamics.trajectory import Cast, Chunks, Frame, FrameWriter, chained
 from crystalcli.mechanisms.running import files
-from crystalcli.mechanisms.running.tables import csv_line
 from crystalcli.nouns.systems import Systems, kinetic_energy, temperature, volume
+from crystalcli.vocabulary.tables import csv_line
 from crystalcli.vocabulary.units import GPA
 
 COLUMNS = (

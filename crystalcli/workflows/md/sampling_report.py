@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from crystalcli.mechanisms.drawing import md_plots
 from crystalcli.mechanisms.dynamics import trajectory
 from crystalcli.mechanisms.running import files
-from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.nouns import distributions
 from crystalcli.nouns.frames import Frames
 from crystalcli.vocabulary.pictures import paths
+from crystalcli.vocabulary.tables import csv_text
 from crystalcli.workflows.md.md_options import MdOptions
 from crystalcli.workflows.md.md_workflow import THERMO, TRAJECTORY
 from crystalcli.workflows.md.sampling_setup import sampler_of

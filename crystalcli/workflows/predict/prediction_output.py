@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from crystalcli.mechanisms.models.sigma_fit import UNCALIBRATED
 from crystalcli.mechanisms.running import files
-from crystalcli.mechanisms.running.tables import csv_line, json_line
+from crystalcli.mechanisms.running.tables import json_line
 from crystalcli.nouns.structures.constraints import along_axes, not_known
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.tables import csv_line
 from crystalcli.vocabulary.texts import steers, xyz_word
 from crystalcli.workflows.predict.prediction import Row
 from crystalcli.workflows.predict.prediction_results import calculator, results_of

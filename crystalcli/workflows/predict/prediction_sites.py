@@ -10,10 +10,10 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from crystalcli.mechanisms.models.latent import Latents, nearest
-from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.mechanisms.scoring.site_errors import MOMENT_UNITS
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.tables import csv_text
 from crystalcli.vocabulary.texts import inert
 from crystalcli.workflows.predict.prediction import Row
 

@@ -10,7 +10,7 @@ from typing import Any
 from ase.data import chemical_symbols
 
 from crystalcli.mechanisms.running import files
-from crystalcli.mechanisms.running.tables import csv_text
+from crystalcli.vocabulary.tables import csv_text
 from crystalcli.vocabulary.texts import xyz_word
 from crystalcli.workflows.relax.relaxation_outcome import Geometry, Outcome
 from crystalcli.workflows.relax.relaxation_start import Begin

@@ -18,10 +18,10 @@ from crystalcli.mechanisms.phases import hull
 from crystalcli.mechanisms.phases.hull import ON_HULL, Amounts, Phase
 from crystalcli.mechanisms.phases.screening import Candidate, Decision, stage_costs
 from crystalcli.mechanisms.phases.staging import StageDecision, StagedScreening, recall
-from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.mechanisms.scoring import stability
 from crystalcli.vocabulary.errors import Exit
 from crystalcli.vocabulary.pictures import paths
+from crystalcli.vocabulary.tables import csv_text
 from crystalcli.workflows.screen.campaign_plan import CampaignPlan
 from crystalcli.workflows.screen.campaign_state import CampaignState
 from crystalcli.workflows.screen.screen_workflow import CURVE, HULL, STAGES, STRUCTURES, SURVIVORS, TABLE

@@ -11,9 +11,9 @@ from typing import Any
 
 from crystalcli.contracts.workflow import Chosen, Host, Request, Run
 from crystalcli.mechanisms.drawing import size_plots
-from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.pictures import paths
+from crystalcli.vocabulary.tables import csv_text
 from crystalcli.vocabulary.texts import file_word
 from crystalcli.workflows.train.train_choice import GENTLER, architecture, head, recipe_of, spec_of
 from crystalcli.workflows.train.train_options import StartOptions, TrainOptions

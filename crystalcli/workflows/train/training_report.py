@@ -12,12 +12,12 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from crystalcli.contracts.workflow import Run
-from crystalcli.mechanisms.running.tables import csv_text
 from crystalcli.mechanisms.scoring import evaluation, metrics, site_errors
 from crystalcli.mechanisms.scoring.evaluation import Collected
 from crystalcli.mechanisms.simple_models import baselines, extra_baselines, site_baselines
 from crystalcli.vocabulary.errors import CrystalError
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.tables import csv_text
 from crystalcli.workflows.train import training_positions
 from crystalcli.workflows.train.training_setup import Prepared
 

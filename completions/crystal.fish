@@ -415,6 +415,7 @@ complete -c crystal -n '__crystal_at glass' -l relax-steps -x -a '(__crystal_ask
 complete -c crystal -n '__crystal_at glass' -l last-steps -x -a '(__crystal_ask)' -d 'steps at the end that means are taken over'
 complete -c crystal -n '__crystal_at glass' -l references -r -d 'formation energies from: elements (relaxed with the potential), none, or a CSV of element,eV'
 complete -c crystal -n '__crystal_at glass' -l compare -r -d 'energies of another theory: a CSV of id,energy or id,formation_energy in eV/atom, or structures'
+complete -c crystal -n '__crystal_at glass' -l trajectories -x -a '(__crystal_ask)' -d 'trajectories of another theory to compare with, NAME.extxyz of each box'
 complete -c crystal -n '__crystal_at glass' -l voltage -x -a '(__crystal_ask)' -d 'voltages of glasses that take up this element: Li'
 complete -c crystal -n '__crystal_at glass' -l keep-trajectories -l no-keep-trajectories -d 'keep the frames of every box'
 complete -c crystal -n '__crystal_at glass' -l shard -x -a '(__crystal_ask)' -d 'do only every m-th composition from the k-th: 1/4 … 4/4'

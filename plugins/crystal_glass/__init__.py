@@ -15,6 +15,7 @@ from crystalcli.vocabulary.pictures import FORMATS
 
 TABLE, GLASSES, DIAGRAMS = "glasses.csv", "glasses", "energies"
 COMPARED, CHEMISTRY, VOLTAGES = "compared.csv", "chemistry.csv", "voltages.csv"
+LIKENESS = "likeness.csv"
 LABEL = "to-label.extxyz"
 """Frames to be labelled, of a box and of all."""
 BATCHES, REFERENCES = "batches", "references"
@@ -68,11 +69,16 @@ def _prepare(request: Request, host: Host) -> Work:
 
 def _more(request: Request, report: Mapping[str, Any]) -> bool:
     """Whether energies are to be compared, or voltages told, that a finished run has not."""
+    from crystal_glass.beside_trajectories import folder_print
     from crystal_glass.energies import fingerprint
 
     o: GlassOptions = request.options
-    asked = fingerprint(o.compare) if o.compare and Path(o.compare).is_file() else o.compare
-    return bool((o.compare and asked != report["compared_with"]) or (o.voltage and o.voltage != report["voltage_of"]))
+    asked = {
+        "compared_with": fingerprint(o.compare) if Path(o.compare).is_file() else o.compare,
+        "trajectories_of": folder_print(o.trajectories),
+        "voltage_of": o.voltage,
+    }
+    return any(value and value != report[name] for name, value in asked.items())
 
 
 def _show(report: Mapping[str, Any]) -> Shown:
@@ -106,12 +112,12 @@ again, or --resume RUN, goes on after a stop or a kill, within any stage. crysta
     prepare=_prepare,
     show=_show,
     plan=_plan,
-    free=frozenset({"threads", "compare", "voltage", "pictures"}),
+    free=frozenset({"threads", "compare", "trajectories", "voltage", "pictures"}),
     more=_more,
     also=(OtherName("md", "--sampler", "melt-quench", {"--composition": ""}),),
     talks=True,
     writes=(
-        *(TABLE, GLASSES, LABEL, ELEMENTS, COMPARED, CHEMISTRY, VOLTAGES),
+        *(TABLE, GLASSES, LABEL, ELEMENTS, COMPARED, CHEMISTRY, LIKENESS, VOLTAGES),
         *(f"{name}.{ending}" for name in (f"{DIAGRAMS}-*", "compared", "voltages") for ending in FORMATS),
     ),
     keeps=(BATCHES, REFERENCES),

@@ -14,6 +14,7 @@ from typing import Any
 import ase.io
 
 from crystal_glass import BATCHES, DIAGRAMS, ELEMENTS, GLASSES, LABEL, TABLE
+from crystal_glass.beside_trajectories import beside, folder_print, trajectories_of
 from crystal_glass.box_options import EOS
 from crystal_glass.boxes import Box, boxes_of, phases, rounded
 from crystal_glass.comparison import References, read_energies
@@ -58,7 +59,10 @@ class Glasses(Work):
         if o.references not in ("elements", "none"):
             read_references(Path(o.references))
         self.others = read_energies(Path(o.compare), host) if o.compare else None
-        self.compared_with = fingerprint(o.compare)
+        names = [b.name for b in self.boxes]
+        self.trajectories = trajectories_of(Path(o.trajectories), names) if o.trajectories else {}
+        if self.trajectories and not o.keep_trajectories:
+            raise UsageError("--trajectories are compared with frames; leave out --no-keep-trajectories")
         if o.voltage:
             charge_of(o.voltage)
         potential = host.potential(request, device=o.device)
@@ -182,6 +186,7 @@ class Glasses(Work):
         run.write(TABLE, table_text(rows, self.columns))
         o, endings = self.options, formats(self.options.pictures)
         summed = None if self.others is None else compare(run, rows, self.others, self.name, endings)
+        alike = beside(run, rows, self.trajectories, o.last_steps) if self.trajectories else None
         self._draw(run, rows, references)
         volts = voltages(run, rows, o.voltage, endings) if o.voltage else {}
         self._join_uncertain(run)
@@ -201,8 +206,10 @@ class Glasses(Work):
             "references": references,
             "equations_of_state": {r["formula"]: e for r in rows if (e := r.get("equation_of_state")) is not None},
             "potential": self.name,
-            "compared_with": self.compared_with,
+            "compared_with": fingerprint(o.compare),
             "comparison": summed,
+            "trajectories_of": folder_print(o.trajectories),
+            "likeness": alike,
             "voltage_of": o.voltage,
             "voltages": volts,
             "not_liquid": [r["id"] for r in good if r["liquid"] is False],

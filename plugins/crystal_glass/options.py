@@ -68,6 +68,9 @@ class GlassOptions(BoxOptions):
         "", "energies of another theory: a CSV of id,energy or id,formation_energy in eV/atom, or structures",
         metavar="FILE", panel=AFTER,
     )  # fmt: skip
+    trajectories: str = option(
+        "", "trajectories of another theory to compare with, NAME.extxyz of each box", metavar="FOLDER", panel=AFTER
+    )
     voltage: str = option("", "voltages of glasses that take up this element: Li", metavar="ELEMENT", panel=AFTER)
     keep_trajectories: bool = option(True, "keep the frames of every box", panel=AFTER)
     shard: str = option("", "do only every m-th composition from the k-th: 1/4 … 4/4", metavar="K/M", panel=common.RUN)

@@ -55,6 +55,8 @@ def shown(report: Mapping[str, Any]) -> Shown:
         lines.append(f"{one['id']}: {', '.join(words)}")
     lines += _equations(report["equations_of_state"])
     lines += _compared(report["comparison"])
+    if (alike := report["likeness"]) is not None:
+        lines.append(f"beside {alike['boxes']} trajectories: error of g(r) {alike['rdf_error']:.1f} %")
     lines += [
         f"{report['voltage_of']}(x){host}: {v['mean']:.3f} V on average" for host, v in report["voltages"].items()
     ]

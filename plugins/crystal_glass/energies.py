@@ -11,6 +11,7 @@ from crystal_glass import CHEMISTRY, COMPARED, VOLTAGES
 from crystal_glass.comparison import References, by_chemistry, compared, corrected, summary
 from crystal_glass.energy_pictures import draw_comparison, draw_voltages
 from crystal_glass.glass_output import write_pictures
+from crystal_glass.settling import formation_energy
 from crystal_glass.voltage import charge_of, curves
 from crystalcli.contracts.workflow import Run
 from crystalcli.vocabulary.tables import csv_text
@@ -49,6 +50,20 @@ def compare(
     run.write(CHEMISTRY, csv_text(["chemistry", "boxes", "compositions", *units], cells))
     write_pictures(run, Path(COMPARED).stem, draw_comparison(pairs, apart, classes, title, endings))
     return summary(pairs)
+
+
+def formed(
+    others: References, rows: Sequence[Mapping[str, Any]], elements: Mapping[str, float | None]
+) -> dict[str, float]:
+    """Formation energies of the boxes by the other theory; its total energies count from the same ``elements``."""
+    if others.formation:
+        return dict(others.energies)
+    found: dict[str, float] = {}
+    for row in rows:
+        if (energy := others.energies.get(row["id"])) is not None:
+            one = formation_energy(energy * row["atoms"], row["counts"], elements)
+            found |= {} if one is None else {row["id"]: one}
+    return found
 
 
 def voltages(run: Run, rows: Sequence[Mapping[str, Any]], ion: str, endings: Sequence[str]) -> dict[str, Any]:

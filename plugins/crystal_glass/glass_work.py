@@ -17,14 +17,14 @@ from crystal_glass import BATCHES, DIAGRAMS, ELEMENTS, GLASSES, LABEL, TABLE
 from crystal_glass.beside_trajectories import beside, folder_print, trajectories_of
 from crystal_glass.box_options import EOS
 from crystal_glass.boxes import Box, boxes_of, phases, rounded
-from crystal_glass.comparison import References, read_energies
-from crystal_glass.energies import compare, fingerprint, voltages
+from crystal_glass.comparison import read_energies
+from crystal_glass.energies import compare, fingerprint, formed, voltages
 from crystal_glass.equilibrium import Scan
 from crystal_glass.glass_output import FACTS, table_text, write_box, write_pictures
 from crystal_glass.melting import LAST, Melting, sampler_of
 from crystal_glass.options import GlassOptions
 from crystal_glass.pictures import PANELS, binaries, draw_diagrams
-from crystal_glass.settling import formation_energy, joined, read_references, reference_energies, relaxed
+from crystal_glass.settling import joined, read_references, reference_energies, relaxed
 from crystal_glass.stages import legs, quench_rate, stages_of
 from crystal_glass.voltage import charge_of
 from crystalcli.contracts.dynamics import made_of
@@ -226,21 +226,10 @@ class Glasses(Work):
                 for box in self.boxes:
                     whole.write((run.path / GLASSES / box.name / LABEL).read_bytes())
 
-    def _others_of(self, rows: Sequence[Mapping[str, Any]], references: Mapping[str, float | None]) -> dict[str, float]:
-        """Formation energies of the boxes by the other theory: total energies count from the same elements."""
-        others = self.others or References({})
-        if others.formation:
-            return dict(others.energies)
-        found: dict[str, float] = {}
-        for row in rows:
-            if (energy := others.energies.get(row["id"])) is not None:
-                formed = formation_energy(energy * row["atoms"], row["counts"], references)
-                found |= {} if formed is None else {row["id"]: formed}
-        return found
-
     def _draw(self, run: Run, rows: Sequence[Mapping[str, Any]], references: Mapping[str, float | None]) -> None:
         """Energies by composition, as many pictures as the systems need."""
-        pairs, others = binaries(rows), self._others_of(rows, references)
+        pairs = binaries(rows)
+        others = {} if self.others is None else formed(self.others, rows, references)
         for page, k in enumerate(range(0, len(pairs), PANELS), 1):
             drawn = draw_diagrams(rows, pairs[k : k + PANELS], self.phases, others, formats(self.options.pictures))
             write_pictures(run, f"{DIAGRAMS}-{page}", drawn)

@@ -12,6 +12,7 @@ import ase.io
 import numpy as np
 import pytest
 from crystal_glass.comparison import CLASSES, References, chemistry, compared, corrected, errors, read_energies, summary
+from crystal_glass.energies import formed
 from crystal_glass.voltage import curves, lower_hull, plateaus_of
 from pymatgen.core import Element
 from scipy.optimize import linprog
@@ -94,6 +95,14 @@ def test_what_is_compared() -> None:
     assert (found["compared"], found["energy"]) == ("energy_md", -6.0)
     (found,) = compared([row], References({"Al2O3": -2.6}, formation=True))
     assert (found["compared"], found["energy"]) == ("formation_energy", -2.5)
+
+
+def test_their_formation_energies_count_from_our_elements() -> None:
+    rows = [{"id": "x", "atoms": 4, "counts": {"Al": 1, "Cu": 3}}, {"id": "y", "atoms": 2, "counts": {"Ti": 2}}]
+    elements = {"Al": -3.0, "Cu": -4.0, "Ti": None}
+    found = formed(References({"x": -3.9, "y": -8.0, "z": 0.0}), rows, elements)
+    assert found == pytest.approx({"x": -3.9 - (-3.0 - 3 * 4.0) / 4})
+    assert formed(References({"y": 0.2}, formation=True), rows, elements) == {"y": 0.2}
 
 
 def test_energies_of_files(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def test_limits() -> None:
     assert turned[0] == 0.0
     assert turned[2] == pytest.approx(4 * turned[1])  # as far as the bonds have turned
     assert adf_error(np.sin(np.radians(np.arange(180) + 0.5)), peak) == pytest.approx(100.0)
+    assert adf_error(peak[::-1], np.roll(peak, -100)) == pytest.approx(100.0 * 61 / 81.0, abs=5.0)
+    assert adf_error(np.roll(peak, 70), np.roll(peak, -20)) == 100.0  # no more than that
     apart = pressure_errors(np.array([1.0, 1.1, 1.2]), np.array([5.0, 5.1]))
     assert apart["pressure_error"] == pytest.approx(100.0)
     assert apart["pressure_wasserstein"] == pytest.approx(apart["pressure_mae"]) == pytest.approx(3.95)

@@ -115,6 +115,16 @@ def fitted(points: Sequence[Point]) -> Curve | str:
     return Curve(float(low), error, -slope * float(low) / GPA, None if rest is None else rest / GPA)
 
 
+def pressures_at(volumes: Floats, points: Sequence[Mapping[str, Any]]) -> Floats:
+    """GPa at ``volumes`` of the curve that :func:`fitted` finds through those of ``points`` that are used."""
+    used = [p for p in points if p["used"]]
+    v = np.array([p["volume"] for p in used])
+    middle = float(v.mean())
+    found, *_ = np.linalg.lstsq(_pressures(v, middle), np.array([p["pressure"] for p in used]), rcond=None)
+    curve: Floats = _pressures(volumes, middle) @ found
+    return curve
+
+
 def _pressures(v: Floats, middle: float) -> Floats:
     """(V, 3): what c_1, c_2 and c_3 are multiplied with in the pressures at volumes ``v``."""
     y = (middle / v) ** (2.0 / 3.0)

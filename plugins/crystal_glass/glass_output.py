@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import ase
@@ -15,9 +16,10 @@ import numpy as np
 from crystal_glass import GLASSES, LABEL
 from crystal_glass.analysis import CRYSTAL, LIQUID, described, displacement
 from crystal_glass.boxes import frame
+from crystal_glass.equilibrium import pressures_at
 from crystal_glass.melting import LAST, TRAJECTORY, Melted, log_of
 from crystal_glass.options import GlassOptions
-from crystal_glass.pictures import draw_log, draw_ramp, draw_rdf
+from crystal_glass.pictures import draw_equation, draw_log, draw_ramp, draw_rdf
 from crystal_glass.settling import formation_energy
 from crystal_glass.stages import quench_rate
 from crystal_glass.transition import said_of
@@ -75,6 +77,10 @@ def write_box(
     if o.label_above:
         facts["to_label"] = len(melted.uncertain)
         run.write(f"{name}/{LABEL}", "".join(melted.uncertain))
+    if box.equation is not None and box.equation["points"]:
+        curve = partial(pressures_at, points=box.equation["points"])
+        drawn = draw_equation(box.equation, curve, f"{box.name}, {o.potential}", formats(o.pictures))
+        write_pictures(run, f"{name}/volumes", drawn)
     if melted.done:
         run.write(f"{name}/start.extxyz", frame(box.packed(o, melted.attempt), box.told()))
         facts |= _molten(run, name, o, melted, references)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -71,6 +71,31 @@ def draw_ramp(ramp: Ramp, found: Mapping[str, Any], title: str, endings: Sequenc
         axes.set_xlabel("temperature (K)")
         axes.set_ylabel(label)
         axes.ticklabel_format(axis="y", useOffset=False)
+    return rendered(figure, endings)
+
+
+def draw_equation(
+    equation: Mapping[str, Any], curve: Callable[[np.ndarray], np.ndarray], title: str, endings: Sequence[str]
+) -> dict[str, bytes]:
+    """Pressures of the runs of ``--volume eos`` with their standard errors, hollow where not used, and the curve."""
+    figure, axes = canvas(5.2, 3.8)
+    points = equation["points"]
+    axes.axhline(0.0, color=GREY, lw=0.8, ls=":")
+    for p in points:
+        fill = BLUE if p["used"] else "none"
+        axes.errorbar(p["volume"], p["pressure"], p["error"], fmt="o", ms=4, mfc=fill, mec=BLUE, ecolor=BLUE, lw=0.9)
+    fit = equation["fit"]
+    if fit is not None:
+        used = [p["volume"] for p in points if p["used"]]
+        grid = np.linspace(min(used), max(used), 200)
+        axes.plot(grid, curve(grid), "-", lw=1.1, color=ORANGE)
+        axes.axvspan(fit["volume"] - fit["error"], fit["volume"] + fit["error"], color=GREY, alpha=0.3, lw=0)
+        title = f"{title}: {fit['volume']:.2f} ± {fit['error']:.2f} Å³/atom at {equation['temperature']:g} K"
+    else:
+        title = f"{title}: no equation of state at {equation['temperature']:g} K"
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("volume (Å³/atom)")
+    axes.set_ylabel("pressure (GPa)")
     return rendered(figure, endings)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crystal_glass.equilibrium import Curve, Point, around, beyond, fitted
+from crystal_glass.equilibrium import Curve, Point, around, beyond, fitted, pressures_at
 from scipy.integrate import quad
 
 from crystalcli.commands.main import run
@@ -104,6 +104,8 @@ def test_a_box_takes_the_volume_that_its_runs_found(tmp_path: Path) -> None:
     again = fitted([Point(**{k: v for k, v in p.items() if k != "used"}) for p in found["points"] if p["used"]])
     assert isinstance(again, Curve)
     assert again.volume == pytest.approx(found["fit"]["volume"], rel=1e-12)
+    assert pressures_at(np.array([again.volume]), found["points"])[0] == pytest.approx(0.0, abs=1e-6)
+    assert (tmp_path / "run/glasses/Cu9Ni18-2/volumes.png").exists()
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["equations_of_state"]["CuNi2"] == found
     assert sum(p["pressure"] > 0 for p in found["points"]) >= 2

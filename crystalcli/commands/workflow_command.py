@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crystalcli.commands import other_names
 from crystalcli.commands.command import CrystalCommand, plugin_command
 from crystalcli.commands.plugin_flags import DefaultPart, names
 from crystalcli.commands.runs import flag
@@ -17,6 +16,7 @@ from crystalcli.commands.shared import DryRun, Json, Overwrite, Quiet, TimeLimit
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import POTENTIAL, Calculator, Part, PartFlags, Word, Workflow
 from crystalcli.mechanisms.registry.plugin_manager import registry
+from crystalcli.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     from crystalcli.commands.invocation import Invocation
@@ -40,6 +40,8 @@ def command_class(workflow: Workflow) -> type[CrystalCommand]:
         for option, family in workflow.chooses.items():
             default = defaults[option]
             name = word(flag(option), None) or (default() if isinstance(default, DefaultPart) else default)
+            if name in _words_of_others(workflow.name, flag(option)):
+                raise UsageError(f"{name} is a command of another name; say {flag(option)} {name} on the command line")
             part = chosen(family, name)
             if part is not None:
                 found.append(PartFlags(part, part.options))
@@ -107,6 +109,12 @@ def _of_the_host(workflow: Workflow) -> dict[str, tuple[Any, Any]]:
     return {name: known[name] for name in workflow.host_flags}
 
 
+def _words_of_others(command: str, flag: str) -> list[str]:
+    from crystalcli.commands.other_names import words
+
+    return words(command, flag)
+
+
 def _default_of_part(spec: opt.OptionSpec, workflow: Workflow) -> DefaultPart | None:
     """The default of an option that chooses a part and names none: the one whose record says that it is the default."""
     family = workflow.chooses.get(spec.name, POTENTIAL)
@@ -120,7 +128,7 @@ def _parameter(spec: opt.OptionSpec, default_part: DefaultPart | None, command: 
     settings: dict[str, Any] = {"help": spec.help + unit, "min": spec.min, "max": spec.max}
     settings["rich_help_panel"] = spec.panel or None
     if spec.names:
-        settings["autocompletion"] = names(spec.names, lambda: other_names.words(command, f"--{spec.flag}"))
+        settings["autocompletion"] = names(spec.names, lambda: _words_of_others(command, f"--{spec.flag}"))
     if spec.words:
         settings["autocompletion"] = lambda incomplete: [w for w in spec.words if w.startswith(incomplete)]
     if spec.metavar:

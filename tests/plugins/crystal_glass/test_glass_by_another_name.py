@@ -40,7 +40,7 @@ def test_it_runs(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "run.json").read_text())["command"] == "glass"
 
 
-def test_nothing_else_is_handed_over(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_else_is_handed_over(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert "melt-quench" not in registry().names("sampler")
     assert words("md", "--sampler") == ["melt-quench"]
     assert words("md", "--potential") == words("relax", "--sampler") == []
@@ -51,3 +51,6 @@ def test_nothing_else_is_handed_over(capsys: pytest.CaptureFixture[str]) -> None
     assert handed_over("md", line) == ("glass", ["-q", "--", "--composition"])
     assert run(["md", "x.cif", "--potential", "emt", "--sampler", "melt-quenched"]) == 2
     assert "no sampler 'melt-quenched'" in capsys.readouterr().err
+    monkeypatch.setenv("CRYSTAL_MD_SAMPLER", "melt-quench")
+    assert run(["md", "x.cif", "--potential", "emt"]) == 2
+    assert "melt-quench is a command of another name; say --sampler" in capsys.readouterr().err

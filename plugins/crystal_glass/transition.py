@@ -1,10 +1,11 @@
 """The glass transition: where the enthalpy or the volume of a box that cools bends, as two lines that meet.
 
 Against the temperature of the ramp, in bins: a line y = a + b T, and two lines that meet at T_g,
-y = a + b (T − T_g) + c max(T − T_g, 0) with b of the glass and b + c of the liquid, by least squares for every T_g. Two
-lines follow noise and any bend: a kink is one only if two lines are so much better than one as they are for one curve
-in a hundred of a straight line with the same correlated noise, and better than a parabola (Schwarz's criterion, Ann.
-Stat. 6, 461 (1978)), and if the liquid has the larger slope.
+y = a + b (T − T_g) + c max(T − T_g, 0) with b of the glass and b + c of the liquid, by least squares for every T_g, the
+residuals weighted with 1/T: a fluctuation of the energy is T √(k_B C). Two lines follow noise and any bend: a kink is
+one only if two lines are so much better than one as they are for one curve in a hundred of a straight line with the
+same correlated noise, and better than a parabola (Schwarz's criterion, Ann. Stat. 6, 461 (1978)), and if the liquid has
+the larger slope.
 """
 
 from __future__ import annotations
@@ -79,11 +80,13 @@ def kink(kelvin: Floats, values: Floats) -> Kink | str:
     """Where the lines meet, or why there is no kink, in words."""
     order = np.argsort(kelvin)
     x, y = kelvin[order], values[order] - values.mean()
+    weights = x.mean() / x
+    y = y * weights
     places = np.linspace(x[0] + EDGE * (x[-1] - x[0]), x[-1] - EDGE * (x[-1] - x[0]), PLACES)
-    lines = [_two_lines(x, place) for place in places]
+    lines = [weights[:, None] * _two_lines(x, place) for place in places]
     bases = np.stack([np.linalg.qr(a)[0] for a in lines])
-    straight = np.linalg.qr(np.stack([np.ones_like(x), x - x.mean()], 1))[0]
-    bent = np.linalg.qr(np.stack([np.ones_like(x), x - x.mean(), (x - x.mean()) ** 2], 1))[0]
+    powers = weights[:, None] * np.stack([np.ones_like(x), x - x.mean(), (x - x.mean()) ** 2], 1)
+    straight, bent = np.linalg.qr(powers[:, :2])[0], np.linalg.qr(powers)[0]
     two = _rests(bases, y[None])[0]
     best = int(two.argmin())
     one, parabola, least = _rests(straight[None], y[None])[0, 0], _rests(bent[None], y[None])[0, 0], two[best]

@@ -51,6 +51,14 @@ class Program(CrystalGroup):
             use_only_builtins()
         return super().parse_args(ctx, args)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that is meant, which may be called by another name: a value of a flag of another command."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is None or getattr(type(command), "chooser", None) is None:
+            return name, command, rest
+        other, rest = importlib.import_module("crystalcli.cli.other_names").handed_over(name, rest)
+        return (name, command, rest) if other == name else (other, self.commands[other], rest)
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - as Typer calls it
         """Names, none of which is loaded for it."""
         return list(self.commands)

@@ -198,9 +198,9 @@ class DefaultPart:
         return registry().default(self.family)
 
 
-def names(family: str) -> Callable[[str], list[str]]:
-    """Completion of part names."""
-    return lambda incomplete: [n for n in registry().names(family) if n.startswith(incomplete)]
+def names(family: str, more: Callable[[], Sequence[str]] = lambda: ()) -> Callable[[str], list[str]]:
+    """Completion of part names, and of ``more`` words that may stand there."""
+    return lambda incomplete: [n for n in (*registry().names(family), *more()) if n.startswith(incomplete)]
 
 
 def chosen(family: str, name: str) -> Part | None:

@@ -15,6 +15,7 @@ from crystalcli.cli.runs import flag
 from crystalcli.cli.shared import DryRun, Json, Overwrite, Quiet, Report, TimeLimit
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import POTENTIAL, PartFlags, Word, Workflow
+from crystalcli.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     from crystalcli.cli.invocation import Invocation
@@ -38,6 +39,8 @@ def command_class(workflow: Workflow) -> type[CrystalCommand]:
         for option, family in workflow.chooses.items():
             default = defaults[option]
             name = word(flag(option), None) or (default() if isinstance(default, DefaultPart) else default)
+            if name in _words_of_others(workflow.name, flag(option)):
+                raise UsageError(f"{name} is a command of another name; say {flag(option)} {name} on the command line")
             part = chosen(family, name)
             if part is not None:
                 found.append(PartFlags(part, part.options))
@@ -54,7 +57,7 @@ def function(workflow: Workflow) -> Callable[..., None]:
 
     places = {name: k for k, name in enumerate(workflow.chooses)}
     own = sorted(opt.specs(workflow.options), key=lambda s: (not s.argument, places.get(s.name, len(places))))
-    made = [_parameter(s, _default_of_part(s, workflow)) for s in own]
+    made = [_parameter(s, _default_of_part(s, workflow), workflow.name) for s in own]
     made += [_keyword(name, *declared) for name, declared in _of_the_host(workflow).items()]
     context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     command.__signature__ = inspect.Signature([context, *made])  # type: ignore[attr-defined]
@@ -90,20 +93,26 @@ def _of_the_host(workflow: Workflow) -> dict[str, tuple[Any, Any]]:
     return {name: known[name] for name in workflow.host_flags}
 
 
+def _words_of_others(command: str, flag: str) -> list[str]:
+    from crystalcli.cli.other_names import words
+
+    return words(command, flag)
+
+
 def _default_of_part(spec: opt.OptionSpec, workflow: Workflow) -> DefaultPart | None:
     """The default of an option that chooses a part and names none: the one whose record says that it is the default."""
     family = workflow.chooses.get(spec.name, POTENTIAL)
     return DefaultPart(family) if spec.default == "" and family != POTENTIAL else None
 
 
-def _parameter(spec: opt.OptionSpec, default_part: DefaultPart | None) -> inspect.Parameter:
+def _parameter(spec: opt.OptionSpec, default_part: DefaultPart | None, command: str) -> inspect.Parameter:
     kind: Any = list[spec.inner] | None if spec.many else spec.type  # type: ignore[name-defined]
     default = spec.default if not spec.many else list(spec.default) or None
     unit = f" ({spec.unit})" if spec.unit else ""
     settings: dict[str, Any] = {"help": spec.help + unit, "min": spec.min, "max": spec.max}
     settings["rich_help_panel"] = spec.panel or None
     if spec.names:
-        settings["autocompletion"] = names(spec.names)
+        settings["autocompletion"] = names(spec.names, lambda: _words_of_others(command, f"--{spec.flag}"))
     if spec.words:
         settings["autocompletion"] = lambda incomplete: [w for w in spec.words if w.startswith(incomplete)]
     if spec.metavar:

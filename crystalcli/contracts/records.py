@@ -362,6 +362,23 @@ class PlanFile:
     commands: Callable[[Any], Sequence[tuple[str, str]]]
 
 
+@dataclass(frozen=True)
+class OtherName:
+    """A workflow where people look for it, as a value of another's flag: ``crystal COMMAND FLAG WORD`` is the same.
+
+    Args:
+        command: the other workflow.
+        flag: of it, with its dashes.
+        word: what the flag must say; no part that the flag chooses is called so.
+        flags: spelled otherwise there → the workflow's own; to nothing where it is an argument.
+    """
+
+    command: str
+    flag: str
+    word: str
+    flags: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Workflow(Part):
     """A command: what it asks, what it refuses, what it does in the folder of a run (``crystal NAME …``).
@@ -390,6 +407,7 @@ class Workflow(Part):
         free: options that may differ when a run goes on.
         more: ``more(request, report) -> bool``: whether a finished run has more to do for such a request; may raise
             UsageError where it has done too much.
+        also: other names of the command; they are for the command line alone.
         end: ``end(request)``: a run that was stopped can be ended with what it has (``--finish RUN``); raises
             UsageError where not this one.
         sections: ``sections(run) -> [Section]``: what the page of ``crystal report`` shows of a run, from its files
@@ -416,6 +434,7 @@ class Workflow(Part):
     plan_file: PlanFile | None = None
     free: frozenset[str] = frozenset()
     more: Callable[[Any, Mapping[str, Any]], bool] = lambda _request, _report: False
+    also: tuple[OtherName, ...] = ()
     end: Callable[[Request], None] | None = None
     sections: Callable[[ReportedRun], Sequence[Section]] | None = None
     called: str = ""

@@ -20,9 +20,9 @@ from crystalcli.md.outputs import LAST, LAST_GOOD, STOPPED_AT
 from crystalcli.md.records import LogRow, Recorder, chunk_steps
 from crystalcli.md.setup import SamplingBatch
 from crystalcli.md.temperature_program import TemperatureProgram
-from crystalcli.md.velocities import seed_of
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.seeds import seed_of
 
 _EVALUATED = ("energy", "forces", "stress", "energies", "sigma")
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.engine.run import files
-from crystalcli.engine.run.tables import csv_line
 from crystalcli.md.trajectory import Cast, Chunks, Frame, FrameWriter, chained
 from crystalcli.nouns.systems import Systems, kinetic_energy, temperature, volume
+from crystalcli.vocabulary.tables import csv_line
 from crystalcli.vocabulary.units import GPA
 
 COLUMNS = (

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.engine.run import files
-from crystalcli.engine.run.tables import csv_text
 from crystalcli.md import plots, trajectory
 from crystalcli.md.options import MdOptions
 from crystalcli.md.outputs import THERMO, TRAJECTORY
@@ -18,6 +17,7 @@ from crystalcli.md.setup import sampler_of
 from crystalcli.nouns import distributions
 from crystalcli.nouns.frames import Frames
 from crystalcli.vocabulary.pictures import paths
+from crystalcli.vocabulary.tables import csv_text
 
 FEWEST = 2
 Array = NDArray[np.float64]

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from crystalcli.nouns.systems import Systems, per_structure, temperature
+from crystalcli.vocabulary.seeds import seed_of
 from crystalcli.vocabulary.units import ACCELERATION, KB
-
-
-def seed_of(*words: object) -> int:
-    """A seed of 63 bits that depends on all ``words``."""
-    digest = hashlib.sha256("\0".join(map(str, words)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def maxwell_boltzmann(systems: Systems, kelvin: float, seed: int, ids: Sequence[str]) -> Systems:

@@ -10,9 +10,9 @@ from typing import Any
 from ase.data import chemical_symbols
 
 from crystalcli.engine.run import files
-from crystalcli.engine.run.tables import csv_text
 from crystalcli.relax.outcome import Geometry, Outcome
 from crystalcli.relax.start import Begin
+from crystalcli.vocabulary.tables import csv_text
 from crystalcli.vocabulary.texts import xyz_word
 
 HEADER = (

@@ -13,7 +13,6 @@ import numpy as np
 
 from crystalcli.contracts.workflow import Run
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
-from crystalcli.engine.run.tables import csv_text
 from crystalcli.screen import hull, plots, stability
 from crystalcli.screen.hull import ON_HULL, Amounts, Phase
 from crystalcli.screen.outputs import CURVE, HULL, PHASES, STAGES, STRUCTURES, SURVIVORS, TABLE
@@ -25,6 +24,7 @@ from crystalcli.screen.state import CampaignState
 from crystalcli.screen.training_set import TrainingSet
 from crystalcli.vocabulary.errors import Exit
 from crystalcli.vocabulary.pictures import paths
+from crystalcli.vocabulary.tables import csv_text
 
 MOST_PICTURES = 12
 TRAINED, RELAXED, LOST = "trained on", "fully relaxed", "no final energy: kept, to be looked at"

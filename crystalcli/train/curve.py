@@ -10,13 +10,13 @@ from dataclasses import fields, replace
 from typing import Any
 
 from crystalcli.contracts.workflow import Chosen, Host, Request, Run
-from crystalcli.engine.run.tables import csv_text
 from crystalcli.train import size_plots
 from crystalcli.train.choice import GENTLER, architecture, head, recipe_of, spec_of
 from crystalcli.train.options import StartOptions, TrainOptions
 from crystalcli.train.series import Several, unit_of_errors
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.pictures import paths
+from crystalcli.vocabulary.tables import csv_text
 from crystalcli.vocabulary.texts import file_word
 
 SCRATCH, TRANSFER = "scratch", "transfer"

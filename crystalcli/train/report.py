@@ -15,11 +15,11 @@ from crystalcli.contracts.workflow import Run
 from crystalcli.engine.baselines import baselines, extra_baselines, site_baselines
 from crystalcli.engine.evaluate import evaluation, metrics, site_errors
 from crystalcli.engine.evaluate.evaluation import Collected
-from crystalcli.engine.run.tables import csv_text
 from crystalcli.train import positions
 from crystalcli.train.setup import Prepared
 from crystalcli.vocabulary.errors import CrystalError
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.tables import csv_text
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,19 @@ from typing import Any
 from crystal_glass.options import GlassOptions
 from crystal_glass.pack_options import PackOptions
 from crystalcli.contracts.hookspecs import hookimpl
-from crystalcli.contracts.records import Part, Workflow
+from crystalcli.contracts.records import OtherName, Part, Workflow
 from crystalcli.contracts.run_options import ANYWHERE
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
 from crystalcli.vocabulary.pictures import FORMATS
 
 TABLE, GLASSES, DIAGRAMS = "glasses.csv", "glasses", "energies"
+COMPARED, CHEMISTRY, VOLTAGES = "compared.csv", "chemistry.csv", "voltages.csv"
+LIKENESS = "likeness.csv"
+LABEL = "to-label.extxyz"
+"""Frames to be labelled, of a box and of all."""
 BATCHES, REFERENCES = "batches", "references"
+ELEMENTS = "references.json"
+"""What the energies of the elements were found to be."""
 
 
 def _prepare_pack(request: Request, host: Host) -> Work:
@@ -62,6 +68,20 @@ def _prepare(request: Request, host: Host) -> Work:
     return Glasses(request, host)
 
 
+def _more(request: Request, report: Mapping[str, Any]) -> bool:
+    """Whether energies are to be compared, or voltages told, that a finished run has not."""
+    from crystal_glass.beside_trajectories import folder_print
+    from crystal_glass.energies import fingerprint
+
+    o: GlassOptions = request.options
+    asked = {
+        "compared_with": fingerprint(o.compare) if Path(o.compare).is_file() else o.compare,
+        "trajectories_of": folder_print(o.trajectories),
+        "voltage_of": o.voltage,
+    }
+    return any(value and value != report[name] for name, value in asked.items())
+
+
 def _show(report: Mapping[str, Any]) -> Shown:
     from crystal_glass.view import shown
 
@@ -86,16 +106,22 @@ GLASS = Workflow(
     help="""Packs atoms, melts and quenches them, relaxes the glass, and says what it is like: a folder for each box in
 glasses/, glasses.csv over all, and energies by composition for a --grid. A box that a guard stops begins again with
 another seed and half the step in the melt; what is given up is listed, and the exit code is then 3. The same command
-again, or --resume RUN, goes on after a stop or a kill, within any stage.""",
+again, or --resume RUN, goes on after a stop or a kill, within any stage. crystal md --sampler melt-quench
+--composition FORMULA is the same.""",
     options=GlassOptions,
     chooses={"potential": "potential", "sampler": "sampler", "relaxer": "relaxer"},
     prepare=_prepare,
     show=_show,
     headline=lambda report: f"{report['glasses']} glasses of {report['boxes']} boxes",
     plan=_plan,
-    free=ANYWHERE,
+    free=ANYWHERE | {"compare", "trajectories", "voltage", "pictures"},
+    more=_more,
+    also=(OtherName("md", "--sampler", "melt-quench", {"--composition": ""}),),
     talks=True,
-    writes=(TABLE, GLASSES, *(f"{DIAGRAMS}-*.{ending}" for ending in FORMATS)),
+    writes=(
+        *(TABLE, GLASSES, LABEL, ELEMENTS, COMPARED, CHEMISTRY, LIKENESS, VOLTAGES),
+        *(f"{name}.{ending}" for name in (f"{DIAGRAMS}-*", "compared", "voltages") for ending in FORMATS),
+    ),
     keeps=(BATCHES, REFERENCES),
     example=_example,
     references=("10.48550/arXiv.2307.06458", "10.1103/PhysRevLett.97.170201"),

@@ -11,6 +11,8 @@ from crystalcli.contracts.options import option
 from crystalcli.vocabulary.errors import UsageError
 
 WHAT, BOX = "What is made", "Its box"
+EOS = "eos"
+"""A volume that runs of the potential find."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,10 @@ class BoxOptions:
     atoms: int = option(100, "in a box; amounts become whole numbers of them", min=2, max=100_000, panel=BOX)
     replicas: int = option(1, "boxes of every composition", min=1, max=10_000, panel=BOX)
     volume: str = option(
-        "", "of the crystal, Å³ per atom; nothing: looked up (see --phases, docs/glass.md)", metavar="Å³", panel=BOX
+        "",
+        "of the crystal, Å³ per atom; eos: of the melt at no pressure; nothing: looked up (see docs/glass.md)",
+        metavar="Å³",
+        panel=BOX,
     )
     expand: float = option(1.15, "the box is so many times the crystal's volume", min=0.5, max=5.0, panel=BOX)
     phases: tuple[str, ...] = option(
@@ -45,12 +50,12 @@ class BoxOptions:
         Raises:
             UsageError: no volume.
         """
-        if not self.volume:
+        if self.volume in ("", EOS):
             return 0.0
         try:
             found = float(self.volume)
         except ValueError:
             found = math.nan
         if not 0 < found < 1e4:
-            raise UsageError(f"--volume '{self.volume}' is no volume per atom in Å³")
+            raise UsageError(f"--volume '{self.volume}' is no volume per atom in Å³, nor {EOS}")
         return found

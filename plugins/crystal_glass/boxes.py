@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class Box:
         composition: as asked for. counts: atoms by symbol, by the alphabet.
         replica: 0, 1, …
         volume: of the crystal. size: of the whole box, Å³.
+        equation: what was found of it at several volumes (:mod:`.equilibrium`); none where nobody looked.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Box:
     replica: int
     volume: Volume
     size: float
+    equation: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> str:
@@ -65,6 +67,7 @@ class Box:
             "replica": self.replica,
             "crystal_volume": self.volume.per_atom,
             "volume_source": self.volume.source,
+            "box_volume": self.size / self.atoms,
         }
 
 

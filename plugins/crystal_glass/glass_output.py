@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import ase
 import ase.io
 import numpy as np
 
-from crystal_glass import GLASSES
+from crystal_glass import GLASSES, LABEL
 from crystal_glass.analysis import CRYSTAL, LIQUID, described, displacement
 from crystal_glass.boxes import frame
+from crystal_glass.equilibrium import pressures_at
 from crystal_glass.melting import LAST, TRAJECTORY, Melted, log_of
 from crystal_glass.options import GlassOptions
-from crystal_glass.pictures import draw_log, draw_rdf
+from crystal_glass.pictures import draw_equation, draw_log, draw_ramp, draw_rdf
 from crystal_glass.settling import formation_energy
 from crystal_glass.stages import quench_rate
+from crystal_glass.transition import said_of
 from crystalcli.contracts.workflow import Run
 from crystalcli.vocabulary.pictures import formats
-from crystalcli.vocabulary.texts import cell
+from crystalcli.vocabulary.tables import csv_text
 from crystalcli.vocabulary.units import ATOMIC_MASS, GPA
 
 Relaxed = tuple[ase.Atoms, Mapping[str, Any]] | None
@@ -32,11 +34,14 @@ GRAMS = ATOMIC_MASS * 1e27
 FACTS = "glass.json"
 COLUMNS = {
     "id": "", "formula": "", "asked": "", "replica": "", "atoms": "", "status": "", "reason": "", "begun_again": "",
-    "rate": "K/ps", "crystal_volume": "Å³/atom", "volume_source": "", "temperature": "K", "energy_md": "eV/atom",
+    "rate": "K/ps", "t_g": "K",
+    "t_g_error": "K", "crystal_volume": "Å³/atom", "volume_source": "", "box_volume": "Å³/atom",
+    "temperature": "K", "energy_md": "eV/atom",
     "energy_mean": "eV/atom", "pressure_md": "GPa", "density_md": "g/cm³", "energy_ions": "eV/atom",
     "pressure_ions": "GPa", "energy_relaxed": "eV/atom", "converged": "", "formation_energy": "eV/atom",
     "formation_energy_md": "eV/atom", "volume": "Å³/atom", "density": "g/cm³", "first_peak": "Å", "coordination": "",
     "melt_moved": "Å", "liquid": "", "q6": "", "crystalline": "", "largest_cluster": "",
+    "to_label": "",
 }  # fmt: skip
 """Columns of glasses.csv and their units; energies are in the potential's zero, ``…_md`` before the relaxation."""
 
@@ -61,6 +66,7 @@ def write_box(
     facts: dict[str, Any] = {
         **box.told(),
         "counts": box.counts,
+        "equation_of_state": box.equation,
         "status": "ok" if melted.done else "failed",
         "begun_again": len(melted.failures),
         "failures": [asdict(f) for f in melted.failures],
@@ -68,6 +74,13 @@ def write_box(
         "reason": "" if melted.done else melted.failures[-1].reason,
     }
     name = f"{GLASSES}/{box.name}"
+    if o.label_above:
+        facts["to_label"] = len(melted.uncertain)
+        run.write(f"{name}/{LABEL}", "".join(melted.uncertain))
+    if box.equation is not None and box.equation["points"]:
+        curve = partial(pressures_at, points=box.equation["points"])
+        drawn = draw_equation(box.equation, curve, f"{box.name}, {o.potential}", formats(o.pictures))
+        write_pictures(run, f"{name}/volumes", drawn)
     if melted.done:
         run.write(f"{name}/start.extxyz", frame(box.packed(o, melted.attempt), box.told()))
         facts |= _molten(run, name, o, melted, references)
@@ -89,9 +102,9 @@ def _molten(
     lines = (",".join("" if np.isnan(v) else repr(v) for v in row[1:]) for row in rows.tolist())
     run.write(f"{name}/thermo.csv", head.removeprefix("step,") + "\n" + "\n".join(lines) + "\n")
     texts = [(f / TRAJECTORY).read_text(encoding="utf-8") for f in melted.folders]
+    blocks = _blocks(texts, n, [(leg.steps, leg.stages[0].dt) for leg in melted.legs])
     if o.keep_trajectories:
-        run.write(f"{name}/trajectory.extxyz", "".join(texts))
-    blocks = _blocks(texts, n, [leg.steps for leg in melted.legs])
+        run.write(f"{name}/trajectory.extxyz", "".join(text for _, text in blocks))
     total, heat = sum(s.steps for s in melted.stages), sum(s.steps for s in melted.stages if s.melt)
     images = [_image(text) for step, text in blocks if step > total - o.last_steps] or [last]
     molten = [_image(text) for step, text in blocks if 0.5 * heat <= step <= heat]
@@ -101,13 +114,24 @@ def _molten(
     moved = None
     if len(molten) > 1:
         moved = displacement(np.stack([a.positions for a in molten]), np.stack([a.cell.array for a in molten]))
+    endings = formats(o.pictures)
+    transition, ramp = said_of(rows, melted.stages, n)
+    if ramp is not None:
+        heads = ["temperature_K", "enthalpy_eV_per_atom", "volume_A3_per_atom"]
+        volumes = [None] * len(ramp.kelvin) if ramp.volume is None else ramp.volume.tolist()
+        bins = zip(ramp.kelvin.tolist(), ramp.enthalpy.tolist(), volumes, strict=True)
+        run.write(f"{name}/ramp.csv", csv_text(heads, bins))
     if o.draw_boxes:
-        endings = formats(o.pictures)
+        if ramp is not None:
+            write_pictures(run, f"{name}/ramp", draw_ramp(ramp, transition, f"{box.name}, {o.potential}", endings))
         write_pictures(run, f"{name}/log", draw_log(rows, melted, curves["rdf"], o.potential, endings))
         write_pictures(run, f"{name}/rdf", draw_rdf(curves["rdf"], box.name, o.potential, endings))
     return {
         **said,
         "rate": quench_rate(melted.stages),
+        "transition": transition,
+        "t_g": transition.get("enthalpy", {}).get("kelvin"),
+        "t_g_error": transition.get("enthalpy", {}).get("error"),
         "temperature": float(end[:, 3].mean()),
         "energy_md": energy / n,
         "energy_mean": float(end[:, 4].mean()) / n,
@@ -191,34 +215,28 @@ def table_text(rows: Iterable[Mapping[str, Any]], symbols: Sequence[str]) -> str
     return csv_text([*heads, *(f"x_{s}" for s in symbols)], cells)
 
 
-def csv_text(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table; what is none is empty."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(heads)
-    for row in rows:
-        writer.writerow(["" if v is None else cell(repr(v) if isinstance(v, float) else str(v)) for v in row])
-    return out.getvalue()
-
-
-def _blocks(texts: Sequence[str], atoms: int, steps: Sequence[int]) -> list[tuple[int, str]]:
+def _blocks(texts: Sequence[str], atoms: int, runs: Sequence[tuple[int, float]]) -> list[tuple[int, str]]:
     """Frames of trajectories that follow each other as (step since the first, text), those that stand twice once.
+
+    Their step and time go on, as if it were one.
 
     Args:
         texts: of the trajectories.
         atoms: in a frame.
-        steps: of each run.
+        runs: steps of each, and their length in fs.
     """
     found: list[tuple[int, str]] = []
-    before = 0
-    for text, length in zip(texts, steps, strict=True):
+    before, time = 0, 0.0
+    for text, (length, dt) in zip(texts, runs, strict=True):
         lines = text.splitlines(keepends=True)
         for k in range(0, len(lines), atoms + 2):
-            words = lines[k + 1].split("step=", 1)[1]
-            step = before + int(words.split(None, 1)[0])
+            ahead, words = lines[k + 1].split("step=", 1)
+            own, _, after = words.split(None, 2)
+            step = before + int(own)
             if not found or step > found[-1][0]:
-                found.append((step, "".join(lines[k : k + atoms + 2])))
-        before += length
+                head = f"{ahead}step={step} time_fs={time + int(own) * dt!r} {after}"
+                found.append((step, "".join([lines[k], head, *lines[k + 2 : k + atoms + 2]])))
+        before, time = before + length, time + length * dt
     return found
 
 

@@ -13,14 +13,20 @@ from typing import Any
 
 import ase.io
 
-from crystal_glass import BATCHES, DIAGRAMS, GLASSES, TABLE
+from crystal_glass import BATCHES, DIAGRAMS, ELEMENTS, GLASSES, LABEL, TABLE
+from crystal_glass.beside_trajectories import beside, folder_print, trajectories_of
+from crystal_glass.box_options import EOS
 from crystal_glass.boxes import Box, boxes_of, phases, rounded
+from crystal_glass.comparison import read_energies
+from crystal_glass.energies import compare, fingerprint, formed, voltages
+from crystal_glass.equilibrium import Scan
 from crystal_glass.glass_output import FACTS, table_text, write_box, write_pictures
 from crystal_glass.melting import LAST, Melting, sampler_of
 from crystal_glass.options import GlassOptions
 from crystal_glass.pictures import PANELS, binaries, draw_diagrams
 from crystal_glass.settling import joined, read_references, reference_energies, relaxed
 from crystal_glass.stages import legs, quench_rate, stages_of
+from crystal_glass.voltage import charge_of
 from crystalcli.contracts.dynamics import made_of
 from crystalcli.contracts.workflow import Host, Request, Run, Work
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
@@ -53,10 +59,22 @@ class Glasses(Work):
         self.columns = _symbols(every)  # the tables of all shards have the same
         if o.references not in ("elements", "none"):
             read_references(Path(o.references))
+        self.others = read_energies(Path(o.compare), host) if o.compare else None
+        names = [b.name for b in self.boxes]
+        self.trajectories = trajectories_of(Path(o.trajectories), names) if o.trajectories else {}
+        if self.trajectories and not o.keep_trajectories:
+            raise UsageError("--trajectories are compared with frames; leave out --no-keep-trajectories")
+        if o.voltage:
+            charge_of(o.voltage)
         potential = host.potential(request, device=o.device)
         self.stress, self.name = "stress" in potential.provides, potential.name
         self._refuse_strangers(potential)
         self._refuse_samplers(potential, host)
+        if o.label_above and "sigma" not in potential.provides:
+            raise UsageError(f"--label-above needs the spread of an ensemble; {potential.name} gives none")
+        self.eos_temperature = o.eos_temperature or self.stages[0].start
+        if o.volume == EOS and not self.stress:
+            raise UsageError(f"--volume {EOS} needs pressures; {potential.name} gives no stress")
         if o.relax in ("cell", "isotropic") and not self.stress:
             host.warn(f"{potential.name} gives no stress: cells stay as they are, and no pressure is known")
         stages = [vars(s) for s in self.stages]
@@ -98,7 +116,7 @@ class Glasses(Work):
         o, size = self.options, self.options.batch_size
         self.watch = watch = _Watch(run, self.boxes)
         quiet = replace(run.reporter, say=lambda _line: None, warn=run.log)
-        references = reference_energies(run, self.request, self.symbols, quiet, stress=self.stress)
+        references = self._references(run, quiet)
         self._tell_missing(run, references)
         batches = range(0, len(self.boxes), size)
         left = [(k // size, references) for k in batches if not all(_done(run, b) for b in self.boxes[k : k + size])]
@@ -122,10 +140,20 @@ class Glasses(Work):
         if not all(_done(run, b) for b in boxes):  # else a worker has died between its last file and its answer
             self._batch(run, f"{BATCHES}/{number:06d}", boxes, references, quiet)
 
+    def _references(self, run: Run, quiet: Host) -> dict[str, float | None]:
+        """Energies of the elements, found once."""
+        file = run.path / ELEMENTS
+        if not file.exists():
+            found = reference_energies(run, self.request, self.symbols, quiet, stress=self.stress)
+            run.write_json(ELEMENTS, found)
+        known: dict[str, float | None] = json.loads(file.read_text(encoding="utf-8"))
+        return known
+
     def _batch(
         self, run: Run, name: str, batch: Sequence[Box], references: Mapping[str, float | None], quiet: Host
     ) -> None:
         """Melt, quench, relax and describe the boxes of a batch; what each has is written last, and whole."""
+        batch = self._sized(run, name, batch, quiet)
         melted = Melting(self.request, self.stages, run, name, quiet).of(batch)
         good = [m for m in melted if m.done]
         ends = {m.box.name: ase.io.read(m.folders[-1] / LAST, format="extxyz") for m in good}
@@ -134,6 +162,16 @@ class Glasses(Work):
             settled = ions.get(one.box.name), cells.get(one.box.name)
             write_box(run, self.options, one, settled, references)
         shutil.rmtree(run.path / name, ignore_errors=True)
+
+    def _sized(self, run: Run, name: str, batch: Sequence[Box], quiet: Host) -> Sequence[Box]:
+        """The boxes as large as ``--volume eos`` finds them."""
+        if self.options.volume != EOS:
+            return batch
+        sized = Scan(self.request, self.eos_temperature, run, f"{name}/volumes", quiet).of(batch)
+        for text, why in {b.composition.text: b.equation["failed"] for b in sized if b.equation}.items():
+            if why:
+                run.reporter.warn(f"{text}: no equation of state: {why}; its box is as without --volume {EOS}")
+        return sized
 
     def _relaxed(self, run: Run, name: str, ends: Mapping[str, Any], quiet: Host) -> tuple[Any, Any]:
         """Of every box its relaxed ions, and then its relaxed cell."""
@@ -157,21 +195,34 @@ class Glasses(Work):
     def _together(self, run: Run, references: Mapping[str, float | None]) -> dict[str, Any]:
         rows = list(self._rows(run))
         run.write(TABLE, table_text(rows, self.columns))
-        self._draw(run, rows)
+        o, endings = self.options, formats(self.options.pictures)
+        summed = None if self.others is None else compare(run, rows, self.others, self.name, endings)
+        alike = beside(run, rows, self.trajectories, o.last_steps) if self.trajectories else None
+        self._draw(run, rows, references)
+        volts = voltages(run, rows, o.voltage, endings) if o.voltage else {}
+        self._join_uncertain(run)
         good = [r for r in rows if r["status"] == "ok"]
         failed = [{"id": r["id"], "reason": r["failures"][-1]["reason"]} for r in rows if r["status"] != "ok"]
         if not good:
             raise NothingUsable(f"none of {len(rows)} boxes became a glass: {failed[0]['reason']}; see {TABLE}")
-        keys = ("id", "energy_relaxed", "formation_energy", "density", "first_peak", "coordination")
+        keys = ("id", "energy_relaxed", "formation_energy", "density", "first_peak", "coordination", "t_g", "t_g_error")
         return {
             "boxes": len(rows),
             "glasses": len(good),
             "failed": failed,
             "begun_again": sum(bool(r["failures"]) for r in good),
             "reasons": dict(sorted(Counter(f["code"] for r in rows for f in r["failures"]).items())),
+            "to_label": sum(r["to_label"] or 0 for r in rows),
             "rate": quench_rate(self.stages),
             "references": references,
+            "equations_of_state": {r["formula"]: e for r in rows if (e := r.get("equation_of_state")) is not None},
             "potential": self.name,
+            "compared_with": fingerprint(o.compare),
+            "comparison": summed,
+            "trajectories_of": folder_print(o.trajectories),
+            "likeness": alike,
+            "voltage_of": o.voltage,
+            "voltages": volts,
             "not_liquid": [r["id"] for r in good if r["liquid"] is False],
             "crystalline": [r["id"] for r in good if r["crystalline"]],
             "not_relaxed": [r["id"] for r in good if r["converged"] is False],
@@ -179,11 +230,19 @@ class Glasses(Work):
             "exit_code": 3 if failed else 0,
         }
 
-    def _draw(self, run: Run, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _join_uncertain(self, run: Run) -> None:
+        """The frames of all boxes that are to be labelled, in one file."""
+        if self.options.label_above:
+            with run.writing(LABEL) as whole:
+                for box in self.boxes:
+                    whole.write((run.path / GLASSES / box.name / LABEL).read_bytes())
+
+    def _draw(self, run: Run, rows: Sequence[Mapping[str, Any]], references: Mapping[str, float | None]) -> None:
         """Energies by composition, as many pictures as the systems need."""
         pairs = binaries(rows)
+        others = {} if self.others is None else formed(self.others, rows, references)
         for page, k in enumerate(range(0, len(pairs), PANELS), 1):
-            drawn = draw_diagrams(rows, pairs[k : k + PANELS], self.phases, formats(self.options.pictures))
+            drawn = draw_diagrams(rows, pairs[k : k + PANELS], self.phases, others, formats(self.options.pictures))
             write_pictures(run, f"{DIAGRAMS}-{page}", drawn)
 
     def _tell_missing(self, run: Run, references: Mapping[str, float | None]) -> None:

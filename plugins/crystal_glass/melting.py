@@ -16,6 +16,7 @@ from crystal_glass.boxes import Box, frame
 from crystal_glass.options import GlassOptions
 from crystal_glass.settling import joined, relaxed
 from crystal_glass.stages import Leg, Stage, careful, legs
+from crystal_glass.uncertain import Uncertain
 from crystalcli.contracts.workflow import Chosen, Host, Request, Run
 from crystalcli.vocabulary.errors import InputError, NothingUsable
 
@@ -44,6 +45,7 @@ class Melted:
     Args:
         box: which one. folders: of its runs of molecular dynamics, in order; none if it never got through.
         stages: as they were run. failures: of beginnings that were given up. attempt: that which got through.
+        uncertain: frames of all beginnings that are to be labelled, as extended XYZ.
     """
 
     box: Box
@@ -51,6 +53,7 @@ class Melted:
     stages: tuple[Stage, ...] = ()
     failures: tuple[Failure, ...] = ()
     attempt: int = 0
+    uncertain: tuple[str, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -78,6 +81,7 @@ class Melting:
     name: str
     reporter: Host
     failures: dict[str, list[Failure]] = field(default_factory=dict)
+    uncertain: dict[str, list[Uncertain]] = field(default_factory=dict)
 
     def of(self, boxes: Sequence[Box]) -> list[Melted]:
         """Melt and quench ``boxes``; in their order."""
@@ -91,9 +95,9 @@ class Melting:
             for box in waiting:
                 if (folders := through.get(box.name)) is not None:
                     failed = tuple(self.failures.get(box.name, ()))
-                    found[box.name] = Melted(box, folders, stages, failed, attempt)
+                    found[box.name] = Melted(box, folders, stages, failed, attempt, self._kept(box))
             waiting = [b for b in waiting if b.name not in found]
-        lost = {b.name: Melted(b, failures=tuple(self.failures[b.name])) for b in waiting}
+        lost = {b.name: Melted(b, (), (), tuple(self.failures[b.name]), 0, self._kept(b)) for b in waiting}
         return [found.get(b.name) or lost[b.name] for b in boxes]
 
     def _attempt(self, boxes: Sequence[Box], attempt: int, stages: Sequence[Stage]) -> dict[str, tuple[Path, ...]]:
@@ -124,6 +128,7 @@ class Melting:
                 self._fail(name, Failure(attempt, k, halt["step"], halt["code"], halt["reason"]))
             alive = [name for name in ids if name not in report["stopped"]]
             where = {name: path if len(ids) == 1 else path / "structures" / name for name in ids}
+            self._look(where, attempt, leg.steps)
             folders = {name: (*folders[name], where[name]) for name in alive}
             starts = {name: _named((where[name] / LAST).read_text(encoding="utf-8"), name) for name in alive}
         return folders
@@ -155,6 +160,22 @@ class Melting:
             else:
                 kept[box] = joined([(box, atoms)])
         return kept
+
+    def _look(self, where: Mapping[str, Path], attempt: int, steps: int) -> None:
+        """Keep the frames of a run that are to be labelled, those of boxes that were stopped above all."""
+        o: GlassOptions = self.request.options
+        for name, folder in where.items() if o.label_above else ():
+            known = self.uncertain.setdefault(name, [])
+            if len(known) <= attempt:
+                known += [self._nothing(name, k) for k in range(len(known), attempt + 1)]
+            known[attempt].read(folder / TRAJECTORY, steps)
+
+    def _nothing(self, name: str, attempt: int) -> Uncertain:
+        o: GlassOptions = self.request.options
+        return Uncertain(f"{name}-{attempt}", o.label_above * 1e-3, o.label_apart)
+
+    def _kept(self, box: Box) -> tuple[str, ...]:
+        return tuple(text for one in self.uncertain.get(box.name, ()) for text in one.kept)
 
     def _fail(self, name: str, failure: Failure) -> None:
         known = self.failures.setdefault(name, [])

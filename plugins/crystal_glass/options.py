@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from crystal_glass.box_options import BoxOptions
+from crystal_glass.box_options import BOX, BoxOptions
 from crystalcli.contracts import run_options as common
 from crystalcli.contracts.options import option
 from crystalcli.vocabulary.pictures import formats
@@ -36,6 +36,9 @@ class GlassOptions(BoxOptions):
     )
     frame_every: int = option(50, "steps between two frames that are kept", min=1, panel=HEAT)
     batch_size: int = option(8, "boxes that melt side by side", min=1, max=10_000)
+    eos_volumes: int = option(5, "short runs at as many volumes, for --volume eos", min=3, max=15, panel=BOX)
+    eos_steps: int = option(1000, "of each of them, half of which count", min=10, panel=BOX)
+    eos_temperature: float = option(0.0, "of them; 0: that of the melt", unit="K", min=0.0, max=20_000.0, panel=BOX)
     closest: float = option(
         0.6, "stop where atoms are nearer than this part of their covalent radii", min=0.0, max=1.0, panel=GUARDS
     )
@@ -44,6 +47,11 @@ class GlassOptions(BoxOptions):
     retries: int = option(
         2, "a box that was stopped begins again so often: other seed, half the step in the melt", min=0, panel=GUARDS
     )
+    label_above: float = option(
+        0.0, "keep frames with a larger spread of an ensemble, to be labelled; 0: none", unit="meV/atom", min=0.0,
+        panel=GUARDS,
+    )  # fmt: skip
+    label_apart: int = option(250, "steps between two frames that are kept to be labelled", min=1, panel=GUARDS)
     relax: Literal["cell", "isotropic", "ions", "none"] = option(
         "cell", "what is relaxed; the cell after the ions", panel=AFTER
     )
@@ -56,6 +64,14 @@ class GlassOptions(BoxOptions):
         metavar="FILE",
         panel=AFTER,
     )
+    compare: str = option(
+        "", "energies of another theory: a CSV of id,energy or id,formation_energy in eV/atom, or structures",
+        metavar="FILE", panel=AFTER,
+    )  # fmt: skip
+    trajectories: str = option(
+        "", "trajectories of another theory to compare with, NAME.extxyz of each box", metavar="FOLDER", panel=AFTER
+    )
+    voltage: str = option("", "voltages of glasses that take up this element: Li", metavar="ELEMENT", panel=AFTER)
     keep_trajectories: bool = option(True, "keep the frames of every box", panel=AFTER)
     draw_boxes: bool = option(True, "log.png and rdf.png of every box: half a second each", panel=AFTER)
     shard: str = option("", "do only every m-th composition from the k-th: 1/4 … 4/4", metavar="K/M", panel=common.RUN)

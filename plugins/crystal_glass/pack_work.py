@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crystal_glass.box_options import EOS
 from crystal_glass.boxes import boxes_of, frame, phases, rounded
 from crystal_glass.pack_options import PackOptions
 from crystalcli.contracts.workflow import Host, Request, Running, Work
@@ -22,6 +23,8 @@ class Packing(Work):
     def __init__(self, request: Request, host: Host) -> None:
         o: PackOptions = request.options
         self.options = o
+        if o.volume == EOS:
+            raise UsageError(f"--volume {EOS} takes runs of a potential: crystal glass has it, crystal pack has none")
         if o.output.exists() and not request.overwrite and not request.dry_run:
             raise UsageError("is there; --overwrite replaces it", path=o.output)
         self.boxes = boxes_of(o, phases(o, host))

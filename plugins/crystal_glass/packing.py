@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from crystalcli.nouns.radii import contact
 from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.seeds import seed_of
 
 Floats = NDArray[np.float64]
 Spheres = Literal["covalent", "published"]
@@ -41,12 +41,6 @@ class Packed:
     nearest: float
     steps: int
     beginning: int
-
-
-def seed_of(*words: object) -> int:
-    """63 bits that depend on all ``words``."""
-    digest = hashlib.sha256("\0".join(map(str, words)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def diameters(numbers: NDArray[np.int64], spheres: Spheres) -> Floats:

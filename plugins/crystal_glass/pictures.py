@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from crystal_glass.melting import Melted
+from crystal_glass.transition import Ramp
 from crystal_glass.volumes import Phase
 from crystalcli.contracts.drawing import BLUE, COLOURS, GREY, ORANGE, blank, canvas, rendered
 from crystalcli.nouns.distributions import PairDistribution
@@ -50,6 +51,54 @@ def draw_rdf(found: PairDistribution, title: str, potential: str, endings: Seque
     return rendered(figure, endings)
 
 
+def draw_ramp(ramp: Ramp, found: Mapping[str, Any], title: str, endings: Sequence[str]) -> dict[str, bytes]:
+    """Enthalpy, and volume where it may change, against the temperature of the ramp, with the two lines of a kink."""
+    curves = {"enthalpy": (ramp.enthalpy, "enthalpy, not kinetic (eV/atom)")}
+    if ramp.volume is not None:
+        curves["volume"] = (ramp.volume, "volume (Å³/atom)")
+    figure = blank(4.8 * len(curves), 3.6)
+    for axes, (name, (y, label)) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
+        axes.plot(ramp.kelvin, y, "o", ms=3, mew=0, color=BLUE)
+        one = found[name]
+        if "kelvin" in one:
+            ends = np.array([ramp.kelvin.min(), one["kelvin"], ramp.kelvin.max()])
+            slopes = np.array([one["glass"], 0.0, one["liquid"]])
+            axes.plot(ends, one["level"] + slopes * (ends - one["kelvin"]), "-", lw=1, color=ORANGE)
+            axes.axvspan(one["kelvin"] - one["error"], one["kelvin"] + one["error"], color=GREY, alpha=0.3, lw=0)
+            axes.set_title(f"{title}: {one['kelvin']:.0f} ± {one['error']:.0f} K", fontsize=10)
+        else:
+            axes.set_title(f"{title}: no kink", fontsize=10)
+        axes.set_xlabel("temperature (K)")
+        axes.set_ylabel(label)
+        axes.ticklabel_format(axis="y", useOffset=False)
+    return rendered(figure, endings)
+
+
+def draw_equation(
+    equation: Mapping[str, Any], curve: Callable[[np.ndarray], np.ndarray], title: str, endings: Sequence[str]
+) -> dict[str, bytes]:
+    """Pressures of the runs of ``--volume eos`` with their standard errors, hollow where not used, and the curve."""
+    figure, axes = canvas(5.2, 3.8)
+    points = equation["points"]
+    axes.axhline(0.0, color=GREY, lw=0.8, ls=":")
+    for p in points:
+        fill = BLUE if p["used"] else "none"
+        axes.errorbar(p["volume"], p["pressure"], p["error"], fmt="o", ms=4, mfc=fill, mec=BLUE, ecolor=BLUE, lw=0.9)
+    fit = equation["fit"]
+    if fit is not None:
+        used = [p["volume"] for p in points if p["used"]]
+        grid = np.linspace(min(used), max(used), 200)
+        axes.plot(grid, curve(grid), "-", lw=1.1, color=ORANGE)
+        axes.axvspan(fit["volume"] - fit["error"], fit["volume"] + fit["error"], color=GREY, alpha=0.3, lw=0)
+        title = f"{title}: {fit['volume']:.2f} ± {fit['error']:.2f} Å³/atom at {equation['temperature']:g} K"
+    else:
+        title = f"{title}: no equation of state at {equation['temperature']:g} K"
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("volume (Å³/atom)")
+    axes.set_ylabel("pressure (GPa)")
+    return rendered(figure, endings)
+
+
 def binaries(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Systems of two elements that have glasses at two compositions or more, with formation energies."""
     seen: dict[tuple[str, str], set[float]] = {}
@@ -62,9 +111,16 @@ def binaries(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def draw_diagrams(
-    rows: Sequence[Mapping[str, Any]], pairs: Sequence[tuple[str, str]], phases: Sequence[Phase], endings: Sequence[str]
+    rows: Sequence[Mapping[str, Any]],
+    pairs: Sequence[tuple[str, str]],
+    phases: Sequence[Phase],
+    others: Mapping[str, float],
+    endings: Sequence[str],
 ) -> dict[str, bytes]:
-    """Formation energies of the glasses of ``pairs`` by composition: every box, their means, and the crystals' hull."""
+    """Formation energies of the glasses of ``pairs`` by composition.
+
+    Every box, their means, the crystals' hull, and what another theory says of a box (``others``, by its name).
+    """
     across = min(ACROSS, len(pairs))
     down = -(-len(pairs) // across)
     figure = blank(max(4.6, 2.9 * across), 0.5 + 2.5 * down)
@@ -77,6 +133,10 @@ def draw_diagrams(
         axes.plot(points[:, 0], points[:, 1], "o", ms=4, mew=0, alpha=0.6, color=ORANGE, label="glasses")
         x = np.unique(points[:, 0])
         axes.plot(x, [points[points[:, 0] == v, 1].mean() for v in x], "-", lw=1, color=ORANGE)
+        theirs = [(r["counts"].get(b, 0) / r["atoms"], others[r["id"]]) for r in _of(rows, a, b) if r["id"] in others]
+        if theirs:
+            x, y = np.array(theirs).T
+            axes.plot(x, y, "o", ms=5, mfc="none", mec=BLUE, mew=0.9, label="reference")
         hull = _crystals(phases, a, b)
         if len(hull):
             axes.plot(hull[:, 0], hull[:, 1], "-s", ms=3.5, lw=1, color="black", label="crystals")
@@ -91,8 +151,12 @@ def draw_diagrams(
 
 
 def _points(rows: Sequence[Mapping[str, Any]], a: str, b: str) -> np.ndarray:
-    some = [r for r in rows if set(r["counts"]) <= {a, b} and r.get("formation_energy") is not None]
+    some = _of(rows, a, b)
     return np.array(sorted((r["counts"].get(b, 0) / r["atoms"], r["formation_energy"]) for r in some))
+
+
+def _of(rows: Sequence[Mapping[str, Any]], a: str, b: str) -> list[Mapping[str, Any]]:
+    return [r for r in rows if set(r["counts"]) <= {a, b} and r.get("formation_energy") is not None]
 
 
 def _crystals(phases: Sequence[Phase], a: str, b: str) -> np.ndarray:

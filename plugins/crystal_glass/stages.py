@@ -23,9 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from crystal_glass.options import GlassOptions
+from crystalcli.contracts.options import specs
 from crystalcli.contracts.stage_files import stage_tables
 from crystalcli.vocabulary.errors import UsageError
 
+PLANNED = ("melt", "cold", "melt_steps", "quench_steps", "rate", "hold_steps")
+"""Options that a plan takes the place of."""
 KEYS = {"from": (int, float), "to": (int, float), "steps": int, "dt": (int, float), "sampler": str,
         "pressure": (int, float)}  # fmt: skip
 
@@ -71,6 +74,7 @@ def stages_of(o: GlassOptions) -> list[Stage]:
     Raises:
         UsageError: a plan that makes no sense, or a rate that does not cool.
     """
+    _refuse_two_ways(o)
     if o.plan:
         return _marked(_of_file(Path(o.plan), o))
     if not o.cold < o.melt:
@@ -78,6 +82,15 @@ def stages_of(o: GlassOptions) -> list[Stage]:
     steps = o.quench_steps if not o.rate else max(1, round((o.melt - o.cold) / o.rate * 1e3 / o.dt))
     made = [Stage(o.melt, o.melt, o.melt_steps, o.dt), Stage(o.melt, o.cold, steps, o.dt)]
     return _marked([*made, Stage(o.cold, o.cold, o.hold_steps, o.dt)])
+
+
+def _refuse_two_ways(o: GlassOptions) -> None:
+    """A plan says all stages, and a rate how long the quench is: what says it otherwise would not be listened to."""
+    said = [s.flag for s in specs(GlassOptions) if s.name in PLANNED and getattr(o, s.name) != s.default]
+    if o.plan and said:
+        raise UsageError(f"--plan says the stages; leave out --{said[0]}")
+    if o.rate and "quench-steps" in said:
+        raise UsageError("--rate and --quench-steps say the same; give one of them")
 
 
 def quench_rate(stages: Sequence[Stage]) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crystal_glass import TABLE
+from crystal_glass import LABEL, TABLE
 from crystalcli.contracts.workflow import Shown
 
 MANY = 12
@@ -50,11 +50,22 @@ def shown(report: Mapping[str, Any]) -> Shown:
         if one["first_peak"] is not None:
             words.append(f"first peak {one['first_peak']:.2f} Å")
         words.append(f"coordination {one['coordination']:.2f}")
+        if one["t_g"] is not None:
+            words.append(f"T_g {one['t_g']:.0f} ± {one['t_g_error']:.0f} K")
         lines.append(f"{one['id']}: {', '.join(words)}")
+    lines += _equations(report["equations_of_state"])
+    lines += _compared(report["comparison"])
+    if (alike := report["likeness"]) is not None:
+        lines.append(f"beside {alike['boxes']} trajectories: error of g(r) {alike['rdf_error']:.1f} %")
+    lines += [
+        f"{report['voltage_of']}(x){host}: {v['mean']:.3f} V on average" for host, v in report["voltages"].items()
+    ]
     rate = "" if report["rate"] is None else f", quenched at {report['rate']:.4g} K/ps"
     lines.append(f"{report['glasses']} glasses of {report['boxes']} boxes{rate}")
     if report["begun_again"]:
         lines.append(f"begun again: {report['begun_again']}, because of {_counted(report['reasons'])}")
+    if report["to_label"]:
+        lines.append(f"{report['to_label']} frames to be labelled -> {report['output']}/{LABEL}")
     warnings = [
         f"{what}: {', '.join(ids[:MANY])}{' …' if len(ids) > MANY else ''}"
         for what, ids in (
@@ -66,6 +77,24 @@ def shown(report: Mapping[str, Any]) -> Shown:
     ]
     lines.append(f"table -> {report['output']}/{TABLE}")
     return Shown(lines, warnings=warnings, errors=[f"{f['id']}: {f['reason']}" for f in report["failed"]])
+
+
+def _compared(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    every, line = found["all"], found["affine"].get("all")
+    said = f"beside the references: MAE {1e3 * every['mae']:.1f} meV/atom, mean {1e3 * every['mean']:+.1f}, of "
+    said += f"{every['boxes']} boxes"
+    return [said + (f"; by a line, left out, {1e3 * line['mae_left_out']:.1f}" if line else "")]
+
+
+def _equations(found: Mapping[str, Any]) -> list[str]:
+    fits = {formula: one for formula, one in list(found.items())[:MANY] if one["fit"]}
+    return [
+        f"{formula}: {one['fit']['volume']:.2f} ± {one['fit']['error']:.2f} Å³/atom without pressure at "
+        f"{one['temperature']:g} K, bulk modulus {one['fit']['bulk_modulus']:.0f} GPa"
+        for formula, one in fits.items()
+    ]
 
 
 def _kelvins(stage: Mapping[str, Any]) -> str:

@@ -1,9 +1,9 @@
 """How large the crystal would be: the volume per atom that a box is a little larger than, and where it is from.
 
 In this order (M. Aykol et al., SynS & ML workshop, ICML 2023, sec. 2, and what it leaves open): what the user says; the
-stable phase, or the mixture of phases by the lever rule, v = Σ_k φ_k v_k with the atomic fractions φ_k, or the densest
-mixture where their energies are not all known; the densest mixture of measured crystals, which are the elements where
-no compound is known.
+stable phase, or the mixture of phases by the lever rule, v = Σ_k φ_k v_k with the atomic fractions φ_k; where their
+energies are not all known the mean over those of this formula, or without one the densest mixture; the densest mixture
+of measured crystals, which are the elements where no compound is known.
 """
 
 from __future__ import annotations
@@ -128,9 +128,13 @@ def volume_of(composition: Composition, given: float, phases: Sequence[Phase]) -
     if given:
         return Volume(given, GIVEN)
     fractions = {s: float(f) for s, f in composition.fractions.items()}
+    by = "hull" if _energies_known(_usable(fractions, phases)) else "densest mixture"
+    same = [p for p in phases if p.fractions.keys() == fractions.keys() and _near(p.fractions, fractions)]
+    if same and by != "hull":
+        mean = sum(p.volume for p in same) / len(same)
+        return Volume(mean, f"mean of the phases given: {len(same)} of {same[0].formula}")
     mixed = lever(fractions, phases)
     if mixed:
-        by = "hull" if _energies_known(_usable(fractions, phases)) else "densest mixture"
         return Volume(sum(x * p.volume for p, x in mixed), f"{by} of the phases given: {_said(mixed)}")
     known = measured_phases(fractions)
     mixed = lever(fractions, known)
@@ -141,6 +145,10 @@ def volume_of(composition: Composition, given: float, phases: Sequence[Phase]) -
         )
     sources = {(elemental(p.formula) or (0.0, MEASURED))[1] if len(p.fractions) == 1 else MEASURED for p, _ in mixed}
     return Volume(sum(x * p.volume for p, x in mixed), f"{' and '.join(sorted(sources))}: {_said(mixed)}")
+
+
+def _near(one: dict[str, float], other: dict[str, float]) -> bool:
+    return all(abs(one[s] - other[s]) < 1e-9 for s in one)
 
 
 def _said(mixed: Sequence[tuple[Phase, float]]) -> str:

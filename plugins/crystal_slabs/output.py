@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ase
@@ -12,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_slabs.making import HELD
-from crystalcli.vocabulary.texts import cell, xyz_word
+from crystalcli.vocabulary.tables import csv_text
+from crystalcli.vocabulary.texts import xyz_word
 
 if TYPE_CHECKING:
     from crystal_slabs.pairing import Pair
@@ -74,16 +73,6 @@ def table_text(pairs: Sequence[Pair]) -> str:
     heads = [f"{name} [{unit}]" if unit else name for name, unit in COLUMNS.items()]
     said = ({**pair.said, "left_out": pair.left_out} for pair in pairs)
     return csv_text(heads, ([row[c] for c in COLUMNS] for row in said))
-
-
-def csv_text(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table; what is none is empty."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(heads)
-    for row in rows:
-        writer.writerow(["" if v is None else cell(_plain(v)) for v in row])
-    return out.getvalue()
 
 
 def _texts(rows: NDArray[np.float64]) -> list[list[str]]:

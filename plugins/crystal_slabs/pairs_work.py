@@ -17,13 +17,14 @@ from crystal_slabs import PAIRS, PAIRS_TABLE
 from crystal_slabs.making import ADSORBATE, FREE, HELD
 from crystal_slabs.matching import relaxed_in_the_cell, relaxed_positions
 from crystal_slabs.options import words
-from crystal_slabs.output import csv_text, xyz_frame
+from crystal_slabs.output import xyz_frame
 from crystal_slabs.pairs_options import PairsOptions
 from crystalcli.contracts.workflow import Host, Request, Run, Work
 from crystalcli.nouns.structures.constraints import projections
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.offered import STRAIN
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
+from crystalcli.vocabulary.tables import csv_text
 
 HEADS = ("id", "left_out", "group", "atoms", "moved_mean [Å]", "moved_max [Å]")
 RUN_OF_RELAX = "relax"

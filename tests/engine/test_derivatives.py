@@ -1,5 +1,7 @@
 """Forces and stress of a head with energies: finite differences, symmetry, sums; in float64."""
 
+from itertools import pairwise
+
 import ase
 import ase.build
 import numpy as np
@@ -127,6 +129,27 @@ def test_zbl_is_the_published_number() -> None:
     envelope = 1 - 28 * reach**6 + 48 * reach**7 - 21 * reach**8
     graph = graph_of(ase.Atoms("Si2", [[0, 0, 0], [r, 0, 0]]))
     assert abs(float(Zbl()(graph).sum()) - COULOMB * z * z * phi / r * envelope) < 1e-9
+
+
+def test_zbl_at_a_fifth_of_an_angstrom_and_on_the_way_there() -> None:
+    """Unlike atoms, as Ziegler's formula is written; it rises all the way in, and pushes as its slope says."""
+    from crystal_energy.zbl import Zbl
+
+    r, (za, zb) = 0.2, (22, 8)
+    x = r / (0.46850 / (za**0.23 + zb**0.23))
+    phi = 0.18175 * np.exp(-3.19980 * x) + 0.50986 * np.exp(-0.94229 * x)
+    phi += 0.28022 * np.exp(-0.40290 * x) + 0.02817 * np.exp(-0.20162 * x)
+    reach = r / (1.60 + 0.66)  # covalent radii of Cordero et al., which ASE has
+    envelope = 1 - 28 * reach**6 + 48 * reach**7 - 21 * reach**8
+
+    def energy(at: float) -> float:
+        return float(Zbl()(graph_of(ase.Atoms("TiO", [[0, 0, 0], [0, at, 0]]))).sum())
+
+    assert energy(r) == pytest.approx(14.399645 * za * zb * phi / r * envelope, rel=1e-7)
+    assert energy(r) > 1000.0
+    energies = [energy(at) for at in np.geomspace(0.02, 2.2, 60)]
+    assert all(a > b for a, b in pairwise(energies))
+    assert energy(2.2601) == 0.0
 
 
 def test_labels_of_other_names_or_kinds_are_refused() -> None:

@@ -6,8 +6,9 @@ import unicodedata
 
 import pytest
 
-from crystalcli.engine.run.tables import csv_text, json_line
+from crystalcli.engine.run.tables import json_line
 from crystalcli.vocabulary.errors import one_line
+from crystalcli.vocabulary.tables import csv_text
 from crystalcli.vocabulary.texts import cell, file_word, inert, json_inert, xyz_word
 
 STEERING = [

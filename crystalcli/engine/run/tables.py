@@ -1,28 +1,12 @@
-"""Rows as CSV or JSON lines, whatever an id holds: commas, quotes, line ends, escape sequences, formulas."""
+"""Rows as JSON lines, whatever an id holds: line ends, escape sequences."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from crystalcli.vocabulary.texts import cell, json_inert
-
-
-def csv_line(cells: Sequence[Any]) -> str:
-    """One CSV record (RFC 4180 quoting) with its line end; texts are :func:`crystalcli.vocabulary.texts.cell`."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(
-        ["" if c is None else cell(c) if isinstance(c, str) else c for c in cells]
-    )
-    return text.getvalue()
-
-
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A whole CSV file."""
-    return csv_line(header) + "".join(csv_line(row) for row in rows)
+from crystalcli.vocabulary.texts import json_inert
 
 
 def json_line(row: Mapping[str, Any], *, sort_keys: bool = False) -> str:

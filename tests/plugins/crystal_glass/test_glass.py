@@ -161,6 +161,9 @@ def test_refusals_cost_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["Si", "--potential", "sw", "--references", "none.csv"], "cannot read these references"),
         (["Si", "--potential", "sw", "--plan", "none.toml"], "cannot read this plan"),
         (["Si", "--potential", "sw", "--sampler", "nve"], "nve holds no temperature"),
+        (["Si", "--potential", "sw", "--plan", "x.toml", "--melt", "2000"], "--plan says the stages; leave out --melt"),
+        (["Si", "--potential", "sw", "--plan", "x.toml", "--rate", "9"], "--plan says the stages; leave out --rate"),
+        (["Si", "--potential", "sw", "--rate", "9", "--quench-steps", "100"], "--rate and --quench-steps say the same"),
         *(
             (["Si", "--potential", "sw", "--plan", str(write(k, text))], said)
             for k, (text, said) in enumerate(
@@ -211,10 +214,15 @@ def test_a_plan_of_stages(tmp_path: Path) -> None:
     assert float(rows[0]["volume [Å³/atom]"]) * 16 == pytest.approx(log["volume_A3"][-1])
     assert rows[0]["energy_relaxed [eV/atom]"] == rows[0]["formation_energy [eV/atom]"] == ""
     frames = ase.io.read(tmp_path / "run" / "glasses" / "Si16" / "trajectory.extxyz", ":")
-    end, begin = frames[10], frames[11]  # of the first run, and of the second
-    assert (end.info["step"], begin.info["step"]) == (100, 0)
-    assert np.abs(end.positions - begin.positions).max() < 1e-9
-    assert np.abs(end.get_momenta() - begin.get_momenta()).max() < 1e-8
+    assert [a.info["step"] for a in frames] == list(range(0, 141, 10))  # of both runs, and the one between them once
+    assert [a.info["time_fs"] for a in frames] == [*range(0, 201, 20), 210, 220, 230, 240]
+    end, begin = frames[10], frames[11]  # 10 fs later
+    momenta = end.get_momenta() * (0.5 / end.get_masses()[:, None]) + begin.get_momenta() * (
+        0.5 / begin.get_masses()[:, None]
+    )
+    cells = begin.cell.array @ np.linalg.inv(end.cell.array)
+    moved = begin.positions @ np.linalg.inv(cells) - end.positions
+    assert np.abs(moved - momenta * 10 * ase.units.fs).max() < 0.02
     assert np.abs(end.get_momenta()).max() > 0.1
     plan.write_text("[[stage]]\nfrom = 2500\n")
     assert run(["glass", *words, "-o", str(tmp_path / "other"), "--quiet"]) == 2
@@ -238,10 +246,15 @@ def test_stages_need_not_end_where_something_is_written(tmp_path: Path) -> None:
     assert float(rows[0]["energy_md [eV/atom]"]) * 16 == pytest.approx(energy, abs=1e-6)
     assert abs(log["potential_eV"][-1] - energy) > 1e-3  # seven steps earlier
     melt, quench = (ase.io.read(box / "trajectory.extxyz", ":")[k] for k in (slice(6), slice(6, 14)))
-    text = [f"{len(a)}\nstep={a.info['step']} \n" + 16 * "x\n" for a in (*melt, *quench)]
-    steps = [step for step, _ in _blocks(["".join(text[:6]), "".join(text[6:])], 16, [43, 62])]
+    own = [a.info["step"] for a in melt] + [a.info["step"] - 43 for a in quench]
+    text = [f"16\nstep={k} time_fs={k}.0 pbc\n" + 16 * "x\n" for k in own]
+    steps = [step for step, _ in _blocks(["".join(text[:6]), "".join(text[6:])], 16, [(43, 1.0), (62, 2.0)])]
     assert steps == [0, 8, 16, 24, 32, 40, *(43 + k for k in range(0, 57, 8))]
-    assert [step for step, _ in _blocks(["".join(text[:6]), "".join(text[6:])], 16, [40, 62])][5:8] == [40, 48, 56]
+    times = [a.info["time_fs"] for a in (*melt, *quench)]
+    assert times == [float(k) for k in range(0, 41, 8)] + [43.0 + 2 * k for k in range(0, 57, 8)]
+    blocks = _blocks(["".join(text[:6]), "".join(text[6:])], 16, [(40, 1.0), (62, 2.0)])
+    assert [step for step, _ in blocks][5:8] == [40, 48, 56]
+    assert [text.split("\n")[1] for _, text in blocks][5:7] == ["step=40 time_fs=40.0 pbc", "step=48 time_fs=56.0 pbc"]
 
 
 def test_rates() -> None:

@@ -207,11 +207,13 @@ def test_volumes_come_in_order() -> None:
     one = parse("TiO2")
     assert volume_of(one, 9.5, []).source == "given"
     same = [Phase("TiO2", {"O": 2 / 3, "Ti": 1 / 3}, v, None) for v in (10.0, 11.0)]
-    assert volume_of(one, 0.0, same).per_atom == pytest.approx(10.0)
+    assert volume_of(one, 0.0, same) == Volume(10.5, "mean of the phases given: 2 of TiO2")
+    other = [Phase("Ti", {"Ti": 1.0}, 17.0), Phase("TiO3", {"O": 0.75, "Ti": 0.25}, 9.0)]
+    assert volume_of(one, 0.0, other).source.startswith("densest mixture of the phases given: ")
     known = [Phase("TiO2", {"O": 2 / 3, "Ti": 1 / 3}, v, e) for v, e in ((11.0, -9.0), (10.0, -8.0))]
     assert volume_of(one, 0.0, known) == Volume(11.0, "hull of the phases given: TiO2")
     said = volume_of(one, 0.0, [*known, same[1]])  # an energy is missing: none of them says what is stable
-    assert said == Volume(10.0, "densest mixture of the phases given: TiO2")
+    assert said.per_atom == pytest.approx((11.0 + 10.0 + 11.0) / 3)
     assert volume_of(one, 0.0, []).per_atom == pytest.approx(62.43 / 6, rel=1e-3)
     assert volume_of(parse("Cu0.25Ni0.75"), 0.0, []).per_atom == pytest.approx(
         0.25 * 3.61**3 / 4 + 0.75 * 3.52**3 / 4, rel=1e-6

@@ -1,0 +1,24 @@
+"""Rows as CSV, whatever an id holds: commas, quotes, line ends, escape sequences, formulas."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from crystalcli.vocabulary.texts import cell
+
+
+def csv_line(cells: Sequence[Any]) -> str:
+    """One CSV record (RFC 4180 quoting) with its line end; texts are :func:`crystalcli.vocabulary.texts.cell`."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(
+        ["" if c is None else cell(c) if isinstance(c, str) else c for c in cells]
+    )
+    return text.getvalue()
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A whole CSV file."""
+    return csv_line(header) + "".join(csv_line(row) for row in rows)

@@ -8,12 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from crystalcli.cli.markdown_pages import _escaped, generated
 from crystalcli.cli.tree import pages
+from crystalcli.engine.registry.plugin_manager import registry
 
 ROOT = Path(__file__).parents[2]
 LOADS = re.compile(
@@ -95,8 +97,15 @@ def test_a_browser_asks_for_nothing(site: Path, tmp_path: Path, name: str) -> No
     assert not {url for url in asked if not re.search(r"//([\w.-]+\.)?(google|googleapis|gvt1)\.com/", url)}
 
 
-def test_reference_has_every_option_and_part() -> None:
-    made = generated()
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The generated pages; what they leave out is there again for other tests."""
+    monkeypatch.setenv("CRYSTAL_NO_PLUGINS", "1")
+    yield generated()
+    registry.cache_clear()
+
+
+def test_reference_has_every_option_and_part(made: dict[str, str]) -> None:
     for page in pages():
         if not page.path:
             continue

@@ -219,7 +219,9 @@ class Checkpoint:
         return found
 
     def _radial(self, k: int, layer: int) -> Tensor:
-        return self.state[f"{k}_convolution.weight_nn.layer{layer}.weight"]
+        """Theirs meet functions of the distance in 1/Å², (2/R) sin(ω r)/r, ours these times R²."""
+        w = self.state[f"{k}_convolution.weight_nn.layer{layer}.weight"]
+        return w / float(self.config["cutoff"]) ** 2 if layer == 0 else w
 
     def _of_paths(self, k: int, paths: Paths, w: Tensor) -> Tensor:
         """Last weights of the radial network: theirs by source, order and product; ours by order, then source.

@@ -64,9 +64,9 @@ class Nequip(nn.Module):
             raise UsageError("architecture 'nequip' needs distances within a smooth cutoff; use --featurizer radius")
         units = distances.vectors / torch.linalg.vector_norm(distances.vectors, dim=1, keepdim=True)
         harmonics = spherical_harmonics(units, self.l_max)
-        # without a length, 2 sin(ω' r/R)/(r/R): of order one, as the weights that it meets; with 1/R² before it, as in
-        # the paper, it is 0.04 in the mean, and so is all that neighbors say until the weights have grown
-        basis = self.basis(distances.lengths / distances.cutoff) * envelope.unsqueeze(1)
+        # sin(ω' r/R)/(r/R), without a length: with it what neighbors say is at the beginning about as much as what an
+        # atom keeps, layer after layer; (2/R) sin(ω r)/r, as in the paper, is a tenth of it, and nobody is heard
+        basis = 0.5 * self.basis(distances.lengths / distances.cutoff) * envelope.unsqueeze(1)
         blocks = Blocks(graph)
         h: Kinds = self.embed({SCALAR: features.nodes.unsqueeze(1)})
         for layer in self.layers:

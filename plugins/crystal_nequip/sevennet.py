@@ -219,9 +219,9 @@ class Checkpoint:
         return found
 
     def _radial(self, k: int, layer: int) -> Tensor:
-        """Theirs meet functions of the distance in 1/Å², (2/R) sin(ω r)/r, ours these times R²."""
+        """Theirs meet (2/R) sin(ω r)/r, ours R sin(ω r)/r."""
         w = self.state[f"{k}_convolution.weight_nn.layer{layer}.weight"]
-        return w / float(self.config["cutoff"]) ** 2 if layer == 0 else w
+        return w * 2.0 / float(self.config["cutoff"]) ** 2 if layer == 0 else w
 
     def _of_paths(self, k: int, paths: Paths, w: Tensor) -> Tensor:
         """Last weights of the radial network: theirs by source, order and product; ours by order, then source.

@@ -10,6 +10,10 @@ from crystalcli.contracts.options import option
 Parity = Literal["natural", "even", "full"]
 SelfConnection = Literal["species", "linear"]
 
+HEAD = {"hidden": 0, "energy_weight": 0.01, "stress_weight": 0.1}
+"""What the head ``energy`` is to be. With weights of 1 and 3 energies and stresses drown the forces for most of a training,
+and forces are what a few frames have most of."""
+
 
 @dataclass(frozen=True)
 class NequipOptions:

@@ -170,6 +170,7 @@ class Checkpoint:
             self_connection="linear",
             bessel=int(c["radial_basis"]["bessel_basis_num"]),
             trainable_bessel=True,
+            basis_scale=float(c["cutoff"]) ** -2,
             radial_width=widths.pop(),
             radial_layers=len(c["weight_nn_hidden_neurons"]),
             bias=self.level is not None,
@@ -219,9 +220,7 @@ class Checkpoint:
         return found
 
     def _radial(self, k: int, layer: int) -> Tensor:
-        """Theirs meet (2/R) sin(ω r)/r, ours R sin(ω r)/r."""
-        w = self.state[f"{k}_convolution.weight_nn.layer{layer}.weight"]
-        return w * 2.0 / float(self.config["cutoff"]) ** 2 if layer == 0 else w
+        return self.state[f"{k}_convolution.weight_nn.layer{layer}.weight"]
 
     def _of_paths(self, k: int, paths: Paths, w: Tensor) -> Tensor:
         """Last weights of the radial network: theirs by source, order and product; ours by order, then source.

@@ -90,6 +90,16 @@ def test_predictions_relaxation_and_dynamics(folder: Path) -> None:
     assert np.ptp(table["conserved_eV"]) / 16 < 1e-3
 
 
+def test_a_molecule_has_energy_and_forces_and_no_stress(folder: Path) -> None:
+    ase.io.write(folder / "dimer.xyz", ase.Atoms("Cu2", [[0, 0, 0], [2.4, 0.1, 0.2]]))
+    words = ["predict", str(folder / "model"), str(folder / "dimer.xyz"), "-o", str(folder / "d.jsonl"), "--quiet"]
+    assert run(words) == 0
+    said = json.loads((folder / "d.jsonl").read_text())["predictions"]
+    assert said["stress"]["value"] == [None] * 6
+    assert np.isfinite(said["energy"]["value"])
+    assert np.isfinite(np.array(said["forces"]["value"], dtype=float)).all()
+
+
 def test_members_agree_where_they_have_learned(folder: Path) -> None:
     trained(folder, "members", "--ensemble", "2", "--epochs", "4")
     new = str(folder / "new.extxyz")

@@ -112,7 +112,7 @@ class CrystalCommand(TyperCommand):
         typed = args[: args.index("--")] if "--" in args else args
         if "--no-plugins" in typed:
             use_only_builtins()
-        if "--dry-run" in typed or "--help" in typed or ctx.resilient_parsing:
+        if "--dry-run" in typed:
             from crystalcli.mechanisms.models.pretrained import nothing_kept
 
             ctx.with_resource(nothing_kept())  # models of others by name are not imported by it

@@ -177,8 +177,5 @@ def test_a_plan_imports_nothing(offered: Path, tmp_path: Path, monkeypatch: pyte
         done = crystal([*words, "--dry-run", "--json"], tmp_path)
         assert done.returncode == 0, done.stderr
         assert not (tmp_path / "data").exists(), words
-    done = crystal(["train", "--from", "theirs", "--help"], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "data").exists()
     assert crystal(["predict", "theirs", "a.xyz", "-o", "p.csv"], tmp_path).returncode == 0
     assert (tmp_path / "data").exists()

@@ -112,6 +112,10 @@ class CrystalCommand(TyperCommand):
         typed = args[: args.index("--")] if "--" in args else args
         if "--no-plugins" in typed:
             use_only_builtins()
+        if "--dry-run" in typed:
+            from crystalcli.engine.model.pretrained import nothing_kept
+
+            ctx.with_resource(nothing_kept())  # models of others by name are not imported by it
         try:
             layers = self._layers(args)
             self._choose(state, args, layers, settings.path_of(ctx))

@@ -53,7 +53,7 @@ class Compared:
             return
         size = len(row.atoms) if self.quantity.extensive and self.quantity.level == "structure" else 1
         true, self.counted = nearest(self.head, self.quantity, row)
-        known = np.isfinite(true)
+        known = np.isfinite(true) & np.isfinite(value)
         if self.counted is not None:  # a vector counts as a whole, or not at all
             known = np.broadcast_to(known.all(-1, keepdims=True), known.shape) if true.ndim > 1 else known
         self.value.extend(value[known] / size)

@@ -134,7 +134,7 @@ class Writer:
             for q in self.quantities:
                 value = row.values[q.name][k] if q.level == "site" else row.values[q.name]
                 cells += [q.words[int(np.argmax(value))]] if q.classes else []
-                cells += [repr(float(v)) for v in np.atleast_1d(value)]
+                cells += _cells(value)
                 cells += _true_cells(row.labels.get(q.name), q, k) if q.name in self.labelled else []
                 for word in self.spreads or ():
                     cells += _spread_cells(row.uncertainties.get(q.name, {}).get(word), q, k)
@@ -199,10 +199,10 @@ class Writer:
 
 
 def _put(atoms: ase.Atoms, quantity: Quantity, name: str, value: NDArray[Any]) -> None:
-    """Keep a value with the structure or with its atoms."""
+    """Keep a value with the structure or with its atoms; none that is not defined."""
     if quantity.level == "site":
         atoms.set_array(name, value)
-    else:
+    elif value.dtype.kind != "f" or np.isfinite(value).any():
         atoms.info[name] = value if value.ndim else value.item()
 
 
@@ -211,21 +211,25 @@ def _key(name: str) -> str:
     return "".join("_" if c.isspace() or c in ":=\"'" or steers(c) else c for c in name)
 
 
+def _cells(value: Any) -> list[str | None]:
+    """Cells of numbers; empty where there is none."""
+    return [repr(float(v)) if np.isfinite(v) else None for v in np.atleast_1d(value)]
+
+
 def _true_cells(label: Any, quantity: Quantity, k: int) -> list[str | None]:
     """Cells of a label, of atom ``k`` where it is one per site; empty where it is missing."""
     if label is None:
         return [None] * len(quantity.components)
     if quantity.classes:
         return [quantity.words[int(label)]]
-    numbers = np.atleast_1d(label[k] if quantity.level == "site" else label)
-    return [repr(float(v)) if np.isfinite(v) else None for v in numbers]
+    return _cells(label[k] if quantity.level == "site" else label)
 
 
 def _spread_cells(spread: Any, quantity: Quantity, k: int) -> list[str | None]:
     """Cells of one uncertainty, of atom ``k`` where it is one per site."""
     if spread is None:
         return [None] * len(quantity.components)
-    return [repr(float(v)) for v in np.atleast_1d(spread[k] if quantity.level == "site" else spread)]
+    return _cells(spread[k] if quantity.level == "site" else spread)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from crystalcli.engine.evaluate.evaluator import Elsewhere, EvaluatedBatch, Eval
 from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.engine.labels.seen import Seen
 from crystalcli.engine.model import model_file
+from crystalcli.engine.model.derivatives import PER_VOLUME
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_fields import recipe_of_model
 from crystalcli.engine.model.model_inputs import inputs_of
@@ -57,7 +58,8 @@ class Row:
     Args:
         id, source: which structure.
         atoms: the structure.
-        values: by target: a number, numbers of the quantity's shape, (n_atoms, …) numbers, or (C,) probabilities.
+        values: by target: a number, numbers of the quantity's shape, (n_atoms, …) numbers, or (C,) probabilities; NaN
+            for the stress or pressure of atoms without a volume.
         uncertainties: by target, where the model gives them: ``sigma`` and of an ensemble its parts ``sigma_a`` (noise)
             and ``sigma_e`` (spread of the members), ends of intervals (``low_90``, ``high_90``) of a model that was
             calibrated so; each like a value.
@@ -269,7 +271,8 @@ class Predictor:
         self.extrapolated += found.extrapolated
         for k, item in enumerate(items):
             values = {n: v[k] for n, v in found.values.items()}
-            bad = [n for n, v in values.items() if not np.isfinite(v).all()]
+            empty = PER_VOLUME if self.model.differentiable and item.atoms.cell.rank < 3 else ()
+            bad = [n for n, v in values.items() if n not in empty and not np.isfinite(v).all()]
             if bad:
                 yield Failure(item.source, item.id, "predict", "not-finite", f"the predicted {bad[0]} is not a number")
             else:

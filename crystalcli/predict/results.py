@@ -44,5 +44,6 @@ def calculator(row: Row, results: Mapping[str, str]) -> SinglePointCalculator:
     values = {}
     for name, result in results.items():
         value = np.asarray(row.values[name], dtype=np.float64) * (len(row.atoms) if name == PER_ATOM else 1.0)
-        values[result] = value if value.ndim else float(value)
+        if np.isfinite(value).all():  # the stress of a molecule is not defined
+            values[result] = value if value.ndim else float(value)
     return SinglePointCalculator(row.atoms, **values)

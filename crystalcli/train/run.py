@@ -77,15 +77,15 @@ class Training(Work):
         }
 
     def _settled(self, request: Request) -> dict[str, Any]:
-        """What was asked for by saying nothing; says so where batches are smaller than they would suit the parts."""
+        """What was asked for by saying nothing; says so where batches are of another size than would suit the parts."""
         o: TrainOptions = request.options
         found: dict[str, Any] = {"arch": architecture(request).name, "head": head(request).name}
         n = len(self.prepared.split.train)
-        found["batch_size"] = o.batch_size or suited(request, n)
+        found["batch_size"] = o.batch_size or max(suited(request, n), self.team.size)
         wished = o.batch_size or suited(request, 10**9)
-        if found["batch_size"] != wished:
-            size = found["batch_size"]
-            self.host.say(f"batch size: {size} instead of {wished}, for {n} training structures; --batch-size decides")
+        if (size := found["batch_size"]) != wished:
+            why = f"{n} training structures" if size < wished else f"{self.team.size} processes"
+            self.host.say(f"batch size: {size} instead of {wished}, for {why}; --batch-size decides")
         return {k: v for k, v in found.items() if getattr(o, k) != v}
 
     def close(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from ase.data import chemical_symbols
+from numpy.typing import NDArray
 
 from crystalcli.contracts.records import Statistics
 from crystalcli.contracts.workflow import Reporter, Request
@@ -17,6 +19,7 @@ from crystalcli.engine.data.splits import Split
 from crystalcli.engine.evaluate.evaluation import BaselineValues
 from crystalcli.engine.model.model import CrystalModel, refuse_mixed_sizes
 from crystalcli.engine.model.model_spec import PartChoice
+from crystalcli.nouns.graph import sum_per_structure
 from crystalcli.train import transfer
 from crystalcli.train.choice import head, options_of
 from crystalcli.train.options import TrainOptions
@@ -24,6 +27,8 @@ from crystalcli.vocabulary.quantities import Quantity
 
 FEW = 200
 """With fewer training structures the statistics of batch norms are kept."""
+BLOCK = 16
+"""Structures looked at together."""
 MANY = 12
 """More elements than these are not named, but counted."""
 
@@ -48,13 +53,20 @@ def started(
     statistics = _statistics(origin, data, targets, split, baseline_values, anew=anew)
     if anew:
         scaled = renamed if origin.differentiable else {}
-        statistics = transfer.refitted_statistics(origin.spec.statistics, statistics, scaled)
+        statistics = transfer.refitted_statistics(origin.spec.statistics, statistics, scaled, new_head=o.new_head)
     else:
         statistics = transfer.kept_statistics(origin.spec.statistics, statistics, renamed)
-    torch.manual_seed(o.seed)
     fresh = PartChoice(head(request).name, options_of(request, "head")) if o.new_head else None
     known = origin.spec.statistics.elements
-    model = transfer.grown(origin, targets, statistics, terms, head=fresh, refit=o.refit_normaliser)
+
+    def grown(statistics: Statistics) -> CrystalModel:
+        torch.manual_seed(o.seed)
+        return transfer.grown(origin, targets, statistics, terms, head=fresh, refit=o.refit_normaliser)
+
+    model = grown(statistics)
+    if o.refit_normaliser and not o.new_head and origin.differentiable:
+        found = with_references(statistics, data, split.train, explained=_explained(model, data, split.train))
+        model = grown(replace(found, target_scale=statistics.target_scale))
     transfer.lr_factors(model, o.lr_factor)  # what cannot be is refused before anything is written
     frozen = transfer.freeze(model, o.freeze) if o.freeze else 0
     few = len(split.train) < FEW
@@ -83,6 +95,24 @@ def _statistics(
         return found
     found = with_references(found, data, split.train, None if anew else origin.spec.statistics)
     return with_shortest(found, data, split.train)
+
+
+@torch.no_grad()
+def _explained(model: CrystalModel, data: GraphDataset, index: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What the network adds to the energies of atoms in structures ``index``, eV; NaN for all others."""
+    known = model.spec.statistics
+    alone = np.zeros(120)
+    alone[list(known.elements)] = known.references or 0.0
+    alone += known.target_mean.get("energy", 0.0)
+    found = np.full(len(data), np.nan)
+    model.eval()
+    for k in range(0, len(index), BLOCK):
+        batch = data.batch(index[k : k + BLOCK])
+        graph = batch.graph
+        energy = model.of_embedding(graph, model.embed(graph))["energy"].value.double()
+        atoms = torch.as_tensor(alone).index_select(0, graph.atomic_numbers)
+        found[batch.index] = (energy - sum_per_structure(graph, atoms)).numpy()
+    return found
 
 
 def _say_elements(model: CrystalModel, known: Sequence[int], reporter: Reporter) -> None:

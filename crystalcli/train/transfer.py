@@ -98,7 +98,9 @@ def kept_statistics(old: Statistics, new: Statistics, names: Mapping[str, str]) 
     )
 
 
-def refitted_statistics(old: Statistics, new: Statistics, scaled: Mapping[str, str]) -> Statistics:
+def refitted_statistics(
+    old: Statistics, new: Statistics, scaled: Mapping[str, str], *, new_head: bool = False
+) -> Statistics:
     """Those of the new data, but for what weights of the source are multiplied with, and distances that it has seen.
 
     Args:
@@ -106,19 +108,23 @@ def refitted_statistics(old: Statistics, new: Statistics, scaled: Mapping[str, s
         new: of the new training part.
         scaled: old → new name of targets that keep their scales: those of a potential, whose energies may have another
             zero, but not another unit.
+        new_head: whether the head is new, and knows no other distances than those of the new training part.
     """
     scale = {**new.target_scale, **{scaled[k]: v for k, v in old.target_scale.items() if k in scaled}}
-    return replace(
-        new, mean_neighbors=old.mean_neighbors, target_scale=scale, shortest=_nearest(old, new, new.elements)
-    )
+    shortest = new.shortest if new_head and not old.shortest else _nearest(old, new, new.elements)
+    return replace(new, mean_neighbors=old.mean_neighbors, target_scale=scale, shortest=shortest)
 
 
 def _nearest(old: Statistics, new: Statistics, elements: Iterable[int]) -> tuple[tuple[int, int, float], ...]:
-    """The shorter of both shortest distances of every pair of ``elements``."""
+    """The shorter of both shortest distances of every pair of ``elements``.
+
+    A model of others does not say how near its atoms have been: what is known of its elements then is no bound.
+    """
     kept = set(elements)
+    unsaid = set() if old.shortest else set(old.elements)
     nearest: dict[tuple[int, int], float] = {}
     for a, b, d in (*old.shortest, *new.shortest):
-        if {a, b} <= kept:
+        if {a, b} <= kept and not {a, b} <= unsaid:
             nearest[a, b] = min(d, nearest.get((a, b), d))
     return tuple((a, b, d) for (a, b), d in sorted(nearest.items()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crystal_nequip.options import NequipOptions, PaperOptions, TinyOptions
+from crystal_nequip.options import HEAD, NequipOptions, PaperOptions, TinyOptions
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Architecture, Part, Pretrained, Recipe, Statistics
 
@@ -38,7 +38,7 @@ def _architecture(name: str, summary: str, options: type, recipe: Recipe) -> Arc
         build=_build,
         featurizer="radius",
         head="energy",
-        partner_options={"energy": {"hidden": 0}},
+        partner_options={"energy": HEAD},
         recipe=recipe,
         requires=frozenset({"smooth-cutoff"}),
         provides=frozenset({"nodes"}),
@@ -46,7 +46,7 @@ def _architecture(name: str, summary: str, options: type, recipe: Recipe) -> Arc
     )
 
 
-RECIPE = Recipe(loss="mse", optimizer="adam", lr=0.01, batch_size=4, epochs=60, schedule="one-cycle", ema=0.99)
+RECIPE = Recipe(loss="mse", optimizer="adam", lr=0.005, batch_size=1, epochs=20, schedule="cosine", ema=0.99)
 NEQUIP = _architecture(
     "nequip", "equivariant messages of scalars, vectors and tensors: accurate from few frames", NequipOptions, RECIPE
 )

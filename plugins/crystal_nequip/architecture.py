@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from crystal_nequip.blocks import Blocks
 from crystal_nequip.interaction import Interaction
 from crystal_nequip.layers import Kinds, Linear
-from crystal_nequip.options import NequipOptions
+from crystal_nequip.options import L_MAX, NequipOptions
 from crystalcli.contracts.irreps import SCALAR, Irreps
 from crystalcli.contracts.modules import Embedding, Features
 from crystalcli.contracts.nn.basis import BesselBasis
@@ -38,7 +38,7 @@ class Nequip(nn.Module):
     def __init__(self, node_dim: int, options: NequipOptions, statistics: Statistics) -> None:
         super().__init__()
         channels = channels_by_kind(options)
-        self.l_max = options.l_max
+        self.l_max, self.basis_scale = options.l_max, options.basis_scale
         self.embed = Linear(Irreps.scalars(node_dim), Irreps.scalars(channels[SCALAR]))
         # of a cutoff of one: which cutoff the graphs have is said when they come
         self.basis = BesselBasis(1.0, options.bessel, trainable=options.trainable_bessel)
@@ -64,8 +64,9 @@ class Nequip(nn.Module):
             raise UsageError("architecture 'nequip' needs distances within a smooth cutoff; use --featurizer radius")
         units = distances.vectors / torch.linalg.vector_norm(distances.vectors, dim=1, keepdim=True)
         harmonics = spherical_harmonics(units, self.l_max)
-        # (2/R) sin(ω r)/r, ω = ω' /R: that of a cutoff of one at r/R, divided by R²
-        basis = self.basis(distances.lengths / distances.cutoff) / distances.cutoff**2 * envelope.unsqueeze(1)
+        # sin(ω' r/R)/(r/R), without a length: with it what neighbors say is at the beginning about as much as what an
+        # atom keeps, layer after layer; (2/R) sin(ω r)/r, as in the paper, is a tenth of it
+        basis = self.basis_scale * self.basis(distances.lengths / distances.cutoff) * envelope.unsqueeze(1)
         blocks = Blocks(graph)
         h: Kinds = self.embed({SCALAR: features.nodes.unsqueeze(1)})
         for layer in self.layers:
@@ -75,18 +76,18 @@ class Nequip(nn.Module):
 
 
 def channels_by_kind(options: NequipOptions) -> dict[str, int]:
-    """Channels of every kind of features, ``{"0e": 32, "1o": 32, …}``, in order of l.
+    """Channels of every kind of features, ``{"0e": 32, "1o": 16, …}``, in order of l.
 
     Raises:
-        UsageError: not one number, or one for each order.
+        UsageError: no numbers, or more than there can be orders.
     """
     parts = options.channels.split("-")
     numbers = [int(p) for p in parts if p.isdigit() and 0 < int(p) <= 1024]
-    if len(numbers) != len(parts) or len(parts) not in (1, options.l_max + 1):
+    if len(numbers) != len(parts) or len(parts) > L_MAX + 1:
         raise UsageError(
-            f"--channels '{options.channels}' is neither one number of 1 … 1024 nor {options.l_max + 1} of them, one "
-            f"for each of l = 0 … {options.l_max}, as {'-'.join(['32'] * (options.l_max + 1))}"
+            f"--channels '{options.channels}' is no list of numbers of 1 … 1024 for l = 0, 1, … (at most {L_MAX}), as "
+            "32-16-8"
         )
-    numbers = numbers * (options.l_max + 1) if len(numbers) == 1 else numbers
+    numbers = [*numbers, *numbers[-1:] * options.l_max][: options.l_max + 1]
     letters = {"natural": ("e", "o"), "even": ("e", "e"), "full": ("eo", "eo")}[options.parity]
     return {f"{order}{letter}": n for order, n in enumerate(numbers) for letter in letters[order % 2]}

@@ -25,7 +25,7 @@ from torch import Tensor
 from crystal_nequip.architecture import channels_by_kind
 from crystal_nequip.clebsch_gordan import coefficients
 from crystal_nequip.layers import Gate, counts
-from crystal_nequip.options import NequipOptions
+from crystal_nequip.options import HEAD, NequipOptions
 from crystal_nequip.paths import Paths
 from crystalcli.contracts.irreps import SCALAR, Irreps
 from crystalcli.contracts.pretrained import Converted
@@ -146,7 +146,7 @@ class Checkpoint:
             graph=("radius", {"cutoff": float(c["cutoff"])}),
             embedding={"atom_features": "learned", "envelope": kind},
             architecture=("nequip", changed),
-            head=("energy", {"hidden": 0}),
+            head=("energy", HEAD),
             targets=TARGETS,
             statistics=statistics,
             weights=weights,
@@ -170,6 +170,7 @@ class Checkpoint:
             self_connection="linear",
             bessel=int(c["radial_basis"]["bessel_basis_num"]),
             trainable_bessel=True,
+            basis_scale=float(c["cutoff"]) ** -2,
             radial_width=widths.pop(),
             radial_layers=len(c["weight_nn_hidden_neurons"]),
             bias=self.level is not None,

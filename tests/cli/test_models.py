@@ -168,3 +168,14 @@ def test_names_are_offered(offered: Path, tmp_path: Path, words: list[str], said
     done = crystal(["relax", "a.xyz", *words], tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_a_plan_imports_nothing(offered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "_source", lambda _part: offered)
+    (tmp_path / "a.xyz").write_text('2\nLattice="3 0 0 0 3 0 0 0 3" pbc="T T T"\nSi 0 0 0\nO 1.5 1.6 1.4\n')
+    for words in (["relax", "a.xyz", "--potential", "theirs"], ["predict", "theirs", "a.xyz"]):
+        done = crystal([*words, "--dry-run", "--json"], tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / "data").exists(), words
+    assert crystal(["predict", "theirs", "a.xyz", "-o", "p.csv"], tmp_path).returncode == 0
+    assert (tmp_path / "data").exists()

@@ -15,6 +15,7 @@ from common.some_trainings import asked, changed, train
 from train.test_training import RECIPE
 
 from crystalcli.contracts.element_tables import tables_of
+from crystalcli.contracts.records import Statistics
 from crystalcli.contracts.workflow import Host, Request
 from crystalcli.engine.cache.cache import Column, GraphRecipe
 from crystalcli.engine.cache.cache_writer import write_cache
@@ -22,8 +23,10 @@ from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.nouns.graph import collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.train.setup import prepare
+from crystalcli.train.transfer import kept_statistics, refitted_statistics
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -247,6 +250,39 @@ def test_forces_keep_their_scale_where_references_are_fitted_anew(sources: dict[
     assert float(refitted.head.scale) == float(before.head.scale)
     assert abs(float(fresh.head.scale / before.head.scale) - 1) > 0.01
     assert not torch.equal(refitted.head.references, before.head.references)
+
+
+def test_references_fitted_anew_are_those_of_another_code(sources: dict[str, Path], tmp_path: Path) -> None:
+    """Labels that differ from what the model says by energies of its atoms are met without a step of training."""
+    kind, names = "pair-moments", ("NaCl", "KCl", "NaCl", "KCl")
+    (featurizer, options), _, quantity = KINDS[kind]
+    structures, before = crystals(names), loaded(sources[kind])
+    graphs = [build_graph(a, cutoff=options["cutoff"]) for a in structures]
+    with torch.no_grad():
+        said = before(collate(graphs, torch.float64))["energy"].value.numpy()
+    shift = np.zeros(120)
+    shift[[11, 17, 19]] = 3.0, -40.0, 7.5
+    values = said + np.array([shift[a.numbers].sum() for a in structures])
+    column = Column(quantity, values, np.ones(len(values), dtype=bool))
+    ids = [str(k) for k in range(len(values))]
+    cache = tmp_path / "shifted.h5"
+    write_cache(cache, GraphRecipe(featurizer, options), ids, ids, graphs, [column])
+    after = grown(kind, sources[kind], cache, refit_normaliser=True)
+    with torch.no_grad():
+        found = after(collate(graphs, torch.float64))["energy"].value.numpy()
+    np.testing.assert_allclose(found, values, atol=1e-4)
+
+
+def test_a_model_of_others_gets_no_wall_among_its_elements() -> None:
+    """It does not say how near its atoms have been; a new head knows what it is shown only."""
+    theirs = Statistics(elements=(11, 17))
+    ours = Statistics(elements=(11, 17, 19), shortest=((11, 17, 2.5), (17, 17, 3.5), (17, 19, 3.0), (19, 19, 4.0)))
+    some = ((17, 19, 3.0), (19, 19, 4.0))
+    assert kept_statistics(theirs, ours, {}).shortest == some
+    assert refitted_statistics(theirs, ours, {}).shortest == some
+    assert refitted_statistics(theirs, ours, {}, new_head=True).shortest == ours.shortest
+    known = Statistics(elements=(11, 17), shortest=((11, 17, 2.0), (17, 17, 3.7)))
+    assert kept_statistics(known, ours, {}).shortest == ((11, 17, 2.0), (17, 17, 3.5), *some)
 
 
 @pytest.mark.parametrize(

@@ -161,3 +161,22 @@ def test_a_missing_model_says_what_to_do(tmp_path: Path, record: dict[str, objec
         with pytest.raises(UsageError) as problem:
             named_by(path)
         assert problem.value.reason == (said + str(tmp_path) if said.endswith(" ") else said)
+
+
+def test_what_has_no_volume_has_no_stress() -> None:
+    """An empty cell, null, or no result at all; and no row is lost by it."""
+    atoms = ase.build.molecule("H2O")
+    values = {"energy": -5.25, "forces": np.zeros((3, 3)), "stress": np.full(6, np.nan), "pressure": np.nan}
+    row = Row("a", "", atoms, values)
+    found = written([ENERGY, FORCES, STRESS], row)
+    assert found.get_potential_energy() == -5.25
+    assert found.calc is not None
+    assert "stress" not in found.calc.results
+    pressure = Quantity("pressure", "eV/Å³")
+    (found,) = read_xyz(io.StringIO(Writer("extxyz", [STRESS, pressure]).text(row)), slice(None))
+    assert not [k for k in found.info if k in ("predicted_stress", "predicted_pressure")]
+    cells = Writer("csv", [ENERGY, STRESS, pressure]).text(row).splitlines()[1].split(",")
+    assert cells == ["a", "-5.25", *[""] * 7]
+    said = json.loads(Writer("jsonl", [STRESS, pressure]).text(row))["predictions"]
+    assert said["stress"]["value"] == [None] * 6
+    assert said["pressure"]["value"] is None

@@ -93,7 +93,11 @@ def _moved(dataset: GraphDataset, name: str, index: NDArray[np.int64]) -> float:
 
 
 def with_references(
-    statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64], held: Statistics | None = None
+    statistics: Statistics,
+    dataset: GraphDataset,
+    train_index: NDArray[np.int64],
+    held: Statistics | None = None,
+    explained: NDArray[np.float64] | None = None,
 ) -> Statistics:
     """Add energies of atoms to ``statistics``: those of isolated atoms, else least squares on the counts of elements.
 
@@ -106,6 +110,8 @@ def with_references(
         train_index: its structures.
         held: of a model that is trained on: its references and its mean stay, those of further elements are fitted to
             what they leave.
+        explained: of every structure of ``dataset``, what a network that goes on gives beside references and mean, eV;
+            they are fitted to what it leaves.
     """
     elements = list(statistics.elements)
     column = dataset.columns.get("energy")
@@ -119,8 +125,9 @@ def with_references(
     counts = np.zeros((len(dataset), 120))
     np.add.at(counts, (owner, dataset.atomic_numbers()), 1.0)
     shares = counts[here][:, elements] / atoms[here, None]
-    per_atom = column.values[here] / atoms[here]
-    pinned = {} if stay else isolated_atoms(dataset, here)
+    values = column.values if explained is None else column.values - explained
+    per_atom = values[here] / atoms[here]
+    pinned = {} if stay else isolated_atoms(dataset, here, explained)
     references += np.array([pinned.get(z, 0.0) for z in elements])
     free = np.array([z not in stay and z not in pinned for z in elements])
     bound = (atoms[here] > 1) | (dataset.edge_counts()[here] > 0)
@@ -145,14 +152,19 @@ def with_references(
     )
 
 
-def isolated_atoms(dataset: GraphDataset, index: NDArray[np.int64]) -> dict[int, float]:
-    """``energy`` of each element, eV, of which ``index`` has an atom without neighbors; the lowest one."""
+def isolated_atoms(
+    dataset: GraphDataset, index: NDArray[np.int64], explained: NDArray[np.float64] | None = None
+) -> dict[int, float]:
+    """``energy`` of each element, eV, of which ``index`` has an atom without neighbors; the lowest one.
+
+    Less what is ``explained`` by something else, eV for every structure.
+    """
     column = dataset.columns["energy"]
     alone = (dataset.atom_counts()[index] == 1) & (dataset.edge_counts()[index] == 0) & column.mask[index]
     found: dict[int, float] = {}
     for k in index[alone]:
         z, energy = dataset.elements(np.array([k]))[0], float(column.values[k])
-        found[z] = min(energy, found.get(z, np.inf))
+        found[z] = min(energy - (0.0 if explained is None else float(explained[k])), found.get(z, np.inf))
     return found
 
 

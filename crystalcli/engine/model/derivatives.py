@@ -14,6 +14,8 @@ from torch import Tensor
 from crystalcli.nouns.graph import CrystalGraph
 
 DERIVED = ("forces", "stress", "pressure")
+PER_VOLUME = ("stress", "pressure")
+"""Not defined, and NaN, of what has no volume: a molecule."""
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 """xx, yy, zz, yz, xz, xy, as in ASE."""
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 from crystalcli.contracts.records import Pretrained
@@ -16,6 +19,21 @@ from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UsageEr
 if TYPE_CHECKING:
     from crystalcli.contracts.pretrained import Converted
     from crystalcli.engine.model.model import CrystalModel
+
+
+_for_now: list[Path] = []
+"""Where models are made while nothing may be kept."""
+
+
+@contextmanager
+def nothing_kept() -> Iterator[None]:
+    """Models that are not there yet are made in a folder that goes with the context: a plan writes nothing."""
+    with TemporaryDirectory(prefix="crystal-models-") as there:
+        _for_now.append(Path(there))
+        try:
+            yield
+        finally:
+            _for_now.pop()
 
 
 def folder() -> Path:
@@ -49,7 +67,9 @@ def record(name: str) -> Pretrained:
 
 def file_for(name: str) -> Path:
     """Where the model file of ``name`` is once it is imported; other weights, or another format, have another place."""
-    return folder() / f"{name.replace(':', '_')}-{record(name).sha256[:8]}-v{VERSION}.safetensors"
+    word = f"{name.replace(':', '_')}-{record(name).sha256[:8]}-v{VERSION}.safetensors"
+    kept = folder() / word
+    return kept if kept.is_file() or not _for_now else _for_now[-1] / word
 
 
 def named(word: str) -> Path | None:

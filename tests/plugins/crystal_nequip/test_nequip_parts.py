@@ -1,5 +1,6 @@
 """Pieces of ``nequip``: equivariance of every order and parity, mirrors, options, gates, self-connections."""
 
+import ase.build
 import numpy as np
 import pytest
 import torch
@@ -145,6 +146,35 @@ def test_channels() -> None:
     assert channels_by_kind(NequipOptions(l_max=2, channels="8-4-2")) == {"0e": 8, "1o": 4, "2e": 2}
     assert channels_by_kind(NequipOptions(l_max=1, channels="8", parity="full")) == {"0e": 8, "0o": 8, "1e": 8, "1o": 8}
     assert channels_by_kind(NequipOptions(l_max=1, channels="8", parity="even")) == {"0e": 8, "1e": 8}
-    for wrong in ("8-4", "", "8-4-0", "8-x-2", "9999", "8-4-2-1"):
-        with pytest.raises(UsageError, match="neither one number of 1 … 1024 nor 3 of them"):
+    assert channels_by_kind(NequipOptions(l_max=3, channels="8-4")) == {"0e": 8, "1o": 4, "2e": 4, "3o": 4}
+    assert channels_by_kind(NequipOptions(l_max=1, channels="8-4-2")) == {"0e": 8, "1o": 4}
+    for wrong in ("8--4", "", "8-4-0", "8-x-2", "9999", "8-4-2-1-1"):
+        with pytest.raises(UsageError, match="is no list of numbers of 1 … 1024"):
             channels_by_kind(NequipOptions(channels=wrong))
+
+
+@pytest.mark.parametrize("cutoff", [4.0, 6.0])
+@pytest.mark.parametrize("lattice", [("Si", "diamond", 5.43), ("Cu", "fcc", 3.61), ("Mo", "bcc", 3.15)])
+def test_neighbors_are_heard_from_the_first_step(lattice: tuple[str, str, float], cutoff: float) -> None:
+    """In every layer what they say is about as much as what an atom keeps, whatever the cutoff is."""
+    name, kind, length = lattice
+    atoms = ase.build.bulk(name, kind, a=length, cubic=True).repeat(2)
+    atoms.rattle(0.1, seed=1)
+    graph = collate([build_graph(atoms, cutoff=cutoff)], torch.float64)
+    z = int(atoms.numbers[0])
+    statistics = Statistics(graph.n_edges / graph.n_atoms, (z,), {}, {"forces": 1.0}, (), (0.0,))
+    parts = PartChoice("radius", {"cutoff": cutoff}), PartChoice("radius"), PartChoice("nequip"), PartChoice("energy")
+    torch.manual_seed(0)
+    model = CrystalModel(ModelSpec(*parts, (Quantity("energy", "eV", extensive=True),), statistics)).double()
+    sizes: list[float] = []
+
+    def listen(_module: torch.nn.Module, _given: object, found: dict[str, Tensor]) -> None:
+        sizes.append(float(found["0e"].detach().square().mean().sqrt()))
+
+    for layer in model.architecture.layers:
+        layer.after.register_forward_hook(listen)
+        layer.keep.register_forward_hook(listen)
+    model(graph)
+    ratios = [heard / kept for heard, kept in zip(sizes[::2], sizes[1::2], strict=True)]
+    assert all(0.1 < r < 10.0 for r in ratios), ratios
+    assert max(sizes) < 30.0

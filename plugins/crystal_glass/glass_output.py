@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -68,6 +69,7 @@ def write_box(
         "reason": "" if melted.done else melted.failures[-1].reason,
     }
     name = f"{GLASSES}/{box.name}"
+    shutil.rmtree(run.path / name, ignore_errors=True)  # what a program that was killed here has left of it
     if melted.done:
         run.write(f"{name}/start.extxyz", frame(box.packed(o, melted.attempt), box.told()))
         facts |= _molten(run, name, o, melted, references)

@@ -24,7 +24,7 @@ WORDS = (
     "--hotter 3.3 --last-steps 20 --frame-every 10 --settle 20 --relax ions --relax-steps 20 --no-draw-boxes "
     "--threads 1 --quiet"
 )
-SECONDS = 4.0, 8.0
+SECONDS = 4.0, 6.5
 """Of processor time, between which a program is killed."""
 
 

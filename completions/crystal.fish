@@ -469,7 +469,7 @@ complete -c crystal -n '__crystal_at glass' -l compare -r -d 'energies of anothe
 complete -c crystal -n '__crystal_at glass' -l trajectories -x -a '(__crystal_ask)' -d 'trajectories of another theory to compare with, NAME.extxyz of each box'
 complete -c crystal -n '__crystal_at glass' -l voltage -x -a '(__crystal_ask)' -d 'voltages of glasses that take up this element: Li'
 complete -c crystal -n '__crystal_at glass' -l keep-trajectories -l no-keep-trajectories -d 'keep the frames of every box'
-complete -c crystal -n '__crystal_at glass' -l draw-boxes -l no-draw-boxes -d 'log.png and rdf.png of every box: half a second each'
+complete -c crystal -n '__crystal_at glass' -l draw-boxes -l no-draw-boxes -d 'pictures of every box (log, g(r), ramp, volumes): half a second each'
 complete -c crystal -n '__crystal_at glass' -l shard -x -a '(__crystal_ask)' -d 'do only every m-th composition from the k-th: 1/4 … 4/4'
 complete -c crystal -n '__crystal_at glass' -l pictures -x -a '(__crystal_ask)' -d 'png, svg, pdf, or several: svg,pdf'
 complete -c crystal -n '__crystal_at glass' -l dtype -x -a 'float64 float32' -d 'in which a model evaluates; motion is float64'

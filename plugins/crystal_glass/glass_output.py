@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -74,10 +75,11 @@ def write_box(
         "reason": "" if melted.done else melted.failures[-1].reason,
     }
     name = f"{GLASSES}/{box.name}"
+    shutil.rmtree(run.path / name, ignore_errors=True)  # what a program that was killed here has left of it
     if o.label_above:
         facts["to_label"] = len(melted.uncertain)
         run.write(f"{name}/{LABEL}", "".join(melted.uncertain))
-    if box.equation is not None and box.equation["points"]:
+    if o.draw_boxes and box.equation is not None and box.equation["points"]:
         curve = partial(pressures_at, points=box.equation["points"])
         drawn = draw_equation(box.equation, curve, f"{box.name}, {o.potential}", formats(o.pictures))
         write_pictures(run, f"{name}/volumes", drawn)

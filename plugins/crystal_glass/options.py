@@ -73,7 +73,7 @@ class GlassOptions(BoxOptions):
     )
     voltage: str = option("", "voltages of glasses that take up this element: Li", metavar="ELEMENT", panel=AFTER)
     keep_trajectories: bool = option(True, "keep the frames of every box", panel=AFTER)
-    draw_boxes: bool = option(True, "log.png and rdf.png of every box: half a second each", panel=AFTER)
+    draw_boxes: bool = option(True, "pictures of every box (log, g(r), ramp, volumes): half a second each", panel=AFTER)
     shard: str = option("", "do only every m-th composition from the k-th: 1/4 … 4/4", metavar="K/M", panel=common.RUN)
     pictures: str = common.pictures()
     dtype: Literal["float64", "float32"] = option("float64", "in which a model evaluates; motion is float64")

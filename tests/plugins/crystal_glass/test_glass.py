@@ -286,6 +286,10 @@ def test_a_plan_of_two_runs_goes_on_with_its_boxes_in_their_order(tmp_path: Path
     with monkeypatch.context() as patch:
         patch.setattr("crystal_glass.glass_work.write_box", full)
         assert run(["glass", *words, "-o", str(tmp_path / "torn"), "--quiet"]) == 5
+    begun = tmp_path / "torn" / "glasses" / "Ag12"
+    begun.mkdir(parents=True)
+    (begun / f".sq.csv.{'0' * 16}.tmp").write_text("of a program that was killed")
     made(tmp_path / "torn", *words)
+    assert not list(begun.glob(".*"))
     for file in ("glasses.csv", "glasses/Ni6Cu6/quenched.extxyz", "glasses/Ag12/trajectory.extxyz"):
         assert (tmp_path / "torn" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()

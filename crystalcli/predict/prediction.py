@@ -128,7 +128,7 @@ class Predictor:
         self.seen = frozenset(self.model.spec.statistics.elements)
         self.named: set[int] = set()
         self.files = Seen()
-        self.extrapolated = 0
+        self.unseen_distances = 0
         self.domain = Domain.of(self.model, self.provenance)
         self.extrapolated = 0
         names = inputs_of(self.model.spec)
@@ -268,7 +268,7 @@ class Predictor:
         if isinstance(found, Lost):
             yield from (Failure(i.source, i.id, "predict", "worker-died", found.reason) for i in items)
             return
-        self.extrapolated += found.extrapolated
+        self.unseen_distances += found.unseen_distances
         for k, item in enumerate(items):
             values = {n: v[k] for n, v in found.values.items()}
             empty = PER_VOLUME if self.model.differentiable and item.atoms.cell.rank < 3 else ()
@@ -301,12 +301,12 @@ class Predictor:
         """Warn, once for all that was predicted, of what the model had to go without."""
         self.inputs.say()
         self.labels.say_missing()
-        if self.extrapolated:
+        if self.unseen_distances:
             self.warn(
-                f"{self.extrapolated} structures have distances between atoms that training never has; "
+                f"{self.unseen_distances} structures have distances between atoms that training never has; "
                 "the baseline counts them as nothing"
             )
-        self.extrapolated = 0
+        self.unseen_distances = 0
 
     def _opened(self, path: Path) -> GraphDataset:
         """A cache whose graphs were made as the model needs them."""

@@ -20,5 +20,15 @@ def csv_line(cells: Sequence[Any]) -> str:
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A whole CSV file."""
-    return csv_line(header) + "".join(csv_line(row) for row in rows)
+    """A whole CSV file.
+
+    Raises:
+        ValueError: a row that is longer or shorter than the header, whose columns would be others'.
+    """
+
+    def line(row: Sequence[Any]) -> str:
+        if len(row) != len(header):
+            raise ValueError(f"{len(row)} cells below {len(header)} columns: {row}")
+        return csv_line(row)
+
+    return csv_line(header) + "".join(map(line, rows))

@@ -219,9 +219,7 @@ def test_a_reader_that_goes_away_is_no_failure(folder: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", line], check=False, cwd=folder, capture_output=True, text=True, timeout=120, env=os.environ
     )
-    assert done.returncode == 0
-    # where the reader is slower than the program, all is said and the end of the table goes nowhere
-    assert all(line.startswith("warning: ") and "distances" in line for line in done.stderr.splitlines()), done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "id,energy_per_atom [eV/atom],energy_per_atom true [eV/atom],extrapolating\n"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from common import small_cache
 
-from crystalcli.engine.run.tables import csv_text
+from crystalcli.vocabulary.tables import csv_text
 
 EVIL = [
     "</script><img src=x onerror=alert(1)>",

@@ -45,6 +45,9 @@ def understood(line: str) -> None:
     while words and words[0] in getattr(command, "commands", {}):
         name = words.pop(0)
         command = command.commands[name]
+    if words and words[0].startswith("--") and command is context.command:  # flags of the program itself
+        command.make_context(name, words, resilient_parsing=True)
+        return
     assert not hasattr(command, "commands"), "no such command"
     if "--help" not in words:
         command.make_context(name, words, parent=context)

@@ -52,7 +52,7 @@ def test_formulas_are_words(start: str) -> None:
 @pytest.mark.parametrize("number", ["-1", "+1", "-1.5e-7", "+.5", "-inf", "-nan", "1", ""])
 def test_numbers_keep_their_sign(number: str) -> None:
     assert cell(number) == number
-    assert csv_text(["n"], [[number, -1.5]]) == f"n\n{number},-1.5\n"
+    assert csv_text(["n", "m"], [[number, -1.5]]) == f"n,m\n{number},-1.5\n"
 
 
 def test_names_of_files_lead_nowhere() -> None:

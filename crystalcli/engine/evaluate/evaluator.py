@@ -35,7 +35,7 @@ class EvaluatedBatch:
         members: of an ensemble, by target that is one number per structure: (M,) what each member says.
         domain_distance: how unlike those of the training, where the model knows.
         vectors: latent ones of the sites, where asked for.
-        extrapolated: structures with distances that training never had, of which the baseline knows nothing.
+        unseen_distances: structures with distances that training never had, of which the baseline knows nothing.
     """
 
     values: Mapping[str, list[Any]]
@@ -43,7 +43,7 @@ class EvaluatedBatch:
     members: Mapping[str, list[tuple[float, ...]]]
     domain_distance: list[float | None]
     vectors: list[NDArray[np.float32] | None]
-    extrapolated: int
+    unseen_distances: int
 
 
 class Evaluator:

@@ -26,9 +26,8 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 quickstart: $(VENV)/.program
 	sh examples/alumina/quickstart.sh
 
-# A file of tests stays in one process, where its fixtures are made once.
 test: $(VENV)/.develop
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python tests/side_by_side.py
 
 slow: $(VENV)/.develop
 	$(BIN)/python -m pytest -m slow

@@ -16,7 +16,7 @@ import torch
 
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.cpu import prepare_cpu
-from crystalcli.predict.prediction import Predictor, Row
+from crystalcli.prediction.predictor import Predictor, Row
 
 REASONS = {"never seen": "elements", "unlike": "unlike any structure of the training", "disagree": "members disagree"}
 

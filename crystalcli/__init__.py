@@ -22,7 +22,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_IN_MEMORY = dict.fromkeys(("LoadedModel", "Predicted", "load_model", "predict"), "crystalcli.predict.in_memory")
+_IN_MEMORY = dict.fromkeys(("LoadedModel", "Predicted", "load_model", "predict"), "crystalcli.prediction.in_memory")
 _IN_MEMORY |= dict.fromkeys(("CrystalCalculator", "load_potential"), "crystalcli.engine.potential.ase_calculator")
 
 

@@ -8,7 +8,7 @@ from crystalcli.contracts.records import Part
 from crystalcli.graphs.workflow import BUILD_GRAPHS
 from crystalcli.label_sites.workflow import LABEL_SITES
 from crystalcli.md.workflow import MD
-from crystalcli.predict.workflow import PREDICT
+from crystalcli.prediction.workflow import PREDICT
 from crystalcli.relax.workflow import RELAX
 from crystalcli.report.workflow import REPORT_PAGE
 from crystalcli.screen.workflow import SCREEN

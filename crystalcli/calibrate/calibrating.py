@@ -22,8 +22,8 @@ from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run import files, locks
 from crystalcli.engine.run.devices import choose_device
-from crystalcli.predict.errors import nearest
-from crystalcli.predict.prediction import Predictor, Row
+from crystalcli.prediction.errors import nearest
+from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 

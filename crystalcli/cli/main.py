@@ -41,7 +41,7 @@ COMMANDS = (
 WORKFLOWS = {
     "build-graphs": "crystalcli.graphs.workflow:BUILD_GRAPHS",
     "train": "crystalcli.train.workflow:TRAIN",
-    "predict": "crystalcli.predict.workflow:PREDICT",
+    "predict": "crystalcli.prediction.workflow:PREDICT",
     "calibrate": "crystalcli.calibrate.workflow:CALIBRATE",
     "label-sites": "crystalcli.label_sites.workflow:LABEL_SITES",
     "relax": "crystalcli.relax.workflow:RELAX",

@@ -18,7 +18,7 @@ from crystalcli.nouns.images import lattice_shifts
 from crystalcli.nouns.structures.constraints import Floats, projections, without_constraints
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.systems import Systems
-from crystalcli.predict.prediction import Predictor, Row
+from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.vocabulary.errors import InputError, UsageError
 
 GUESS, GIVEN = "model", "file"

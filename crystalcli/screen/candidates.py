@@ -25,9 +25,9 @@ from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.read.supervised_reading import read_inputs
 from crystalcli.nouns.structures.constraints import not_known
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.predict.labels import LabelFinder
-from crystalcli.predict.prediction import Predictor, Row
-from crystalcli.predict.reading import is_cache
+from crystalcli.prediction.labels import LabelFinder
+from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.reading import is_cache
 from crystalcli.screen.hull import Amounts, Phase
 from crystalcli.screen.options import FEWEST
 from crystalcli.screen.plan import CampaignPlan

@@ -29,7 +29,7 @@ from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.engine.run.run_folder import sha256
 from crystalcli.graphs.packing import GraphWork, graph_maker, graph_of
-from crystalcli.predict.prediction import Predictor, Row
+from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.screen.options import FEWEST
 from crystalcli.screen.outputs import MODEL, MODELS
 from crystalcli.screen.recipe import recipe_of, target, training_plan

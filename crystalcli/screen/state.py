@@ -13,7 +13,7 @@ from crystalcli.contracts.workflow import Run
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.journal import Journal
 from crystalcli.engine.run.run_folder import RunFolder
-from crystalcli.predict.prediction import Predictor, Row
+from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.screen.candidates import Inputs
 from crystalcli.screen.options import GIVEN
 from crystalcli.screen.outputs import JOURNALS, PREDICTIONS

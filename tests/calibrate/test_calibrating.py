@@ -18,7 +18,7 @@ from crystalcli.calibrate.calibrating import CalibrationPlan
 from crystalcli.cli.main import run
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.model import model_file
-from crystalcli.predict.prediction import Row
+from crystalcli.prediction.predictor import Row
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

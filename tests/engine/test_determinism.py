@@ -28,7 +28,7 @@ from crystalcli.engine.run.places import Place
 from crystalcli.graphs.build import build
 from crystalcli.graphs.plan import BuildPlan
 from crystalcli.nouns.graph import collate
-from crystalcli.predict.prediction import Predictor, Row
+from crystalcli.prediction.predictor import Predictor, Row
 
 KNN, RADIUS = "knn.h5 --featurizer cgcnn", "radius.h5 --featurizer radius"
 MODELS = {
@@ -215,7 +215,7 @@ def test_a_model_says_the_same_on_other_machines(trained: Path, tmp_path: Path, 
     """Trained and predicted with one thread here; when the model is loaded there its own crystals are checked, too."""
     torch.set_num_threads(1)
     expected = predict_all(str(trained))
-    script = Path(__file__).with_name("predict_all.py")
+    script = Path(__file__).parents[1] / "common" / "predict_all.py"
     command = [sys.executable, str(script), str(trained), str(tmp_path / "there.npz")]
     subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"} | MACHINES[machine], check=True, timeout=300)
     found = np.load(tmp_path / "there.npz")

@@ -19,7 +19,7 @@ from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.engine.labels.labels import LabelRequest, columns
 from crystalcli.nouns.magnitudes import beyond, mean_and_deviation, reduced
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.predict.labels import LabelFinder
+from crystalcli.prediction.labels import LabelFinder
 from crystalcli.train.labels import labelled
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

@@ -19,7 +19,7 @@ from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.graphs.build import build
 from crystalcli.graphs.plan import BuildPlan, BuildReport
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.predict.labels import LabelFinder
+from crystalcli.prediction.labels import LabelFinder
 from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -24,7 +24,7 @@ from crystalcli.engine.run.places import Place
 from crystalcli.graphs import caches
 from crystalcli.graphs.build import build
 from crystalcli.graphs.plan import BuildPlan, BuildReport
-from crystalcli.predict.prediction import Predictor, Row
+from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.vocabulary.errors import InputError, UsageError
 
 FIELDS = ("fixed", "tags")

@@ -15,7 +15,7 @@ import crystalcli
 from crystalcli.contracts.records import Recipe
 from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.predict.prediction import Predictor, Row
+from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.vocabulary.errors import InputError, UsageError
 
 ENERGY = small_cache.ENERGY.name

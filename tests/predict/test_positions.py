@@ -31,10 +31,10 @@ from crystalcli.engine.run.places import Place
 from crystalcli.graphs.build import build
 from crystalcli.graphs.plan import BuildPlan, BuildReport
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.predict.errors import Compared
-from crystalcli.predict.output import Writer
-from crystalcli.predict.prediction import Predictor, Row
-from crystalcli.predict.structures import moved
+from crystalcli.prediction.errors import Compared
+from crystalcli.prediction.output import Writer
+from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.structures import moved
 from crystalcli.train import view
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

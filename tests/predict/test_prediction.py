@@ -18,9 +18,9 @@ from common.some_trainings import asked, train
 from crystalcli.contracts.records import Recipe
 from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.predict.errors import Compared
-from crystalcli.predict.output import Writer
-from crystalcli.predict.prediction import Predictor, Row
+from crystalcli.prediction.errors import Compared
+from crystalcli.prediction.output import Writer
+from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.texts import inert
 

@@ -15,7 +15,7 @@ from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.labels.label_requests import parse
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES
-from crystalcli.predict.labels import LabelFinder
+from crystalcli.prediction.labels import LabelFinder
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.units import GPA

@@ -20,9 +20,9 @@ from crystalcli.engine.read.reading import read_file
 from crystalcli.nouns.structures.constraints import projections
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES
-from crystalcli.predict.output import Writer
-from crystalcli.predict.prediction import Row
-from crystalcli.predict.results import results_of
+from crystalcli.prediction.output import Writer
+from crystalcli.prediction.predictor import Row
+from crystalcli.prediction.results import results_of
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -21,10 +21,10 @@ from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.model.latent import Latents, nearest
 from crystalcli.engine.read.reading import read_file
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.predict.errors import Compared
-from crystalcli.predict.output import Writer
-from crystalcli.predict.prediction import Predictor, Row
-from crystalcli.predict.sites import magmom_line, moment_of, similar_table
+from crystalcli.prediction.errors import Compared
+from crystalcli.prediction.output import Writer
+from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.sites import magmom_line, moment_of, similar_table
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -17,7 +17,7 @@ from crystalcli.contracts.workflow import Host, Request
 from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.graphs import build
 from crystalcli.graphs import plan as build_graphs_plan
-from crystalcli.predict.prediction import Predictor, Row
+from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.vocabulary.errors import UsageError
 
 HEAD = {"hidden": 8, "conserve": "q", "total": "cell_charge"}

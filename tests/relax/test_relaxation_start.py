@@ -20,7 +20,7 @@ from ase.optimize import BFGS
 from crystalcli.contracts.workflow import Host, Request
 from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.predict.prediction import Row
+from crystalcli.prediction.predictor import Row
 from crystalcli.relax import shards as relaxation_work
 from crystalcli.relax import start
 from crystalcli.relax.options import RelaxOptions

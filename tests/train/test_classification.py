@@ -18,9 +18,9 @@ from crystalcli.contracts.workflow import Host, Request
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.model import model_file
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.predict.errors import Compared
-from crystalcli.predict.output import Writer
-from crystalcli.predict.prediction import Predictor, Row
+from crystalcli.prediction.errors import Compared
+from crystalcli.prediction.output import Writer
+from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -31,7 +31,7 @@ class EvaluatedBatch:
     """What a model says of a batch; every list has one entry per structure.
 
     Args:
-        values: by target. spreads: by target and word; see :class:`crystalcli.predict.prediction.Row`.
+        values: by target. spreads: by target and word; see :class:`crystalcli.prediction.predictor.Row`.
         members: of an ensemble, by target that is one number per structure: (M,) what each member says.
         domain_distance: how unlike those of the training, where the model knows.
         vectors: latent ones of the sites, where asked for.

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from crystalcli.cli.main import run
 from crystalcli.nouns.cells import inverse
-from crystalcli.predict.structures import strain
+from crystalcli.prediction.structures import strain
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.errors import InputError
 

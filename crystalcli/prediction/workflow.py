@@ -8,16 +8,16 @@ from typing import Any
 
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.workflow import Host, Request, Shown, Work
-from crystalcli.predict.options import PredictOptions
+from crystalcli.prediction.options import PredictOptions
 
 
 def _prepare(request: Request, host: Host) -> Work:
-    from crystalcli.predict.reading import begun
+    from crystalcli.prediction.reading import begun
 
     with ExitStack() as inside:
         reading = None if request.dry_run else inside.enter_context(begun(request.options, host.warn))
         # its workers begin while torch is loaded, which is long
-        from crystalcli.predict.run import Predicting
+        from crystalcli.prediction.run import Predicting
 
         work = Predicting(request, host, reading)
         work.held = inside.pop_all()
@@ -25,13 +25,13 @@ def _prepare(request: Request, host: Host) -> Work:
 
 
 def _show(report: Mapping[str, Any]) -> Shown:
-    from crystalcli.predict.view import shown
+    from crystalcli.prediction.view import shown
 
     return shown(report)
 
 
 def _plan(described: Mapping[str, Any]) -> Shown:
-    from crystalcli.predict.view import planned
+    from crystalcli.prediction.view import planned
 
     return planned(described)
 

@@ -16,10 +16,10 @@ from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.engine.run import files
 from crystalcli.engine.run.tables import json_line
 from crystalcli.nouns.structures.constraints import along_axes, not_known
-from crystalcli.predict.prediction import Row
-from crystalcli.predict.results import calculator, results_of
-from crystalcli.predict.sites import magmom_line, moment_of, plain, pymatgen_structure
-from crystalcli.predict.structures import START_CELL, cif_block, moved, needed_place, place_of
+from crystalcli.prediction.predictor import Row
+from crystalcli.prediction.results import calculator, results_of
+from crystalcli.prediction.sites import magmom_line, moment_of, plain, pymatgen_structure
+from crystalcli.prediction.structures import START_CELL, cif_block, moved, needed_place, place_of
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.tables import csv_line

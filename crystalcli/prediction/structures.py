@@ -9,7 +9,7 @@ import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from crystalcli.nouns.structures.offered import POSITIONS, STRAIN
-from crystalcli.predict.prediction import Row
+from crystalcli.prediction.predictor import Row
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -8,7 +8,7 @@ import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES
-from crystalcli.predict.prediction import Row
+from crystalcli.prediction.predictor import Row
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

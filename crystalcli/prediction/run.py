@@ -24,13 +24,13 @@ from crystalcli.engine.run.devices import choose_device
 from crystalcli.engine.run.places import Place
 from crystalcli.engine.run.run_folder import sha256
 from crystalcli.engine.run.tables import json_line
-from crystalcli.predict.errors import Compared
-from crystalcli.predict.life import Life
-from crystalcli.predict.options import PredictOptions
-from crystalcli.predict.output import Writer, format_of, opened
-from crystalcli.predict.prediction import Predictor, Row
-from crystalcli.predict.reading import GraphReading
-from crystalcli.predict.sites import similar_table
+from crystalcli.prediction.errors import Compared
+from crystalcli.prediction.life import Life
+from crystalcli.prediction.options import PredictOptions
+from crystalcli.prediction.output import Writer, format_of, opened
+from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.reading import GraphReading
+from crystalcli.prediction.sites import similar_table
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
 from crystalcli.vocabulary.pictures import of_any_format, paths
 from crystalcli.vocabulary.texts import file_word

@@ -36,10 +36,10 @@ from crystalcli.engine.run.run_folder import sha256
 from crystalcli.engine.run.tasks import UNLIMITED, Executor, Lost, Task
 from crystalcli.graphs.packing import GraphWork, graph_maker
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.predict.extrapolation import Domain, Said
-from crystalcli.predict.inputs import InputFinder
-from crystalcli.predict.labels import LabelFinder
-from crystalcli.predict.reading import GraphReading, Read, with_graph
+from crystalcli.prediction.extrapolation import Domain, Said
+from crystalcli.prediction.inputs import InputFinder
+from crystalcli.prediction.labels import LabelFinder
+from crystalcli.prediction.reading import GraphReading, Read, with_graph
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -26,7 +26,7 @@ from crystalcli.graphs.packing import GraphWork, graph_maker, graph_of
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import ReadOptions
-from crystalcli.predict.options import PredictOptions
+from crystalcli.prediction.options import PredictOptions
 
 
 @dataclass(frozen=True)

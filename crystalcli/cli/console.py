@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from crystalcli.engine.run.tables import json_line
 from crystalcli.vocabulary.errors import one_line
+from crystalcli.vocabulary.tables import json_line
 from crystalcli.vocabulary.texts import inert
 
 

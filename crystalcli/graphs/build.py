@@ -17,7 +17,6 @@ from crystalcli.engine.labels.seen import Seen
 from crystalcli.engine.read.reading import Failure, Ids
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files, locks
-from crystalcli.engine.run.tables import json_line
 from crystalcli.graphs.packing import Built, FileOutcome, LeftOut
 from crystalcli.graphs.parts import Parts
 from crystalcli.graphs.parts import folder as parts_folder
@@ -26,6 +25,7 @@ from crystalcli.graphs.resolving import resolve
 from crystalcli.graphs.resumable import resumable
 from crystalcli.nouns.structures.site_fields import SiteField
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError
+from crystalcli.vocabulary.tables import json_line
 
 PEEK = 200
 """After so many structures a choice of labels that cannot be made stops the work, rather than at its end."""

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.engine.run import files
-from crystalcli.engine.run.tables import json_line
 from crystalcli.nouns.structures.constraints import along_axes, not_known
 from crystalcli.prediction.predictor import Row
 from crystalcli.prediction.results import calculator, results_of
@@ -22,7 +21,7 @@ from crystalcli.prediction.sites import magmom_line, moment_of, plain, pymatgen_
 from crystalcli.prediction.structures import START_CELL, cif_block, moved, needed_place, place_of
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.vocabulary.tables import csv_line
+from crystalcli.vocabulary.tables import csv_line, json_line
 from crystalcli.vocabulary.texts import steers, xyz_word
 
 ENDINGS = {

@@ -23,7 +23,6 @@ from crystalcli.engine.run import files
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.engine.run.places import Place
 from crystalcli.engine.run.run_folder import sha256
-from crystalcli.engine.run.tables import json_line
 from crystalcli.prediction.errors import Compared
 from crystalcli.prediction.life import Life
 from crystalcli.prediction.options import PredictOptions
@@ -33,6 +32,7 @@ from crystalcli.prediction.reading import GraphReading
 from crystalcli.prediction.sites import similar_table
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
 from crystalcli.vocabulary.pictures import of_any_format, paths
+from crystalcli.vocabulary.tables import json_line
 from crystalcli.vocabulary.texts import file_word
 
 FREE = ANYWHERE | {"model", "device", "seconds_per_file", "memory_per_job"}

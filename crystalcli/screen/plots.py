@@ -12,6 +12,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from crystalcli.contracts.drawing import BLUE, GREY, ORANGE, canvas
 from crystalcli.engine.drawing.plots import save
+from crystalcli.nouns.hulls import lower_hull
 from crystalcli.screen.hull import ON_HULL, Phase
 from crystalcli.screen.rule import Candidate, Decision
 
@@ -53,29 +54,12 @@ def _binary(
             x, y, s = np.array(some).T
             axes.errorbar(x, y, yerr=s, fmt="o", ms=4, lw=0.7, alpha=0.7, color=color, label=f"{label} ({len(some)})")
     competing = [(fractions(c.amounts, elements)[1], c.energy) for c, d in judged if d.competes]
-    corner = _lower_hull(np.vstack([[[0, 0], [1, 0]], known, np.array(competing).reshape(-1, 2)]))
+    corner = np.array(lower_hull([(0.0, 0.0), (1.0, 0.0), *map(tuple, known.tolist()), *competing]))
     axes.plot(corner[:, 0], corner[:, 1], "-", lw=1.2, color="black", zorder=0, label="hull")
     axes.set(xlabel=f"fraction of {elements[1]} in {elements[0]}–{elements[1]}", ylabel="formation energy (eV/atom)")
     axes.set_title(f"{elements[0]}–{elements[1]}: {len(judged)} candidates, bars are σ", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
     save(figure, paths)
-
-
-def _lower_hull(points: Floats) -> Floats:
-    """Corners of the lower convex hull of (n, 2) points between the two elements, by x (A. M. Andrew, 1979)."""
-    points = points[points[:, 1] <= 0.0]
-    hull: list[Floats] = []
-    for p in points[np.lexsort((points[:, 1], points[:, 0]))]:
-        if hull and p[0] == hull[-1][0]:
-            continue
-        while len(hull) > 1 and _turn(hull[-2], hull[-1], p) <= 0:
-            hull.pop()
-        hull.append(p)
-    return np.array(hull)
-
-
-def _turn(a: Floats, b: Floats, c: Floats) -> float:
-    return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
 
 
 def _ternary(

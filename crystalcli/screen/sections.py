@@ -24,6 +24,7 @@ from crystalcli.contracts.sections import (
 )
 from crystalcli.contracts.workflow import Table
 from crystalcli.engine.run.display import number
+from crystalcli.nouns.hulls import lower_hull
 from crystalcli.screen.outputs import CURVE, PHASES, STAGES, STRUCTURES, TABLE
 
 MOST_SYSTEMS = 8
@@ -210,7 +211,7 @@ def _groups(inside: Sequence[Candidate]) -> Iterator[tuple[str, int, list[Candid
 def _binary(elements: Sequence[str], inside: Sequence[Candidate]) -> Plot:
     a, b = elements
     share = {c.id: c.amounts.get(b, 0) / sum(c.amounts.values()) for c in inside}
-    hull = lower(sorted({(0.0, 0.0), (1.0, 0.0), *((share[c.id], c.energy) for c in inside if shapes(c))}))
+    hull = lower_hull([(0.0, 0.0), (1.0, 0.0), *((share[c.id], c.energy) for c in inside if shapes(c))])
     series = [Series("hull", [p[0] for p in hull], [p[1] for p in hull], "line", style=HULL)]
     for name, style, group in _groups(inside):
         x, y = [share[c.id] for c in group], [c.energy for c in group]
@@ -233,20 +234,6 @@ def _binary(elements: Sequence[str], inside: Sequence[Candidate]) -> Plot:
 def shapes(one: Candidate) -> bool:
     """Whether it may be a corner of the hull: a known phase, or a candidate that is on it."""
     return one.outcome == PHASE or one.above <= ON_HULL
-
-
-def lower(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The lower convex hull of points sorted by x (A. M. Andrew, Inf. Process. Lett. 9, 216 (1979))."""
-    hull: list[tuple[float, float]] = []
-    for p in points:
-        while len(hull) > 1 and _turns(hull[-2], hull[-1], p) <= 0:
-            hull.pop()
-        hull.append(p)
-    return hull
-
-
-def _turns(o: tuple[float, float], a: tuple[float, float], b: tuple[float, float]) -> float:
-    return (a[0] - o[0]) * (b[1] - o[1]) - (a[1] - o[1]) * (b[0] - o[0])
 
 
 def _ternary(elements: Sequence[str], inside: Sequence[Candidate]) -> Plot:

@@ -142,7 +142,7 @@ def _table(report: Mapping[str, Any], name: str, row: Mapping[str, Any]) -> Iter
     for other, r in rows.items():
         if isinstance(r, Mapping) and "skipped" in r:
             yield Note(f"baseline {other}: {r['skipped']}")
-    for other, n in dict(row.get("unknown", {})).items():
+    for other, n in dict(row.get("extrapolated", {})).items():
         yield Note(
             f"baseline {other}: {n} test structures have distances that training never has; they count 0", warning=True
         )
@@ -236,76 +236,62 @@ def _elements(run: ReportedRun, name: str, one: Values, known: Mapping[str, Any]
 
 def _curves(run: ReportedRun, test: Mapping[str, Any]) -> Iterator[Block]:
     """Every quantity of every run, epoch by epoch."""
-    runs = {"": run} if run.metrics() else {}
-    for one in list(run.report.get("runs", ()))[:PLAIN]:
-        name = str(one.get("folder", "")).rpartition("/")[2]
-        if (run.path / name / "run.json").is_file():
-            runs[name] = run.child(name)
-    if not runs:
-        runs = {
-            c: run.child(c)
-            for c in list(run.record.get("children", ()))[:PLAIN]
-            if (run.path / c / "run.json").is_file()
-        }
-    lines = {name: r.metrics() for name, r in runs.items()}
-    lines = {name: rows for name, rows in lines.items() if rows}
+    runs = _with_epochs(run)
+    lines = {name: rows for name, r in runs.items() if (rows := r.metrics())}
     if not lines:
         return
     best = [r.report["best_epoch"] for r in runs.values() if r.report.get("best_epoch")]
     kept = [Guide("x", float(best[0]), f"kept: {best[0]}")] if len(best) == 1 else []
-    yield _curve(
-        "Training loss and score of validation", "loss, score", _pairs(lines, ("train_loss", "val_score")), kept
-    )
-    targets = list(dict.fromkeys(t for rows in lines.values() for m in rows for t in m.get("val") or {}))
-    for target in targets:
-        unit = str(test.get(target, {}).get("unit", ""))
-        keys = [
-            k
-            for k in ("mae", "rmse", "accuracy", "log_loss")
-            if any(k in (m.get("val") or {}).get(target, {}) for rows in lines.values() for m in rows)
-        ]
-        series = [
-            Series(
-                " ".join(p for p in (name, KEYS[key]) if p),
-                [m["epoch"] for m in rows],
-                [_mean(m["val"].get(target, {}).get(key)) for m in rows],
-                "line",
-            )
-            for name, rows in lines.items()
-            for key in keys[: 1 if len(lines) > 1 else 2]
-            if all("val" in m for m in rows)
-        ]
-        flat = {
-            n: r.get("mae")
-            for n, r in dict(test.get(target, {}).get("baselines", {})).items()
-            if isinstance(r, Mapping)
-        }
-        guides = [Guide("y", float(v), f"{n} (test)") for n, v in flat.items() if isinstance(v, (int, float))]
-        said = f"validation of {target.replace('_', ' ')}"
-        yield _curve(said[0].upper() + said[1:], f"error ({unit})" if unit else "error", series, [*kept, *guides])
-    rates = [
-        Series(name, [m["epoch"] for m in rows], [_mean(m.get("lr")) for m in rows], "line")
+    both = _pairs(lines, ("train_loss", "val_score"))
+    yield _curve("Training loss and score of validation", "loss, score", both, kept)
+    for target in dict.fromkeys(t for rows in lines.values() for m in rows for t in m.get("val") or {}):
+        yield _validation(target, lines, test.get(target, {}), kept)
+    rates, times = ([_over_epochs(n, rows, key) for n, rows in lines.items()] for key in ("lr", "seconds"))
+    plots = [_curve("Learning rate", "learning rate", rates, []), _curve("Time of an epoch", "s", times, [])]
+    yield Fold("Learning rate and time", plots)
+
+
+def _with_epochs(run: ReportedRun) -> dict[str, ReportedRun]:
+    """Those that were trained, by name: the run itself, those of a series, else the runs in it."""
+    runs = {"": run} if run.metrics() else {}
+    named = [str(one.get("folder", "")).rpartition("/")[2] for one in run.report.get("runs", ())][:PLAIN]
+    runs |= {n: run.child(n) for n in named if (run.path / n / "run.json").is_file()}
+    inside = list(run.record.get("children", ()))[:PLAIN]
+    return runs or {n: run.child(n) for n in inside if (run.path / n / "run.json").is_file()}
+
+
+def _validation(
+    target: str, lines: Mapping[str, Sequence[Mapping[str, Any]]], row: Mapping[str, Any], kept: Sequence[Guide]
+) -> Plot:
+    """Errors of a target on the validation part, beside those of its baselines on the test part."""
+    unit = str(row.get("unit", ""))
+    said = [(m.get("val") or {}).get(target, {}) for rows in lines.values() for m in rows]
+    keys = [k for k in ("mae", "rmse", "accuracy", "log_loss") if any(k in one for one in said)]
+    series = [
+        Series(
+            " ".join(p for p in (name, KEYS[key]) if p),
+            [m["epoch"] for m in rows],
+            [_mean(m["val"].get(target, {}).get(key)) for m in rows],
+            "line",
+        )
         for name, rows in lines.items()
+        for key in keys[: 1 if len(lines) > 1 else 2]
+        if all("val" in m for m in rows)
     ]
-    times = [
-        Series(name, [m["epoch"] for m in rows], [_mean(m.get("seconds")) for m in rows], "line")
-        for name, rows in lines.items()
-    ]
-    yield Fold(
-        "Learning rate and time",
-        [_curve("Learning rate", "learning rate", rates, []), _curve("Time of an epoch", "s", times, [])],
-    )
+    flat = {n: r.get("mae") for n, r in dict(row.get("baselines", {})).items() if isinstance(r, Mapping)}
+    guides = [Guide("y", float(v), f"{n} (test)") for n, v in flat.items() if isinstance(v, (int, float))]
+    title = f"Validation of {target.replace('_', ' ')}"
+    return _curve(title, f"error ({unit})" if unit else "error", series, [*kept, *guides])
+
+
+def _over_epochs(name: str, rows: Sequence[Mapping[str, Any]], key: str) -> Series:
+    return Series(name, [m["epoch"] for m in rows], [_mean(m.get(key)) for m in rows], "line")
 
 
 def _pairs(lines: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[str]) -> list[Series]:
     words = {"train_loss": "training loss", "val_score": "score of validation"}
     return [
-        Series(
-            " ".join(p for p in (name, words[key]) if p),
-            [m["epoch"] for m in rows],
-            [_mean(m.get(key)) for m in rows],
-            "line",
-        )
+        _over_epochs(" ".join(p for p in (name, words[key]) if p), rows, key)
         for name, rows in lines.items()
         for key in (keys if len(lines) <= 4 else keys[-1:])
     ]

@@ -1,13 +1,14 @@
-"""Rows as CSV, whatever an id holds: commas, quotes, line ends, escape sequences, formulas."""
+"""Rows as CSV or JSON lines, whatever an id holds: commas, quotes, line ends, escape sequences, formulas."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from crystalcli.vocabulary.texts import cell
+from crystalcli.vocabulary.texts import cell, json_inert
 
 
 def csv_line(cells: Sequence[Any]) -> str:
@@ -32,3 +33,8 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
         return csv_line(row)
 
     return csv_line(header) + "".join(map(line, rows))
+
+
+def json_line(row: Mapping[str, Any], *, sort_keys: bool = False) -> str:
+    """One JSON line with its line end; no NaN, nothing that steers a terminal."""
+    return json_inert(json.dumps(row, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False)) + "\n"

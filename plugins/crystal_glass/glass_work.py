@@ -135,7 +135,6 @@ class Glasses(Work):
         boxes = self.boxes[number * size : (number + 1) * size]
         quiet = replace(run.reporter, say=lambda _line: None, warn=run.log)
         if self.watch is not None:  # this process has the whole run
-            run.stop_if_asked(f"box {self.watch.done} of {len(self.boxes)}")
             quiet = self.watch.within(quiet, boxes)
         if not all(_done(run, b) for b in boxes):  # else a worker has died between its last file and its answer
             self._batch(run, f"{BATCHES}/{number:06d}", boxes, references, quiet)
@@ -252,13 +251,12 @@ class Glasses(Work):
 
 
 class _Watch:
-    """How many boxes are done, how many failed, and how long it still takes."""
+    """How many boxes are done, and how many failed; who hears of its progress tells how long it still takes."""
 
     def __init__(self, run: Run, boxes: Sequence[Box]) -> None:
         self.run, self.boxes = run, boxes
         self.status: dict[str, str] = {}
         self._look()
-        self.before, self.begun = self.done, time.monotonic()
 
     @property
     def done(self) -> int:
@@ -282,22 +280,13 @@ class _Watch:
                 self.status[box.name] = _facts(self.run, box)["status"]
 
     def _line(self) -> str:
-        seconds = time.monotonic() - self.begun
-        left = seconds / max(1, self.done - self.before) * (len(self.boxes) - self.done)
-        line = f"{self.done} of {len(self.boxes)} boxes done"
-        line += f", {self.failed} failed" if self.failed else ""
-        return line + (f", about {_duration(left)} left" if self.done < len(self.boxes) else "")
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{self.done} of {len(self.boxes)} boxes done{failed}"
 
     def within(self, host: Host, batch: Sequence[Box]) -> Host:
         """Hears of a batch, as a part of all boxes."""
         failed = f", {self.failed} failed" if self.failed else ""
         return host.within(f"{self.done} of {len(self.boxes)} boxes{failed}", self.done, len(self.boxes), len(batch))
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _symbols(boxes: Sequence[Box]) -> list[str]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from crystalcli.nouns.hulls import lower_hull
 from crystalcli.vocabulary.errors import UsageError
 
 CHARGES = {"Li": 1, "Na": 1, "K": 1, "Rb": 1, "Cs": 1, "Mg": 2, "Ca": 2, "Zn": 2, "Al": 3}
@@ -76,16 +77,3 @@ def plateaus_of(points: Sequence[tuple[float, float]], charge: int) -> list[Plat
         start, end = a / (1.0 - a), b / (1.0 - b)
         made.append(Plateau(start, end, -(f / (1.0 - b) - e / (1.0 - a)) / (charge * (end - start))))
     return made
-
-
-def lower_hull(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The lower convex hull of points in order of x (A. M. Andrew, Inf. Process. Lett. 9, 216 (1979))."""
-    hull: list[tuple[float, float]] = []
-    for x, y in points:
-        while len(hull) > 1:
-            (a, p), (b, q) = hull[-2:]
-            if (q - p) * (x - a) < (y - p) * (b - a):
-                break
-            hull.pop()
-        hull.append((x, y))
-    return hull

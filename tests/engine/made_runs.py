@@ -59,7 +59,8 @@ def training(
     errors = {"n": n, "mae": float(np.abs(error).mean()), "rmse": float(np.sqrt((error**2).mean())), "r2": 0.9}
     elements = {"Na": {"n": 3, "mae": 0.1, "in_training": 1}, "Cl": {"n": 2, "mae": 0.3, "in_training": 0}}
     row = {
-        "unit": "eV/atom", "quantity": {"name": "e", "unit": "eV/atom"}, "model": errors, "compared": {}, "unknown": {},
+        "unit": "eV/atom", "quantity": {"name": "e", "unit": "eV/atom"}, "model": errors, "compared": {},
+        "extrapolated": {"mean": 3},
         "baselines": {"mean": {**errors, "mae": 0.8}, "pairs": {"skipped": "too <many>"}}, "by_element": elements,
     }  # fmt: skip
     test = {"e": row}

@@ -27,7 +27,6 @@ from crystalcli.engine.report import page, periodic, predicted
 from crystalcli.engine.report.frames import chosen
 from crystalcli.engine.report.packing import MOST_POINTS, Packed
 from crystalcli.engine.report.run_files import RunFiles
-from crystalcli.screen.sections import lower
 
 
 class Seen(html.parser.HTMLParser):
@@ -73,7 +72,7 @@ def test_a_training_says_what_it_holds(tmp_path: Path) -> None:
     report = json.loads((run / "report.json").read_text())
     mae = f"{report['test']['e']['model']['mae']:.4g}"[:6]
     asked = ("crystal train in.h5", "1 min 5 s", "odd <b>thing</b>", "5 train, 2 val, 300 test; random")
-    for said in (mae, "0.8", "too <many>", *asked, "not in training", "Leaks"):
+    for said in (mae, "0.8", "too <many>", *asked, "not in training", "Leaks", "baseline mean: 3 test structures"):
         assert said in text, said
     titles = [p["title"] for p in found.data["plots"]]
     assert titles[0] == "Training loss and score of validation"
@@ -253,11 +252,6 @@ def test_known_phases_shape_the_hull_and_are_drawn(tmp_path: Path) -> None:
     styles = {s["name"]: s["style"] for p in hulls.values() for s in p["series"]}
     assert all(s["style"] == styles[s["name"]] for p in hulls.values() for s in p["series"])
     assert "known phase" not in {s["name"] for s in hulls["Ni–Pt"]["series"]}
-
-
-def test_lower_hull() -> None:
-    points = [(0.0, 0.0), (0.25, -0.1), (0.5, -0.3), (0.6, -0.1), (0.75, -0.2), (1.0, 0.0)]
-    assert lower(points) == [(0.0, 0.0), (0.5, -0.3), (0.75, -0.2), (1.0, 0.0)]
 
 
 def test_the_periodic_table_has_every_element_once_in_its_group() -> None:

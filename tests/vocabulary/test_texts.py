@@ -6,9 +6,8 @@ import unicodedata
 
 import pytest
 
-from crystalcli.engine.run.tables import json_line
 from crystalcli.vocabulary.errors import one_line
-from crystalcli.vocabulary.tables import csv_text
+from crystalcli.vocabulary.tables import csv_text, json_line
 from crystalcli.vocabulary.texts import cell, file_word, inert, json_inert, xyz_word
 
 STEERING = [
@@ -53,6 +52,11 @@ def test_formulas_are_words(start: str) -> None:
 def test_numbers_keep_their_sign(number: str) -> None:
     assert cell(number) == number
     assert csv_text(["n", "m"], [[number, -1.5]]) == f"n,m\n{number},-1.5\n"
+
+
+def test_a_row_is_as_long_as_its_head() -> None:
+    with pytest.raises(ValueError, match="1 cells below 2 columns"):
+        csv_text(["n", "m"], [[1.0, 2.0], [3.0]])
 
 
 def test_names_of_files_lead_nowhere() -> None:

@@ -141,9 +141,8 @@ class LiveRun:
         asked = Request(opt.make(record.options, options, owner=f"workflow {workflow}"), parts or {}, self.path / name)
         record = record if prepare is None else replace(record, prepare=prepare)
         if name not in (known := self.folder.record.get(CHILDREN, ())):
-            there = [
-                one for one in known if (self.path / one).is_dir()
-            ]  # a run of many pieces removes those it has used
+            # a run of many pieces removes those it has used
+            there = [one for one in known if (self.path / one).is_dir()]
             self.folder.record[CHILDREN] = [*there, name]
             self.folder.write_record()
         other = record_of(record, asked.path)
@@ -268,7 +267,7 @@ def _live(
         reporter.say(f"{path}: finished before; nothing to do")
         clear(path, workflow.keeps)
         return Finished(path, before, before=True)
-    loggers(request)  # refused before anything long
+    named = loggers(request)  # refused before anything long
     said: list[str] = []
     with ExitStack() as inside:
         work = inside.enter_context(_prepared(workflow, request, reporter.heard_by(said.append)))
@@ -276,8 +275,7 @@ def _live(
         for line in said:
             folder.log(line)
         hears = _followed(reporter.heard_by(folder.log), folder, outermost=parent is None)
-        named = [] if isinstance(folder, OtherRankFolder) else loggers(request)
-        followers = Followers(named, path, hears.warn)
+        followers = Followers([] if isinstance(folder, OtherRankFolder) else named, path, hears.warn)
         inside.callback(followers.close)
         live = LiveRun(folder, hears, stop, record is not None, path, workflow, followers, ending=end)
         live.again = f"crystal {workflow.name} --resume {path}"

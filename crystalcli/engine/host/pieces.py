@@ -53,8 +53,8 @@ def pieces(
         Stopped: asked to. EnvironmentProblem: no workers, or pieces that cannot be done there; after all others.
     """
     if place == Place():
-        for item in items:
-            run.stop_if_asked()
+        for number, item in enumerate(items):
+            run.stop_if_asked(f"piece {number} of {len(items)}")
             yield item, work.piece(run, item)
         return
     asked = replace(request, options=replace(request.options, **_alone(request.options)))

@@ -44,7 +44,7 @@ class RunStatus:
         command: its workflow.
         said: what came of it, why it ended, or what it does, in a line.
         exit_code: of a run that has ended.
-        started: UTC; none where unknown. seconds: of work in all, the session under way included.
+        started: UTC; none where unknown. seconds: of work in all, the time since it was last begun included.
         told: how far it is, or was when it ended. silent: seconds since that was written.
         where: which process on which machine, in which job; empty where nobody is at it.
         again: the command that goes on; empty where there is nothing to go on with.
@@ -148,8 +148,7 @@ def _alive(one: RunStatus, began: Any, record: Mapping[str, Any]) -> RunStatus:
     """Of one that has no exit code: somebody is at it, or it died without a word."""
     name = locks.lock_of(one.path)
     try:
-        owner = owners.read(name)
-        lives = None if owner is None else owners.seen(name, owner)
+        owner, lives = _somebody(name)
     except (OSError, EnvironmentProblem) as problem:
         return replace(one, said=f"its lock cannot be read: {problem}")
     job = record.get("host", {}).get("slurm_job")
@@ -167,15 +166,22 @@ def _alive(one: RunStatus, began: Any, record: Mapping[str, Any]) -> RunStatus:
     return replace(one, state=KILLED, said="died without a word" + (f"; at last: {doing}" if doing else ""))
 
 
+def _somebody(lock: Path) -> tuple[owners.Owner | None, bool | None]:
+    """Who holds a lock, and whether they live; none where nothing can be said."""
+    owner = owners.read(lock)
+    return owner, None if owner is None else owners.seen(lock, owner)
+
+
 def _of_file(path: Path) -> RunStatus:
     """Of a command whose home is a file."""
     note = _note_of_file(path) or {}
     told, silent = _noted(progress.beside(path))
     command, argv = str(note.get("command", "")), note.get("argv", [])
     one = RunStatus(path, UNKNOWN, command, started=_time(note.get("started")), told=told, silent=silent)
-    name = locks.lock_of(path.parent, path.name)
-    owner = owners.read(name)
-    lives = None if owner is None else owners.seen(name, owner)
+    try:
+        owner, lives = _somebody(locks.lock_of(path.parent, path.name))
+    except (OSError, EnvironmentProblem) as problem:
+        return replace(one, said=f"its lock cannot be read: {problem}")
     doing = "" if told is None else told.text
     if owner is not None and lives:
         return replace(one, state=RUNNING, where=str(owner), said=inert(doing))

@@ -121,11 +121,10 @@ def _sigma(values: Values) -> Iterator[Block]:
     mean = [float(np.sqrt(np.square(sigma[g]).mean())) for g in groups]
     seen = [float(np.sqrt(np.square(error[g]).mean())) for g in groups]
     unit = f" ({values.unit})" if values.unit else ""
-    ends = [0.0, max(*mean, *seen)]
     notes = {"labels": [str(len(g)) for g in groups]}
     yield Plot(
         "Reliability of σ by its size", Axis(f"σ{unit}"), Axis(f"RMS error{unit}"),
-        [Series("tenths of the test part, by σ", mean, seen, notes=notes), Series("", ends, ends, "line")][:1],
+        [Series("tenths of the test part, by σ", mean, seen, notes=notes)],
         [Guide("diagonal")], "on the line σ is as large as the errors are; above it σ is too small", square=True,
         words=("σ", "RMS error"),
     )  # fmt: skip

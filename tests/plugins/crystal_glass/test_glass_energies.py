@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from crystal_glass.comparison import CLASSES, References, chemistry, compared, corrected, errors, read_energies, summary
 from crystal_glass.energies import formed
-from crystal_glass.voltage import curves, lower_hull, plateaus_of
+from crystal_glass.voltage import curves, plateaus_of
 from pymatgen.core import Element
-from scipy.optimize import linprog
 
 from crystalcli.cli.main import run
 from crystalcli.engine.host.services import Services
@@ -156,20 +155,6 @@ def test_plateaus_add_up_and_fall() -> None:
     assert two[0].volts == pytest.approx(-((-0.3) / 0.5 - (-0.1) / 0.8) / (1.0 - 0.25))
     assert plateaus_of([(0.2, 0.1), (0.5, 0.2)], 1) == []  # above the line to the metal: it takes up none
     assert plateaus_of([], 1) == []
-
-
-def test_the_hull_is_that_of_mixtures() -> None:
-    """No mixture of points lies below the hull, and each corner is cheaper than every mixture of the others."""
-    rng = np.random.default_rng(8)
-    for _ in range(20):
-        x = np.sort(rng.uniform(0, 1, 9))
-        points = [(float(a), float(b)) for a, b in zip(x, rng.normal(0, 0.2, 9), strict=True)]
-        hull = lower_hull(points)
-        for k, (a, e) in enumerate(points):
-            others = [p for n, p in enumerate(points) if n != k]
-            table = [[p[0] for p in others], [1.0] * len(others)]
-            best = linprog([p[1] for p in others], A_eq=table, b_eq=[a, 1.0], bounds=(0, 1))
-            assert ((a, e) in hull) == (not best.success or e < best.fun - 1e-12)
 
 
 def test_curves_are_of_means_of_binaries() -> None:

@@ -14,7 +14,7 @@ from crystalcli.cli.shared import Json, Quiet
 from crystalcli.vocabulary.errors import Exit
 
 if TYPE_CHECKING:
-    from crystalcli.engine.run.examining import Finding
+    from crystalcli.engine.run.finding import Finding
 
 STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 
@@ -30,7 +30,8 @@ def doctor(ctx: typer.Context, json: Json = False, quiet: Quiet = False) -> None
     The exit code is 5 where something failed. Warnings are of what works, but not as well as it could.
     """
     from crystalcli.cli.variables import unknown
-    from crystalcli.engine.run.examining import Finding, findings
+    from crystalcli.engine.run.examining import findings
+    from crystalcli.engine.run.finding import Finding
 
     face = Face(json, quiet)
     console = face.console()

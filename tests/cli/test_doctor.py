@@ -17,8 +17,8 @@ import torch
 
 from crystalcli.cli.main import run as crystal
 from crystalcli.engine.registry import plugin_manager
-from crystalcli.engine.run import examining, locks, owners
-from crystalcli.engine.run.examining import Finding
+from crystalcli.engine.run import examining, hardware, locks, owners
+from crystalcli.engine.run.finding import Finding
 
 
 @pytest.fixture(autouse=True)
@@ -65,14 +65,14 @@ def test_a_package_that_is_missing_or_too_old(monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examining, "cores", lambda: 8)
+    monkeypatch.setattr(hardware, "cores", lambda: 8)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    monkeypatch.setattr(examining, "_quota", lambda: 2.5)
-    (found,) = only(examining.threads)
+    monkeypatch.setattr(hardware, "_quota", lambda: 2.5)
+    (found,) = only(hardware.threads)
     assert (found.state, found.cure) == ("warning", "export OMP_NUM_THREADS=2")
     assert "8 threads on 8 cores, of which this container may use 2.5" in found.said
-    monkeypatch.setattr(examining, "_quota", lambda: None)
-    assert only(examining.threads)[0].state == "ok"
+    monkeypatch.setattr(hardware, "_quota", lambda: None)
+    assert only(hardware.threads)[0].state == "ok"
 
 
 def test_a_driver_and_no_build_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_a_driver_and_no_build_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/nvidia-smi")
     for built, cure in ((None, "install the build of torch for CUDA"), ("12.8", "was a GPU asked for?")):
         monkeypatch.setattr(torch.version, "cuda", built)
-        (found,) = only(examining.gpu)
+        (found,) = only(hardware.gpu)
         assert found.state == "warning"
         assert cure in found.cure
 
@@ -138,7 +138,7 @@ def test_plugins_and_variables(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> 
 
 
 def test_what_cannot_be_looked_at_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examining, "memory", lambda: 1 / 0)
+    monkeypatch.setattr(hardware, "memory", lambda: 1 / 0)
     (found,) = [f for f in examining.findings() if f.what == "memory"]
     assert (found.state, found.said) == ("failed", "cannot be looked at: ZeroDivisionError: division by zero")
 

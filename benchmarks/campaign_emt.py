@@ -24,7 +24,7 @@ from pathlib import Path
 import ase.io
 import torch
 
-from crystalcli.contracts.workflow import Chosen, Request
+from crystalcli.contracts.request import Chosen, Request
 from crystalcli.engine.drawing import plots
 from crystalcli.engine.host import life
 from crystalcli.relax.options import RelaxOptions

@@ -27,7 +27,7 @@ from ase.md.verlet import VelocityVerlet
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.contracts.workflow import Reporter
+from crystalcli.contracts.host import Reporter
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.stopping import StopSignal
 from crystalcli.md.loop import Dynamics

@@ -21,7 +21,7 @@ import torch
 from crystalcli.train.training_plan import TrainingPlan
 
 from crystalcli.contracts.records import Recipe
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.cache.cache import Column, GraphRecipe
 from crystalcli.engine.cache.cache_packing import pack
 from crystalcli.engine.cache.cache_writer import CacheWriter

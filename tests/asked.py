@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crystalcli.contracts.workflow import Host, Request
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
 from crystalcli.engine.host.life import Finished
 from crystalcli.md.options import MdOptions

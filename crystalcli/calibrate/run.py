@@ -10,7 +10,8 @@ import torch
 from crystalcli.calibrate import calibrating
 from crystalcli.calibrate.calibrating import CalibrationPlan
 from crystalcli.calibrate.options import CalibrateOptions
-from crystalcli.contracts.workflow import Request, Running, Work
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Running, Work
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.read.inputs import expand
 from crystalcli.vocabulary.errors import Exit

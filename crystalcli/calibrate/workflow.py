@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from crystalcli.calibrate.options import CalibrateOptions
+from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Shown, Work
 
 
 def _prepare(request: Request, _reporter: Reporter) -> Work:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from crystalcli.contracts.workflow import Level
+from crystalcli.contracts.host import Level
 from crystalcli.engine.run.progress import Forecast, share, spoken, whole
 
 EVERY = 0.1

@@ -62,7 +62,7 @@ class Face:
     @contextmanager
     def progress(self, label: str, total: int | None) -> Iterator[Any]:
         """Yield ``advance(n, text)``: a bar on a terminal, a line a minute elsewhere."""
-        from crystalcli.contracts.workflow import Level
+        from crystalcli.contracts.host import Level
 
         done = 0.0
         with self.hearing(self.console()) as hear:
@@ -76,7 +76,7 @@ class Face:
 
     @contextmanager
     def hearing(self, console: Any) -> Iterator[Any]:
-        """Yield who hears of :class:`~crystalcli.contracts.workflow.Level`: draws bars, or says a line a minute."""
+        """Yield who hears of :class:`~crystalcli.contracts.host.Level`: draws bars, or says a line a minute."""
         from crystalcli.cli.bars import Bars
         from crystalcli.engine.run.progress import Pulse
 

@@ -13,7 +13,9 @@ from typing import Any, cast
 from crystalcli.cli.console import Face
 from crystalcli.cli.invocation import Invocation
 from crystalcli.cli.streams import deliver, refuse_closed
-from crystalcli.contracts.workflow import Host, Request, Run, Stop, exit_code
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run, Stop, exit_code
 from crystalcli.engine.run import files, progress
 from crystalcli.vocabulary.errors import Stopped
 

@@ -16,8 +16,10 @@ from crystalcli.cli.plugin_flags import chosen
 from crystalcli.cli.runs import flag, given, home, refuse_beside, refuse_changes
 from crystalcli.cli.shared import TRANSIENT
 from crystalcli.contracts import options as opt
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Chosen, Host, Request, Shown, Table, Work, exit_code
+from crystalcli.contracts.request import Chosen, Request
+from crystalcli.contracts.workflow import Shown, Table, Work, exit_code
 from crystalcli.engine.host.services import Services
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.texts import inert

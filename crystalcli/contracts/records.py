@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import BaseCalculator
 
     from crystalcli.contracts.dynamics import NeighborPotential, RelaxerModule, SamplerModule
+    from crystalcli.contracts.host import Host
     from crystalcli.contracts.irreps import EmbeddingShape
     from crystalcli.contracts.modules import ArchitectureModule, FeaturesModule, HeadModule, StackedMembers
     from crystalcli.contracts.pretrained import Converted
+    from crystalcli.contracts.request import Request
     from crystalcli.contracts.sections import ReportedRun, Section
-    from crystalcli.contracts.workflow import Host, Log, Request, Shown, Work
+    from crystalcli.contracts.workflow import Log, Shown, Work
     from crystalcli.nouns.arrays import GraphArrays
 
 API_VERSION = 1

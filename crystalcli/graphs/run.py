@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from crystalcli.contracts.workflow import Reporter, Request, Running, Work
+from crystalcli.contracts.host import Reporter
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Running, Work
 from crystalcli.engine.read.inputs import about
 from crystalcli.graphs import build
 from crystalcli.graphs.options import BuildOptions

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Shown, Work
 from crystalcli.graphs.options import BuildOptions
 
 

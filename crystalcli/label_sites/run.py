@@ -12,7 +12,8 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.contracts.workflow import Request, Running, Work
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Running, Work
 from crystalcli.engine.labels.site_labels import LABELS, Wish
 from crystalcli.engine.potential.potentials import named
 from crystalcli.engine.read.inputs import expand

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Shown, Work
 from crystalcli.label_sites.options import LabelSitesOptions
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crystalcli.contracts.workflow import Reporter
+from crystalcli.contracts.host import Reporter
 from crystalcli.md.guards import StopReason
 from crystalcli.md.options import MdOptions
 from crystalcli.md.records import LogRow, table

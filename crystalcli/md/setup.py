@@ -11,8 +11,9 @@ import torch
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Potential, SamplerModule, fields_of
+from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.records import Sampler
-from crystalcli.contracts.workflow import Reporter, Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.potential import potentials
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.registry.plugin_manager import registry

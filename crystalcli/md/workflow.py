@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Reporter, Request, Shown, Work
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Shown, Work
 from crystalcli.md.options import MdOptions
 from crystalcli.md.outputs import (
     ANALYSIS,

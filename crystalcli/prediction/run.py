@@ -10,8 +10,10 @@ from typing import Any
 import torch
 
 from crystalcli.contracts import options as opt
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
 from crystalcli.contracts.run_options import ANYWHERE
-from crystalcli.contracts.workflow import Host, Request, Running, Work
+from crystalcli.contracts.workflow import Running, Work
 from crystalcli.engine.drawing import site_plots
 from crystalcli.engine.evaluate import metrics
 from crystalcli.engine.labels.label_requests import parse

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Host, Request, Shown, Work
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Shown, Work
 from crystalcli.prediction.options import PredictOptions
 
 

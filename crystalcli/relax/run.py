@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.dynamics import made_of
-from crystalcli.contracts.workflow import Reporter, Request, Run, Work
+from crystalcli.contracts.host import Reporter
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run, Work
 from crystalcli.engine.potential.potential_names import model_file, required
 from crystalcli.engine.read.inputs import about
 from crystalcli.engine.read.reading import Failure

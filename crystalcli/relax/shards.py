@@ -12,8 +12,9 @@ import torch
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Potential, fields_of, frozen
+from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.records import Relaxer
-from crystalcli.contracts.workflow import Reporter, Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.potential.potentials import named
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.registry.plugin_manager import registry

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crystalcli.contracts.workflow import Host, Request, Run, Work
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run, Work
 from crystalcli.engine.record.run_record import PAGE
 from crystalcli.engine.report.page import write
 from crystalcli.engine.run.run_folder import RunFolder

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts import run_options as common
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Host, Request, Shown, Work
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Shown, Work
 
 
 @dataclass(frozen=True, kw_only=True)

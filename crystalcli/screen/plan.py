@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from crystalcli.contracts.options import specs
 from crystalcli.contracts.records import Featurizer
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.screen.options import (

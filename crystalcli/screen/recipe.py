@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture, Featurizer, Head
-from crystalcli.contracts.workflow import Chosen, Request
+from crystalcli.contracts.request import Chosen, Request
 from crystalcli.engine.cache.cache import GraphRecipe
 from crystalcli.engine.model.model_fields import fields_read, recipe_of_file
 from crystalcli.engine.model.model_head import read_head

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from crystalcli.contracts.workflow import Reporter, Request, Run, Work
+from crystalcli.contracts.host import Reporter
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run, Work
 from crystalcli.screen import candidates, report
 from crystalcli.screen.ensembles import Ensembles
 from crystalcli.screen.hull import Phase

@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
-from crystalcli.contracts.workflow import Chosen, Request, Run
+from crystalcli.contracts.request import Chosen, Request
+from crystalcli.contracts.workflow import Run
 from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.structures.entry import Entry

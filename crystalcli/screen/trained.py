@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from crystalcli.contracts.workflow import Request, Run
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run
 from crystalcli.engine.host import life
 from crystalcli.engine.run.run_folder import RECORD, RunFolder
 from crystalcli.train.workflow import TRAIN

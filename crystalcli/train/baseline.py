@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.contracts.workflow import Reporter, Request
+from crystalcli.contracts.host import Reporter
+from crystalcli.contracts.request import Request
 from crystalcli.engine.baselines import baselines
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.splits import Split

@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import Any, cast
 
 from crystalcli.contracts import options as opt
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Architecture
-from crystalcli.contracts.workflow import Chosen, Host, Request, Run, Work
+from crystalcli.contracts.request import Chosen, Request
+from crystalcli.contracts.workflow import Run, Work
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.train.choice import beside, head, options_of
 from crystalcli.train.options import TrainOptions

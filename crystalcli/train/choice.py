@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture, Choice, Featurizer, Head, PartFlags, Word
-from crystalcli.contracts.workflow import Chosen, Request
+from crystalcli.contracts.request import Chosen, Request
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from crystalcli.contracts.workflow import Chosen, Host, Request, Run
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Chosen, Request
+from crystalcli.contracts.workflow import Run
 from crystalcli.train import size_plots
 from crystalcli.train.choice import GENTLER, architecture, head, recipe_of, spec_of
 from crystalcli.train.options import StartOptions, TrainOptions

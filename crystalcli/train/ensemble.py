@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from crystalcli.contracts.workflow import Request, Run
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run
 from crystalcli.engine.drawing import plots
 from crystalcli.engine.evaluate import evaluation, metrics
 from crystalcli.engine.evaluate.calibration import calibration

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.records import Head
-from crystalcli.contracts.workflow import Reporter
 from crystalcli.engine.data import classes
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.splits import Split

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.modules import Labels
 from crystalcli.contracts.nn import joint
-from crystalcli.contracts.workflow import Reporter, Run
+from crystalcli.contracts.workflow import Run
 from crystalcli.engine.data.dataset import Batch
 from crystalcli.engine.evaluate import evaluation
 from crystalcli.engine.model.model import CrystalModel

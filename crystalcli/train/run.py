@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
-from crystalcli.contracts.workflow import Host, Request, Run, Work
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run, Work
 from crystalcli.engine.baselines import extra_baselines
 from crystalcli.engine.evaluate import evaluation
 from crystalcli.engine.model import model_file

@@ -12,7 +12,9 @@ from dataclasses import replace
 from typing import Any, cast
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.workflow import Host, Request, Run, Work
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run, Work
 from crystalcli.train import ensemble, transfer
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.processes import started_by_torchrun

@@ -12,8 +12,9 @@ import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.records import Statistics
-from crystalcli.contracts.workflow import Reporter, Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.data import frames, leaks
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.normalisers import (

@@ -10,8 +10,9 @@ import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.records import Statistics
-from crystalcli.contracts.workflow import Reporter, Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.baselines import baselines
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.normalisers import target_statistics, with_references, with_shortest

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Host, Request, Shown, Work
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Shown, Work
 from crystalcli.train.choice import FAMILIES, choose
 from crystalcli.train.options import TrainOptions
 from crystalcli.vocabulary.errors import UsageError

@@ -14,7 +14,7 @@ from crystal_glass.box_options import BoxOptions
 from crystal_glass.composition import Composition
 from crystal_glass.packing import Packed, box
 from crystal_glass.volumes import Phase, Volume, phases_of, volume_of
-from crystalcli.contracts.workflow import Host
+from crystalcli.contracts.host import Host
 from crystalcli.vocabulary.errors import UsageError
 
 

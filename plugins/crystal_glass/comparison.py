@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_glass.composition import reduced
-from crystalcli.contracts.workflow import Host
+from crystalcli.contracts.host import Host
 from crystalcli.vocabulary.errors import InputError, UsageError
 
 Floats = NDArray[np.float64]

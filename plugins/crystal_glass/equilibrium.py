@@ -25,7 +25,9 @@ from crystal_glass.melting import Melted, Melting, log_of
 from crystal_glass.options import GlassOptions
 from crystal_glass.stages import Stage
 from crystal_glass.volumes import Volume
-from crystalcli.contracts.workflow import Host, Request, Run
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run
 from crystalcli.vocabulary.units import GPA
 
 Floats = NDArray[np.float64]

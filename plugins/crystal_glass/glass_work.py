@@ -28,7 +28,9 @@ from crystal_glass.settling import joined, read_references, reference_energies, 
 from crystal_glass.stages import legs, quench_rate, stages_of
 from crystal_glass.voltage import charge_of
 from crystalcli.contracts.dynamics import made_of
-from crystalcli.contracts.workflow import Host, Request, Run, Work
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run, Work
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 from crystalcli.vocabulary.pictures import formats
 

@@ -17,7 +17,9 @@ from crystal_glass.options import GlassOptions
 from crystal_glass.settling import joined, relaxed
 from crystal_glass.stages import Leg, Stage, careful, legs
 from crystal_glass.uncertain import Uncertain
-from crystalcli.contracts.workflow import Chosen, Host, Request, Run
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Chosen, Request
+from crystalcli.contracts.workflow import Run
 from crystalcli.vocabulary.errors import InputError, NothingUsable
 
 TRAJECTORY, THERMO, LAST = "trajectory.extxyz", "thermo.csv", "last.extxyz"

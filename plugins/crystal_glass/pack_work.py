@@ -9,7 +9,9 @@ from typing import Any
 from crystal_glass.box_options import EOS
 from crystal_glass.boxes import boxes_of, frame, phases, rounded
 from crystal_glass.pack_options import PackOptions
-from crystalcli.contracts.workflow import Host, Request, Running, Work
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Running, Work
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 
 

@@ -15,7 +15,9 @@ from ase.data import chemical_symbols
 
 from crystal_glass.crystals import crystal_of
 from crystal_glass.options import GlassOptions
-from crystalcli.contracts.workflow import Host, Request, Run
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 
 RELAXED = "relaxed.extxyz"

@@ -19,7 +19,9 @@ from crystal_slabs.matching import relaxed_in_the_cell, relaxed_positions
 from crystal_slabs.options import words
 from crystal_slabs.output import xyz_frame
 from crystal_slabs.pairs_options import PairsOptions
-from crystalcli.contracts.workflow import Host, Request, Run, Work
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run, Work
 from crystalcli.nouns.structures.constraints import projections
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.offered import STRAIN

@@ -18,7 +18,9 @@ from crystal_slabs.options import SlabsOptions
 from crystal_slabs.output import table_text, xyz_frame
 from crystal_slabs.pairing import Pair, paired
 from crystalcli.contracts.dynamics import made_of
-from crystalcli.contracts.workflow import Host, Request, Run, Work
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run, Work
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 

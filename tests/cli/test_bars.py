@@ -12,7 +12,7 @@ from crystalcli.cli import bars
 from crystalcli.cli.bars import Bars
 from crystalcli.cli.console import Face
 from crystalcli.cli.invocation import Invocation
-from crystalcli.contracts.workflow import Level
+from crystalcli.contracts.host import Level
 from crystalcli.engine.run import progress
 from crystalcli.train.workflow import TRAIN
 

@@ -14,7 +14,7 @@ from crystalcli.cli import workflow_command
 from crystalcli.cli.main import run
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Recipe
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
 from crystalcli.engine.record import run_record
 from crystalcli.train.choice import architecture, head, recipe_of

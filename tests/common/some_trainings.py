@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Recipe
-from crystalcli.contracts.workflow import Chosen, Host, Request
+from crystalcli.contracts.request import Chosen, Request
 from crystalcli.engine.host import life
 from crystalcli.engine.run.stopping import StopSignal
 from crystalcli.train.choice import architecture

@@ -12,7 +12,7 @@ from common.some_trainings import train
 from train.test_training import RECIPE, plan
 
 from crystalcli.cli.main import run
-from crystalcli.contracts.workflow import Host
+from crystalcli.contracts.host import Host
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.labels.labelled import Labelled

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from crystalcli.cli.main import run as crystal
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.host import life
 from crystalcli.engine.run.locks import locked

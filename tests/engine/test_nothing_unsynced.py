@@ -15,7 +15,7 @@ from common import small_cache
 from common.some_trainings import changed, train
 from train.test_training import plan as training_plan
 
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
 from crystalcli.engine.run import progress
 from crystalcli.graphs import parts, resumable

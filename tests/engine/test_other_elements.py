@@ -15,8 +15,9 @@ from common.some_trainings import asked, changed, train
 from train.test_training import RECIPE
 
 from crystalcli.contracts.element_tables import tables_of
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Statistics
-from crystalcli.contracts.workflow import Host, Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.cache.cache import Column, GraphRecipe
 from crystalcli.engine.cache.cache_writer import write_cache
 from crystalcli.engine.data.dataset import GraphDataset

@@ -10,7 +10,7 @@ from common import small_cache
 from common.some_trainings import changed, train
 from train.test_training import plan
 
-from crystalcli.contracts.workflow import Host, Level, Reporter
+from crystalcli.contracts.host import Host, Level, Reporter
 from crystalcli.engine.run import progress
 from crystalcli.engine.run.progress import Forecast, Notes, Pulse, Told, line, share, spoken
 

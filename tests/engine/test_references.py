@@ -9,8 +9,8 @@ from ase.build import bulk
 from common import small_cache
 from common.some_trainings import asked
 
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Statistics
-from crystalcli.contracts.workflow import Host
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.normalisers import isolated_atoms, with_references

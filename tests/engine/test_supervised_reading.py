@@ -7,7 +7,8 @@ import ase.io
 import pytest
 from common import some_campaign
 
-from crystalcli.contracts.workflow import Host, Reporter, Request
+from crystalcli.contracts.host import Host, Reporter
+from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
 from crystalcli.engine.read import reading, supervised_reading
 from crystalcli.engine.read.reading import Failure

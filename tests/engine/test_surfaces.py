@@ -15,8 +15,8 @@ from ase.constraints import FixAtoms
 
 from crystalcli import load_model, load_potential
 from crystalcli.contracts.dynamics import frozen
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Statistics
-from crystalcli.contracts.workflow import Host
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel

@@ -16,7 +16,7 @@ from common.some_trainings import changed, train
 
 from crystalcli import load_model, load_potential
 from crystalcli.contracts.records import Recipe
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.cache.cache import GraphCache
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.registry.plugin_manager import registry

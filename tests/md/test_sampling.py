@@ -13,7 +13,8 @@ from ase import units
 from ase.constraints import FixAtoms
 
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.contracts.workflow import Reporter, Request
+from crystalcli.contracts.host import Reporter
+from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
 from crystalcli.engine.potential import potentials
 from crystalcli.engine.run import checkpoint, files

@@ -11,7 +11,7 @@ import pytest
 import torch
 from common.failing_writes import killed_after
 
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.md.options import MdOptions

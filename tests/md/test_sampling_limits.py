@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.contracts.workflow import Reporter
+from crystalcli.contracts.host import Reporter
 from crystalcli.md.guards import GuardLimits, Guards
 from crystalcli.md.monitor import Monitor
 from crystalcli.md.options import MdOptions

@@ -10,7 +10,8 @@ import pytest
 from ase.constraints import FixAtoms
 
 from crystalcli.cli.main import run
-from crystalcli.contracts.workflow import Reporter, Request
+from crystalcli.contracts.host import Reporter
+from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
 from crystalcli.md.options import MdOptions
 from crystalcli.md.workflow import MD

@@ -25,7 +25,7 @@ from crystal_slabs import SLABS
 from crystal_slabs.options import SlabsOptions
 from in_process import crystal
 
-from crystalcli.contracts.workflow import Chosen, Request
+from crystalcli.contracts.request import Chosen, Request
 from crystalcli.engine.host.services import Services
 from crystalcli.engine.potential.potentials import named
 from crystalcli.engine.registry.plugin_manager import registry

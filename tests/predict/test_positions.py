@@ -20,7 +20,7 @@ from crystalcli import load_model
 from crystalcli.calibrate import calibrating
 from crystalcli.contracts.counting import Counted, count
 from crystalcli.contracts.records import Recipe
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.normalisers import target_statistics
 from crystalcli.engine.drawing import plots

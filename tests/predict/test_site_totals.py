@@ -12,8 +12,9 @@ from common import small_cache
 from common.some_trainings import asked, changed, train
 
 from crystalcli import load_model
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Recipe
-from crystalcli.contracts.workflow import Host, Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.graphs import build
 from crystalcli.graphs import plan as build_graphs_plan

@@ -17,7 +17,8 @@ from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms, FixCartesian, FixScaled
 from ase.optimize import BFGS
 
-from crystalcli.contracts.workflow import Host, Request
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
 from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.prediction.predictor import Row

@@ -21,7 +21,8 @@ from common import some_campaign
 from common.failing_writes import killed_after
 
 from crystalcli.cli.main import run as crystal
-from crystalcli.contracts.workflow import Host, Request
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
 from crystalcli.engine.run import progress
 from crystalcli.screen.hull import Phase, distances

@@ -12,7 +12,7 @@ from ase.constraints import FixAtoms, FixBondLength, FixCartesian
 from common import some_campaign
 from screen.test_campaign import do
 
-from crystalcli.contracts.workflow import Host
+from crystalcli.contracts.host import Host
 from crystalcli.nouns.structures.constraints import projections
 from crystalcli.screen import candidates
 from crystalcli.screen.reading import read

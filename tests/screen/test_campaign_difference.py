@@ -12,7 +12,7 @@ from ase.calculators.emt import EMT
 from common import some_campaign
 from screen.test_campaign import COMMAND, OUTSIDE, do, results, rows
 
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
 from crystalcli.engine.model import model_file
 from crystalcli.graphs.build import build

@@ -16,7 +16,7 @@ from common.failing_writes import killed_after
 from common.some_trainings import train
 from train.test_training import plan as training_plan
 
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.cache.cache import GraphRecipe
 from crystalcli.engine.cache.cache_packing import pack
 from crystalcli.engine.cache.cache_writer import CacheWriter

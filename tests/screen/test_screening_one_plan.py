@@ -22,7 +22,8 @@ from train.test_training import plan as training_plan_of
 from crystalcli.cli.console import Face
 from crystalcli.cli.invocation import Invocation
 from crystalcli.cli.main import run as crystal
-from crystalcli.contracts.workflow import Chosen, Host, Request
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Chosen, Request
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.host import life
 from crystalcli.engine.record import run_record

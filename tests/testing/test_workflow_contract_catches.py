@@ -13,10 +13,12 @@ import pytest
 
 from crystalcli.cli import group
 from crystalcli.contracts import run_options
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.request import Request
 from crystalcli.contracts.validation import part_problems
-from crystalcli.contracts.workflow import Host, Request, Run, Running, Shown, Work
+from crystalcli.contracts.workflow import Run, Running, Shown, Work
 from crystalcli.engine.registry import plugin_manager
 from crystalcli.engine.registry.plugin_loading import Origin
 from crystalcli.engine.registry.plugin_manager import OfferedPart

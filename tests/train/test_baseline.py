@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from common.some_datasets import dataset
 
-from crystalcli.contracts.workflow import Host
+from crystalcli.contracts.host import Host
 from crystalcli.engine.data.splits import Split
 from crystalcli.train import baseline
 from crystalcli.train.baseline import fitted_baselines

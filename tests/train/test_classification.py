@@ -13,8 +13,9 @@ import pytest
 from common import small_cache
 from common.some_trainings import Trained, asked, changed, describe, train
 
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Recipe
-from crystalcli.contracts.workflow import Host, Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.model import model_file
 from crystalcli.nouns.structures.entry import Entry

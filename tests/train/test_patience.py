@@ -10,7 +10,7 @@ from common import small_cache
 from common.some_trainings import asked, train
 
 from crystalcli.contracts.records import Recipe
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.model import model_file
 from crystalcli.train import loop
 

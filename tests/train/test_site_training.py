@@ -11,8 +11,9 @@ import pytest
 from common import small_cache
 from common.some_trainings import asked, changed, describe, train
 
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Recipe
-from crystalcli.contracts.workflow import Host, Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.cache.cache import Column
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

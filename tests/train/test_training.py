@@ -13,9 +13,10 @@ import torch
 from common import small_cache
 from common.some_trainings import asked, changed, describe, resume, train
 
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.nn.basis import GaussianBasis
 from crystalcli.contracts.records import Recipe
-from crystalcli.contracts.workflow import Host, Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.model import model_file
 from crystalcli.engine.run import checkpoint

@@ -9,7 +9,8 @@ from common import small_cache
 from common.some_trainings import Trained, changed, resume, train
 from train.test_training import ENERGY, RECIPE, StopAfter, plan
 
-from crystalcli.contracts.workflow import Host, Request
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.train import loop
 from crystalcli.train.workflow import TRAIN

@@ -12,7 +12,7 @@ from common.some_trainings import asked, describe, train
 from train.test_training import RECIPE, plan
 
 from crystalcli.cli.main import run
-from crystalcli.contracts.workflow import Host
+from crystalcli.contracts.host import Host
 from crystalcli.engine.model.model_head import MODEL, read_head
 from crystalcli.engine.record.run_record import REQUEST
 from crystalcli.engine.run.run_folder import RunFolder

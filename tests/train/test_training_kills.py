@@ -8,7 +8,7 @@ from common.failing_writes import in_a_child, nth_write
 from common.some_trainings import asked, changed, resume, train
 
 from crystalcli.contracts.records import Recipe
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.train import run
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, UsageError

@@ -13,7 +13,7 @@ from common.some_trainings import changed, resume, train
 from train.test_training import ENERGY, StopAfter, plan
 
 from crystalcli.cli.main import run as crystal
-from crystalcli.contracts.workflow import Reporter
+from crystalcli.contracts.host import Reporter
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.run.locks import locked
 from crystalcli.engine.run.run_folder import RunFolder

@@ -12,7 +12,7 @@ from common.some_trainings import train
 from train.test_training import RECIPE, plan
 
 from crystalcli.cli.main import run
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.model import model_file
@@ -146,7 +146,7 @@ def test_members_of_one_source_differ_though_no_epoch_is_better(cache: Path, sou
 
 
 def test_fewer_structures_are_nested(cache: Path, tmp_path: Path) -> None:
-    from crystalcli.contracts.workflow import Host
+    from crystalcli.contracts.host import Host
     from crystalcli.train.setup import prepare
 
     parts = [prepare(plan(cache, tmp_path / "x", train_size=n), Host()).split for n in (5, 10, 0)]
@@ -156,7 +156,7 @@ def test_fewer_structures_are_nested(cache: Path, tmp_path: Path) -> None:
 
 
 def test_members_of_few_structures_see_few_between_them(tmp_path: Path) -> None:
-    from crystalcli.contracts.workflow import Host
+    from crystalcli.contracts.host import Host
     from crystalcli.train.setup import prepare
 
     salts = [f"{a}{b}" for a in ("Li", "Na", "K", "Rb", "Cs") for b in ("F", "Cl", "Br", "I")]

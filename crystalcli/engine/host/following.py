@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from crystalcli.contracts.options import make
 from crystalcli.contracts.records import Logger
-from crystalcli.contracts.workflow import Log, Request
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Log
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
 

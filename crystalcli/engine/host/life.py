@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from crystalcli.contracts import options as opt
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Chosen, Host, Request, Stop, Work, exit_code
+from crystalcli.contracts.request import Chosen, Request
+from crystalcli.contracts.workflow import Stop, Work, exit_code
 from crystalcli.engine.host.following import Followers, loggers
 from crystalcli.engine.record.run_record import (
     CHILDREN,

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Workflow
-from crystalcli.contracts.workflow import Host, Request, Run, Work
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run, Work
 from crystalcli.engine.host.services import Services
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.places import Place, executor

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from crystalcli.contracts.workflow import Chosen, Host, Request
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Chosen, Request
 from crystalcli.vocabulary.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Services(Host):
-    """A host in full; see :class:`crystalcli.contracts.workflow.Host`."""
+    """A host in full; see :class:`crystalcli.contracts.host.Host`."""
 
     def structures(self, files: Sequence[str]) -> Iterator[Entry | InputError]:
         """Structures of the files, in order, and an error for each that cannot be read."""

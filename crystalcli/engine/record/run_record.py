@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from crystalcli.contracts.records import Logger, Workflow
-from crystalcli.contracts.workflow import Request, Work
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Work
 from crystalcli.engine.read.input_digest import UNREADABLE, digest
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files, locks

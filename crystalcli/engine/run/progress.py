@@ -1,6 +1,6 @@
 """How far a run is and how long it still takes: as a line, as a file for onlookers, for whoever draws bars.
 
-All of it is told as levels, from the whole inwards (:class:`crystalcli.contracts.workflow.Level`).
+All of it is told as levels, from the whole inwards (:class:`crystalcli.contracts.host.Level`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from crystalcli.contracts.workflow import Level
+from crystalcli.contracts.host import Level
 
 FILE = "progress.json"
 """In the folder of a run until that is finished."""

@@ -15,7 +15,7 @@ from crystal_glass.glass_output import _blocks
 from crystal_glass.stages import Stage, quench_rate, stages_of
 
 from crystalcli.cli.main import run
-from crystalcli.contracts.workflow import Request
+from crystalcli.contracts.request import Request
 from crystalcli.engine.host.services import Services
 from crystalcli.engine.model.model_head import MODEL
 from crystalcli.engine.potential.potentials import named

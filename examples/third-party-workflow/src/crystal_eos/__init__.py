@@ -9,10 +9,12 @@ from typing import Any
 
 from crystalcli.contracts import run_options as common
 from crystalcli.contracts.hookspecs import hookimpl
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Part, Workflow
+from crystalcli.contracts.request import Request
 from crystalcli.contracts.sections import ReportedRun, Section
-from crystalcli.contracts.workflow import Host, Request, Shown, Table, Work
+from crystalcli.contracts.workflow import Shown, Table, Work
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,9 @@ import ase
 import numpy as np
 
 from crystal_eos import EosOptions
-from crystalcli.contracts.workflow import Host, Request, Run, Work
+from crystalcli.contracts.host import Host
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run, Work
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 from crystalcli.vocabulary.units import GPA

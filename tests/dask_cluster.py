@@ -40,8 +40,9 @@ class Cluster:
         self.workers.append(self._run("worker", *words))
 
     def kill_worker(self) -> None:
-        """``kill -9`` of a worker and its nanny, as when a machine fails."""
+        """``kill -9`` of a worker and its nanny, as when a machine fails; another comes."""
         kill(self.workers.pop(0))
+        self.add()
 
     def end(self) -> None:
         for process in [*self.workers, *([self.scheduler] if self.scheduler else [])]:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import ase.build
 import ase.io
@@ -85,8 +86,32 @@ def test_a_dask_worker_that_is_killed_is_not_missed(cluster):
             cluster.kill_worker()
 
     found = results(cluster, items, during=during)
-    cluster.add()
     assert found == [(n, ("t", "slow", k)) for n in range(12) for k in range(3)]
+
+
+def test_an_answer_that_dies_with_its_worker_is_waited_for(monkeypatch):
+    """Dask works it out anew, which takes as long as it takes."""
+    monkeypatch.setattr(dask_client, "CONNECT", 0.01)
+    answer, asked = dask_host.WorkerAnswer([(0, "found")]), []
+
+    class Future:
+        def done(self):
+            return True
+
+        def result(self, timeout):
+            asked.append(timeout)
+            if len(asked) < 4:
+                raise TimeoutError
+            return answer
+
+    workers = DaskWorkers("nowhere", Task(start, Path("nothing"), Limits()), lambda _line: None)
+    workers._client = SimpleNamespace(status="running")
+    group = SimpleNamespace(future=Future())
+    assert workers._wait(group, lambda: None) is answer
+    assert asked == [0.01] * 4
+    workers._client.status, asked[:] = "closed", []
+    with pytest.raises(EnvironmentProblem, match="is lost"):
+        workers._wait(group, lambda: None)
 
 
 def test_other_versions_there_are_refused(cluster, monkeypatch):
@@ -187,7 +212,6 @@ def test_build_graphs_gives_the_same_bytes_though_a_worker_is_killed(cluster, cr
 
     monkeypatch.setattr(DaskWorkers, "results", killing)
     crystal(*words, "-o", "there.h5", "--scheduler", cluster.file, cwd=crystals, code=3)
-    cluster.add()
     assert len(seen) == 41
     assert (crystals / "there.h5").read_bytes() == (crystals / "here.h5").read_bytes()
     failures = [(crystals / f"{w}.h5.failures.jsonl").read_text() for w in ("here", "there")]

@@ -67,7 +67,6 @@ def test_a_worker_that_is_killed_under_dask_is_not_missed(
         begun = len(list(folder.glob("glasses/*/glass.json")))
         wait_for(lambda: list(folder.glob("batches/*/0/0-md/run.json")), 300.0)
         cluster.kill_worker()
-        cluster.add()
         assert process.wait(600) == 0
     finally:
         if process is not None:

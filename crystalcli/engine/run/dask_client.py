@@ -173,6 +173,16 @@ class DaskWorkers:
 
     def _wait(self, group: _Group, pause: Callable[[], None]) -> WorkerAnswer | None:
         """What came of ``group``; none if it was the end of its workers."""
+        while True:
+            self._wait_until_done(group, pause)
+            try:
+                return self._answer(group.future)
+            except TimeoutError:  # its worker died with the answer, which another works out anew
+                pause()
+                if self._client.status != "running":
+                    raise self._gone() from None
+
+    def _wait_until_done(self, group: _Group, pause: Callable[[], None]) -> None:
         import distributed
 
         while not group.future.done():
@@ -190,7 +200,6 @@ class DaskWorkers:
                 continue
             except (Exception, CancelledError) as problem:
                 raise self._gone() from problem
-        return self._answer(group.future)
 
     def _answer(self, future: Any) -> WorkerAnswer | None:
         import distributed
@@ -199,6 +208,8 @@ class DaskWorkers:
             answer: WorkerAnswer = future.result(timeout=CONNECT)
         except distributed.KilledWorker:
             return None
+        except TimeoutError:
+            raise
         except (Exception, CancelledError) as problem:
             if future.status == "error":  # a bug of ours, or code that is not installed there
                 raise self._refused(f"{type(problem).__name__}: {problem}") from problem

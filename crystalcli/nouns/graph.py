@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from crystalcli.nouns.arrays import GraphArrays
+from crystalcli.nouns.orbits import ORBIT
 from crystalcli.vocabulary.errors import InputError
 
 
@@ -108,6 +109,39 @@ def with_edges(graph: CrystalGraph, kept: Tensor) -> CrystalGraph:
     return replace(
         graph, edge_index=edge_index, row_pointers=pointers, cell_shifts=graph.cell_shifts.index_select(0, kept)
     )
+
+
+@dataclass(frozen=True)
+class DistinctAtoms:
+    """One atom of every set that symmetry makes equal.
+
+    Args:
+        atoms: (M,) int64, their numbers, ascending.
+        place: (N,) int64, for every atom of the graph which of them stands for it.
+        edges: (E',) int64, the edges of which they are the centre, ascending.
+    """
+
+    atoms: Tensor
+    place: Tensor
+    edges: Tensor
+
+
+def distinct_atoms(graph: CrystalGraph) -> DistinctAtoms | None:
+    """What invariants need to be computed of, where graphs have the field ``orbit``; else none, for all atoms.
+
+    None, too, where somebody differentiates with respect to positions: atoms may then move one by one.
+    """
+    orbit = graph.fields.get(ORBIT)
+    if orbit is None or graph.positions.requires_grad:
+        return None
+    starts = torch.cumsum(graph.atom_counts, 0) - graph.atom_counts
+    first = orbit.round().long() + starts.index_select(0, graph.structure_index)
+    own = first == torch.arange(graph.n_atoms, device=first.device)
+    atoms = own.nonzero().squeeze(1)
+    if len(atoms) == graph.n_atoms:
+        return None
+    place = (torch.cumsum(own, 0) - 1).index_select(0, first)
+    return DistinctAtoms(atoms, place, own.index_select(0, graph.edge_index[0]).nonzero().squeeze(1))
 
 
 def edge_vectors(graph: CrystalGraph) -> Tensor:

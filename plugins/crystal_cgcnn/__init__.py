@@ -1,6 +1,6 @@
 """CGCNN and LCGCN as parts; loads no torch.
 
-Featurizers ``cgcnn`` and ``radius``, architectures ``cgcnn``, ``lcgcn`` and ``lcgcn-ff``, head ``crystal``.
+Featurizers ``cgcnn``, ``symmetry`` and ``radius``, architectures ``cgcnn``, ``lcgcn`` and ``lcgcn-ff``, head ``crystal``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from crystal_cgcnn.options import (
     LcgcnOptions,
     RadiusEmbedOptions,
     RadiusOptions,
+    SymmetryOptions,
 )
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.irreps import EmbeddingShape
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from crystalcli.nouns.arrays import GraphArrays
 
 CGCNN_PAPER = "T. Xie, J. C. Grossman, Phys. Rev. Lett. 120, 145301 (2018), doi:10.1103/PhysRevLett.120.145301"
+SPGLIB = "A. Togo, K. Shinohara, I. Tanaka, Sci. Technol. Adv. Mater. Methods 4, 2384822 (2024)"
+ASYMMETRIC_UNITS = "R. Ruff, P. Reiser, J. Stühmer, P. Friederich, Digital Discovery 3, 594 (2024), doi:10.1039/D4DD00018H"
 LCGCN_PAPER = "S. Sanyal et al., Potential energy surface prediction of Alumina polymorphs using graph neural network"
 
 
@@ -37,6 +40,12 @@ def _build_nearest(options: KnnOptions) -> Callable[[ase.Atoms], GraphArrays]:
     from crystal_cgcnn.edges import build_nearest
 
     return build_nearest(options)
+
+
+def _build_symmetry(options: SymmetryOptions) -> Callable[[ase.Atoms], GraphArrays]:
+    from crystal_cgcnn.edges import build_symmetry
+
+    return build_symmetry(options)
 
 
 def _build_radius(options: RadiusOptions) -> Callable[[ase.Atoms], GraphArrays]:
@@ -98,6 +107,17 @@ NEAREST = Featurizer(
     embed=_embed_nearest,
     provides=frozenset({"edges", "edge-features"}),
     references=(CGCNN_PAPER,),
+)
+
+SYMMETRY = Featurizer(
+    name="symmetry",
+    summary="as cgcnn, with all tied neighbors, and says which atoms symmetry makes equal",
+    options=SymmetryOptions,
+    embed_options=EmbedOptions,
+    build=_build_symmetry,
+    embed=_embed_nearest,
+    provides=frozenset({"edges", "edge-features"}),
+    references=(CGCNN_PAPER, SPGLIB, ASYMMETRIC_UNITS),
 )
 
 RADIUS = Featurizer(
@@ -167,4 +187,4 @@ CRYSTAL = Head(
 @hookimpl
 def crystal_parts() -> Sequence[Part]:
     """Offer the parts of this package."""
-    return [NEAREST, RADIUS, CGCNN, LCGCN, LCGCN_FF, CRYSTAL]
+    return [NEAREST, SYMMETRY, RADIUS, CGCNN, LCGCN, LCGCN_FF, CRYSTAL]

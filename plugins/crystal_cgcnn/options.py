@@ -18,6 +18,16 @@ class KnnOptions:
 
 
 @dataclass(frozen=True)
+class SymmetryOptions(KnnOptions):
+    """Featurizer ``symmetry``: what fixes the edges."""
+
+    ties: Literal["keep", "cut"] = option("keep", "neighbors tied with the last one: keep all, or cut as published")
+    symprec: float = option(
+        1e-3, "atoms that a symmetry takes onto each other within this are equal", unit="Å", min=1e-6, max=0.1
+    )
+
+
+@dataclass(frozen=True)
 class RadiusOptions:
     """Featurizer ``radius``: what fixes the edges."""
 

@@ -11,6 +11,7 @@ from crystalcli.contracts.modules import Features
 from crystalcli.contracts.nn.edge_plan import EdgePlan
 from crystalcli.contracts.nn.gate_sum import edge_statistics, gate_sum
 from crystalcli.contracts.nn.norms import BatchNorm, Norm, normalization
+from crystalcli.contracts.nn.pair_linear import PairLinear
 from crystalcli.nouns.graph import CrystalGraph, sum_over_neighbors
 
 Activation = Literal["softplus", "relu", "silu", "tanh", "leaky_relu"]
@@ -28,7 +29,6 @@ class GatedConvolution(nn.Module):
     """``v_i ← outer(v_i + BN2(scale·Σ_e f_c(e) σ(p_e) ⊙ g(q_e)))``, ``[p, q]_e = BN1(W (v_i ⊕ v_j ⊕ u_e) + b)``.
 
     Xie & Grossman, PRL 120, 145301 (2018), Eq. 5, with the batch norms of the released code.
-    The linear map is split into ``W₁v_i + W₂v_j + W₃u_e``, so that its node parts are computed once per atom.
     With a plan of the edges (float32 on the CPU) the same sums are taken in blocks, several times faster.
     Without norms, the scale 1/√n̄ keeps the sum of many messages of order one.
 
@@ -54,7 +54,7 @@ class GatedConvolution(nn.Module):
     ) -> None:
         super().__init__()
         self.node_dim = node_dim
-        self.linear = nn.Linear(2 * node_dim + edge_dim, 2 * node_dim)
+        self.linear = PairLinear(node_dim, edge_dim, 2 * node_dim)
         with torch.no_grad():
             self.linear.weight[:, 2 * node_dim :] *= edge_gain
         self.norm_edges = normalization(norm, 2 * node_dim)
@@ -90,12 +90,7 @@ class GatedConvolution(nn.Module):
     def _summed(self, graph: CrystalGraph, nodes: Tensor, features: Features) -> Tensor:
         """Summed messages of every atom, (N, F)."""
         assert features.edges is not None  # the record of an architecture with convolutions requires edge features
-        f = self.node_dim
-        w = self.linear.weight
-        centre = nn.functional.linear(nodes, w[:, :f], self.linear.bias)
-        neighbor = nn.functional.linear(nodes, w[:, f : 2 * f])
-        z = nn.functional.linear(features.edges, w[:, 2 * f :])
-        z = z + centre.index_select(0, graph.edge_index[0]) + neighbor.index_select(0, graph.edge_index[1])
+        z = self.linear(nodes, features.edges, graph.edge_index[0], graph.edge_index[1])
         p, q = self.norm_edges(z).chunk(2, dim=-1)
         messages = torch.sigmoid(p) * self.activation(q)
         if features.envelope is not None:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from crystalcli.contracts.nn.convolution import ACTIVATIONS, Activation
 from crystalcli.contracts.nn.norms import Norm, normalization
+from crystalcli.contracts.nn.pair_linear import PairLinear
 from crystalcli.nouns.graph import CrystalGraph, sum_over_neighbors
 
 
@@ -16,7 +17,6 @@ class EdgeConvolution(nn.Module):
     ``z_e = v_i ⊕ v_j ⊕ u_e``: J. Yoon, Z. W. Ulissi, Phys. Rev. Lett. 125, 173001 (2020), eqs. 1 to 4. With vectors,
     ``V_i ← V_i + c Σ_j (z W_V) d̂_e`` (C of them), and z holds ``V_i·d̂_e ⊕ V_j·d̂_e``, too: invariants that tell one
     side of an atom from the other, as in K. T. Schütt et al., ICML 2021, arXiv:2102.03150.
-    The linear map is split, so that its node parts are computed once per atom.
 
     Args:
         node_dim: F. edge_dim: G.
@@ -41,7 +41,7 @@ class EdgeConvolution(nn.Module):
         super().__init__()
         self.sizes = [node_dim, node_dim, edge_dim, edge_dim]
         self.vectors, self.scale = vectors, scale
-        self.linear = nn.Linear(2 * node_dim + edge_dim + 2 * vectors, sum(self.sizes))
+        self.linear = PairLinear(node_dim, edge_dim + 2 * vectors, sum(self.sizes))
         self.norm = normalization(norm, sum(self.sizes))
         self.pushes = nn.Linear(edge_dim, vectors, bias=False) if vectors and push else None
         self.activation = ACTIVATIONS[activation]()
@@ -66,16 +66,13 @@ class EdgeConvolution(nn.Module):
             envelope: (E,) smooth cutoff of the messages, or none.
         """
         centre, neighbor = graph.edge_index[0], graph.edge_index[1]
-        f, w = nodes.shape[1], self.linear.weight
-        here = nn.functional.linear(nodes, w[:, :f], self.linear.bias).index_select(0, centre)
-        there = nn.functional.linear(nodes, w[:, f : 2 * f]).index_select(0, neighbor)
         own = edges
         if self.vectors:
             if vectors is None:
                 vectors = nodes.new_zeros(len(nodes), self.vectors, 3)
             along = [(vectors.index_select(0, k) * directions[:, None]).sum(2) for k in (centre, neighbor)]
             own = torch.cat([edges, *along], 1)
-        z = self.norm(here + there + nn.functional.linear(own, w[:, 2 * f :]))
+        z = self.norm(self.linear(nodes, own, centre, neighbor))
         node, node_gate, edge, edge_gate = z.split(self.sizes, 1)
         message = self.activation(node) * torch.sigmoid(node_gate)
         passed = message if envelope is None else message * envelope[:, None]

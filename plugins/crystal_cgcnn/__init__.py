@@ -1,6 +1,6 @@
 """CGCNN and LCGCN as parts; loads no torch.
 
-Featurizers ``cgcnn``, ``symmetry`` and ``radius``, architectures ``cgcnn``, ``lcgcn`` and ``lcgcn-ff``, head ``crystal``.
+Featurizers ``cgcnn``, ``symmetry``, ``radius``, architectures ``cgcnn``, ``lcgcn``, ``lcgcn-ff``, head ``crystal``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 CGCNN_PAPER = "T. Xie, J. C. Grossman, Phys. Rev. Lett. 120, 145301 (2018), doi:10.1103/PhysRevLett.120.145301"
 SPGLIB = "A. Togo, K. Shinohara, I. Tanaka, Sci. Technol. Adv. Mater. Methods 4, 2384822 (2024)"
-ASYMMETRIC_UNITS = "R. Ruff, P. Reiser, J. Stühmer, P. Friederich, Digital Discovery 3, 594 (2024), doi:10.1039/D4DD00018H"
+ASYMMETRIC_UNITS = (
+    "R. Ruff, P. Reiser, J. Stühmer, P. Friederich, Digital Discovery 3, 594 (2024), doi:10.1039/D4DD00018H"
+)
 LCGCN_PAPER = "S. Sanyal et al., Potential energy surface prediction of Alumina polymorphs using graph neural network"
 
 

@@ -70,7 +70,7 @@ class ThreeBodyConvolution(nn.Module):
         z = self.linear(self.norm_nodes(nodes), edges, *ends)
         if harmonics is not None:
             z = z + self.angles(self._seen(edges, ends[0], len(nodes), harmonics, envelope))
-        value, *of_edges = nn.functional.silu(self.norm(z)).split(self.sizes, 1)
+        value, *of_edges = torch.split(nn.functional.silu(self.norm(z)), self.sizes, 1)
         if envelope is not None:
             value = value * envelope[:, None]
         summed = nodes.new_zeros(nodes.shape).index_add(0, ends[0], value) * self.scale
@@ -78,11 +78,12 @@ class ThreeBodyConvolution(nn.Module):
         return updated, edges + of_edges[0] if of_edges else edges
 
     def _seen(self, edges: Tensor, centre: Tensor, n: int, harmonics: Tensor, envelope: Tensor | None) -> Tensor:
-        """s of (2), (E, C · l_max)."""
+        """S of (2), (E, C · l_max)."""
         weights = self.moments(edges) * self.scale
         if envelope is not None:
             weights = weights * envelope[:, None]
         each = (weights[:, :, None] * harmonics[:, None]).flatten(1)
         moments = each.new_zeros(n, each.shape[1]).index_add(0, centre, each)
         own = moments.index_select(0, centre).view(-1, self.channels, harmonics.shape[1]) * harmonics[:, None]
-        return (own @ self.by_order.to(own.dtype)).flatten(1)
+        seen: Tensor = own @ self.by_order.to(own.dtype)
+        return seen.flatten(1)

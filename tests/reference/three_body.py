@@ -46,7 +46,8 @@ def embeddings(
         hidden = silu(w["edges.0.weight"] @ row + w["edges.0.bias"])
         u.append(w["edges.2.weight"] @ hidden + w["edges.2.bias"])
     for k in range(n_conv):
-        own = {name.removeprefix(f"convolutions.{k}."): x for name, x in w.items() if name.startswith(f"convolutions.{k}.")}
+        of_this = f"convolutions.{k}."
+        own = {name.removeprefix(of_this): x for name, x in w.items() if name.startswith(of_this)}
         normed = [layer_norm(x, own, "norm_nodes") for x in v]
         sums, new = [np.zeros_like(x) for x in v], []
         for e, (i, j) in enumerate(ends):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class PairLinear(nn.Linear):
-    """``z_e = W (v_i ⊕ v_j ⊕ u_e) + b`` of every edge, as ``W₁v_i + W₂v_j + W₃u_e + b``: once per atom what is of atoms.
+    """``z_e = W (v_i ⊕ v_j ⊕ u_e) + b`` of every edge, its parts of atoms once per atom.
 
     Args:
         node_dim: F, numbers of an atom.
@@ -19,7 +19,7 @@ class PairLinear(nn.Linear):
         self.node_dim = node_dim
 
     def forward(self, nodes: Tensor, edges: Tensor, centre: Tensor, neighbor: Tensor) -> Tensor:  # type: ignore[override]
-        """z (E, out) of nodes (N, F), edges (E, G) and their two ends (E,), (E,)."""
+        """Z (E, out) of nodes (N, F), edges (E, G) and their two ends (E,), (E,)."""
         f, w = self.node_dim, self.weight
         here = nn.functional.linear(nodes, w[:, :f], self.bias)
         there = nn.functional.linear(nodes, w[:, f : 2 * f])

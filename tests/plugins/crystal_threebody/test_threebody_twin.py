@@ -84,7 +84,9 @@ def test_orbits() -> None:
     assert orbits(slab, 1e-3).tolist() == [0, 1, 2], "not periodic along all vectors"
 
 
-@pytest.mark.parametrize("atoms", [quartz(), quartz().repeat((2, 1, 1)), ase.build.bulk("NaCl", "rocksalt", 5.6, cubic=True)])
+@pytest.mark.parametrize(
+    "atoms", [quartz(), quartz().repeat((2, 1, 1)), ase.build.bulk("NaCl", "rocksalt", 5.6, cubic=True)]
+)
 def test_one_for_all(atoms: ase.Atoms) -> None:
     """With and without orbits, and with another order of the atoms, in a batch with others."""
     build = SYMMETRY.build(SymmetryOptions())

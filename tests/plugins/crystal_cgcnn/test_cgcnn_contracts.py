@@ -1,6 +1,6 @@
 """The parts of the package keep the contracts."""
 
-from crystal_cgcnn import CGCNN, CRYSTAL, LCGCN, NEAREST, RADIUS
+from crystal_cgcnn import CGCNN, CRYSTAL, LCGCN, NEAREST, RADIUS, SYMMETRY
 
 from crystalcli.testing import ArchitectureContract, FeaturizerContract, HeadContract
 from crystalcli.vocabulary.quantities import Quantity
@@ -14,6 +14,10 @@ class TestNearestKeepingTies(FeaturizerContract):
     part = NEAREST
     options = {"ties": "keep", "cutoff": 5.0}
     embed_options = {"atom_features": "learned", "gaussian_step": 0.4}
+
+
+class TestSymmetry(FeaturizerContract):
+    part = SYMMETRY
 
 
 class TestRadius(FeaturizerContract):

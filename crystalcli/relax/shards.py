@@ -90,7 +90,7 @@ class Worker:
 
     def _start_model(self) -> StartModel:
         o = self.options
-        return StartModel(Path(o.start), str(choose_device(o.device)), self._heard)
+        return StartModel(Path(o.start), str(choose_device(o.device)), o.cell, o.pressure, warn=self._heard)
 
     def _heard(self, line: str) -> None:
         self.warn(line)  # whoever that is by then

@@ -11,6 +11,7 @@ from typing import Any
 import ase
 import numpy as np
 import torch
+from ase.units import GPa
 
 from crystalcli.contracts.dynamics import Potential
 from crystalcli.engine.read.reading import Failure
@@ -19,6 +20,8 @@ from crystalcli.nouns.structures.constraints import Floats, projections, without
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.systems import Systems
 from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.structures import STRAIN, strain
+from crystalcli.relax.cell_coordinates import CellMode
 from crystalcli.vocabulary.errors import InputError, UsageError
 
 GUESS, GIVEN = "model", "file"
@@ -31,7 +34,7 @@ class Begin:
 
     Args:
         taken: ``model`` or ``file``.
-        energy_given, energy_guess: eV. fmax_given, fmax_guess: eV/Å, of atoms that are not held.
+        energy_given, energy_guess: eV; under a pressure enthalpies. fmax_given, fmax_guess: eV/Å, of atoms that are not held.
         why: why there is no guess; empty where there is one.
         steps_given: moves from the file's place, where they were asked for and led to the goal.
     """
@@ -66,13 +69,23 @@ class StartModel:
     Args:
         path: of the model, or of its run.
         device: where it works.
+        cell: what of the cell may relax; a model that says how it strains is followed that far.
+        pressure: of the surroundings, GPa; places are then judged by their enthalpy.
         warn: told what a careful user wants to know.
 
     Raises:
         UsageError: it predicts no positions. InputError: it cannot be read.
     """
 
-    def __init__(self, path: Path, device: str, warn: Callable[[str], None] = lambda _line: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        device: str,
+        cell: CellMode = "none",
+        pressure: float = 0.0,
+        warn: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self._cell, self._pressure = cell, pressure
         self._predictor = Predictor(path, device=device, warn=warn)
         places = [q for q in self._predictor.quantities if q.meaning == "position"]
         if not places:
@@ -92,7 +105,7 @@ class StartModel:
         """
         guessed = [self._guess(*pair) for pair in zip(entries, self._predictor.of_entries(iter(entries)), strict=True)]
         both = [(e, g) for e, g in zip(entries, guessed, strict=True) if isinstance(g, Entry)]
-        judged = iter(zip(*(_judged(side, potential, fields) for side in zip(*both, strict=True)), strict=True))
+        judged = iter(zip(*(self._judged(side, potential, fields) for side in zip(*both, strict=True)), strict=True))
         found: list[tuple[Entry, Begin]] = []
         for entry, guess in zip(entries, guessed, strict=True):
             if isinstance(guess, str):
@@ -112,10 +125,31 @@ class StartModel:
         if isinstance(item, Failure):
             return item.reason
         atoms = entry.atoms.copy()
-        # in the file's cell, whatever strain the model says beside: whether the cell may relax is the command's to say
         places = _allowed(entry.atoms, np.asarray(item.values[self.quantity.name], dtype=np.float64))
         atoms.set_positions(places, apply_constraint=False)
+        if self._cell != "none" and STRAIN in item.values and bool(np.all(atoms.pbc)):
+            six = np.asarray(item.values[STRAIN], dtype=np.float64)
+            if self._cell == "isotropic":
+                six = np.array([six[:3].mean()] * 3 + [0.0] * 3)
+            strain(atoms, six)
         return replace(entry, atoms=atoms)
+
+    def _judged(
+        self, entries: Sequence[Entry], potential: Potential, fields: Callable[[Entry], dict[str, Any]]
+    ) -> list[tuple[float, float] | None]:
+        """Enthalpy, eV, and largest force that moves an atom, eV/Å, of each; none where the potential has no energy."""
+        free = [without_constraints(e.atoms) for e in entries]
+        systems = Systems.of(free, potential.device, [fields(e) for e in entries])
+        try:
+            one = potential.evaluate(systems)
+        except InputError:  # of one of them; of a single one the relaxation says so
+            return [None] if len(entries) == 1 else [self._judged([e], potential, fields)[0] for e in entries]
+        allowed = torch.as_tensor(np.concatenate([projections(e.atoms) for e in entries]), device=potential.device)
+        sizes = torch.einsum("nij,nj->ni", allowed, one.forces).norm(dim=1)
+        largest = torch.zeros_like(one.energy).scatter_reduce(0, systems.structure_index, sizes, "amax")
+        work = [self._pressure * GPa * a.get_volume() if self._pressure else 0.0 for a in free]
+        found = zip(one.energy.tolist(), work, largest.tolist(), strict=True)
+        return [(energy + pv, size) for energy, pv, size in found]
 
 
 def _allowed(atoms: ase.Atoms, places: Floats) -> Floats:
@@ -131,22 +165,6 @@ def _allowed(atoms: ase.Atoms, places: Floats) -> Floats:
     found: Floats = places.copy()
     found[bound] = atoms.positions[bound] + np.einsum("nij,nj->ni", free[bound], step)
     return found
-
-
-def _judged(
-    entries: Sequence[Entry], potential: Potential, fields: Callable[[Entry], dict[str, Any]]
-) -> list[tuple[float, float] | None]:
-    """Energy, eV, and largest force that moves an atom, eV/Å, of each; none where the potential has no energy."""
-    free = [without_constraints(e.atoms) for e in entries]
-    systems = Systems.of(free, potential.device, [fields(e) for e in entries])
-    try:
-        one = potential.evaluate(systems)
-    except InputError:  # of one of them; of a single one the relaxation says so
-        return [None] if len(entries) == 1 else [_judged([e], potential, fields)[0] for e in entries]
-    allowed = torch.as_tensor(np.concatenate([projections(e.atoms) for e in entries]), device=potential.device)
-    sizes = torch.einsum("nij,nj->ni", allowed, one.forces).norm(dim=1)
-    largest = torch.zeros_like(one.energy).scatter_reduce(0, systems.structure_index, sizes, "amax")
-    return list(zip(one.energy.tolist(), largest.tolist(), strict=True))
 
 
 def told(begins: Sequence[Begin], steps: Sequence[int]) -> Mapping[str, Any]:

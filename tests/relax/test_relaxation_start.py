@@ -124,6 +124,56 @@ def test_the_better_place_is_taken_and_counted(source: Path, tmp_path: Path) -> 
     assert "begin" not in without["s0"]
 
 
+@pytest.mark.parametrize("cell", ["none", "isotropic", "full"])
+def test_the_cell_follows_as_far_as_it_may(cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The strain that a model says is taken where the cell is free, its mean where it is free in size alone."""
+    target = ase.build.bulk("Cu", "fcc", a=3.6, cubic=True)
+    given = target.copy()
+    given.set_cell(target.cell.array @ np.diag([1.06, 1.05, 1.02]), scale_atoms=True)
+    six = np.array([1 / 1.06 - 1, 1 / 1.05 - 1, 1 / 1.02 - 1, 0.0, 0.0, 0.0])
+
+    class Strains(Guesses):
+        def of_entries(self, entries: Iterable[Entry]) -> Iterator[Row | Failure]:
+            for e in entries:
+                yield Row(e.id, e.source, e.atoms, {PLACE.name: e.atoms.positions.copy(), "relaxed_strain": six})
+
+    monkeypatch.setattr(start, "Predictor", Strains)
+    (tmp_path / "springs.safetensors").write_bytes(b"of no interest here")
+    ase.io.write(tmp_path / "one.extxyz", given, format="extxyz")
+    done = asked.relax(
+        [tmp_path / "one.extxyz"], "emt", tmp_path / "run", start=str(tmp_path / "springs.safetensors"), cell=cell
+    )
+    (row,) = rows(done.path).values()
+    assert row["begin"] == "model"
+    stretch = {"none": np.eye(3), "isotropic": np.eye(3) * (1 + six[:3].mean()), "full": np.diag(1 + six[:3])}[cell]
+    expected = given.copy()
+    expected.set_cell(given.cell.array @ stretch, scale_atoms=True)
+    expected.calc = EMT()
+    assert float(row["energy_guess [eV]"]) == pytest.approx(expected.get_potential_energy(), abs=1e-6)
+
+
+def test_places_under_pressure_are_judged_by_enthalpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A smaller cell with more energy is the better place where the surroundings press hard enough."""
+    given = ase.build.bulk("Cu", "fcc", a=3.6, cubic=True)
+
+    class Smaller(Guesses):
+        def of_entries(self, entries: Iterable[Entry]) -> Iterator[Row | Failure]:
+            for e in entries:
+                six = np.array([-0.02] * 3 + [0.0] * 3)
+                yield Row(e.id, e.source, e.atoms, {PLACE.name: e.atoms.positions.copy(), "relaxed_strain": six})
+
+    monkeypatch.setattr(start, "Predictor", Smaller)
+    (tmp_path / "springs.safetensors").write_bytes(b"of no interest here")
+    ase.io.write(tmp_path / "one.extxyz", given, format="extxyz")
+    taken = []
+    for pressure in (0.0, 30.0):
+        folder = tmp_path / f"run-{pressure:g}"
+        model = str(tmp_path / "springs.safetensors")
+        done = asked.relax([tmp_path / "one.extxyz"], "emt", folder, start=model, cell="full", pressure=pressure)
+        taken += [r["begin"] for r in rows(done.path).values()]
+    assert taken == ["file", "model"]
+
+
 def test_held_atoms_stay_exactly(source: Path, tmp_path: Path) -> None:
     done = asked.relax([source], "emt", tmp_path / "run", start=str(tmp_path / "springs.safetensors"), steps=0)
     for before, after in zip(slabs(), ase.io.read(done.path / "relaxed.extxyz", ":"), strict=True):

@@ -18,9 +18,10 @@ from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.images import lattice_shifts
 from crystalcli.nouns.structures.constraints import Floats, projections, without_constraints
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.offered import STRAIN
 from crystalcli.nouns.systems import Systems
 from crystalcli.prediction.predictor import Predictor, Row
-from crystalcli.prediction.structures import STRAIN, strain
+from crystalcli.prediction.structures import strain
 from crystalcli.relax.cell_coordinates import CellMode
 from crystalcli.vocabulary.errors import InputError, UsageError
 
@@ -34,7 +35,7 @@ class Begin:
 
     Args:
         taken: ``model`` or ``file``.
-        energy_given, energy_guess: eV; under a pressure enthalpies. fmax_given, fmax_guess: eV/Å, of atoms that are not held.
+        energy_given, energy_guess: eV (enthalpies under a pressure). fmax_given, fmax_guess: eV/Å, of free atoms.
         why: why there is no guess; empty where there is one.
         steps_given: moves from the file's place, where they were asked for and led to the goal.
     """

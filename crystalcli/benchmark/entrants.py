@@ -26,7 +26,7 @@ from crystalcli.vocabulary.errors import UsageError, did_you_mean
 _WORDS = re.compile(r"(?P<name>[^=]+?)(?::(?P<options>[\w.-]+=.*))?")
 PARTNERS = ("head", "featurizer")
 """Options that name another part than the architecture's own partner."""
-OF_TRAINING = tuple(f.name for f in fields(RecipeOptions) if f.name != "baseline")
+OF_TRAINING = ("ensemble", *(f.name for f in fields(RecipeOptions) if f.name != "baseline"))
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,11 @@ def _entrant(label: str, o: BenchmarkOptions, *, first: bool) -> Entrant:
             "arch": arch.name,
             "head": head.name,
             "featurizer": featurizer.name,
+            "ensemble": o.ensemble,
             **recipe,
             **given["training"],
             "baseline": list(o.baseline) if first else [],
             "task": o.task,
-            "ensemble": o.ensemble,
             "no_compare": True,
             "seed": o.seed,
             "device": o.device,

@@ -142,7 +142,7 @@ def of_targets(
             "quantity": q.to_json(),
             "unit": next((unit_of_errors(r["test"][q.name]) for r in whole), q.unit),
             "measure": "accuracy" if q.classes else "mae",
-            "rows": {f"{row.kind} {row.label}": {"label": row.label, **row.to_json()} for row in found[q.name]},
+            "rows": [{"label": row.label, **row.to_json()} for row in found[q.name]],
         }
         for q in targets
     }
@@ -160,7 +160,7 @@ def runs(reports: Reports, folds: Folds, words: Mapping[str, str]) -> list[dict[
     """Where each training is."""
     return [
         {"architecture": label, "fold": fold.name, "folder": f"{words[label]}-fold-{k}"}
-        | {key: r[key] for key in ("best_epoch", "parameters", "model") if key in r}
+        | {key: r[key] for key in ("best_epoch", "parameters") if key in r}
         for label, of in reports.items()
         for k, (fold, r) in enumerate(zip(folds.all, of, strict=True))
     ]

@@ -127,7 +127,6 @@ class Benchmark(Work):
         outputs.write(run, laid.targets, laid.folds, reports, found, words, self.options.pictures)
         code = Exit.SOME_FAILED if failed or self.sources.failed else Exit.OK
         return {
-            "folder": str(run.path),
             **outputs.of_folds(laid.folds),
             "left_out": laid.left_out,
             "targets": outputs.of_targets(laid.targets, found, reports),

@@ -68,7 +68,7 @@ def _result(report: Mapping[str, Any]) -> Iterator[Block]:
 def _cards(name: str, one: Mapping[str, Any]) -> Iterator[Number]:
     """Mean and spread of every architecture, beside all else in the table."""
     key, (factor, unit) = one["measure"], view.scale(one)
-    whole = {view.KINDS[r["kind"]] + r["label"]: r for r in one["rows"].values() if r["mean"] and key in r["mean"]}
+    whole = {view.KINDS[r["kind"]] + r["label"]: r for r in one["rows"] if r["mean"] and key in r["mean"]}
     for label, row in whole.items():
         if row["kind"] == MODEL:
             others = [f"{n} {number(r['mean'][key]['mean'] * factor)}" for n, r in whole.items() if n != label]
@@ -79,7 +79,7 @@ def _cards(name: str, one: Mapping[str, Any]) -> Iterator[Number]:
 def _by_fold(name: str, one: Mapping[str, Any], folds: Sequence[str]) -> Iterator[Block]:
     key, (factor, unit) = one["measure"], view.scale(one)
     series = []
-    for row in one["rows"].values():
+    for row in one["rows"]:
         there = [(k, f[key] * factor) for k, f in enumerate(row["folds"]) if key in f]
         if there:
             notes = {"fold": [folds[k] for k, _ in there]}

@@ -93,7 +93,7 @@ def _baselines(target: str, reports: Mapping[str, Sequence[Mapping[str, Any]]]) 
         if all(SKIPPED not in r for r in of):
             found = [r["test"][target]["baselines"] for r in of]
             none = {SKIPPED: f"the fold has no label '{target}'"}
-            names = dict.fromkeys(n for one in found for n in one)
+            names = sorted({n for one in found for n in one}, key=lambda n: (n != "mean", n))
             return [Row(n, BASELINE, [one.get(n, none) for one in found]) for n in names]
     return []
 

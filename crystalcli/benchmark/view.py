@@ -21,7 +21,7 @@ MEASURES = {"mae": "MAE", "accuracy": "accuracy"}
 def in_table(o: BenchmarkOptions, report: Mapping[str, Any]) -> bool:
     """Whether the tables of a finished benchmark have all architectures and published predictions of ``o``."""
     (one, *_) = report["targets"].values()
-    there = {(r["kind"], r["label"]) for r in one["rows"].values()}
+    there = {(r["kind"], r["label"]) for r in one["rows"]}
     asked = {(MODEL, label) for label in o.arch}
     asked |= {(PUBLISHED, LabelRequest.parse(text).name) for text in o.published}
     return asked <= there
@@ -53,7 +53,7 @@ def headline(report: Mapping[str, Any]) -> str:
 
 def _best(name: str, one: Mapping[str, Any]) -> str:
     key = one["measure"]
-    whole = [r for r in one["rows"].values() if r["kind"] == MODEL and r["mean"] is not None and key in r["mean"]]
+    whole = [r for r in one["rows"] if r["kind"] == MODEL and r["mean"] is not None and key in r["mean"]]
     if not whole:
         return ""
     best = (min if key == "mae" else max)(whole, key=lambda r: r["mean"][key]["mean"])
@@ -68,15 +68,15 @@ def shown(report: Mapping[str, Any]) -> Shown:
     lines = list(_lines(report))
     warnings = [f"{f['architecture']}, fold {f['fold']}: {f['reason']}" for f in report["failed"]]
     if n := len(report["failed_structures"]):
-        warnings.append(f"{n} structures could not be used; {report['folder']} has the list")
-    lines.append(f"table, predictions, pictures -> {report['folder']}")
+        warnings.append(f"{n} structures could not be used; {report['output']} has the list")
+    lines.append(f"table, predictions, pictures -> {report['output']}")
     return Shown(lines, tables=tables, errors=warnings)
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield from leak_lines(report)
     for one in report["targets"].values():
-        for row in one["rows"].values():
+        for row in one["rows"]:
             why = [f[SKIPPED] for f in row["folds"] if SKIPPED in f]
             if why and row["kind"] != MODEL:
                 where = f" in {len(why)} of {len(row['folds'])} folds" if len(why) < len(row["folds"]) else ""
@@ -103,14 +103,14 @@ def of_target(name: str, one: Mapping[str, Any], folds: Sequence[str]) -> Table:
     key, (factor, unit) = one["measure"], scale(one)
     there = folds if len(folds) <= WIDE else []
     rows = []
-    for row in one["rows"].values():
+    for row in one["rows"]:
         if all(SKIPPED in f for f in row["folds"]):
             continue
         cells = ["–" if key not in f else number(f[key] * factor) for f in row["folds"]] if there else []
         whole = row["all"]
         together = number(whole[key] * factor) if whole is not None and key in whole else "–"
         rows.append([f"{KINDS[row['kind']]}{row['label']}", *cells, mean(row, key, factor), together])
-    n = next((r["all"]["n"] for r in one["rows"].values() if r["all"] is not None), None)
+    n = next((r["all"]["n"] for r in one["rows"] if r["all"] is not None), None)
     said = f"{name}: {MEASURES[key]}" + (f" ({unit})" if unit else "") + (f", {n} labels" if n else "")
     heads = ("", *there, "mean ± std", "all")
     caption = "mean and deviation (n − 1) over the folds; all: their structures as one set"
@@ -123,12 +123,15 @@ def mean(row: Mapping[str, Any], key: str, factor: float) -> str:
     if found is None:
         return "–"
     said = number(found["mean"] * factor)
-    return said if found["std"] is None else f"{said} ± {found['std'] * factor:.2g}"
+    if found["std"] is None:
+        return said
+    deviation = found["std"] * factor
+    return f"{said} ± {deviation:.0f}" if deviation >= 100 else f"{said} ± {deviation:.2g}"
 
 
 def scale(one: Mapping[str, Any]) -> tuple[float, str]:
     """Factor and unit in which the errors of a target read best."""
     if one["measure"] != "mae":
         return 1.0, ""
-    sizes = [r["mean"]["mae"]["mean"] for r in one["rows"].values() if r["mean"] is not None and "mae" in r["mean"]]
+    sizes = [r["mean"]["mae"]["mean"] for r in one["rows"] if r["mean"] is not None and "mae" in r["mean"]]
     return unit_for(min(sizes, default=1.0), Quantity("x", one["unit"]))

@@ -6,8 +6,8 @@ A fold is the test part once; what is outside it trains, but for the part that c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,7 @@ class Folds:
         how: in words. all: in order. in_none: labelled structures that no fold tests.
         missing: ids of a file of folds that no structure has.
         task: of Matbench, where its folds are.
+        official: Matbench's ids, by those of the structures.
     """
 
     how: str
@@ -56,6 +57,7 @@ class Folds:
     in_none: int = 0
     missing: tuple[str, ...] = ()
     task: str = ""
+    official: Mapping[str, str] = field(default_factory=dict)
 
 
 def folds(material: Material, o: BenchmarkOptions) -> Folds:
@@ -70,15 +72,14 @@ def folds(material: Material, o: BenchmarkOptions) -> Folds:
     """
     if o.folds:
         return _dealt(material, o)
-    missing: tuple[str, ...] = ()
-    task = ""
     if o.matbench_folds is not None:
         file = official(o.matbench_folds, o.matbench_task, material.ids, leave_out=o.allow_missing)
-        parts, missing, task = file.parts, file.missing, file.task
-        how = f"folds of {task} in {o.matbench_folds.name}"
+        named = {material.ids[k]: i for k, i in file.ids.items()}
+        parts, how = file.parts, f"folds of {file.task} in {o.matbench_folds.name}"
+        found = Folds(how, (), missing=file.missing, task=file.task, official=named)
     else:
-        parts = _of_column(material, o.fold_column)
-        how = f"folds of column '{o.fold_column}'"
+        parts, how = _of_column(material, o.fold_column), f"folds of column '{o.fold_column}'"
+        found = Folds(how, ())
     tested = np.concatenate([test for _, test, _ in parts])
     in_none = int((~np.isin(material.usable, tested)).sum())
     made = []
@@ -86,7 +87,7 @@ def folds(material: Material, o: BenchmarkOptions) -> Folds:
         test, rest = (part[np.isin(part, material.usable)] for part in (inside, outside))
         _refuse_few(material, how, name, test)
         made.append(Fold(name, _nested(material, test, rest, o, k, f"fold {name}")))
-    return Folds(how, tuple(made), in_none, missing, task)
+    return replace(found, all=tuple(made), in_none=in_none)
 
 
 def _refuse_few(material: Material, how: str, name: str, test: Index) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from crystalcli.benchmark import table
 from crystalcli.benchmark.folds import Folds
+from crystalcli.benchmark.matbench_results import results
 from crystalcli.contracts.workflow import Run
 from crystalcli.engine.drawing import plots
 from crystalcli.engine.report import predicted
@@ -24,6 +25,7 @@ from crystalcli.vocabulary.texts import file_word
 Reports = Mapping[str, Sequence[Mapping[str, Any]]]
 TABLE = "benchmark.csv"
 PREDICTIONS = "predictions-"
+RESULTS = "matbench-"
 KEYS = ("n", "mae", "rmse", "r2", "bias", "max_error", "accuracy", "log_loss", "f1", "roc_auc")
 
 
@@ -53,6 +55,8 @@ def write(
         for part in predicted.TABLES:
             _pool(run, words[label], part, folds, whole)
         _draw(run, label, words[label], targets, found, pictures)
+        if folds.task and len(whole) == len(folds.all):
+            _write_results(run, words[label], targets, folds)
 
 
 def _cells(found: Mapping[str, Sequence[table.Row]], folds: Sequence[str]) -> list[list[Any]]:
@@ -120,6 +124,33 @@ def _draw(
             paths(run.path / f"parity-{word}{end}", pictures), q, true[known], value[known], mae=row["mae"],
             title=f"{label}, all folds", baseline=mean["mae"] if mean else None,
         )  # fmt: skip
+
+
+def _write_results(run: Run, word: str, targets: Sequence[Quantity], folds: Folds) -> None:
+    """The file that Matbench reads, of a whole task that is one number per structure."""
+    (q, *others) = targets
+    path = run.path / pooled(word)
+    if others or folds.missing or q.classes or q.shape or q.extensive or not path.is_file():
+        return
+    columns = columns_of(path)
+    ((_, values),) = predicted.of_table(columns, [q.name], ())
+    true, value = values.true[""], values.predicted[""]
+    if not (np.isfinite(true) & np.isfinite(value)).all() or len(true) < len(folds.official):
+        return
+    made = {
+        fold: ([folds.official[columns["id"][k]] for k in rows], value[rows], true[rows])
+        for fold, rows in by_fold(columns["fold"]).items()
+    }
+    with run.writing(f"{RESULTS}{word}.json.gz") as file:
+        file.write(results(folds.task, made))
+
+
+def by_fold(names: Sequence[str]) -> dict[str, list[int]]:
+    """Rows of every fold."""
+    found: dict[str, list[int]] = {}
+    for k, name in enumerate(names):
+        found.setdefault(name, []).append(k)
+    return found
 
 
 def of_folds(folds: Folds) -> dict[str, Any]:

@@ -248,4 +248,4 @@ class TestBenchmark(WorkflowContract):
     """Workflow ``benchmark`` as ``crystal plugins check`` tries it."""
 
     part = BENCHMARK
-    kills = 2
+    kills = 1

@@ -1,8 +1,8 @@
 """The results of a Matbench task in the file that its leaderboard takes: ``MatbenchBenchmark.from_file`` reads it.
 
 ``matbench/bench.py`` and ``matbench/task.py`` of ``materialsproject/matbench`` 0.6: by task and fold the prediction
-of every id, the scores and no parameters; the file is sealed with the sha256 of its JSON with sorted keys. The date is left
-empty, so that equal runs are equal bytes.
+of every id, the scores and no parameters; the file is sealed with the sha256 of its JSON with sorted keys. The date is
+left empty, so that equal runs are equal bytes.
 """
 
 from __future__ import annotations

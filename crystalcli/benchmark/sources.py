@@ -131,7 +131,14 @@ class Sources:
             if text:
                 run.reporter.say(text)
 
-        report = build.run(resolved, hear, run.stop)
+        try:
+            report = build.run(resolved, hear, run.stop)
+        except UsageError as problem:
+            column = self.options.fold_column
+            if not column or f"'{column}'" not in problem.reason:
+                raise
+            said = f"{problem.reason}; --fold-column names one of these, or a text column, which none of them is"
+            raise UsageError(said, path=problem.path, code=problem.code) from problem
         if not report.n_structures:
             raise NothingUsable(f"no structure can be used; {_first(report)}")
         for line in report.audit.lines if not report.up_to_date else ():

@@ -24,7 +24,7 @@ class BenchmarkOptions:
         UsageError: no such format of pictures.
     """
 
-    files: tuple[str, ...] = common.inputs(f"structures with labels ({common.STRUCTURES}), or graph caches")
+    files: tuple[str, ...] = option((), f"structures with labels ({common.STRUCTURES}), or graph caches", argument=True)
     arch: tuple[str, ...] = option(
         (),
         "architecture, with options of it, its head, its featurizer or its training; several times for several",
@@ -75,6 +75,8 @@ class BenchmarkOptions:
         Raises:
             UsageError: says what.
         """
+        if not self.files:
+            raise UsageError("name the structures, or the graph caches: crystal benchmark FILE … --folds 5")
         ways = {
             "--fold-column": bool(self.fold_column),
             "--folds": self.folds > 0,

@@ -28,6 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("words", "code", "reason"),
     [
+        (["benchmark", "--folds", "3"], 2, "name the structures, or the graph caches"),
         (CACHE, 2, "say what the folds are: --fold-column NAME, --folds 5 or --matbench-folds FILE"),
         ([*CACHE, *COLUMN, "--folds", "3"], 2, "--fold-column and --folds both say what the folds are"),
         ([*CACHE, "--folds", "1"], 2, "--folds 1 leaves nothing to train on"),

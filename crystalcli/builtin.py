@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crystalcli.benchmark.workflow import BENCHMARK
 from crystalcli.calibrate.workflow import CALIBRATE
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Part
@@ -14,7 +15,7 @@ from crystalcli.report.workflow import REPORT_PAGE
 from crystalcli.screen.workflow import SCREEN
 from crystalcli.train.workflow import TRAIN
 
-WORKFLOWS = (BUILD_GRAPHS, TRAIN, PREDICT, CALIBRATE, LABEL_SITES, RELAX, MD, SCREEN, REPORT_PAGE)
+WORKFLOWS = (BUILD_GRAPHS, TRAIN, PREDICT, CALIBRATE, LABEL_SITES, RELAX, MD, SCREEN, BENCHMARK, REPORT_PAGE)
 
 
 @hookimpl

@@ -28,6 +28,7 @@ COMMANDS = (
     "relax",
     "md",
     "screen",
+    "benchmark",
     "report",
     "potential",
     "status",
@@ -47,6 +48,7 @@ WORKFLOWS = {
     "relax": "crystalcli.relax.workflow:RELAX",
     "md": "crystalcli.md.workflow:MD",
     "screen": "crystalcli.screen.workflow:SCREEN",
+    "benchmark": "crystalcli.benchmark.workflow:BENCHMARK",
     "report": "crystalcli.report.workflow:REPORT_PAGE",
 }
 """Those that are made of a workflow's record → where it is."""

@@ -27,6 +27,7 @@ from typing import Any, Literal, cast, get_args, get_origin
 from crystalcli.vocabulary.errors import UnknownOption, UsageError, did_you_mean
 
 T = typing.TypeVar("T")
+_TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,26 @@ def make(model: type[T], values: Mapping[str, Any], *, owner: str) -> T:
             raise UnknownOption(f"{owner} has no option '{name}'; {did_you_mean(key, list(known))}")
         checked[key] = _checked(known[key], value, owner)
     return model(**checked)
+
+
+def from_text(spec: OptionSpec, text: str, *, owner: str) -> Any:
+    """A value written as text, in words such as ``NAME:option=value,option=value``.
+
+    Raises:
+        UsageError: no value of its type; whether it is within bounds, :func:`make` says.
+    """
+    said, kind = f"option {spec.flag} of {owner}", spec.inner
+    if spec.choices or kind is str:
+        return text
+    if kind is bool:
+        if text.lower() not in _TRUTHS:
+            raise UsageError(f"{said} is true or false, not '{text}'")
+        return _TRUTHS[text.lower()]
+    try:
+        return kind(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise UsageError(f"{said} must be {what}, not '{text}'") from None
 
 
 def _checked(spec: OptionSpec, value: Any, owner: str) -> Any:

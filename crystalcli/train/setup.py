@@ -103,7 +103,7 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
     if shared is not None and _dealt_alike(shared.options, o):
         split, found = shared.split, shared.leaks
     else:
-        split = choose(Material(data, usable, _values(data, targets[0]), ids), o)
+        split = choose(Material(data, usable, values_of(data, targets[0]), ids), o)
         found = tuple(look_for_leaks(data, ids, split))
     _say_split(data, targets, split, found, reporter)
     fit = BaselineFit()
@@ -244,7 +244,8 @@ def look_for_leaks(data: GraphDataset, ids: Sequence[str], split: Split) -> list
     return [x for x in found if x.kind != "copy" or x.n > exact_parts.get(x.parts, 0)]
 
 
-def _values(data: GraphDataset, quantity: Quantity) -> NDArray[np.float64]:
+def values_of(data: GraphDataset, quantity: Quantity) -> NDArray[np.float64]:
+    """A number for every structure, (S,), where the label is one; else NaN."""
     if quantity.level != "structure" or quantity.shape:
         return np.full(len(data), np.nan)
     column = data.columns[quantity.name]

@@ -237,6 +237,26 @@ def _without_element(material: Material, wish: SplitOptions, seed: int) -> Split
     return splits.made(train, val, test, f"leave out {wish.leave_out}; {how}")
 
 
+def nested(
+    material: Material, test: NDArray[np.int64], rest: NDArray[np.int64], wish: SplitOptions, seed: int, how: str
+) -> Split:
+    """A test part that is given; of ``rest``, what trains and what chooses the epoch, dealt as beside any test part.
+
+    Args:
+        material: the data.
+        test: structures that are tested.
+        rest: others, of which validation is drawn.
+        wish: its share (``fractions``), and what stays together (``group``).
+        seed: fixes the draw.
+        how: what the test part is, in words.
+
+    Raises:
+        UsageError: nothing to train on or to test, or one group only.
+    """
+    val, train, drawn = _validation(material, rest, wish, seed)
+    return splits.made(train, val, test, f"{how}; {drawn}")
+
+
 def _validation(
     material: Material, rest: NDArray[np.int64], wish: SplitOptions, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:

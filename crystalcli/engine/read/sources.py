@@ -23,7 +23,6 @@ from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError
 
 PREFIX, SEED = "source:", "seed"
 _INPUT = re.compile(r"source:(?P<name>[^=]+?)(?::(?P<options>[\w-]+=.*))?")
-_TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 
 
 class SourceRequest(NamedTuple):
@@ -63,12 +62,12 @@ def request(text: str | Path) -> SourceRequest:
         name, _, value = word.partition("=")
         key = name.replace("-", "_")
         if key == SEED:
-            seeds.append(_number(value, int, f"seed of {owner}"))
+            seeds.append(_seed(value, owner))
         elif key in values:
             raise UsageError(f"option {name} of {owner} is given twice")
         else:
             known = specs.get(key)
-            values[key] = value if known is None else _value(value, known, owner)
+            values[key] = value if known is None else opt.from_text(known, value, owner=owner)
     if len(seeds) > 1:
         raise UsageError(f"seed of {owner} is given twice")
     seed = seeds[0] if seeds else 0
@@ -105,23 +104,11 @@ def generated(path: Path) -> Iterator[Entry | InputError]:
         raise InputError(said, code="source-error") from problem
 
 
-def _value(text: str, spec: opt.OptionSpec, owner: str) -> Any:
-    said = f"option {spec.flag} of {owner}"
-    if spec.choices or spec.type is str:
-        return text
-    if spec.type is bool:
-        if text.lower() not in _TRUTHS:
-            raise UsageError(f"{said} is true or false, not '{text}'")
-        return _TRUTHS[text.lower()]
-    return _number(text, spec.type, said)
-
-
-def _number(text: str, kind: type, said: str) -> Any:
+def _seed(text: str, owner: str) -> int:
     try:
-        return kind(text)
+        return int(text)
     except ValueError:
-        what = "a whole number" if kind is int else "a number"
-        raise UsageError(f"{said} must be {what}, not '{text}'") from None
+        raise UsageError(f"seed of {owner} must be a whole number, not '{text}'") from None
 
 
 def _said(value: Any) -> str:

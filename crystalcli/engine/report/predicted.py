@@ -73,14 +73,15 @@ def of(run: ReportedRun, targets: Sequence[str], classes: Collection[str] = ()) 
     found: dict[str, Values] = {}
     for table in TABLES:
         columns = run.table(table)
-        for name, values in _of_table(columns, targets, classes):
+        for name, values in of_table(columns, targets, classes):
             found.setdefault(name, values)
     return {name: found[name] for name in targets if name in found}
 
 
-def _of_table(
+def of_table(
     columns: Mapping[str, Sequence[str]], targets: Sequence[str], classes: Collection[str]
 ) -> Iterator[tuple[str, Values]]:
+    """Values by target, of one table's columns; as :func:`of`."""
     ids, sites = columns.get("id", []), columns.get("site", [])
     made: dict[str, Values] = {}
     for head, column in columns.items():

@@ -105,7 +105,9 @@ class Trainer:
             self._look_at_untrained(
                 said, keep=bool(self.prepared.baseline_values) or self.options.keep_start or not recipe.epochs
             )
-        if p.step == 0 and (recipe.epochs or not self.options.from_) and self._settle():
+        o = self.options
+        only_test = o.from_ and not (recipe.epochs or o.new_head or o.refit_normaliser)
+        if p.step == 0 and not only_test and self._settle():
             self._look_at_untrained("before any epoch, last layer solved", keep=True)
         while p.epoch < recipe.epochs and not (recipe.patience and p.waited >= recipe.patience):
             start = time.monotonic()

@@ -36,7 +36,8 @@ def settle(
 
     Args:
         model: whose head it is; its mode of training stays.
-        data: with the training part ``train_index``.
+        data: of the caches.
+        train_index: the training part.
         names: of the targets.
         baseline_values: of the baselines; the head is given labels without them.
     """
@@ -48,7 +49,9 @@ def settle(
     model.eval()
     with torch.no_grad():
         for walk, most in enumerate(read_out.walks):
-            some = order if not most else order[np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int)]
+            some = (
+                order if not most else order[np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int)]
+            )
             for part in np.array_split(some, max(1, len(some) // BATCH)):
                 batch = data.batch(part, names)
                 terms = baseline_values_of(batch, baseline_values, device) or {}

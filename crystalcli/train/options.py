@@ -129,7 +129,9 @@ class RecipeOptions:
         min=1,
         panel=RECIPE,
     )
-    epochs: int = option(SUITS.epochs, "epochs; 0: only what is solved in closed form; 0 with --from: only test", min=0, panel=RECIPE)
+    epochs: int = option(
+        SUITS.epochs, "epochs; 0: only what is solved in closed form; 0 with --from: only test", min=0, panel=RECIPE
+    )
     schedule: Literal["constant", "plateau", "cosine", "one-cycle", "step"] = option(
         SUITS.schedule, "learning-rate schedule", panel=RECIPE
     )

@@ -32,8 +32,8 @@ from crystalcli.engine.model.model_inputs import inputs_of, take_from_cache
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.train.baseline import BaselineFit, fitted
-from crystalcli.train.closed_form import has_closed_form
 from crystalcli.train.choice import architecture, head, options_of
+from crystalcli.train.closed_form import has_closed_form
 from crystalcli.train.labels import check_values, choose_targets, labelled
 from crystalcli.train.options import SplitOptions, TrainOptions
 from crystalcli.train.proving import give_witnesses

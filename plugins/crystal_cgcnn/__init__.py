@@ -179,7 +179,7 @@ RIDGE = Head(
     summary="one value per crystal: pooling, layers, and a last one solved in closed form",
     options=RidgeHeadOptions,
     build=_ridge,
-    recipe={"epochs": 0},
+    recipe={"epochs": 0, "residual_of": "none"},
     requires=frozenset({"nodes"}),
     references=(LCGCN_PAPER, VARIABLE_PROJECTION),
 )

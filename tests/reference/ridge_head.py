@@ -33,7 +33,7 @@ def design(
         statistics[z] = mine.mean(axis=0), np.where(spread > 1e-6 * (1 + np.abs(mine.mean(axis=0))), spread, 1.0)
     out = []
     for rows, (nodes, _) in zip(pooled, crystals, strict=True):
-        total = {z: 0.0 for z in elements}
+        total = dict.fromkeys(elements, 0.0)
         for row, z in rows:
             u = (row - statistics[z][0]) / statistics[z][1]
             phi = np.concatenate([[1.0], u, layers(u)])

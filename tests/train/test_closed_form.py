@@ -21,6 +21,7 @@ from crystalcli.engine.model import model_file
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.testing import crystals
+from crystalcli.train import loop
 from crystalcli.train.closed_form import settle
 from crystalcli.train.loop import Trainer
 from crystalcli.vocabulary.errors import Stopped, UsageError
@@ -119,6 +120,20 @@ def test_epochs_are_kept_only_where_they_are_better(cache: Path, tmp_path: Path)
     wild = train(ridge(cache, tmp_path / "wild", recipe=replace(RECIPE, epochs=1, lr=3.0, ema=0.0)))
     assert wild.data["best_epoch"] == 0
     assert wild.data["test"][ENERGY]["model"] == alone.data["test"][ENERGY]["model"]
+
+
+def test_a_solution_worse_than_the_baseline_is_not_kept(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoiled(model: CrystalModel, *rest: Any) -> bool:
+        settle(model, *rest)
+        model.head.intercept += 100.0
+        return True
+
+    monkeypatch.setattr(loop, "settle", spoiled)
+    found = train(ridge(cache, tmp_path / "run", recipe=replace(NONE, residual_of="elements")))
+    errors = found.data["test"][ENERGY]
+    assert errors["model"]["mae"] == pytest.approx(errors["baselines"]["elements"]["mae"], rel=1e-6)
 
 
 def test_from_a_model(cache: Path, tmp_path: Path) -> None:

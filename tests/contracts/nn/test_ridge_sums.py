@@ -51,7 +51,8 @@ def test_the_penalty_is_that_of_the_smallest_error_left_out() -> None:
             w = np.linalg.lstsq(stacked, np.concatenate([y[rest], np.zeros(dim)]), rcond=None)[0]
             total += ((y[here] - z[here] @ w[:-1] - w[-1]) ** 2).sum()
         errors.append(total)
-    assert solved(x, y, known).penalty == PENALTIES[int(np.argmin(errors))]
+    for batch in (40, 7):
+        assert solved(x, y, known, batch).penalty == PENALTIES[int(np.argmin(errors))]
     assert 0 < np.argmin(errors) < len(PENALTIES) - 1
 
 

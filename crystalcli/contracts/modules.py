@@ -212,6 +212,10 @@ class HeadModule(Protocol):
 
     One whose record provides ``"surface"`` has a method ``surface(graph, embedding) -> SurfaceEnergy``: it predicts
     parameters of an energy at the given graph (springs, say), and that energy near it.
+
+    One whose last layer follows from training structures in closed form has a method
+    ``closed_form(structures) -> ClosedForm``. Training asks for it before the first epoch and before every evaluation,
+    of averaged weights by themselves, and may then have no epochs at all. What is solved is saved, in buffers.
     """
 
     def __call__(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:
@@ -222,6 +226,24 @@ class HeadModule(Protocol):
         self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph, kind: str
     ) -> Tensor:
         """Scalar loss of a batch in normalised units; missing labels do not count. ``kind``: l1, mse or huber."""
+        ...
+
+
+class ClosedForm(Protocol):
+    """The last layer of a head, solved from embeddings and labels of the training structures.
+
+    Attributes:
+        walks: how many structures, evenly chosen, are shown in each walk over the training part; 0: all of them.
+    """
+
+    walks: Sequence[int]
+
+    def take(self, walk: int, graph: CrystalGraph, embedding: Embedding, labels: Mapping[str, Labels]) -> None:
+        """Look at a batch; labels are what the head is to predict, without the baselines. In the order of the data."""
+        ...
+
+    def end(self, walk: int) -> None:
+        """Set what follows from a walk; after the last one the head is solved."""
         ...
 
 

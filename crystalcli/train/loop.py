@@ -22,6 +22,7 @@ from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.proof import PREFIX, Proof
 from crystalcli.engine.run import checkpoint
 from crystalcli.train import transfer
+from crystalcli.train.closed_form import settle
 from crystalcli.train.ema import AveragedModel
 from crystalcli.train.epoch_order import epoch_order
 from crystalcli.train.optimizers import make_optimizer
@@ -100,9 +101,14 @@ class Trainer:
         p, recipe = self.progress, self.recipe
         self.team.same(self.model)
         if p.step == 0 and (self.prepared.baseline_values or self.options.from_):
+            said = f"{self.options.from_} as it is" if self.options.from_ else "baseline alone"
             self._look_at_untrained(
-                keep=bool(self.prepared.baseline_values) or self.options.keep_start or not recipe.epochs
+                said, keep=bool(self.prepared.baseline_values) or self.options.keep_start or not recipe.epochs
             )
+        o = self.options
+        only_test = o.from_ and not (recipe.epochs or o.new_head or o.refit_normaliser)
+        if p.step == 0 and not only_test and self._settle():
+            self._look_at_untrained("before any epoch, last layer solved", keep=True)
         while p.epoch < recipe.epochs and not (recipe.patience and p.waited >= recipe.patience):
             start = time.monotonic()
             self._epoch()
@@ -123,15 +129,26 @@ class Trainer:
         self.model.load_state_dict(self.best)
         self.model.eval()
 
-    def _look_at_untrained(self, *, keep: bool) -> None:
-        """Say how good it is; as the first best, training is kept only where it beats it in validation."""
-        said = f"{self.options.from_} as it is" if self.options.from_ else "baseline alone"
+    def _look_at_untrained(self, said: str, *, keep: bool) -> None:
+        """Say how good it is; as the best so far, training is kept only where it beats it in validation."""
+        score = float("inf")
         if len(self.prepared.split.val):
             errors = self.validation_errors()
-            self.progress.best = validation_score(errors, self.model.spec.statistics) if keep else self.progress.best
+            score = self.team.firsts(validation_score(errors, self.model.spec.statistics))
             self.reporter.say(f"{said}  {errors_line(errors, self.prepared.targets)}")
-        if keep:
+        if keep and (score < self.progress.best or not self.best or not len(self.prepared.split.val)):
+            self.progress.best = score
             self.best = _copied(self.evaluated)
+
+    def _settle(self) -> bool:
+        """Solve what follows in closed form, of the trained weights and of their average; whether there is any."""
+        models = [self.model, self.evaluated] if self.ema else [self.model]
+        p = self.prepared
+        solved = [settle(m, p.data, p.split.train, p.names, p.baseline_values or None) for m in models]
+        if solved[0]:
+            for m in models:
+                self.team.same(m)
+        return solved[0]
 
     def _epoch(self) -> None:
         p = self.progress
@@ -198,6 +215,7 @@ class Trainer:
         train_loss, lr = p.loss_sum / p.loss_n, self.optimizer.param_groups[0]["lr"]
         errors: Errors = {}
         recalibrate(self.evaluated, self.prepared.data, self.prepared.split.train)
+        self._settle()
         if len(self.prepared.split.val):
             errors = self.validation_errors()
         score = self.team.firsts(validation_score(errors, self.model.spec.statistics) if errors else train_loss)

@@ -129,7 +129,9 @@ class RecipeOptions:
         min=1,
         panel=RECIPE,
     )
-    epochs: int = option(SUITS.epochs, "epochs; 0 with --from: only test", min=0, panel=RECIPE)
+    epochs: int = option(
+        SUITS.epochs, "epochs; 0: only what is solved in closed form; 0 with --from: only test", min=0, panel=RECIPE
+    )
     schedule: Literal["constant", "plateau", "cosine", "one-cycle", "step"] = option(
         SUITS.schedule, "learning-rate schedule", panel=RECIPE
     )
@@ -223,8 +225,6 @@ class TrainOptions(StartOptions, RecipeOptions, SplitOptions):
         """
         self.check_start()
         self.check_split()
-        if not self.epochs and self.from_ is None:
-            raise UsageError("--epochs 0 trains nothing; it goes with --from MODEL")
         if self.compare and self.no_compare:
             raise UsageError("--compare and --no-compare contradict each other")
         if self.compare and self.from_ is not None:

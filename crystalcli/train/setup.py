@@ -33,6 +33,7 @@ from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.train.baseline import BaselineFit, fitted
 from crystalcli.train.choice import architecture, head, options_of
+from crystalcli.train.closed_form import has_closed_form
 from crystalcli.train.labels import check_values, choose_targets, labelled
 from crystalcli.train.options import SplitOptions, TrainOptions
 from crystalcli.train.proving import give_witnesses
@@ -112,6 +113,8 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
     else:
         fit = fitted(request, data, targets, split, shared.fit if shared and split is shared.split else None)
         model, baseline_values = _model(request, data, targets, split, fit, reporter), fit.values
+        if not o.epochs and not has_closed_form(model):
+            raise UsageError("--epochs 0 trains nothing; it goes with --from MODEL")
     _give_inputs(data, model, reporter)
     give_witnesses(model, data, split.train)
     return Prepared(o, data, ids, targets, said, split, found, fit, baseline_values, model.to(where), where)

@@ -1,6 +1,7 @@
 """CGCNN and LCGCN as parts; loads no torch.
 
-Featurizers ``cgcnn``, ``symmetry``, ``radius``, architectures ``cgcnn``, ``lcgcn``, ``lcgcn-ff``, head ``crystal``.
+Featurizers ``cgcnn``, ``symmetry``, ``radius``, architectures ``cgcnn``, ``lcgcn``, ``lcgcn-ff``, heads ``crystal``,
+``ridge``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from crystal_cgcnn.options import (
     LcgcnOptions,
     RadiusEmbedOptions,
     RadiusOptions,
+    RidgeHeadOptions,
     SymmetryOptions,
 )
 from crystalcli.contracts.hookspecs import hookimpl
@@ -36,6 +38,7 @@ ASYMMETRIC_UNITS = (
     "R. Ruff, P. Reiser, J. Stühmer, P. Friederich, Digital Discovery 3, 594 (2024), doi:10.1039/D4DD00018H"
 )
 LCGCN_PAPER = "S. Sanyal et al., Potential energy surface prediction of Alumina polymorphs using graph neural network"
+VARIABLE_PROJECTION = "G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10, 413 (1973), doi:10.1137/0710036"
 
 
 def _build_nearest(options: KnnOptions) -> Callable[[ase.Atoms], GraphArrays]:
@@ -99,6 +102,14 @@ def _head(
     return CrystalHead(options, shape.node_dim, targets, statistics)
 
 
+def _ridge(
+    options: RidgeHeadOptions, shape: EmbeddingShape, targets: tuple[Quantity, ...], statistics: Statistics
+) -> HeadModule:
+    from crystal_cgcnn.ridge_head import RidgeHead
+
+    return RidgeHead(options, shape.node_dim, targets, statistics)
+
+
 NEAREST = Featurizer(
     name="cgcnn",
     default=True,
@@ -152,7 +163,7 @@ LCGCN = Architecture(
     name="lcgcn",
     summary="crystal graph convolutions without norm, for potential energy surfaces",
     featurizer="cgcnn",
-    head="crystal",
+    head="ridge",
     options=LcgcnOptions,
     build=_convolutions,
     stack=_stack,
@@ -185,8 +196,18 @@ CRYSTAL = Head(
     references=(CGCNN_PAPER, LCGCN_PAPER),
 )
 
+RIDGE = Head(
+    name="ridge",
+    summary="one value per crystal: pooling, layers, and a last one solved in closed form",
+    options=RidgeHeadOptions,
+    build=_ridge,
+    recipe={"epochs": 0, "residual_of": "none"},
+    requires=frozenset({"nodes"}),
+    references=(LCGCN_PAPER, VARIABLE_PROJECTION),
+)
+
 
 @hookimpl
 def crystal_parts() -> Sequence[Part]:
     """Offer the parts of this package."""
-    return [NEAREST, SYMMETRY, RADIUS, CGCNN, LCGCN, LCGCN_FF, CRYSTAL]
+    return [NEAREST, SYMMETRY, RADIUS, CGCNN, LCGCN, LCGCN_FF, CRYSTAL, RIDGE]

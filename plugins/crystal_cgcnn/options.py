@@ -91,6 +91,23 @@ class LcgcnFfOptions:
 
 
 @dataclass(frozen=True)
+class RidgeHeadOptions:
+    """Head ``ridge``."""
+
+    pool: Literal["average", "max", "fcmax", "smoothmax", "sum"] = option(
+        "average",
+        "average: layers on every atom, then their mean; max, smoothmax, fcmax (after a linear map): maxima over the "
+        "atoms, then the layers; sum: as average, for totals",
+    )
+    by: Literal["element", "crystal"] = option(
+        "element", "pool and weigh the atoms of each element apart, or all atoms alike"
+    )
+    pool_beta: float = option(10.0, "of smoothmax: small as the average, large as the maximum", min=1e-6, max=1e6)
+    hidden: int = option(128, "width of the layers before the one that is solved", min=1, max=4096)
+    n_hidden: int = option(1, "layers before the one that is solved", min=1, max=20)
+
+
+@dataclass(frozen=True)
 class CrystalHeadOptions:
     """Head ``crystal``."""
 

@@ -111,7 +111,7 @@ def test_a_network_is_trained_once_and_what_is_missing_is_made(
     assert run(data, tmp_path, *words) == 0
     text = (tmp_path / "results.md").read_text()
     assert "| paper | -1.8 | +0.1 (+1.9) | +3.1 (+4.9) | – |" in text
-    for label in ("mean", "`lcgcn`, defaults"):  # the four structures are the same here
+    for label in ("mean", "`lcgcn`, last layer by steps"):  # the four structures are the same here
         numbers = next(line for line in text.splitlines() if line.startswith(f"| {label}")).split("|")[2:-1]
         assert all(n.split()[0] == numbers[0].strip() for n in numbers)
         assert all(float(n.split()[1].strip("()")) == pytest.approx(0.0, abs=2e-3) for n in numbers[1:])

@@ -14,6 +14,7 @@ OTHER_MEANINGS = {
     "ase": "the library of structures",
     "crystal": "the program",
     "csv": "a form of files",
+    "ridge": "a regression",
     "energy": "a label and what a head provides",
     "site": "a level of labels",
 }

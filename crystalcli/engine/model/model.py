@@ -118,6 +118,10 @@ class CrystalModel(nn.Module):
         """What the head makes of an embedding; of a model with forces not all that it predicts."""
         return self._finished(graph, self.head(graph, self._for_head(embedding)), baseline_values)
 
+    def seen_by_head(self, graph: CrystalGraph) -> Embedding:
+        """What the head is given of the atoms of a batch."""
+        return self._for_head(self.embed(graph))
+
     def _for_head(self, embedding: Embedding) -> Embedding:
         """What the head is given of an embedding."""
         seen = embedding.only(self.taken)

@@ -8,12 +8,12 @@ the same machine, with the same versions, the same bytes come out. Then commit p
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from typing import Any
 
 from cards import card
 
+from crystalcli.cli.main import run
 from crystalcli.engine.model.model_view import VIEW, written
 
 HERE = Path(__file__).parent
@@ -59,7 +60,7 @@ TRAININGS = (
         "network",
         {"formation-energy": "formation_energy_per_atom", "band-gap": "band_gap"},
         graphs="",
-        train="--arch cgcnn --noise learned --ensemble 3 --train-size 2000 --epochs 10 --batch-size 64 --ema 0.99",
+        train="--arch cgcnn --noise learned --ensemble 3 --train-size 4000 --epochs 15 --batch-size 64 --ema 0.99",
     ),
 )
 
@@ -68,9 +69,10 @@ def crystal(line: str, folder: Path, said: list[str]) -> None:
     """Run a command in ``folder``, remember it, and end where it fails."""
     said.append(f"crystal {line}")
     print(f"$ crystal {line}", flush=True)
-    done = subprocess.run([sys.executable, "-m", "crystalcli", *shlex.split(line)], cwd=folder, check=False)
-    if done.returncode:
-        sys.exit(f"crystal ended with {done.returncode}; what is done stays in {folder}")
+    with contextlib.chdir(folder):
+        code = run(shlex.split(line))
+    if code:
+        sys.exit(f"crystal ended with {code}; what is done stays in {folder}")
 
 
 def made(training: Training, data: Path, work: Path, more: str) -> tuple[Path, list[str]]:

@@ -1,4 +1,4 @@
-"""Writes the crystals beside this file: common ones, by their lattice parameters and places of atoms at room temperature.
+"""Writes the crystals beside this file: common ones, by lattice parameters and places of atoms at room temperature.
 
 python examples/make_crystals.py [FOLDER]; lengths in Å, of R. W. G. Wyckoff, Crystal Structures (1963), rounded.
 """

@@ -49,7 +49,8 @@ class View:
             text = path.read_bytes()[:LONGEST]
             found: Any = json.loads(text)
             said, version = found["format"], found["version"]
-            file, hashed, targets = path.parent / str(found["model"]), str(found["sha256"]), tuple(found["targets"])
+            file, hashed = (path.parent / str(found["model"])).resolve(), str(found["sha256"])
+            targets = tuple(found["targets"])
         except OSError as problem:
             raise files.environment_problem(problem, path) from problem
         except (ValueError, KeyError, TypeError, RecursionError) as problem:
@@ -59,7 +60,9 @@ class View:
         if not file.is_file():
             raise InputError(f"shows targets of {file}, which is not there", path=path)
         if (there := sha256(file)) != hashed:
-            raise InputError(f"the file of its weights was changed: its sha256 is {there}, not {hashed}", path=file)
+            raise InputError(
+                f"its weights are damaged or were changed: sha256 {there[:12]}…, not {hashed[:12]}…", path=file
+            )
         return cls(path, file, targets)
 
     def head(self, whole: Mapping[str, Any]) -> dict[str, Any]:

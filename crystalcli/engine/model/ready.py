@@ -67,7 +67,7 @@ def checked(part: ReadyModel) -> Path:
     if not path.is_file():
         raise InputError(f"the file of {part.name} is not there; {part.install}", path=path)
     if (found := sha256(path)) != expected:
-        said = f"the file of {part.name} is damaged or was changed: its sha256 is {found}, not {expected}"
+        said = f"{part.name} is damaged or was changed: sha256 {found[:12]}…, not {expected[:12]}…"
         raise InputError(f"{said}; {part.install}", path=path)
     if path.name == VIEW:
         try:

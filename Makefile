@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: quickstart test slow check lint bench pages docs pictures clean
+.PHONY: quickstart test slow check lint models bench pages docs pictures clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
@@ -50,6 +50,10 @@ docs: $(VENV)/.docs
 # Run every tutorial and keep the pictures that it makes in docs/images.
 pictures: $(VENV)/.develop
 	$(BIN)/python tests/doc_pages.py docs/tutorials/*.md
+
+# The models that come with the program, from the data sets below $CRYSTAL_DATA: hours.
+models: $(VENV)/.develop
+	$(BIN)/python models/make.py
 
 bench: $(VENV)/.develop
 	$(BIN)/python benchmarks/performance.py

@@ -6,7 +6,7 @@ _crystal_children() {
         '') echo 'build-graphs train predict calibrate label-sites relax md screen benchmark report potential status runs graphs models plugins doctor glass pack pairs slabs' ;;
         'potential') echo 'check' ;;
         'graphs') echo 'info verify merge' ;;
-        'models') echo 'list show import' ;;
+        'models') echo 'list show path import' ;;
         'plugins') echo 'list show check new' ;;
     esac
 }
@@ -35,6 +35,7 @@ _crystal_flags() {
         'models') echo '-h --help' ;;
         'models list') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'models show') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
+        'models path') echo '--json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'models import') echo '--file --overwrite --json -q --quiet -c --config --no-plugins --debug -h --help' ;;
         'plugins') echo '-h --help' ;;
         'plugins list') echo '--family --json -q --quiet -c --config --no-plugins --debug -h --help' ;;

@@ -15,7 +15,7 @@ from crystalcli.calibrate.options import CalibrateOptions
 from crystalcli.engine.evaluate import calibration
 from crystalcli.engine.labels.label_requests import parse
 from crystalcli.engine.model import model_file
-from crystalcli.engine.model.model_names import file_of
+from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.sigma_fit import SigmaFit
 from crystalcli.engine.read.input_digest import digest as content
 from crystalcli.engine.read.inputs import expand
@@ -68,11 +68,14 @@ class CalibrationPlan:
         Raises:
             UsageError: levels that are none. EnvironmentProblem: no such device.
         """
-        file = file_of(asked.model)
+        file = named_by(asked.model)
+        # beside a file of the user's; of a model by name here, and not in the package that brings it
+        home = file.parent if asked.model.exists() else Path()
+        stem = file.stem if asked.model.exists() else str(asked.model)
         return cls(
             model=asked.model,
             inputs=asked.inputs,
-            output=asked.output or file.with_name(f"{file.stem}-calibrated.safetensors"),
+            output=asked.output or home / f"{stem}-calibrated.safetensors",
             method=asked.method,
             levels=asked.chances,
             labels=asked.labels,

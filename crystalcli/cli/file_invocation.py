@@ -51,7 +51,7 @@ class FileInvocation(Invocation):
 
     def _done(self, request: Request, delivers: bool) -> Mapping[str, Any]:
         with self._stopping() as stop, self._reporter() as reporter, self._followed(request, reporter) as followed:
-            host = replace(followed, deliver=deliver if delivers else None)
+            host = replace(followed, deliver=deliver if delivers else None, people=delivers and sys.stdout.isatty())
             with closing(self.workflow.prepare(request, host)) as work:
                 if "torch" in sys.modules:  # what has no use for it does not load it for this
                     from crystalcli.engine.run.cpu import prepare_cpu

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Chosen, Request
+from crystalcli.contracts.run_options import CALCULATOR, MODEL
 from crystalcli.contracts.workflow import Shown, Table, Work, exit_code
 from crystalcli.engine.host.services import Services
 from crystalcli.vocabulary.errors import UsageError
@@ -26,6 +27,8 @@ from crystalcli.vocabulary.texts import inert
 
 WARNINGS = 10
 """So many are shown; all are in log.txt."""
+MODELS = (CALCULATOR, MODEL)
+"""Families of an option whose value may be a model."""
 BESIDE_RESUME = frozenset({"resume", "finish", "time_limit", "json", "quiet", "report"})
 """What every workflow lets go with ``--resume``, beside its free options."""
 
@@ -98,6 +101,7 @@ class Invocation:
 
     def _asked(self, path: Path) -> Request:
         options: Any = opt.make(self.workflow.options, self._own(), owner=f"crystal {self.workflow.name}")
+        self._say_shadowed([getattr(options, s.name) for s in self._specs() if s.names in MODELS])
         how = {"overwrite": self.values["overwrite"], "dry_run": self.values["dry_run"]}
         parts = {family: Chosen(name, found.values) for (family, name), found in self.ctx.obj.items()}
         for option, family in self.workflow.chooses.items():
@@ -106,6 +110,14 @@ class Invocation:
                 parts.pop(part.family, None)
                 parts[option] = Chosen(part.name, own.values)
         return Request(options, parts, path, **how)
+
+    def _say_shadowed(self, words: Sequence[Any]) -> None:
+        """Say where a file here is taken for a model, and a model has its name."""
+        if any(words):
+            from crystalcli.engine.model.model_names import shadowed
+
+            for line in shadowed(words):
+                self.face.warn(line)
 
     def _folder(self, options: Any) -> Path:
         plan = self._plan_file(options)

@@ -1,4 +1,4 @@
-"""``crystal models list | show | import``: trained models of others, under their names."""
+"""``crystal models list | show | path | import``: trained models under their names."""
 
 from __future__ import annotations
 
@@ -16,62 +16,78 @@ from crystalcli.cli.shared import Json, Overwrite, Quiet
 def register(app: typer.Typer) -> None:
     """Add the group to ``app``."""
     group = typer.Typer(
-        name="models", cls=CrystalGroup, no_args_is_help=True, help="Trained models of others: list, show, import them."
+        name="models",
+        cls=CrystalGroup,
+        no_args_is_help=True,
+        help="Trained models by name: list and show them, say where they are, import those of others.",
     )
     group.command("list", cls=CrystalCommand)(list_)
     group.command("show", cls=CrystalCommand)(show)
+    group.command("path", cls=CrystalCommand)(path)
     group.command("import", cls=CrystalCommand)(import_)
     app.add_typer(group)
 
 
 def _any_name(incomplete: str) -> list[str]:
+    from crystalcli.engine.model import model_names
+
+    return [n for n in model_names.names() if n.startswith(incomplete)]
+
+
+def _of_others(incomplete: str) -> list[str]:
     from crystalcli.engine.model import pretrained
 
     return [n for n in pretrained.names() if n.startswith(incomplete)]
 
 
 Name = Annotated[str, typer.Argument(help="name of a model, as list shows it", autocompletion=_any_name)]
+OfOthers = Annotated[str, typer.Argument(help="name of a model of others", autocompletion=_of_others)]
 
 
 def list_(json: Json = False, quiet: Quiet = False) -> None:
     """List the models that can be had by name, and which of them are here."""
-    from crystalcli.engine.model import pretrained
+    from crystalcli.engine.model import model_names
 
     face = Face(json=json, quiet=quiet)
-    found = [_described(name) for name in pretrained.names()]
-    for one in found:
-        face.say(f"{one['name']}: {one['summary']}; {one['level']}; {one['licence']}; {_here(one)}")
+    found = [_described(name) for name in model_names.names()]
+    for one in sorted(found, key=lambda one: "package" in one):  # those that are here first
+        said = one.get("problem") or f"{one['level']}; {one['licence']}; {_here(one)}"
+        face.say(f"{one['name']}: {one['summary']}; {said}")
     face.result({"models": found})
 
 
 def show(name: Name, json: Json = False, quiet: Quiet = False) -> None:
-    """Say what a model is: level of theory, licence, elements, references, where its file is."""
+    """Say what a model is: level of theory, licence, elements, references, where its file is, and what was measured."""
+    from crystalcli.cli import model_card
+    from crystalcli.engine.model import ready
+    from crystalcli.vocabulary.errors import InputError
+
     face = Face(json=json, quiet=quiet)
     one = _described(name)
+    if "problem" in one:
+        raise InputError(one["problem"])
     if one["imported"]:
-        from ase.data import chemical_symbols
-
-        from crystalcli.engine.model.model_head import read_head
-
-        spec = read_head(Path(one["file"]))["spec"]
-        elements = sorted(spec["statistics"]["elements"])
-        one |= {
-            "elements": [chemical_symbols[z] for z in elements],
-            "cutoff": spec["graph"]["options"].get("cutoff"),
-            "architecture": spec["architecture"],
-            "targets": [t["name"] for t in spec["targets"]],
-        }
+        one |= _head_of(Path(one["file"]))
+    card = ready.card(ready.record(name)) if name in ready.names() else {}
     for key, value in one.items():
-        if isinstance(value, dict):
-            shown = f"{value['name']} ({', '.join(f'{k} {v}' for k, v in value['options'].items())})"
-        else:
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        face.say(f"{key}: {shown}")
-    face.result(one)
+        face.say(f"{key}: {model_card.shown(value)}")
+    for line in model_card.lines({k: v for k, v in card.items() if k not in one}):
+        face.say(line)
+    face.result(one | ({"card": card} if card else {}))
+
+
+def path(name: Name, json: Json = False, quiet: Quiet = False) -> None:
+    """Say where the file of a model is, after a look whether it is the right one; of others it is imported."""
+    from crystalcli.engine.model import model_names
+
+    file = model_names.by_name(name)
+    face = Face(json=json, quiet=quiet)
+    face.say(str(file))
+    face.result({"name": name, "file": str(file)})
 
 
 def import_(
-    name: Name,
+    name: OfOthers,
     file: Annotated[Path | None, typer.Option("--file", help="its file, where the package is not installed")] = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -81,8 +97,11 @@ def import_(
 
     A model that is used by name, as in --potential NAME, is imported when it is first used.
     """
-    from crystalcli.engine.model import pretrained
+    from crystalcli.engine.model import pretrained, ready
+    from crystalcli.vocabulary.errors import UsageError
 
+    if name in ready.names():
+        raise UsageError(f"{name} need not be imported: it is here (crystal models path {name})")
     face = Face(json=json, quiet=quiet)
     made = pretrained.file_for(name)
     there = made.is_file() and not overwrite
@@ -93,22 +112,53 @@ def import_(
 
 
 def _described(name: str) -> dict[str, Any]:
-    from crystalcli.engine.model import pretrained
+    from crystalcli.engine.model import model_names, pretrained, ready
+    from crystalcli.vocabulary.errors import CrystalError
 
-    part, file = pretrained.record(name), pretrained.file_for(name)
+    model_names.refuse_unknown(name)
+    if name in ready.names():
+        part = ready.record(name)
+        one: dict[str, Any] = {"name": name, "summary": part.summary, "file": str(ready.place(part))}
+        try:
+            ready.checked(part)
+            card = ready.card(part)
+        except CrystalError as problem:
+            return one | {"problem": str(problem), "imported": False}
+        one |= {k: card[k] for k in ("level", "licence", "sha256")}
+        return one | {"references": list(part.references), "imported": True}
+    other, file = pretrained.record(name), pretrained.file_for(name)
     return {
         "name": name,
-        "summary": part.summary,
-        "level": part.level,
-        "licence": part.licence,
-        "references": list(part.references),
-        "package": part.package,
-        "sha256": part.sha256,
-        "install": part.install,
+        "summary": other.summary,
+        "level": other.level,
+        "licence": other.licence,
+        "references": list(other.references),
+        "package": other.package,
+        "sha256": other.sha256,
+        "install": other.install,
         "imported": file.is_file(),
         "file": str(file),
     }
 
 
+def _head_of(file: Path) -> dict[str, Any]:
+    """What the file itself says: elements, cutoff, parts, targets."""
+    from ase.data import chemical_symbols
+
+    from crystalcli.engine.model.model_head import read_head
+
+    head = read_head(file)
+    spec = head["spec"]
+    return {
+        "elements": [chemical_symbols[z] for z in sorted(spec["statistics"]["elements"])],
+        "cutoff": spec["graph"]["options"].get("cutoff"),
+        "architecture": spec["architecture"],
+        "members": len(head.get("members", [0])),
+        "targets": [t["name"] for t in spec["targets"]],
+    }
+
+
 def _here(one: dict[str, Any]) -> str:
+    if "package" not in one:
+        return "here"
     return "imported" if one["imported"] else f"not imported (crystal models import {one['name']})"

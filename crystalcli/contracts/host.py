@@ -78,9 +78,11 @@ class Host(Reporter):
     Args:
         deliver: of a workflow that ``delivers``: writes values to stdout as they come. None where stdout is for the one
             object of ``--json``: the report holds them then.
+        people: whether what is delivered goes to a terminal.
     """
 
     deliver: Callable[[str], None] | None = None
+    people: bool = False
 
     def structures(self, files: Sequence[str]) -> Iterator[Entry | InputError]:
         """Structures of the files, in order, read as every command reads them; an error for each that cannot be read.

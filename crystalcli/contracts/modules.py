@@ -210,6 +210,9 @@ class HeadModule(Protocol):
     predictions beside labels: angles across 360°, vectors by their length, another unit. Targets that it leaves out
     are counted by component, positions by the distance to the nearest image. The graph may be without edges there.
 
+    It may have a method ``only(targets) -> dict[str, Tensor]``: the state of the same head built for some of its
+    targets, in their order, of which it says the same. Without it none of several targets can be shown alone.
+
     One whose record provides ``"surface"`` has a method ``surface(graph, embedding) -> SurfaceEnergy``: it predicts
     parameters of an energy at the given graph (springs, say), and that energy near it.
 

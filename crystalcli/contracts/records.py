@@ -264,6 +264,22 @@ class Pretrained(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadyModel(Part):
+    """A trained model that a plugin brings in a folder of its package: its name stands wherever a model file does.
+
+    Args:
+        folder: with a file ``model.safetensors``, as ``crystal train`` and ``crystal calibrate`` write it, or a
+            ``model.json`` that shows some targets of another (:mod:`crystalcli.engine.model.model_view`), and with
+            ``card.json``, which says at least its ``sha256``, ``licence`` and ``level`` of theory.
+        install: what to type to have the files anew, ``pip install --force-reinstall …``.
+    """
+
+    family: ClassVar[str] = "model"
+    folder: Path
+    install: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Relaxer(Part):
     """Batched minimiser.
 
@@ -461,6 +477,7 @@ FAMILIES: dict[str, type[Part]] = {
     "source": Source,
     "calculator": Calculator,
     "pretrained": Pretrained,
+    "model": ReadyModel,
     "relaxer": Relaxer,
     "sampler": Sampler,
     "logger": Logger,

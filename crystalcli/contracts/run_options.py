@@ -12,6 +12,8 @@ RUN = "Run"
 """Help panel of the options that say how a command runs rather than what it does."""
 
 
+MODEL, CALCULATOR = "model", "calculator"
+"""Families whose names stand where a model file, or a potential, may."""
 STRUCTURES = "files, folders, quoted globs, lists (@list.txt), or - for a list on stdin"
 SECONDS_PER_FILE = 60.0
 """A worker that reads may take so long from one structure to the next."""
@@ -37,8 +39,8 @@ def inputs(said: str = STRUCTURES) -> Any:
 
 def model() -> Any:
     """A trained model, as ``Path``."""
-    said = "model file, or the folder of the run that made it (runs/latest)"
-    return option(Path(), said, argument=True, required=True)
+    said = "model file, the folder of the run that made it (runs/latest), or a name (crystal models list)"
+    return option(Path(), said, argument=True, required=True, names=MODEL)
 
 
 def output(default: Path | None, said: str = "where the result goes") -> Any:
@@ -58,7 +60,7 @@ def batch_size() -> Any:
 
 def potential() -> Any:
     """A potential, as ``str``; ``chooses`` of the workflow says ``{"potential": "potential"}``."""
-    return option("", "model file, run folder, or name of a calculator", names="calculator")
+    return option("", "model file, run folder, or name of a calculator", names=CALCULATOR)
 
 
 def device() -> Any:

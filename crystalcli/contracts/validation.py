@@ -22,6 +22,7 @@ from crystalcli.contracts.records import (
     Part,
     Pretrained,
     Reader,
+    ReadyModel,
     Recipe,
     Relaxer,
     Sampler,
@@ -70,6 +71,9 @@ def part_problems(part: Any) -> list[str]:
         problems += _architecture(part)
     if isinstance(part, Head):
         problems += _head(part)
+    if isinstance(part, ReadyModel):
+        problems += [] if isinstance(part.folder, Path) else ["folder must be a Path: Path(__file__).parent / NAME"]
+        problems += [] if isinstance(part.install, str) and part.install else ["install must say what brings its files"]
     if isinstance(part, Workflow):
         problems += _workflow(part)
     if isinstance(part, Source) and not problems:

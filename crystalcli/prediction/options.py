@@ -24,8 +24,10 @@ class PredictOptions:
     output: Path | None = common.output(
         None, "file.csv, .jsonl, .extxyz, .json, .magmom or .cif; default CSV on stdout"
     )
-    format: Literal["csv", "jsonl", "extxyz", "pymatgen", "magmom", "cif"] | None = option(
-        None, "default by the output's ending; pymatgen: JSON; magmom: for an INCAR; cif: structures"
+    format: Literal["csv", "table", "jsonl", "extxyz", "pymatgen", "magmom", "cif"] | None = option(
+        None,
+        "default by the output's ending; table: for people, default on a terminal; pymatgen: JSON; "
+        "magmom: for an INCAR; cif: structures",
     )
     labels: tuple[str, ...] = common.labels()
     allow_unseen_elements: bool = option(False, "predict structures with elements training never saw")

@@ -19,6 +19,7 @@ from crystalcli.prediction.predictor import Row
 from crystalcli.prediction.results import calculator, results_of
 from crystalcli.prediction.sites import magmom_line, moment_of, plain, pymatgen_structure
 from crystalcli.prediction.structures import START_CELL, cif_block, moved, needed_place, place_of
+from crystalcli.prediction.table import Table, fits
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.tables import csv_line, json_line
@@ -35,8 +36,8 @@ ENDINGS = {
 }
 
 
-def format_of(output: Path | None, wish: str | None) -> str:
-    """Format by wish or by the ending of the output.
+def format_of(output: Path | None, wish: str | None, *, people: bool = False) -> str:
+    """Format by wish or by the ending of the output; for people a table.
 
     Raises:
         UsageError: an ending that says nothing.
@@ -44,19 +45,33 @@ def format_of(output: Path | None, wish: str | None) -> str:
     if wish:
         return wish
     if output is None:
-        return "csv"
+        return "table" if people else "csv"
     if output.suffix.lower() not in ENDINGS:
         said = did_you_mean(output.suffix.lower(), list(ENDINGS))
         raise UsageError(f"the ending '{output.suffix}' names no format ({said}); give --format", path=output)
     return ENDINGS[output.suffix.lower()]
 
 
+def that_fits(kind: str, wish: str | None, quantities: Sequence[Quantity]) -> str:
+    """The same format, or CSV where values do not fit into a table that nobody wished for.
+
+    Raises:
+        UsageError: somebody did.
+    """
+    if kind != "table" or fits(quantities):
+        return kind
+    if wish:
+        raise UsageError("--format table is for one value per structure; give --format csv")
+    return "csv"
+
+
 class Writer:
     """Turns rows into text of one format; every text is whole lines.
 
     Args:
-        kind: csv, jsonl, extxyz, pymatgen (a JSON list of structures), magmom (lines for an INCAR) or cif (predicted
-            structures, a block each). Extended XYZ holds the structures of a model that predicts positions.
+        kind: csv, table (for people), jsonl, extxyz, pymatgen (a JSON list of structures), magmom (lines for an
+            INCAR) or cif (predicted structures, a block each). Extended XYZ holds the structures of a model that
+            predicts positions.
         quantities: what the model predicts.
         calibrations: how the σ of each was calibrated, said wherever a σ is.
         says_domain: whether a column tells why a prediction is an extrapolation.
@@ -89,15 +104,20 @@ class Writer:
         self.spreads: tuple[str, ...] | None = None
         self.n = self.without_column = 0
         self.moment = moment_of(quantities) if kind == "magmom" else None
+        self.table = Table(quantities, self.calibrations) if kind == "table" else None
         self.place = needed_place(quantities, "a CIF") if kind == "cif" else place_of(quantities)
 
     def end(self) -> str:
         """What comes after the last structure."""
+        if self.table is not None:
+            return self.table.end()
         return "" if self.kind != "pymatgen" else "\n]\n" if self.n else "[]\n"
 
     def text(self, row: Row) -> str:
-        """The lines of one structure, after the header if it is the first."""
+        """The lines of one structure, after the header if it is the first; of a table perhaps of several, or none."""
         self.n += 1
+        if self.table is not None:
+            return self.table.text(row)
         if self.moment is not None:
             return magmom_line(row, self.moment)
         if self.kind == "cif" and self.place is not None:
@@ -106,8 +126,9 @@ class Writer:
             return ("[\n" if self.n == 1 else ",\n") + json_line(pymatgen_structure(row, self.quantities)).rstrip("\n")
         if self.kind == "jsonl":
             return json_line(self.object(row))
-        if self.kind == "extxyz":
-            return self._extxyz(row)
+        return self._extxyz(row) if self.kind == "extxyz" else self._csv(row)
+
+    def _csv(self, row: Row) -> str:
         head = ""
         if self.spreads is None:
             self.spreads = tuple(dict.fromkeys(word for u in row.uncertainties.values() for word in u))

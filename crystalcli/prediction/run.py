@@ -28,7 +28,7 @@ from crystalcli.engine.run.run_folder import sha256
 from crystalcli.prediction.errors import Compared
 from crystalcli.prediction.life import Life
 from crystalcli.prediction.options import PredictOptions
-from crystalcli.prediction.output import Writer, format_of, opened
+from crystalcli.prediction.output import Writer, format_of, opened, that_fits
 from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.prediction.reading import GraphReading
 from crystalcli.prediction.sites import similar_table
@@ -63,7 +63,7 @@ class Predicting(Work):
         self.asked, self.output = o, o.output
         if o.threads:
             torch.set_num_threads(o.threads)
-        self.kind = format_of(o.output, o.format)
+        self.kind = format_of(o.output, o.format, people=host.people)
         named = [] if o.latent is None else [o.latent]
         self.life = Life(o.output, named, _command(o), overwrite=request.overwrite)
         if o.similar is not None and o.output is None:
@@ -80,6 +80,7 @@ class Predicting(Work):
             place=Place(0, o.scheduler),
             warn=host.warn,
         )
+        self.kind = that_fits(self.kind, o.format, p.quantities)
         self.writer = Writer(
             self.kind,
             p.quantities,

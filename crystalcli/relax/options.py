@@ -61,7 +61,9 @@ class RelaxOptions(Descent):
     structures: tuple[str, ...] = common.structures(ends=True)
     potential: str = common.potential()
     start: str = option(
-        "", "model of relaxed positions: begin where it says, unless the potential finds more energy there"
+        "",
+        "model of relaxed positions: begin where it says, unless the potential finds more energy there",
+        names=common.MODEL,
     )
     compare_starts: bool = option(False, "with --start: relax from the file's places, too, and count the steps")
     cif: bool = option(False, "write a CIF of every relaxed crystal, too")

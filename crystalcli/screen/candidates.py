@@ -20,7 +20,7 @@ from crystalcli.engine.evaluate.batches import from_cache
 from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.engine.model.model_fields import recipe_of_file
 from crystalcli.engine.model.model_head import read_head
-from crystalcli.engine.model.model_names import file_of
+from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.read.supervised_reading import read_inputs
 from crystalcli.nouns.structures.constraints import not_known
@@ -234,7 +234,7 @@ def _of_model(plan: CampaignPlan, quantity: Quantity, warn: Warn) -> Candidates:
     found = _candidates(plan, quantity, ReadOptions(labels="welcome"), warn)
     if isinstance(found, FromCaches):
         path = Path(plan.candidates[0])
-        recipe = recipe_of_file(file_of(Path(plan.stages[0].model)))
+        recipe = recipe_of_file(named_by(Path(plan.stages[0].model)))
         _refuse_other_graphs(found.data, recipe, path)
     return found
 
@@ -336,7 +336,7 @@ def _decider(model: str, threshold: Threshold, warn: Warn) -> Quantity:
         UsageError: differences, which are no energies, or a threshold in σ for a model that has none.
     """
     path = Path(model)
-    head = read_head(file_of(path))
+    head = read_head(named_by(path))
     quantity = Quantity.from_json(head["spec"]["targets"][0])
     if quantity.name == DIFFERENCE.name:
         raise UsageError("predicts what a stage of a campaign adds to its energies, no formation energies", path=path)

@@ -23,7 +23,7 @@ from crystalcli.engine.cache.cache import Column, GraphRecipe
 from crystalcli.engine.cache.cache_packing import PackedGraph, pack
 from crystalcli.engine.cache.cache_writer import CacheWriter
 from crystalcli.engine.model.ensemble import Ensemble
-from crystalcli.engine.model.model_names import file_of
+from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.devices import choose_device
@@ -149,7 +149,7 @@ class Ensembles:
             allow_unseen=True,
             warn=self.state.run.reporter.warn,
         )
-        return predictor, sha256(file_of(path))[:16]
+        return predictor, sha256(named_by(path))[:16]
 
     def _base(self, stage: int, ids: Iterable[str]) -> dict[str, float]:
         """What predictions at ``stage`` are added to, eV/atom, by id; without those that lack it."""

@@ -63,7 +63,7 @@ class ScreenOptions(Deciding, EnsembleTraining):
         "plan of a staged screening (TOML): relaxes, trains and decides stage by stage; default folder runs/PLAN, so "
         "that the same command goes on after a stop or a kill",
     )
-    model: Path | None = option(None, "trained ensemble: model file or run folder")
+    model: Path | None = option(None, "trained ensemble: model file, run folder or name", names=common.MODEL)
     references: tuple[str, ...] = option(
         (), "files or caches with phases of known formation energy; elements are added", files=True, panel=HULL
     )

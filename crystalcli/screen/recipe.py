@@ -12,7 +12,7 @@ from crystalcli.contracts.request import Chosen, Request
 from crystalcli.engine.cache.cache import GraphRecipe
 from crystalcli.engine.model.model_fields import fields_read, recipe_of_file
 from crystalcli.engine.model.model_head import read_head
-from crystalcli.engine.model.model_names import file_of
+from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.train import choice
@@ -78,7 +78,7 @@ def _refuse_other_target(path: Path, plan: CampaignPlan, stage: int) -> None:
     Raises:
         UsageError: says which.
     """
-    (there, *_) = read_head(file_of(path))["spec"]["targets"]
+    (there, *_) = read_head(named_by(path))["spec"]["targets"]
     if (there["name"] == DIFFERENCE.name) != plan.learns_difference(stage):
         wanted = target(plan, stage).name
         raise UsageError(f"predicts {there['name']}; stage '{plan.stages[stage].name}' learns {wanted}", path=path)
@@ -120,7 +120,7 @@ def recipe_of(request: Request) -> GraphRecipe:
     """How graphs are made: as the model that training starts from needs them, or by the featurizer's defaults."""
     o: TrainOptions = request.options
     if o.from_ is not None:
-        return recipe_of_file(file_of(o.from_))
+        return recipe_of_file(named_by(o.from_))
     assert o.featurizer is not None
     part = cast(Featurizer, registry().get("featurizer", o.featurizer))
     options = opt.to_dict(opt.make(part.options, {}, owner=f"featurizer {part.name}"))

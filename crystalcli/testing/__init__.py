@@ -14,6 +14,7 @@ from crystalcli.testing.featurizer import FeaturizerContract
 from crystalcli.testing.head import HeadContract
 from crystalcli.testing.logger import LoggerContract
 from crystalcli.testing.reader import ReaderContract
+from crystalcli.testing.ready_model import ReadyModelContract
 from crystalcli.testing.relaxer import RelaxerContract
 from crystalcli.testing.sampler import SamplerContract
 from crystalcli.testing.source import SourceContract
@@ -26,6 +27,7 @@ __all__ = [
     "HeadContract",
     "LoggerContract",
     "ReaderContract",
+    "ReadyModelContract",
     "RelaxerContract",
     "SamplerContract",
     "SourceContract",

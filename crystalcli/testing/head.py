@@ -316,6 +316,26 @@ class HeadContract:
         """Weights and normalisers are in the state."""
         check_save_load(self.build, self.said(), f"head {self.part.name}")
 
+    def test_some_of_its_targets(self) -> None:
+        """A head that can be had for some of its targets says of them what it said."""
+        module = self.module()
+        if not hasattr(module, "only") or any(t.classes for t in self.targets):
+            return
+        graph, embedding = self.batch()
+        options: Any = opt.make(self.part.options, self.options, owner=self.part.name)
+        with torch.no_grad():
+            for p in module.parameters():  # no two outputs alike
+                p.add_(torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()), dtype=p.dtype) * 0.1)
+        said = module(graph, embedding)
+        for t in self.targets:
+            fewer = cast(nn.Module, self.part.build(options, self.shape, (t,), self.statistics())).double().eval()
+            fewer.load_state_dict(module.only((t,)))
+            found = fewer(graph, embedding)
+            assert found.keys() == {t.name}, f"only of '{t.name}' predicts {', '.join(found)}"
+            same(found[t.name].value, said[t.name].value, f"only of '{t.name}'")
+            if (sigma := said[t.name].sigma) is not None:
+                same(cast(Tensor, found[t.name].sigma), sigma, f"sigma of only '{t.name}'")
+
     def test_same_elsewhere(self) -> None:
         """Saved here, it says the same with other threads and where decompositions come out otherwise."""
         check_elsewhere(self.build, self.said(), f"head {self.part.name}")

@@ -68,9 +68,9 @@ def recipe_of(arch: Architecture, head: Head) -> dict[str, Any]:
 def spec_of(path: Path) -> dict[str, Any]:
     """What the model file, or that of the run folder, says of its parts."""
     from crystalcli.engine.model.model_head import read_head
-    from crystalcli.engine.model.model_names import file_of
+    from crystalcli.engine.model.model_names import named_by
 
-    spec: dict[str, Any] = read_head(file_of(path))["spec"]
+    spec: dict[str, Any] = read_head(named_by(path))["spec"]
     return spec
 
 

@@ -24,7 +24,9 @@ CACHE = Path("graphs.h5")
 class StartOptions:
     """From which model a training starts."""
 
-    from_: Path | None = option(None, "model file, ensemble or run folder to start from", panel=START)
+    from_: Path | None = option(
+        None, "model file, ensemble, run folder or name to start from", names=common.MODEL, panel=START
+    )
     freeze: tuple[str, ...] = option((), "weights that stay as they are: architecture.embed.*", panel=START)
     lr_factor: tuple[str, ...] = option(
         (), "weights that learn more slowly: features.*=0.1", metavar="PATTERN=FACTOR", panel=START

@@ -18,7 +18,7 @@ from crystalcli.engine.baselines import extra_baselines
 from crystalcli.engine.evaluate import evaluation
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.model_head import MODEL
-from crystalcli.engine.model.model_names import file_of
+from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.record.run_record import REPORT
 from crystalcli.train import beside as training_beside
 from crystalcli.train import out_of_domain
@@ -66,7 +66,7 @@ class Training(Work):
             for one in self.beside:
                 prepare(one, Host(), self.prepared)
             self._inside = inside.pop_all()
-        start = [] if asked.from_ is None else [file_of(asked.from_)]
+        start = [] if asked.from_ is None else [named_by(asked.from_)]
         self.inputs = [*asked.paths, *start]
         spec = self.prepared.model.spec
         self.parts = [(f, c.name) for f, c in _parts(spec).items() if f != "embedding"]

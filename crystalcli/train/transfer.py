@@ -18,7 +18,7 @@ from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_fields import recipe_of_model
 from crystalcli.engine.model.model_head import read_head
-from crystalcli.engine.model.model_names import file_of
+from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
@@ -30,7 +30,7 @@ def source(path: Path, member: int) -> CrystalModel:
     Raises:
         UsageError, InputError, UnsafeInput: as :func:`crystalcli.engine.model.model_file.load`.
     """
-    model = model_file.load(file_of(path))[0]
+    model = model_file.load(named_by(path))[0]
     return model.models[member % len(model.models)] if isinstance(model, Ensemble) else model
 
 
@@ -40,7 +40,7 @@ def distinct(path: str) -> int:
     Raises:
         UsageError, InputError, UnsafeInput: no model there, or none that can be used.
     """
-    return len(read_head(file_of(Path(path))).get("members", [0]))
+    return len(read_head(named_by(Path(path))).get("members", [0]))
 
 
 def refuse_other_graphs(model: CrystalModel, recipe: GraphRecipe, path: Path) -> None:

@@ -123,6 +123,20 @@ class CrystalHead(nn.Module):
         pairs = zip(self.targets, value.unbind(1), sigma.unbind(1), strict=True)
         return {t.name: Prediction(v, t, s, aleatoric=s) for t, v, s in pairs}
 
+    def only(self, targets: tuple[Quantity, ...]) -> dict[str, Tensor]:
+        """State of the head of some of these targets, in their order, which says of them what this one says.
+
+        Raises:
+            UsageError: classes among the targets, with which other layers come.
+        """
+        if any(t.classes for t in self.targets):
+            raise UsageError("a head with classes among its targets cannot be had for fewer of them")
+        kept = [k for k, t in enumerate(self.targets) if t in targets]
+        state, last = self.state_dict(), f"layers.{len(self.layers) - 1}."
+        for name in (f"{last}weight", f"{last}bias"):
+            state[name] = torch.cat([state[name].split(self.widths)[k] for k in kept])
+        return state | {name: state[name][kept] for name in ("mean", "scale")}
+
     def loss(
         self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph, kind: str
     ) -> Tensor:

@@ -35,6 +35,15 @@ def test_every_package_file_is_in(wheel: zipfile.ZipFile) -> None:
     }
 
 
+def test_models_are_in_and_small(wheel: zipfile.ZipFile) -> None:
+    inside = [i for i in wheel.infolist() if i.filename.startswith("crystal_models/")]
+    assert sum(i.file_size for i in inside) <= 10 * 2**20
+    names = {i.filename for i in inside}
+    for name in ("formation-energy", "band-gap"):
+        assert f"crystal_models/{name}/card.json" in names
+        assert {f"crystal_models/{name}/{file}" for file in ("model.json", "model.safetensors")} & names
+
+
 def test_pages_go_where_shells_and_man_look(wheel: zipfile.ZipFile) -> None:
     shared = {n.split(".data/data/")[1] for n in wheel.namelist() if ".data/data/" in n}
     pages = {f"share/man/man1/{p.name}" for p in (ROOT / "man").glob("*.1")}

@@ -21,10 +21,12 @@ from torch import Tensor
 
 from crystalcli.contracts.element_tables import tables_of
 from crystalcli.engine.model.ensemble import Ensemble
+from crystalcli.engine.model.fewer_targets import narrowed
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_head import FORMAT, KEY, VERSION, named_by_file, read_head
 from crystalcli.engine.model.model_parts import part_names
 from crystalcli.engine.model.model_spec import ModelSpec
+from crystalcli.engine.model.model_view import View
 from crystalcli.engine.model.out_of_domain import PREFIX as FAMILIARITY
 from crystalcli.engine.model.out_of_domain import OutOfDomain
 from crystalcli.engine.model.proof import PREFIX as PROOF
@@ -77,6 +79,11 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
         UsageError, InputError, UnsafeInput: as :func:`read_head`, or a plugin is missing, or the weights are damaged.
         NumericalFailure: it says something else than when it was saved.
     """
+    if path.suffix == ".json" and path.is_file():
+        view = View.read(path)
+        model, provenance = load(view.file)
+        with named_by_file(path):
+            return narrowed(model, view.targets), provenance
     head = read_head(path)
     tensors = _tensors(path)
     sound = head.get("sha256") == _hash(tensors)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from crystalcli.engine.model.model_view import View
 from crystalcli.engine.run import files
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.vocabulary.errors import CrystalError, Exit, InputError, UnknownOption, UnsafeInput, UsageError
@@ -53,6 +54,8 @@ def named_by_file(path: Path) -> Iterator[None]:
 def read_head(path: Path) -> dict[str, Any]:
     """Metadata of a model file without its weights: format, version, spec, plugins, provenance.
 
+    Of a file that shows some targets of another: those of the other with these targets alone.
+
     Raises:
         UsageError: there is no such file, or a newer crystal made it.
         InputError: not a model file of ours, damaged, or an older crystal made it.
@@ -62,6 +65,10 @@ def read_head(path: Path) -> dict[str, Any]:
         raise UsageError(f"no such model{cure_of_missing(path)}", path=path)
     if not path.is_file():
         raise InputError("not a model: not a regular file", path=path)
+    if path.suffix == ".json":
+        view = View.read(path)
+        with named_by_file(path):
+            return view.head(read_head(view.file))
     try:
         with path.open("rb") as file:
             start = file.read(8)

@@ -72,15 +72,13 @@ def file_for(name: str) -> Path:
     return kept if kept.is_file() or not _for_now else _for_now[-1] / word
 
 
-def named(word: str) -> Path | None:
-    """The model file that a word means, imported if need be; none where no model is called so.
+def named(word: str) -> Path:
+    """The model file that a word means, imported if need be.
 
     Raises:
-        UsageError: its package is not installed; says what to type.
+        UsageError: no model is called so, or its package is not installed; says what to type.
         InputError, UnsafeInput, EnvironmentProblem: as :func:`imported`.
     """
-    if word not in names():
-        return None
     file = file_for(word)
     return file if file.is_file() else imported(word)
 

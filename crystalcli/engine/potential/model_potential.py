@@ -15,7 +15,7 @@ from crystalcli.engine.model import model_file
 from crystalcli.engine.model.ensemble import Ensemble, mean_and_spread
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_fields import fields_of
-from crystalcli.engine.model.model_names import file_of
+from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.model_parts import parts
 from crystalcli.engine.model.model_spec import ModelSpec
 from crystalcli.engine.potential.moving_graph import SKIN, MovingGraph
@@ -91,7 +91,7 @@ class ModelPotential:
         Raises:
             UsageError: no model there, or one without energies. InputError: damaged. UnsafeInput: a pickle.
         """
-        return cls(model_file.load(file_of(path))[0], str(path), device=device, dtype=dtype, skin=skin)
+        return cls(model_file.load(named_by(path))[0], str(path), device=device, dtype=dtype, skin=skin)
 
     def evaluate(self, systems: Systems, *, stress: bool = False) -> Evaluated:
         """Evaluate all structures.

@@ -20,6 +20,7 @@ from crystalcli.contracts.records import (
     Logger,
     Part,
     Reader,
+    ReadyModel,
     Relaxer,
     Sampler,
     Source,
@@ -42,6 +43,7 @@ CONTRACTS: Mapping[type[Part], str] = {
     Source: "SourceContract",
     Calculator: "CalculatorContract",
     Logger: "LoggerContract",
+    ReadyModel: "ReadyModelContract",
     Workflow: "WorkflowContract",
 }
 

@@ -55,12 +55,19 @@ class Training:
     train: str
 
 
+RECIPE = "--weight-decay 0.03 --batch-size 64 --ema 0.998 --clip 1 --noise learned --noise-beta 1 --ensemble 2"
 TRAININGS = (
     Training(
-        "network",
-        {"formation-energy": "formation_energy_per_atom", "band-gap": "band_gap"},
-        graphs="",
-        train="--arch cgcnn --noise learned --ensemble 3 --train-size 4000 --epochs 15 --batch-size 64 --ema 0.99",
+        "formation-energy",
+        {"formation-energy": "formation_energy_per_atom"},
+        graphs="--featurizer symmetry",
+        train=f"--arch threebody --featurizer symmetry --angle-channels 0 {RECIPE} --lr 0.008 --epochs 80",
+    ),
+    Training(
+        "band-gap",
+        {"band-gap": "band_gap"},
+        graphs="--featurizer symmetry",
+        train=f"--from ../formation-energy/run --new-head {RECIPE} --lr 0.004 --epochs 35",
     ),
 )
 

@@ -21,12 +21,12 @@ def _network(options: ThreeBodyOptions, node_dim: int, edge_dim: int, statistics
 
 THREE_BODY = Architecture(
     name="threebody",
-    summary="convolutions that update edges and see angles, for property models",
+    summary="convolutions that update edges and, if wanted, see angles; for property models",
     options=ThreeBodyOptions,
     build=_network,
     featurizer="symmetry",
     head="crystal",
-    recipe=Recipe(lr=2e-3, weight_decay=0.01, batch_size=64, epochs=60, ema=0.998, clip=1.0),
+    recipe=Recipe(lr=8e-3, weight_decay=0.03, batch_size=64, epochs=80, ema=0.998, clip=1.0),
     requires=frozenset({"edge-features"}),
     provides=frozenset({"nodes"}),
     references=(

@@ -15,6 +15,6 @@ class ThreeBodyOptions:
     n_conv: int = option(4, "convolutions", min=1, max=20)
     width: int = option(96, "features per atom", min=1, max=4096)
     edge_width: int = option(48, "features per edge", min=1, max=4096)
-    angle_channels: int = option(8, "numbers by which edges of one atom see each other; 0: no angles", min=0, max=256)
+    angle_channels: int = option(0, "numbers by which edges of one atom see each other; 0: no angles", min=0, max=256)
     l_max: int = option(2, "highest order of the Legendre polynomials of angles", min=1, max=3)
     norm: Literal["layer", "batch", "none"] = option("layer", "normalisation of the messages")

@@ -138,13 +138,15 @@ def test_docs_say_it() -> None:
     assert seen >= 3
 
 
-def test_plans_have_no_defaults_of_their_own() -> None:
+def test_plans_have_no_defaults_of_their_own(tmp_path: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    model.write_bytes(b"")  # names of models are looked up, files are not opened
     inputs, output = ("a.cif",), Path("a.h5")
     of = BuildPlan.of(BuildOptions(inputs=inputs, output=output, featurizer="cgcnn"), {}, overwrite=False)
     assert replace(of, place=Place()) == BuildPlan(inputs, output, "cgcnn")
-    asked_for = CalibrateOptions(model=Path("m"), inputs=inputs, output=output)
+    asked_for = CalibrateOptions(model=model, inputs=inputs, output=output)
     calibration = CalibrationPlan.of(asked_for, overwrite=False)
-    assert replace(calibration, device=asked_for.device) == CalibrationPlan(Path("m"), inputs, output)
+    assert replace(calibration, device=asked_for.device) == CalibrationPlan(model, inputs, output)
     labelling = LabellingPlan.of(LabelSitesOptions(inputs=inputs, output=output, label=("frequency",)), overwrite=False)
     assert labelling == LabellingPlan(inputs, output, ("frequency",))
     assert Limits() == of.limits

@@ -17,6 +17,7 @@ OTHER_MEANINGS = {
     "ridge": "a regression",
     "energy": "a label and what a head provides",
     "site": "a level of labels",
+    "symmetry": "what space groups are made of",
 }
 """Names of parts that are words of the core, too; what else they are."""
 ALLOWED = {

@@ -109,6 +109,7 @@ def install(training: Training, model: Path, said: Sequence[str], into: Path, da
         folder = into / name
         folder.mkdir(exist_ok=True)
         file = folder / model.name
+        (folder / VIEW).unlink(missing_ok=True)
         if shared:
             file = folder / VIEW
             text = written(f"../{training.name}/{model.name}", _sha256(home / model.name), [target])
@@ -127,8 +128,8 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Make all of them."""
+def main(words: Sequence[str] | None = None, trainings: Sequence[Training] = TRAININGS) -> None:
+    """Make the models of ``trainings``."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("CRYSTAL_DATA"), help="default: $CRYSTAL_DATA")
     parser.add_argument("--work", type=Path, default=Path("runs/models"), help="graphs and runs (default: runs/models)")
@@ -137,7 +138,7 @@ def main(words: Sequence[str] | None = None) -> None:
     wish: Any = parser.parse_args(words)
     if wish.data is None or not (wish.data / SET).is_dir():
         parser.error(f"no folder {SET} there; CRYSTAL_DATA, or --data, names the folder of the data sets")
-    for training in TRAININGS:
+    for training in trainings:
         model, said = made(training, wish.data, wish.work / training.name, wish.train)
         install(training, model, said, wish.into, wish.data)
 

@@ -33,6 +33,14 @@ sys.path.insert(0, str(ROOT / "models"))
 import make  # noqa: E402
 
 SIZES = {"train": 60, "val": 20, "test": 12}
+ORDER = ("formation-energy", "band-gap")
+SHARED = make.Training(
+    "network",
+    {"formation-energy": "formation_energy_per_atom", "band-gap": "band_gap"},
+    graphs="",
+    train="--arch cgcnn --noise learned",
+)
+"""One network under two names."""
 TINY = "--ensemble 2 --train-size 24 --epochs 2 --batch-size 8 --seed 3"
 
 
@@ -68,7 +76,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made_in(folder: Path, data: Path) -> Path:
     work, into = folder / "work", folder / "package"
-    make.main(["--data", str(data), "--work", str(work), "--into", str(into), "--train", TINY])
+    make.main(["--data", str(data), "--work", str(work), "--into", str(into), "--train", TINY], [SHARED])
     return into
 
 
@@ -128,6 +136,24 @@ def test_the_card_says_what_was_measured(made: Path) -> None:
     assert (gap["unit"], card["unit"]) == ("eV", "eV/atom")
     assert "WBM (substituted prototypes)" not in gap["elsewhere"]
     assert not any(str(made) in text.decode(errors="replace") for text in files_of(made).values())
+
+
+def test_one_network_a_name_and_one_that_starts_from_another(data: Path, tmp_path: Path) -> None:
+    """As the models that come with the program are made: each a file of its own, the gap from the energy's run."""
+    small = "--ensemble 2 --train-size 24 --epochs 1 --batch-size 8 --noise learned"
+    arch = "--arch threebody --featurizer symmetry --width 8 --edge-width 4"
+    energy, gap = make.TRAININGS
+    assert (energy.name, gap.name, "--from ../formation-energy/run --new-head" in gap.train) == (*ORDER, True)
+    trials = [
+        replace(energy, train=f"{arch} {small}"),
+        replace(gap, train=f"--from ../formation-energy/run --new-head {small}"),
+    ]
+    words = ["--data", str(data), "--work", str(tmp_path / "work"), "--into", str(tmp_path / "package")]
+    make.main(words, trials)
+    for name, target in zip(ORDER, ("formation_energy_per_atom", "band_gap"), strict=True):
+        folder = tmp_path / "package" / name
+        assert sorted(p.name for p in folder.iterdir()) == ["card.json", "model.safetensors"]
+        assert json.loads((folder / "card.json").read_text())["target"] == target
 
 
 @pytest.mark.slow

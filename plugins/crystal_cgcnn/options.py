@@ -99,8 +99,8 @@ class RidgeHeadOptions:
         "average: layers on every atom, then their mean; max, smoothmax, fcmax (after a linear map): maxima over the "
         "atoms, then the layers; sum: as average, for totals",
     )
-    by: Literal["element", "crystal"] = option(
-        "element", "pool and weigh the atoms of each element apart, or all atoms alike"
+    by: Literal["auto", "element", "crystal"] = option(
+        "auto", "pool and weigh the atoms of each element apart, or all atoms alike; auto: apart where elements are few"
     )
     pool_beta: float = option(10.0, "of smoothmax: small as the average, large as the maximum", min=1e-6, max=1e6)
     hidden: int = option(128, "width of the layers before the one that is solved", min=1, max=4096)

@@ -33,7 +33,7 @@ class RidgeHead(nn.Module):
     Deviation from S. Sanyal et al.: b and w are the ridge regression of the training labels on φ, computed anew before
     every evaluation. Along a trajectory pooled vectors vary by a thousandth of their mean and their components
     nearly alike, so that the last layer is what steps along gradients do not find. u has mean 0 and deviation 1 over
-    the atoms of each element (of all, with ``by="crystal"``) in the training part, and elements are pooled apart.
+    the atoms of each element (of all, with ``by="crystal"``) in the training part, and elements are pooled apart (``auto``: where the ridge can take them).
 
     Poolings ``average`` and ``sum`` put the layers before the mean over the atoms (a read-out that adds over atoms;
     ``sum`` gives totals); ``max``, ``smoothmax`` and ``fcmax`` (S. Sanyal et al., Table I) take the maximum first. The
@@ -65,14 +65,16 @@ class RidgeHead(nn.Module):
             raise UsageError(f"head 'ridge' solves for numbers, and '{classes[0]}' are classes; use --head crystal")
         self.pool, self.beta, self.targets = options.pool, options.pool_beta, targets
         self.additive, self.extensive = options.pool in ("average", "sum"), options.pool == "sum"
-        self.by_element = options.by == "element"
         self.pool_map = nn.Linear(dim, dim) if options.pool == "fcmax" else nn.Identity()
         layers: list[nn.Module] = [nn.Linear(dim, options.hidden), nn.Softplus()]
         for _ in range(options.n_hidden - 1):
             layers += [nn.Linear(options.hidden, options.hidden), nn.Softplus()]
         self.layers = nn.Sequential(*layers)
         self.dim = 1 + dim + options.hidden
-        kinds = max(len(statistics.elements), 1) if self.by_element else 1
+        elements = max(len(statistics.elements), 1)
+        few = elements * self.dim <= MOST_FEATURES
+        self.by_element = options.by == "element" or (options.by == "auto" and few)
+        kinds = elements if self.by_element else 1
         if kinds * self.dim > MOST_FEATURES:
             cure = "--by crystal" if self.by_element else "a smaller --hidden"
             raise UsageError(

@@ -174,7 +174,9 @@ def test_only_numbers_and_not_too_many_features() -> None:
         built("average", (Quantity("kind", classes=3),))
     many = Statistics(elements=tuple(range(1, 90)))
     with pytest.raises(UsageError, match=r"17177 features .193 for each of 89.*use --by crystal"):
-        RidgeHead(RidgeHeadOptions(), 64, ENERGY, many)
+        RidgeHead(RidgeHeadOptions(by="element"), 64, ENERGY, many)
     RidgeHead(RidgeHeadOptions(by="crystal"), 64, ENERGY, many)
+    assert RidgeHead(RidgeHeadOptions(), 64, ENERGY, many).weight.shape[0] == 1, "many elements: all atoms alike"
+    assert RidgeHead(RidgeHeadOptions(), 64, ENERGY, Statistics(elements=(8, 13))).weight.shape[0] > 1
     with pytest.raises(UsageError, match="a smaller --hidden"):
         RidgeHead(RidgeHeadOptions(by="crystal", hidden=3000), 64, ENERGY, many)

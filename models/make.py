@@ -95,7 +95,7 @@ def made(training: Training, data: Path, work: Path, more: str) -> tuple[Path, l
     targets = " ".join(f"--target {t}" for t in training.models.values())
     line = f"train --train train.h5 --test test.h5 {targets} {training.train} {more} --no-compare --threads 1 -o run"
     crystal(" ".join(line.split()), work, said)
-    crystal(f"calibrate run val.h5 --levels {LEVELS} -o model.safetensors --overwrite", work, said)
+    crystal(f"calibrate run val.h5 --levels {LEVELS} --threads 1 -o model.safetensors --overwrite", work, said)
     return work / "model.safetensors", said
 
 

@@ -33,7 +33,8 @@ class RidgeHead(nn.Module):
     Deviation from S. Sanyal et al.: b and w are the ridge regression of the training labels on φ, computed anew before
     every evaluation. Along a trajectory pooled vectors vary by a thousandth of their mean and their components
     nearly alike, so that the last layer is what steps along gradients do not find. u has mean 0 and deviation 1 over
-    the atoms of each element (of all, with ``by="crystal"``) in the training part, and elements are pooled apart (``auto``: where the ridge can take them).
+    the atoms of each element (of all, with ``by="crystal"``) in the training part, and elements are pooled apart
+    (``auto``: where the ridge can take them).
 
     Poolings ``average`` and ``sum`` put the layers before the mean over the atoms (a read-out that adds over atoms;
     ``sum`` gives totals); ``max``, ``smoothmax`` and ``fcmax`` (S. Sanyal et al., Table I) take the maximum first. The

@@ -54,7 +54,7 @@ def test_it_trains_predicts_and_is_missed_when_removed(installed: Environment) -
     model = "run/model.safetensors"
     assert "target" in installed.crystal(f"predict {model} data/cu-00.cif").stdout
     refused = installed.crystal("train --arch filter --pool max -o other", code=2)
-    assert "--pool belongs to head crystal, which is not chosen here" in refused.stderr
+    assert "--pool belongs to head crystal and head ridge, which are not chosen here" in refused.stderr
     refused = installed.crystal("train --arch cgcnn -o other", code=2)
     assert refused.stderr == "error: graphs.h5: was built with featurizer 'inverse'; add --featurizer inverse\n"
 

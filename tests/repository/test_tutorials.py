@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,21 +32,6 @@ def test_the_readme_shows_what_the_tutorial_says() -> None:
     tutorial = (DOCS / "tutorials" / "properties.md").read_text().splitlines()
     assert len(rows) == 4
     assert not [row for row in rows if row not in tutorial]
-
-
-def test_folds_of_matbench(tmp_path: Path) -> None:
-    """The program of that page makes split files from lists as Matbench has them; rows are counted from 0."""
-    (block,) = [b for b in blocks(DOCS / "coming-from" / "matbench.md") if b.title]
-    (tmp_path / block.title).write_text(block.text)
-    ids = [f"mb-phonons-{k:04d}" for k in range(1, 21)]
-    folds = {f"fold_{k}": {"train": ids[:4] + ids[8:], "test": ids[4:8]} for k in (0, 1)}
-    (tmp_path / "v.json").write_text(json.dumps({"splits": {"matbench_phonons": folds}}))
-    command = [sys.executable, block.title, "v.json", "matbench_phonons"]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
-    parts = json.loads((tmp_path / "fold-1.json").read_text())
-    assert parts["test"] == [f"matbench_phonons:{k}" for k in range(4, 8)]
-    assert {k: len(v) for k, v in parts.items()} == {"train": 14, "val": 2, "test": 4}
-    assert len({i for part in parts.values() for i in part}) == 20
 
 
 def test_what_is_alike() -> None:

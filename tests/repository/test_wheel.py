@@ -61,5 +61,5 @@ def test_entry_points_and_licence(wheel: zipfile.ZipFile) -> None:
     assert "[crystal]" in text
     (meta,) = (n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
     fields = email.message_from_string(wheel.read(meta).decode())
-    assert fields["License-Expression"] == "MIT"
+    assert fields["License-Expression"] == "MIT AND CC-BY-4.0"
     assert any(n.endswith("LICENSE") for n in wheel.namelist())

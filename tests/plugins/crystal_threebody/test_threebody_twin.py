@@ -105,6 +105,18 @@ def test_one_for_all(atoms: ase.Atoms) -> None:
     assert float((expected - expected[0]).detach().abs().max()) > 0.1, "atoms do not differ at all"
 
 
+def test_an_element_never_seen_is_what_the_table_says() -> None:
+    """La and Ce have the same 92 numbers: nothing tells them apart before training has."""
+    torch.manual_seed(2)
+    module: Any = THREE_BODY.build(ThreeBodyOptions(), 92, 41, STATISTICS).double().eval()  # type: ignore[attr-defined]
+    build = SYMMETRY.build(SymmetryOptions())
+    one, other = (collate([build(ase.build.bulk(x, "fcc", a=5.2))], torch.float64) for x in ("La", "Ce"))
+    assert torch.equal(embedded(one, module), embedded(other, module))
+    with torch.no_grad():
+        module.rows.weight[57] += 1.0
+    assert not torch.equal(embedded(one, module), embedded(other, module))
+
+
 def test_gradients_are_of_all_atoms() -> None:
     """Where positions are differentiated, atoms move one by one: orbits do not count."""
     graph = collate([SYMMETRY.build(SymmetryOptions())(quartz())], torch.float64)

@@ -76,7 +76,7 @@ def ours(atoms: ase.Atoms, sampler: str, folder: Path, steps: int) -> float:
     systems = maxwell_boltzmann(Systems.of([atoms]), 1e-6, 0, ["a"])
     options = MdOptions(sampler=sampler, temperature="0", steps=steps, checkpoint_every=1e9)
     recorder = Recorder([folder], folder / "chunks", systems, 1.0)
-    host = SimpleNamespace(path=folder, reporter=Reporter(), stop=StopSignal())
+    host = SimpleNamespace(path=folder, reporter=Reporter(), stop=StopSignal(), follow=lambda _step, _values: None)
     batch = SamplingBatch(["a"], systems, [])
     run = Dynamics(options, options.program(), (Nothing(systems), module), batch, recorder, host)
     run.begin()

@@ -9,6 +9,7 @@ what it takes to make and to read its lines, beside the whole screening: reading
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,9 +19,8 @@ from typing import Any
 import ase.build
 import numpy as np
 import torch
-from crystalcli.train.training_plan import TrainingPlan
 
-from crystalcli.contracts.records import Recipe
+from crystalcli.cli.main import run
 from crystalcli.contracts.request import Request
 from crystalcli.engine.cache.cache import Column, GraphRecipe
 from crystalcli.engine.cache.cache_packing import pack
@@ -33,8 +33,6 @@ from crystalcli.nouns.neighbors import build_graph
 from crystalcli.screen.ensembles import Predictions
 from crystalcli.screen.options import ScreenOptions
 from crystalcli.screen.workflow import SCREEN
-from crystalcli.train import series
-from crystalcli.train.series import Series
 from crystalcli.vocabulary.quantities import Quantity
 
 METALS, ANIONS = ("Na", "K", "Li", "Mg", "Ca"), ("Cl", "F", "Br", "O")
@@ -99,15 +97,10 @@ def main() -> None:
         folder = Path(place)
         known = crystals(folder / "known.h5", 60, labelled=True)
         candidates = crystals(folder / "candidates.h5", wish.candidates, labelled=False)
-        training = TrainingPlan(
-            architecture="cgcnn",
-            head="crystal",
-            output=str(folder / "model"),
-            caches=(str(known),),
-            recipe=Recipe(epochs=2, batch_size=16),
-            threads=1,
-        )
-        model = series.run(training, Series(wish.members, ensemble=True)).folder
+        model = str(folder / "model")
+        line = f"train {known} --ensemble {wish.members} --epochs 2 --batch-size 16 --threads 1 --no-compare --quiet"
+        if run([*line.split(), "-o", model]):
+            sys.exit("the training failed")
         clock.seconds, start = 0.0, time.perf_counter()
         options = ScreenOptions(candidates=(str(candidates),), model=model, threads=1)
         data = life.run(SCREEN, Request(options, path=folder / "run")).data

@@ -124,7 +124,9 @@ def main() -> None:
             lines.append(f"| {command} | {what} | {value} |")
             print(f"{what}: {value}", flush=True)
             command = ""
-    chosen.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    there = chosen.output.read_text(encoding="utf-8") if chosen.output.exists() else ""
+    _, _, notes = there.rpartition("|\n\n")  # what people wrote below the table stays
+    chosen.output.write_text("\n".join(lines) + "\n" + (f"\n{notes}" if notes else ""), encoding="utf-8")
 
 
 if __name__ == "__main__":

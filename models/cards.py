@@ -68,8 +68,8 @@ def card(model: Path, target: str, folder: Path, said: Sequence[str], hashes: Ma
         "data": DATA,
         "attribution": list(ATTRIBUTION),
         "structures": {
-            "train": len(split["train"]),
-            "chose epochs": len(split["val"]),
+            "taught a member": len(split["train"]),
+            "chose epochs alone": len(split["val"]),
             "calibrated sigma": predictor.model.sigma_fits[target].structures,
             "test": len(rows),
         },

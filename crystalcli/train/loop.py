@@ -108,6 +108,8 @@ class Trainer:
         o = self.options
         only_test = o.from_ and not (recipe.epochs or o.new_head or o.refit_normaliser)
         if p.step == 0 and not only_test and self._settle():
+            if not recipe.epochs:
+                self.reporter.say("no epochs: what is not solved in closed form stays as it is; --epochs N trains it")
             self._look_at_untrained("before any epoch, last layer solved", keep=True)
         while p.epoch < recipe.epochs and not (recipe.patience and p.waited >= recipe.patience):
             start = time.monotonic()

@@ -168,7 +168,8 @@ def grown(
         try:
             state = carried(origin.get_submodule(of), part, old.statistics.elements, statistics.elements)
         except UsageError as problem:
-            raise UsageError(f"{of} '{getattr(old, _CHOICE[of]).name}': {problem.reason}") from problem
+            cure = "; --new-head begins a new one" if of == "head" else ""
+            raise UsageError(f"{of} '{getattr(old, _CHOICE[of]).name}': {problem.reason}{cure}") from problem
         if refit and of == "head":
             state |= {name: value for name, value in part.named_buffers() if name in state}
         part.load_state_dict(state)

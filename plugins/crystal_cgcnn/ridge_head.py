@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from crystal_cgcnn.elements import N_ELEMENTS
 from crystal_cgcnn.options import RidgeHeadOptions
 from crystalcli.contracts.element_tables import ElementTable
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
@@ -18,7 +19,6 @@ from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
-N_ELEMENTS = 119
 STATISTICS = 512
 """Structures that give mean and spread of the pooled vectors."""
 MOST_FEATURES = 2000

@@ -120,7 +120,7 @@ def test_the_card_says_what_was_measured(made: Path) -> None:
     card = json.loads((made / "formation-energy" / "card.json").read_text())
     assert card["sha256"] == hashlib.sha256((made / "formation-energy" / "model.json").read_bytes()).hexdigest()
     assert (card["structures"]["calibrated sigma"], card["structures"]["test"]) == (20, 12)
-    assert 24 <= card["structures"]["train"] <= 48
+    assert 24 <= card["structures"]["taught a member"] <= 48
     model = load_model(made / "formation-energy" / "model.json")
     with gzip.open(made.parent / "work" / "network" / "data" / make.SET / "test.csv.gz", "rt") as file:
         rows = list(csv.DictReader(file))

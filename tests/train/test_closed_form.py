@@ -76,6 +76,7 @@ def test_untrained_and_solved_it_beats_the_mean(cache: Path, tmp_path: Path) -> 
     assert errors["model"]["mae"] < 0.5 * errors["baselines"]["mean"]["mae"]
     assert found.data["epochs"] == 0
     assert any(line.startswith("before any epoch, last layer solved  val MAE") for line in said)
+    assert any(line.startswith("no epochs: ") for line in said), "that nothing is trained is not said"
     again = train(ridge(cache, tmp_path / "again"))
     assert again.model.read_bytes() == found.model.read_bytes()
 

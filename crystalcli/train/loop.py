@@ -61,7 +61,9 @@ class Trainer:
     ) -> None:
         self.options, self.prepared, self.run, self.reporter = options, prepared, run, reporter
         self.recipe, self.team, self.asked = options.recipe, team, False
-        self.model = prepared.model
+        self.model, replay = prepared.model, prepared.replay
+        self.data = replay.data if replay else prepared.data
+        self.baseline_values = (replay.baseline_values if replay else prepared.baseline_values) or None
         factors = transfer.lr_factors(self.model, options.lr_factor)
         self.optimizer = make_optimizer(self.model, self.recipe, options.momentum, factors)
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
@@ -86,7 +88,9 @@ class Trainer:
         So does one of fewer structures than there are processes.
         """
         rng = np.random.default_rng([self.options.seed, 3, epoch])
-        order = epoch_order(self.prepared.split.train, rng, self.options.shuffle_window)
+        train, replay = self.prepared.split.train, self.prepared.replay
+        train = replay.joined(train, rng) if replay else train
+        order = epoch_order(train, rng, self.options.shuffle_window)
         pieces = evaluation.pieces_of(order, self.options.size)
         if len(pieces) > 1 and len(pieces[-1]) < max(2, self.team.size):
             pieces[-2:] = [np.concatenate(pieces[-2:])]
@@ -170,7 +174,7 @@ class Trainer:
 
     def _taken(self, piece: NDArray[np.int64]) -> tuple[Batch, Own]:
         """A batch, and what this process has to do of it."""
-        data, names, team = self.prepared.data, self.prepared.names, self.team
+        data, names, team = self.data, self.prepared.names, self.team
         batch = data.batch(piece, names)
         part = team.part(batch.graph.atom_counts.numpy())
         return batch, Own(batch if team.size == 1 else data.batch(piece[part], names), part.start)
@@ -207,7 +211,7 @@ class Trainer:
     def _loss(self, batch: Batch, own: Own, team: ProcessTeam) -> Tensor:
         device = self.prepared.device
         labels = {k: Labels(v.value.to(device), v.mask.to(device)) for k, v in batch.labels.items()}
-        baseline_values = evaluation.baseline_values_of(own.batch, self.prepared.baseline_values or None, device)
+        baseline_values = evaluation.baseline_values_of(own.batch, self.baseline_values, device)
         whole = batch.graph.to(device)
         graph = whole if own.batch is batch else own.batch.graph.to(device)
         return team.loss(self.model, graph, whole, own.first, labels, self.recipe.loss, baseline_values)
@@ -277,8 +281,8 @@ class Trainer:
         """
         self.model.load_state_dict(self.good)
         self.model.eval()
-        bad = [self.prepared.ids[int(k)] for k in batch.index if not self._finite(int(k))]
-        names = bad or [self.prepared.ids[int(k)] for k in batch.index]
+        bad = [self.data.ids[int(k)] for k in batch.index if not self._finite(int(k))]
+        names = bad or [self.data.ids[int(k)] for k in batch.index]
         self.run.write_json("failed-batch.json", {"what": what, "step": self.progress.step, "ids": names})
         raise NumericalFailure(
             f"the {what} of step {self.progress.step} is not a number; structures {', '.join(names[:5])}"
@@ -288,7 +292,7 @@ class Trainer:
 
     @torch.no_grad()
     def _finite(self, structure: int) -> bool:
-        batch = self.prepared.data.batch(np.array([structure]), self.prepared.names)
+        batch = self.data.batch(np.array([structure]), self.prepared.names)
         return bool(torch.isfinite(self._loss(batch, Own(batch, 0), ALONE)))
 
     def _circumstances(self) -> dict[str, Any]:

@@ -36,6 +36,16 @@ class StartOptions:
     )
     new_head: bool = option(False, "keep features and architecture only", panel=START)
     refit_normaliser: bool = option(False, "means and scales of the new labels", panel=START)
+    replay: tuple[Path, ...] = option(
+        (),
+        "caches of structures at which the model keeps its answers: they are learned beside the new labels, so that "
+        "it forgets less",
+        metavar="CACHE",
+        panel=START,
+    )
+    replay_share: float = option(
+        1.0, "structures of --replay in an epoch, times the size of the training part", min=0.0, panel=START
+    )
     keep_start: bool = option(True, "the model as it is stays where no epoch is better", panel=START)
 
     def check_start(self) -> None:
@@ -45,8 +55,13 @@ class StartOptions:
             UsageError: says what.
         """
         asked = {"--freeze": self.freeze, "--new-head": self.new_head, "--refit-normaliser": self.refit_normaliser}
+        asked |= {"--replay": bool(self.replay)}
         if self.from_ is None and (said := [name for name, is_asked in asked.items() if is_asked]):
             raise UsageError(f"{said[0]} is about the model that a training starts from; add --from MODEL")
+        if self.replay and self.new_head:
+            raise UsageError("--replay keeps the answers of a model, and --new-head takes their head away")
+        if self.replay and not self.replay_share:
+            raise UsageError("--replay with --replay-share 0 learns none of it")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,7 @@ class Training(Work):
                 prepare(one, Host(), self.prepared)
             self._inside = inside.pop_all()
         start = [] if asked.from_ is None else [named_by(asked.from_)]
-        self.inputs = [*asked.paths, *start]
+        self.inputs = [*asked.paths, *asked.replay, *start]
         spec = self.prepared.model.spec
         self.parts = [(f, c.name) for f, c in _parts(spec).items() if f != "embedding"]
         self.facts = {
@@ -194,6 +194,7 @@ class Training(Work):
             "best_score": trainer.progress.best,
             "validation": self._validation_errors(),
             "seed": o.seed,
+            **({"replay": prepared.replay.forgotten(prepared.model, o.size)} if prepared.replay else {}),
             "finished": code == Exit.OK,
             "exit_code": int(code),
         }

@@ -25,6 +25,7 @@ from crystalcli.contracts.workflow import Table
 from crystalcli.engine.report import error_blocks, predicted
 from crystalcli.engine.report.predicted import Values
 from crystalcli.engine.run.display import number, unit_for
+from crystalcli.train.view import replay_table
 from crystalcli.vocabulary.quantities import Quantity
 
 KEYS = {
@@ -82,6 +83,8 @@ def _result(run: ReportedRun, test: Mapping[str, Any]) -> Iterator[Block]:
     for name, row in test.items():
         if isinstance(row.get("model"), Mapping):
             yield from _table(report, name, row)
+    if "replay" in report:
+        yield replay_table(report["replay"])
     split = report.get("split")
     first: Mapping[str, Any] = split[0] if isinstance(split, list) and split else split or {}
     sizes = dict(first.get("sizes", {}))

@@ -37,6 +37,7 @@ from crystalcli.train.closed_form import has_closed_form
 from crystalcli.train.labels import check_values, choose_targets, labelled
 from crystalcli.train.options import SplitOptions, TrainOptions
 from crystalcli.train.proving import give_witnesses
+from crystalcli.train.replay import Replay, replayed
 from crystalcli.train.split import Material, choose
 from crystalcli.train.start import started
 from crystalcli.vocabulary.errors import UsageError
@@ -52,6 +53,7 @@ class Prepared:
         said: what was said of the targets.
         fit: the baselines of the split; none of those of a model that is trained on.
         baseline_values: values of the baselines for all structures, by target; NaN where not needed.
+        replay: what a model that is trained on is not to forget.
     """
 
     options: TrainOptions
@@ -65,6 +67,7 @@ class Prepared:
     baseline_values: BaselineValues
     model: CrystalModel
     device: torch.device
+    replay: Replay | None = None
 
     @property
     def names(self) -> list[str]:
@@ -108,8 +111,10 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
         found = tuple(look_for_leaks(data, ids, split))
     _say_split(data, targets, split, found, reporter)
     fit = BaselineFit()
+    known: tuple[int, ...] = ()
     if o.from_ is not None:
-        model, baseline_values = started(request, data, targets, split, reporter)
+        start = started(request, data, targets, split, reporter)
+        model, baseline_values, known = start.model, start.baseline_values, start.known
     else:
         fit = fitted(request, data, targets, split, shared.fit if shared and split is shared.split else None)
         model, baseline_values = _model(request, data, targets, split, fit, reporter), fit.values
@@ -117,7 +122,9 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
             raise UsageError("--epochs 0 trains nothing; it goes with --from MODEL")
     _give_inputs(data, model, reporter)
     give_witnesses(model, data, split.train)
-    return Prepared(o, data, ids, targets, said, split, found, fit, baseline_values, model.to(where), where)
+    model = model.to(where)
+    replay = replayed(o, data, model, known, reporter) if o.replay else None
+    return Prepared(o, data, ids, targets, said, split, found, fit, baseline_values, model, where, replay)
 
 
 def _say_split(

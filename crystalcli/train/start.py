@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,9 +34,18 @@ MANY = 12
 """More elements than these are not named, but counted."""
 
 
+@dataclass(frozen=True)
+class Start:
+    """A model to train on, its baselines for all structures by target, and the atomic numbers that it knew."""
+
+    model: CrystalModel
+    baseline_values: BaselineValues
+    known: tuple[int, ...]
+
+
 def started(
     request: Request, data: GraphDataset, targets: tuple[Quantity, ...], split: Split, reporter: Reporter
-) -> tuple[CrystalModel, BaselineValues]:
+) -> Start:
     """The model that ``--from`` names, ready to be trained on, and its baselines for all structures.
 
     Raises:
@@ -55,6 +64,8 @@ def started(
     if anew:
         scaled = renamed if origin.differentiable else {}
         statistics = transfer.refitted_statistics(origin.spec.statistics, statistics, scaled, new_head=o.new_head)
+        if o.replay:
+            statistics = transfer.with_all_elements(statistics, origin.spec.statistics, data.elements(split.train))
     else:
         statistics = transfer.kept_statistics(origin.spec.statistics, statistics, renamed)
     fresh = PartChoice(head(request).name, options_of(request, "head")) if o.new_head else None
@@ -67,7 +78,10 @@ def started(
     model = grown(statistics)
     if o.refit_normaliser and not o.new_head and origin.differentiable:
         found = with_references(statistics, data, split.train, explained=_explained(model, data, split.train))
-        model = grown(replace(found, target_scale=statistics.target_scale))
+        found = replace(found, target_scale=statistics.target_scale)
+        if o.replay:
+            found = transfer.with_all_elements(found, origin.spec.statistics, data.elements(split.train))
+        model = grown(found)
     transfer.lr_factors(model, o.lr_factor)  # what cannot be is refused before anything is written
     frozen = transfer.freeze(model, o.freeze) if o.freeze else 0
     few = len(split.train) < FEW
@@ -78,7 +92,7 @@ def started(
         f"statistics of batch norms {'kept' if model.frozen_norms else 'followed'}"
     )
     _say_elements(model, known, reporter)
-    return model, baseline_values
+    return Start(model, baseline_values, known)
 
 
 def _statistics(

@@ -115,6 +115,21 @@ def refitted_statistics(
     return replace(new, mean_neighbors=old.mean_neighbors, target_scale=scale, shortest=shortest)
 
 
+def with_all_elements(statistics: Statistics, old: Statistics, fitted: Sequence[int]) -> Statistics:
+    """``statistics`` with all elements of the source; atoms not ``fitted`` have the energies they had.
+
+    Of a potential these are reference and mean together, and the mean may have become another.
+    """
+    elements = tuple(sorted({*statistics.elements, *old.elements}))
+    references: tuple[float, ...] = ()
+    if old.references:
+        moved = old.target_mean.get("energy", 0.0) - statistics.target_mean.get("energy", 0.0)
+        known = {z: e + moved for z, e in zip(old.elements, old.references, strict=True)}
+        now = dict(zip(statistics.elements, statistics.references, strict=False))
+        references = tuple(now.get(z, 0.0) if z in fitted else known[z] for z in elements)
+    return replace(statistics, elements=elements, references=references, shortest=_nearest(old, statistics, elements))
+
+
 def _nearest(old: Statistics, new: Statistics, elements: Iterable[int]) -> tuple[tuple[int, int, float], ...]:
     """The shorter of both shortest distances of every pair of ``elements``.
 

@@ -84,7 +84,20 @@ def shown(report: Mapping[str, Any]) -> Shown:
             for n, k in row["extrapolated"].items()
         ]
     tables = [table for row in known.values() for table in _of_target(row)]
+    if "replay" in report:
+        tables.append(replay_table(report["replay"]))
     return Shown([*lines, f"model -> {report['model']}"], tables=tables, warnings=warnings)
+
+
+def replay_table(found: Mapping[str, Any]) -> Table:
+    """How much the answers at structures that were to be remembered are others now."""
+    rows = []
+    for name, change in found["changed"].items():
+        factor, unit = unit_for(change["mae"], Quantity(name, change["unit"]))
+        cells = (number(change[k] * factor) for k in ("mae", "rmse", "max_error"))
+        rows.append([f"{name} ({unit})" if unit else name, *cells])
+    title = f"replay: answers changed since the start, {found['aside']} structures that were not learned"
+    return Table(("", "mean", "RMS", "largest"), rows, title)
 
 
 def _others(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,17 +41,18 @@ def distinct_ids(caches: Sequence[GraphCache]) -> list[str]:
     return ids
 
 
-def joined_columns(caches: Sequence[GraphCache]) -> dict[str, Column]:
-    """Labels of all ``caches`` in a row; what a cache does not have is masked.
+def joined_columns(caches: Sequence[GraphCache], labelled: Sequence[GraphCache] | None = None) -> dict[str, Column]:
+    """Labels of all ``caches`` in a row; what a cache does not have, or is not one of ``labelled``, is masked.
 
     Raises:
         UsageError: one label with two units, levels or kinds.
     """
-    return {n: _joined(n, caches) for n in dict.fromkeys(n for c in caches for n in c.columns)}
+    labelled = caches if labelled is None else labelled
+    return {n: _joined(n, caches, labelled) for n in dict.fromkeys(n for c in labelled for n in c.columns)}
 
 
-def _joined(name: str, caches: Sequence[GraphCache]) -> Column:
-    having = [c for c in caches if name in c.columns]
+def _joined(name: str, caches: Sequence[GraphCache], labelled: Sequence[GraphCache]) -> Column:
+    having = [c for c in labelled if name in c.columns]
     quantity, tail = having[0].columns[name].quantity, having[0].columns[name].values.shape[1:]
     for other in having[1:]:
         if (found := other.columns[name]).quantity != quantity or found.values.shape[1:] != tail:
@@ -65,7 +66,7 @@ def _joined(name: str, caches: Sequence[GraphCache]) -> Column:
     for cache in caches:
         count = len(cache) if quantity.level == "structure" else int(cache.atom_pointers[-1])
         empty = Column(quantity, np.full((count, *tail), np.nan), np.zeros(count, dtype=bool))
-        column = cache.columns.get(name, empty)
+        column = cache.columns[name] if cache in having else empty
         values.append(column.values)
         masks.append(column.mask)
     return Column(quantity, np.concatenate(values), np.concatenate(masks))

@@ -41,17 +41,21 @@ class GraphDataset:
     ``inputs`` names labels that a model reads: numbers per structure that every batch holds as fields, the same at all
     sites of a structure, 0 where there is none.
 
+    Args:
+        caches: in this order.
+        unlabelled: so many of the last have no labels, whatever they hold.
+
     Raises:
         UsageError: no cache, different recipes, one label with two meanings, or one id in two caches of one name.
     """
 
-    def __init__(self, caches: Sequence[GraphCache]) -> None:
+    def __init__(self, caches: Sequence[GraphCache], unlabelled: int = 0) -> None:
         check_together(caches)
         self.caches = list(caches)
         self.recipe = caches[0].recipe
         self.ids = distinct_ids(caches)
         self.offsets = np.concatenate([[0], np.cumsum([len(c) for c in caches])])
-        self.columns = joined_columns(caches)
+        self.columns = joined_columns(caches, caches[: len(caches) - unlabelled])
         self.field_names = caches[0].field_names
         self.inputs: tuple[str, ...] = ()
 

@@ -1,11 +1,13 @@
 """Blocks of a few atoms whose edges fit the cache, and the desks on which they are worked.
 
 A desk is memory that all blocks of one size use one after the other: what is not allocated anew need not be cleared by
-the system, which costs more than the arithmetic.
+the system, which costs more than the arithmetic. On a CPU a thread keeps its desks from one graph to the next: the two
+hundred views that make one take longer than a block of edges on it.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +20,8 @@ from crystalcli.nouns.graph import CrystalGraph
 BLOCK_NUMBERS = 1_500_000
 """Numbers on the desk of a block on a CPU, at most (one atom at least)."""
 GPU_NUMBERS = 200_000_000
+DESKS = 256
+"""That are kept; with one more all are made anew."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,35 @@ class Pair:
         )
 
 
+class Workplace:
+    """Memory, and the desks and pairs of desks in it; what lies on one lasts as long as a sum is at work."""
+
+    def __init__(self) -> None:
+        self.memory: dict[tuple[int, torch.dtype], Tensor] = {}
+        self.desks: dict[tuple[object, ...], Desk] = {}
+        self.pairs: dict[tuple[object, ...], Pair] = {}
+
+    def room(self, place: int, like: Tensor, numbers: int) -> Tensor:
+        """At least so many numbers at one of the two places, in the dtype of ``like``; the desks there may be gone."""
+        found = self.memory.get((place, like.dtype))
+        if found is None or len(found) < numbers:
+            if found is not None:
+                self.desks.clear()
+                self.pairs.clear()
+            found = self.memory[place, like.dtype] = like.new_empty(numbers)
+        return found
+
+
+class _Kept(threading.local):
+    """The workplace of each thread, for sums on a CPU."""
+
+    def __init__(self) -> None:
+        self.workplace = Workplace()
+
+
+KEPT = _Kept()
+
+
 def _widths(paths: Paths, width: int) -> list[int]:
     """Numbers of an edge on a desk: h, Y, dY, w, x, dw, dx, z by order, dz by order."""
     n, factors = (paths.l_max + 1) ** 2, [paths.n_weights, paths.source.dim]
@@ -161,9 +194,7 @@ class Blocks:
         self.sorted = degree.index_select(0, self.order)
         self.host: list[int] = self.sorted.tolist()
         self.made: dict[int, list[Block]] = {}
-        self.desks: dict[tuple[object, ...], Desk] = {}
-        self.pairs: dict[tuple[object, ...], Pair] = {}
-        self.memory: dict[tuple[int, Paths], Tensor] = {}
+        self.own = None if self.order.device.type == "cpu" else Workplace()
 
     def of(self, paths: Paths, width: int) -> list[Block]:
         """Blocks for sums over ``paths`` whose weights come from ``width`` numbers."""
@@ -174,28 +205,34 @@ class Blocks:
 
     def desk(self, block: Block, paths: Paths, like: Tensor, width: int) -> Desk:
         """A desk for a block, in the dtype of ``like``, that of all sums over the graph."""
-        key = (len(block.atoms), len(block.edges), paths, width)
-        if key not in self.desks:
-            self.desks[key] = self._desk(block, paths, like, width, 0)
-        return self.desks[key]
+        return self._desk(block, paths, like, width, 0)
 
     def pair(self, block: Block, paths: Paths, like: Tensor, width: int) -> Pair:
         """Two desks beside each other."""
-        key = (len(block.atoms), len(block.edges), paths, width)
-        if key not in self.pairs:
-            one = self.desk(block, paths, like, width)
-            self.pairs[key] = Pair(one, self._desk(block, paths, like, width, 1))
-        return self.pairs[key]
+        at = self._workplace
+        one, other = (self._desk(block, paths, like, width, place) for place in (0, 1))
+        key = (len(block.atoms), len(block.edges), paths, width, like.dtype)
+        if key not in at.pairs:
+            at.pairs[key] = Pair(one, other)
+        return at.pairs[key]
+
+    @property
+    def _workplace(self) -> Workplace:
+        return KEPT.workplace if self.own is None else self.own
 
     def _desk(self, block: Block, paths: Paths, like: Tensor, width: int, place: int) -> Desk:
-        numbers = sum(_widths(paths, width))
-        memory = self.memory.get((place, paths))
-        if memory is None:
+        at, n_edges = self._workplace, len(block.edges)
+        key = (place, len(block.atoms), n_edges, paths, width, like.dtype)
+        if key not in at.desks:
+            if len(at.desks) >= DESKS:
+                at.desks.clear()
+                at.pairs.clear()
+            numbers = sum(_widths(paths, width))
             # sums one after the other need not have memory of their own
-            most = numbers * max(len(b.edges) for b in self.of(paths, width))
-            fits = [m for (k, _), m in self.memory.items() if k == place and len(m) >= most]
-            memory = self.memory[place, paths] = fits[0] if fits else like.new_empty(most)
-        return Desk(memory, len(block.atoms), len(block.edges), paths, width)
+            most = max(len(b.edges) for b in self.of(paths, width))
+            memory = at.room(place, like, max(numbers * most, BLOCK_NUMBERS))
+            at.desks[key] = Desk(memory, len(block.atoms), n_edges, paths, width)
+        return at.desks[key]
 
     def _most(self, paths: Paths, width: int) -> int:
         numbers = sum(_widths(paths, width))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from crystalcli.benchmark.options import FREE, BenchmarkOptions
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Shown, Work
+from crystalcli.contracts.workflow_record import Workflow
 
 if TYPE_CHECKING:
     from crystalcli.contracts.sections import ReportedRun, Section

@@ -7,9 +7,9 @@ from typing import Any
 
 from crystalcli.calibrate.options import CalibrateOptions
 from crystalcli.contracts.host import Reporter
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Shown, Work
+from crystalcli.contracts.workflow_record import Workflow
 
 
 def _prepare(request: Request, _reporter: Reporter) -> Work:

@@ -25,7 +25,7 @@ from crystalcli.cli.settings import Setting
 from crystalcli.cli.shared import PANEL, TRANSIENT
 from crystalcli.cli.unasked import refuse_unasked
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Choice
+from crystalcli.contracts.workflow_record import Choice
 from crystalcli.engine.registry.plugin_manager import registry, use_only_builtins
 from crystalcli.engine.run import config
 from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from crystalcli.cli import help_table
-from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.registry.plugin_manager import announced_workflows, own_workflows, registry, use_only_builtins
 
 

@@ -17,10 +17,10 @@ from crystalcli.cli.runs import flag, given, home, refuse_beside, refuse_changes
 from crystalcli.cli.shared import TRANSIENT
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Chosen, Request
 from crystalcli.contracts.run_options import CALCULATOR, MODEL
 from crystalcli.contracts.workflow import Shown, Table, Work, exit_code
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.host.services import Services
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.texts import inert

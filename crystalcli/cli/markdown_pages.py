@@ -12,7 +12,8 @@ from crystalcli.cli.man_pages import EXITS, man_name
 from crystalcli.cli.plugin_flags import models
 from crystalcli.cli.tree import Page, TreeItem, pages
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import FAMILIES, Part
+from crystalcli.contracts.families import FAMILIES
+from crystalcli.contracts.records import Part
 from crystalcli.engine.registry.plugin_manager import registry, use_only_builtins
 
 

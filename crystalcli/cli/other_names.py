@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crystalcli.contracts.records import OtherName, Workflow
+from crystalcli.contracts.workflow_record import OtherName, Workflow
 from crystalcli.engine.registry.plugin_manager import registry
 
 

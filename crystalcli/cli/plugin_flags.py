@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import POTENTIAL, Calculator, Choice, Part, PartFlags, Word, Workflow
+from crystalcli.contracts.records import Calculator, Part
+from crystalcli.contracts.workflow_record import POTENTIAL, Choice, PartFlags, Word, Workflow
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 

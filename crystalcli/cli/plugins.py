@@ -16,7 +16,8 @@ from crystalcli.cli.plugin_flags import models
 from crystalcli.cli.plugin_new import new
 from crystalcli.cli.shared import Json, Quiet
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import FAMILIES, Part
+from crystalcli.contracts.families import FAMILIES
+from crystalcli.contracts.records import Part
 from crystalcli.engine.registry.plugin_loading import Loaded
 from crystalcli.engine.registry.plugin_manager import OfferedPart, Registry, assemble, load_file, registry
 from crystalcli.vocabulary.errors import Exit, UsageError, did_you_mean

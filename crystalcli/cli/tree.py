@@ -12,7 +12,7 @@ from typer.core import TyperGroup, TyperOption
 from crystalcli.cli.command import CrystalCommand
 from crystalcli.cli.plugin_flags import DefaultPart
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Choice
+from crystalcli.contracts.workflow_record import Choice
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import CrystalError
 

@@ -14,7 +14,7 @@ from crystalcli.cli.plugin_flags import DefaultPart, chosen, names
 from crystalcli.cli.runs import flag
 from crystalcli.cli.shared import DryRun, Json, Overwrite, Quiet, Report, TimeLimit
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import POTENTIAL, PartFlags, Word, Workflow
+from crystalcli.contracts.workflow_record import POTENTIAL, PartFlags, Word, Workflow
 from crystalcli.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:

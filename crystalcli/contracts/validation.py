@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from crystalcli.contracts import options as opt
+from crystalcli.contracts.families import FAMILIES
 from crystalcli.contracts.records import (
     API_VERSION,
-    FAMILIES,
-    POTENTIAL,
     Architecture,
     Calculator,
     Featurizer,
@@ -27,8 +26,8 @@ from crystalcli.contracts.records import (
     Relaxer,
     Sampler,
     Source,
-    Workflow,
 )
+from crystalcli.contracts.workflow_record import POTENTIAL, Workflow
 from crystalcli.vocabulary.errors import UsageError
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -54,7 +53,7 @@ _CALLS: dict[type[Part], dict[str, int]] = {
 def part_problems(part: Any) -> list[str]:
     """Return everything that is wrong with a record, empty if nothing is."""
     if not isinstance(part, Part):
-        return [f"crystal_parts() gives a {type(part).__name__}, which is no record of crystalcli.contracts.records"]
+        return [f"crystal_parts() gives a {type(part).__name__}, which is no record of crystalcli.contracts"]
     if part.api != API_VERSION:
         return [f"is written for plugin api {part.api!r}; this crystal has {API_VERSION}"]
     family = FAMILIES.get(getattr(part, "family", ""))

@@ -1,4 +1,4 @@
-"""What a workflow and its host say to each other; the record itself is :class:`crystalcli.contracts.records.Workflow`.
+"""What a workflow and its host say to each other; its record is in :mod:`crystalcli.contracts.workflow_record`.
 
 A workflow is asked (:mod:`crystalcli.contracts.request`), refuses what cannot work before anything is written
 (``prepare``), and gives a :class:`Work`. The host (:mod:`crystalcli.contracts.host`) opens the folder of a run, or goes

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from crystalcli.contracts.host import Reporter
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Shown, Work
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.graphs.options import BuildOptions
 
 

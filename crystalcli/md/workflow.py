@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystalcli.contracts.host import Reporter
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Shown, Work
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.md.options import MdOptions
 from crystalcli.md.outputs import (
     ANALYSIS,

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from typing import Any
 
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Shown, Work
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.prediction.options import PredictOptions
 
 

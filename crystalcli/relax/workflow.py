@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystalcli.contracts.host import Reporter
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.run_options import ANYWHERE
 from crystalcli.contracts.workflow import Shown, Work
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.relax.options import RelaxOptions
 from crystalcli.relax.outputs import CIFS, SHARDS, STRUCTURES, TABLE, TRAJECTORIES
 

@@ -10,9 +10,9 @@ from typing import Any
 from crystalcli.contracts import run_options as common
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.options import option
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Shown, Work
+from crystalcli.contracts.workflow_record import Workflow
 
 
 @dataclass(frozen=True, kw_only=True)

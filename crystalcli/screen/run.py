@@ -18,7 +18,7 @@ import torch
 from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Work
-from crystalcli.screen import candidates, report
+from crystalcli.screen import inputs, report
 from crystalcli.screen.ensembles import Ensembles
 from crystalcli.screen.hull import Phase
 from crystalcli.screen.options import ScreenOptions
@@ -46,7 +46,7 @@ class Screening(Work):
         self.plan = one_step(request) if o.campaign is None else _read(o.campaign, o)
         if o.threads:
             torch.set_num_threads(o.threads)
-        self.found = candidates.read(self.plan, reporter.warn)
+        self.found = inputs.read(self.plan, reporter.warn)
         self.state = CampaignState(self.plan, request.path, self.found)
         self.ensembles = Ensembles(self.state, self.found.label)
         self.inputs = files_read(self.plan, o.campaign)

@@ -14,7 +14,7 @@ from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.journal import Journal
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.prediction.predictor import Predictor, Row
-from crystalcli.screen.candidates import Inputs
+from crystalcli.screen.inputs import Inputs
 from crystalcli.screen.options import GIVEN
 from crystalcli.screen.outputs import JOURNALS, PREDICTIONS
 from crystalcli.screen.plan import CampaignPlan

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.records import Architecture, Choice, Featurizer, PartFlags, PlanFile, Word, Workflow
+from crystalcli.contracts.records import Architecture, Featurizer
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Shown, Work
+from crystalcli.contracts.workflow_record import Choice, PartFlags, PlanFile, Word, Workflow
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.screen.options import CALL, FAMILIES, ScreenOptions
 from crystalcli.screen.outputs import (

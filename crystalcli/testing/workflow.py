@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import pytest
 
-from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.workflow_record import Workflow
 
 RUN_FILES = frozenset({"config.toml", "log.txt", "metrics.jsonl", "report.json", "run.json"})
 """What the host writes."""

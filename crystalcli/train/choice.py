@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.records import Architecture, Choice, Featurizer, Head, PartFlags, Word
+from crystalcli.contracts.records import Architecture, Featurizer, Head
 from crystalcli.contracts.request import Chosen, Request
+from crystalcli.contracts.workflow_record import Choice, PartFlags, Word
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 

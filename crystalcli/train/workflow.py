@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Shown, Work
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.train.choice import FAMILIES, choose
 from crystalcli.train.options import TrainOptions
 from crystalcli.vocabulary.errors import UsageError

@@ -10,10 +10,11 @@ from crystal_glass.options import GlassOptions
 from crystal_glass.pack_options import PackOptions
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.records import OtherName, Part, Workflow
+from crystalcli.contracts.records import Part
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.run_options import ANYWHERE
 from crystalcli.contracts.workflow import Shown, Work
+from crystalcli.contracts.workflow_record import OtherName, Workflow
 from crystalcli.vocabulary.pictures import FORMATS
 
 TABLE, GLASSES, DIAGRAMS = "glasses.csv", "glasses", "energies"

@@ -10,10 +10,11 @@ from crystal_slabs.options import SlabsOptions
 from crystal_slabs.pairs_options import PairsOptions
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.records import Part, Workflow
+from crystalcli.contracts.records import Part
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.run_options import ANYWHERE
 from crystalcli.contracts.workflow import Shown, Work
+from crystalcli.contracts.workflow_record import Workflow
 
 PAIRS, TABLE, PAIRS_TABLE = "pairs.extxyz", "slabs.csv", "pairs.csv"
 STARTS, RELAXED = "starts.extxyz", "relaxed"

@@ -12,7 +12,8 @@ import typer
 from crystalcli.cli.command import CrystalCommand, plugin_command, resolved
 from crystalcli.cli.plugin_flags import names
 from crystalcli.cli.shared import DryRun, Json, Overwrite, Quiet
-from crystalcli.contracts.records import Architecture, Choice, PartFlags, Word
+from crystalcli.contracts.records import Architecture
+from crystalcli.contracts.workflow_record import Choice, PartFlags, Word
 from crystalcli.engine.registry.plugin_manager import registry
 
 

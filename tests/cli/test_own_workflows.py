@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 from crystalcli.cli.main import WORKFLOWS
-from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.registry.plugin_manager import own_workflows, registry
 
 

@@ -19,9 +19,9 @@ from crystalcli.calibrate.options import CalibrateOptions
 from crystalcli.cli import tree, workflow_command
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.records import POTENTIAL, Workflow
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Work
+from crystalcli.contracts.workflow_record import POTENTIAL, Workflow
 from crystalcli.engine.record import run_record
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.places import Place

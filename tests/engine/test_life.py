@@ -16,9 +16,9 @@ import tomli
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.options import option
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Chosen, Request
 from crystalcli.contracts.workflow import Run, Shown, Work
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.host import life
 from crystalcli.engine.record import run_record
 from crystalcli.engine.registry import plugin_manager

@@ -367,7 +367,7 @@ def test_the_command(tmp_path: Path) -> None:
 PLUGIN = '''
 from dataclasses import dataclass
 from crystalcli.contracts.hookspecs import hookimpl
-from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.contracts.workflow import Shown
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ import pytest
 from crystalcli.cli.main import run as crystal
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.options import NoOptions
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Shown, Work
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.host import life, run_status
 from crystalcli.engine.host.run_status import RunStatus, of_run, runs_in, status
 from crystalcli.engine.registry import plugin_manager

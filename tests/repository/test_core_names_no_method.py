@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.registry.plugin_manager import registry
 
 CORE = Path(__file__).parents[2] / "crystalcli"

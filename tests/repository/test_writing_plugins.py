@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from doc_pages import blocks
 
-from crystalcli.contracts.records import API_VERSION, FAMILIES
+from crystalcli.contracts.families import FAMILIES
+from crystalcli.contracts.records import API_VERSION
 from crystalcli.engine.registry.plugin_loading import TIME_LIMIT
 
 PAGE = Path(__file__).parents[2] / "docs" / "writing-plugins.md"

@@ -14,7 +14,7 @@ from screen.test_campaign import do
 
 from crystalcli.contracts.host import Host
 from crystalcli.nouns.structures.constraints import projections
-from crystalcli.screen import candidates
+from crystalcli.screen import inputs
 from crystalcli.screen.reading import read
 from crystalcli.screen.stage_results import Result, Structure, extxyz, misfit
 
@@ -104,7 +104,7 @@ def test_a_constraint_that_is_not_known_costs_its_candidate_and_not_the_campaign
     made = some_campaign.alloys(24)
     made[3].set_constraint(FixBondLength(0, 1))
     ase.io.write(tmp_path / "all.traj", made)
-    found = candidates.read(read(plan, [str(tmp_path / "all.traj")]), Host().warn)
+    found = inputs.read(read(plan, [str(tmp_path / "all.traj")]), Host().warn)
     assert len(found.candidates.amounts) == 23
     (failure,) = found.candidates.failures
     assert "constraint FixBondLengths is not known" in failure.reason

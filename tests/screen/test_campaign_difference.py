@@ -18,7 +18,7 @@ from crystalcli.engine.model import model_file
 from crystalcli.graphs.build import build
 from crystalcli.graphs.plan import BuildPlan
 from crystalcli.prediction.predictor import Predictor, Row
-from crystalcli.screen import candidates, ensembles, reading
+from crystalcli.screen import candidates, ensembles, inputs, reading
 from crystalcli.screen.options import ScreenOptions
 from crystalcli.screen.rule import Candidate
 from crystalcli.screen.stage_results import Result, Structure, extxyz, read_structures
@@ -166,7 +166,7 @@ def test_elements_are_counted_from_at_their_own_stage(tmp_path: Path) -> None:
     (alloy, *_), _ = read_structures([tmp_path / "candidates.extxyz"])
     copper = Structure("element Cu", some_campaign.alloys(1)[0][:2])
     copper.atoms.symbols = "Cu2"
-    start = candidates.Inputs(candidates.FromFiles([alloy], {}, ()), [copper])
+    start = inputs.Inputs(candidates.FromFiles([alloy], {}, ()), [copper])
     state = CampaignState(plan, tmp_path, start)
     for stage, energy in enumerate((-6.0, -7.0, -7.2)):
         state.results[stage] = {

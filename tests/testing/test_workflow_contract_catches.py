@@ -15,10 +15,10 @@ from crystalcli.cli import group
 from crystalcli.contracts import run_options
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.options import option
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.validation import part_problems
 from crystalcli.contracts.workflow import Run, Running, Shown, Work
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.registry import plugin_manager
 from crystalcli.engine.registry.plugin_loading import Origin
 from crystalcli.engine.registry.plugin_manager import OfferedPart
@@ -229,7 +229,7 @@ import time
 from dataclasses import dataclass
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.options import NoOptions
-from crystalcli.contracts.records import Workflow
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.contracts.workflow import Shown, Work
 
 class Forgets(Work):

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from crystalcli.contracts.modules import Features
 from crystalcli.contracts.nn.edge_plan import EdgePlan
-from crystalcli.contracts.nn.gate_sum import edge_statistics, gate_sum
+from crystalcli.contracts.nn.edge_statistics import edge_statistics
+from crystalcli.contracts.nn.gate_sum import gate_sum
 from crystalcli.contracts.nn.norms import BatchNorm, Norm, normalization
 from crystalcli.contracts.nn.pair_linear import PairLinear
 from crystalcli.nouns.graph import CrystalGraph, sum_over_neighbors

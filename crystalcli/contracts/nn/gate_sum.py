@@ -17,29 +17,23 @@ the backward passes: fast, and the same bits in every run.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from crystalcli.contracts.nn.block_threads import each_block
 from crystalcli.contracts.nn.edge_blocks import Block, bag_sum
 from crystalcli.contracts.nn.edge_plan import EdgePlan
-
-T = TypeVar("T")
 
 R_MIN = -87.0
 """σ(−87) is about the smallest normal float32; below, its logarithm would become infinite."""
 
 STRETCH = 4096
 """Gates whose second derivatives are worked out together: planes that fit the cache, no less than a usual block."""
-
-_pools: dict[int, ThreadPoolExecutor] = {}
-os.register_at_fork(after_in_child=_pools.clear)
 
 _spare: list[Tensor] = []
 """Memory of gates given back by a backward pass. The first touch of fresh memory takes as long as the gates."""
@@ -258,63 +252,6 @@ def _of_gates(b: Block, of_atoms: Tensor, out: Tensor | None = None) -> Tensor:
     return found if out is None else out.copy_(found)
 
 
-class Moments(torch.autograd.Function):
-    """Σ over edges of products that involve node features, from products over atoms only.
-
-    Returns ``[Σ v_i v_iᵀ | Σ v_i v_jᵀ | Σ v_j v_jᵀ | Σ v_i uᵀ | Σ v_j uᵀ]``, (F, 3F + 2K), and [Σ v_i, Σ v_j], (2, F):
-    ``Σ_e v_i v_jᵀ = Vᵀ (S V)`` with ``(S V)_i = Σ_{e of i} v_j``; u is centred.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, plan: EdgePlan) -> tuple[Tensor, Tensor]:
-        """The sums."""
-        f = v.shape[1]
-        sums = plan.sums
-        neighbors = sums.adjacency.neighbors(v)
-        parts = [v * sums.degree, neighbors, v * sums.sent, sums.basis_by_centre, sums.basis_by_neighbor]
-        right = torch.cat(parts, 1)
-        ctx.plan = plan
-        ctx.save_for_backward(v, right)
-        return torch.mm(v.t(), right), right[:, : 2 * f].sum(0).view(2, f)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_products: Tensor, d_sums: Tensor) -> tuple[Tensor, None]:
-        """Gradient of v."""
-        v, right = ctx.saved_tensors
-        known = ctx.plan.sums
-        f = v.shape[1]
-        d = d_products.clone()
-        d12 = d[:, f : 2 * f].clone()
-        for own in (slice(0, f), slice(2 * f, 3 * f)):  # v stands on both sides of these two
-            d[:, own] += d_products[:, own].t()
-        back = known.adjacency.centres(torch.addmm(d_sums[1], v, d12))
-        return back.addmm_(right, d.t()).addcmul_(known.degree, d_sums[0]), None
-
-
-def edge_statistics(v: Tensor, weight: Tensor, plan: EdgePlan) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance over all edges of ``(v_i ⊕ v_j ⊕ u) W``, (2F,) each, without a product over edges.
-
-    Args:
-        v: node features, (R, F).
-        weight: W, (2F + K, 2F).
-        plan: of the batch.
-    """
-    n, f, k = float(plan.n_edges), v.shape[1], len(plan.sums.basis_mean)
-    origin = v.detach().mean(0)  # any constant is exact; the mean keeps the squares small
-    products, sums = Moments.apply(v - origin, plan)  # type: ignore[no-untyped-call]
-    m1, m2 = sums[0] / n, sums[1] / n
-    c11, c12, c22, c13, c23 = (products / n).split([f, f, f, k, k], 1)
-    c11, c12, c22 = c11 - torch.outer(m1, m1), c12 - torch.outer(m1, m2), c22 - torch.outer(m2, m2)
-    w1, w2, w3 = weight[:f], weight[f : 2 * f], weight[2 * f :]
-    variance = (
-        (w1 * (c11 @ w1 + 2.0 * (c12 @ w2 + c13 @ w3))).sum(0)
-        + (w2 * (c22 @ w2 + 2.0 * (c23 @ w3))).sum(0)
-        + (w3 * (plan.sums.basis_covariance @ w3)).sum(0)
-    )
-    return (m1 + origin) @ w1 + (m2 + origin) @ w2 + plan.sums.basis_mean @ w3, variance.clamp_min(0.0)
-
-
 def _take(size: int, like: Tensor) -> Tensor:
     """A flat tensor of at least ``size`` numbers with any content, used before if one is large enough."""
     for k, spare in enumerate(_spare):
@@ -339,33 +276,3 @@ def _log(x: Tensor, out: Tensor) -> Tensor:
         return torch.log(x, out=out)
     np.log(x.numpy(), out=out.numpy())
     return out
-
-
-def each_block(blocks: Sequence[T], work: Callable[[Iterator[T]], None]) -> None:
-    """Run ``work`` over the blocks in as many threads as torch may use, each operation single-threaded.
-
-    torch releases the interpreter lock inside operations, and there is no barrier after each. Results do not depend on
-    which thread took which block: every block writes rows of its own.
-    """
-    threads = torch.get_num_threads()
-    helpers = min(threads, len(blocks)) - 1
-    queue = iter(blocks)
-    if helpers <= 0:
-        work(queue)
-        return
-    if helpers not in _pools:
-        _pools[helpers] = ThreadPoolExecutor(helpers, thread_name_prefix="gate-sum")
-
-    def help_out() -> None:
-        with torch.no_grad():  # gradient mode and thread count belong to the thread
-            torch.set_num_threads(1)
-            work(queue)
-
-    torch.set_num_threads(1)
-    try:
-        futures = [_pools[helpers].submit(help_out) for _ in range(helpers)]
-        work(queue)
-        for future in futures:
-            future.result()
-    finally:
-        torch.set_num_threads(threads)

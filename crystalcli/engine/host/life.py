@@ -1,7 +1,7 @@
 """The life of a run, told once: refused, begun or gone on with, locked, recorded, stopped, finished.
 
 The same command again goes on where its run was interrupted, and does nothing where it is finished. What a workflow
-leaves in its folder is its own (:class:`crystalcli.contracts.records.Workflow`); everything about the folder is here.
+leaves in its folder is its own (:mod:`crystalcli.contracts.workflow_record`); everything about the folder is here.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import IO, Any, cast
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Chosen, Request
 from crystalcli.contracts.workflow import Stop, Work, exit_code
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.host.following import Followers, loggers
 from crystalcli.engine.record.run_record import (
     CHILDREN,

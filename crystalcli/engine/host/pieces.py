@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Work
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.host.services import Services
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.places import Place, executor

@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from crystalcli.contracts.records import Logger, Workflow
+from crystalcli.contracts.records import Logger
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Work
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.read.input_digest import UNREADABLE, digest
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files, locks

@@ -24,9 +24,9 @@ from crystalcli.contracts.records import (
     Relaxer,
     Sampler,
     Source,
-    Workflow,
 )
 from crystalcli.contracts.validation import part_problems
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.registry.plugin_manager import Registry
 from crystalcli.vocabulary.errors import CrystalError
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import cast
 
 from crystalcli import __version__
-from crystalcli.contracts.records import Workflow
 from crystalcli.contracts.sections import Note, Section
+from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.report import asked, generic, html, side_by_side
 from crystalcli.engine.report.packing import Packed

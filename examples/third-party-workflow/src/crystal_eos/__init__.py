@@ -11,10 +11,11 @@ from crystalcli.contracts import run_options as common
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.options import option
-from crystalcli.contracts.records import Part, Workflow
+from crystalcli.contracts.records import Part
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.sections import ReportedRun, Section
 from crystalcli.contracts.workflow import Shown, Table, Work
+from crystalcli.contracts.workflow_record import Workflow
 
 
 @dataclass(frozen=True, kw_only=True)

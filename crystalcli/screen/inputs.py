@@ -1,0 +1,255 @@
+"""What a screening starts from: candidates out of files or caches, structures of elements, phases of known energy.
+
+All that is missing is said here, before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from crystalcli.engine.cache.cache import GraphRecipe
+from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.labels.label_requests import LabelRequest
+from crystalcli.engine.model.model_fields import recipe_of_file
+from crystalcli.engine.model.model_head import read_head
+from crystalcli.engine.model.model_names import named_by
+from crystalcli.engine.read.reading import Failure
+from crystalcli.engine.read.supervised_reading import read_inputs
+from crystalcli.nouns.structures.constraints import not_known
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
+from crystalcli.prediction.labels import LabelFinder
+from crystalcli.prediction.reading import is_cache
+from crystalcli.screen.candidates import Candidates, FromCaches, FromFiles
+from crystalcli.screen.hull import Phase
+from crystalcli.screen.options import FEWEST
+from crystalcli.screen.plan import CampaignPlan
+from crystalcli.screen.recipe import DIFFERENCE, ENERGY
+from crystalcli.screen.stage_results import ELEMENT, Structure, read_structures
+from crystalcli.vocabulary.errors import NothingUsable, UsageError
+from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.thresholds import Threshold
+
+PER_ATOM = ("eV/atom", "")
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a screening starts from.
+
+    Args:
+        candidates: structures, those that are labelled and train among them.
+        elements: structures of elements, which go through all stages.
+        phases: of known formation energy.
+        label: name of what ensembles learn from labelled candidates; empty where they learn final energies.
+        notes: what a careful user wants to know.
+    """
+
+    candidates: Candidates
+    elements: Sequence[Structure] = ()
+    phases: Sequence[Phase] = ()
+    label: str = ""
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def read(plan: CampaignPlan, warn: Warn) -> Inputs:
+    """Read candidates, elements and known phases.
+
+    Raises:
+        NothingUsable: no candidate can be read. UsageError: an element without energy, a structure of elements that is
+            a compound, labels that are no formation energies, nothing to train on or to screen, a model that cannot
+            decide.
+    """
+    if plan.trains_on == "chosen":
+        return _of_campaign(plan, warn)
+    if plan.trains_on == "labelled":
+        found, quantity = _labelled(plan)
+    else:
+        quantity = _decider(plan.stages[0].model, plan.rule().threshold, warn)
+        found = Inputs(_of_model(plan, quantity, warn))
+    note = _refuse_no_energy(quantity)
+    phases = _known_phases(plan, quantity, warn)
+    return replace(found, phases=phases, notes=[*([note] if note else []), *found.notes])
+
+
+def _of_campaign(plan: CampaignPlan, warn: Warn) -> Inputs:
+    s, references = plan.settings, plan.references
+    candidates = _candidates(plan, None, ReadOptions(s.cif_column, s.id_column, labels="unused"), warn)
+    if s.train >= len(candidates.amounts):
+        n = len(candidates.amounts)
+        raise UsageError(f"{n} candidates, {s.train} of them to train on: nothing is left to screen")
+    elements: list[Structure] = []
+    if references.elements:
+        elements, broken = read_structures(references.element_files)
+        if broken:
+            raise UsageError(f"an element cannot be read: {broken[0]}")
+    for one in elements:
+        if len(one.amounts) != 1:
+            raise UsageError(f"'{one.id}' among the elements is a compound, {one.atoms.get_chemical_formula()}")
+        if why := not_known(one.atoms):
+            raise UsageError(f"'{one.id}' among the elements: {why}")
+    elements = [Structure(ELEMENT + i.id, i.atoms, i.labels) for i in elements]
+    if plan.counted_from_elements:
+        known = {*references.energies, *(e for i in elements for e in i.amounts)}
+        missing = sorted({e for a in candidates.amounts.values() for e in a} - known)
+        if missing:
+            raise UsageError(f"[references] says nothing of {', '.join(missing)}; formation energies need it")
+    return Inputs(candidates, elements, _known_phases(plan, ENERGY, warn))
+
+
+def _labelled(plan: CampaignPlan) -> tuple[Inputs, Quantity]:
+    """The caches whose labelled part trains and whose rest is screened, and the label.
+
+    Raises:
+        UsageError: nothing or everything is labelled; says what to do.
+    """
+    path = Path(plan.candidates[0])
+    data = GraphDataset.open([Path(p) for p in plan.candidates])
+    if not data.columns:
+        raise UsageError(
+            "has no labels to train on: give a trained model with --model, or build the cache from a table in which "
+            "some structures have formation energies",
+            path=path,
+        )
+    if not plan.target and len(data.columns) > 1:
+        raise UsageError(f"has several labels; choose with --target: {', '.join(sorted(data.columns))}", path=path)
+    name = plan.target or next(iter(data.columns))
+    if name not in data.columns:
+        raise UsageError(f"has no label '{name}'; it has {', '.join(sorted(data.columns))}", path=path)
+    quantity = data.columns[name].quantity
+    _refuse_no_energy(quantity)
+    known = int(data.columns[name].mask.sum())
+    if known == len(data):
+        raise UsageError(
+            f"all {known} structures have a label '{name}': there is nothing to screen, for candidates are those "
+            "without one. Add them to the folder and build-graphs again (no row in id_prop.csv, or an empty cell); or "
+            "crystal train --ensemble 5, then crystal screen NEW --model runs/latest",
+            path=path,
+        )
+    if known < FEWEST:
+        raise UsageError(f"{known} structures with a label '{name}' are too few to train on", path=path)
+    said = f"{known} structures with '{name}' train, {len(data) - known} without are candidates"
+    return Inputs(FromCaches(data, data.columns[name]), label=name, notes=[said]), quantity
+
+
+def _of_model(plan: CampaignPlan, quantity: Quantity, warn: Warn) -> Candidates:
+    """All structures are candidates; labels are only compared with."""
+    found = _candidates(plan, quantity, ReadOptions(labels="welcome"), warn)
+    if isinstance(found, FromCaches):
+        path = Path(plan.candidates[0])
+        recipe = recipe_of_file(named_by(Path(plan.stages[0].model)))
+        _refuse_other_graphs(found.data, recipe, path)
+    return found
+
+
+def _refuse_other_graphs(data: GraphDataset, recipe: GraphRecipe, path: Path) -> None:
+    if said := data.recipe.misses(recipe):
+        raise UsageError(f"was not built as the model needs it: {said}; give the structure files", path=path)
+
+
+def _candidates(plan: CampaignPlan, quantity: Quantity | None, options: ReadOptions, warn: Warn) -> Candidates:
+    """Candidates out of caches or files, with the labels that they have of ``quantity``."""
+    paths = plan.candidate_files
+    finder = LabelFinder(() if quantity is None else (quantity,), (), warn)
+    if (data := _caches(paths)) is not None:
+        return FromCaches(data, finder.of_cache(data).get("" if quantity is None else quantity.name))
+    structures, energies, failures = [], {}, []
+    for item in read_inputs(paths, options):
+        if isinstance(item, Failure):
+            failures.append(item)
+            continue
+        if plan.ends_with_energies and (why := not_known(item.atoms)):
+            failures.append(Failure(item.source, item.id, "read", "constraint", why))
+            continue
+        for text in item.warnings:
+            warn(f"{item.id}: {text}")
+        structures.append(Structure(item.id, item.atoms, item.labels))
+        if quantity is not None and (known := finder.of(item).get(quantity.name)) is not None:
+            energies[item.id] = known
+    if not structures:
+        raise NothingUsable(f"no candidate could be read: {failures[0] if failures else 'there are none'}")
+    return FromFiles(structures, energies, failures)
+
+
+def _caches(paths: Sequence[Path]) -> GraphDataset | None:
+    """The data set that ``paths`` are, if they are caches.
+
+    Raises:
+        UsageError: caches and files mixed.
+    """
+    caches = [p for p in paths if is_cache(p)]
+    if caches and len(caches) < len(paths):
+        raise UsageError("give either graph caches or structure files, not both", path=paths[0])
+    return GraphDataset.open(caches) if caches else None
+
+
+def _known_phases(plan: CampaignPlan, quantity: Quantity, warn: Warn) -> list[Phase]:
+    """Phases of known formation energy.
+
+    Raises:
+        UsageError: one cannot be read, or none has the label.
+    """
+    r = plan.references
+    if not r.phases:
+        return []
+    name = quantity.name
+    label = r.label or name
+    requests = [] if label == name else [LabelRequest(label, label, name)]
+    finder, paths = LabelFinder((quantity,), requests, warn), r.phase_files
+    if (data := _caches(paths)) is not None:
+        known = FromCaches(data, finder.of_cache(data).get(name))
+        count, had = len(data), sorted(data.columns)
+        found = [Phase(known.amounts[i], e, i) for i, e in known.energies.items()]
+    else:
+        found, count, had = [], 0, []
+        for item in read_inputs(paths, DEFAULTS):
+            if isinstance(item, Failure):
+                raise UsageError(f"a reference phase cannot be read: {item}")
+            count += 1
+            had = had or sorted(item.labels)
+            if (energy := finder.of(item).get(name)) is not None:
+                found.append(Phase(Structure(item.id, item.atoms).amounts, energy, item.id))
+    if not found:
+        raise UsageError(f"has no label '{label}'; it has {', '.join(had) or 'none'}", path=paths[0])
+    if len(found) < count:
+        warn(f"{count - len(found)} of {count} reference phases have no '{label}' and are left out")
+    return found
+
+
+def _refuse_no_energy(quantity: Quantity) -> str:
+    """What is odd about ``quantity`` as a formation energy per atom; a note for the user, or nothing.
+
+    Raises:
+        UsageError: it cannot be one.
+    """
+    if quantity.level != "structure" or quantity.classes or quantity.shape:
+        raise UsageError(f"'{quantity.name}' is no energy per structure; a hull needs formation energies")
+    if quantity.extensive or quantity.unit not in PER_ATOM:
+        said = "a total" if quantity.extensive else f"in {quantity.unit}"
+        raise UsageError(
+            f"'{quantity.name}' is {said}; a hull needs eV/atom (build the graphs with --targets KEY/atom)"
+        )
+    return "" if quantity.unit else f"'{quantity.name}' has no unit; taken as formation energies in eV/atom"
+
+
+def _decider(model: str, threshold: Threshold, warn: Warn) -> Quantity:
+    """What a trained model predicts.
+
+    Raises:
+        UsageError: differences, which are no energies, or a threshold in σ for a model that has none.
+    """
+    path = Path(model)
+    head = read_head(named_by(path))
+    quantity = Quantity.from_json(head["spec"]["targets"][0])
+    if quantity.name == DIFFERENCE.name:
+        raise UsageError("predicts what a stage of a campaign adds to its energies, no formation energies", path=path)
+    if "members" not in head and not head.get("sigma"):
+        warn("one model alone has no sigma of its own: only an energy threshold (50meV) means something")
+        if threshold.kind == "sigma":
+            raise UsageError(
+                f"{threshold} needs an ensemble; train with --ensemble 5, calibrate the model, or give "
+                "--threshold 50meV"
+            )
+    return quantity

@@ -37,7 +37,7 @@ WIDTHS = ("80", "140")
 """Columns of a terminal on which help is a list, and on which it is a table."""
 CHECKS = "crystalcli.contracts.validation"
 """Looks at the records of others' plugins, and has nothing to do where there are none."""
-OWN = 84
+OWN = 85
 """Modules of the program itself that help loads at most; the packages of its plugins load their records."""
 
 

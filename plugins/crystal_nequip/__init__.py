@@ -46,7 +46,7 @@ def _architecture(name: str, summary: str, options: type, recipe: Recipe) -> Arc
     )
 
 
-RECIPE = Recipe(loss="mse", optimizer="adam", lr=0.005, batch_size=1, epochs=20, schedule="cosine", ema=0.99)
+RECIPE = Recipe(loss="mse", optimizer="adam", lr=0.01, batch_size=1, epochs=60, schedule="cosine", ema=0.99)
 NEQUIP = _architecture(
     "nequip", "equivariant messages of scalars, vectors and tensors: accurate from few frames", NequipOptions, RECIPE
 )

@@ -16,10 +16,12 @@ from train.test_training import RECIPE, StopAfter, plan
 
 from crystalcli.cli.main import run
 from crystalcli.contracts.host import Host
+from crystalcli.contracts.records import Statistics
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.evaluate import evaluation
 from crystalcli.engine.model import model_file
+from crystalcli.train.transfer import with_all_elements
 from crystalcli.vocabulary.errors import Stopped, UsageError
 
 ENERGY = small_cache.ENERGY.name
@@ -93,6 +95,24 @@ def test_a_stopped_run_goes_on_with_the_same_bits(caches: tuple[Path, Path], sou
         train(asked, stop=StopAfter(3), checkpoint_every=0.0)
     resumed = resume(tmp_path / "parts")
     assert whole.model.read_bytes() == resumed.model.read_bytes()
+
+
+@pytest.mark.parametrize("baseline", ["none", "elements"])
+def test_without_a_step_nothing_is_forgotten(caches: tuple[Path, Path], tmp_path: Path, baseline: str) -> None:
+    """The answers are those of the whole model, its baseline among them."""
+    old, new = caches
+    train(plan(old, tmp_path / "source", recipe=replace(RECIPE, residual_of=baseline)))
+    nothing = replace(RECIPE, epochs=0)
+    made = train(plan(new, tmp_path / "run", from_=tmp_path / "source", recipe=nothing, replay=(old,)))
+    assert made.data["replay"]["changed"][ENERGY]["max_error"] < 1e-5
+
+
+def test_atoms_of_other_elements_keep_their_energies_whatever_the_mean_becomes() -> None:
+    old = Statistics(1.0, (29, 47), {"energy": 0.5}, {"energy": 1.0}, references=(-3.0, -2.0))
+    new = Statistics(1.0, (28, 29), {"energy": -0.25}, {"energy": 1.0}, references=(-5.0, -1.0))
+    found = with_all_elements(new, old, (28, 29))
+    assert found.elements == (28, 29, 47)
+    assert found.target_mean["energy"] + np.array(found.references) == pytest.approx([-5.25, -1.25, -1.5])
 
 
 def test_how_many_are_learned_in_an_epoch(caches: tuple[Path, Path], source: Path, tmp_path: Path) -> None:

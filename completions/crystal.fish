@@ -103,7 +103,7 @@ complete -c crystal -n '__crystal_at train' -l freeze-norm -x -a 'auto yes no' -
 complete -c crystal -n '__crystal_at train' -l new-head -d 'keep features and architecture only'
 complete -c crystal -n '__crystal_at train' -l refit-normaliser -d 'means and scales of the new labels'
 complete -c crystal -n '__crystal_at train' -l replay -r -d 'caches of structures at which the model keeps its answers: they are learned beside the new labels, so that it forgets less'
-complete -c crystal -n '__crystal_at train' -l replay-share -x -a '(__crystal_ask)' -d 'structures of --replay in an epoch, times the size of the training part'
+complete -c crystal -n '__crystal_at train' -l replay-share -x -a '(__crystal_ask)' -d 'structures of --replay in a step, times those of the training part'
 complete -c crystal -n '__crystal_at train' -l keep-start -l no-keep-start -d 'the model as it is stays where no epoch is better'
 complete -c crystal -n '__crystal_at train' -l target -x -a '(__crystal_ask)' -d 'label (or text column) to learn; several times for several'
 complete -c crystal -n '__crystal_at train' -l task -x -a 'auto regression classification' -d 'auto: words are classes, numbers are numbers; classification: whole numbers are classes'

@@ -88,13 +88,11 @@ class Trainer:
         So does one of fewer structures than there are processes.
         """
         rng = np.random.default_rng([self.options.seed, 3, epoch])
-        train, replay = self.prepared.split.train, self.prepared.replay
-        train = replay.joined(train, rng) if replay else train
-        order = epoch_order(train, rng, self.options.shuffle_window)
+        order = epoch_order(self.prepared.split.train, rng, self.options.shuffle_window)
         pieces = evaluation.pieces_of(order, self.options.size)
         if len(pieces) > 1 and len(pieces[-1]) < max(2, self.team.size):
             pieces[-2:] = [np.concatenate(pieces[-2:])]
-        return pieces
+        return self.prepared.replay.beside(pieces, rng) if self.prepared.replay else pieces
 
     def train(self) -> None:
         """Train until the last epoch, until patience ends, or until stopped.

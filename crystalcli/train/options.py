@@ -44,7 +44,7 @@ class StartOptions:
         panel=START,
     )
     replay_share: float = option(
-        1.0, "structures of --replay in an epoch, times the size of the training part", min=0.0, panel=START
+        1.0, "structures of --replay in a step, times those of the training part", min=0.0, panel=START
     )
     keep_start: bool = option(True, "the model as it is stays where no epoch is better", panel=START)
 

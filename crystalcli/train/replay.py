@@ -50,10 +50,14 @@ class Replay:
     share: float
     baseline_values: BaselineValues
 
-    def joined(self, train: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """``train`` and as many of those to be remembered as an epoch takes, drawn anew."""
-        count = min(max(round(self.share * len(train)), 1), len(self.learned))
-        return np.concatenate([train, np.sort(rng.choice(self.learned, count, replace=False))])
+    def beside(self, batches: list[NDArray[np.int64]], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        """Batches of the training part, each with its part of those to be remembered in this epoch, drawn anew.
+
+        In steps of their own they would do harm: their loss begins at zero, and Adam divides a gradient by its size.
+        """
+        count = min(max(round(self.share * sum(map(len, batches))), 1), len(self.learned))
+        drawn = rng.choice(self.learned, count, replace=False)
+        return [np.concatenate([b, some]) for b, some in zip(batches, np.array_split(drawn, len(batches)), strict=True)]
 
     def forgotten(self, model: CrystalModel, batch_size: int) -> dict[str, Any]:
         """How much the answers of ``model`` (in evaluation mode) differ now, where they were not learned."""

@@ -92,7 +92,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits(caches: tuple[Path, Path], sou
     whole = train(plan(new, tmp_path / "whole", from_=source, recipe=RECIPE, keep_start=False, replay=(old,)))
     asked = plan(new, tmp_path / "parts", from_=source, recipe=RECIPE, keep_start=False, replay=(old,))
     with pytest.raises(Stopped):
-        train(asked, stop=StopAfter(3), checkpoint_every=0.0)
+        train(asked, stop=StopAfter(1), checkpoint_every=0.0)
     resumed = resume(tmp_path / "parts")
     assert whole.model.read_bytes() == resumed.model.read_bytes()
 
@@ -123,7 +123,13 @@ def test_how_many_are_learned_in_an_epoch(caches: tuple[Path, Path], source: Pat
         request = plan(new, tmp_path / "run", from_=source, replay=(old,), replay_share=share)
         prepared = prepare(request, Host())
         assert prepared.replay is not None
-        taken = prepared.replay.joined(prepared.split.train, np.random.default_rng(0))
+        train = prepared.split.train
+        batches = prepared.replay.beside([train[:3], train[3:6], train[6:]], np.random.default_rng(0))
+        assert [b[:n].tolist() for b, n in zip(batches, (3, 3, 2), strict=True)] == [
+            b.tolist() for b in (train[:3], train[3:6], train[6:])
+        ]
+        assert np.ptp([len(b) - n for b, n in zip(batches, (3, 3, 2), strict=True)]) <= 1  # something in every step
+        taken = np.concatenate(batches)
         assert len(taken) == 8 + count
         assert len(set(taken.tolist())) == len(taken)
         assert not set(taken.tolist()) & set(prepared.replay.aside.tolist())

@@ -74,8 +74,8 @@ def replayed(
     ``known`` are the atomic numbers that it had before.
 
     Raises:
-        UsageError: graphs of another kind, elements that the model does not know, too few structures, or a model whose
-            answers are no labels.
+        UsageError: graphs of another kind, elements that the model does not know, too few structures, a model whose
+            answers are no labels, or no potential and normalisers that change them.
     """
     caches = [GraphCache(p) for p in o.replay]
     data = GraphDataset([*own.caches, *caches], unlabelled=len(caches))
@@ -86,7 +86,8 @@ def replayed(
         for t, b in zip(model.baseline_targets, model.baselines, strict=True)
     }
     there = np.arange(len(own), len(data))
-    for name, found in _answers(model, data, there, values).items():
+    model.eval()
+    for name, found in evaluation.collect(model, data, there, BATCH, values or None).items():
         data.columns[name] = _with_answers(own.columns[name], found, data, there)
     aside = np.random.default_rng([o.seed_of_split, 11]).permutation(there)[: max(len(there) // ASIDE, 1)]
     learned = np.setdiff1d(there, aside)
@@ -105,20 +106,16 @@ def _refuse(o: TrainOptions, model: CrystalModel, data: GraphDataset, first: int
         raise UsageError("--replay is not for models that read labels beside the structure")
     if classes := [q.name for q in model.spec.targets if q.classes]:
         raise UsageError(f"--replay keeps numbers; '{classes[0]}' is a class")
-    for k in there:
-        if strangers := [z for z in data.elements(np.array([k])) if z not in known]:
-            symbols = ", ".join(chemical_symbols[z] for z in strangers)
-            raise UsageError(
-                f"{data.ids[k]} has {symbols}, of which the model knows nothing that could be kept; leave it out",
-                path=o.replay[0],
-            )
-
-
-def _answers(
-    model: CrystalModel, data: GraphDataset, index: NDArray[np.int64], values: BaselineValues
-) -> dict[str, Collected]:
-    model.eval()
-    return evaluation.collect(model, data, index, BATCH, values or None)
+    if o.refit_normaliser and not model.differentiable:
+        raise UsageError("--refit-normaliser changes all that the model says before --replay can keep it; leave it out")
+    numbers = data.atomic_numbers()[data.atoms_of(there)]
+    strange = np.flatnonzero(~np.isin(numbers, list(known)))
+    if len(strange):
+        owner, symbol = np.repeat(there, data.atom_counts()[there])[strange[0]], chemical_symbols[numbers[strange[0]]]
+        raise UsageError(
+            f"{data.ids[owner]} has {symbol}, of which the model knows nothing that could be kept; leave it out",
+            path=o.replay[0],
+        )
 
 
 def _with_answers(column: Column, found: Collected, data: GraphDataset, index: NDArray[np.int64]) -> Column:

@@ -141,6 +141,7 @@ def test_how_many_are_learned_in_an_epoch(caches: tuple[Path, Path], source: Pat
         ({"from_": None}, "add --from MODEL"),
         ({"new_head": True}, "--new-head takes their head away"),
         ({"replay_share": 0.0}, "learns none of it"),
+        ({"refit_normaliser": True}, "changes all that the model says"),
     ],
 )
 def test_what_contradicts_itself(

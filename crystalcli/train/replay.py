@@ -79,7 +79,6 @@ def replayed(
     """
     caches = [GraphCache(p) for p in o.replay]
     data = GraphDataset([*own.caches, *caches], unlabelled=len(caches))
-    data.inputs = own.inputs
     _refuse(o, model, data, len(own), set(known))
     values = {
         t: baselines.evaluate(b, data, np.arange(len(data)))  # type: ignore[arg-type] # ModuleList forgets what is in it

@@ -23,6 +23,7 @@ from crystalcli.engine.evaluate import evaluation
 from crystalcli.engine.model import model_file
 from crystalcli.train.transfer import with_all_elements
 from crystalcli.vocabulary.errors import Stopped, UsageError
+from crystalcli.vocabulary.quantities import Quantity
 
 ENERGY = small_cache.ENERGY.name
 LONG = replace(RECIPE, epochs=40, lr=2e-2)
@@ -79,12 +80,14 @@ def test_what_is_forgotten_is_measured_where_it_was_not_learned(
 def test_labels_of_the_replay_are_not_asked_for(caches: tuple[Path, Path], source: Path, tmp_path: Path) -> None:
     old, new = caches
     bare = small_cache.write(tmp_path / "bare.h5", columns=[])
+    strange = Column(Quantity(ENERGY, "kJ/mol"), np.full(42, 5.0), np.ones(42, dtype=bool))
+    other = small_cache.write(tmp_path / "other.h5", columns=[strange])
     weights = []
-    for name, replay in (("labelled", old), ("bare", bare)):
+    for name, replay in (("labelled", old), ("bare", bare), ("in another unit", other)):
         made = train(plan(new, tmp_path / name, from_=source, recipe=RECIPE, keep_start=False, replay=(replay,)))
         weights.append(model_file.load(made.model)[0].state_dict())
         assert made.data["split"]["sizes"] == {"train": 8, "val": 2, "test": 2}
-    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+    assert all(torch.equal(weights[0][k], w[k]) for w in weights[1:] for k in w)
 
 
 def test_a_stopped_run_goes_on_with_the_same_bits(caches: tuple[Path, Path], source: Path, tmp_path: Path) -> None:

@@ -59,11 +59,13 @@ def test_they_do_not_become_ever_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_larger_block_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One atom alone may need more than blocks do; what was on the desks before is not touched by it."""
-    expected = gradients(graph(1))
+    """One atom alone may need more than blocks do, and more than the memory that is kept has."""
+    dimer = collate([build_graph(ase.Atoms("Cu2", [[0, 0, 0], [2.3, 0.1, 0.2]]), cutoff=4.0)])
+    expected = [gradients(g) for g in (graph(1), dimer)]
     monkeypatch.setattr(blocks, "BLOCK_NUMBERS", 10)
     blocks.KEPT.workplace = Workplace()
-    assert all(torch.allclose(a, b, rtol=1e-12) for a, b in zip(expected, gradients(graph(1)), strict=True))
+    for g, known in ((dimer, expected[1]), (graph(1), expected[0]), (dimer, expected[1])):
+        assert all(torch.allclose(a, b, rtol=1e-12) for a, b in zip(known, gradients(g), strict=True))
 
 
 def test_threads_have_desks_of_their_own() -> None:

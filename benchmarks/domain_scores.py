@@ -24,7 +24,7 @@ from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.out_of_domain import LANDMARKS, SILENT, structure_vectors
-from crystalcli.engine.run.cpu import prepare_cpu
+from crystalcli.engine.run.devices import prepare_cpu
 
 Floats = NDArray[np.float64]
 

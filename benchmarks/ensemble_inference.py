@@ -23,7 +23,7 @@ from crystalcli.contracts.records import Statistics
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
-from crystalcli.engine.run.cpu import prepare_cpu
+from crystalcli.engine.run.devices import prepare_cpu
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.vocabulary.quantities import Quantity

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from crystalcli.engine.read.reading import Failure
-from crystalcli.engine.run.cpu import prepare_cpu
+from crystalcli.engine.run.devices import prepare_cpu
 from crystalcli.prediction.predictor import Predictor, Row
 
 REASONS = {"never seen": "elements", "unlike": "unlike any structure of the training", "disagree": "members disagree"}

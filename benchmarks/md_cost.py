@@ -25,7 +25,7 @@ from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.potential.model_potential import SKIN, ModelPotential
 from crystalcli.engine.registry.plugin_manager import registry
-from crystalcli.engine.run.cpu import prepare_cpu
+from crystalcli.engine.run.devices import prepare_cpu
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.quantities import Quantity
 

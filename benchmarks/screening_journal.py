@@ -27,7 +27,7 @@ from crystalcli.engine.cache.cache_packing import pack
 from crystalcli.engine.cache.cache_writer import CacheWriter
 from crystalcli.engine.drawing import plots
 from crystalcli.engine.host import life
-from crystalcli.engine.run.cpu import prepare_cpu
+from crystalcli.engine.run.devices import prepare_cpu
 from crystalcli.engine.run.journal import Journal
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.screen.ensembles import Predictions

@@ -10,7 +10,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from crystalcli.engine.read.reading import Failure
-from crystalcli.engine.run.cpu import prepare_cpu
+from crystalcli.engine.run.devices import prepare_cpu
 from crystalcli.prediction.predictor import Predictor, Row
 
 LICENCE = "CC BY 4.0 (weights and data); cite Jain et al. 2013 and Dunn et al. 2020"

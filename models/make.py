@@ -23,7 +23,7 @@ from typing import Any
 from cards import card
 
 from crystalcli.cli.main import run
-from crystalcli.engine.model.model_view import VIEW, written
+from crystalcli.engine.model.model_head import VIEW, written
 
 HERE = Path(__file__).parent
 SET = "mp-formation-energy"

@@ -9,8 +9,7 @@ from crystalcli.benchmark.options import BenchmarkOptions
 from crystalcli.benchmark.table import BASELINE, MODEL, PUBLISHED, SKIPPED
 from crystalcli.contracts.workflow import Shown, Table
 from crystalcli.engine.labels.label_requests import LabelRequest
-from crystalcli.engine.run.display import number, unit_for
-from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.quantities import Quantity, number, unit_for
 
 WIDE = 10
 """Folds that fit a terminal; of more only the mean is shown, all are in the CSV table."""

@@ -21,9 +21,8 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 from crystalcli.cli import help_table, narrow_help, plugin_flags, settings, variables
 from crystalcli.cli.console import plain_words
 from crystalcli.cli.plugin_flags import Chooser, DefaultPart, Flag, Given
-from crystalcli.cli.settings import Setting
+from crystalcli.cli.settings import Setting, refuse_unasked
 from crystalcli.cli.shared import PANEL, TRANSIENT
-from crystalcli.cli.unasked import refuse_unasked
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.workflow_record import Choice
 from crystalcli.engine.registry.plugin_manager import registry, use_only_builtins

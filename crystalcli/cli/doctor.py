@@ -14,7 +14,7 @@ from crystalcli.cli.shared import Json, Quiet
 from crystalcli.vocabulary.errors import Exit
 
 if TYPE_CHECKING:
-    from crystalcli.engine.run.finding import Finding
+    from crystalcli.engine.run.hardware import Finding
 
 STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 
@@ -31,7 +31,7 @@ def doctor(ctx: typer.Context, json: Json = False, quiet: Quiet = False) -> None
     """
     from crystalcli.cli.variables import unknown
     from crystalcli.engine.run.examining import findings
-    from crystalcli.engine.run.finding import Finding
+    from crystalcli.engine.run.hardware import Finding
 
     face = Face(json, quiet)
     console = face.console()

@@ -54,7 +54,7 @@ class FileInvocation(Invocation):
             host = replace(followed, deliver=deliver if delivers else None, people=delivers and sys.stdout.isatty())
             with closing(self.workflow.prepare(request, host)) as work:
                 if "torch" in sys.modules:  # what has no use for it does not load it for this
-                    from crystalcli.engine.run.cpu import prepare_cpu
+                    from crystalcli.engine.run.devices import prepare_cpu
 
                     prepare_cpu()
                 # it asks for no more of a run: its record says that its home is a file

@@ -56,7 +56,7 @@ class Program(CrystalGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if name is None or getattr(type(command), "chooser", None) is None:
             return name, command, rest
-        other, rest = importlib.import_module("crystalcli.cli.other_names").handed_over(name, rest)
+        other, rest = importlib.import_module("crystalcli.cli.workflow_command").handed_over(name, rest)
         return (name, command, rest) if other == name else (other, self.commands[other], rest)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - as Typer calls it

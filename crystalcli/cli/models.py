@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,56 @@ from crystalcli.cli.command import CrystalCommand
 from crystalcli.cli.console import Face
 from crystalcli.cli.group import CrystalGroup
 from crystalcli.cli.shared import Json, Overwrite, Quiet
+
+
+def card_value(value: Any) -> str:
+    """A plain value in one line."""
+    if isinstance(value, Mapping):
+        if set(value) == {"name", "options"}:
+            return f"{value['name']} ({', '.join(f'{k} {v}' for k, v in value['options'].items())})"
+        return ", ".join(f"{k} {card_value(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(card_value, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def card_lines(card: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Every key with its value; what is in a table of tables is a row each."""
+    for key, value in card.items():
+        name = key.replace("_", " ")
+        if not isinstance(value, Mapping) or not value:
+            yield f"{indent}{name}: {card_value(value)}"
+        elif _rows(value):
+            yield f"{indent}{name}:"
+            yield from _table(value, f"{indent}  ")
+        elif any(isinstance(v, Mapping) for v in value.values()):
+            yield f"{indent}{name}:"
+            yield from card_lines(value, f"{indent}  ")
+        else:
+            yield f"{indent}{name}: {card_value(value)}"
+
+
+def _rows(value: Mapping[str, Any]) -> bool:
+    """Whether all values are tables of the same plain values."""
+    first = next(iter(value.values()))
+    return isinstance(first, Mapping) and all(
+        isinstance(v, Mapping)
+        and v.keys() == first.keys()
+        and not any(isinstance(x, Mapping | list) for x in v.values())
+        for v in value.values()
+    )
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]], indent: str) -> Iterator[str]:
+    names = list(next(iter(rows.values())))
+    table = [
+        ["", *(n.replace("_", " ") for n in names)],
+        *([k, *(card_value(row[n]) for n in names)] for k, row in rows.items()),
+    ]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    for row in table:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
+        yield (indent + "  ".join(cells)).rstrip()
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +109,6 @@ def list_(json: Json = False, quiet: Quiet = False) -> None:
 
 def show(name: Name, json: Json = False, quiet: Quiet = False) -> None:
     """Say what a model is: level of theory, licence, elements, references, where its file is, and what was measured."""
-    from crystalcli.cli import model_card
     from crystalcli.engine.model import ready
     from crystalcli.vocabulary.errors import InputError
 
@@ -70,8 +120,8 @@ def show(name: Name, json: Json = False, quiet: Quiet = False) -> None:
         one |= _head_of(Path(one["file"]))
     card = ready.card(ready.record(name)) if name in ready.names() else {}
     for key, value in one.items():
-        face.say(f"{key}: {model_card.shown(value)}")
-    for line in model_card.lines({k: v for k, v in card.items() if k not in one}):
+        face.say(f"{key}: {card_value(value)}")
+    for line in card_lines({k: v for k, v in card.items() if k not in one}):
         face.say(line)
     face.result(one | ({"card": card} if card else {}))
 

@@ -14,7 +14,7 @@ from crystalcli.cli.plugin_flags import chosen, names
 from crystalcli.cli.shared import Json, Overwrite, Quiet
 from crystalcli.contracts.run_options import RUN, STRUCTURES
 from crystalcli.contracts.workflow_record import POTENTIAL, PartFlags, Word
-from crystalcli.potential_checks.check_names import CHECKS, CheckRequest, wanted, words
+from crystalcli.potential_checks.findings import CHECKS, CheckRequest, wanted, words
 from crystalcli.vocabulary.errors import UsageError
 
 Potential = Annotated[

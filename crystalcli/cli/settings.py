@@ -1,4 +1,8 @@
-"""Values from configuration files, checked like flags, all problems reported at once."""
+"""Values from configuration files, checked like flags, all problems reported at once.
+
+It sets how things are computed. What is run, overwritten, or written elsewhere, has to be said: by a flag, a variable
+``CRYSTAL_*``, or ``-c FILE``, which may well be ``-c crystal.toml``.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,11 @@ from typer.core import TyperCommand, TyperGroup
 from crystalcli.cli.console import plain_words
 from crystalcli.cli.plugin_flags import Flag, explain_unknown, models
 from crystalcli.contracts import options as opt
+from crystalcli.contracts.options import OptionSpec
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.config import ConfigError, Layer, line_of, table_at
 from crystalcli.vocabulary.errors import UnsafeInput, UsageError, did_you_mean
+from crystalcli.vocabulary.texts import inert
 
 
 @dataclass(frozen=True)
@@ -202,3 +208,42 @@ def tree(command: Any) -> dict[str, Any]:
     if not isinstance(command, TyperGroup):
         return {command.name: None}
     return {n: tree(c) if isinstance(c, TyperGroup) else None for n, c in command.commands.items()}
+
+
+WRITTEN = ("output", "latent", "resume")
+"""Parameters that name what is written."""
+
+
+def refuse_unasked(setting: Setting, name: str, specs: Sequence[OptionSpec] = ()) -> None:
+    """Refuse a setting that has to be asked for.
+
+    Args:
+        setting: from a file that nobody asked for.
+        name: of the parameter.
+        specs: of the option, if it is one of a part.
+
+    Raises:
+        UnsafeInput: names file, line and the cure.
+    """
+    key = setting.keys[-1]
+    flag = f"--{key.replace('_', '-')}"
+    why = ""
+    if any(s.runs for s in specs) and setting.value:
+        why = "is run"
+    elif name == "scheduler" and setting.value:
+        why = "has others work, who send what is run"
+    elif name == "overwrite" and setting.value:
+        why = "removes what is there"
+    elif name in WRITTEN and _leads_out(Path(str(setting.value))):
+        why = "is not in this folder"
+    if why:
+        cure = f"say it yourself: {flag}, or -c {setting.layer.path}"
+        raise setting.unsafe(f"{key} = {inert(repr(setting.value))[:120]} {why}, and nobody asked for it; {cure}")
+
+
+def _leads_out(path: Path) -> bool:
+    """Whether ``path`` lies outside of the working folder, links followed."""
+    try:
+        return not path.resolve().is_relative_to(Path.cwd().resolve())
+    except (OSError, RuntimeError, ValueError):  # links in a loop, or no name of a file
+        return True

@@ -266,7 +266,7 @@ class ReadyModel(Part):
 
     Args:
         folder: with a file ``model.safetensors``, as ``crystal train`` and ``crystal calibrate`` write it, or a
-            ``model.json`` that shows some targets of another (:mod:`crystalcli.engine.model.model_view`), and with
+            ``model.json`` that shows some targets of another (:mod:`crystalcli.engine.model.model_head`), and with
             ``card.json``, which says at least its ``sha256``, ``licence`` and ``level`` of theory.
         install: what to type to have the files anew, ``pip install --force-reinstall …``.
     """

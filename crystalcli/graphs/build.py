@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,18 +15,89 @@ from crystalcli.engine.labels import label_requests, labels
 from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.engine.labels.labels import Audit
 from crystalcli.engine.labels.seen import Seen
-from crystalcli.engine.read.reading import Failure, Ids
+from crystalcli.engine.read.reading import Failure, Ids, ReadItem
+from crystalcli.engine.read.supervised_reading import Callbacks
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files, locks
-from crystalcli.graphs.packing import Built, FileOutcome, LeftOut
-from crystalcli.graphs.parts import Parts
+from crystalcli.engine.run.places import Place
+from crystalcli.engine.run.stopping import StopSignal as NeverAsked
+from crystalcli.engine.run.tasks import Limits
+from crystalcli.graphs.packing import Built, FileOutcome, GraphWork, LeftOut, outcomes
+from crystalcli.graphs.parts import UNIT, Cursor, Parts, Sealing, Share, units
 from crystalcli.graphs.parts import folder as parts_folder
 from crystalcli.graphs.plan import BuildPlan, BuildReport, Resolved, failures_file
 from crystalcli.graphs.resolving import resolve
-from crystalcli.graphs.resumable import resumable
 from crystalcli.nouns.structures.site_fields import SiteField
-from crystalcli.vocabulary.errors import EnvironmentProblem, InputError
+from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, InputError, Stopped
 from crystalcli.vocabulary.tables import json_line
+
+
+@dataclass(frozen=True)
+class _Unit:
+    number: int
+    files: range
+    parts: list[Path]
+    begin: Cursor
+
+
+def resumable(
+    work: GraphWork,
+    files: Sequence[ReadItem],
+    place: Place,
+    parts: Parts,
+    *,
+    share: Share | None = None,
+    stop: Stop | None = None,
+    limits: Limits | None = None,
+    say: Callable[[str], None] = lambda _line: None,
+) -> Iterator[FileOutcome]:
+    """Yield what becomes of every structure of the share's files, sealing parts on the way.
+
+    A full unit is sealed when it ends, the last one only in an array job: what follows is the final file.
+
+    Raises:
+        Stopped: as ``stop`` asks; what is done is sealed. EnvironmentProblem: disk full, a scheduler that is lost.
+    """
+    share, stop = share or Share(), stop or NeverAsked()
+
+    def pause() -> None:
+        if why := stop.reason():
+            raise Stopped(f"{why}: what is done is safe in {parts.folder}; the same command goes on")
+
+    mine = [
+        _Unit(k, numbers, *parts.known(k, numbers.start))
+        for k, numbers in enumerate(units(len(files)))
+        if share.takes(k)
+    ]
+    open_units = [u for u in mine if not u.begin.ended]
+    todo = [n for u in open_units for n in range(u.begin.file, u.files.stop)]
+    position = {n: k for k, n in enumerate(todo)}
+    skip = {position[u.begin.file]: u.begin.skip for u in open_units if u.begin.skip}
+    ours = [files[n] for n in todo]
+    found = outcomes(work, ours, place, skip, limits=limits, heard=Callbacks(say, pause))
+    stream = ((todo[k], outcome) for k, outcome in found)
+    following = next(stream, None)
+    for unit in mine:
+        for path in unit.parts:
+            yield from parts.read(path)
+        if unit.begin.ended:
+            continue
+        sealing = Sealing(parts, unit.number, len(unit.parts), unit.begin)
+        seen = Counter({unit.begin.file: unit.begin.skip})
+        while following is not None and following[0] in unit.files:
+            number, outcome = following
+            seen[number] += 1
+            sealing.add(outcome, Cursor(number, seen[number]))
+            yield outcome
+            try:
+                pause()
+                following = next(stream, None)
+            except CrystalError:
+                sealing.seal()
+                raise
+        if share.count > 1 or len(unit.files) == UNIT:
+            sealing.seal(ended=True)
+
 
 PEEK = 200
 """After so many structures a choice of labels that cannot be made stops the work, rather than at its end."""

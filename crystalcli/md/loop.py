@@ -15,8 +15,7 @@ from crystalcli.engine.run import checkpoint
 from crystalcli.md.guards import GUARD_EVERY, GuardLimits, Guards, StopReason
 from crystalcli.md.halts import Halts, write_geometry
 from crystalcli.md.monitor import Monitor
-from crystalcli.md.options import MdOptions
-from crystalcli.md.outputs import LAST, LAST_GOOD, STOPPED_AT
+from crystalcli.md.options import LAST, LAST_GOOD, STOPPED_AT, MdOptions
 from crystalcli.md.records import LogRow, Recorder, chunk_steps
 from crystalcli.md.setup import SamplingBatch
 from crystalcli.md.temperature_program import TemperatureProgram

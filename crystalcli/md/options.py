@@ -1,4 +1,4 @@
-"""What ``crystal md`` asks: every option once, for flags, TOML, run.json and help."""
+"""What ``crystal md`` asks: every option once, for flags, TOML, run.json and help; the files that it leaves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from crystalcli.contracts.options import option
 from crystalcli.md import temperature_program
 from crystalcli.md.temperature_program import TemperatureProgram
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.vocabulary.pictures import formats
+from crystalcli.vocabulary.pictures import FORMATS, formats
+
+TRAJECTORY, THERMO, STRUCTURES = "trajectory.extxyz", "thermo.csv", "structures"
+LAST, LAST_GOOD, STOPPED_AT = "last.extxyz", "last-good.extxyz", "stopped-at.extxyz"
+ANALYSIS = ("rdf.csv", "coordination.csv", "bonds.csv", "msd.csv", "energies.csv")
+PICTURES = tuple(f"{name}.{ending}" for name in ("rdf", "bonds", "msd", "energies", "thermo") for ending in FORMATS)
+RESTARTS = ("state-*.json", "state-*.safetensors")
+CHUNKS = "chunks"
+
 
 OUT, GUARDS = "Output", "Guards"
 DEFAULT_STEPS = 1000

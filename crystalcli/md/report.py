@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from crystalcli.engine.run import files
 from crystalcli.md import plots, trajectory
-from crystalcli.md.options import MdOptions
-from crystalcli.md.outputs import THERMO, TRAJECTORY
+from crystalcli.md.options import THERMO, TRAJECTORY, MdOptions
 from crystalcli.md.setup import sampler_of
 from crystalcli.nouns import distributions
-from crystalcli.nouns.frames import Frames
+from crystalcli.nouns.distributions import Frames
 from crystalcli.vocabulary.pictures import paths
 from crystalcli.vocabulary.tables import csv_text
 

@@ -23,8 +23,7 @@ from crystalcli.engine.record.run_record import REPORT
 from crystalcli.engine.run import checkpoint
 from crystalcli.md import report as sampling_report
 from crystalcli.md.loop import Dynamics, summary
-from crystalcli.md.options import MdOptions
-from crystalcli.md.outputs import CHUNKS, THERMO, TRAJECTORY
+from crystalcli.md.options import CHUNKS, THERMO, TRAJECTORY, MdOptions
 from crystalcli.md.records import Recorder
 from crystalcli.md.setup import SamplingBatch, first_batch, folders, parts, restored_batch
 from crystalcli.nouns.structures.entry import Entry

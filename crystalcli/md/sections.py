@@ -25,8 +25,8 @@ from crystalcli.contracts.sections import (
     numbers,
 )
 from crystalcli.contracts.workflow import Table
-from crystalcli.engine.run.display import number
-from crystalcli.md.outputs import STRUCTURES, THERMO, TRAJECTORY
+from crystalcli.md.options import STRUCTURES, THERMO, TRAJECTORY
+from crystalcli.vocabulary.quantities import number
 
 FRAMES = 60
 POINTS = 2000

@@ -18,7 +18,7 @@ from ase.data import atomic_masses, chemical_symbols
 from numpy.typing import NDArray
 
 from crystalcli.engine.run import files
-from crystalcli.nouns.frames import Frames
+from crystalcli.nouns.distributions import Frames
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.units import ACCELERATION
 

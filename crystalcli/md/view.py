@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crystalcli.contracts.workflow import Shown
-from crystalcli.md.outputs import LAST_GOOD
+from crystalcli.md.options import LAST_GOOD
 
 MANY = 12
 """More structures than this are summed up at the end, not listed."""

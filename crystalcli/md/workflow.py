@@ -10,8 +10,7 @@ from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Shown, Work
 from crystalcli.contracts.workflow_record import Workflow
-from crystalcli.md.options import MdOptions
-from crystalcli.md.outputs import (
+from crystalcli.md.options import (
     ANALYSIS,
     CHUNKS,
     LAST,
@@ -22,6 +21,7 @@ from crystalcli.md.outputs import (
     STRUCTURES,
     THERMO,
     TRAJECTORY,
+    MdOptions,
 )
 from crystalcli.vocabulary.errors import UsageError
 

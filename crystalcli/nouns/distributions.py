@@ -1,11 +1,11 @@
-"""What a trajectory tells: g(r), coordination, bond lengths, displacements, energies.
+"""A trajectory in memory and what it tells: g(r), coordination, bond lengths, displacements, energies.
 
-Every function takes :class:`crystalcli.nouns.frames.Frames` or plain arrays and returns plain arrays.
+Every function takes :class:`Frames` or plain arrays and returns plain arrays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -14,10 +14,57 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
-from crystalcli.nouns.frames import Frames
 from crystalcli.nouns.neighbors import pairs_within
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A trajectory in memory, F frames of N atoms.
+
+    Args:
+        numbers: (N,). pbc: (3,). cells: (F, 3, 3) Å. positions: (F, N, 3) Å, not wrapped.
+        energies: (F,) eV. temperatures: (F,) K. times: (F,) fs.
+    """
+
+    numbers: NDArray[np.int64]
+    pbc: NDArray[np.bool_]
+    cells: Array
+    positions: Array
+    energies: Array
+    temperatures: Array
+    times: Array
+
+    @classmethod
+    def of(cls, images: Sequence[ase.Atoms], times: Sequence[float] | None = None) -> Frames:
+        """Join images of one structure; energy, temperature and time from their info where they have them."""
+        first = images[0]
+
+        def facts(key: str, calculated: str = "") -> Array:
+            return np.array([_fact(a, key, calculated) for a in images])
+
+        found = facts("time_fs") if times is None else np.asarray(times, dtype=np.float64)
+        return cls(
+            first.numbers,
+            np.asarray(first.pbc),
+            np.stack([a.cell.array for a in images]),
+            np.stack([a.positions for a in images]),
+            facts("energy", "energy"),
+            facts("temperature"),
+            found,
+        )
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def _fact(atoms: ase.Atoms, key: str, calculated: str) -> float:
+    if calculated and atoms.calc is not None and calculated in atoms.calc.results:
+        return float(atoms.calc.results[calculated])
+    return float(atoms.info.get(key, np.nan))
+
+
 Pair = tuple[str, str]
 BOND = 1.3
 """Times the sum of the covalent radii: nearer atoms count as bonded."""

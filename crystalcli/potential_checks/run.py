@@ -19,12 +19,20 @@ from crystalcli.contracts.dynamics import Potential
 from crystalcli.engine.host.services import Services
 from crystalcli.engine.potential.potential_names import model_file
 from crystalcli.engine.potential.potentials import Precision, named
-from crystalcli.engine.read.input_digest import digest
-from crystalcli.engine.run.cpu import prepare_cpu
+from crystalcli.engine.read.sources import digest
+from crystalcli.engine.run.devices import prepare_cpu
 from crystalcli.potential_checks import conservation, derivatives, diatomics, examples, plots, speed, symmetry
 from crystalcli.potential_checks.asking import Asking, Noise
-from crystalcli.potential_checks.check_names import ALL, CHECKS, OF_PAIRS, OF_STRUCTURES, CheckRequest
-from crystalcli.potential_checks.findings import Finding, judged, not_run
+from crystalcli.potential_checks.findings import (
+    ALL,
+    CHECKS,
+    OF_PAIRS,
+    OF_STRUCTURES,
+    CheckRequest,
+    Finding,
+    judged,
+    not_run,
+)
 from crystalcli.potential_checks.smoothness import smooth
 from crystalcli.vocabulary.errors import Exit, InputError, NothingUsable, UsageError
 

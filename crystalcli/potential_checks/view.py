@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 
 from crystalcli.contracts.workflow import Shown, Table
-from crystalcli.potential_checks.check_names import OF_PAIRS
-from crystalcli.potential_checks.findings import Finding, worst
+from crystalcli.potential_checks.findings import OF_PAIRS, Finding, worst
 from crystalcli.potential_checks.run import Report
 
 LINES, ALIKE = 40, 3

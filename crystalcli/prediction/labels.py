@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data import classes
 from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.labels.label_arrays import UNIT, as_stress, six
 from crystalcli.engine.labels.label_requests import POSITION, LabelRequest, Scaling
-from crystalcli.engine.labels.label_tensors import UNIT, as_stress, six
 from crystalcli.engine.labels.labelled import STRESS
 from crystalcli.nouns.magnitudes import LARGEST
 from crystalcli.nouns.structures.entry import Entry

@@ -16,9 +16,16 @@ from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.engine.run import files
 from crystalcli.nouns.structures.constraints import along_axes, not_known
 from crystalcli.prediction.predictor import Row
-from crystalcli.prediction.results import calculator, results_of
 from crystalcli.prediction.sites import magmom_line, moment_of, plain, pymatgen_structure
-from crystalcli.prediction.structures import START_CELL, cif_block, moved, needed_place, place_of
+from crystalcli.prediction.structures import (
+    START_CELL,
+    calculator,
+    cif_block,
+    moved,
+    needed_place,
+    place_of,
+    results_of,
+)
 from crystalcli.prediction.table import Table, fits
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity

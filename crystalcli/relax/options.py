@@ -1,4 +1,4 @@
-"""What ``crystal relax`` asks: every option once, for flags, TOML, run.json, help and the plans of campaigns."""
+"""What ``crystal relax`` asks: every option once, for flags, TOML, run.json and help; the files that it leaves."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from crystalcli.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     from crystalcli.relax.relaxing import Goal
+
+
+STRUCTURES, TABLE, CIFS, TRAJECTORIES = "relaxed.extxyz", "relaxation.csv", "cif", "trajectories"
+SHARDS = "shards"
+
 
 GOAL, HELD = "When a structure is done", "Atoms that are held (beside those that the file holds)"
 

@@ -25,9 +25,8 @@ from crystalcli.engine.run import files
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import UNLABELLED
 from crystalcli.relax import report as output
-from crystalcli.relax.options import RelaxOptions
+from crystalcli.relax.options import CIFS, SHARDS, STRUCTURES, TABLE, TRAJECTORIES, RelaxOptions
 from crystalcli.relax.outcome import Outcome
-from crystalcli.relax.outputs import CIFS, SHARDS, STRUCTURES, TABLE, TRAJECTORIES
 from crystalcli.relax.relaxing import SINGLE_POINT, STEPS
 from crystalcli.relax.shards import Shard, Worker, relaxed_shards
 from crystalcli.relax.start import told

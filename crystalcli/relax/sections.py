@@ -22,8 +22,8 @@ from crystalcli.contracts.sections import (
     numbers,
 )
 from crystalcli.contracts.workflow import Table
-from crystalcli.engine.run.display import number
-from crystalcli.relax.outputs import STRUCTURES, TABLE, TRAJECTORIES
+from crystalcli.relax.options import STRUCTURES, TABLE, TRAJECTORIES
+from crystalcli.vocabulary.quantities import number
 
 MOST = 12
 """Structures that can be turned: those that did not converge, then those that moved farthest."""

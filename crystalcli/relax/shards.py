@@ -18,8 +18,7 @@ from crystalcli.contracts.request import Request
 from crystalcli.engine.potential.potentials import named
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.registry.plugin_manager import registry
-from crystalcli.engine.run.cpu import prepare_cpu
-from crystalcli.engine.run.devices import choose_device
+from crystalcli.engine.run.devices import choose_device, prepare_cpu
 from crystalcli.engine.run.places import Place, executor
 from crystalcli.engine.run.tasks import UNLIMITED, Lost, Task
 from crystalcli.nouns.structures.constraints import projections, without_constraints

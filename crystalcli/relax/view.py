@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.workflow import Shown, Table
-from crystalcli.relax.outputs import STRUCTURES, TABLE
+from crystalcli.relax.options import STRUCTURES, TABLE
 
 ROWS = 30
 """Structures in the table on a terminal, those that went wrong first; all are in relaxation.csv."""

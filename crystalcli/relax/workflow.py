@@ -11,8 +11,7 @@ from crystalcli.contracts.request import Request
 from crystalcli.contracts.run_options import ANYWHERE
 from crystalcli.contracts.workflow import Shown, Work
 from crystalcli.contracts.workflow_record import Workflow
-from crystalcli.relax.options import RelaxOptions
-from crystalcli.relax.outputs import CIFS, SHARDS, STRUCTURES, TABLE, TRAJECTORIES
+from crystalcli.relax.options import CIFS, SHARDS, STRUCTURES, TABLE, TRAJECTORIES, RelaxOptions
 
 if TYPE_CHECKING:
     from crystalcli.contracts.sections import ReportedRun, Section

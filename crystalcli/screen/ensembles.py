@@ -10,7 +10,7 @@ energies, μ, change Δ by a sum over the composition, ``Σ_k x_k (μ'_k − μ_
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,24 +19,57 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalcli.contracts.request import Request
+from crystalcli.contracts.workflow import Run
 from crystalcli.engine.cache.cache import Column, GraphRecipe
 from crystalcli.engine.cache.cache_packing import PackedGraph, pack
 from crystalcli.engine.cache.cache_writer import CacheWriter
+from crystalcli.engine.host import life
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.devices import choose_device
-from crystalcli.engine.run.run_folder import sha256
+from crystalcli.engine.run.run_folder import RECORD, RunFolder, sha256
 from crystalcli.graphs.packing import GraphWork, graph_maker, graph_of
 from crystalcli.prediction.predictor import Predictor, Row
-from crystalcli.screen.options import FEWEST
-from crystalcli.screen.outputs import MODEL, MODELS
+from crystalcli.screen.options import FEWEST, MODEL, MODELS
 from crystalcli.screen.recipe import recipe_of, target, training_plan
 from crystalcli.screen.rule import Candidate
 from crystalcli.screen.stage_results import Structure
 from crystalcli.screen.state import CampaignState
-from crystalcli.vocabulary.errors import UsageError
+from crystalcli.train.workflow import TRAIN
+from crystalcli.vocabulary.errors import Exit, Stopped, UsageError
+
+
+def trained(request: Request, members: int, run: Run, prepare: Callable[[], None] = lambda: None, *, name: str) -> Path:
+    """Folder of the ensemble that ``request`` asks for; a training that was interrupted there goes on.
+
+    Args:
+        request: of the members.
+        members: how many.
+        run: in which they are trained; hears warnings, and every minute how far it is.
+        prepare: makes the caches that the training reads; not called where the training is finished.
+        name: before these lines.
+
+    Raises:
+        UsageError: the training cannot work, or what it reads has changed. Stopped: what was reached is kept.
+    """
+    path, options = request.path, request.options
+    begun = (path / RECORD).exists()
+    if begun and RunFolder.read(path)["exit_code"] == Exit.OK:
+        return path
+    prepare()
+    host = replace(run.reporter.within(name), say=lambda _line: None)
+    try:
+        if begun:
+            changes = {"threads": options.threads, "device": options.device}
+            return life.resume(TRAIN, path, changes, host, run.stop).path
+        whole = replace(request, options=replace(options, ensemble=members))
+        return life.run(TRAIN, whole, host, run.stop).path
+    except Stopped as problem:
+        raise Stopped(f"{problem.reason.split(';')[0]}; the same command goes on") from None
+
 
 PIECE = 1024
 """Candidates that are predicted, and written down, together."""
@@ -75,7 +108,7 @@ class Ensembles:
         Raises:
             UsageError: too few structures, or nothing to learn.
         """
-        from crystalcli.screen.trained import trained
+        from crystalcli.screen.ensembles import trained
 
         run, members = self.state.run, self.plan.training.ensemble
         if self.plan.trains_on == "labelled":

@@ -1,4 +1,4 @@
-"""What ``crystal screen`` asks, and the keys of a plan, table by table: every option once."""
+"""What ``crystal screen`` asks, and the keys of a plan, table by table: every option once; the files that it leaves."""
 
 from __future__ import annotations
 
@@ -11,11 +11,25 @@ from crystalcli.contracts.options import NoOptions, option
 from crystalcli.relax.options import Descent
 from crystalcli.vocabulary.pictures import formats
 
+TABLE, SURVIVORS, STAGES, STRUCTURES = "screening.csv", "survivors.txt", "stages.csv", "relaxed.extxyz"
+PHASES = "phases.csv"
+"""The known phases that shape the hulls of the candidates."""
+HULL, CURVE = "hull-", "cost-recall"
+JOURNALS = "work"
+"""Folder of the journals of the stages, which stay: results of others are in them."""
+PREDICTIONS = "predictions"
+"""Folder of the journals of predictions, while a run is under way."""
+MODEL, MODELS = "model", "models"
+"""Folder of the ensemble of a screening in one step; that of the ensembles of a campaign."""
+CALLS = "calls"
+"""Folder of the commands of stages."""
+
+
 FAMILIES = {"arch": "architecture"}
 """Options that name a part → its family."""
 FEWEST = 10
 """Structures that an ensemble can be trained on."""
-HULL, TRAINING = "Hull and decision", "Training (without --model)"
+DECISION, TRAINING = "Hull and decision", "Training (without --model)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +37,14 @@ class Deciding:
     """How candidates are decided on, in one step or several."""
 
     threshold: str = option(
-        "2sigma", "a candidate goes if E_hull is larger: 2sigma, 2σ, 50meV, 0.05eV (per atom)", panel=HULL
+        "2sigma", "a candidate goes if E_hull is larger: 2sigma, 2σ, 50meV, 0.05eV (per atom)", panel=DECISION
     )
     robust: float = option(
         1.0,
         "candidates with sigma_e above this quantile do not shape the hull; 1: all do",
         min=0.0,
         max=1.0,
-        panel=HULL,
+        panel=DECISION,
     )
     seed: int = common.seed()
 
@@ -65,9 +79,9 @@ class ScreenOptions(Deciding, EnsembleTraining):
     )
     model: Path | None = option(None, "trained ensemble: model file, run folder or name", names=common.MODEL)
     references: tuple[str, ...] = option(
-        (), "files or caches with phases of known formation energy; elements are added", files=True, panel=HULL
+        (), "files or caches with phases of known formation energy; elements are added", files=True, panel=DECISION
     )
-    reference_label: str = option("", "what the references call it; default the model's target", panel=HULL)
+    reference_label: str = option("", "what the references call it; default the model's target", panel=DECISION)
     target: str = option("", "label that is the formation energy", panel=TRAINING)
     device: str = common.device()
     threads: int = common.threads()

@@ -16,7 +16,7 @@ from crystalcli.contracts.workflow import Run
 from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.run import files
 from crystalcli.engine.run.stopping import seconds
-from crystalcli.screen.outputs import CALLS
+from crystalcli.screen.options import CALLS
 from crystalcli.screen.plan import StagePlan
 from crystalcli.screen.stage_results import (
     PieceResults,

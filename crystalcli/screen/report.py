@@ -15,7 +15,7 @@ from crystalcli.contracts.workflow import Run
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.screen import hull, plots, stability
 from crystalcli.screen.hull import ON_HULL, Amounts, Phase
-from crystalcli.screen.outputs import CURVE, HULL, PHASES, STAGES, STRUCTURES, SURVIVORS, TABLE
+from crystalcli.screen.options import CURVE, HULL, PHASES, STAGES, STRUCTURES, SURVIVORS, TABLE
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.rule import Candidate, Decision, stage_costs
 from crystalcli.screen.stage_results import extxyz
@@ -112,12 +112,12 @@ def write(run: Run, found: Results) -> dict[str, Any]:
         run.write(STRUCTURES, extxyz(structures, [e.energy for e in relaxed], key="formation_energy_per_atom"))
     pictures = _draw(run.path, found, ends)
     if curve := found.replayed.get("sweep"):
-        from crystalcli.screen import campaign_plots
+        from crystalcli.screen import plots
 
         keys = list(curve[0])
         run.write(f"{CURVE}.csv", csv_text(keys, [[r[k] for k in keys] for r in curve]))
         drawn = paths(run.path / CURVE, plan.call.pictures)
-        campaign_plots.cost_and_recall(drawn, curve, stages=", ".join(s.name for s in plan.stages))
+        plots.cost_and_recall(drawn, curve, stages=", ".join(s.name for s in plan.stages))
         pictures += [path.name for path in drawn]
     return {**_report(found, ends), "kept": len(kept), "pictures": pictures, **found.replayed}
 

@@ -23,9 +23,9 @@ from crystalcli.contracts.sections import (
     numbers,
 )
 from crystalcli.contracts.workflow import Table
-from crystalcli.engine.run.display import number
 from crystalcli.nouns.hulls import lower_hull
-from crystalcli.screen.outputs import CURVE, PHASES, STAGES, STRUCTURES, TABLE
+from crystalcli.screen.options import CURVE, PHASES, STAGES, STRUCTURES, TABLE
+from crystalcli.vocabulary.quantities import number
 
 MOST_SYSTEMS = 8
 MOST_STRUCTURES = 2000

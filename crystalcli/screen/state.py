@@ -15,8 +15,7 @@ from crystalcli.engine.run.journal import Journal
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.screen.inputs import Inputs
-from crystalcli.screen.options import GIVEN
-from crystalcli.screen.outputs import JOURNALS, PREDICTIONS
+from crystalcli.screen.options import GIVEN, JOURNALS, PREDICTIONS
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.stage_results import DONE, PieceResults, Result, Structure, formation_energy, key_of
 

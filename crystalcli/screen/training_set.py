@@ -12,13 +12,55 @@ from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.graphs.packing import GraphWork, graph_maker, graph_of
 from crystalcli.nouns.arrays import GraphArrays
-from crystalcli.screen import choosing
 from crystalcli.screen.ensembles import Ensembles
 from crystalcli.screen.hull import Phase, fractions
-from crystalcli.screen.rule import decide
+from crystalcli.screen.rule import Candidate, Decision, decide
 from crystalcli.screen.state import CampaignState
 
 Floats = NDArray[np.float64]
+WAYS = ("random", "uncertainty", "on-hull", "diversity")
+
+
+def drawn(ids: Sequence[str], count: int, seed: int) -> list[str]:
+    """``count`` of ``ids`` at random, whatever their order, sorted; a smaller draw is part of a larger one."""
+    order = np.random.default_rng([seed, 60]).permutation(len(ids))
+    every = sorted(ids)
+    return sorted(every[k] for k in order[:count])
+
+
+def most_uncertain(candidates: Sequence[Candidate], count: int) -> list[str]:
+    """Those on which the members disagree most; ties by id."""
+    ranked = sorted((c for c in candidates if np.isfinite(c.energy)), key=lambda c: (-c.epistemic, c.id))
+    return [c.id for c in ranked[:count]]
+
+
+def most_promising(candidates: Sequence[Candidate], decisions: Sequence[Decision], count: int) -> list[str]:
+    """Those that most members see on the hull, then those nearest to it; ties by id."""
+    judged = [(c, d) for c, d in zip(candidates, decisions, strict=True) if np.isfinite(c.energy)]
+    ranked = sorted(judged, key=lambda j: (-(j[1].on_hull or 0.0), j[1].above, j[0].id))
+    return [c.id for c, _ in ranked[:count]]
+
+
+def most_different(ids: Sequence[str], features: Floats, chosen: Floats, count: int) -> list[str]:
+    """Farthest-point selection: each next one is farthest from all that are chosen.
+
+    Args:
+        ids: of the candidates.
+        features: (n, f) of each.
+        chosen: (m, f) of those chosen before, m ≥ 1.
+        count: how many.
+    """
+    scale = np.concatenate([features, chosen]).std(0)
+    scale[scale == 0.0] = 1.0
+    x, known = features / scale, chosen / scale
+    nearest = np.min([np.linalg.norm(x - k, axis=1) for k in known], axis=0)
+    found: list[str] = []
+    for _ in range(min(count, len(ids))):
+        k = int(nearest.argmax())
+        found.append(ids[k])
+        nearest = np.minimum(nearest, np.linalg.norm(x - x[k], axis=1))
+        nearest[k] = -1.0
+    return found
 
 
 class TrainingSet:
@@ -53,21 +95,21 @@ class TrainingSet:
         """Choose among ``candidates``, which are at the first stage, and bring the chosen to the last."""
         s = self.state.plan.settings
         if s.selection == "random":
-            self._take(choosing.drawn(candidates, s.train, s.seed), 1)
+            self._take(drawn(candidates, s.train, s.seed), 1)
             return
         there = [i for i in sorted(candidates) if self.state.has_structure(0, i)]
         if s.selection == "diversity":
             shapes = self._shapes(there)
-            first = choosing.drawn(list(shapes), 1, s.seed)
+            first = drawn(list(shapes), 1, s.seed)
             rest = [i for i in shapes if i not in first]
             chosen = first
             if rest:
                 known, others = self._features(first, shapes), self._features(rest, shapes)
-                chosen = [*first, *choosing.most_different(rest, others, known, s.train - 1)]
+                chosen = [*first, *most_different(rest, others, known, s.train - 1)]
             self._take(chosen, 1)
             return
         start, *more = s.sizes
-        self._take(choosing.drawn(there, start, s.seed), 1)
+        self._take(drawn(there, start, s.seed), 1)
         for number, size in enumerate(more, 2):
             taken = set(self.ids)
             rest = [i for i in there if i not in taken]
@@ -90,10 +132,10 @@ class TrainingSet:
         path = self.ensembles.train(0, self.energies, f"round-{number - 1}")
         found = self.ensembles.predict(0, rest, path, f"round{number - 1}")
         if self.state.plan.settings.selection == "uncertainty":
-            return choosing.most_uncertain(found, size)
+            return most_uncertain(found, size)
         rule = self.state.plan.rule()
         decisions = decide(found, self.phases, rule.threshold, robust=rule.robust)
-        return choosing.most_promising(found, decisions, size)
+        return most_promising(found, decisions, size)
 
     def _features(self, ids: Sequence[str], shapes: Mapping[str, Sequence[float]]) -> Floats:
         """Composition and shape of every structure, (n, f)."""

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.workflow import Shown
-from crystalcli.screen.options import GIVEN
-from crystalcli.screen.outputs import STRUCTURES, SURVIVORS, TABLE
+from crystalcli.screen.options import GIVEN, STRUCTURES, SURVIVORS, TABLE
 from crystalcli.vocabulary.texts import inert
 
 

@@ -12,10 +12,11 @@ from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Shown, Work
 from crystalcli.contracts.workflow_record import Choice, PartFlags, PlanFile, Word, Workflow
 from crystalcli.engine.registry.plugin_manager import registry
-from crystalcli.screen.options import CALL, FAMILIES, ScreenOptions
-from crystalcli.screen.outputs import (
+from crystalcli.screen.options import (
+    CALL,
     CALLS,
     CURVE,
+    FAMILIES,
     HULL,
     JOURNALS,
     MODEL,
@@ -26,6 +27,7 @@ from crystalcli.screen.outputs import (
     STRUCTURES,
     SURVIVORS,
     TABLE,
+    ScreenOptions,
 )
 from crystalcli.vocabulary.pictures import FORMATS
 

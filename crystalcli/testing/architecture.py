@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.irreps import Irreps
 from crystalcli.contracts.modules import Distances, Features, shape_of
-from crystalcli.contracts.nn.basis import GaussianBasis
-from crystalcli.contracts.nn.envelopes import polynomial
+from crystalcli.contracts.nn.basis import GaussianBasis, polynomial
 from crystalcli.contracts.records import Architecture, Statistics
 from crystalcli.nouns.graph import CrystalGraph, collate, edge_vectors
 from crystalcli.nouns.neighbors import build_graph
-from crystalcli.testing import crystals, tolerances
+from crystalcli.testing import compare, crystals
 from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same, with_positions
 from crystalcli.testing.elements import check_carried, check_tables, with_elements
 from crystalcli.testing.embeddings import with_fields
@@ -198,14 +197,14 @@ class ArchitectureContract:
 
     def test_smooth_cutoff(self) -> None:
         """With an envelope, an edge comes and goes without a jump."""
-        inside = self.embed(crystals.pair(self.cutoff - tolerances.ACROSS))
-        outside = self.embed(crystals.pair(self.cutoff + tolerances.ACROSS))
-        same(inside, outside, "an edge at the cutoff", tolerances.SMOOTH)
+        inside = self.embed(crystals.pair(self.cutoff - compare.ACROSS))
+        outside = self.embed(crystals.pair(self.cutoff + compare.ACROSS))
+        same(inside, outside, "an edge at the cutoff", compare.SMOOTH)
 
     def test_sees_its_neighbors(self) -> None:
         """Moving an atom within the cutoff changes the embedding of its neighbor."""
         near, far = self.embed(crystals.pair(2.0)), self.embed(crystals.pair(2.5))
-        assert float((near - far).abs().max()) > tolerances.SMOOTH, "the embedding does not depend on distances"
+        assert float((near - far).abs().max()) > compare.SMOOTH, "the embedding does not depend on distances"
 
     def test_training_step(self) -> None:
         """In training mode every parameter gets a finite gradient."""
@@ -228,7 +227,7 @@ class ArchitectureContract:
         features = self.features().float()
         found = self.module().float()(graph, features(graph)).nodes
         assert found.dtype == torch.float32, "embedding of float32 features is not float32"
-        same(found, expected, "float32 against float64", tolerances.SINGLE_PRECISION)
+        same(found, expected, "float32 against float64", compare.SINGLE_PRECISION)
 
     def test_save_load(self) -> None:
         """Everything that matters is in the state."""

@@ -1,4 +1,4 @@
-"""Assertions that name what went wrong."""
+"""Assertions that name what went wrong, and their tolerances by name."""
 
 from __future__ import annotations
 
@@ -8,11 +8,28 @@ import torch
 from torch import Tensor, nn
 
 from crystalcli.nouns.graph import CrystalGraph
-from crystalcli.testing import tolerances
 from crystalcli.testing.elsewhere import elsewhere
 
+SAME_FLOAT64 = 1e-8
+"""Two ways to the same number in float64: symmetries, batches."""
 
-def same(found: Tensor, expected: Tensor, what: str, tolerance: float = tolerances.SAME_FLOAT64) -> None:
+SINGLE_PRECISION = 2e-4
+"""float32 against float64."""
+
+GRADIENT = 1e-6
+"""Automatic against central differences in float64."""
+
+STEP = 1e-4
+"""Displacement of the central differences, Å (or units of the embedding)."""
+
+SMOOTH = 1e-6
+"""Largest jump allowed when an edge appears or disappears at a smooth cutoff, moved by :data:`ACROSS`."""
+
+ACROSS = 1e-5
+"""Distance from the cutoff, on both sides, at which a jump is looked for, Å."""
+
+
+def same(found: Tensor, expected: Tensor, what: str, tolerance: float = SAME_FLOAT64) -> None:
     """Assert equal shapes and values equal to ``tolerance`` times the largest expected value (or 1)."""
     assert found.shape == expected.shape, f"{what}: shape {tuple(found.shape)}, expected {tuple(expected.shape)}"
     if expected.numel() == 0:
@@ -38,7 +55,7 @@ def check_gradient(function: Callable[[Tensor], Tensor], at: Tensor, what: str) 
     (gradient,) = torch.autograd.grad(value, point, allow_unused=True)
     gradient = torch.zeros_like(point) if gradient is None else gradient
     generator = torch.Generator().manual_seed(0)
-    step = tolerances.STEP
+    step = STEP
     for _ in range(3):
         direction = torch.randn(point.shape, generator=generator, dtype=torch.float64)
         direction /= direction.norm()
@@ -48,7 +65,7 @@ def check_gradient(function: Callable[[Tensor], Tensor], at: Tensor, what: str) 
             narrow = (function(at + near * direction) - function(at - near * direction)) / (2 * near)
         expected = float((4 * narrow - wide) / 3)  # Richardson: error of fourth order in the step
         found = float((gradient * direction).sum())
-        allowed = tolerances.GRADIENT * max(1.0, abs(expected), float(gradient.norm()))
+        allowed = GRADIENT * max(1.0, abs(expected), float(gradient.norm()))
         assert abs(found - expected) <= allowed, f"{what}: gradient {found:.9g}, central differences {expected:.9g}"
 
 

@@ -14,7 +14,7 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.modules import Features
 from crystalcli.contracts.records import Featurizer, Statistics
 from crystalcli.nouns.graph import CrystalGraph, collate, edge_lengths, sum_over_neighbors
-from crystalcli.testing import crystals, tolerances
+from crystalcli.testing import compare, crystals
 from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same, with_positions
 from crystalcli.testing.elements import check_carried, check_tables, with_elements
 from crystalcli.testing.embeddings import with_fields
@@ -156,24 +156,24 @@ class FeaturizerContract:
         features = module.float()(single)
         assert features.nodes.dtype == torch.float32, "nodes of a float32 graph are not float32"
         assert features.edges is None or features.edges.dtype == torch.float32, "edges are not float32"
-        same(summed(single, features), expected, "float32 against float64", tolerances.SINGLE_PRECISION)
+        same(summed(single, features), expected, "float32 against float64", compare.SINGLE_PRECISION)
 
     def test_smooth_cutoff(self) -> None:
         """With ``smooth-cutoff``, an edge comes and goes without a jump."""
         if "smooth-cutoff" not in self.part.provides:
             return
         reach = self.reach()
-        inside = self.graph(crystals.pair(reach - tolerances.ACROSS))
-        outside = self.graph(crystals.pair(reach + tolerances.ACROSS))
+        inside = self.graph(crystals.pair(reach - compare.ACROSS))
+        outside = self.graph(crystals.pair(reach + compare.ACROSS))
         assert inside.n_edges == 2, f"no edge just inside {reach} Å"
         assert outside.n_edges == 0, f"an edge just outside {reach} Å"
         envelope = self.module()(inside).envelope
-        assert float(envelope.abs().max()) < tolerances.SMOOTH, "the envelope does not vanish at the cutoff"
+        assert float(envelope.abs().max()) < compare.SMOOTH, "the envelope does not vanish at the cutoff"
 
     def reach(self) -> float:
         """Cutoff in Å: the longest edge of a chain of pairs, found by bisection."""
         low, high = 0.5, 40.0
-        while high - low > tolerances.ACROSS / 10:
+        while high - low > compare.ACROSS / 10:
             middle = (low + high) / 2
             low, high = (middle, high) if self.graph(crystals.pair(middle)).n_edges else (low, middle)
         return low
@@ -181,7 +181,7 @@ class FeaturizerContract:
     def test_edges_are_the_near_ones(self) -> None:
         """No edge is longer than the reach of the featurizer."""
         graph = self.graph(*self.crystals())
-        assert graph.n_edges == 0 or float(edge_lengths(graph).max()) <= self.reach() + tolerances.ACROSS
+        assert graph.n_edges == 0 or float(edge_lengths(graph).max()) <= self.reach() + compare.ACROSS
 
     def test_save_load(self) -> None:
         """Weights and tables are in the state."""

@@ -1,25 +1,28 @@
-"""The end of an ensemble's training: members become one model, with σ, its test error and its calibration."""
+"""The end of an ensemble's training: members become one model, with σ, its test error, calibration and pictures."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from crystalcli.contracts.drawing import BLUE, GREY, canvas
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run
 from crystalcli.engine.drawing import plots
-from crystalcli.engine.evaluate import evaluation, metrics
-from crystalcli.engine.evaluate.calibration import calibration
+from crystalcli.engine.drawing.plots import save
+from crystalcli.engine.evaluate import calibration, evaluation, metrics
 from crystalcli.engine.evaluate.evaluation import Collected
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_head import MODEL
-from crystalcli.train import positions, uncertainty_plots
+from crystalcli.train import positions
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.pictures import draw_places
 from crystalcli.train.report import write_test_predictions
@@ -120,7 +123,7 @@ def _told(
     calibrated = None
     if found.sigma is not None:
         error = (found.value - found.true)[found.mask]
-        calibrated = calibration(error.ravel(), found.sigma[found.mask].ravel())
+        calibrated = calibration.calibration(error.ravel(), found.sigma[found.mask].ravel())
     row = errors.to_json()
     return {
         "unit": row.get("unit", found.quantity.unit),
@@ -160,4 +163,32 @@ def _draw(prepared: Prepared, run: Run, name: str, found: Collected, members: in
     if found.sigma is not None:
         sigma = found.sigma[found.mask].ravel()
         drawn = paths(run.path / f"reliability-{file_word(name)}", pictures)
-        uncertainty_plots.reliability(drawn, value - true, sigma, title=f"{title}; test")
+        draw_reliability(drawn, value - true, sigma, title=f"{title}; test")
+
+
+def draw_reliability(
+    paths: Sequence[Path], error: NDArray[np.float64], sigma: NDArray[np.float64], *, title: str
+) -> None:
+    """Draw which share of errors lies inside the Gaussian interval of every level; the diagonal is calibrated.
+
+    Args:
+        paths: files to write, the format by their endings.
+        error: (n,).
+        sigma: (n,) in the same unit; where one is not positive, nothing is drawn.
+        title: what was evaluated.
+    """
+    found = calibration.calibration(error, sigma)
+    if found is None:
+        return
+    figure, axes = canvas(5.0, 5.0)
+    observed = calibration.reliability(error, sigma)
+    axes.fill_between(calibration.LEVELS, calibration.LEVELS, observed, color=BLUE, alpha=0.15, lw=0)
+    axes.plot(calibration.LEVELS, observed, "-", lw=1.5, color=BLUE, label="observed")
+    axes.plot([0, 1], [0, 1], "--", lw=1, color=GREY, label="calibrated")
+    axes.set(
+        xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="interval of the predicted σ", ylabel="share of errors inside"
+    )
+    axes.legend(frameon=False, loc="upper left")
+    text = f"mean z² {found.mean_z2:.2f}   area {found.miscalibration_area:.3f}   n = {found.n}"
+    axes.set_title(f"{title}\n{text}", fontsize=10)
+    save(figure, paths)

@@ -22,17 +22,12 @@ from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.proof import PREFIX, Proof
 from crystalcli.engine.run import checkpoint
 from crystalcli.train import transfer
-from crystalcli.train.closed_form import settle
-from crystalcli.train.ema import AveragedModel
-from crystalcli.train.epoch_order import epoch_order
-from crystalcli.train.optimizers import make_optimizer
+from crystalcli.train.optimizers import AveragedModel, Schedule, make_optimizer
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.processes import ALONE, ProcessTeam
-from crystalcli.train.progress import Progress
-from crystalcli.train.recalibration import recalibrate
-from crystalcli.train.schedules import Schedule
+from crystalcli.train.progress import Errors, Progress, epoch_line, epoch_order, errors_line, validation_score
+from crystalcli.train.recomputed import recalibrate, settle
 from crystalcli.train.setup import Prepared
-from crystalcli.train.words import Errors, epoch_line, errors_line, validation_score
 from crystalcli.vocabulary.errors import NumericalFailure, Stopped, UsageError
 
 

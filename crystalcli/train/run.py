@@ -21,7 +21,7 @@ from crystalcli.engine.model.model_head import MODEL
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.record.run_record import REPORT
 from crystalcli.train import beside as training_beside
-from crystalcli.train import out_of_domain
+from crystalcli.train import kept_structures
 from crystalcli.train.choice import architecture, head, refuse_beside_model, suited
 from crystalcli.train.loop import Trainer
 from crystalcli.train.optimizers import make_optimizer
@@ -162,7 +162,7 @@ class Training(Work):
             "structures": len(prepared.data),
         }
         parts = prepared.split
-        found = out_of_domain.learned(prepared.model, prepared.data, parts.train, parts.val, self.options.size)
+        found = kept_structures.learned(prepared.model, prepared.data, parts.train, parts.val, self.options.size)
         prepared.model.out_of_domain = found
         model_file.save(run.path / MODEL, prepared.model, provenance)
         return run.path / MODEL

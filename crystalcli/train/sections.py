@@ -24,9 +24,8 @@ from crystalcli.contracts.sections import (
 from crystalcli.contracts.workflow import Table
 from crystalcli.engine.report import error_blocks, predicted
 from crystalcli.engine.report.predicted import Values
-from crystalcli.engine.run.display import number, unit_for
 from crystalcli.train.view import replay_table
-from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.quantities import Quantity, number, unit_for
 
 KEYS = {
     "mae": "MAE",

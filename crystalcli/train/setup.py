@@ -27,16 +27,15 @@ from crystalcli.engine.data.normalisers import (
 from crystalcli.engine.data.splits import Split
 from crystalcli.engine.evaluate.evaluation import BaselineValues
 from crystalcli.engine.model.model import CrystalModel, refuse_mixed_sizes
-from crystalcli.engine.model.model_fields import fields_of, recipe_of_model
-from crystalcli.engine.model.model_inputs import inputs_of, take_from_cache
+from crystalcli.engine.model.model_inputs import fields_of, inputs_of, recipe_of_model, take_from_cache
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.train.baseline import BaselineFit, fitted
 from crystalcli.train.choice import architecture, head, options_of
-from crystalcli.train.closed_form import has_closed_form
+from crystalcli.train.kept_structures import give_witnesses
 from crystalcli.train.labels import check_values, choose_targets, labelled
 from crystalcli.train.options import SplitOptions, TrainOptions
-from crystalcli.train.proving import give_witnesses
+from crystalcli.train.recomputed import has_closed_form
 from crystalcli.train.replay import Replay, replayed
 from crystalcli.train.split import Material, choose
 from crystalcli.train.start import started

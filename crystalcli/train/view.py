@@ -8,8 +8,7 @@ from typing import Any
 
 from crystalcli.contracts.workflow import Shown, Table
 from crystalcli.engine.evaluate import metrics
-from crystalcli.engine.run.display import number, unit_for
-from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.quantities import Quantity, number, unit_for
 
 FEW = 12
 """Classes whose table of confusions fits a terminal."""

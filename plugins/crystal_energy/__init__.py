@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crystal_energy.options import EnergyOptions
-from crystal_energy.quantities import LEARNS
+from crystal_energy.options import LEARNS, EnergyOptions
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.irreps import EmbeddingShape
 from crystalcli.contracts.records import Head, Part, Statistics

@@ -8,10 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from crystal_energy.options import EnergyOptions
-from crystal_energy.quantities import ENERGIES, ENERGY
-from crystal_energy.wall import Wall
-from crystal_energy.zbl import Zbl
+from crystal_energy.options import ENERGIES, ENERGY, EnergyOptions
+from crystal_energy.short_range import Wall, Zbl
 from crystalcli.contracts.element_tables import ElementTable
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
 from crystalcli.contracts.nn.losses import masked_error

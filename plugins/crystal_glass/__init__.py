@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crystal_glass.box_options import PackOptions
 from crystal_glass.options import GlassOptions
-from crystal_glass.pack_options import PackOptions
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Part
@@ -28,7 +28,7 @@ ELEMENTS = "references.json"
 
 
 def _prepare_pack(request: Request, host: Host) -> Work:
-    from crystal_glass.pack_work import Packing
+    from crystal_glass.boxes import Packing
 
     return Packing(request, host)
 

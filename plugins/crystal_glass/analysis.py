@@ -12,8 +12,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.nouns.distributions import BOND, Coordination, PairDistribution, coordination, pair_distribution
-from crystalcli.nouns.frames import Frames
+from crystalcli.nouns.distributions import BOND, Coordination, Frames, PairDistribution, coordination, pair_distribution
 from crystalcli.nouns.neighbors import neighbor_list, pairs_within
 from crystalcli.nouns.radii import COVALENT, contact
 

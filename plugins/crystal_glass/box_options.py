@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from crystalcli.contracts import run_options as common
@@ -59,3 +60,10 @@ class BoxOptions:
         if not 0 < found < 1e4:
             raise UsageError(f"--volume '{self.volume}' is no volume per atom in Å³, nor {EOS}")
         return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions(BoxOptions):
+    """Everything that ``crystal pack`` asks."""
+
+    output: Path = common.output(Path("start.extxyz"), "file of the boxes, extended XYZ")

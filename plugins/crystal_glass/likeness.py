@@ -21,8 +21,7 @@ from ase.data import covalent_radii
 from ase.geometry import minkowski_reduce
 from numpy.typing import NDArray
 
-from crystalcli.nouns.distributions import pair_distribution
-from crystalcli.nouns.frames import Frames
+from crystalcli.nouns.distributions import Frames, pair_distribution
 from crystalcli.nouns.neighbors import neighbor_list
 from crystalcli.vocabulary.units import GPA
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crystal_slabs.options import SlabsOptions
-from crystal_slabs.pairs_options import PairsOptions
+from crystal_slabs.options import PairsOptions, SlabsOptions
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Part

@@ -15,10 +15,9 @@ import numpy as np
 
 from crystal_slabs import PAIRS, PAIRS_TABLE
 from crystal_slabs.making import ADSORBATE, FREE, HELD
-from crystal_slabs.matching import relaxed_in_the_cell, relaxed_positions
-from crystal_slabs.options import words
+from crystal_slabs.options import PairsOptions, words
 from crystal_slabs.output import xyz_frame
-from crystal_slabs.pairs_options import PairsOptions
+from crystal_slabs.pairing import relaxed_in_the_cell, relaxed_positions
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Work

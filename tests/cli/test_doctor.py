@@ -18,7 +18,7 @@ import torch
 from crystalcli.cli.main import run as crystal
 from crystalcli.engine.registry import plugin_manager
 from crystalcli.engine.run import examining, hardware, locks, owners
-from crystalcli.engine.run.finding import Finding
+from crystalcli.engine.run.hardware import Finding
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from common.some_datasets import dataset
 
 from crystalcli.engine.baselines import baselines
 from crystalcli.engine.baselines.baseline_models import PairsBaseline
-from crystalcli.engine.baselines.ridge import solve
+from crystalcli.engine.baselines.baselines import solve
 from crystalcli.engine.data.normalisers import target_statistics
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import collate

@@ -117,7 +117,7 @@ def test_references_are_the_energies_of_what_has_no_neighbors() -> None:
 
 def test_zbl_is_the_published_number() -> None:
     """Two silicon atoms at 1 Å without cutoff: Z²·14.3996·φ(x), x = 2·14^0.23/0.4685, φ by hand."""
-    from crystal_energy.zbl import Zbl
+    from crystal_energy.short_range import Zbl
 
     from crystalcli.vocabulary.units import COULOMB
 
@@ -133,7 +133,7 @@ def test_zbl_is_the_published_number() -> None:
 
 def test_zbl_at_a_fifth_of_an_angstrom_and_on_the_way_there() -> None:
     """Unlike atoms, as Ziegler's formula is written; it rises all the way in, and pushes as its slope says."""
-    from crystal_energy.zbl import Zbl
+    from crystal_energy.short_range import Zbl
 
     r, (za, zb) = 0.2, (22, 8)
     x = r / (0.46850 / (za**0.23 + zb**0.23))
@@ -165,7 +165,7 @@ def test_voigt_order() -> None:
 
 
 def test_a_wall_stands_below_the_shortest_distances_and_nowhere_else() -> None:
-    from crystal_energy.wall import MARGIN, STIFFNESS, Wall
+    from crystal_energy.short_range import MARGIN, STIFFNESS, Wall
 
     wall = Wall([(8, 13, 1.7), (8, 8, 2.3)])
     for r, begin in ((1.7, 1.7), (1.65, 1.7), (1.5, 1.7)):

@@ -23,7 +23,7 @@ from pymatgen.core import Structure
 from crystalcli.cli.main import run
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.model import model_file
-from crystalcli.screen.outputs import TABLE
+from crystalcli.screen.options import TABLE
 from crystalcli.vocabulary.quantities import Quantity
 
 SMALL = ["--epochs", "1", "--width", "8", "--n-conv", "1", "--split", "random", "--no-compare", "-q", "--threads", "1"]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
+from crystalcli.engine.labels.label_arrays import CONVENTIONS, as_stress, six
 from crystalcli.engine.labels.label_requests import LabelRequest
-from crystalcli.engine.labels.label_tensors import CONVENTIONS, as_stress, six
 from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.engine.labels.labels import columns
 from crystalcli.nouns.structures.entry import Entry

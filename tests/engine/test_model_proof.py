@@ -14,8 +14,8 @@ import pytest
 import safetensors.torch
 import torch
 from common import small_cache
-from crystal_cgcnn.held_lengths import HeldLengths
-from crystal_energy.zbl import Zbl
+from crystal_cgcnn.featurizer import HeldLengths
+from crystal_energy.short_range import Zbl
 from crystal_pair_moments.moments import Moments
 from crystal_pair_moments.pair_term import PairTerm
 from torch import nn
@@ -29,13 +29,12 @@ from crystalcli.engine.model import model_file
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
-from crystalcli.engine.model.proof import Proof, in_double
+from crystalcli.engine.model.proof import Proof, in_double, made_up
 from crystalcli.engine.model.sigma_fit import SigmaFit
-from crystalcli.engine.model.witnesses import made_up
 from crystalcli.nouns.graph import edge_lengths
 from crystalcli.testing import crystals
 from crystalcli.testing.elsewhere import elsewhere
-from crystalcli.train.proving import give_witnesses
+from crystalcli.train.kept_structures import give_witnesses
 from crystalcli.vocabulary.errors import Exit, InputError, NumericalFailure
 from crystalcli.vocabulary.quantities import Quantity
 

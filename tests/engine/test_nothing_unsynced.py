@@ -18,7 +18,8 @@ from train.test_training import plan as training_plan
 from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
 from crystalcli.engine.run import progress
-from crystalcli.graphs import parts, resumable
+from crystalcli.graphs import build as building
+from crystalcli.graphs import parts
 from crystalcli.graphs.build import build
 from crystalcli.graphs.plan import BuildPlan
 from crystalcli.md.options import MdOptions
@@ -84,7 +85,7 @@ def metals(tmp_path: Path) -> Path:
 
 def test_build_graphs(watch: Watch, metals: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "UNIT", 1)
-    monkeypatch.setattr(resumable, "UNIT", 1)
+    monkeypatch.setattr(building, "UNIT", 1)
     build(BuildPlan(tuple(map(str, sorted(metals.glob("*.xyz")))), metals / "g.h5", "cgcnn", targets=("none",)))
     assert watch.renames >= 3
 

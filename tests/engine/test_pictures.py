@@ -16,9 +16,9 @@ from crystalcli.engine.record import run_record
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.md import plots as md_plots
 from crystalcli.md.workflow import MD
-from crystalcli.screen import campaign_plots
+from crystalcli.screen import plots as screen_plots
 from crystalcli.screen.workflow import SCREEN
-from crystalcli.train import size_plots, uncertainty_plots
+from crystalcli.train import curve, ensemble
 from crystalcli.vocabulary.pictures import FORMATS, paths
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -41,10 +41,10 @@ def draw_all(home: Path, name: str, pictures: str) -> list[Path]:
     plots.learning_curve(at["epochs"], rows, {quantity: {"mean": 0.8}}, title=name, best_epoch=2)
     md_plots.curves(at["curves"], {name: (true, value), "b": (value, true)}, x="r", y="g", title=name)
     md_plots.thermo(at["thermo"], np.arange(40.0), [(name, {"actual": true, "target": value})], title=name)
-    uncertainty_plots.reliability(at["reliability"], true - value, np.ones(40), title=name)
+    ensemble.draw_reliability(at["reliability"], true - value, np.ones(40), title=name)
     sweep = [{"kappa": k, "share": k / 4, "recall": k / 3} for k in (1.0, 2.0, 3.0)]
-    campaign_plots.cost_and_recall(at["cost"], sweep, stages=f"emt, {name}")
-    size_plots.draw(at["sizes"], name, {"unit": "eV", "measure": "MAE", "mean": 0.9, "points": points})
+    screen_plots.cost_and_recall(at["cost"], sweep, stages=f"emt, {name}")
+    curve.draw(at["sizes"], name, {"unit": "eV", "measure": "MAE", "mean": 0.9, "points": points})
     sites = (np.array([8, 14] * 20), true, value)
     drawn = site_plots.draw(home, "", Quantity("charge", "e", "site"), sites, title=name, pictures=pictures)
     return [path for some in at.values() for path in some] + list(drawn)

@@ -19,12 +19,11 @@ from hypothesis import strategies as st
 from crystalcli.engine.data import leaks
 from crystalcli.engine.data.splits import made
 from crystalcli.engine.drawing import plots
-from crystalcli.engine.run.display import shown
 from crystalcli.engine.run.run_folder import RunFolder, point_latest, reserved_folder
 from crystalcli.engine.run.stopping import StopSignal, seconds
 from crystalcli.vocabulary import tables
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.quantities import Quantity, shown
 from crystalcli.vocabulary.texts import cell
 
 

@@ -10,7 +10,7 @@ import pytest
 from common.some_datasets import dataset
 from reference import sine_matrix as reference
 
-from crystalcli.engine.baselines import extra_baselines, kernel_ridge, sine_krr, sine_matrix
+from crystalcli.engine.baselines import extra_baselines, sine_krr, sine_matrix
 from crystalcli.engine.baselines.extra_baselines import Extra
 from crystalcli.engine.baselines.sine_matrix import Cell
 from crystalcli.testing import crystals
@@ -90,28 +90,27 @@ def test_sites_at_one_place_are_refused_with_their_crystal(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kernel", ["laplacian", "gaussian"])
-def test_the_fit_is_that_of_the_normal_equations(kernel: kernel_ridge.Kernel) -> None:
+def test_the_fit_is_that_of_the_normal_equations(kernel: sine_krr.Kernel) -> None:
     rng = np.random.default_rng(2)
     points, values, asked = rng.normal(size=(20, 4)), rng.normal(size=20), rng.normal(size=(5, 4))
-    found = kernel_ridge.fit(points, values, kernel, 3.0, 1e-2).predict(asked)
+    found = sine_krr.fit(points, values, kernel, 3.0, 1e-2).predict(asked)
     expected = reference.kernel_ridge(points, values, asked, 3.0, 1e-2, kernel)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("kernel", ["laplacian", "gaussian"])
 def test_without_penalty_it_goes_through_all_points_and_with_a_large_one_through_none(
-    kernel: kernel_ridge.Kernel,
+    kernel: sine_krr.Kernel,
 ) -> None:
     rng = np.random.default_rng(3)
     points, values = rng.normal(size=(30, 5)), rng.normal(size=30)
     errors = [
-        np.abs(kernel_ridge.fit(points, values, kernel, 2.0, p).predict(points) - values).max()
-        for p in (1e-3, 1e-6, 1e-10)
+        np.abs(sine_krr.fit(points, values, kernel, 2.0, p).predict(points) - values).max() for p in (1e-3, 1e-6, 1e-10)
     ]
     assert errors[0] > 100 * errors[1] > 1e4 * errors[2]
     assert errors[2] < 1e-7
     np.testing.assert_allclose(
-        kernel_ridge.fit(points, values, kernel, 2.0, 1e12).predict(points), values.mean(), atol=1e-9
+        sine_krr.fit(points, values, kernel, 2.0, 1e12).predict(points), values.mean(), atol=1e-9
     )
 
 
@@ -121,14 +120,14 @@ def test_the_choice_has_the_error_that_the_folds_have() -> None:
     points = rng.uniform(-2, 2, (80, 2))
     values = np.sin(points[:, 0]) + 0.5 * points[:, 1]
     groups = [str(k // 4) for k in range(80)]
-    found = kernel_ridge.fit_choosing(points, values, groups, "gaussian")
-    folds = kernel_ridge.folds_of(groups)
+    found = sine_krr.fit_choosing(points, values, groups, "gaussian")
+    folds = sine_krr.folds_of(groups)
     assert all(len({int(f) for f, g in zip(folds, groups, strict=True) if g == name}) == 1 for name in set(groups))
     assert sorted(set(folds.tolist())) == [0, 1, 2, 3, 4]
     errors = []
     for fold in range(5):
         kept = folds != fold
-        part = kernel_ridge.fit(points[kept], values[kept], "gaussian", found.length, found.penalty)
+        part = sine_krr.fit(points[kept], values[kept], "gaussian", found.length, found.penalty)
         errors += np.abs(part.predict(points[~kept]) - values[~kept]).tolist()
     assert found.error == pytest.approx(np.mean(errors), rel=1e-3)
     assert found.error < 0.02
@@ -136,7 +135,7 @@ def test_the_choice_has_the_error_that_the_folds_have() -> None:
 
 
 def test_points_that_are_all_one_get_the_mean() -> None:
-    found = kernel_ridge.fit_choosing(np.ones((8, 3)), np.arange(8.0), list("aabbccdd"), "laplacian")
+    found = sine_krr.fit_choosing(np.ones((8, 3)), np.arange(8.0), list("aabbccdd"), "laplacian")
     assert found.predict(np.ones((2, 3))) == pytest.approx([3.5, 3.5], abs=0.5)
 
 

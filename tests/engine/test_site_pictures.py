@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crystalcli.engine.drawing import plots, site_plots
-from crystalcli.train import uncertainty_plots
+from crystalcli.train import ensemble
 from crystalcli.vocabulary.quantities import Quantity
 
 CHARGE = Quantity("charge", "e", "site")
@@ -24,7 +24,7 @@ def drawn(monkeypatch):
         figures.append(figure)
         save(figure, path)
 
-    for module in (plots, uncertainty_plots):
+    for module in (plots, ensemble):
         monkeypatch.setattr(module, "save", kept)
     return figures
 
@@ -60,7 +60,7 @@ def draw_parity(path, title, n):
 
 def draw_reliability(path, title, n):
     error = np.random.default_rng(0).normal(size=n)
-    uncertainty_plots.reliability([path], error, np.ones(n), title=title)
+    ensemble.draw_reliability([path], error, np.ones(n), title=title)
 
 
 def draw_confusion(path, title, n):

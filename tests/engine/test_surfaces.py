@@ -21,7 +21,7 @@ from crystalcli.engine.model import model_file
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
-from crystalcli.engine.potential.model_surface import ModelSurface
+from crystalcli.engine.potential.model_potential import ModelSurface
 from crystalcli.engine.potential.potentials import named
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.structures.site_fields import of_atoms

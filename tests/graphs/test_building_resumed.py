@@ -14,7 +14,8 @@ from crystalcli.engine.cache.cache import GraphCache
 from crystalcli.engine.read import reading
 from crystalcli.engine.run.places import Place
 from crystalcli.engine.run.stopping import StopSignal
-from crystalcli.graphs import parts, resumable
+from crystalcli.graphs import build as building
+from crystalcli.graphs import parts
 from crystalcli.graphs.build import build
 from crystalcli.graphs.codec import from_bytes, to_bytes
 from crystalcli.graphs.packing import Built, GraphWork, outcomes
@@ -29,7 +30,7 @@ from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, InputError, S
 def small_units(monkeypatch):
     """Units of three files, parts of two outcomes."""
     monkeypatch.setattr(parts, "UNIT", 3)
-    monkeypatch.setattr(resumable, "UNIT", 3)
+    monkeypatch.setattr(building, "UNIT", 3)
     monkeypatch.setattr(parts, "PART", 2)
 
 
@@ -160,7 +161,7 @@ def test_an_array_job_shares_the_files_and_nothing_is_read_twice(whole, monkeypa
         assert report.exit_code in (Exit.OK, Exit.SOME_FAILED)
         assert not plan.output.exists()
     monkeypatch.setattr(
-        resumable, "outcomes", lambda _w, named, *_, **__: iter([]) if not named else pytest.fail("read")
+        building, "outcomes", lambda _w, named, *_, **__: iter([]) if not named else pytest.fail("read")
     )
     build(plan)
     assert plan.output.read_bytes() == expected

@@ -6,7 +6,7 @@ import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from crystalcli.nouns import distributions
-from crystalcli.nouns.frames import Frames
+from crystalcli.nouns.distributions import Frames
 
 
 def gas(atoms: int, frames: int, length: float = 12.0, neon: float = 0.5) -> Frames:

@@ -4,8 +4,7 @@ import pytest
 import torch
 from crystal_energy import ENERGY
 from crystal_energy.head import EnergyHead
-from crystal_energy.options import EnergyOptions
-from crystal_energy.quantities import PRESSURE, STRESS
+from crystal_energy.options import PRESSURE, STRESS, EnergyOptions
 
 from crystalcli.contracts.modules import Labels, Prediction
 from crystalcli.contracts.records import Statistics

@@ -17,8 +17,7 @@ from common.broken_potentials import BROKEN, NoStress, Pairs, Single
 from crystalcli.nouns.systems import temperature
 from crystalcli.potential_checks import asking, conservation, derivatives, diatomics, examples, plots, speed
 from crystalcli.potential_checks.asking import Asking, Noise
-from crystalcli.potential_checks.check_names import CHECKS, CheckRequest, wanted
-from crystalcli.potential_checks.findings import Finding, judged, worst
+from crystalcli.potential_checks.findings import CHECKS, CheckRequest, Finding, judged, wanted, worst
 from crystalcli.potential_checks.run import Report, _excuse_melting, _made, check
 from crystalcli.potential_checks.view import shown
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from crystalcli.screen import campaign_plots, plots
+from crystalcli.screen import plots
 from crystalcli.screen.hull import Phase
 from crystalcli.screen.rule import Candidate, Decision
 
@@ -18,7 +18,7 @@ ELEMENTS = ("H", "Nb", "Sr")
 def drawn(monkeypatch):
     """Figures instead of files."""
     figures = []
-    for module in (plots, campaign_plots):
+    for module in (plots,):
         monkeypatch.setattr(module, "save", lambda figure, _: figures.append(figure))
     return figures
 
@@ -85,7 +85,7 @@ def test_a_corner_that_holds_all_candidates_fills_the_picture(drawn, tmp_path, a
 def test_no_label_of_kappa_lies_on_another(drawn, tmp_path, share, recall):
     kappas = (0, 0.5, 1, 1.5, 2, 3, 4, 5)
     rows = [{"kappa": k, "share": s, "recall": r} for k, s, r in zip(kappas, share, recall, strict=True)]
-    campaign_plots.cost_and_recall([tmp_path / "c.png"], rows, stages="elements")
+    plots.cost_and_recall([tmp_path / "c.png"], rows, stages="elements")
     figure = drawn[-1]
     figure.draw_without_rendering()
     texts = figure.axes[0].texts

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from crystalcli.screen import choosing
+from crystalcli.screen import training_set
 from crystalcli.screen.hull import Phase, stable
 from crystalcli.screen.rule import Candidate, Decision, stage_costs
 from crystalcli.screen.staging import Recall, Rule, StagedScreening, recall, staged_screening
@@ -139,19 +139,19 @@ def test_recall_names_what_was_missed_and_how_much_the_hull_rose() -> None:
 
 def test_random_draws_are_nested_and_know_no_order() -> None:
     ids = [f"c{k}" for k in range(50)]
-    assert choosing.drawn(ids, 20, 3) == choosing.drawn(ids[::-1], 20, 3)
-    assert set(choosing.drawn(ids, 10, 3)) < set(choosing.drawn(ids, 20, 3))
-    assert choosing.drawn(ids, 20, 3) != choosing.drawn(ids, 20, 4)
+    assert training_set.drawn(ids, 20, 3) == training_set.drawn(ids[::-1], 20, 3)
+    assert set(training_set.drawn(ids, 10, 3)) < set(training_set.drawn(ids, 20, 3))
+    assert training_set.drawn(ids, 20, 3) != training_set.drawn(ids, 20, 4)
 
 
 def test_choosing_by_uncertainty_promise_and_difference() -> None:
     amounts = {"Hf": 1.0}
     some = [Candidate(n, amounts, 0.0, 0.1, e) for n, e in (("a", 0.1), ("b", 0.3), ("c", 0.3), ("d", 0.0))]
-    assert choosing.most_uncertain([*some, Candidate("x", amounts, float("nan"), 0.1, 9.0)], 2) == ["b", "c"]
+    assert training_set.most_uncertain([*some, Candidate("x", amounts, float("nan"), 0.1, 9.0)], 2) == ["b", "c"]
     judged = [Decision(h, (), True, "", p) for h, p in ((0.0, 0.2), (0.3, 0.8), (0.1, 0.2), (0.0, None))]
-    assert choosing.most_promising(some, judged, 3) == ["b", "a", "c"]
+    assert training_set.most_promising(some, judged, 3) == ["b", "a", "c"]
     x = np.array([[0.0], [1.0], [9.0], [10.0], [5.0]])
-    assert choosing.most_different(["0", "1", "9", "10", "5"], x, np.array([[0.0]]), 2) == ["10", "5"]
+    assert training_set.most_different(["0", "1", "9", "10", "5"], x, np.array([[0.0]]), 2) == ["10", "5"]
 
 
 def test_one_step_is_the_first_decision_of_a_campaign() -> None:

@@ -22,8 +22,8 @@ from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.testing import crystals
 from crystalcli.train import loop
-from crystalcli.train.closed_form import settle
 from crystalcli.train.loop import Trainer
+from crystalcli.train.recomputed import settle
 from crystalcli.vocabulary.errors import Stopped, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

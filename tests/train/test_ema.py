@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from crystalcli.train.ema import AveragedModel
+from crystalcli.train.optimizers import AveragedModel
 
 
 def test_average_of_weights_and_their_statistics_is_the_sum_written_out() -> None:

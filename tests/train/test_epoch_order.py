@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalcli.train.epoch_order import RUNS, epoch_order
+from crystalcli.train.progress import RUNS, epoch_order
 
 
 @given(n=st.integers(1, 400), window=st.integers(0, 500), seed=st.integers(0, 5))

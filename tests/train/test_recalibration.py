@@ -10,7 +10,7 @@ from crystalcli.contracts.records import Statistics
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.testing import crystals
-from crystalcli.train.recalibration import recalibrate
+from crystalcli.train.recomputed import recalibrate
 from crystalcli.vocabulary.quantities import Quantity
 
 

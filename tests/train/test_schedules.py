@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from crystalcli.train.schedules import Plateau, Schedule
+from crystalcli.train.optimizers import Plateau, Schedule
 from crystalcli.vocabulary.errors import UsageError
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crystalcli.contracts.nn.convolution import ACTIVATIONS, Activation
+from crystalcli.contracts.nn.convolution import ACTIVATIONS, Activation, PairLinear
 from crystalcli.contracts.nn.norms import Norm, normalization
-from crystalcli.contracts.nn.pair_linear import PairLinear
 from crystalcli.nouns.graph import CrystalGraph, sum_over_neighbors
 
 

@@ -25,8 +25,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from crystalcli.contracts.nn.block_threads import each_block
-from crystalcli.contracts.nn.edge_blocks import Block, bag_sum
+from crystalcli.contracts.nn.edge_blocks import Block, bag_sum, each_block
 from crystalcli.contracts.nn.edge_plan import EdgePlan
 
 R_MIN = -87.0

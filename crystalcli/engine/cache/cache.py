@@ -30,8 +30,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.engine.cache import cache_seal
-from crystalcli.engine.cache.cache_contents import failures, mapped, pointers, quantities, texts, values_and_mask
-from crystalcli.engine.cache.cache_layout import CHECKS, FIELDS, TAGS, inside, large, survey
+from crystalcli.engine.cache.cache_layout import (
+    CHECKS,
+    FIELDS,
+    TAGS,
+    failures,
+    inside,
+    large,
+    mapped,
+    pointers,
+    quantities,
+    survey,
+    texts,
+    values_and_mask,
+)
 from crystalcli.engine.cache.cache_packing import graph_hash, structure_hash
 from crystalcli.engine.cache.cache_seal import FORMAT, VERSION
 from crystalcli.engine.cache.sealed_array import Ranges, SealedArray

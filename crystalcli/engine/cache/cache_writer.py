@@ -25,8 +25,7 @@ from crystalcli.engine.cache import cache_seal
 from crystalcli.engine.cache.cache import Column, GraphCache, GraphRecipe
 from crystalcli.engine.cache.cache_layout import CHECKS, FAILURE_KEYS, FIELDS, LABELS, SMALL, TAGS
 from crystalcli.engine.cache.cache_packing import COUNTS, SHIFTS, PackedGraph, pack
-from crystalcli.engine.cache.sealed_array import n_blocks
-from crystalcli.engine.cache.spool import BLOCK, Spool
+from crystalcli.engine.cache.sealed_array import BLOCK, Spool, n_blocks
 from crystalcli.engine.run import files
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.hdf5 import datasets

@@ -1,4 +1,4 @@
-"""Large arrays of a cache: mapped into memory, each block of them compared with its checksum when it is first read.
+"""Large arrays on disk: grown row by row, then mapped into memory, each block compared with its checksum when read.
 
 The checksum is the CRC-32 of every 64 KiB: it finds all single wrong bits and all damage within four bytes, any other
 but for one in 4·10⁹, and runs at the speed of memory on every processor. Like the seal it finds damage, not forgery.
@@ -6,12 +6,17 @@ but for one in 4·10⁹, and runs at the speed of memory on every processor. Lik
 
 from __future__ import annotations
 
+import tempfile
 import zlib
+from collections.abc import Sequence
 from math import prod
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from crystalcli.engine.cache.cache_packing import narrow
 
 BLOCK = 1 << 16
 """Bytes of a block. A part of the format."""
@@ -93,3 +98,69 @@ class SealedArray:
 
     def _rows(self, k: int) -> tuple[int, int]:
         return k * BLOCK // self._row, min(len(self.raw), -(-(k + 1) * BLOCK // self._row))
+
+
+COPIED = 1 << 24
+"""Bytes copied at a time: many blocks of checksums."""
+
+
+class Spool:
+    """Rows that grow in an unnamed file, in the narrowest type that has held them all.
+
+    Args:
+        folder: where the file lies; it vanishes with the program, however that ends.
+        types: number types that will do, narrow first.
+        tail: shape of one row.
+    """
+
+    def __init__(self, folder: Path, types: Sequence[type[np.generic]], tail: tuple[int, ...]) -> None:
+        self.file = _unnamed(folder)
+        self._folder, self._types, self._tail = folder, tuple(types), tail
+        self._integers = tuple(t for t in self._types if issubclass(t, np.integer))
+        self._level = self.rows = 0
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the rows so far."""
+        return np.dtype(self._types[self._level])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of all rows so far."""
+        return (self.rows, *self._tail)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all rows so far."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Add rows. Raises OSError when the disk is full."""
+        if len(self._types) > 1 and values.dtype != self.dtype:
+            level = self._types.index(narrow(values, self._integers).dtype.type)
+            if level > self._level:
+                self._widen(level)
+        self.file.write(np.ascontiguousarray(values, dtype=self.dtype).tobytes())
+        self.rows += len(values)
+
+    def _widen(self, level: int) -> None:
+        wider = _unnamed(self._folder)
+        self.file.seek(0)
+        while block := self.file.read(COPIED):
+            wider.write(np.frombuffer(block, self.dtype).astype(self._types[level]).tobytes())
+        self.file.close()
+        self.file, self._level = wider, level
+
+    def copy_into(self, out: IO[bytes], offset: int) -> list[int]:
+        """Write all rows into ``out`` from ``offset`` on; returns the checksums of their blocks."""
+        sums: list[int] = []
+        self.file.seek(0)
+        out.seek(offset)
+        while block := self.file.read(COPIED):
+            sums += checksums(block)
+            out.write(block)
+        return sums
+
+
+def _unnamed(folder: Path) -> IO[bytes]:
+    return tempfile.TemporaryFile(dir=folder)

@@ -16,8 +16,7 @@ from crystalcli.engine.evaluate.batches import pieces
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.latent import latent_vectors
 from crystalcli.engine.model.model import CrystalModel, ModelOutput
-from crystalcli.engine.run.cpu import prepare_cpu
-from crystalcli.engine.run.devices import choose_device
+from crystalcli.engine.run.devices import choose_device, prepare_cpu
 from crystalcli.engine.run.run_folder import sha256
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph, collate

@@ -91,7 +91,7 @@ def start(argument: tuple[str, Request, Make]) -> Callable[[Any, int], Iterator[
     multiprocessing.current_process().daemon = False  # runs inside read their structures in processes of their own
     workflow = cast(Workflow, registry().get("workflow", name))
     work = workflow.prepare(request, Services())
-    from crystalcli.engine.run.cpu import prepare_cpu
+    from crystalcli.engine.run.devices import prepare_cpu
 
     prepare_cpu()
 

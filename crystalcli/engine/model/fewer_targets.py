@@ -11,8 +11,8 @@ from torch import nn
 from crystalcli.contracts.modules import Baseline
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_head import only
 from crystalcli.engine.model.model_spec import ModelSpec
-from crystalcli.engine.model.model_view import only
 from crystalcli.engine.model.proof import AnyModel
 from crystalcli.vocabulary.errors import UsageError
 

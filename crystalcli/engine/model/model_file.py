@@ -10,32 +10,33 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules import module as hooks
+from torch.nn.parameter import is_lazy
 
 from crystalcli.contracts.element_tables import tables_of
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.fewer_targets import narrowed
 from crystalcli.engine.model.model import CrystalModel
-from crystalcli.engine.model.model_head import FORMAT, KEY, VERSION, named_by_file, read_head
+from crystalcli.engine.model.model_head import FORMAT, KEY, VERSION, View, named_by_file, read_head
 from crystalcli.engine.model.model_parts import part_names
 from crystalcli.engine.model.model_spec import ModelSpec
-from crystalcli.engine.model.model_view import View
 from crystalcli.engine.model.out_of_domain import PREFIX as FAMILIARITY
 from crystalcli.engine.model.out_of_domain import OutOfDomain
 from crystalcli.engine.model.proof import PREFIX as PROOF
 from crystalcli.engine.model.proof import AnyModel, Difference, Proof
 from crystalcli.engine.model.sigma_fit import SigmaFit
-from crystalcli.engine.model.weight_budget import SMALL, no_more_numbers_than
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files
-from crystalcli.engine.run.cpu import circumstances
+from crystalcli.engine.run.devices import circumstances
 from crystalcli.vocabulary.errors import InputError, NumericalFailure
 
 __all__ = ["AnyModel", "load", "save", "to_bytes"]
@@ -219,3 +220,37 @@ def _plain(value: Any) -> Any:
 
 def _short(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {problem}"
+
+
+SMALL = 1_000_000
+"""Numbers that any file may make us hold, so that what it lacks can be named."""
+
+
+@contextmanager
+def no_more_numbers_than(most: int) -> Iterator[None]:
+    """Refuse modules that are built here as soon as their weights and buffers hold more than ``most`` numbers.
+
+    Layers register their weights before they fill them, and memory that is not filled costs nothing: a small file
+    cannot make us hold what only its options ask for.
+
+    Raises:
+        InputError: they hold more.
+    """
+    held = 0
+
+    def count(_module: nn.Module, _name: str, value: Tensor | None) -> None:
+        nonlocal held
+        if value is not None and not is_lazy(value):
+            held += value.numel()
+        if held > most:
+            raise InputError("damaged model: its options ask for more weights than the file has")
+
+    handles = [
+        hooks.register_module_parameter_registration_hook(count),
+        hooks.register_module_buffer_registration_hook(count),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

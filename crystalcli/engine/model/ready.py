@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from crystalcli.contracts.records import ReadyModel
-from crystalcli.engine.model.model_head import MODEL
-from crystalcli.engine.model.model_view import VIEW, View
+from crystalcli.engine.model.model_head import MODEL, VIEW, View
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files
 from crystalcli.engine.run.run_folder import sha256

@@ -60,8 +60,7 @@ def named(
     if record is not None:
         return of_calculator(record, options or {}, choose_device(device))
     from crystalcli.engine.model import model_file
-    from crystalcli.engine.potential.model_potential import ModelPotential
-    from crystalcli.engine.potential.model_surface import ModelSurface
+    from crystalcli.engine.potential.model_potential import ModelPotential, ModelSurface
 
     model = model_file.load(file_of(Path(text)))[0]
     where, how = choose_device(device), getattr(torch, dtype)

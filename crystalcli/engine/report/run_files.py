@@ -14,7 +14,7 @@ from typing import Any
 
 from crystalcli.contracts.sections import Geometry
 from crystalcli.engine.record.run_record import CHILDREN, REPORT, REQUEST
-from crystalcli.engine.report import frames as xyz
+from crystalcli.engine.report import run_structures as xyz
 from crystalcli.engine.run.run_folder import RunFolder
 
 MOST_READ = 200_000_000
@@ -95,7 +95,7 @@ class RunFiles:
 
     def inputs(self, ids: Sequence[str]) -> dict[str, Geometry]:
         """Structures by id, of the run's inputs, where they are still there and what they were."""
-        from crystalcli.engine.report.input_structures import found
+        from crystalcli.engine.report.run_structures import found
 
         return found(self, ids)
 

@@ -18,7 +18,7 @@ from typing import Any
 from crystalcli.engine.registry.plugin_loading import CORE
 from crystalcli.engine.registry.plugin_manager import named, registry
 from crystalcli.engine.run import hardware, owners
-from crystalcli.engine.run.finding import FAILED, OK, WARNING, Finding
+from crystalcli.engine.run.hardware import FAILED, OK, WARNING, Finding
 from crystalcli.engine.run.places import cores
 from crystalcli.engine.run.run_folder import versions
 

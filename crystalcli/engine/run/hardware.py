@@ -5,10 +5,31 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from crystalcli.engine.run.finding import FAILED, OK, WARNING, Finding
 from crystalcli.engine.run.places import cores
+
+OK, WARNING, FAILED = "ok", "warning", "failed"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Args:
+        what: it is. state: ``ok``, ``warning`` or ``failed``. said: what was found. cure: what to do; empty if nothing.
+    """
+
+    what: str
+    state: str
+    said: str
+    cure: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """Plain values."""
+        return asdict(self)
+
 
 LEAST_MEMORY = 2.0
 """GB of memory below which larger sets do not fit."""

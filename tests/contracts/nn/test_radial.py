@@ -7,8 +7,7 @@ import pytest
 import torch
 from scipy.special import spherical_jn
 
-from crystalcli.contracts.nn.basis import BesselBasis, GaussianBasis
-from crystalcli.contracts.nn.envelopes import cosine, polynomial, xplor
+from crystalcli.contracts.nn.basis import BesselBasis, GaussianBasis, cosine, polynomial, xplor
 from crystalcli.contracts.nn.splines import spline_basis
 
 R = 4.3

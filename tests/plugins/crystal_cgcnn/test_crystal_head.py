@@ -6,8 +6,7 @@ from crystal_cgcnn.head import CrystalHead
 from crystal_cgcnn.options import CrystalHeadOptions
 
 from crystalcli.contracts.modules import Embedding, Labels
-from crystalcli.contracts.nn.basis import GaussianBasis
-from crystalcli.contracts.nn.envelopes import cosine, polynomial
+from crystalcli.contracts.nn.basis import GaussianBasis, cosine, polynomial
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import collate
 from crystalcli.nouns.neighbors import build_graph

@@ -3,7 +3,7 @@
 import ase
 import numpy as np
 import torch
-from crystal_cgcnn.held_lengths import SPAN, HeldLengths
+from crystal_cgcnn.featurizer import SPAN, HeldLengths
 
 from crystalcli.nouns.graph import collate, edge_lengths
 from crystalcli.nouns.neighbors import build_graph

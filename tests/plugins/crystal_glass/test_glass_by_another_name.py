@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crystalcli.cli.main import run
-from crystalcli.cli.other_names import handed_over, words
+from crystalcli.cli.workflow_command import handed_over, words
 from crystalcli.engine.registry.plugin_manager import registry
 
 

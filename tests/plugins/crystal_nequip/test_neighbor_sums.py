@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 from crystal_nequip import blocks as blocks_module
+from crystal_nequip.architecture import Interaction
 from crystal_nequip.blocks import Blocks
 from crystal_nequip.clebsch_gordan import coefficients
-from crystal_nequip.interaction import Interaction
 from crystal_nequip.options import NequipOptions
 from crystal_nequip.paths import Paths
 from crystal_nequip.sums import neighbor_sums

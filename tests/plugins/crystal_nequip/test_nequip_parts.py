@@ -4,9 +4,8 @@ import ase.build
 import numpy as np
 import pytest
 import torch
-from crystal_nequip.architecture import Nequip, channels_by_kind
+from crystal_nequip.architecture import Interaction, Nequip, channels_by_kind
 from crystal_nequip.blocks import Blocks
-from crystal_nequip.interaction import Interaction
 from crystal_nequip.layers import SILU, TANH, Gate, Linear, SpeciesLinear
 from crystal_nequip.options import NequipOptions
 from crystal_nequip.sums import neighbor_sums

@@ -4,8 +4,7 @@ import ase
 import ase.build
 import numpy as np
 import torch
-from crystal_pair_moments.moment_sums import moment_sums
-from crystal_pair_moments.moments import Moments, padded_rows
+from crystal_pair_moments.moments import Moments, moment_sums, padded_rows
 from scipy.special import eval_legendre
 
 from crystalcli.nouns.graph import collate, edge_vectors

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from crystal_pair_moments.smooth_splines import DENSITY, JITTER, STIFFNESS, smooth_weights
+from crystal_pair_moments.pair_term import DENSITY, JITTER, STIFFNESS, smooth_weights
 
-from crystalcli.contracts.nn.envelopes import polynomial
+from crystalcli.contracts.nn.basis import polynomial
 from crystalcli.contracts.nn.splines import spline_terms
 from crystalcli.testing.elsewhere import elsewhere
 

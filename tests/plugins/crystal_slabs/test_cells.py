@@ -10,7 +10,7 @@ import ase
 import ase.io
 import numpy as np
 import pytest
-from crystal_slabs.matching import relaxed_in_the_cell
+from crystal_slabs.pairing import relaxed_in_the_cell
 from scipy.spatial.transform import Rotation
 
 from crystalcli.cli.main import run

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ase.constraints import FixAtoms, FixCartesian
 from crystal_slabs import PAIRS_FROM
-from crystal_slabs.matching import relaxed_positions
+from crystal_slabs.pairing import relaxed_positions
 
 from crystalcli.cli.main import run
 from crystalcli.testing import WorkflowContract

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from crystal_filter import AttentionOptions, FilterOptions, InverseEmbedOptions, InverseOptions
 from crystalcli.contracts.element_tables import ElementTable
 from crystalcli.contracts.modules import Embedding, Features, Labels, Prediction
-from crystalcli.contracts.nn.envelopes import polynomial
+from crystalcli.contracts.nn.basis import polynomial
 from crystalcli.contracts.nn.losses import masked_error
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import (

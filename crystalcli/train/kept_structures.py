@@ -1,4 +1,4 @@
-"""What a model keeps of its training structures, so that it can tell later which others are unlike them."""
+"""What a model keeps of its training structures: crystals that it is asked about, and how far from them others lie."""
 
 from __future__ import annotations
 
@@ -10,6 +10,20 @@ from torch import Tensor
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.out_of_domain import LANDMARKS, OutOfDomain, structure_vectors
+from crystalcli.engine.model.proof import answers, made_up
+
+SMALLEST = 3
+
+
+def give_witnesses(model: CrystalModel, data: GraphDataset, taught: NDArray[np.int64]) -> None:
+    """Let ``model`` have made-up crystals, or where its parts are not for any crystal the smallest of its training."""
+    try:
+        made = made_up(model.spec)
+        answers(model, made)
+    except Exception:  # whatever a part raises: those of the training it can take
+        smallest = taught[np.argsort(data.atom_counts()[taught], kind="stable")[:SMALLEST]]
+        made = data.batch(smallest, dtype=torch.float64).graph
+    model.witnesses = made
 
 
 @torch.no_grad()

@@ -1,21 +1,75 @@
-"""Structures of a run's inputs, for the report: graph caches and files, if they are still what the run has read."""
+"""Structures of a run for its page: those of its inputs if they are still there, and frames that it wrote."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ase.data import atomic_numbers
 
 from crystalcli.contracts.sections import Geometry
 from crystalcli.engine.cache import cache_seal
-from crystalcli.engine.read.input_digest import digest
-from crystalcli.engine.read.sources import is_source
+from crystalcli.engine.read.sources import digest, is_source
+from crystalcli.nouns.structures.extxyz_comment import texts
 from crystalcli.vocabulary.errors import CrystalError
 
 if TYPE_CHECKING:
     from crystalcli.engine.report.run_files import RunFiles
+
+
+def chosen(path: Path, most: int) -> Iterator[tuple[Mapping[str, str], Geometry]]:
+    """At most ``most`` frames, the first and the last among them, each with what its comment line says.
+
+    Raises:
+        ValueError, KeyError, OSError: the file is not what crystal writes.
+    """
+    places = _places(path)
+    if len(places) > most:
+        places = [places[k] for k in np.unique(np.linspace(0, len(places) - 1, most).round().astype(int))]
+    with path.open("rb") as file:
+        for start, count in places:
+            file.seek(start)
+            file.readline()
+            facts = texts(file.readline().decode(errors="replace"))
+            lines = [file.readline() for _ in range(count)]
+            yield facts, _geometry(facts, lines)
+
+
+def _places(path: Path) -> list[tuple[int, int]]:
+    """Where every whole frame begins, in bytes, and how many atoms it has."""
+    found = list[tuple[int, int]]()
+    with path.open("rb") as file:
+        while True:
+            start = file.tell()
+            head = file.readline()
+            if not head.strip():
+                return found
+            count = int(head)
+            skipped = [file.readline() for _ in range(count + 1)]
+            if not skipped[-1].endswith(b"\n"):
+                return found
+            found.append((start, count))
+
+
+def _geometry(facts: Mapping[str, str], lines: list[bytes]) -> Geometry:
+    fields = facts["Properties"].split(":")
+    at, places = 0, {}
+    for name, width in zip(fields[::3], fields[2::3], strict=True):
+        places[name] = at
+        at += int(width)
+    words = [line.split() for line in lines]
+    k = places["pos"]
+    cell = facts.get("Lattice", "").split()
+    pbc = facts.get("pbc", "T T T" if cell else "F F F").split()
+    return Geometry(
+        np.array([atomic_numbers[w[places["species"]].decode()] for w in words], dtype=np.uint8),
+        np.array([w[k : k + 3] for w in words], dtype=np.float64).reshape(-1, 3),
+        np.array(cell, dtype=np.float64).reshape(3, 3) if cell else np.zeros((3, 3)),
+        tuple(p == "T" for p in pbc),
+    )
+
 
 MOST_BYTES = 50_000_000
 """Files of structures that are read again for a report are no larger, together: parsing takes time."""

@@ -72,6 +72,8 @@ def in_a_child(work: Callable[[], int]) -> int:
         code = 99
         try:
             _no_forkserver()
+            for one in TELLING:  # some are ignored where a shell began the tests in the background, and would stay so
+                signal.signal(one, signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
             interrupt_on_signals()
             code = work()
         finally:

@@ -22,8 +22,8 @@ from in_process import crystal
 
 from crystalcli.contracts.sections import Axis, Elements, Geometry, Guide, Note, Plot, Section, Series
 from crystalcli.contracts.workflow import Table
-from crystalcli.engine.report import html, page, predicted
 from crystalcli.engine.report import html as to_html
+from crystalcli.engine.report import page, predicted
 from crystalcli.engine.report.packing import MOST_POINTS, Packed
 from crystalcli.engine.report.run_files import RunFiles
 from crystalcli.engine.report.run_structures import chosen
@@ -255,7 +255,7 @@ def test_known_phases_shape_the_hull_and_are_drawn(tmp_path: Path) -> None:
 
 
 def test_the_periodic_table_has_every_element_once_in_its_group() -> None:
-    rows = html.rows()
+    rows = to_html.rows()
     assert all(len(r) == 18 for r in rows)
     places = {s: (r, c) for r, row in enumerate(rows) for c, s in enumerate(row) if s}
     assert len(places) == 118 == sum(bool(s) for row in rows for s in row)
@@ -266,7 +266,7 @@ def test_the_periodic_table_has_every_element_once_in_its_group() -> None:
         ("He", "Ne", "Rn", "Og"),
     ):
         assert len({places[s][1] for s in group}) == 1
-    shown = html.elements_table(
+    shown = to_html.elements_table(
         Elements("t", {"H": 0.1, "Cu": 0.2, "Au": 5.0}, "eV", {"Cu": "labels: <3>"}, ["Au"], "new")
     )
     assert shown.count('<td class="el q') == 3
@@ -279,7 +279,7 @@ def test_the_periodic_table_has_every_element_once_in_its_group() -> None:
 
 def test_steps_of_colour_hold_all_values() -> None:
     values = np.random.default_rng(1).lognormal(size=40).tolist()
-    ends = html.steps(values)
+    ends = to_html.steps(values)
     assert ends == sorted(ends)
     assert len(ends) <= 7
     assert max(values) <= ends[-1]

@@ -22,6 +22,24 @@ EVERY = 0.1
 WIDE = 60
 """Characters of a name that are shown."""
 
+_PHRASES = {
+    "Invalid value for ": "",
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
+    "Input should be a valid number, unable to parse string as a number": "must be a number",
+    "Input should be": "must be",
+}
+"""What the option parser says → what we say."""
+STYLES = {
+    "running": "cyan",
+    "finished": "green",
+    "stopped": "yellow",
+    "failed": "red",
+    "killed": "red",
+    "unknown": "magenta",
+}
+"""Of runs, by their state."""
+
 
 class Bars:
     """Bars below what is printed to ``console``; they are gone when it ends.
@@ -158,33 +176,12 @@ def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {one_line(str(message))}", file=sys.stderr)
 
 
-_PHRASES = {
-    "Invalid value for ": "",
-    "Value error, ": "",
-    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
-    "Input should be a valid number, unable to parse string as a number": "must be a number",
-    "Input should be": "must be",
-}
-"""What the option parser says → what we say."""
-
-
 def plain_words(text: str) -> str:
     """A message of the option parser in our words: no capital at the start, no full stop."""
     for library, ours in _PHRASES.items():
         text = text.replace(library, ours)
     text = text.removesuffix(".")
     return text[:1].lower() + text[1:] if text[:1] != "'" else text
-
-
-STYLES = {
-    "running": "cyan",
-    "finished": "green",
-    "stopped": "yellow",
-    "failed": "red",
-    "killed": "red",
-    "unknown": "magenta",
-}
-"""Of runs, by their state."""
 
 
 def age(since: datetime) -> str:

@@ -25,6 +25,9 @@ from crystalcli.engine.run.config import ConfigError, Layer, line_of, table_at
 from crystalcli.vocabulary.errors import UnsafeInput, UsageError, did_you_mean
 from crystalcli.vocabulary.texts import inert
 
+WRITTEN = ("output", "latent", "resume")
+"""Parameters that name what is written."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -208,10 +211,6 @@ def tree(command: Any) -> dict[str, Any]:
     if not isinstance(command, TyperGroup):
         return {command.name: None}
     return {n: tree(c) if isinstance(c, TyperGroup) else None for n, c in command.commands.items()}
-
-
-WRITTEN = ("output", "latent", "resume")
-"""Parameters that name what is written."""
 
 
 def refuse_unasked(setting: Setting, name: str, specs: Sequence[OptionSpec] = ()) -> None:

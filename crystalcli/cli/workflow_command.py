@@ -21,6 +21,8 @@ from crystalcli.vocabulary.errors import UsageError
 if TYPE_CHECKING:
     from crystalcli.cli.invocation import Invocation
 
+Finish = Annotated[Path | None, typer.Option(metavar="RUN", help="end the stopped run in this folder with what it has")]
+
 
 def handed_over(command: str, args: Sequence[str]) -> tuple[str, list[str]]:
     """The command that ``args`` of ``command`` are meant for, and they as it spells them.
@@ -73,9 +75,6 @@ def _respelled(args: Sequence[str], other: OtherName) -> list[str]:
         elif equals:
             out.append(value)
     return out
-
-
-Finish = Annotated[Path | None, typer.Option(metavar="RUN", help="end the stopped run in this folder with what it has")]
 
 
 def add(app: typer.Typer, workflow: Workflow) -> None:

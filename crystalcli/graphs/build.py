@@ -31,6 +31,11 @@ from crystalcli.nouns.structures.site_fields import SiteField
 from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, InputError, Stopped
 from crystalcli.vocabulary.tables import json_line
 
+PEEK = 200
+"""After so many structures a choice of labels that cannot be made stops the work, rather than at its end."""
+Listener = Callable[[int, str], None]
+"""Called with the number of structures done since the last call, and a word on the last one."""
+
 
 @dataclass(frozen=True)
 class _Unit:
@@ -97,13 +102,6 @@ def resumable(
                 raise
         if share.count > 1 or len(unit.files) == UNIT:
             sealing.seal(ended=True)
-
-
-PEEK = 200
-"""After so many structures a choice of labels that cannot be made stops the work, rather than at its end."""
-
-Listener = Callable[[int, str], None]
-"""Called with the number of structures done since the last call, and a word on the last one."""
 
 
 def build(plan: BuildPlan, listen: Listener = lambda _n, _text: None, stop: Stop | None = None) -> BuildReport:

@@ -19,7 +19,6 @@ PICTURES = tuple(f"{name}.{ending}" for name in ("rdf", "bonds", "msd", "energie
 RESTARTS = ("state-*.json", "state-*.safetensors")
 CHUNKS = "chunks"
 
-
 OUT, GUARDS = "Output", "Guards"
 DEFAULT_STEPS = 1000
 HOTTER = 10.0

@@ -29,6 +29,11 @@ from crystalcli.vocabulary.seeds import seed_of
 from crystalcli.vocabulary.texts import file_word
 from crystalcli.vocabulary.units import ACCELERATION, KB
 
+TEMPERATURE, STILL = "temperature", "no-temperature"
+"""What a thermostat provides, and the code of structures that cannot have it."""
+LONG_STEP = 10.0
+"""fs. A longer step than this is a mistake for anything but very soft or heavy models."""
+
 
 def maxwell_boltzmann(systems: Systems, kelvin: float, seed: int, ids: Sequence[str]) -> Systems:
     """Random velocities at exactly ``kelvin``.
@@ -59,12 +64,6 @@ def at_rest(systems: Systems) -> Systems:
 
 def _of_atoms(systems: Systems, values: Tensor) -> Tensor:
     return values.index_select(0, systems.structure_index)
-
-
-TEMPERATURE, STILL = "temperature", "no-temperature"
-"""What a thermostat provides, and the code of structures that cannot have it."""
-LONG_STEP = 10.0
-"""fs. A longer step than this is a mistake for anything but very soft or heavy models."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,10 @@ from crystalcli.nouns.neighbors import pairs_within
 
 Array = NDArray[np.float64]
 
+Pair = tuple[str, str]
+BOND = 1.3
+"""Times the sum of the covalent radii: nearer atoms count as bonded."""
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -63,11 +67,6 @@ def _fact(atoms: ase.Atoms, key: str, calculated: str) -> float:
     if calculated and atoms.calc is not None and calculated in atoms.calc.results:
         return float(atoms.calc.results[calculated])
     return float(atoms.info.get(key, np.nan))
-
-
-Pair = tuple[str, str]
-BOND = 1.3
-"""Times the sum of the covalent radii: nearer atoms count as bonded."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,9 @@ CHECKS = (*OF_STRUCTURES, *OF_PAIRS)
 ALL = "all"
 """All elements that the potential knows, as a word of ``--elements``."""
 
+Status = Literal["passed", "failed", "not run"]
+WORST: tuple[Status, ...] = ("failed", "not run", "passed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckRequest:
@@ -83,10 +86,6 @@ def wanted(only: str, skip: str) -> tuple[str, ...]:
 def words(text: str) -> tuple[str, ...]:
     """What stands between commas."""
     return tuple(w.strip() for w in text.split(",") if w.strip())
-
-
-Status = Literal["passed", "failed", "not run"]
-WORST: tuple[Status, ...] = ("failed", "not run", "passed")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ START = "initial_positions"
 START_CELL = "initial_cell"
 """Said of a predicted structure whose cell relaxes: what it was, rows, Å."""
 
+PER_ATOM = "energy_per_atom"
+"""What a total energy is called that was divided by the number of atoms."""
+
 
 def place_of(quantities: Sequence[Quantity]) -> Quantity | None:
     """The quantity that says where atoms go; none where there is none, or several."""
@@ -80,10 +83,6 @@ def cif_block(name: str, atoms: ase.Atoms) -> str:
     rows = enumerate(zip(atoms.symbols, places, strict=True), 1)
     lines += [f"{s}{k} {s} {x:.12f} {y:.12f} {z:.12f}" for k, (s, (x, y, z)) in rows]
     return "\n".join(lines) + "\n\n"
-
-
-PER_ATOM = "energy_per_atom"
-"""What a total energy is called that was divided by the number of atoms."""
 
 
 def results_of(quantities: Sequence[Quantity]) -> dict[str, str]:

@@ -12,10 +12,8 @@ from crystalcli.vocabulary.errors import UsageError
 if TYPE_CHECKING:
     from crystalcli.relax.relaxing import Goal
 
-
 STRUCTURES, TABLE, CIFS, TRAJECTORIES = "relaxed.extxyz", "relaxation.csv", "cif", "trajectories"
 SHARDS = "shards"
-
 
 GOAL, HELD = "When a structure is done", "Atoms that are held (beside those that the file holds)"
 

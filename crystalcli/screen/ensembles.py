@@ -41,6 +41,13 @@ from crystalcli.screen.state import CampaignState
 from crystalcli.train.workflow import TRAIN
 from crystalcli.vocabulary.errors import Exit, Stopped, UsageError
 
+PIECE = 1024
+"""Candidates that are predicted, and written down, together."""
+BATCH = 64
+"""Candidates in a batch."""
+SAME = 1e-9
+"""eV/atom: differences that vary less are none."""
+
 
 def trained(request: Request, members: int, run: Run, prepare: Callable[[], None] = lambda: None, *, name: str) -> Path:
     """Folder of the ensemble that ``request`` asks for; a training that was interrupted there goes on.
@@ -69,14 +76,6 @@ def trained(request: Request, members: int, run: Run, prepare: Callable[[], None
         return life.run(TRAIN, whole, host, run.stop).path
     except Stopped as problem:
         raise Stopped(f"{problem.reason.split(';')[0]}; the same command goes on") from None
-
-
-PIECE = 1024
-"""Candidates that are predicted, and written down, together."""
-BATCH = 64
-"""Candidates in a batch."""
-SAME = 1e-9
-"""eV/atom: differences that vary less are none."""
 
 
 class Ensembles:

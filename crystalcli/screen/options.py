@@ -24,12 +24,17 @@ MODEL, MODELS = "model", "models"
 CALLS = "calls"
 """Folder of the commands of stages."""
 
-
 FAMILIES = {"arch": "architecture"}
 """Options that name a part → its family."""
 FEWEST = 10
 """Structures that an ensemble can be trained on."""
 DECISION, TRAINING = "Hull and decision", "Training (without --model)"
+
+CALL = frozenset({"device", "threads", "jobs", "scheduler", "pictures"})
+"""Options that change no decision: they may differ when a run goes on, and stand beside ``--campaign``."""
+GIVEN = "given"
+FLAGS = ("outside", GIVEN)
+"""Kinds that are switched on by ``true``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +101,6 @@ class ScreenOptions(Deciding, EnsembleTraining):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pictures", ",".join(formats(self.pictures)))
-
-
-CALL = frozenset({"device", "threads", "jobs", "scheduler", "pictures"})
-"""Options that change no decision: they may differ when a run goes on, and stand beside ``--campaign``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +175,6 @@ class Replayed(Energies):
     id_column: str = option("", "column that names the rows")
 
 
-GIVEN = "given"
 KINDS: dict[str, type] = {
     "potential": Relaxing,
     "command": Commanded,
@@ -184,5 +184,3 @@ KINDS: dict[str, type] = {
 }
 TABLES_OF_KEYS = (Settings, TrainingTable, *KINDS.values())
 """All declarations of keys, for the check of the documentation."""
-FLAGS = ("outside", GIVEN)
-"""Kinds that are switched on by ``true``."""

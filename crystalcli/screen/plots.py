@@ -20,6 +20,17 @@ Floats = NDArray[np.float64]
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 Judged = tuple[Candidate, Decision]
 
+DrawnBox = tuple[float, float, float, float]
+"""Left, lower, right, upper; points of the page."""
+FONT, MARKER = 8.0, 5.0
+"""Sizes of labels and of points, in points of the page."""
+PLACES = [
+    (dx * far, dy * far)
+    for far in (1.0, 1.8, 2.8)
+    for dx, dy in ((6.0, -9.0), (6.0, 9.0), (-6.0, 9.0), (-6.0, -9.0), (0.0, 11.0), (0.0, -11.0))
+]
+"""Where a label may stand beside its point, the best first."""
+
 
 def draw(paths: Sequence[Path], elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]) -> None:
     """Draw the hull of a binary or ternary system with all its candidates.
@@ -151,18 +162,6 @@ def _facets(axes: Any, elements: Sequence[str], judged: Sequence[Judged], refere
         axes.plot(ring[:, 0], ring[:, 1], "-", lw=0.8, color="black", alpha=0.7, zorder=1)
     corners = flat[np.unique(lower)]
     axes.plot(corners[:, 0], corners[:, 1], "o", ms=7, mfc="none", mec="black", zorder=4, label="on the hull")
-
-
-DrawnBox = tuple[float, float, float, float]
-"""Left, lower, right, upper; points of the page."""
-FONT, MARKER = 8.0, 5.0
-"""Sizes of labels and of points, in points of the page."""
-PLACES = [
-    (dx * far, dy * far)
-    for far in (1.0, 1.8, 2.8)
-    for dx, dy in ((6.0, -9.0), (6.0, 9.0), (-6.0, 9.0), (-6.0, -9.0), (0.0, 11.0), (0.0, -11.0))
-]
-"""Where a label may stand beside its point, the best first."""
 
 
 def cost_and_recall(paths: Sequence[Path], rows: Sequence[Mapping[str, Any]], *, stages: str) -> None:

@@ -26,6 +26,8 @@ from crystalcli.vocabulary.texts import file_word
 
 SCRATCH, TRANSFER = "scratch", "transfer"
 
+LOOKS = {"scratch": (BLUE, "o", "from scratch"), "transfer": (ORANGE, "s", "from a trained model")}
+
 
 def sizes(text: str) -> tuple[int, ...]:
     """Read ``60,250,1000``: numbers of training structures, a smaller set is part of a larger one.
@@ -125,9 +127,6 @@ def _curve(name: str, found: Sequence[Request], reports: Sequence[Mapping[str, A
         made.append({"beginning": _beginning(point), "structures": n, "error": error, "spread": spread})
     mean = reports[-1]["test"][name]["baselines"].get("mean", {})
     return {"unit": unit_of_errors(first), "measure": measure, "mean": mean.get(key), "points": made}
-
-
-LOOKS = {"scratch": (BLUE, "o", "from scratch"), "transfer": (ORANGE, "s", "from a trained model")}
 
 
 def draw(paths: Sequence[Path], name: str, curve: Mapping[str, Any]) -> None:

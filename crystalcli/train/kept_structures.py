@@ -27,7 +27,7 @@ def give_witnesses(model: CrystalModel, data: GraphDataset, taught: NDArray[np.i
 
 
 @torch.no_grad()
-def learned(
+def learned_domain(
     model: CrystalModel, data: GraphDataset, taught: NDArray[np.int64], held_out: NDArray[np.int64], batch_size: int
 ) -> OutOfDomain | None:
     """What structures ``taught`` of ``data`` look like to ``model``, against ``held_out`` ones; none of one alone."""

@@ -19,6 +19,10 @@ from crystalcli.vocabulary.errors import UsageError, did_you_mean
 OPTIMIZERS = ("adam", "adamw", "sgd")
 LOSSES = ("l1", "mse", "huber")
 
+SCHEDULES = ("constant", "plateau", "cosine", "one-cycle", "step")
+WARM_UP, START, END = 0.3, 25.0, 1e4
+"""One-cycle: share of the steps that rise; the rate starts at peak/25 and ends at peak/25/10⁴."""
+
 
 def make_optimizer(
     model: nn.Module, r: Recipe, momentum: float, factors: Mapping[str, float] | None = None
@@ -47,11 +51,6 @@ def make_optimizer(
         return torch.optim.SGD(parameters, lr=r.lr, momentum=momentum, weight_decay=r.weight_decay)
     kind = torch.optim.AdamW if r.optimizer == "adamw" else torch.optim.Adam
     return kind(parameters, lr=r.lr, weight_decay=r.weight_decay)
-
-
-SCHEDULES = ("constant", "plateau", "cosine", "one-cycle", "step")
-WARM_UP, START, END = 0.3, 25.0, 1e4
-"""One-cycle: share of the steps that rise; the rate starts at peak/25 and ends at peak/25/10⁴."""
 
 
 @dataclass(frozen=True)

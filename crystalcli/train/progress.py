@@ -17,6 +17,9 @@ from crystalcli.vocabulary.quantities import Quantity, steady
 RUNS = 64
 """Runs of neighbors in the file that are mixed at a time."""
 
+Errors = Mapping[str, metrics.Errors | metrics.ClassErrors]
+"""By target."""
+
 
 def epoch_order(train: NDArray[np.int64], rng: np.random.Generator, window: int = 0) -> NDArray[np.int64]:
     """All of ``train``, shuffled.
@@ -74,10 +77,6 @@ class Progress:
         never = float("inf")
         top, plateau = ({**t, "best": never if t["best"] is None else t["best"]} for t in (data, data["plateau"]))
         return cls(**{**top, "plateau": Plateau(**plateau)})
-
-
-Errors = Mapping[str, metrics.Errors | metrics.ClassErrors]
-"""By target."""
 
 
 def validation_score(errors: Errors, statistics: Statistics) -> float:

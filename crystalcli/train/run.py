@@ -162,7 +162,7 @@ class Training(Work):
             "structures": len(prepared.data),
         }
         parts = prepared.split
-        found = kept_structures.learned(prepared.model, prepared.data, parts.train, parts.val, self.options.size)
+        found = kept_structures.learned_domain(prepared.model, prepared.data, parts.train, parts.val, self.options.size)
         prepared.model.out_of_domain = found
         model_file.save(run.path / MODEL, prepared.model, provenance)
         return run.path / MODEL

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from crystalcli.contracts.options import option
 from crystalcli.vocabulary.quantities import Quantity
 
+ENERGY = Quantity("energy", "eV", extensive=True)
+FORCES = Quantity("forces", "eV/Å", "site", shape=(3,))
+STRESS = Quantity("stress", "eV/Å³", shape=(6,))
+ENERGIES = Quantity("energies", "eV", "site")
+PRESSURE = Quantity("pressure", "eV/Å³")
+"""That of the potential: −1/3 of the trace of the stress, without what moving atoms add."""
+LEARNS = (ENERGY, FORCES, STRESS, PRESSURE)
+
 
 @dataclass(frozen=True)
 class EnergyOptions:
@@ -20,12 +28,3 @@ class EnergyOptions:
     pressure_weight: float = option(0.1, "weight of the error of the pressure in the loss", min=0.0, max=1e6)
     wall: bool = option(True, "push apart atoms that come nearer than any two of their elements in training")
     zbl: bool = option(False, "add the screened nuclear repulsion of Ziegler, Biersack and Littmark at short distances")
-
-
-ENERGY = Quantity("energy", "eV", extensive=True)
-FORCES = Quantity("forces", "eV/Å", "site", shape=(3,))
-STRESS = Quantity("stress", "eV/Å³", shape=(6,))
-ENERGIES = Quantity("energies", "eV", "site")
-PRESSURE = Quantity("pressure", "eV/Å³")
-"""That of the potential: −1/3 of the trace of the stress, without what moving atoms add."""
-LEARNS = (ENERGY, FORCES, STRESS, PRESSURE)

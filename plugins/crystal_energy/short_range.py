@@ -14,6 +14,11 @@ from crystalcli.contracts.nn.basis import polynomial
 from crystalcli.nouns.graph import CrystalGraph, edge_lengths, sum_over_neighbors, with_edges
 from crystalcli.vocabulary.units import COULOMB
 
+STIFFNESS = 200.0
+"""eV/Å³."""
+MARGIN = 0.05
+"""Å below the shortest distance of training at which the wall begins."""
+
 
 class Zbl(nn.Module):
     """``V_ij = (e²/4πε₀) Z_i Z_j φ(r/a)/r · f_c(r/r_max)``, half of it on each atom.
@@ -49,12 +54,6 @@ class Zbl(nn.Module):
         screening = (self.c * torch.exp(-self.d * x.unsqueeze(1))).sum(1)
         pair = COULOMB * charge_i * charge_j * screening / r * polynomial(r / reach)
         return 0.5 * sum_over_neighbors(graph, pair.unsqueeze(1)).squeeze(1)
-
-
-STIFFNESS = 200.0
-"""eV/Å³."""
-MARGIN = 0.05
-"""Å below the shortest distance of training at which the wall begins."""
 
 
 class Wall(nn.Module):

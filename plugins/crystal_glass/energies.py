@@ -21,6 +21,9 @@ from crystalcli.vocabulary.tables import csv_text
 
 MEV = 1e3
 
+MANY = 6
+"""Names that a warning lists at most."""
+
 
 def draw_comparison(
     pairs: Sequence[Mapping[str, Any]],
@@ -66,10 +69,6 @@ def draw_voltages(curves: Mapping[str, Sequence[Plateau]], ion: str, endings: Se
     axes.set_xlim(left=0.0)
     axes.legend(frameon=False, fontsize=8)
     return rendered(figure, endings)
-
-
-MANY = 6
-"""Names that a warning lists at most."""
 
 
 def fingerprint(path: str) -> str:

@@ -21,6 +21,8 @@ from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import UsageError
 
+ALL_ELEMENTS = tuple(range(1, 119))
+
 
 class Interaction(nn.Module):
     """``h_i ← Gate(W₂ n̄^(−1/2) Σ_j (W₁ h_j) ⊗_w(r) Y(r̂) + S_Z h_i)``.
@@ -88,9 +90,6 @@ class Interaction(nn.Module):
             table = coupling(source.degree, order, int(kind[:-1]), flat.dtype, flat.device)
             found[kind].append(self.scale.to(flat.dtype) * (table @ flat))
         return {k: torch.cat(v, 2) for k, v in found.items()}
-
-
-ALL_ELEMENTS = tuple(range(1, 119))
 
 
 class Nequip(nn.Module):

@@ -21,6 +21,8 @@ from torch.autograd.function import once_differentiable
 from crystalcli.contracts.nn import harmonics
 from crystalcli.nouns.graph import CrystalGraph
 
+ORDERS = (1, 2, 3)
+
 
 def moment_sums(weights: Tensor, units: Tensor) -> Tensor:
     """``A[i, k, c] = Σ_m Y_k(u_im) w_imc``, (N, 15, C); can be differentiated twice by weights and units.
@@ -78,9 +80,6 @@ def _of_each(d_sums: Tensor, weights: Tensor) -> list[Tensor]:
     """``G wᵀ``, (N, M) for each harmonic; zero for the constant, which has no part in the sums."""
     found = (d_sums @ weights.mT).unbind(1)
     return [torch.zeros_like(found[0]), *found]
-
-
-ORDERS = (1, 2, 3)
 
 
 class Moments(nn.Module):

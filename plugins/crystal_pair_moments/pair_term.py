@@ -27,6 +27,11 @@ least squares reached other polymorphs best near it."""
 SHRINKAGE = 1e-7
 """Least variance, of the largest one."""
 
+N_NUMBERS = 120
+"""Rows of a table indexed by atomic number."""
+PAIR_SIZE = 0.1
+"""Size of the pair channels, so that at the start they do not drown the rest."""
+
 
 def smooth_weights(intervals: int) -> tuple[Tensor, Tensor]:
     """A map of spline weights, and how much of the mapped weights is a matter of smoothness; (K, K) float64 both.
@@ -65,12 +70,6 @@ def smooth_weights(intervals: int) -> tuple[Tensor, Tensor]:
     factor = torch.linalg.cholesky(covariance + curvature + SHRINKAGE * largest * one)
     even = torch.linalg.solve_triangular(factor, one, upper=False).t()
     return even, even.t() @ curvature @ even
-
-
-N_NUMBERS = 120
-"""Rows of a table indexed by atomic number."""
-PAIR_SIZE = 0.1
-"""Size of the pair channels, so that at the start they do not drown the rest."""
 
 
 class PairTerm(nn.Module):

@@ -14,6 +14,12 @@ Floats = NDArray[np.float64]
 A, C_OVER_A = 4.0, 1.6
 """Lattice constant (Å) and ratio with which ASE cuts; whoever wants others scales."""
 
+LOWEST = 0.5
+"""Å above the nearest atom of the top layer: what is small enough to fall through a hollow stays on the slab."""
+NO_EDGE = 0.1
+"""Å: two atoms whose cells touch along less are no neighbors but corners of a square."""
+_IMAGES = np.array([(i, j) for i in (0, -1, 1) for j in (0, -1, 1)])
+
 
 @dataclass(frozen=True)
 class Facet:
@@ -94,13 +100,6 @@ def ordered(cubic: NDArray[np.int64], kind: str, axis: int, shift: NDArray[np.in
         return planes
     corners: NDArray[np.bool_] = (moved % 2 == 0).all(axis=1)
     return corners
-
-
-LOWEST = 0.5
-"""Å above the nearest atom of the top layer: what is small enough to fall through a hollow stays on the slab."""
-NO_EDGE = 0.1
-"""Å: two atoms whose cells touch along less are no neighbors but corners of a square."""
-_IMAGES = np.array([(i, j) for i in (0, -1, 1) for j in (0, -1, 1)])
 
 
 def places(top: Floats, cell: Floats) -> dict[str, Floats]:

@@ -24,6 +24,11 @@ STILL, RECONSTRUCTED = "moved too little", "reconstructed"
 STRETCHED = 1.6
 """Sums of covalent radii at which there is no bond any more."""
 
+SAME_CELL = 1e-3
+"""Å: cell vectors that differ by less are the same, written with other digits."""
+OTHER_AXES = 0.9
+"""A crystal that is longer or shorter by this share along some direction is one with other axes."""
+
 
 @dataclass
 class Pair:
@@ -113,12 +118,6 @@ def beside(start: ase.Atoms, positions: NDArray[np.float64]) -> NDArray[np.float
     shifts = lattice_shifts(positions - start.positions, start.cell.array, start.pbc)
     found: NDArray[np.float64] = positions + shifts @ start.cell.array
     return found
-
-
-SAME_CELL = 1e-3
-"""Å: cell vectors that differ by less are the same, written with other digits."""
-OTHER_AXES = 0.9
-"""A crystal that is longer or shorter by this share along some direction is one with other axes."""
 
 
 def relaxed_positions(start: ase.Atoms, end: ase.Atoms, match: str) -> NDArray[np.float64]:

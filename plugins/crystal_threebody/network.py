@@ -16,6 +16,10 @@ from crystalcli.contracts.nn.norms import normalization
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, DistinctAtoms, distinct_atoms, edge_vectors, with_edges
 
+N_ELEMENTS = 119
+SHORTEST = 1e-6
+"""Å; a shorter edge has no direction."""
+
 
 class ThreeBodyConvolution(nn.Module):
     """Update atoms v (F numbers) and edges u (G numbers) from both and from the angles between edges.
@@ -94,11 +98,6 @@ class ThreeBodyConvolution(nn.Module):
         own = moments.index_select(0, centre).view(-1, self.channels, harmonics.shape[1]) * harmonics[:, None]
         seen: Tensor = own @ self.by_order.to(own.dtype)
         return seen.flatten(1)
-
-
-N_ELEMENTS = 119
-SHORTEST = 1e-6
-"""Å; a shorter edge has no direction."""
 
 
 class ThreeBodyNetwork(nn.Module):

@@ -26,7 +26,7 @@ from crystalcli.engine.report import html as to_html
 from crystalcli.engine.report import page, predicted
 from crystalcli.engine.report.packing import MOST_POINTS, Packed
 from crystalcli.engine.report.run_files import RunFiles
-from crystalcli.engine.report.run_structures import chosen
+from crystalcli.engine.report.run_structures import chosen_frames
 
 
 class Seen(html.parser.HTMLParser):
@@ -309,7 +309,7 @@ def test_frames_are_evenly_chosen_and_torn_ends_left_out(tmp_path: Path) -> None
     path = tmp_path / "t.extxyz"
     ase.io.write(path, images)
     path.write_text(path.read_text()[:-5])
-    got = list(chosen(path, 5))
+    got = list(chosen_frames(path, 5))
     assert [f["step"] for f, _ in got] == ["0", "6", "12", "17", "23"]
     assert np.allclose(got[1][1].positions, images[6].positions)
     assert got[1][1].numbers.tolist() == [11, 17]

@@ -8,6 +8,11 @@ from torch import Tensor, nn
 from crystalcli.contracts.modules import DistinctRows
 from crystalcli.nouns.graph import CrystalGraph
 
+NEGLIGIBLE = -69.0
+"""Exponents below ln(1e-30): their Gaussians are zero, which keeps denormal numbers out of the gradients."""
+SAME_DISTANCE = 1e-6
+"""Distances of one crystal that round to the same multiple of this, in Å, share a row; float32 resolves no more."""
+
 
 def polynomial(x: Tensor, p: int = 6) -> Tensor:
     """``1 − (p+1)(p+2)/2·x^p + p(p+2)·x^{p+1} − p(p+1)/2·x^{p+2}``; value, slope and curvature vanish at 1.
@@ -35,10 +40,6 @@ def xplor(x: Tensor, onset: float = 0.9) -> Tensor:
     square, begin = x * x, onset * onset
     value = (1.0 - square) ** 2 * (1.0 + 2.0 * square - 3.0 * begin) / (1.0 - begin) ** 3
     return torch.where(x < onset, torch.ones_like(x), torch.where(x < 1.0, value, torch.zeros_like(x)))
-
-
-NEGLIGIBLE = -69.0
-"""Exponents below ln(1e-30): their Gaussians are zero, which keeps denormal numbers out of the gradients."""
 
 
 class GaussianBasis(nn.Module):
@@ -103,10 +104,6 @@ class BesselBasis(nn.Module):
         """Expand (E,) distances in Å into (E, K) features, 1/Å²."""
         frequencies = self.frequencies.to(distance.dtype)
         return (2.0 / self.cutoff) * frequencies * torch.sinc(distance.unsqueeze(-1) * frequencies / torch.pi)
-
-
-SAME_DISTANCE = 1e-6
-"""Distances of one crystal that round to the same multiple of this, in Å, share a row; float32 resolves no more."""
 
 
 def distinct_rows(graph: CrystalGraph, distance: Tensor, basis: GaussianBasis) -> DistinctRows | None:

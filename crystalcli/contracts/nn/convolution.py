@@ -13,6 +13,15 @@ from crystalcli.contracts.nn.gate_sum import gate_sum
 from crystalcli.contracts.nn.norms import BatchNorm, Norm, edge_statistics, normalization
 from crystalcli.nouns.graph import CrystalGraph, sum_over_neighbors
 
+Activation = Literal["softplus", "relu", "silu", "tanh", "leaky_relu"]
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "softplus": nn.Softplus,
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "leaky_relu": nn.LeakyReLU,
+}
+
 
 class PairLinear(nn.Linear):
     """``z_e = W (v_i ⊕ v_j ⊕ u_e) + b`` of every edge, its parts of atoms once per atom.
@@ -34,17 +43,6 @@ class PairLinear(nn.Linear):
         there = nn.functional.linear(nodes, w[:, f : 2 * f])
         z = nn.functional.linear(edges, w[:, 2 * f :])
         return z + here.index_select(0, centre) + there.index_select(0, neighbor)
-
-
-Activation = Literal["softplus", "relu", "silu", "tanh", "leaky_relu"]
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "softplus": nn.Softplus,
-    "relu": nn.ReLU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-    "leaky_relu": nn.LeakyReLU,
-}
 
 
 class GatedConvolution(nn.Module):

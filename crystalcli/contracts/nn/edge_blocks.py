@@ -22,6 +22,9 @@ BLOCK_GATES = 3072
 
 Ints = NDArray[np.int64]
 
+T = TypeVar("T")
+_pools: dict[int, ThreadPoolExecutor] = {}
+
 
 @dataclass(frozen=True)
 class Gates:
@@ -177,9 +180,6 @@ def bag_sum(x: Tensor, index: Tensor, start: Tensor, weights: Tensor | None = No
     return result
 
 
-T = TypeVar("T")
-
-_pools: dict[int, ThreadPoolExecutor] = {}
 os.register_at_fork(after_in_child=_pools.clear)
 
 

@@ -11,6 +11,8 @@ from torch.autograd.function import once_differentiable
 from crystalcli.contracts.nn import joint
 from crystalcli.contracts.nn.edge_plan import EdgePlan
 
+Norm = Literal["batch", "none", "layer"]
+
 
 class Moments(torch.autograd.Function):
     """Σ over edges of products that involve node features, from products over atoms only.
@@ -67,9 +69,6 @@ def edge_statistics(v: Tensor, weight: Tensor, plan: EdgePlan) -> tuple[Tensor, 
         + (w3 * (plan.sums.basis_covariance @ w3)).sum(0)
     )
     return (m1 + origin) @ w1 + (m2 + origin) @ w2 + plan.sums.basis_mean @ w3, variance.clamp_min(0.0)
-
-
-Norm = Literal["batch", "none", "layer"]
 
 
 class BatchNorm(nn.BatchNorm1d):

@@ -31,6 +31,22 @@ Floats = NDArray[np.float64]
 CONSTANT = 1e-12
 """Columns that vary less than this are left out."""
 
+Index = NDArray[np.int64]
+MODELS: dict[str, type[LinearBaseline]] = {c.name: c for c in (MeanBaseline, ElementsBaseline, PairsBaseline)}
+NAMES = tuple(MODELS)
+"""Names of the baselines, simplest first."""
+PENALTIES = {
+    "mean": (0.0,),
+    "elements": (1e-6, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0),
+    "pairs": (1e-3, 1e-5, 1e-4, 1e-2, 1e-1),
+}
+"""λ to choose from, on standardised features."""
+REACHES = (6.0, 5.0, 4.0)
+"""Ends of the histograms to choose from, Å: with few structures the shorter one is better."""
+MAX_NUMBERS = 250_000_000
+"""Largest table of features held in memory, 2 GB."""
+BATCH_ATOMS = 20_000
+
 
 @dataclass(frozen=True)
 class Ridge:
@@ -93,28 +109,6 @@ def _left_out(y: Floats, fitted: Floats, hat: Floats) -> Floats:
     rest = np.clip(1.0 - hat, 0.0, None)
     alone = rest < 1e-9
     return np.where(alone, 0.0, y - (y - fitted) / np.where(alone, 1.0, rest))
-
-
-Index = NDArray[np.int64]
-
-MODELS: dict[str, type[LinearBaseline]] = {c.name: c for c in (MeanBaseline, ElementsBaseline, PairsBaseline)}
-NAMES = tuple(MODELS)
-"""Names of the baselines, simplest first."""
-
-PENALTIES = {
-    "mean": (0.0,),
-    "elements": (1e-6, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0),
-    "pairs": (1e-3, 1e-5, 1e-4, 1e-2, 1e-1),
-}
-"""λ to choose from, on standardised features."""
-
-REACHES = (6.0, 5.0, 4.0)
-"""Ends of the histograms to choose from, Å: with few structures the shorter one is better."""
-
-MAX_NUMBERS = 250_000_000
-"""Largest table of features held in memory, 2 GB."""
-
-BATCH_ATOMS = 20_000
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,11 @@ FOLDS = 5
 MOST_FOR_CHOICE = 1500
 """With more points ℓ and λ are chosen on so many of them."""
 
+MOST = 8000
+"""Structures that a kernel is made of; its matrix takes 0.5 GB."""
+MOST_NUMBERS = 100_000_000
+"""Numbers of all sine matrices together, 0.8 GB."""
+
 
 @dataclass(frozen=True)
 class KernelRidge:
@@ -127,12 +132,6 @@ def _errors(gram: Floats, values: Floats, folds: Index) -> Floats:
             guessed = mean + seen @ (projected / (np.clip(squares, 0.0, None) + penalty))
             error[k, out] = np.abs(guessed - values[out])
     return np.asarray(error.mean(axis=1), dtype=np.float64)
-
-
-MOST = 8000
-"""Structures that a kernel is made of; its matrix takes 0.5 GB."""
-MOST_NUMBERS = 100_000_000
-"""Numbers of all sine matrices together, 0.8 GB."""
 
 
 @dataclass(frozen=True)

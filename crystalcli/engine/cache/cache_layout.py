@@ -27,6 +27,11 @@ from crystalcli.vocabulary.quantities import LEVELS, Quantity
 FAILURE_KEYS = ("path", "id", "stage", "code", "reason")
 FIELDS, LABELS, TAGS, CHECKS = "atoms/fields/", "labels/", "tags/", "checks/"
 
+ROWS = {"structures": "structures/sha256", "atoms": "atoms/atomic_numbers", "edges": "edges/neighbor"}
+"""Datasets whose length counts for the others'."""
+MOST_CLASSES = 1000
+"""Of a label in a cache with fewer structures."""
+
 
 @dataclass(frozen=True)
 class CachePlace:
@@ -67,8 +72,6 @@ SMALL = {
     **{f"failures/{key}": TEXT for key in FAILURE_KEYS},
 }
 """What is read when a cache is opened; labels and tags are others."""
-ROWS = {"structures": "structures/sha256", "atoms": "atoms/atomic_numbers", "edges": "edges/neighbor"}
-"""Datasets whose length counts for the others'."""
 
 
 def survey(h: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
@@ -141,10 +144,6 @@ def _must_be(place: CachePlace, name: str, dataset: h5py.Dataset, count: Mapping
 
 def _n_bytes(dataset: h5py.Dataset) -> int:
     return int(prod(dataset.shape)) * int(dataset.dtype.itemsize)
-
-
-MOST_CLASSES = 1000
-"""Of a label in a cache with fewer structures."""
 
 
 def texts(dataset: h5py.Dataset, count: int | None = None) -> list[str]:

@@ -21,6 +21,9 @@ from crystalcli.engine.cache.cache_packing import narrow
 BLOCK = 1 << 16
 """Bytes of a block. A part of the format."""
 
+COPIED = 1 << 24
+"""Bytes copied at a time: many blocks of checksums."""
+
 
 def n_blocks(n_bytes: int) -> int:
     """Number of blocks of so many bytes; the last one may be short."""
@@ -98,10 +101,6 @@ class SealedArray:
 
     def _rows(self, k: int) -> tuple[int, int]:
         return k * BLOCK // self._row, min(len(self.raw), -(-(k + 1) * BLOCK // self._row))
-
-
-COPIED = 1 << 24
-"""Bytes copied at a time: many blocks of checksums."""
 
 
 class Spool:

@@ -22,6 +22,10 @@ from crystalcli.vocabulary.units import GPA
 
 UNIT = "eV/Å³"
 
+Floats = NDArray[np.float64]
+ORDER = "xx yy zz yz xz xy"
+_TENSORS = ((6,), (3, 3))
+
 
 @dataclass(frozen=True)
 class Written:
@@ -81,11 +85,6 @@ def as_stress(values: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
         )
     written = CONVENTIONS[unit]
     return written.factor * values[:, list(written.order)] + 0.0  # no -0
-
-
-Floats = NDArray[np.float64]
-ORDER = "xx yy zz yz xz xy"
-_TENSORS = ((6,), (3, 3))
 
 
 def array_column(

@@ -41,6 +41,11 @@ from crystalcli.vocabulary.errors import InputError, NumericalFailure
 
 __all__ = ["AnyModel", "load", "save", "to_bytes"]
 
+_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError)
+"""What parts raise that are built, or asked, with numbers that cannot be."""
+SMALL = 1_000_000
+"""Numbers that any file may make us hold, so that what it lacks can be named."""
+
 
 def save(path: Path, model: AnyModel, provenance: Mapping[str, Any]) -> None:
     """Write ``model``; equal models and provenance give equal bytes on one machine with one number of threads."""
@@ -101,10 +106,6 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
     if not sound:
         raise InputError("damaged model: its tensors are not those that were saved", path=path)
     return model, dict(head["provenance"])
-
-
-_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError)
-"""What parts raise that are built, or asked, with numbers that cannot be."""
 
 
 def _assembled(head: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> AnyModel:
@@ -220,10 +221,6 @@ def _plain(value: Any) -> Any:
 
 def _short(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {problem}"
-
-
-SMALL = 1_000_000
-"""Numbers that any file may make us hold, so that what it lacks can be named."""
 
 
 @contextmanager

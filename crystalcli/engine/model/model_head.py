@@ -34,6 +34,14 @@ BY_TARGET = ("target_mean", "target_scale")
 LONGEST = 2**20
 """Bytes of such a file, at most."""
 
+MODEL = "model.safetensors"
+"""Name of the model in a run folder."""
+FORMAT, VERSION, KEY = "crystal-model", 2, "crystal"
+MAX_HEADER = 64 * 2**20
+"""Bytes of the longest header accepted; the ids of a million structures fit."""
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b", b"c__", b"(d", b"(l")
+"""First bytes of what torch, pickle, joblib and their compressed forms write."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -116,16 +124,6 @@ def only(spec: Mapping[str, Any], targets: Sequence[str]) -> dict[str, Any]:
 
 def _kept(values: Mapping[str, Any], targets: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in targets}
-
-
-MODEL = "model.safetensors"
-"""Name of the model in a run folder."""
-FORMAT, VERSION, KEY = "crystal-model", 2, "crystal"
-MAX_HEADER = 64 * 2**20
-"""Bytes of the longest header accepted; the ids of a million structures fit."""
-
-_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b", b"c__", b"(d", b"(l")
-"""First bytes of what torch, pickle, joblib and their compressed forms write."""
 
 
 def cure_of_missing(path: Path) -> str:

@@ -47,6 +47,22 @@ UNSAID = (8, 14, 29)
 _CELL = np.array([[1.0, 0.07, -0.05], [0.11, 1.08, 0.04], [-0.03, 0.09, 0.93]])
 _PLACES = np.array([[0.03, 0.07, 0.11], [0.52, 0.47, 0.08], [0.45, 0.09, 0.56], [0.08, 0.55, 0.49]])
 
+AnyModel = CrystalModel | Ensemble
+PREFIX = "proof."
+TOLERANCE = 1e-6
+"""Largest difference, of the range of a quantity (of the crystals, or in training). A constant that a part works out
+anew in single precision may differ by 1e-7; the bases of an eigendecomposition made a difference of 1e-2 and more."""
+ROUNDING = 1e-10
+"""Added to it, of the largest value. Measured between one, two and four threads, instruction sets from SSE2 to AVX-512
+and MKL's ways of counting: 1e-15."""
+LEAST = 1e-3
+"""Range (eV, eV/Å, eV/Å³) of energies, forces and stress that are no targets, at least."""
+PLAIN = ("value", "derived")
+"""Words that need not be said."""
+MOST_ATOMS, MOST_EDGES = 10_000, 1_000_000
+"""More is no proof of ours."""
+_ARRAYS = ("positions", "cell", "pbc", "atomic_numbers", "edge_index", "cell_shifts", "atom_counts")
+
 
 def made_up(spec: ModelSpec) -> CrystalGraph:
     """Up to three crystals of elements that a model of ``spec`` has seen, with its edges; float64."""
@@ -93,25 +109,6 @@ def _crystal(kinds: Sequence[int], share: float, near: Floats) -> ase.Atoms:
     shares = lengths / near[numbers[:, None], numbers][:, :, None]
     size = share / shares[shares > 0.0].min()
     return ase.Atoms(numbers, scaled_positions=fractional, cell=size * _CELL, pbc=True)
-
-
-AnyModel = CrystalModel | Ensemble
-
-PREFIX = "proof."
-TOLERANCE = 1e-6
-"""Largest difference, of the range of a quantity (of the crystals, or in training). A constant that a part works out
-anew in single precision may differ by 1e-7; the bases of an eigendecomposition made a difference of 1e-2 and more."""
-ROUNDING = 1e-10
-"""Added to it, of the largest value. Measured between one, two and four threads, instruction sets from SSE2 to AVX-512
-and MKL's ways of counting: 1e-15."""
-LEAST = 1e-3
-"""Range (eV, eV/Å, eV/Å³) of energies, forces and stress that are no targets, at least."""
-PLAIN = ("value", "derived")
-"""Words that need not be said."""
-MOST_ATOMS, MOST_EDGES = 10_000, 1_000_000
-"""More is no proof of ours."""
-
-_ARRAYS = ("positions", "cell", "pbc", "atomic_numbers", "edge_index", "cell_shifts", "atom_counts")
 
 
 @dataclass(frozen=True)

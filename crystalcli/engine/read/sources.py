@@ -27,6 +27,9 @@ from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError
 PREFIX, SEED = "source:", "seed"
 _INPUT = re.compile(r"source:(?P<name>[^=]+?)(?::(?P<options>[\w-]+=.*))?")
 
+UNREADABLE = "unreadable"
+"""What stands in the place of the hash of a file that cannot be read."""
+
 
 class SourceRequest(NamedTuple):
     """A source with its options and the seed."""
@@ -116,10 +119,6 @@ def _seed(text: str, owner: str) -> int:
 
 def _said(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-UNREADABLE = "unreadable"
-"""What stands in the place of the hash of a file that cannot be read."""
 
 
 def digest(path: Path) -> str:

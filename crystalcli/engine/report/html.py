@@ -34,6 +34,11 @@ RIGHT = [
 BELOW = ["Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu", "Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr"]
 STEPS = 7
 
+PNG = b"\x89PNG\r\n\x1a\n"
+LONG = 40
+"""Rows of a table that are simply there; of more, some at a time."""
+_NUMBER = re.compile(r"[-−+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+−]?\d+)?( ?[%σ]| ± .*| [^\s\d]\S{0,15})?")
+
 
 def rows() -> list[list[str]]:
     """Symbols row by row, 18 wide; empty where there is none."""
@@ -93,12 +98,6 @@ def _cell(symbol: str, shown: Elements, ends: list[float], offset: int) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.2g}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.0e}"
-
-
-PNG = b"\x89PNG\r\n\x1a\n"
-LONG = 40
-"""Rows of a table that are simply there; of more, some at a time."""
-_NUMBER = re.compile(r"[-−+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+−]?\d+)?( ?[%σ]| ± .*| [^\s\d]\S{0,15})?")
 
 
 def word(text: object) -> str:

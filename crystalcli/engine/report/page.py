@@ -25,6 +25,8 @@ from crystalcli.vocabulary.errors import CrystalError
 FEW = 8
 """Runs whose learning curves are drawn over each other."""
 
+SCRIPTS = ("charts.js", "structures.js", "page.js")
+
 
 def side_by_side(runs: Sequence[RunFiles], names: Sequence[str], shown: Sequence[Sequence[Section]]) -> Section:
     """What stands out in each, settings that differ, learning curves, then all numbers that differ."""
@@ -88,9 +90,6 @@ def _curves(runs: Sequence[RunFiles], names: Sequence[str]) -> Iterator[Block]:
             series.append(Series(name, [m["epoch"] for m in lines], [m["val_score"] for m in lines], "line"))
     if len(series) > 1:
         yield Plot("Score of validation", Axis("epoch"), Axis("score", log=True), series, wide=True)
-
-
-SCRIPTS = ("charts.js", "structures.js", "page.js")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from crystalcli.contracts.sections import Geometry
 from crystalcli.engine.record.run_record import CHILDREN, REPORT, REQUEST
-from crystalcli.engine.report import run_structures as xyz
+from crystalcli.engine.report.run_structures import chosen_frames
 from crystalcli.engine.run.run_folder import RunFolder
 
 MOST_READ = 200_000_000
@@ -89,15 +89,13 @@ class RunFiles:
         if not path.is_file() or self._too_large(path):
             return
         try:
-            yield from xyz.chosen(path, most)
+            yield from chosen_frames(path, most)
         except (OSError, ValueError, KeyError) as problem:
             self.problems.append(f"{name}: {problem}")
 
     def inputs(self, ids: Sequence[str]) -> dict[str, Geometry]:
         """Structures by id, of the run's inputs, where they are still there and what they were."""
-        from crystalcli.engine.report.run_structures import found
-
-        return found(self, ids)
+        return structures_of(self, ids)
 
     def child(self, name: str) -> RunFiles:
         """A run in the folder ``name`` below."""

@@ -18,8 +18,13 @@ from crystalcli.vocabulary.errors import CrystalError
 if TYPE_CHECKING:
     from crystalcli.engine.report.run_files import RunFiles
 
+MOST_BYTES = 50_000_000
+"""Files of structures that are read again for a report are no larger, together: parsing takes time."""
+NO_STRUCTURES = frozenset({".safetensors", ".h5", ".hdf5", ".toml"})
+"""Endings of inputs that are models, plans and the like."""
 
-def chosen(path: Path, most: int) -> Iterator[tuple[Mapping[str, str], Geometry]]:
+
+def chosen_frames(path: Path, most: int) -> Iterator[tuple[Mapping[str, str], Geometry]]:
     """At most ``most`` frames, the first and the last among them, each with what its comment line says.
 
     Raises:
@@ -71,13 +76,7 @@ def _geometry(facts: Mapping[str, str], lines: list[bytes]) -> Geometry:
     )
 
 
-MOST_BYTES = 50_000_000
-"""Files of structures that are read again for a report are no larger, together: parsing takes time."""
-NO_STRUCTURES = frozenset({".safetensors", ".h5", ".hdf5", ".toml"})
-"""Endings of inputs that are models, plans and the like."""
-
-
-def found(run: RunFiles, ids: Sequence[str]) -> dict[str, Geometry]:
+def structures_of(run: RunFiles, ids: Sequence[str]) -> dict[str, Geometry]:
     """Structures by id; none where the inputs have gone or changed, which is said once."""
     there, missing = list[Path](), list[Path]()
     for name, was in dict(run.record.get("inputs", {})).items():

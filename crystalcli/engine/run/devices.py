@@ -14,6 +14,12 @@ import torch
 
 from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError, did_you_mean
 
+MAPPED = 32 << 20
+"""Bytes from which on memory comes from the system itself; more glibc does not take."""
+KEPT = 512 << 20
+"""Bytes of freed memory that are kept for the next step."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
 
 def choose_device(wish: str) -> torch.device:
     """Device for ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
@@ -31,13 +37,6 @@ def choose_device(wish: str) -> torch.device:
     except (RuntimeError, AssertionError) as problem:
         raise EnvironmentProblem(f"device '{wish}' is not available here; use --device cpu") from problem
     return torch.device(wish)
-
-
-MAPPED = 32 << 20
-"""Bytes from which on memory comes from the system itself; more glibc does not take."""
-KEPT = 512 << 20
-"""Bytes of freed memory that are kept for the next step."""
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,10 @@ from crystalcli.engine.run.places import cores
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 
+LEAST_MEMORY = 2.0
+"""GB of memory below which larger sets do not fit."""
+GIB = 1024.0**3
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -29,11 +33,6 @@ class Finding:
     def to_json(self) -> dict[str, str]:
         """Plain values."""
         return asdict(self)
-
-
-LEAST_MEMORY = 2.0
-"""GB of memory below which larger sets do not fit."""
-GIB = 1024.0**3
 
 
 def torch_device() -> str:

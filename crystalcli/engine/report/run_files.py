@@ -14,7 +14,7 @@ from typing import Any
 
 from crystalcli.contracts.sections import Geometry
 from crystalcli.engine.record.run_record import CHILDREN, REPORT, REQUEST
-from crystalcli.engine.report.run_structures import chosen_frames
+from crystalcli.engine.report.run_structures import chosen_frames, structures_of
 from crystalcli.engine.run.run_folder import RunFolder
 
 MOST_READ = 200_000_000

@@ -29,8 +29,8 @@ from crystalcli.engine.model import model_file
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.devices import prepare_cpu
-from crystalcli.nouns.arrays import ORBIT
 from crystalcli.nouns.graph import CrystalGraph, distinct_atoms
+from crystalcli.nouns.orbits import ORBIT
 
 BATCH = 64
 

@@ -33,7 +33,8 @@ from crystalcli.engine.run.stopping import StopSignal
 from crystalcli.md.loop import Dynamics
 from crystalcli.md.options import MdOptions
 from crystalcli.md.records import Recorder
-from crystalcli.md.setup import SamplingBatch, maxwell_boltzmann
+from crystalcli.md.setup import SamplingBatch
+from crystalcli.md.velocities import maxwell_boltzmann
 from crystalcli.nouns.systems import Systems
 
 BAR = 1 / 6

@@ -23,7 +23,7 @@ from typing import Any
 from cards import card
 
 from crystalcli.cli.main import run
-from crystalcli.engine.model.model_head import VIEW, written
+from crystalcli.engine.model.model_head import VIEW, view_text
 
 HERE = Path(__file__).parent
 SET = "mp-formation-energy"
@@ -112,7 +112,7 @@ def install(training: Training, model: Path, said: Sequence[str], into: Path, da
         (folder / VIEW).unlink(missing_ok=True)
         if shared:
             file = folder / VIEW
-            text = written(f"../{training.name}/{model.name}", _sha256(home / model.name), [target])
+            text = view_text(f"../{training.name}/{model.name}", _sha256(home / model.name), [target])
             file.write_text(text, encoding="utf-8")
         found = {"sha256": _sha256(file), **card(model, target, model.parent, said, _hashes(data))}
         (folder / "card.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

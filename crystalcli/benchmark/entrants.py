@@ -17,7 +17,7 @@ from crystalcli.contracts.records import Architecture, Featurizer, Head
 from crystalcli.contracts.request import Chosen, Request
 from crystalcli.engine.baselines import extra_baselines
 from crystalcli.engine.cache.cache import GraphRecipe
-from crystalcli.engine.model.model_inputs import fields_read
+from crystalcli.engine.model.model_fields import fields_read
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.train.choice import recipe_of
 from crystalcli.train.options import RecipeOptions, TrainOptions

@@ -16,8 +16,9 @@ from crystalcli.contracts.workflow import Run
 from crystalcli.engine.drawing import plots
 from crystalcli.engine.report import predicted
 from crystalcli.train.series import unit_of_errors
+from crystalcli.vocabulary.display import number, shown
 from crystalcli.vocabulary.pictures import paths
-from crystalcli.vocabulary.quantities import Quantity, number, shown
+from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.tables import csv_text
 from crystalcli.vocabulary.texts import file_word
 

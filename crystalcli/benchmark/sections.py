@@ -24,7 +24,7 @@ from crystalcli.contracts.sections import (
 from crystalcli.contracts.workflow import Table
 from crystalcli.engine.report import error_blocks, predicted
 from crystalcli.engine.report.predicted import Values
-from crystalcli.vocabulary.quantities import number
+from crystalcli.vocabulary.display import number
 
 FULL = 4
 """Architectures whose predictions are drawn; of all there are tables in the folder."""

@@ -9,7 +9,8 @@ from crystalcli.benchmark.options import BenchmarkOptions
 from crystalcli.benchmark.table import BASELINE, MODEL, PUBLISHED, SKIPPED
 from crystalcli.contracts.workflow import Shown, Table
 from crystalcli.engine.labels.label_requests import LabelRequest
-from crystalcli.vocabulary.quantities import Quantity, number, unit_for
+from crystalcli.vocabulary.display import number, unit_for
+from crystalcli.vocabulary.quantities import Quantity
 
 WIDE = 10
 """Folds that fit a terminal; of more only the mean is shown, all are in the CSV table."""

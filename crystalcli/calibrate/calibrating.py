@@ -17,9 +17,9 @@ from crystalcli.engine.labels.label_requests import parse
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.sigma_fit import SigmaFit
+from crystalcli.engine.read.input_digest import digest as content
 from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.read.reading import Failure
-from crystalcli.engine.read.sources import digest as content
 from crystalcli.engine.run import files, locks
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.prediction.errors import nearest

@@ -1,94 +1,17 @@
-"""What a person sees: human text on stdout, or on stderr when ``--json`` wants stdout for one object; progress."""
+"""What a person sees: human text on stdout, or on stderr when ``--json`` wants stdout for one object."""
 
 from __future__ import annotations
 
 import sys
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from crystalcli.contracts.host import Level
-from crystalcli.engine.run.progress import Forecast, share, spoken, whole
 from crystalcli.vocabulary.errors import one_line
 from crystalcli.vocabulary.tables import json_line
 from crystalcli.vocabulary.texts import inert
-
-EVERY = 0.1
-"""Seconds between two looks; a step of a small network takes less."""
-WIDE = 60
-"""Characters of a name that are shown."""
-
-_PHRASES = {
-    "Invalid value for ": "",
-    "Value error, ": "",
-    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
-    "Input should be a valid number, unable to parse string as a number": "must be a number",
-    "Input should be": "must be",
-}
-"""What the option parser says → what we say."""
-STYLES = {
-    "running": "cyan",
-    "finished": "green",
-    "stopped": "yellow",
-    "failed": "red",
-    "killed": "red",
-    "unknown": "magenta",
-}
-"""Of runs, by their state."""
-
-
-class Bars:
-    """Bars below what is printed to ``console``; they are gone when it ends.
-
-    The first call begins: before it, this process has one thread and may be forked.
-    """
-
-    def __init__(self, console: Any) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        now = TextColumn("{task.description}", markup=False)
-        more = TextColumn("{task.fields[more]}", markup=False)
-        self.bar = Progress(now, BarColumn(24), more, console=console, transient=True)
-        self.forecast = Forecast()
-        self.tasks: list[Any] = []
-        self.known: list[bool] = []
-        self.begun, self.last = time.monotonic(), -EVERY
-
-    def hear(self, levels: tuple[Level, ...]) -> None:
-        """Draw them."""
-        left = self.forecast.seconds_left(levels)
-        if time.monotonic() - self.last < EVERY:
-            return
-        self.last = time.monotonic()
-        self.bar.start()
-        self._shape([share(levels[k:]) is not None for k in range(len(levels))])
-        of = whole(levels)
-        for k, (task, level) in enumerate(zip(self.tasks, levels, strict=True)):
-            done = share(levels[k:])
-            more = [] if done is None else [f"{done:4.0%}"]
-            if k == of and left is not None:
-                more.append(f"about {spoken(left)} left")
-            elif k == 0:
-                more.append(f"{spoken(time.monotonic() - self.begun)} so far")
-            indented = "  " * k + (level.now if len(level.now) <= WIDE else level.now[: WIDE - 1] + "…")
-            self.bar.update(task, description=indented, more=", ".join(more), completed=done or 0.0)
-
-    def _shape(self, known: list[bool]) -> None:
-        """A bar for each level; a pulsing one, which Rich makes no other of, where nobody knows of how much it is."""
-        if known == self.known:
-            return
-        for task in self.tasks:
-            self.bar.remove_task(task)
-        self.tasks = [self.bar.add_task("", total=1.0 if one else None, more="") for one in known]
-        self.known = known
-
-    def stop(self) -> None:
-        """Remove them."""
-        self.bar.stop()
 
 
 @dataclass(frozen=True)
@@ -154,7 +77,7 @@ class Face:
     @contextmanager
     def hearing(self, console: Any) -> Iterator[Any]:
         """Yield who hears of :class:`~crystalcli.contracts.host.Level`: draws bars, or says a line a minute."""
-        from crystalcli.cli.console import Bars
+        from crystalcli.cli.bars import Bars
         from crystalcli.engine.run.progress import Pulse
 
         if self.quiet or not console.is_terminal:
@@ -176,16 +99,19 @@ def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {one_line(str(message))}", file=sys.stderr)
 
 
+_PHRASES = {
+    "Invalid value for ": "",
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
+    "Input should be a valid number, unable to parse string as a number": "must be a number",
+    "Input should be": "must be",
+}
+"""What the option parser says → what we say."""
+
+
 def plain_words(text: str) -> str:
     """A message of the option parser in our words: no capital at the start, no full stop."""
     for library, ours in _PHRASES.items():
         text = text.replace(library, ours)
     text = text.removesuffix(".")
     return text[:1].lower() + text[1:] if text[:1] != "'" else text
-
-
-def age(since: datetime) -> str:
-    """How long ago, as words: ``3 min``."""
-    from crystalcli.engine.run.progress import spoken
-
-    return spoken(max(0.0, (datetime.now(UTC) - since).total_seconds()))

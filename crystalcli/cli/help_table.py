@@ -1,4 +1,4 @@
-"""The help of a command as panels with columns, or as paragraphs where the terminal is narrow.
+"""The help of a command as panels with columns.
 
 Typer's own panels look the same, but loading what draws them (with Markdown, tracebacks and syntax colours, none of
 which help needs) takes longer than everything else that ``--help`` does.

@@ -14,7 +14,7 @@ from crystalcli.cli.plugin_flags import chosen, names
 from crystalcli.cli.shared import Json, Overwrite, Quiet
 from crystalcli.contracts.run_options import RUN, STRUCTURES
 from crystalcli.contracts.workflow_record import POTENTIAL, PartFlags, Word
-from crystalcli.potential_checks.findings import CHECKS, CheckRequest, wanted, words
+from crystalcli.potential_checks.findings import CHECKS, CheckRequest, between_commas, wanted_checks
 from crystalcli.vocabulary.errors import UsageError
 
 Potential = Annotated[
@@ -83,7 +83,7 @@ def check(
 
     face = Face(json, quiet)
     asked = CheckRequest(
-        checks=wanted(only, skip), elements=words(elements), kelvin=temperature, steps=steps, seed=seed
+        checks=wanted_checks(only, skip), elements=between_commas(elements), kelvin=temperature, steps=steps, seed=seed
     )
     if output is not None:
         if output.suffix.removeprefix(".").lower() not in FORMATS:

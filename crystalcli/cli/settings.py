@@ -1,6 +1,7 @@
 """Values from configuration files, checked like flags, all problems reported at once.
 
-It sets how things are computed. What is run, overwritten, or written elsewhere, has to be said: by a flag, a variable
+``crystal.toml`` of the working folder sets how things are computed, and may not do everything: nobody has asked for it,
+and anybody may have put it there. What is run, overwritten, or written elsewhere, has to be said: by a flag, a variable
 ``CRYSTAL_*``, or ``-c FILE``, which may well be ``-c crystal.toml``.
 """
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crystalcli.cli.command import CrystalCommand
-from crystalcli.cli.console import STYLES, Face, age
+from crystalcli.cli.console import Face
+from crystalcli.cli.run_words import STYLES, age
 from crystalcli.cli.shared import Json, Quiet
 from crystalcli.vocabulary.errors import UsageError
 

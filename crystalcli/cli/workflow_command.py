@@ -39,7 +39,7 @@ def handed_over(command: str, args: Sequence[str]) -> tuple[str, list[str]]:
     return command, list(args)
 
 
-def words(command: str, flag: str) -> list[str]:
+def words_of_other_commands(command: str, flag: str) -> list[str]:
     """Values of ``flag`` of ``command`` that mean another command."""
     return sorted(other.word for _, other in _others(command) if other.flag == flag)
 
@@ -93,7 +93,7 @@ def command_class(workflow: Workflow) -> type[CrystalCommand]:
         for option, family in workflow.chooses.items():
             default = defaults[option]
             name = word(flag(option), None) or (default() if isinstance(default, DefaultPart) else default)
-            if name in _words_of_others(workflow.name, flag(option)):
+            if name in words_of_other_commands(workflow.name, flag(option)):
                 raise UsageError(f"{name} is a command of another name; say {flag(option)} {name} on the command line")
             part = chosen(family, name)
             if part is not None:
@@ -147,12 +147,6 @@ def _of_the_host(workflow: Workflow) -> dict[str, tuple[Any, Any]]:
     return {name: known[name] for name in workflow.host_flags}
 
 
-def _words_of_others(command: str, flag: str) -> list[str]:
-    from crystalcli.cli.workflow_command import words
-
-    return words(command, flag)
-
-
 def _default_of_part(spec: opt.OptionSpec, workflow: Workflow) -> DefaultPart | None:
     """The default of an option that chooses a part and names none: the one whose record says that it is the default."""
     family = workflow.chooses.get(spec.name, POTENTIAL)
@@ -166,7 +160,7 @@ def _parameter(spec: opt.OptionSpec, default_part: DefaultPart | None, command: 
     settings: dict[str, Any] = {"help": spec.help + unit, "min": spec.min, "max": spec.max}
     settings["rich_help_panel"] = spec.panel or None
     if spec.names:
-        settings["autocompletion"] = names(spec.names, lambda: _words_of_others(command, f"--{spec.flag}"))
+        settings["autocompletion"] = names(spec.names, lambda: words_of_other_commands(command, f"--{spec.flag}"))
     if spec.words:
         settings["autocompletion"] = lambda incomplete: [w for w in spec.words if w.startswith(incomplete)]
     if spec.metavar:

@@ -37,6 +37,45 @@ Listener = Callable[[int, str], None]
 """Called with the number of structures done since the last call, and a word on the last one."""
 
 
+def build(plan: BuildPlan, listen: Listener = lambda _n, _text: None, stop: Stop | None = None) -> BuildReport:
+    """Run ``plan``; :func:`resolve` and :func:`run` in one."""
+    return run(resolve(plan), listen, stop)
+
+
+def run(resolved: Resolved, listen: Listener = lambda _n, _text: None, stop: Stop | None = None) -> BuildReport:
+    """Build the cache, unless it is there already; go on with a build that was stopped.
+
+    Raises:
+        UsageError: labels that cannot be taken as asked; nothing is written. EnvironmentProblem: disk, lock.
+        Stopped: as ``stop`` asks; the same plan goes on.
+    """
+    plan = resolved.plan
+    if resolved.current is not None:
+        return _unchanged(resolved.current)
+    target = plan.output if plan.share.count == 1 else parts_folder(plan.output) / plan.share.name
+    with locks.locked(target):
+        parts = Parts(plan.output, resolved.digest, plan.share)
+        try:
+            return (
+                _joined(resolved, parts, listen, stop)
+                if plan.share.count == 1
+                else _sealed(resolved, parts, listen, stop)
+            )
+        except EnvironmentProblem as problem:
+            if not parts.folder.exists():
+                raise
+            said = f"{problem.reason}; what is done is safe in {parts.folder}, the same command goes on"
+            raise EnvironmentProblem(said, path=problem.path) from problem
+
+
+def _outcomes(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | None) -> Iterator[FileOutcome]:
+    plan = resolved.plan
+    who, say = plan.place, partial(listen, 0)
+    return _resumed(
+        resolved.work, resolved.reading.items, who, parts, share=plan.share, stop=stop, limits=plan.limits, say=say
+    )
+
+
 @dataclass(frozen=True)
 class _Unit:
     number: int
@@ -45,7 +84,7 @@ class _Unit:
     begin: Cursor
 
 
-def resumable(
+def _resumed(
     work: GraphWork,
     files: Sequence[ReadItem],
     place: Place,
@@ -102,45 +141,6 @@ def resumable(
                 raise
         if share.count > 1 or len(unit.files) == UNIT:
             sealing.seal(ended=True)
-
-
-def build(plan: BuildPlan, listen: Listener = lambda _n, _text: None, stop: Stop | None = None) -> BuildReport:
-    """Run ``plan``; :func:`resolve` and :func:`run` in one."""
-    return run(resolve(plan), listen, stop)
-
-
-def run(resolved: Resolved, listen: Listener = lambda _n, _text: None, stop: Stop | None = None) -> BuildReport:
-    """Build the cache, unless it is there already; go on with a build that was stopped.
-
-    Raises:
-        UsageError: labels that cannot be taken as asked; nothing is written. EnvironmentProblem: disk, lock.
-        Stopped: as ``stop`` asks; the same plan goes on.
-    """
-    plan = resolved.plan
-    if resolved.current is not None:
-        return _unchanged(resolved.current)
-    target = plan.output if plan.share.count == 1 else parts_folder(plan.output) / plan.share.name
-    with locks.locked(target):
-        parts = Parts(plan.output, resolved.digest, plan.share)
-        try:
-            return (
-                _joined(resolved, parts, listen, stop)
-                if plan.share.count == 1
-                else _sealed(resolved, parts, listen, stop)
-            )
-        except EnvironmentProblem as problem:
-            if not parts.folder.exists():
-                raise
-            said = f"{problem.reason}; what is done is safe in {parts.folder}, the same command goes on"
-            raise EnvironmentProblem(said, path=problem.path) from problem
-
-
-def _outcomes(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | None) -> Iterator[FileOutcome]:
-    plan = resolved.plan
-    who, say = plan.place, partial(listen, 0)
-    return resumable(
-        resolved.work, resolved.reading.items, who, parts, share=plan.share, stop=stop, limits=plan.limits, say=say
-    )
 
 
 def _sealed(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | None) -> BuildReport:

@@ -12,10 +12,10 @@ from typing import Any
 from crystalcli.contracts import options as opt
 from crystalcli.engine.cache.cache import GraphCache, GraphRecipe
 from crystalcli.engine.labels import label_requests
+from crystalcli.engine.read.input_digest import digest as content
 from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.read.readers import found_in_folder
 from crystalcli.engine.read.reading import plan as reading_plan
-from crystalcli.engine.read.sources import digest as content
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files
 from crystalcli.graphs.packing import GraphWork

@@ -26,7 +26,7 @@ from crystalcli.contracts.sections import (
 )
 from crystalcli.contracts.workflow import Table
 from crystalcli.md.options import STRUCTURES, THERMO, TRAJECTORY
-from crystalcli.vocabulary.quantities import number
+from crystalcli.vocabulary.display import number
 
 FRAMES = 60
 POINTS = 2000

@@ -1,4 +1,4 @@
-"""Before the first step: structures, velocities, potential, sampler and temperatures, or where a run goes on."""
+"""Before the first step: structures, velocities, potential, sampler and temperatures, or why they cannot be used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Potential, SamplerModule, fields_of
@@ -21,49 +20,17 @@ from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import checkpoint
 from crystalcli.md.options import STRUCTURES, MdOptions
 from crystalcli.md.temperature_program import TemperatureProgram
+from crystalcli.md.velocities import at_rest, maxwell_boltzmann
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.site_fields import of_atoms
-from crystalcli.nouns.systems import Systems, free_directions, per_structure, temperature
+from crystalcli.nouns.systems import Systems, free_directions
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
-from crystalcli.vocabulary.seeds import seed_of
 from crystalcli.vocabulary.texts import file_word
-from crystalcli.vocabulary.units import ACCELERATION, KB
 
 TEMPERATURE, STILL = "temperature", "no-temperature"
 """What a thermostat provides, and the code of structures that cannot have it."""
 LONG_STEP = 10.0
 """fs. A longer step than this is a mistake for anything but very soft or heavy models."""
-
-
-def maxwell_boltzmann(systems: Systems, kelvin: float, seed: int, ids: Sequence[str]) -> Systems:
-    """Random velocities at exactly ``kelvin``.
-
-    Drawn from the Maxwell–Boltzmann distribution by ``seed`` and the id of each structure, so that a structure starts
-    the same in whatever company; the motion of the centre of mass is taken out where no atom is fixed, fixed atoms
-    rest, and the rest is scaled so that the kinetic energy is f k_B T / 2 exactly.
-    """
-    noise = []
-    for name, count in zip(ids, systems.atom_counts.tolist(), strict=True):
-        generator = torch.Generator().manual_seed(seed_of("velocities", seed, name))
-        noise.append(torch.randn(count, 3, generator=generator, dtype=torch.float64))
-    width = (KB * kelvin * ACCELERATION / systems.masses).sqrt().unsqueeze(1)
-    started = at_rest(systems.moved(velocities=torch.cat(noise).to(width.device) * width))
-    found = temperature(started)
-    factor = torch.where(found > 0, (kelvin / found.clamp_min(1e-300)).sqrt(), torch.zeros_like(found))
-    return started.moved(velocities=started.velocities * _of_atoms(systems, factor).unsqueeze(1))
-
-
-def at_rest(systems: Systems) -> Systems:
-    """Without motion of fixed atoms and, where there are none, of the centre of mass."""
-    v = systems.velocities.masked_fill(systems.fixed.unsqueeze(1), 0.0)
-    momentum = per_structure(systems, systems.masses.unsqueeze(1) * v)
-    whole = per_structure(systems, systems.fixed.double()) == 0
-    drift = momentum / per_structure(systems, systems.masses).unsqueeze(1) * whole.unsqueeze(1)
-    return systems.moved(velocities=v - _of_atoms(systems, drift))
-
-
-def _of_atoms(systems: Systems, values: Tensor) -> Tensor:
-    return values.index_select(0, systems.structure_index)
 
 
 @dataclass(frozen=True)

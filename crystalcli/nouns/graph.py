@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crystalcli.nouns.arrays import ORBIT, GraphArrays
+from crystalcli.nouns.arrays import GraphArrays
+from crystalcli.nouns.orbits import ORBIT
 from crystalcli.vocabulary.errors import InputError
 
 

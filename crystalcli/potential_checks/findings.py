@@ -66,13 +66,13 @@ class CheckRequest:
         }
 
 
-def wanted(only: str, skip: str) -> tuple[str, ...]:
+def wanted_checks(only: str, skip: str) -> tuple[str, ...]:
     """Names of the checks that ``--only`` and ``--skip`` leave.
 
     Raises:
         UsageError: a name that is none, or none left.
     """
-    said = {flag: words(text) for flag, text in (("only", only), ("skip", skip))}
+    said = {flag: between_commas(text) for flag, text in (("only", only), ("skip", skip))}
     for flag, names in said.items():
         for name in names:
             if name not in CHECKS:
@@ -83,7 +83,7 @@ def wanted(only: str, skip: str) -> tuple[str, ...]:
     return left
 
 
-def words(text: str) -> tuple[str, ...]:
+def between_commas(text: str) -> tuple[str, ...]:
     """What stands between commas."""
     return tuple(w.strip() for w in text.split(",") if w.strip())
 

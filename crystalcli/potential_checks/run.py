@@ -19,7 +19,7 @@ from crystalcli.contracts.dynamics import Potential
 from crystalcli.engine.host.services import Services
 from crystalcli.engine.potential.potential_names import model_file
 from crystalcli.engine.potential.potentials import Precision, named
-from crystalcli.engine.read.sources import digest
+from crystalcli.engine.read.input_digest import digest
 from crystalcli.engine.run.devices import prepare_cpu
 from crystalcli.potential_checks import conservation, derivatives, diatomics, examples, plots, speed, symmetry
 from crystalcli.potential_checks.asking import Asking, Noise

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data import classes
 from crystalcli.engine.data.dataset import GraphDataset
-from crystalcli.engine.labels.label_arrays import UNIT, as_stress, six
+from crystalcli.engine.labels.label_arrays import STRESS_UNIT, as_stress, six_components
 from crystalcli.engine.labels.label_requests import POSITION, LabelRequest, Scaling
 from crystalcli.engine.labels.labelled import STRESS
 from crystalcli.nouns.magnitudes import LARGEST
@@ -48,7 +48,7 @@ class LabelFinder:
         self._found: set[str] = set()
 
     def of(self, entry: Entry) -> dict[str, Any]:
-        """Labels of a structure as read, by target, in the model's meaning: see :class:`.prediction.Row`."""
+        """Labels of a structure as read, by target, in the model's meaning: see :class:`.predictor.Row`."""
         found: dict[str, Any] = {}
         entry = self._with_numbers(entry)
         self._offered.update(entry.labels)
@@ -130,9 +130,11 @@ class LabelFinder:
     def _tensor(self, quantity: Quantity, place: LabelPlace, raw: Any, source: str, unit: str) -> Any:
         """A symmetric tensor in the model's sign, order and unit."""
         try:
-            value = six(raw, source, place.key)
+            value = six_components(raw, source, place.key)
             written = place.unit or unit or quantity.unit
-            return self._usable(place.key, as_stress(value[None], written)[0] if quantity.unit == UNIT else value)
+            return self._usable(
+                place.key, as_stress(value[None], written)[0] if quantity.unit == STRESS_UNIT else value
+            )
         except UsageError as problem:
             self._misfit(place.key, problem.reason.removeprefix(f"label '{place.key}' "))
             return None
@@ -204,7 +206,7 @@ def _check_requests(requests: Sequence[LabelRequest], quantities: Sequence[Quant
                 f"the model predicts {', '.join(known)}, not '{r.name}'; write --labels {next(iter(known))}={r.key}"
             )
         q = known[r.name]
-        if q.unit == UNIT and r.unit:
+        if q.unit == STRESS_UNIT and r.unit:
             as_stress(np.zeros((1, 6)), r.unit)
         elif r.unit == POSITION and q.meaning == POSITION:
             continue

@@ -19,7 +19,7 @@ from crystalcli.prediction.predictor import Row
 from crystalcli.prediction.sites import magmom_line, moment_of, plain, pymatgen_structure
 from crystalcli.prediction.structures import (
     START_CELL,
-    calculator,
+    calculator_of,
     cif_block,
     moved,
     needed_place,
@@ -219,7 +219,7 @@ class Writer:
                 true = row.labels[q.name]
                 true = np.array(xyz_word(q.words[int(true)])) if q.classes else np.asarray(true)
                 _put(atoms, q, f"true_{_key(q.name)}", true)
-        atoms.calc = calculator(row, self.results) if self.results else None
+        atoms.calc = calculator_of(row, self.results) if self.results else None
         text = io.StringIO()
         ase.io.write(text, atoms, format="extxyz")
         return text.getvalue()

@@ -26,7 +26,8 @@ from crystalcli.engine.labels.seen import Seen
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.derivatives import PER_VOLUME
 from crystalcli.engine.model.model import CrystalModel
-from crystalcli.engine.model.model_inputs import inputs_of, recipe_of_model
+from crystalcli.engine.model.model_fields import recipe_of_model
+from crystalcli.engine.model.model_inputs import inputs_of
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.engine.read.reading import Failure

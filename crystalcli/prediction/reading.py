@@ -14,7 +14,7 @@ from pathlib import Path
 import ase
 
 from crystalcli.engine.cache import cache_seal
-from crystalcli.engine.model.model_inputs import recipe_of_file
+from crystalcli.engine.model.model_fields import recipe_of_file
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.read import reading
 from crystalcli.engine.read.inputs import about, expand

@@ -108,7 +108,7 @@ def _is_result(quantity: Quantity) -> bool:
     return quantity.level == known.level and quantity.shape == vectors.get(quantity.name, known.shape)
 
 
-def calculator(row: Row, results: Mapping[str, str]) -> SinglePointCalculator:
+def calculator_of(row: Row, results: Mapping[str, str]) -> SinglePointCalculator:
     """The predictions of ``row`` that are results: energy eV (total), forces eV/Å, stress eV/Å³ as ASE has it."""
     values = {}
     for name, result in results.items():

@@ -7,8 +7,8 @@ from typing import Any
 
 from crystalcli.contracts.workflow import Shown
 from crystalcli.engine.evaluate import metrics
+from crystalcli.vocabulary.display import shown as with_unit
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.vocabulary.quantities import shown as with_unit
 
 
 def planned(found: Mapping[str, Any]) -> Shown:

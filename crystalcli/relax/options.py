@@ -1,4 +1,4 @@
-"""What ``crystal relax`` asks: every option once, for flags, TOML, run.json and help; the files that it leaves."""
+"""What ``crystal relax`` asks: every option once, for flags, TOML, run.json, help and plans of campaigns; its files."""
 
 from __future__ import annotations
 

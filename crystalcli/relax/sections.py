@@ -23,7 +23,7 @@ from crystalcli.contracts.sections import (
 )
 from crystalcli.contracts.workflow import Table
 from crystalcli.relax.options import STRUCTURES, TABLE, TRAJECTORIES
-from crystalcli.vocabulary.quantities import number
+from crystalcli.vocabulary.display import number
 
 MOST = 12
 """Structures that can be turned: those that did not converge, then those that moved farthest."""

@@ -49,7 +49,9 @@ SAME = 1e-9
 """eV/atom: differences that vary less are none."""
 
 
-def trained(request: Request, members: int, run: Run, prepare: Callable[[], None] = lambda: None, *, name: str) -> Path:
+def trained_ensemble(
+    request: Request, members: int, run: Run, prepare: Callable[[], None] = lambda: None, *, name: str
+) -> Path:
     """Folder of the ensemble that ``request`` asks for; a training that was interrupted there goes on.
 
     Args:
@@ -107,14 +109,12 @@ class Ensembles:
         Raises:
             UsageError: too few structures, or nothing to learn.
         """
-        from crystalcli.screen.ensembles import trained
-
         run, members = self.state.run, self.plan.training.ensemble
         if self.plan.trains_on == "labelled":
             folder = self.state.folder / MODEL
             plan = training_plan(self.plan, stage, str(folder), self.plan.candidates, self.label)
             run.reporter.say(f"{name}: {members} {plan.options.arch}, {len(energies)} structures, '{self.label}'")
-            return trained(plan, members, run, name=name)
+            return trained_ensemble(plan, members, run, name=name)
         folder = self.state.folder / MODELS
         cache, label = folder / f"{name}.h5", target(self.plan, stage)
         plan = training_plan(self.plan, stage, str(folder / name), (str(cache),), label.name)
@@ -138,7 +138,7 @@ class Ensembles:
 
         what = "differences to the final energies" if self.plan.learns_difference(stage) else "final energies"
         run.reporter.say(f"{name}: ensemble of {members}, {len(known)} structures, {what}")
-        return trained(plan, members, run, prepare, name=name)
+        return trained_ensemble(plan, members, run, prepare, name=name)
 
     def predict(self, stage: int, ids: Sequence[str], path: Path, task: str) -> list[Candidate]:
         """Final energies of ``ids`` as the model in ``path`` sees them at ``stage``, in order.

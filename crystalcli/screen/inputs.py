@@ -12,8 +12,8 @@ from pathlib import Path
 from crystalcli.engine.cache.cache import GraphRecipe
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.labels.label_requests import LabelRequest
+from crystalcli.engine.model.model_fields import recipe_of_file
 from crystalcli.engine.model.model_head import read_head
-from crystalcli.engine.model.model_inputs import recipe_of_file
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.read.supervised_reading import read_inputs

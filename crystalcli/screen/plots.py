@@ -32,7 +32,9 @@ PLACES = [
 """Where a label may stand beside its point, the best first."""
 
 
-def draw(paths: Sequence[Path], elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]) -> None:
+def draw_hull(
+    paths: Sequence[Path], elements: Sequence[str], judged: Sequence[Judged], references: Sequence[Phase]
+) -> None:
     """Draw the hull of a binary or ternary system with all its candidates.
 
     Args:
@@ -164,7 +166,7 @@ def _facets(axes: Any, elements: Sequence[str], judged: Sequence[Judged], refere
     axes.plot(corners[:, 0], corners[:, 1], "o", ms=7, mfc="none", mec="black", zorder=4, label="on the hull")
 
 
-def cost_and_recall(paths: Sequence[Path], rows: Sequence[Mapping[str, Any]], *, stages: str) -> None:
+def draw_cost_and_recall(paths: Sequence[Path], rows: Sequence[Mapping[str, Any]], *, stages: str) -> None:
     """Draw the share of true hull phases that are found against the share of the whole cost, one point for every κ.
 
     Args:

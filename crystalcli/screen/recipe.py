@@ -10,8 +10,8 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Architecture, Featurizer, Head
 from crystalcli.contracts.request import Chosen, Request
 from crystalcli.engine.cache.cache import GraphRecipe
+from crystalcli.engine.model.model_fields import fields_read, recipe_of_file
 from crystalcli.engine.model.model_head import read_head
-from crystalcli.engine.model.model_inputs import fields_read, recipe_of_file
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.screen.plan import CampaignPlan

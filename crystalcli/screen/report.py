@@ -112,12 +112,10 @@ def write(run: Run, found: Results) -> dict[str, Any]:
         run.write(STRUCTURES, extxyz(structures, [e.energy for e in relaxed], key="formation_energy_per_atom"))
     pictures = _draw(run.path, found, ends)
     if curve := found.replayed.get("sweep"):
-        from crystalcli.screen import plots
-
         keys = list(curve[0])
         run.write(f"{CURVE}.csv", csv_text(keys, [[r[k] for k in keys] for r in curve]))
         drawn = paths(run.path / CURVE, plan.call.pictures)
-        plots.cost_and_recall(drawn, curve, stages=", ".join(s.name for s in plan.stages))
+        plots.draw_cost_and_recall(drawn, curve, stages=", ".join(s.name for s in plan.stages))
         pictures += [path.name for path in drawn]
     return {**_report(found, ends), "kept": len(kept), "pictures": pictures, **found.replayed}
 
@@ -255,7 +253,7 @@ def _draw_systems(
         inside = [(c, d) for c, d in judged if set(c.amounts) <= set(elements)]
         known = [p for p in references if set(p.amounts) <= set(elements)]
         made.append(paths(folder / f"{HULL}{name}", pictures))
-        plots.draw(made[-1], elements, inside, known)
+        plots.draw_hull(made[-1], elements, inside, known)
     return [path.name for drawn in made for path in drawn]
 
 

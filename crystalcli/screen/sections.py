@@ -25,7 +25,7 @@ from crystalcli.contracts.sections import (
 from crystalcli.contracts.workflow import Table
 from crystalcli.nouns.hulls import lower_hull
 from crystalcli.screen.options import CURVE, PHASES, STAGES, STRUCTURES, TABLE
-from crystalcli.vocabulary.quantities import number
+from crystalcli.vocabulary.display import number
 
 MOST_SYSTEMS = 8
 MOST_STRUCTURES = 2000

@@ -1,4 +1,4 @@
-"""Assertions that name what went wrong, and their tolerances by name."""
+"""Assertions that name what went wrong, and their tolerances: of the size of what is compared unless said."""
 
 from __future__ import annotations
 

@@ -18,15 +18,16 @@ from crystalcli.engine.drawing.plots import save
 from crystalcli.train.choice import GENTLER, architecture, head, recipe_of, spec_of
 from crystalcli.train.options import StartOptions, TrainOptions
 from crystalcli.train.series import Several, unit_of_errors
+from crystalcli.vocabulary.display import unit_for
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.pictures import paths
-from crystalcli.vocabulary.quantities import Quantity, unit_for
+from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.tables import csv_text
 from crystalcli.vocabulary.texts import file_word
 
 SCRATCH, TRANSFER = "scratch", "transfer"
 
-LOOKS = {"scratch": (BLUE, "o", "from scratch"), "transfer": (ORANGE, "s", "from a trained model")}
+LOOKS = {SCRATCH: (BLUE, "o", "from scratch"), TRANSFER: (ORANGE, "s", "from a trained model")}
 
 
 def sizes(text: str) -> tuple[int, ...]:
@@ -109,7 +110,7 @@ class LearningCurve(Several):
             header = ["beginning", "structures", f"{one['measure']}{unit}", "spread"]
             file = f"learning-curve-{file_word(name)}"
             run.write(f"{file}.csv", csv_text(header, rows))
-            draw(paths(run.path / file, self.options.pictures), name, one)
+            draw_learning_curve(paths(run.path / file, self.options.pictures), name, one)
         return {"folder": str(run.path), "architecture": reports[0]["architecture"], "curves": curves, "exit_code": 0}
 
 
@@ -129,11 +130,11 @@ def _curve(name: str, found: Sequence[Request], reports: Sequence[Mapping[str, A
     return {"unit": unit_of_errors(first), "measure": measure, "mean": mean.get(key), "points": made}
 
 
-def draw(paths: Sequence[Path], name: str, curve: Mapping[str, Any]) -> None:
+def draw_learning_curve(files: Sequence[Path], name: str, curve: Mapping[str, Any]) -> None:
     """Draw the errors of a learning curve, both axes logarithmic; nothing without errors.
 
     Args:
-        paths: files to write, the format by their endings.
+        files: to write, the format by their endings.
         name: of the target.
         curve: ``unit``, ``measure`` (MAE, accuracy), ``mean`` (that of the training mean, or none) and ``points`` with
             ``beginning`` (scratch, transfer), ``structures``, ``error`` and ``spread``.
@@ -161,7 +162,7 @@ def draw(paths: Sequence[Path], name: str, curve: Mapping[str, Any]) -> None:
     axes.set(xlabel="training structures", ylabel=f"test {curve['measure']}{f' ({unit})' if unit else ''}")
     figure.suptitle(name.replace("_", " "), fontsize=10)
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
-    save(figure, paths)
+    save(figure, files)
 
 
 def _log_errors(axes: Any) -> None:

@@ -1,6 +1,6 @@
 """Optimisers and learning rates of a training recipe, and the moving average that smooths the weights.
 
-All but ``plateau`` are pure functions of the step, so that a resumed run needs no memory of them.
+All learning rates but those of ``plateau`` are pure functions of the step: a resumed run needs no memory of them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from crystalcli.contracts.drawing import BLUE, GREY, blank
 from crystalcli.engine.drawing import plots
-from crystalcli.vocabulary.quantities import number
+from crystalcli.vocabulary.display import number
 
 Floats = NDArray[np.float64]
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from crystalcli.contracts.records import Statistics
 from crystalcli.engine.evaluate import metrics
 from crystalcli.train.optimizers import Plateau
-from crystalcli.vocabulary.quantities import Quantity, steady
+from crystalcli.vocabulary.display import steady
+from crystalcli.vocabulary.quantities import Quantity
 
 RUNS = 64
 """Runs of neighbors in the file that are mixed at a time."""

@@ -1,7 +1,8 @@
-"""What is computed anew from the whole training part: running statistics, and last layers in closed form.
+"""What is computed anew from training structures before an evaluation: running statistics, last layers in closed form.
 
-Along a trajectory the pooled vector drifts with the weights by far more than it varies between structures, so running
-averages over past steps are wrong by many of its standard deviations. A module that asks has ``recalibrate = True``.
+Running statistics: along a trajectory the pooled vector drifts with the weights by far more than it varies between
+structures, so running averages over past steps are wrong by many of its standard deviations. A module that asks has
+``recalibrate = True``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from crystalcli.engine.evaluate.evaluation import BaselineValues, baseline_value
 from crystalcli.engine.model.model import CrystalModel
 
 STRUCTURES = 512
+"""From which running statistics are taken, at most."""
 BATCH = 64
+"""Structures looked at together."""
 
 
 def modules_that_ask(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:

@@ -25,7 +25,8 @@ from crystalcli.contracts.workflow import Table
 from crystalcli.engine.report import error_blocks, predicted
 from crystalcli.engine.report.predicted import Values
 from crystalcli.train.view import replay_table
-from crystalcli.vocabulary.quantities import Quantity, number, unit_for
+from crystalcli.vocabulary.display import number, unit_for
+from crystalcli.vocabulary.quantities import Quantity
 
 KEYS = {
     "mae": "MAE",

@@ -27,7 +27,8 @@ from crystalcli.engine.data.normalisers import (
 from crystalcli.engine.data.splits import Split
 from crystalcli.engine.evaluate.evaluation import BaselineValues
 from crystalcli.engine.model.model import CrystalModel, refuse_mixed_sizes
-from crystalcli.engine.model.model_inputs import fields_of, inputs_of, recipe_of_model, take_from_cache
+from crystalcli.engine.model.model_fields import fields_of, recipe_of_model
+from crystalcli.engine.model.model_inputs import inputs_of, take_from_cache
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.train.baseline import BaselineFit, fitted

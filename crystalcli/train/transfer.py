@@ -16,8 +16,8 @@ from crystalcli.engine.cache.cache import GraphRecipe
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_fields import recipe_of_model
 from crystalcli.engine.model.model_head import read_head
-from crystalcli.engine.model.model_inputs import recipe_of_model
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.vocabulary.errors import UsageError

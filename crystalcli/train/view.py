@@ -8,7 +8,8 @@ from typing import Any
 
 from crystalcli.contracts.workflow import Shown, Table
 from crystalcli.engine.evaluate import metrics
-from crystalcli.vocabulary.quantities import Quantity, number, unit_for
+from crystalcli.vocabulary.display import number, unit_for
+from crystalcli.vocabulary.quantities import Quantity
 
 FEW = 12
 """Classes whose table of confusions fits a terminal."""

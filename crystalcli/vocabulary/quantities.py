@@ -1,4 +1,4 @@
-"""What a number means (its name, level, unit, and whether it grows with the crystal), and how people see it."""
+"""What a number means: its name, level, unit, and whether it grows with the crystal."""
 
 from __future__ import annotations
 
@@ -76,31 +76,3 @@ class Quantity:
         """Build from the dictionary of :meth:`to_json`."""
         lists = {k: tuple(data.get(k, ())) for k in ("class_names", "shape")}
         return cls(**{**data, **lists})
-
-
-MILLI = {"eV/atom": "meV/atom", "eV": "meV", "eV/Å": "meV/Å"}
-"""Units that have a smaller one which people use; below 0.1 the smaller one is shown."""
-
-
-def unit_for(size: float, quantity: Quantity) -> tuple[float, str]:
-    """Factor and unit in which a number of about ``size`` reads best."""
-    if quantity.unit in MILLI and 0 < abs(size) < 0.1:
-        return 1000.0, MILLI[quantity.unit]
-    return 1.0, quantity.unit
-
-
-def number(value: float) -> str:
-    """Four significant digits, without an exponent where it can be."""
-    return f"{value:.4g}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.3e}"
-
-
-def shown(value: float, quantity: Quantity) -> str:
-    """``45.2 meV/atom``."""
-    factor, unit = unit_for(value, quantity)
-    return f"{number(value * factor)} {unit}".rstrip()
-
-
-def steady(value: float, quantity: Quantity) -> str:
-    """Like :func:`shown` in a unit that does not depend on the size, for lines below each other."""
-    factor, unit = (1000.0, MILLI[quantity.unit]) if quantity.unit in MILLI else (1.0, quantity.unit)
-    return f"{number(value * factor)} {unit}".rstrip()

@@ -9,8 +9,9 @@ import ase
 import numpy as np
 
 from crystal_cgcnn.options import KnnOptions, RadiusOptions, SymmetryOptions
-from crystalcli.nouns.arrays import ORBIT, GraphArrays, orbits
+from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.neighbors import build_graph
+from crystalcli.nouns.orbits import ORBIT, orbits
 
 
 def build_nearest(options: KnnOptions) -> Callable[[ase.Atoms], GraphArrays]:

@@ -14,9 +14,9 @@ from crystalcli.contracts.nn.basis import polynomial
 from crystalcli.nouns.graph import CrystalGraph, edge_lengths, sum_over_neighbors, with_edges
 from crystalcli.vocabulary.units import COULOMB
 
-STIFFNESS = 200.0
+WALL_STIFFNESS = 200.0
 """eV/Å³."""
-MARGIN = 0.05
+WALL_MARGIN = 0.05
 """Å below the shortest distance of training at which the wall begins."""
 
 
@@ -60,7 +60,7 @@ class Wall(nn.Module):
     """``V_ij = k (w_ij − r)³`` for r < w_ij, else 0; half of it on each atom.
 
     Deviation: not in any of the papers. A learned energy is arbitrary where there were no data, often a hole into which
-    a pair of atoms falls sooner or later. Value, slope and curvature vanish at w, which lies ``MARGIN`` below the
+    a pair of atoms falls sooner or later. Value, slope and curvature vanish at w, which lies ``WALL_MARGIN`` below the
     shortest distance of the two elements in training, so that nothing is changed where the model has learned. With
     k = 200 eV/Å³ a pair 0.1 Å behind the wall is pushed with 6 eV/Å.
 
@@ -75,7 +75,7 @@ class Wall(nn.Module):
         super().__init__()
         begin = torch.zeros(120, 120, dtype=torch.float64)
         for a, b, distance in shortest:
-            begin[a, b] = begin[b, a] = max(distance - MARGIN, 0.0)
+            begin[a, b] = begin[b, a] = max(distance - WALL_MARGIN, 0.0)
         self.register_buffer("begin", begin)
 
     def forward(self, graph: CrystalGraph) -> Tensor:
@@ -86,4 +86,4 @@ class Wall(nn.Module):
             behind = (edge_lengths(graph).double() < begin).nonzero().squeeze(1)
         few = with_edges(graph, behind)
         depth = begin.index_select(0, behind) - edge_lengths(few).double()
-        return 0.5 * STIFFNESS * sum_over_neighbors(few, (depth**3).unsqueeze(1)).squeeze(1)
+        return 0.5 * WALL_STIFFNESS * sum_over_neighbors(few, (depth**3).unsqueeze(1)).squeeze(1)

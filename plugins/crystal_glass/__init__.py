@@ -28,7 +28,7 @@ ELEMENTS = "references.json"
 
 
 def _prepare_pack(request: Request, host: Host) -> Work:
-    from crystal_glass.boxes import Packing
+    from crystal_glass.pack_work import Packing
 
     return Packing(request, host)
 

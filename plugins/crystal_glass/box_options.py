@@ -1,4 +1,4 @@
-"""What is asked of the boxes, by ``crystal pack`` and ``crystal glass`` alike; loads nothing heavy."""
+"""What is asked of boxes, by ``crystal pack`` and ``crystal glass`` alike or by ``pack`` alone; loads nothing heavy."""
 
 from __future__ import annotations
 

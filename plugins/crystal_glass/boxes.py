@@ -1,4 +1,4 @@
-"""The boxes of a request: which there are, how large, and packed; each by its composition, seed and number alone."""
+"""The boxes of a request: which there are, how large, and packed; each by its composition, replica and seed alone."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from crystal_glass import composition as formulas
-from crystal_glass.box_options import EOS, BoxOptions, PackOptions
+from crystal_glass.box_options import BoxOptions
 from crystal_glass.composition import Composition
 from crystal_glass.packing import Packed, box
 from crystal_glass.volumes import Phase, Volume, phases_of, volume_of
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.request import Request
-from crystalcli.contracts.workflow import Running, Work
-from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
+from crystalcli.vocabulary.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -125,45 +123,3 @@ def frame(packed: Packed, told: dict[str, Any]) -> str:
         for s, (x, y, z) in zip(packed.atoms.symbols, packed.atoms.positions, strict=True)
     )
     return f"{len(packed.atoms)}\n{head}\n" + "".join(lines)
-
-
-class Packing(Work):
-    """Boxes with their volumes looked up.
-
-    Raises:
-        UsageError: no composition, no volume, or a file that is there.
-    """
-
-    def __init__(self, request: Request, host: Host) -> None:
-        o: PackOptions = request.options
-        self.options = o
-        if o.volume == EOS:
-            raise UsageError(f"--volume {EOS} takes runs of a potential: crystal glass has it, crystal pack has none")
-        if o.output.exists() and not request.overwrite and not request.dry_run:
-            raise UsageError("is there; --overwrite replaces it", path=o.output)
-        self.boxes = boxes_of(o, phases(o, host))
-        for line in rounded(self.boxes):
-            host.warn(line)
-        self.inputs = [Path(p) for p in (*o.phases, *((o.compositions,) if o.compositions else ()))]
-
-    def describe(self) -> dict[str, Any]:
-        """The resolved plan."""
-        return {"boxes": [b.told() for b in self.boxes], "output": str(self.options.output)}
-
-    def do(self, run: Running) -> Mapping[str, Any]:
-        """Pack them all."""
-        o, failed, rows = self.options, [], []
-        with run.reporter.writing(o.output) as file:
-            for k, one in enumerate(self.boxes, 1):
-                try:
-                    packed = one.packed(o)
-                except InputError as problem:
-                    failed.append({"id": one.name, "reason": problem.reason})
-                    continue
-                told = one.told()
-                rows.append({**told, "nearest": packed.nearest, "steps": packed.steps})
-                file.write(frame(packed, told).encode())
-                run.reporter.progress(f"{k} of {len(self.boxes)} packed", k, len(self.boxes))
-            if not rows:
-                raise NothingUsable(f"no box of {len(failed)}: {failed[0]['reason']}")
-        return {"boxes": rows, "failed": failed, "output": str(o.output), "exit_code": 3 if failed else 0}

@@ -1,14 +1,4 @@
-"""Angles without triples: squares of moments tell how the neighbors of an atom are spread over directions.
-
-A step of training on forces differentiates them twice. Left to autograd that is several hundred passes over all edges,
-half of the time of a step. With weights w, harmonics Y of the directions u, and their derivatives as in
-:mod:`crystalcli.contracts.nn.harmonics`:
-
-- the sums are ``A = Y w``;
-- their gradients, for G = ∂E/∂A, ``dw = Yᵀ G`` and ``du = vjp(G wᵀ)``;
-- the gradients of these, for cotangents t of dw and τ of du (``T = jvp(τ)``), ``dG = Y t + T w``, ``dw = Tᵀ G`` and
-  ``du = vjp(G tᵀ) + vjp(transposed(τ, G wᵀ))``.
-"""
+"""Angles without triples: squares of moments tell how the neighbors of an atom are spread over directions."""
 
 from __future__ import annotations
 
@@ -26,6 +16,15 @@ ORDERS = (1, 2, 3)
 
 def moment_sums(weights: Tensor, units: Tensor) -> Tensor:
     """``A[i, k, c] = Σ_m Y_k(u_im) w_imc``, (N, 15, C); can be differentiated twice by weights and units.
+
+    A step of training on forces differentiates the sums twice. Left to autograd that is several hundred passes over
+    all edges, half of the time of a step. With weights w, harmonics Y of the directions u, and their derivatives as
+    in :mod:`crystalcli.contracts.nn.harmonics`:
+
+    - the sums are ``A = Y w``;
+    - their gradients, for G = ∂E/∂A, ``dw = Yᵀ G`` and ``du = vjp(G wᵀ)``;
+    - the gradients of these, for cotangents t of dw and τ of du (``T = jvp(τ)``), ``dG = Y t + T w``, ``dw = Tᵀ G`` and
+      ``du = vjp(G tᵀ) + vjp(transposed(τ, G wᵀ))``.
 
     Args:
         weights: (N, M, C), zero where an atom has fewer than M neighbors.

@@ -14,7 +14,7 @@ from ase.constraints import FixAtoms
 from ase.data import atomic_numbers, reference_states
 from numpy.typing import NDArray
 
-from crystal_slabs import facets
+from crystal_slabs import sites
 from crystal_slabs.facets import C_OVER_A, FACETS, A, Ideal, ideal, ordered
 from crystal_slabs.options import ADSORBATES, KINDS, SITES, SlabsOptions, span, words
 from crystalcli.vocabulary.errors import UsageError
@@ -143,12 +143,12 @@ class Maker:
         if site == "random":
             point = rng.random(2) @ cell
         else:
-            found = facets.places(top[:, :2], cell)[site]
+            found = sites.places(top[:, :2], cell)[site]
             point = found[rng.integers(len(found))]
         polar, turn = np.deg2rad(self.options.tilt) * rng.random(), 2 * np.pi * rng.random()
         axis = np.array([np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar)])
         molecule = MOLECULES[guest]
-        z = facets.height(point, atomic_numbers[molecule[0][0]], positions, numbers, top, cell) + self.options.lift
+        z = sites.height(point, atomic_numbers[molecule[0][0]], positions, numbers, top, cell) + self.options.lift
         placed: NDArray[np.float64] = np.array([*point, z]) + np.outer([along for _, along in molecule], axis)
         return placed
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from crystalcli.cli import console
-from crystalcli.cli.console import Bars, Face
+from crystalcli.cli import bars
+from crystalcli.cli.bars import Bars
+from crystalcli.cli.console import Face
 from crystalcli.cli.invocation import Invocation
 from crystalcli.contracts.host import Level
 from crystalcli.engine.run import progress
@@ -24,7 +25,7 @@ def drawn(some: Bars) -> list[str]:
 
 @pytest.fixture
 def some(monkeypatch: pytest.MonkeyPatch) -> Bars:
-    monkeypatch.setattr(console, "EVERY", 0.0)
+    monkeypatch.setattr(bars, "EVERY", 0.0)
     made = Bars(Console(file=io.StringIO(), force_terminal=True, width=100))
     made.forecast.clock = iter(range(0, 1000, 10)).__next__  # type: ignore[assignment]
     return made

@@ -12,7 +12,7 @@ from common.some_datasets import dataset
 
 from crystalcli.engine.baselines import baselines
 from crystalcli.engine.baselines.baseline_models import PairsBaseline
-from crystalcli.engine.baselines.baselines import solve
+from crystalcli.engine.baselines.baselines import solve_ridge
 from crystalcli.engine.data.normalisers import target_statistics
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import collate
@@ -93,9 +93,9 @@ def test_ridge_against_the_textbook() -> None:
     rng = np.random.default_rng(1)
     x, y = rng.normal(2.0, 1.0, (25, 4)), rng.normal(size=25)
     x[:, 3] = 7.0  # a constant column takes no part
-    found = solve(x.copy(), y, [0.5])
+    found = solve_ridge(x.copy(), y, [0.5])
     with elsewhere():  # whatever axes a decomposition gives
-        there = solve(x.copy(), y, [0.5])
+        there = solve_ridge(x.copy(), y, [0.5])
     np.testing.assert_allclose(there.weight, found.weight, rtol=1e-9)
     np.testing.assert_allclose(there.left_out, found.left_out, rtol=1e-9)
     scaled = (x[:, :3] - x[:, :3].mean(0)) / x[:, :3].std(0)
@@ -173,6 +173,6 @@ def test_the_yardstick_of_alumina() -> None:
             for p in positions
         ]
     )
-    found = solve(features[:1500].copy(), energy[:1500], [1e-3])
+    found = solve_ridge(features[:1500].copy(), energy[:1500], [1e-3])
     error = np.abs(found.intercept + features[1500:] @ found.weight - energy[1500:]).mean()
     assert 0.13e-3 < error < 0.17e-3

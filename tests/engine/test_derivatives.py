@@ -165,12 +165,12 @@ def test_voigt_order() -> None:
 
 
 def test_a_wall_stands_below_the_shortest_distances_and_nowhere_else() -> None:
-    from crystal_energy.short_range import MARGIN, STIFFNESS, Wall
+    from crystal_energy.short_range import WALL_MARGIN, WALL_STIFFNESS, Wall
 
     wall = Wall([(8, 13, 1.7), (8, 8, 2.3)])
     for r, begin in ((1.7, 1.7), (1.65, 1.7), (1.5, 1.7)):
         atoms = ase.Atoms("AlO", [[0, 0, 0], [r, 0, 0]])
-        expected = STIFFNESS * max(begin - MARGIN - r, 0.0) ** 3
+        expected = WALL_STIFFNESS * max(begin - WALL_MARGIN - r, 0.0) ** 3
         assert abs(float(wall(graph_of(atoms)).sum()) - expected) < 1e-12
     assert float(wall(graph_of(ase.Atoms("Al2", [[0, 0, 0], [1.0, 0, 0]]))).sum()) == 0.0  # never seen together
 

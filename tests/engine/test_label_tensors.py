@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
-from crystalcli.engine.labels.label_arrays import CONVENTIONS, as_stress, six
+from crystalcli.engine.labels.label_arrays import CONVENTIONS, as_stress, six_components
 from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.engine.labels.labels import columns
@@ -60,11 +60,11 @@ def test_unit_said_by_the_user_counts() -> None:
 
 def test_nine_numbers_must_be_symmetric() -> None:
     full = np.array([[1.0, 6.0, 5.0], [6.0, 2.0, 4.0], [5.0, 4.0, 3.0]])
-    np.testing.assert_array_equal(six(full.ravel(), "a", "stress"), [1, 2, 3, 4, 5, 6])
+    np.testing.assert_array_equal(six_components(full.ravel(), "a", "stress"), [1, 2, 3, 4, 5, 6])
     with pytest.raises(UsageError, match="not symmetric"):
-        six(full + np.triu(np.ones((3, 3)), 1), "a", "stress")
+        six_components(full + np.triu(np.ones((3, 3)), 1), "a", "stress")
     with pytest.raises(UsageError, match="6 or 9"):
-        six(np.ones(4), "a", "stress")
+        six_components(np.ones(4), "a", "stress")
 
 
 def test_an_unknown_convention_lists_what_there_is() -> None:

@@ -43,8 +43,8 @@ def draw_all(home: Path, name: str, pictures: str) -> list[Path]:
     md_plots.thermo(at["thermo"], np.arange(40.0), [(name, {"actual": true, "target": value})], title=name)
     ensemble.draw_reliability(at["reliability"], true - value, np.ones(40), title=name)
     sweep = [{"kappa": k, "share": k / 4, "recall": k / 3} for k in (1.0, 2.0, 3.0)]
-    screen_plots.cost_and_recall(at["cost"], sweep, stages=f"emt, {name}")
-    curve.draw(at["sizes"], name, {"unit": "eV", "measure": "MAE", "mean": 0.9, "points": points})
+    screen_plots.draw_cost_and_recall(at["cost"], sweep, stages=f"emt, {name}")
+    curve.draw_learning_curve(at["sizes"], name, {"unit": "eV", "measure": "MAE", "mean": 0.9, "points": points})
     sites = (np.array([8, 14] * 20), true, value)
     drawn = site_plots.draw(home, "", Quantity("charge", "e", "site"), sites, title=name, pictures=pictures)
     return [path for some in at.values() for path in some] + list(drawn)

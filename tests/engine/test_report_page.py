@@ -255,7 +255,7 @@ def test_known_phases_shape_the_hull_and_are_drawn(tmp_path: Path) -> None:
 
 
 def test_the_periodic_table_has_every_element_once_in_its_group() -> None:
-    rows = to_html.rows()
+    rows = to_html.periodic_rows()
     assert all(len(r) == 18 for r in rows)
     places = {s: (r, c) for r, row in enumerate(rows) for c, s in enumerate(row) if s}
     assert len(places) == 118 == sum(bool(s) for row in rows for s in row)
@@ -279,7 +279,7 @@ def test_the_periodic_table_has_every_element_once_in_its_group() -> None:
 
 def test_steps_of_colour_hold_all_values() -> None:
     values = np.random.default_rng(1).lognormal(size=40).tolist()
-    ends = to_html.steps(values)
+    ends = to_html.colour_steps(values)
     assert ends == sorted(ends)
     assert len(ends) <= 7
     assert max(values) <= ends[-1]

@@ -22,8 +22,9 @@ from crystalcli.engine.drawing import plots
 from crystalcli.engine.run.run_folder import RunFolder, point_latest, reserved_folder
 from crystalcli.engine.run.stopping import StopSignal, seconds
 from crystalcli.vocabulary import tables
+from crystalcli.vocabulary.display import shown
 from crystalcli.vocabulary.errors import UsageError
-from crystalcli.vocabulary.quantities import Quantity, shown
+from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import cell
 
 

@@ -21,7 +21,8 @@ from crystalcli.engine.run import checkpoint, files
 from crystalcli.engine.run.stopping import StopSignal
 from crystalcli.md.monitor import Monitor
 from crystalcli.md.options import MdOptions
-from crystalcli.md.setup import folders, maxwell_boltzmann
+from crystalcli.md.setup import folders
+from crystalcli.md.velocities import maxwell_boltzmann
 from crystalcli.md.workflow import MD
 from crystalcli.nouns.systems import Systems, per_structure, temperature
 from crystalcli.testing.springs import Springs

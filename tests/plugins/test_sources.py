@@ -18,9 +18,10 @@ from crystalcli.contracts.options import option
 from crystalcli.contracts.records import Source
 from crystalcli.contracts.validation import part_problems
 from crystalcli.engine.cache.cache import GraphCache
+from crystalcli.engine.read.input_digest import digest
 from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.read.reading import Failure, plan, read_file
-from crystalcli.engine.read.sources import digest, request
+from crystalcli.engine.read.sources import request
 from crystalcli.engine.registry.plugin_check import check
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.places import Place

@@ -17,7 +17,7 @@ from common.broken_potentials import BROKEN, NoStress, Pairs, Single
 from crystalcli.nouns.systems import temperature
 from crystalcli.potential_checks import asking, conservation, derivatives, diatomics, examples, plots, speed
 from crystalcli.potential_checks.asking import Asking, Noise
-from crystalcli.potential_checks.findings import CHECKS, CheckRequest, Finding, judged, wanted, worst
+from crystalcli.potential_checks.findings import CHECKS, CheckRequest, Finding, judged, wanted_checks, worst
 from crystalcli.potential_checks.run import Report, _excuse_melting, _made, check
 from crystalcli.potential_checks.view import shown
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
@@ -441,13 +441,13 @@ def test_a_number_that_is_none_is_not_passed() -> None:
 
 
 def test_names_of_checks() -> None:
-    assert wanted("", "") == CHECKS
-    assert wanted("forces, stress", "") == ("forces", "stress")
-    assert "drift" not in wanted("", "drift,speed")
+    assert wanted_checks("", "") == CHECKS
+    assert wanted_checks("forces, stress", "") == ("forces", "stress")
+    assert "drift" not in wanted_checks("", "drift,speed")
     with pytest.raises(UsageError, match="no check 'force'; did you mean 'forces'"):
-        wanted("force", "")
+        wanted_checks("force", "")
     with pytest.raises(UsageError, match="leave nothing"):
-        wanted("drift", "drift")
+        wanted_checks("drift", "drift")
 
 
 def test_the_worst_is_told() -> None:

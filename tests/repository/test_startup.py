@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,3 +125,30 @@ def test_help_of_the_program_makes_no_command(monkeypatch: pytest.MonkeyPatch, c
 def test_records_that_come_with_crystal_are_right() -> None:
     """Those of others are looked at whenever they are loaded."""
     assert [(o.part.name, part_problems(o.part)) for o in registry().offered() if part_problems(o.part)] == []
+
+
+LIGHT = ("loads no torch", "loads nothing heavy")
+"""What modules say of themselves."""
+
+
+def _said_to_be_light() -> list[str]:
+    """Modules whose docstring says so, those of plugins among them."""
+    root, found = Path(__file__).parents[2], []
+    for path in sorted([*root.glob("crystalcli/**/*.py"), *root.glob("plugins/**/*.py")]):
+        said = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").lower()
+        if any(word in said for word in LIGHT):
+            place = path.relative_to(root / "plugins" if "plugins" in path.parts else root).with_suffix("")
+            found.append(".".join(place.parts).removesuffix(".__init__"))
+    return found
+
+
+def test_what_says_that_it_loads_no_torch_does_not() -> None:
+    """Workers that read files are forked only before torch is loaded, and help is quick without it."""
+    names = _said_to_be_light()
+    assert len(names) > 40
+    probe = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)\n"
+    probe += "    if 'torch' in sys.modules: sys.exit(name)"
+    done = subprocess.run(
+        [sys.executable, "-c", probe, *names], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

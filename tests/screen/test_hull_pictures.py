@@ -18,8 +18,7 @@ ELEMENTS = ("H", "Nb", "Sr")
 def drawn(monkeypatch):
     """Figures instead of files."""
     figures = []
-    for module in (plots,):
-        monkeypatch.setattr(module, "save", lambda figure, _: figures.append(figure))
+    monkeypatch.setattr(plots, "save", lambda figure, _: figures.append(figure))
     return figures
 
 
@@ -29,7 +28,7 @@ def candidate(amounts, above, *, kept):
 
 
 def hull(drawn, tmp_path, judged):
-    plots.draw([tmp_path / "h.png"], ELEMENTS, judged, [Phase({"H": 2, "Sr": 1}, -0.4, "SrH2")])
+    plots.draw_hull([tmp_path / "h.png"], ELEMENTS, judged, [Phase({"H": 2, "Sr": 1}, -0.4, "SrH2")])
     return drawn[-1].axes[0]
 
 
@@ -85,7 +84,7 @@ def test_a_corner_that_holds_all_candidates_fills_the_picture(drawn, tmp_path, a
 def test_no_label_of_kappa_lies_on_another(drawn, tmp_path, share, recall):
     kappas = (0, 0.5, 1, 1.5, 2, 3, 4, 5)
     rows = [{"kappa": k, "share": s, "recall": r} for k, s, r in zip(kappas, share, recall, strict=True)]
-    plots.cost_and_recall([tmp_path / "c.png"], rows, stages="elements")
+    plots.draw_cost_and_recall([tmp_path / "c.png"], rows, stages="elements")
     figure = drawn[-1]
     figure.draw_without_rendering()
     texts = figure.axes[0].texts

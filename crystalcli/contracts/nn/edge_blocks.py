@@ -1,6 +1,6 @@
 """Blocks of whole crystals whose gates fit the cache: how edges are gathered and added, by several threads.
 
-Made once per batch on the CPU, with NumPy's stable sort (radix for 16-bit numbers).
+The integers for it are made once per batch on the CPU, with NumPy's stable sort (radix for 16-bit numbers).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ Ints = NDArray[np.int64]
 
 T = TypeVar("T")
 _pools: dict[int, ThreadPoolExecutor] = {}
+os.register_at_fork(after_in_child=_pools.clear)
 
 
 @dataclass(frozen=True)
@@ -178,9 +179,6 @@ def bag_sum(x: Tensor, index: Tensor, start: Tensor, weights: Tensor | None = No
     """
     result: Tensor = torch.embedding_bag(x, index, start, False, 0, False, weights)[0]
     return result
-
-
-os.register_at_fork(after_in_child=_pools.clear)
 
 
 def each_block(blocks: Sequence[T], work: Callable[[Iterator[T]], None]) -> None:

@@ -63,7 +63,7 @@ class Ridge:
     left_out: Floats
 
 
-def solve(features: Floats, values: Floats, penalties: Sequence[float]) -> Ridge:
+def solve_ridge(features: Floats, values: Floats, penalties: Sequence[float]) -> Ridge:
     """Minimise ``Σ (y − b − w·x)² + λ Σ (s·w)²`` for the λ with the smallest mean absolute leave-one-out error.
 
     s are the standard deviations of the features, so λ acts on standardised features and is not scaled by n; the
@@ -208,14 +208,14 @@ def _best(model: LinearBaseline, features: Floats, values: Floats) -> tuple[Line
     """The fit, and for histograms the reach, with the smallest leave-one-out error."""
     penalties = PENALTIES[model.name]
     if not isinstance(model, PairsBaseline):
-        return model, solve(features, values, penalties)
+        return model, solve_ridge(features, values, penalties)
     best: tuple[LinearBaseline, Ridge] | None = None
     smallest = np.inf
     for reach in REACHES:
         shorter = blank(model.name, model.options() | {"stop": reach})
         assert isinstance(shorter, PairsBaseline)
         columns = features.reshape(len(features), -1, model.bins)[:, :, : shorter.bins].reshape(len(features), -1)
-        found = solve(columns.copy(), values, penalties)
+        found = solve_ridge(columns.copy(), values, penalties)
         error = float(np.abs(found.left_out - values).mean())
         if best is None or error < smallest:
             best, smallest = (shorter, found), error

@@ -25,7 +25,7 @@ from crystalcli.engine.cache import cache_seal
 from crystalcli.engine.cache.cache import Column, GraphCache, GraphRecipe
 from crystalcli.engine.cache.cache_layout import CHECKS, FAILURE_KEYS, FIELDS, LABELS, SMALL, TAGS
 from crystalcli.engine.cache.cache_packing import COUNTS, SHIFTS, PackedGraph, pack
-from crystalcli.engine.cache.sealed_array import BLOCK, Spool, n_blocks
+from crystalcli.engine.cache.sealed_array import COPIED, Spool, n_blocks
 from crystalcli.engine.run import files
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.hdf5 import datasets
@@ -128,7 +128,7 @@ class CacheWriter:
         self._append({"structures/sha256": cache.hashes, "structures/graph_sha256": cache.graph_hashes})
         self._append({"structures/cell": cache.cell, "structures/pbc": cache.pbc.astype(np.uint8)})
         for name, values in large.items():
-            step = max(1, BLOCK // max(1, values.itemsize * prod(values.shape[1:])))
+            step = max(1, COPIED // max(1, values.itemsize * prod(values.shape[1:])))
             for start in range(0, len(values), step):
                 self._append({name: cache.part(name, start, min(start + step, len(values)))})
         for name, column in cache.tags.items():

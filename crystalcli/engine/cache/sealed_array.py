@@ -1,4 +1,4 @@
-"""Large arrays on disk: grown row by row, then mapped into memory, each block compared with its checksum when read.
+"""Large arrays on disk: grown row by row, then mapped into memory, each block checked when it is first read.
 
 The checksum is the CRC-32 of every 64 KiB: it finds all single wrong bits and all damage within four bytes, any other
 but for one in 4·10⁹, and runs at the speed of memory on every processor. Like the seal it finds damage, not forgery.

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from crystalcli.contracts.drawing import BLUE, GREY, ORANGE, canvas, rendered
 from crystalcli.engine.evaluate import metrics
 from crystalcli.engine.run import files
+from crystalcli.vocabulary.display import number, unit_for
 from crystalcli.vocabulary.pictures import of_any_format
-from crystalcli.vocabulary.quantities import Quantity, number, unit_for
+from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import inert
 
 MANY = 2000

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from crystalcli.contracts.drawing import BLUE, GREY, ORANGE, blank, canvas
 from crystalcli.engine.drawing import plots
+from crystalcli.vocabulary.display import number, unit_for
 from crystalcli.vocabulary.pictures import DEFAULT, paths
-from crystalcli.vocabulary.quantities import Quantity, number, unit_for
+from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import file_word
 
 Floats = NDArray[np.float64]

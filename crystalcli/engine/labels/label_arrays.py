@@ -1,4 +1,4 @@
-"""Labels that are a vector or a tensor per structure → columns: shape agreed, unit, sign and order declared or said."""
+"""Labels that are a vector or a tensor per structure → columns: shapes, units, signs, order as programs write them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.units import GPA
 
-UNIT = "eV/Å³"
+STRESS_UNIT = "eV/Å³"
 
 Floats = NDArray[np.float64]
 ORDER = "xx yy zz yz xz xy"
@@ -52,7 +52,7 @@ CONVENTIONS = {
 ``vasp``."""
 
 
-def six(value: NDArray[np.float64], source: str, key: str) -> NDArray[np.float64]:
+def six_components(value: NDArray[np.float64], source: str, key: str) -> NDArray[np.float64]:
     """A tensor as six components; (6,) stays, (9,) and (3, 3) must be symmetric.
 
     Raises:
@@ -113,12 +113,14 @@ def array_column(
         )
         return _column(entries, request.key, quantity, values, lines)
     nothing = np.full(6, np.nan)
-    rows = [nothing if v is None else six(v, e.source, request.key) for e, v in zip(entries, given, strict=True)]
+    rows = [
+        nothing if v is None else six_components(v, e.source, request.key) for e, v in zip(entries, given, strict=True)
+    ]
     values = np.array(rows, dtype=np.float64).reshape(-1, 6)
     if request.name != STRESS:
         return _column(entries, request.key, quantity, values, _as_written(request, quantity))
     said, values = _stress(entries, request, values, quantity.unit, energy)
-    return _column(entries, request.key, replace(quantity, unit=UNIT), values, said)
+    return _column(entries, request.key, replace(quantity, unit=STRESS_UNIT), values, said)
 
 
 def stress_of_virials(chosen: Sequence[LabelRequest], offered: Collection[str]) -> tuple[list[str], list[LabelRequest]]:
@@ -162,7 +164,7 @@ def _stress(
 ) -> tuple[list[str], Floats]:
     """Stress in eV/Å³, how it was understood, and what strained pairs of structures say of that."""
     lines = [] if request.unit else [_understood(request, unit)]
-    unit = unit or UNIT
+    unit = unit or STRESS_UNIT
     values = as_stress(written, unit)
     conventions: dict[str, Any] = {n: partial(as_stress, unit=n) for n in CONVENTIONS}
     verdict = stress_check.check(entries, written, unit, conventions, energy)
@@ -180,7 +182,7 @@ def _stress(
 
 def _understood(request: LabelRequest, unit: str) -> str:
     """In words, how a stress is taken whose unit the user did not say."""
-    said = f"label '{request.key}' is taken in {(unit or UNIT).removeprefix('-')}"
+    said = f"label '{request.key}' is taken in {(unit or STRESS_UNIT).removeprefix('-')}"
     sign = "compression" if unit.startswith("-") else "tension"
     name = request.key if request.name == request.key else f"{request.name}={request.key}"
     why = "as its format says" if unit else f"as nothing says otherwise; {name}:GPa, :kbar, :vasp, :-GPa, … would"

@@ -11,7 +11,7 @@ from torch import nn
 from crystalcli.contracts.modules import Baseline
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
-from crystalcli.engine.model.model_head import only
+from crystalcli.engine.model.model_head import spec_of_targets
 from crystalcli.engine.model.model_spec import ModelSpec
 from crystalcli.engine.model.proof import AnyModel
 from crystalcli.vocabulary.errors import UsageError
@@ -34,10 +34,10 @@ def narrowed(model: AnyModel, targets: Sequence[str]) -> AnyModel:
 
 
 def _one(model: CrystalModel, targets: Sequence[str]) -> CrystalModel:
-    spec = ModelSpec.from_json(only(model.spec.to_json(), targets))
-    state_of = getattr(model.head, "only", None)
+    spec = ModelSpec.from_json(spec_of_targets(model.spec.to_json(), targets))
+    state_of = getattr(model.head, "spec_of_targets", None)
     if state_of is None:
-        raise UsageError(f"head '{spec.head.name}' has no method 'only', which keeps some of its targets")
+        raise UsageError(f"head '{spec.head.name}' has no method 'spec_of_targets', which keeps some of its targets")
     pairs = zip(model.baseline_targets, model.baselines, strict=True)
     fitted = {name: cast(Baseline, term) for name, term in pairs if name in targets}
     with torch.random.fork_rng(devices=[]):

@@ -227,6 +227,7 @@ def _short(problem: BaseException) -> str:
 def no_more_numbers_than(most: int) -> Iterator[None]:
     """Refuse modules that are built here as soon as their weights and buffers hold more than ``most`` numbers.
 
+    A model is built with random weights before those of its file are put in: no more of them than the file has.
     Layers register their weights before they fill them, and memory that is not filled costs nothing: a small file
     cannot make us hold what only its options ask for.
 

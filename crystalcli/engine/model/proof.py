@@ -1,7 +1,5 @@
 """What a model said, when it was saved, of a few small crystals: whoever loads it asks again.
 
-They are no materials. Whoever asks twice only wants the same answer.
-
 Weights alone are no model. They mean something together with all that they are multiplied with, and what is worked
 out anew when a model is built can come out otherwise with another processor, number of threads or version of a
 library. Both answers are in double precision, in which rounding is far below the tolerance.
@@ -25,29 +23,30 @@ from torch import Tensor, nn
 from crystalcli.contracts import options as opt
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
-from crystalcli.engine.model.model_inputs import fields_of
+from crystalcli.engine.model.model_fields import fields_of
 from crystalcli.engine.model.model_parts import parts
 from crystalcli.engine.model.model_spec import ModelSpec
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.structures.site_fields import SiteField
 
-MOST_ELEMENTS = 12
+AnyModel = CrystalModel | Ensemble
+Floats = NDArray[np.float64]
+
+WITNESS_ELEMENTS = 12
 """Elements asked about; of more an even choice."""
-ATOMS = 4
+WITNESS_ATOMS = 4
 """Of each crystal, at most."""
-NEAREST = (0.9, 1.0, 1.15)
+WITNESS_DISTANCES = (0.9, 1.0, 1.15)
 """Shortest distance of each crystal, of the shortest in training or the sum of the covalent radii: once near enough
 for what holds atoms apart."""
 WITNESS_EDGES = 3000
 """Of all crystals after the first, so that a large cutoff costs no more."""
-Floats = NDArray[np.float64]
 UNSAID = (8, 14, 29)
 """Elements of a model that does not know which it has seen."""
 
 _CELL = np.array([[1.0, 0.07, -0.05], [0.11, 1.08, 0.04], [-0.03, 0.09, 0.93]])
 _PLACES = np.array([[0.03, 0.07, 0.11], [0.52, 0.47, 0.08], [0.45, 0.09, 0.56], [0.08, 0.55, 0.49]])
 
-AnyModel = CrystalModel | Ensemble
 PREFIX = "proof."
 TOLERANCE = 1e-6
 """Largest difference, of the range of a quantity (of the crystals, or in training). A constant that a part works out
@@ -86,19 +85,21 @@ def made_up(spec: ModelSpec) -> CrystalGraph:
 def crystals(elements: Sequence[int], shortest: Sequence[tuple[int, int, float]] = ()) -> list[ase.Atoms]:
     """Crystals of three or four atoms, periodic, no two distances alike; one after the other less dense.
 
+    They are no materials: whoever asks twice only wants the same answer.
+
     Args:
         elements: atomic numbers.
         shortest: (Z, Z', Å) of the training, as far as it is known.
     """
-    places = np.linspace(0, len(elements) - 1, min(len(elements), MOST_ELEMENTS)).round().astype(int)
+    places = np.linspace(0, len(elements) - 1, min(len(elements), WITNESS_ELEMENTS)).round().astype(int)
     kinds = [elements[k] for k in places]
-    groups = [kinds[k : k + ATOMS] for k in range(0, len(kinds), ATOMS)]
+    groups = [kinds[k : k + WITNESS_ATOMS] for k in range(0, len(kinds), WITNESS_ATOMS)]
     if len(groups) == 1:
         groups.append(kinds[::-1])
     near = covalent_radii[:, None] + covalent_radii
     for a, b, distance in shortest:
         near[a, b] = near[b, a] = distance
-    return [_crystal(g, share, near) for g, share in zip(groups, NEAREST, strict=False)]
+    return [_crystal(g, share, near) for g, share in zip(groups, WITNESS_DISTANCES, strict=False)]
 
 
 def _crystal(kinds: Sequence[int], share: float, near: Floats) -> ase.Atoms:

@@ -14,7 +14,7 @@ from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.ensemble import Ensemble, mean_and_spread
 from crystalcli.engine.model.model import CrystalModel
-from crystalcli.engine.model.model_inputs import fields_of
+from crystalcli.engine.model.model_fields import fields_of
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.model_parts import parts
 from crystalcli.engine.model.model_spec import ModelSpec

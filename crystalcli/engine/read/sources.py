@@ -1,4 +1,4 @@
-"""Structures from nothing: an input ``source:NAME:option=value,…,seed=N``; the digest of any input.
+"""Structures from nothing: an input ``source:NAME:option=value,…,seed=N`` is what a plugin's source generates.
 
 It stands wherever a file may stand, and is a path like one: it is read by the same worker, resumed and recorded in the
 same way, and equal words give equal structures. ``source:bulk:formula=Cu,Ag,count=4`` has the formula ``Cu,Ag``: a
@@ -7,9 +7,7 @@ comma ends a value only where another ``option=`` follows.
 
 from __future__ import annotations
 
-import hashlib
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,15 +18,11 @@ import ase
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Source
 from crystalcli.engine.registry.plugin_manager import registry
-from crystalcli.engine.run.run_folder import sha256
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError
 
 PREFIX, SEED = "source:", "seed"
 _INPUT = re.compile(r"source:(?P<name>[^=]+?)(?::(?P<options>[\w-]+=.*))?")
-
-UNREADABLE = "unreadable"
-"""What stands in the place of the hash of a file that cannot be read."""
 
 
 class SourceRequest(NamedTuple):
@@ -119,17 +113,3 @@ def _seed(text: str, owner: str) -> int:
 
 def _said(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def digest(path: Path) -> str:
-    """sha256 of an input file, or of a source and its plugin's version; a word where it cannot be read.
-
-    Never opens what might wait (a FIFO).
-    """
-    if is_source(path):
-        origin = registry().origin("source", request(path).part.name)
-        return hashlib.sha256(f"{path}\0{origin}".encode()).hexdigest()
-    try:
-        return sha256(path) if stat.S_ISREG(path.stat().st_mode) else "not a file"
-    except OSError:
-        return UNREADABLE

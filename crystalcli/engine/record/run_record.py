@@ -13,7 +13,7 @@ from crystalcli.contracts.records import Logger
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Work
 from crystalcli.contracts.workflow_record import Workflow
-from crystalcli.engine.read.sources import UNREADABLE, digest
+from crystalcli.engine.read.input_digest import UNREADABLE, digest
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files, locks
 from crystalcli.engine.run.run_folder import RECORD, RunFolder, plugin_versions

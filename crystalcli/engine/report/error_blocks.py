@@ -24,7 +24,7 @@ from crystalcli.contracts.sections import (
 from crystalcli.contracts.workflow import Table
 from crystalcli.engine.evaluate import calibration
 from crystalcli.engine.report.predicted import Floats, Values
-from crystalcli.vocabulary.quantities import number
+from crystalcli.vocabulary.display import number
 
 WORST = 10
 """Structures that are shown."""

@@ -40,7 +40,7 @@ LONG = 40
 _NUMBER = re.compile(r"[-−+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+−]?\d+)?( ?[%σ]| ± .*| [^\s\d]\S{0,15})?")
 
 
-def rows() -> list[list[str]]:
+def periodic_rows() -> list[list[str]]:
     """Symbols row by row, 18 wide; empty where there is none."""
     found = []
     for left, right in zip(LEFT, RIGHT, strict=True):
@@ -49,7 +49,7 @@ def rows() -> list[list[str]]:
     return found + [[""] * 18] + [[*[""] * 3, *row.split(), ""] for row in BELOW]
 
 
-def steps(values: list[float]) -> list[float]:
+def colour_steps(values: list[float]) -> list[float]:
     """Upper ends of the steps of colour: equal shares of the elements, each end a rounded number."""
     known = sorted(v for v in values if math.isfinite(v))
     if not known:
@@ -68,10 +68,10 @@ def _up(value: float) -> float:
 
 def elements_table(shown: Elements) -> str:
     """The table and its key."""
-    ends = steps(list(shown.values.values()))
+    ends = colour_steps(list(shown.values.values()))
     offset = STEPS - len(ends) if len(ends) > 1 else 3
     lines = []
-    for row in rows():
+    for row in periodic_rows():
         if not any(row):
             lines.append('<tr><td class="gap" colspan="18"></td></tr>')
             continue

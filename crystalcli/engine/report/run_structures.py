@@ -11,7 +11,8 @@ from ase.data import atomic_numbers
 
 from crystalcli.contracts.sections import Geometry
 from crystalcli.engine.cache import cache_seal
-from crystalcli.engine.read.sources import digest, is_source
+from crystalcli.engine.read.input_digest import digest
+from crystalcli.engine.read.sources import is_source
 from crystalcli.nouns.structures.extxyz_comment import texts
 from crystalcli.vocabulary.errors import CrystalError
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crystalcli.cli.main import run
-from crystalcli.cli.workflow_command import handed_over, words
+from crystalcli.cli.workflow_command import handed_over, words_of_other_commands
 from crystalcli.engine.registry.plugin_manager import registry
 
 
@@ -42,8 +42,8 @@ def test_it_runs(tmp_path: Path) -> None:
 
 def test_nothing_else_is_handed_over(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert "melt-quench" not in registry().names("sampler")
-    assert words("md", "--sampler") == ["melt-quench"]
-    assert words("md", "--potential") == words("relax", "--sampler") == []
+    assert words_of_other_commands("md", "--sampler") == ["melt-quench"]
+    assert words_of_other_commands("md", "--potential") == words_of_other_commands("relax", "--sampler") == []
     for line in (["a.cif", "--sampler", "nvt"], ["--potential", "melt-quench"], ["--", "--sampler", "melt-quench"], []):
         assert handed_over("md", line) == ("md", line)
     assert handed_over("relax", ["--sampler", "melt-quench"]) == ("relax", ["--sampler", "melt-quench"])

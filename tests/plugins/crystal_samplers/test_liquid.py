@@ -19,7 +19,7 @@ from reference.lennard_jones import EPSILON, MASS, SIGMA, LennardJones, boxes, r
 from scipy.stats import chi2, gamma
 
 from crystalcli.contracts import options as opt
-from crystalcli.md.setup import maxwell_boltzmann
+from crystalcli.md.velocities import maxwell_boltzmann
 from crystalcli.nouns.systems import Systems, degrees_of_freedom, kinetic_energy, volume
 from crystalcli.vocabulary.units import GPA, KB
 

@@ -16,7 +16,7 @@ from scipy import stats
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.md.setup import maxwell_boltzmann
+from crystalcli.md.velocities import maxwell_boltzmann
 from crystalcli.nouns.systems import Systems, degrees_of_freedom, kinetic_energy
 from crystalcli.testing.springs import Springs
 from crystalcli.vocabulary.units import KB

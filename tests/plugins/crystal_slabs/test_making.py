@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase.data import atomic_numbers, covalent_radii, reference_states
 from ase.neighborlist import neighbor_list
-from crystal_slabs import facets, making, options
+from crystal_slabs import facets, making, options, sites
 from crystal_slabs.making import ADSORBATE, FREE, HELD, Maker
 from crystal_slabs.options import SlabsOptions
 
@@ -121,7 +121,7 @@ def test_an_adsorbate_touches_as_many_atoms_as_its_site_has(facet: str, site: st
         touch = covalent_radii[28] + covalent_radii[8]
         assert d.min() == pytest.approx(touch, abs=1e-3)
         assert (d < touch + 2e-3).sum() == touching
-        assert atoms.positions[-1, 2] > atoms.positions[:-1, 2].max() + facets.LOWEST - 1e-9
+        assert atoms.positions[-1, 2] > atoms.positions[:-1, 2].max() + sites.LOWEST - 1e-9
         seen.add(tuple(atoms.positions[-1, :2].round(2)))
     assert len(seen) > 2
 
@@ -131,7 +131,7 @@ def test_a_surface_has_so_many_sites(facet: str, kinds: tuple[int, int, int]) ->
     """Of 2 x 2 atoms: fcc and hcp hollows and three bridges an atom; of squares one hollow, two bridges."""
     slab = facets.ideal(facet, (2, 2), 3)
     noise = np.random.default_rng(1).normal(0, 1e-5, slab.positions.shape)  # a square has no edge across, noisy or not
-    found = facets.places((slab.positions + noise)[slab.layer == 2][:, :2], slab.cell[:, :2])
+    found = sites.places((slab.positions + noise)[slab.layer == 2][:, :2], slab.cell[:, :2])
     assert tuple(len(found[k]) for k in ("top", "bridge", "hollow")) == kinds
 
 

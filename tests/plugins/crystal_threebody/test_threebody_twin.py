@@ -15,9 +15,9 @@ from crystal_threebody.options import ThreeBodyOptions
 from reference.three_body import embeddings
 
 from crystalcli.contracts.records import Statistics
-from crystalcli.nouns.arrays import ORBIT, orbits
 from crystalcli.nouns.graph import CrystalGraph, collate, distinct_atoms, edge_vectors
 from crystalcli.nouns.neighbors import build_graph
+from crystalcli.nouns.orbits import ORBIT, orbits
 from crystalcli.testing import ArchitectureContract, crystals
 
 STATISTICS = Statistics(mean_neighbors=9.0)

@@ -22,9 +22,8 @@ from crystalcli.cli import help_table, narrow_help, plugin_flags, settings, vari
 from crystalcli.cli.console import plain_words
 from crystalcli.cli.plugin_flags import Chooser, DefaultPart, Flag, Given
 from crystalcli.cli.settings import Setting, refuse_unasked
-from crystalcli.cli.shared import PANEL, TRANSIENT
+from crystalcli.cli.shared import PANEL
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.workflow_record import Choice
 from crystalcli.engine.registry.plugin_manager import registry, use_only_builtins
 from crystalcli.engine.run import config
 from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
@@ -173,8 +172,7 @@ class CrystalCommand(TyperCommand):
                         return str(table[key])
             return default
 
-        chosen = chooser(word)
-        choice = chosen if isinstance(chosen, Choice) else Choice(chosen)
+        choice = chooser(word)
         own = [o for p in self.params for o in (*p.opts, *p.secondary_opts)]
         state.flags = plugin_flags.collect(choice.sources, own)
         state.parts = [(s.part.family, s.part.name) for s in choice.sources]
@@ -199,7 +197,6 @@ class CrystalCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Hand the parts' values over in ``ctx.obj``; Typer's own wrapper must not see them."""
         state: _State = ctx.meta[STATE]
-        ctx.meta["crystal.resolved"] = _table(ctx, state)
         for name in state.settings:
             if (found := unasked(ctx, name)) is not None:
                 refuse_unasked(found, name, [f.spec for f in state.flags if f.dest == name])
@@ -239,38 +236,6 @@ def unasked(ctx: Any, name: str) -> Setting | None:
 def plugin_command(chooser: Chooser) -> type[CrystalCommand]:
     """Command class whose flags include those of the parts that ``chooser`` picks."""
     return type("PluginCommand", (CrystalCommand,), {"chooser": staticmethod(chooser)})
-
-
-def resolved(ctx: Any) -> dict[str, Any]:
-    """All values of this run as a nested table, e.g. ``{"train": {"arch": "lcgcn", "lcgcn": {"n_conv": 3}}}``.
-
-    Written as TOML and given with ``-c`` it runs the same again. Options left empty are absent, and so are those
-    that say how one invocation behaves (``--overwrite``, ``--json``, …).
-    """
-    table: dict[str, Any] = copy.deepcopy(ctx.meta["crystal.resolved"])
-    return table
-
-
-def _table(ctx: Any, state: _State) -> dict[str, Any]:
-    dests = {f.dest: f for f in state.flags}
-    inner: dict[str, Any] = {}
-    parts: dict[str, Any] = {}
-    for name, value in ctx.params.items():
-        if name in dests:
-            flag = dests[name]
-            parts.setdefault(flag.key, {})[flag.spec.name] = value
-        elif name.rstrip("_") not in TRANSIENT and (plain := _plain(value)) not in (None, []):
-            inner[name.rstrip("_")] = plain
-    table = inner | {k: parts[k] for k in parts}
-    for key in reversed(settings.path_of(ctx)):
-        table = {key: table}
-    return table
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def word_in(args: Sequence[str], flags: Sequence[str]) -> str | None:

@@ -7,7 +7,7 @@ the built-in parts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from crystalcli.cli.tree import Page, TreeItem
 
@@ -170,8 +170,7 @@ def _flags(page: Page) -> str:
     return " ".join(dict.fromkeys(n for i in (*page.options, *page.part_options) for n in i.names))
 
 
-def _cases(pages: Sequence[Page], words: object) -> str:
-    assert callable(words)
+def _cases(pages: Sequence[Page], words: Callable[[Page], str]) -> str:
     return "\n".join(f"        {_quote(' '.join(p.path))}) echo {_quote(words(p))} ;;" for p in pages if words(p))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -49,5 +50,5 @@ def doctor(ctx: typer.Context, json: Json = False, quiet: Quiet = False) -> None
     counts = Counter(one.state for one in found)
     code = Exit.ENVIRONMENT if counts["failed"] else Exit.OK
     face.say(", ".join(f"{counts[state]} {state}" for state in STYLES if counts[state]))
-    face.result({"findings": [one.to_json() for one in found], "exit_code": int(code)})
+    face.result({"findings": [asdict(one) for one in found], "exit_code": int(code)})
     raise typer.Exit(code)

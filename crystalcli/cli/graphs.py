@@ -9,7 +9,7 @@ import typer
 
 from crystalcli.cli.command import CrystalCommand
 from crystalcli.cli.console import Face
-from crystalcli.cli.group import CrystalGroup
+from crystalcli.cli.group import group
 from crystalcli.cli.shared import Json, Output, Overwrite, Quiet
 from crystalcli.vocabulary.errors import CrystalError, Exit
 
@@ -19,13 +19,8 @@ SHOWN = 100
 
 def register(app: typer.Typer) -> None:
     """Add the group to ``app``."""
-    group = typer.Typer(
-        name="graphs", cls=CrystalGroup, no_args_is_help=True, help="Look into graph caches, check them, join them."
-    )
-    group.command("info", cls=CrystalCommand)(info)
-    group.command("verify", cls=CrystalCommand)(verify)
-    group.command("merge", cls=CrystalCommand)(merge)
-    app.add_typer(group)
+    help = "Look into graph caches, check them, join them."
+    group(app, "graphs", help, {"info": info, "verify": verify, "merge": merge}, CrystalCommand)
 
 
 def info(

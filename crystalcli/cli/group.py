@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, ClassVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from crystalcli.cli import help_table
 from crystalcli.contracts.workflow_record import Workflow
@@ -33,6 +33,16 @@ class CrystalGroup(TyperGroup):
     def summaries(self) -> dict[str, str]:
         """What each command does, in a line or two."""
         return {name: _first_paragraph(c.help or "") for name, c in self.commands.items() if not c.hidden}
+
+
+def group(
+    app: typer.Typer, name: str, help: str, commands: Mapping[str, Callable[..., Any]], cls: type[TyperCommand]
+) -> None:
+    """Add a group of ``commands``, all of the class ``cls``, to ``app``."""
+    made = typer.Typer(name=name, cls=CrystalGroup, no_args_is_help=True, help=help)
+    for word, function in commands.items():
+        made.command(word, cls=cls)(function)
+    app.add_typer(made)
 
 
 class Program(CrystalGroup):

@@ -138,7 +138,7 @@ class Invocation:
         plan = self.workflow.plan_file
         if plan is not None and self.values[plan.option]:
             free = plan.beside | {plan.option, "output", "time_limit"} | TRANSIENT
-            refuse_beside(self.ctx, flag(plan.option), free, "write it into the plan")
+            refuse_beside(self.ctx, flag(plan.option), free)
 
     def _show_commands(self, request: Request) -> None:
         """Say what the plan has run, before it is.

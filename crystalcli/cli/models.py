@@ -10,7 +10,7 @@ import typer
 
 from crystalcli.cli.command import CrystalCommand
 from crystalcli.cli.console import Face
-from crystalcli.cli.group import CrystalGroup
+from crystalcli.cli.group import group
 from crystalcli.cli.shared import Json, Overwrite, Quiet
 
 
@@ -66,17 +66,8 @@ def _table(rows: Mapping[str, Mapping[str, Any]], indent: str) -> Iterator[str]:
 
 def register(app: typer.Typer) -> None:
     """Add the group to ``app``."""
-    group = typer.Typer(
-        name="models",
-        cls=CrystalGroup,
-        no_args_is_help=True,
-        help="Trained models by name: list and show them, say where they are, import those of others.",
-    )
-    group.command("list", cls=CrystalCommand)(list_)
-    group.command("show", cls=CrystalCommand)(show)
-    group.command("path", cls=CrystalCommand)(path)
-    group.command("import", cls=CrystalCommand)(import_)
-    app.add_typer(group)
+    help = "Trained models by name: list and show them, say where they are, import those of others."
+    group(app, "models", help, {"list": list_, "show": show, "path": path, "import": import_}, CrystalCommand)
 
 
 def _any_name(incomplete: str) -> list[str]:

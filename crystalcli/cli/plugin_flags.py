@@ -29,7 +29,7 @@ class Given:
     explicit: dict[str, Any]
 
 
-Chooser = Callable[[Word], "Choice | Sequence[PartFlags]"]
+Chooser = Callable[[Word], Choice]
 """``chooser(word)``: the chosen parts; ``word(flag, default)`` tells what a flag, the environment or a file says."""
 
 

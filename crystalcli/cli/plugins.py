@@ -11,7 +11,7 @@ import typer
 
 from crystalcli.cli.command import CrystalCommand
 from crystalcli.cli.console import Face
-from crystalcli.cli.group import CrystalGroup
+from crystalcli.cli.group import group
 from crystalcli.cli.plugin_flags import models
 from crystalcli.cli.plugin_new import new
 from crystalcli.cli.shared import Json, Quiet
@@ -30,17 +30,8 @@ class _PluginsCommand(CrystalCommand):
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    group = typer.Typer(
-        name="plugins",
-        cls=CrystalGroup,
-        no_args_is_help=True,
-        help="Parts that are installed, and what is wrong with them.",
-    )
-    group.command("list", cls=_PluginsCommand)(list_)
-    group.command("show", cls=_PluginsCommand)(show)
-    group.command("check", cls=_PluginsCommand)(check)
-    group.command("new", cls=_PluginsCommand)(new)
-    app.add_typer(group)
+    help = "Parts that are installed, and what is wrong with them."
+    group(app, "plugins", help, {"list": list_, "show": show, "check": check, "new": new}, _PluginsCommand)
 
 
 def _any_name(incomplete: str) -> list[str]:

@@ -9,11 +9,11 @@ import typer
 
 from crystalcli.cli.command import plugin_command
 from crystalcli.cli.console import Face
-from crystalcli.cli.group import CrystalGroup
+from crystalcli.cli.group import group
 from crystalcli.cli.plugin_flags import chosen, names
 from crystalcli.cli.shared import Json, Overwrite, Quiet
 from crystalcli.contracts.run_options import RUN, STRUCTURES
-from crystalcli.contracts.workflow_record import POTENTIAL, PartFlags, Word
+from crystalcli.contracts.workflow_record import POTENTIAL, Choice, PartFlags, Word
 from crystalcli.potential_checks.findings import CHECKS, CheckRequest, between_commas, wanted_checks
 from crystalcli.vocabulary.errors import UsageError
 
@@ -23,18 +23,15 @@ Potential = Annotated[
 ]
 
 
-def _chooser(word: Word) -> list[PartFlags]:
+def _chooser(word: Word) -> Choice:
     part = chosen(POTENTIAL, word("potential", None) or "")
-    return [] if part is None else [PartFlags(part, part.options)]
+    return Choice([] if part is None else [PartFlags(part, part.options)])
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to ``app``."""
-    group = typer.Typer(
-        name="potential", cls=CrystalGroup, no_args_is_help=True, help="Whether a potential does what any must do."
-    )
-    group.command("check", cls=plugin_command(_chooser))(check)
-    app.add_typer(group)
+    cls = plugin_command(_chooser)
+    group(app, "potential", "Whether a potential does what any must do.", {"check": check}, cls)
 
 
 def check(

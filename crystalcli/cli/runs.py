@@ -31,20 +31,19 @@ def given(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-def refuse_beside(ctx: typer.Context, flag: str, free: frozenset[str], cure: str) -> None:
-    """Refuse what does not go with ``flag``.
+def refuse_beside(ctx: typer.Context, flag: str, free: frozenset[str]) -> None:
+    """Refuse what does not go with ``flag``, which names a plan.
 
     Args:
         ctx: of the command.
         flag: as typed.
         free: parameters that go with it.
-        cure: what to do instead.
 
     Raises:
         UsageError: names the flags.
     """
     if flags := _typed(ctx, free):
-        raise UsageError(f"{flags} does not go with {flag}; {cure}")
+        raise UsageError(f"{flags} does not go with {flag}; write it into the plan")
 
 
 def refuse_changes(ctx: typer.Context, free: frozenset[str], *arguments: str) -> None:

@@ -10,9 +10,9 @@ import typer
 from typer.core import TyperGroup, TyperOption
 
 from crystalcli.cli.command import CrystalCommand
-from crystalcli.cli.plugin_flags import DefaultPart
+from crystalcli.cli.narrow_help import plain
+from crystalcli.cli.plugin_flags import Chooser, DefaultPart
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.workflow_record import Choice
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import CrystalError
 
@@ -82,7 +82,7 @@ def _walk(command: Any, path: tuple[str, ...], context: Any) -> Iterator[Page]:
     group = isinstance(command, TyperGroup)
     yield Page(
         path,
-        _plain(command.help or ""),
+        plain(command.help or "").strip(),
         tuple(_item(p, context) for p in params if p.param_type_name == "argument"),
         tuple(_item(p, context) for p in params if isinstance(p, TyperOption) and not p.hidden),
         tuple(_part_items(command)),
@@ -91,10 +91,6 @@ def _walk(command: Any, path: tuple[str, ...], context: Any) -> Iterator[Page]:
     for name, child in getattr(command, "commands", {}).items():
         if not child.hidden:
             yield from _walk(child, (*path, name), context)
-
-
-def _plain(text: str) -> str:
-    return text.replace("\\[", "[").strip()
 
 
 def _item(param: Any, context: Any) -> TreeItem:
@@ -116,7 +112,7 @@ def _item(param: Any, context: Any) -> TreeItem:
     return TreeItem(
         (param.name,) if argument else (*sorted(param.opts, key=_short_first), *param.secondary_opts),
         "" if switch else value,
-        _plain(param.help or ""),
+        plain(param.help or "").strip(),
         ", ".join(extra),
         choices,
         getattr(param, "rich_help_panel", None) or "Options",
@@ -145,9 +141,9 @@ def _placeholder(kind: str) -> str:
 
 def _part_items(command: Any) -> Iterator[TreeItem]:
     """Options of all built-in parts that the command can take."""
-    if not isinstance(command, CrystalCommand) or type(command).chooser is None:
+    if not isinstance(command, CrystalCommand) or (chooser := type(command).chooser) is None:
         return
-    for (family, name), model in sorted(_sources(type(command).chooser), key=lambda s: s[0]):
+    for (family, name), model in sorted(_sources(chooser), key=lambda s: s[0]):
         for s in opt.specs(model):
             switch = s.type is bool
             default = (s.flag if s.default else f"no-{s.flag}") if switch else s.default
@@ -162,7 +158,7 @@ def _part_items(command: Any) -> Iterator[TreeItem]:
             )
 
 
-def _sources(chooser: Any) -> set[tuple[tuple[str, str], type]]:
+def _sources(chooser: Chooser) -> set[tuple[tuple[str, str], type]]:
     """Parts that the command can take: whatever its chooser returns for any name under any flag it asks for."""
     asked: set[str] = set()
 
@@ -172,10 +168,9 @@ def _sources(chooser: Any) -> set[tuple[tuple[str, str], type]]:
             return overrides.get(flag, default)
 
         try:
-            choice = chooser(word)
+            sources = chooser(word).sources
         except CrystalError:
             return set()
-        sources = choice.sources if isinstance(choice, Choice) else choice
         return {((s.part.family, s.part.name), s.model) for s in sources}
 
     found = collect({})

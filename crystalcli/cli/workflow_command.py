@@ -14,7 +14,7 @@ from crystalcli.cli.plugin_flags import DefaultPart, chosen, names
 from crystalcli.cli.runs import flag
 from crystalcli.cli.shared import DryRun, Json, Overwrite, Quiet, Report, TimeLimit
 from crystalcli.contracts import options as opt
-from crystalcli.contracts.workflow_record import POTENTIAL, OtherName, PartFlags, Word, Workflow
+from crystalcli.contracts.workflow_record import POTENTIAL, Choice, OtherName, PartFlags, Word, Workflow
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
@@ -88,7 +88,7 @@ def command_class(workflow: Workflow) -> type[CrystalCommand]:
         return plugin_command(workflow.choose)
     defaults = {s.name: _default_of_part(s, workflow) or s.default for s in opt.specs(workflow.options)}
 
-    def chooser(word: Word) -> list[PartFlags]:
+    def chooser(word: Word) -> Choice:
         found = []
         for option, family in workflow.chooses.items():
             default = defaults[option]
@@ -98,7 +98,7 @@ def command_class(workflow: Workflow) -> type[CrystalCommand]:
             part = chosen(family, name)
             if part is not None:
                 found.append(PartFlags(part, part.options))
-        return found
+        return Choice(found)
 
     return plugin_command(chooser)
 

@@ -144,6 +144,10 @@ class Labels:
     value: Tensor
     mask: Tensor
 
+    def to(self, device: torch.device) -> Labels:
+        """The same on ``device``."""
+        return Labels(self.value.to(device), self.mask.to(device))
+
 
 class FeaturesModule(Protocol):
     """Turns a graph into features; a ``torch.nn.Module`` that knows its widths."""

@@ -15,7 +15,7 @@ from crystalcli.engine.run import checkpoint
 from crystalcli.md.guards import GUARD_EVERY, GuardLimits, Guards, StopReason
 from crystalcli.md.halts import Halts, write_geometry
 from crystalcli.md.monitor import Monitor
-from crystalcli.md.options import LAST, LAST_GOOD, STOPPED_AT, MdOptions
+from crystalcli.md.options import LAST_GOOD, STOPPED_AT, MdOptions
 from crystalcli.md.records import LogRow, Recorder, chunk_steps
 from crystalcli.md.setup import SamplingBatch
 from crystalcli.md.temperature_program import TemperatureProgram
@@ -154,7 +154,7 @@ class Dynamics:
         if self.recorder.open:
             self.recorder.seal()
         self.save()
-        self.recorder.write_last(LAST, self.step, self.systems, self.evaluated, self.halts.alive)
+        self.recorder.write_last(self.step, self.systems, self.evaluated, self.halts.alive)
 
     def adopt(
         self, state: checkpoint.TrainingState, known: Sequence[Mapping[str, str]], trajectory: str, log: str

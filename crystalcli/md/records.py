@@ -13,6 +13,7 @@ from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.engine.run import files
+from crystalcli.md.options import LAST
 from crystalcli.md.trajectory import Cast, Chunks, Frame, FrameWriter, chained
 from crystalcli.nouns.systems import Systems, kinetic_energy, temperature, volume
 from crystalcli.vocabulary.tables import csv_line
@@ -140,12 +141,12 @@ class Recorder:
         self.steps.append(step)
         self.frames.append(_seen(systems, evaluated, alive))
 
-    def write_last(self, name: str, step: int, systems: Systems, evaluated: Evaluated, alive: Tensor) -> None:
+    def write_last(self, step: int, systems: Systems, evaluated: Evaluated, alive: Tensor) -> None:
         """Write where every structure is: a frame of the living, the bare geometry of those that were stopped."""
         found = {k: v.cpu().numpy() for k, v in _seen(systems, evaluated, alive).items()}
         for k, (folder, writer) in enumerate(zip(self.folders, self.writers, strict=True)):
             frame = self._frame(step, found, k)
-            files.write_text(folder / name, writer.text(frame) if found["alive"][k] else writer.geometry(frame))
+            files.write_text(folder / LAST, writer.text(frame) if found["alive"][k] else writer.geometry(frame))
 
     def seal(self) -> None:
         """Write what is kept as the next chunk of every structure; forget it."""

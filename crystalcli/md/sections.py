@@ -26,7 +26,7 @@ from crystalcli.contracts.sections import (
 )
 from crystalcli.contracts.workflow import Table
 from crystalcli.md.options import STRUCTURES, THERMO, TRAJECTORY
-from crystalcli.vocabulary.display import number
+from crystalcli.vocabulary.display import number, shorter
 
 FRAMES = 60
 POINTS = 2000
@@ -116,7 +116,7 @@ def _one(run: ReportedRun, name: str, folder: str, of: int) -> Iterator[Block]:
     yield from _bonds(run.table(folder + "bonds.csv"))
     shares = run.table(folder + "coordination.csv")
     if shares.get("centre"):
-        rows = [[_short(c) for c in row] for row in zip(*shares.values(), strict=True)]
+        rows = [[shorter(c, 4) for c in row] for row in zip(*shares.values(), strict=True)]
         yield Fold("Coordination numbers", [Table(list(shares), rows)])
 
 
@@ -188,10 +188,3 @@ def _bonds(columns: Mapping[str, Sequence[str]]) -> Iterator[Block]:
         Series(n if len(names) > 1 else "", [x[k] for k in at], [y[k] for k in at], "line") for n, at in mine.items()
     ]
     yield Plot("Bond lengths", Axis("bond length (Å)"), Axis("density (1/Å)"), series)
-
-
-def _short(text: str) -> str:
-    try:
-        return f"{float(text):.4g}" if "." in text else text
-    except ValueError:
-        return text

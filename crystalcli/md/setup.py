@@ -25,7 +25,7 @@ from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.site_fields import of_atoms
 from crystalcli.nouns.systems import Systems, free_directions
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
-from crystalcli.vocabulary.texts import file_word
+from crystalcli.vocabulary.texts import apart, file_word
 
 TEMPERATURE, STILL = "temperature", "no-temperature"
 """What a thermostat provides, and the code of structures that cannot have it."""
@@ -186,13 +186,5 @@ def folders(run: Path, ids: Sequence[str]) -> list[Path]:
     """Where the files of each structure go: the folder of the run for one, else a folder of its name in it."""
     if len(ids) == 1:
         return [run]
-    taken: set[str] = set()
-    found = []
-    for name in ids:
-        plain = file_word(name).strip(". ") or "structure"
-        unique, k = plain, 2
-        while unique.lower() in taken:
-            unique, k = f"{plain}-{k}", k + 1
-        taken.add(unique.lower())
-        found.append(run / STRUCTURES / unique)
-    return found
+    plain = (file_word(name).strip(". ") or "structure" for name in ids)
+    return [run / STRUCTURES / name for name in apart(plain)]

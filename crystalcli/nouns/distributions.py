@@ -212,7 +212,7 @@ def bond_lengths(
         zi, zj = frames.numbers[i], frames.numbers[j]
         for pair, (a, b, longest) in named.items():
             found[pair].append(d[(zi == a) & (zj == b) & (d <= longest)])
-    return {p: _density(np.concatenate(d), bins) for p, d in found.items() if sum(map(len, d))}
+    return {p: density(np.concatenate(d), bins) for p, d in found.items() if sum(map(len, d))}
 
 
 def mean_square_displacement(positions: Array) -> Array:
@@ -252,10 +252,7 @@ def density(values: Array, bins: int = 0) -> tuple[Array, Array]:
 
     Without a number of bins there are 2 n^⅓ of them (Rice's rule), at most 200.
     """
-    return _density(np.asarray(values, dtype=np.float64), bins)
-
-
-def _density(values: Array, bins: int) -> tuple[Array, Array]:
+    values = np.asarray(values, dtype=np.float64)
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-12 * max(1.0, abs(high)):
         low, high = low - 1e-6, high + 1e-6

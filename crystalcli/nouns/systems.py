@@ -17,6 +17,8 @@ from crystalcli.vocabulary.errors import InputError
 from crystalcli.vocabulary.units import ACCELERATION, KB
 
 _FIELD = "field."
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+"""xx, yy, zz, yz, xz, xy, as in ASE."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,16 @@ def volume(systems: Systems) -> Tensor:
     """|det cell| of every structure, (S,) Å³."""
     found: Tensor = torch.linalg.det(systems.cell).abs()
     return found
+
+
+def to_voigt(tensor: Tensor) -> Tensor:
+    """(…, 3, 3) symmetric → (…, 6)."""
+    return torch.stack([tensor[..., a, b] for a, b in VOIGT], -1)
+
+
+def from_voigt(six: Tensor) -> Tensor:
+    """(…, 6) → (…, 3, 3) symmetric; nothing is halved."""
+    return six[..., [0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(*six.shape[:-1], 3, 3)
 
 
 def _fixed(atoms: ase.Atoms, k: int) -> np.ndarray:

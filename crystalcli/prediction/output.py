@@ -112,7 +112,7 @@ class Writer:
         self.n = self.without_column = 0
         self.moment = moment_of(quantities) if kind == "magmom" else None
         self.table = Table(quantities, self.calibrations) if kind == "table" else None
-        self.place = needed_place(quantities, "a CIF") if kind == "cif" else place_of(quantities)
+        self.place = needed_place(quantities) if kind == "cif" else place_of(quantities)
 
     def end(self) -> str:
         """What comes after the last structure."""
@@ -245,15 +245,13 @@ def _cells(value: Any) -> list[str | None]:
 
 def _true_cells(label: Any, quantity: Quantity, k: int) -> list[str | None]:
     """Cells of a label, of atom ``k`` where it is one per site; empty where it is missing."""
-    if label is None:
-        return [None] * len(quantity.components)
-    if quantity.classes:
+    if label is not None and quantity.classes:
         return [quantity.words[int(label)]]
-    return _cells(label[k] if quantity.level == "site" else label)
+    return _spread_cells(label, quantity, k)
 
 
 def _spread_cells(spread: Any, quantity: Quantity, k: int) -> list[str | None]:
-    """Cells of one uncertainty, of atom ``k`` where it is one per site."""
+    """Cells of one uncertainty or label, of atom ``k`` where it is one per site."""
     if spread is None:
         return [None] * len(quantity.components)
     return _cells(spread[k] if quantity.level == "site" else spread)

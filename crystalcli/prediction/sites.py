@@ -89,9 +89,9 @@ def magmom_line(row: Row, quantity: Quantity) -> str:
     return f"# {inert(row.id)} ({row.atoms.get_chemical_formula()})\nMAGMOM = {' '.join(words)}\n"
 
 
-def similar_table(queries: Latents, among: Latents, count: int = SIMILAR) -> str:
+def similar_table(queries: Latents, among: Latents) -> str:
     """CSV of the sites of ``among`` most alike to every query, a line each: rank, distance, id, site, element."""
-    distances, places = nearest(queries, among, count)
+    distances, places = nearest(queries, among, SIMILAR)
     header = ["id", "site", "element", "rank", "distance", "similar id", "similar site", "similar element"]
     lines = (
         [

@@ -29,8 +29,8 @@ def place_of(quantities: Sequence[Quantity]) -> Quantity | None:
     return found[0] if len(found) == 1 else None
 
 
-def needed_place(quantities: Sequence[Quantity], kind: str) -> Quantity:
-    """As :func:`place_of`, for a format that holds structures only.
+def needed_place(quantities: Sequence[Quantity]) -> Quantity:
+    """As :func:`place_of`, for a CIF, which holds structures only.
 
     Raises:
         UsageError: the model predicts no structure, or several.
@@ -38,7 +38,7 @@ def needed_place(quantities: Sequence[Quantity], kind: str) -> Quantity:
     found = place_of(quantities)
     if found is None:
         said = ", ".join(q.name for q in quantities)
-        raise UsageError(f"{kind} holds structures; a model that predicts one set of positions makes them, not {said}")
+        raise UsageError(f"a CIF holds structures; a model that predicts one set of positions makes them, not {said}")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from crystalcli.engine.run import files
 from crystalcli.relax.outcome import Geometry, Outcome
 from crystalcli.relax.start import Begin
 from crystalcli.vocabulary.tables import csv_text
-from crystalcli.vocabulary.texts import xyz_word
+from crystalcli.vocabulary.texts import apart, xyz_word
 
 HEADER = (
     "id",
@@ -138,11 +139,6 @@ def write_trajectories(folder: Path, outcomes: Iterable[Outcome]) -> None:
 
 def _named(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, Outcome]]:
     """Names for files: the ids as far as they may be, numbered where two would be the same."""
-    taken: set[str] = set()
-    for outcome in outcomes:
-        name = safe = re.sub(r"[^\w.+#-]", "_", outcome.id)[:150].lstrip(".") or "structure"
-        number = 2
-        while name.lower() in taken:
-            name, number = f"{safe}-{number}", number + 1
-        taken.add(name.lower())
-        yield name, outcome
+    named, every = tee(outcomes)
+    safe = (re.sub(r"[^\w.+#-]", "_", o.id)[:150].lstrip(".") or "structure" for o in named)
+    return zip(apart(safe), every, strict=True)

@@ -23,7 +23,7 @@ from crystalcli.contracts.sections import (
 )
 from crystalcli.contracts.workflow import Table
 from crystalcli.relax.options import STRUCTURES, TABLE, TRAJECTORIES
-from crystalcli.vocabulary.display import number
+from crystalcli.vocabulary.display import number, shorter
 
 MOST = 12
 """Structures that can be turned: those that did not converge, then those that moved farthest."""
@@ -115,16 +115,9 @@ def _by_end(
 
 def _table(rows: Rows) -> Table:
     heads = [h for h in SHOWN if h in rows and any(rows[h])]
-    shown = [[_short(c) for c in row] for row in zip(*(rows[h] for h in heads), strict=True)]
+    shown = [[shorter(c, 6) for c in row] for row in zip(*(rows[h] for h in heads), strict=True)]
     words = [h.replace("_", " ").replace("[", "(").replace("]", ")") for h in heads]
     return Table(words, shown, "Every structure")
-
-
-def _short(text: str) -> str:
-    try:
-        return f"{float(text):.6g}" if "." in text else text
-    except ValueError:
-        return text
 
 
 def _structures(run: ReportedRun, rows: Rows) -> Iterator[Block]:
@@ -174,13 +167,14 @@ def _facts(rows: Rows, k: int) -> Iterator[tuple[str, str]]:
     if rows["message"][k]:
         yield "message", rows["message"][k]
     yield "steps", rows["steps"][k]
-    yield "energy", f"{_short(rows['energy_start [eV]'][k])} → {_short(rows['energy [eV]'][k])} eV"
-    yield "force left", f"{_short(rows['fmax [eV/Å]'][k])} eV/Å"
+    yield "energy", f"{shorter(rows['energy_start [eV]'][k], 6)} → {shorter(rows['energy [eV]'][k], 6)} eV"
+    yield "force left", f"{shorter(rows['fmax [eV/Å]'][k], 6)} eV/Å"
     yield (
         "moved",
-        f"{_short(rows['displacement_max [Å]'][k])} Å at most, {_short(rows['displacement_mean [Å]'][k])} Å on average",
+        f"{shorter(rows['displacement_max [Å]'][k], 6)} Å at most, "
+        f"{shorter(rows['displacement_mean [Å]'][k], 6)} Å on average",
     )
     if rows["volume [Å³]"][k]:
-        yield "volume", f"{_short(rows['volume_start [Å³]'][k])} → {_short(rows['volume [Å³]'][k])} Å³"
+        yield "volume", f"{shorter(rows['volume_start [Å³]'][k], 6)} → {shorter(rows['volume [Å³]'][k], 6)} Å³"
     if rows["spacegroup"][k]:
         yield "space group", f"{rows['spacegroup_start'][k]} → {rows['spacegroup'][k]}"

@@ -182,5 +182,3 @@ KINDS: dict[str, type] = {
     "file": Replayed,
     GIVEN: NoOptions,
 }
-TABLES_OF_KEYS = (Settings, TrainingTable, *KINDS.values())
-"""All declarations of keys, for the check of the documentation."""

@@ -23,7 +23,7 @@ from crystalcli.vocabulary.thresholds import Threshold
 TABLES = ("references", "training")
 
 
-def read(path: Path, candidates: Sequence[str] = (), call: ScreenOptions | None = None) -> CampaignPlan:
+def read(path: Path, candidates: Sequence[str], call: ScreenOptions) -> CampaignPlan:
     """Read and check a plan.
 
     Args:
@@ -34,7 +34,7 @@ def read(path: Path, candidates: Sequence[str] = (), call: ScreenOptions | None 
     Raises:
         UsageError: unknown keys, values that make no sense, no candidates or no stages; names the file.
     """
-    plan = _read(path, candidates, call or ScreenOptions())
+    plan = _read(path, candidates, call)
     if not plan.candidates:
         raise UsageError('no candidates; name them on the command line or as candidates = ["FILES"]', path=path)
     return plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +308,7 @@ def _stability(found: Results, decided: Sequence[StageDecision]) -> dict[str, An
         return None
     phases = [Phase(d.candidate.amounts, found.truth[d.candidate.id]) for d in known]
     true = np.array([d.above for d in hull.distances(phases, [True] * len(phases), found.trained_on.phases)])
-    return stability.stability(np.array([d.decision.above for d in known]), true).to_json()
+    return asdict(stability.stability(np.array([d.decision.above for d in known]), true))
 
 
 def system(amounts: Amounts) -> str:

@@ -10,13 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crystalcli.screen import hull
 from crystalcli.screen.hull import Amounts, Phase
 from crystalcli.vocabulary.thresholds import Threshold
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

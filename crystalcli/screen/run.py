@@ -18,7 +18,7 @@ import torch
 from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Work
-from crystalcli.screen import inputs, report
+from crystalcli.screen import inputs, reading, report
 from crystalcli.screen.ensembles import Ensembles
 from crystalcli.screen.hull import Phase
 from crystalcli.screen.options import ScreenOptions
@@ -43,7 +43,7 @@ class Screening(Work):
 
     def __init__(self, request: Request, reporter: Reporter) -> None:
         o: ScreenOptions = request.options
-        self.plan = one_step(request) if o.campaign is None else _read(o.campaign, o)
+        self.plan = one_step(request) if o.campaign is None else reading.read(o.campaign, o.candidates, o)
         if o.threads:
             torch.set_num_threads(o.threads)
         self.found = inputs.read(self.plan, reporter.warn)
@@ -162,12 +162,6 @@ class Screening(Work):
         found = self.state.final(ids)
         self.state.results[-1] = before
         return found
-
-
-def _read(path: Path, o: ScreenOptions) -> CampaignPlan:
-    from crystalcli.screen.reading import read
-
-    return read(path, o.candidates, o)
 
 
 def _say_references(

@@ -6,8 +6,7 @@ E_hull ≤ t; a missing prediction counts as unstable.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +39,6 @@ class Stability:
     mae: float
     rmse: float
     r2: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain dictionary."""
-        return asdict(self)
 
 
 def stability(predicted: Floats, true: Floats, threshold: float = 0.0) -> Stability:

@@ -194,11 +194,11 @@ def _frame(item: Structure, energy: float | None, key: str) -> str:
     return "\n".join([str(len(atoms)), " ".join(head), *lines]) + "\n"
 
 
-def read_structures(paths: Sequence[Path], options: ReadOptions = UNLABELLED) -> tuple[list[Structure], list[Failure]]:
+def read_structures(paths: Sequence[Path]) -> tuple[list[Structure], list[Failure]]:
     """Structures by their ids, and what could not be read."""
     found: list[Structure] = []
     failures: list[Failure] = []
-    for item in read_inputs(paths, options):
+    for item in read_inputs(paths, UNLABELLED):
         if isinstance(item, Failure):
             failures.append(item)
         else:

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crystalcli.contracts.workflow import Run
 from crystalcli.engine.read.reading import Failure
@@ -18,18 +18,7 @@ from crystalcli.screen.inputs import Inputs
 from crystalcli.screen.options import GIVEN, JOURNALS, PREDICTIONS
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.stage_results import DONE, PieceResults, Result, Structure, formation_energy, key_of
-
-if TYPE_CHECKING:
-    from crystalcli.screen.stages import StageWorker
-
-
-def _worker(plan: CampaignPlan, stage: int, folder: Path) -> StageWorker | None:
-    """Who does the work of a stage; nobody where structures stay as they are."""
-    if plan.stages[stage].kind == GIVEN:
-        return None
-    from crystalcli.screen.stages import worker
-
-    return worker(plan, stage, folder)
+from crystalcli.screen.stages import StageWorker, worker
 
 
 class CampaignState:
@@ -51,7 +40,9 @@ class CampaignState:
         self.plan, self.folder, self.candidates = plan, folder, inputs.candidates
         self.pure = {s.id: s for s in inputs.elements}
         self.amounts = {**inputs.candidates.amounts, **{s.id: s.amounts for s in inputs.elements}}
-        self.workers = [_worker(plan, k, folder) for k in range(len(plan.stages))]
+        self.workers: list[StageWorker | None] = [  # nobody works where structures stay as they are
+            None if s.kind == GIVEN else worker(plan, k, folder) for k, s in enumerate(plan.stages)
+        ]
         self.results: list[dict[str, Result]] = [{} for _ in plan.stages]
 
     def begin(self, run: Run) -> None:

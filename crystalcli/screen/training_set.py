@@ -18,7 +18,6 @@ from crystalcli.screen.rule import Candidate, Decision, decide
 from crystalcli.screen.state import CampaignState
 
 Floats = NDArray[np.float64]
-WAYS = ("random", "uncertainty", "on-hull", "diversity")
 
 
 def drawn(ids: Sequence[str], count: int, seed: int) -> list[str]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.records import Architecture, Featurizer
+from crystalcli.contracts.records import Architecture, Featurizer, Head
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Shown, Work
-from crystalcli.contracts.workflow_record import Choice, PartFlags, PlanFile, Word, Workflow
+from crystalcli.contracts.workflow_record import Choice, PlanFile, Word, Workflow
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.screen.options import (
     CALL,
@@ -29,6 +29,7 @@ from crystalcli.screen.options import (
     TABLE,
     ScreenOptions,
 )
+from crystalcli.train.choice import flags_of
 from crystalcli.vocabulary.pictures import FORMATS
 
 if TYPE_CHECKING:
@@ -71,14 +72,9 @@ def _choose(word: Word) -> Choice:
         return Choice([])
     reg = registry()
     arch = cast(Architecture, reg.get("architecture", word("--arch", None) or reg.default("architecture")))
-    head, featurizer = reg.get("head", arch.head), cast(Featurizer, reg.get("featurizer", arch.featurizer))
-    wanted = arch.partner_options
-    sources = [
-        PartFlags(featurizer, featurizer.embed_options, wanted.get(featurizer.name, {})),
-        PartFlags(arch, arch.options),
-        PartFlags(head, head.options, wanted.get(head.name, {})),
-    ]
-    return Choice(sources, {"epochs": arch.recipe.epochs, "lr": arch.recipe.lr})
+    head = cast(Head, reg.get("head", arch.head))
+    featurizer = cast(Featurizer, reg.get("featurizer", arch.featurizer))
+    return Choice(flags_of(featurizer, arch, head), {"epochs": arch.recipe.epochs, "lr": arch.recipe.lr})
 
 
 EXAMPLE = """

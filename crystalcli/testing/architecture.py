@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import ase
@@ -18,7 +19,7 @@ from crystalcli.contracts.records import Architecture, Statistics
 from crystalcli.nouns.graph import CrystalGraph, collate, edge_vectors
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.testing import compare, crystals
-from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same, with_positions
+from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same
 from crystalcli.testing.elements import check_carried, check_tables, with_elements
 from crystalcli.testing.embeddings import with_fields
 from crystalcli.testing.rotations import representation, rotation
@@ -175,8 +176,6 @@ class ArchitectureContract:
 
     def test_order_of_edges(self) -> None:
         """The neighbors of an atom have no order."""
-        from dataclasses import replace
-
         graph, module = self.graph(crystals.rattled()), self.module()
         shuffled = torch.randperm(graph.n_edges, generator=torch.Generator().manual_seed(0))
         order = shuffled[torch.sort(graph.edge_index[0][shuffled], stable=True).indices]
@@ -190,7 +189,7 @@ class ArchitectureContract:
             graph.n_atoms, module.embedding_dim, generator=torch.Generator().manual_seed(3), dtype=torch.float64
         )
         check_gradient(
-            lambda x: (self.run(module, with_positions(graph, x)) * weights).sum(),
+            lambda x: (self.run(module, replace(graph, positions=x)) * weights).sum(),
             graph.positions,
             f"embedding of {self.part.name}",
         )

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.testing.elsewhere import elsewhere
 
 SAME_FLOAT64 = 1e-8
@@ -67,13 +66,6 @@ def check_gradient(function: Callable[[Tensor], Tensor], at: Tensor, what: str) 
         found = float((gradient * direction).sum())
         allowed = GRADIENT * max(1.0, abs(expected), float(gradient.norm()))
         assert abs(found - expected) <= allowed, f"{what}: gradient {found:.9g}, central differences {expected:.9g}"
-
-
-def with_positions(graph: CrystalGraph, positions: Tensor) -> CrystalGraph:
-    """The same graph, its atoms elsewhere; edges are kept."""
-    from dataclasses import replace
-
-    return replace(graph, positions=positions)
 
 
 def check_save_load(make: Callable[[], nn.Module], run: Callable[[nn.Module], Tensor], what: str) -> None:

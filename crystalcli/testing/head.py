@@ -19,6 +19,7 @@ from crystalcli.contracts.modules import Embedding, Labels, Prediction
 from crystalcli.contracts.records import Head, Statistics
 from crystalcli.nouns.graph import CrystalGraph, collate, sum_per_structure
 from crystalcli.nouns.neighbors import build_graph
+from crystalcli.nouns.systems import from_voigt, to_voigt
 from crystalcli.testing import crystals
 from crystalcli.testing.compare import check_elsewhere, check_gradient, check_save_load, same
 from crystalcli.testing.elements import check_carried, check_tables, with_elements
@@ -212,7 +213,7 @@ class HeadContract:
                 if t.shape == (3,):
                     was = was @ turn.T
                 elif t.shape == (6,):
-                    was = _voigt(turn @ _full(was) @ turn.T)
+                    was = to_voigt(turn @ from_voigt(was) @ turn.T)
                 elif t.shape:
                     continue
                 same(now, was, f"rotation of '{t.name}'")
@@ -358,17 +359,3 @@ class HeadContract:
             return torch.cat([found[t.name].value.flatten() for t in self.targets])
 
         check_carried(lambda elements: self.build(elements=elements), run, f"head {self.part.name}")
-
-
-_PLACES = torch.tensor([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
-_PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-
-
-def _full(voigt: Tensor) -> Tensor:
-    """(n, 6) xx yy zz yz xz xy → (n, 3, 3)."""
-    return voigt[:, _PLACES]
-
-
-def _voigt(full: Tensor) -> Tensor:
-    """Inverse of :func:`_full`."""
-    return torch.stack([full[:, i, j] for i, j in _PAIRS], 1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.nouns.neighbors import neighbor_list, pairs_within
-from crystalcli.nouns.systems import Systems, per_structure, volume
+from crystalcli.nouns.systems import Systems, volume
 
 
 class Springs:
@@ -66,8 +66,3 @@ class Springs:
 
     def _summed(self, systems: Systems, values: Tensor) -> Tensor:
         return values.new_zeros(systems.n_structures, *values.shape[1:]).index_add(0, self.owner, values)
-
-
-def total_momentum(systems: Systems) -> Tensor:
-    """(S, 3) Σ m v."""
-    return per_structure(systems, systems.masses.unsqueeze(1) * systems.velocities)

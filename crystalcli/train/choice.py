@@ -34,13 +34,18 @@ def choose(word: Word) -> Choice:
     arch = cast(Architecture, reg.get("architecture", word("--arch", None) or reg.default("architecture")))
     head = cast(Head, reg.get("head", word("--head", arch.head) or arch.head))
     featurizer = cast(Featurizer, reg.get("featurizer", word("--featurizer", arch.featurizer) or arch.featurizer))
+    defaults = {"head": head.name, "featurizer": featurizer.name, **_defaults(arch, head)}
+    return Choice(flags_of(featurizer, arch, head), defaults)
+
+
+def flags_of(featurizer: Featurizer, arch: Architecture, head: Head) -> list[PartFlags]:
+    """The flags of the three, with the defaults that the architecture wants of its partners."""
     wanted = arch.partner_options
-    sources = [
+    return [
         PartFlags(featurizer, featurizer.embed_options, wanted.get(featurizer.name, {})),
         PartFlags(arch, arch.options),
         PartFlags(head, head.options, wanted.get(head.name, {})),
     ]
-    return Choice(sources, {"head": head.name, "featurizer": featurizer.name, **_defaults(arch, head)})
 
 
 def _of_model(path: Path, word: Word) -> Choice:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystalcli.contracts.host import Reporter
-from crystalcli.contracts.modules import Labels
 from crystalcli.contracts.nn import joint
 from crystalcli.contracts.workflow import Run
 from crystalcli.engine.data.dataset import Batch
@@ -203,7 +202,7 @@ class Trainer:
 
     def _loss(self, batch: Batch, own: Own, team: ProcessTeam) -> Tensor:
         device = self.prepared.device
-        labels = {k: Labels(v.value.to(device), v.mask.to(device)) for k, v in batch.labels.items()}
+        labels = {k: v.to(device) for k, v in batch.labels.items()}
         baseline_values = evaluation.baseline_values_of(own.batch, self.baseline_values, device)
         whole = batch.graph.to(device)
         graph = whole if own.batch is batch else own.batch.graph.to(device)

@@ -14,12 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from crystalcli.contracts.records import Recipe
-from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
-OPTIMIZERS = ("adam", "adamw", "sgd")
-LOSSES = ("l1", "mse", "huber")
-
-SCHEDULES = ("constant", "plateau", "cosine", "one-cycle", "step")
 WARM_UP, START, END = 0.3, 25.0, 1e4
 """One-cycle: share of the steps that rise; the rate starts at peak/25 and ends at peak/25/10⁴."""
 
@@ -34,14 +29,7 @@ def make_optimizer(
         r: recipe.
         momentum: of sgd.
         factors: of the learning rate, by name of the weights; 1 for all others. Groups keep theirs as ``factor``.
-
-    Raises:
-        UsageError: no such optimiser or loss.
     """
-    if r.optimizer not in OPTIMIZERS:
-        raise UsageError(f"no optimizer '{r.optimizer}'; {did_you_mean(r.optimizer, OPTIMIZERS)}")
-    if r.loss not in LOSSES:
-        raise UsageError(f"no loss '{r.loss}'; {did_you_mean(r.loss, LOSSES)}")
     by_factor: dict[float, list[nn.Parameter]] = {}
     for name, p in model.named_parameters():
         if p.requires_grad:
@@ -63,9 +51,6 @@ class Schedule:
         steps_per_epoch: optimiser steps of one epoch.
         step_epochs: epochs between two drops of ``step``, and without improvement before a drop of ``plateau``.
         gamma: factor of one drop.
-
-    Raises:
-        UsageError: unknown name.
     """
 
     name: str
@@ -73,10 +58,6 @@ class Schedule:
     steps_per_epoch: int = 1
     step_epochs: int = 10
     gamma: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.name not in SCHEDULES:
-            raise UsageError(f"no schedule '{self.name}'; {did_you_mean(self.name, SCHEDULES)}")
 
     def factor(self, step: int) -> float:
         """Factor on the peak rate at optimiser step ``step`` (0 is the first); 1 for constant and plateau."""

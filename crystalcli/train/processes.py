@@ -65,10 +65,6 @@ class ProcessTeam:
         """Which structures of a batch, whose numbers of atoms are ``sizes``, this process works on."""
         return slice(0, len(sizes)) if self.size == 1 else cuts(sizes, self.size)[self.rank]
 
-    def agree(self, mine: bool) -> bool:
-        """Whether it is so in any of the processes."""
-        return mine if self.size == 1 else any(self.everyones(mine))
-
     def everyones(self, mine: T) -> list[T]:
         """What each of the processes has, in order."""
         if self.size == 1:

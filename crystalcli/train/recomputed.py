@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from crystalcli.contracts.modules import Labels
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.evaluate.evaluation import BaselineValues, baseline_values_of
 from crystalcli.engine.model.model import CrystalModel
@@ -96,7 +95,7 @@ def settle(
             for part in np.array_split(some, max(1, len(some) // BATCH)):
                 batch = data.batch(part, names)
                 terms = baseline_values_of(batch, baseline_values, device) or {}
-                labels = {k: Labels(v.value.to(device), v.mask.to(device)) for k, v in batch.labels.items()}
+                labels = {k: v.to(device) for k, v in batch.labels.items()}
                 labels = {k: replace(v, value=v.value - terms[k]) if k in terms else v for k, v in labels.items()}
                 graph = batch.graph.to(device)
                 read_out.take(walk, graph, model.seen_by_head(graph), labels)

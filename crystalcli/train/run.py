@@ -24,7 +24,6 @@ from crystalcli.train import beside as training_beside
 from crystalcli.train import kept_structures
 from crystalcli.train.choice import architecture, head, refuse_beside_model, suited
 from crystalcli.train.loop import Trainer
-from crystalcli.train.optimizers import make_optimizer
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.pictures import draw
 from crystalcli.train.processes import ALONE, ProcessTeam, gathered, speaking, watched
@@ -60,7 +59,6 @@ class Training(Work):
             self.settled = self._settled(request)
             self.options = replace(asked, **self.settled)
             self.request = replace(request, options=self.options)
-            make_optimizer(self.prepared.model, self.options.recipe, self.options.momentum)
             extra_baselines.parse_all(self.options.baseline)
             self.beside = training_beside.requests(self.request)
             for one in self.beside:

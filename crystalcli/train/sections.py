@@ -245,7 +245,7 @@ def _curves(run: ReportedRun, test: Mapping[str, Any]) -> Iterator[Block]:
         return
     best = [r.report["best_epoch"] for r in runs.values() if r.report.get("best_epoch")]
     kept = [Guide("x", float(best[0]), f"kept: {best[0]}")] if len(best) == 1 else []
-    both = _pairs(lines, ("train_loss", "val_score"))
+    both = _pairs(lines)
     yield _curve("Training loss and score of validation", "loss, score", both, kept)
     for target in dict.fromkeys(t for rows in lines.values() for m in rows for t in m.get("val") or {}):
         yield _validation(target, lines, test.get(target, {}), kept)
@@ -291,12 +291,12 @@ def _over_epochs(name: str, rows: Sequence[Mapping[str, Any]], key: str) -> Seri
     return Series(name, [m["epoch"] for m in rows], [_mean(m.get(key)) for m in rows], "line")
 
 
-def _pairs(lines: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[str]) -> list[Series]:
+def _pairs(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Series]:
     words = {"train_loss": "training loss", "val_score": "score of validation"}
     return [
         _over_epochs(" ".join(p for p in (name, words[key]) if p), rows, key)
         for name, rows in lines.items()
-        for key in (keys if len(lines) <= 4 else keys[-1:])
+        for key in (words if len(lines) <= 4 else ("val_score",))
     ]
 
 

@@ -20,6 +20,14 @@ def number(value: float) -> str:
     return f"{value:.4g}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.3e}"
 
 
+def shorter(text: str, digits: int) -> str:
+    """A number with a point in so many significant digits; any other text as it is."""
+    try:
+        return f"{float(text):.{digits}g}" if "." in text else text
+    except ValueError:
+        return text
+
+
 def shown(value: float, quantity: Quantity) -> str:
     """``45.2 meV/atom``."""
     factor, unit = unit_for(value, quantity)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 
 STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories: controls, formats (marks of direction, zero widths), surrogates, line and paragraph ends."""
@@ -52,6 +53,23 @@ def file_word(text: str) -> str:
     """``text`` as part of the name of a file: no way to another folder, nothing hidden, no more than 100 bytes."""
     plain = "".join("_" if c in '/\\:*?"<>|' or steers(c) else c for c in text)
     return plain.encode()[:100].decode(errors="ignore")
+
+
+def apart(names: Iterable[str]) -> Iterator[str]:
+    """``names`` of files, numbered from the second on where two would be the same on a disk that knows no case."""
+    taken: set[str] = set()
+    for name in names:
+        unique, k = name, 2
+        while unique.lower() in taken:
+            unique, k = f"{name}-{k}", k + 1
+        taken.add(unique.lower())
+        yield unique
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """The first ``most`` of ``names``, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _escaped(character: str) -> str:

@@ -60,10 +60,10 @@ class LearnedElements(nn.Module):
 
     element_tables: ClassVar = {"rows.weight": ElementTable(0, by_number=True)}
 
-    def __init__(self, dim: int = DIM) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.dim = dim
-        self.rows = nn.Embedding(N_ELEMENTS, dim)
+        self.dim = DIM
+        self.rows = nn.Embedding(N_ELEMENTS, DIM)
 
     def forward(self, atomic_numbers: Tensor) -> Tensor:
         """Features (N, dim) of (N,) atomic numbers."""

@@ -14,9 +14,7 @@ from torch import Tensor
 
 from crystal_dogss.springs import Springs
 from crystalcli.nouns.graph import CrystalGraph
-
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-"""xx yy zz yz xz xy."""
+from crystalcli.nouns.systems import from_voigt
 
 
 @dataclass(frozen=True)
@@ -115,20 +113,10 @@ def movable(graph: CrystalGraph, free: Tensor) -> Tensor:
     return may.repeat_interleave(3)[:, None]
 
 
-def voigt(tensor: Tensor) -> Tensor:
-    """(S, 3, 3) symmetric → (S, 6)."""
-    return torch.stack([tensor[:, i, j] for i, j in VOIGT], 1)
-
-
-def full(six: Tensor) -> Tensor:
-    """(S, 6) xx yy zz yz xz xy → (S, 3, 3) symmetric."""
-    return six[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]].view(-1, 3, 3)
-
-
 def strained(springs: Springs, places: Tensor, strain: Tensor) -> Tensor:
     """Lengths of the edges, (E,) Å, of atoms at ``places`` in the start's frame and cells strained by (S, 6)."""
     away = places.index_select(0, springs.neighbor) - places.index_select(0, springs.centre) + springs.offsets
-    stretch = torch.eye(3, dtype=away.dtype, device=away.device) + full(strain)
+    stretch = torch.eye(3, dtype=away.dtype, device=away.device) + from_voigt(strain)
     of_edge = stretch.index_select(0, springs.structure.index_select(0, springs.centre))
     length: Tensor = torch.linalg.vector_norm((away[:, :, None] * of_edge).sum(1), dim=1)
     return length

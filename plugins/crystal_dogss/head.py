@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crystal_dogss.cell_springs import strained, voigt, with_cells
+from crystal_dogss.cell_springs import strained, with_cells
 from crystal_dogss.descent import Descended, descend
 from crystal_dogss.moved import difference, free_atoms, mean_error, nearest
 from crystal_dogss.options import SpringsOptions
@@ -21,6 +21,7 @@ from crystalcli.contracts.nn.losses import ELEMENTWISE
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, edge_lengths
 from crystalcli.nouns.structures.offered import STRAIN
+from crystalcli.nouns.systems import to_voigt
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -122,7 +123,7 @@ class SpringsHead(nn.Module):
         descended = replace(found, positions=found.positions[:n], path=tuple(x[:n] for x in found.path))
         sigma = self._sigma(graph, springs, free)
         places = Relaxed(descended.positions, self.quantity, sigma, rounds=((springs, descended),))
-        strain = Prediction(voigt(all_rows.strain(found.positions)), self.strain)
+        strain = Prediction(to_voigt(all_rows.strain(found.positions)), self.strain)
         return {self.quantity.name: places, self.strain.name: strain}
 
     def _rounds(

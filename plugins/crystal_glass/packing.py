@@ -35,12 +35,11 @@ DT_FIRST, DT_MOST, PATIENCE, FASTER, SLOWER, ALPHA, FADING = 0.1, 0.4, 5, 1.1, 0
 
 @dataclass(frozen=True)
 class Packed:
-    """A box, with the shortest distance over its σ, the steps that were taken, and the beginning (0, 1, …)."""
+    """A box, with the shortest distance over its σ and the steps that were taken."""
 
     atoms: ase.Atoms
     nearest: float
     steps: int
-    beginning: int
 
 
 def diameters(numbers: NDArray[np.int64], spheres: Spheres) -> Floats:
@@ -95,7 +94,7 @@ def box(counts: Mapping[str, int], volume: float, seed: int, name: str, spheres:
         places, nearest, steps = apart(start, length, sigma, kinds)
         if nearest >= APART:
             atoms = ase.Atoms(numbers, places % length, cell=[length] * 3, pbc=True)
-            return Packed(atoms, nearest, steps, beginning)
+            return Packed(atoms, nearest, steps)
         best = max(best, nearest)
     raise InputError(
         f"{name}: atoms stay as near as {best:.2f} of their diameters in {volume / len(numbers):.2f} Å³ an atom; "

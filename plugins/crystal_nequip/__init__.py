@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NEQUIP_PAPER = "S. Batzner et al., Nat. Commun. 13, 2453 (2022), doi:10.1038/s41467-022-29939-5"
 AMORPHOUS_PAPER = "M. Aykol, J. N. Wei, S. Batzner, A. Merchant, E. D. Cubuk, SynS & ML workshop, ICML 2023"
+RECIPE = Recipe(loss="mse", optimizer="adam", lr=0.01, batch_size=1, epochs=60, schedule="cosine", ema=0.99)
 
 
 def _build(
@@ -30,7 +31,7 @@ def _build(
     return Nequip(node_dim, options, statistics)
 
 
-def _architecture(name: str, summary: str, options: type, recipe: Recipe) -> Architecture:
+def _architecture(name: str, summary: str, options: type) -> Architecture:
     return Architecture(
         name=name,
         summary=summary,
@@ -39,23 +40,21 @@ def _architecture(name: str, summary: str, options: type, recipe: Recipe) -> Arc
         featurizer="radius",
         head="energy",
         partner_options={"energy": HEAD},
-        recipe=recipe,
+        recipe=RECIPE,
         requires=frozenset({"smooth-cutoff"}),
         provides=frozenset({"nodes"}),
         references=(NEQUIP_PAPER, AMORPHOUS_PAPER),
     )
 
 
-RECIPE = Recipe(loss="mse", optimizer="adam", lr=0.01, batch_size=1, epochs=60, schedule="cosine", ema=0.99)
 NEQUIP = _architecture(
-    "nequip", "equivariant messages of scalars, vectors and tensors: accurate from few frames", NequipOptions, RECIPE
+    "nequip", "equivariant messages of scalars, vectors and tensors: accurate from few frames", NequipOptions
 )
-TINY = _architecture("nequip-tiny", "nequip with scalars and vectors only, at a fifth of its cost", TinyOptions, RECIPE)
+TINY = _architecture("nequip-tiny", "nequip with scalars and vectors only, at a fifth of its cost", TinyOptions)
 PAPER = _architecture(
     "nequip-paper",
     "nequip as in the paper on amorphous solids, wide and even, at 1.6 times its cost",
     PaperOptions,
-    RECIPE,
 )
 
 SEVENNET_PAPER = (

@@ -55,8 +55,8 @@ class Maker:
         o = self.options = options
         self.adsorbates = words(o.adsorbates, ADSORBATES, "adsorbates")
         self.kinds, self.sites = words(o.kinds, KINDS, "kinds"), words(o.sites, SITES, "sites")
-        self.layers = span(o.layers, "layers", 2, 20)
-        self.repeat = span(o.repeat, "repeat", 2, 10)
+        self.layers = span(o.layers, "layers", 20)
+        self.repeat = span(o.repeat, "repeat", 10)
         self.metals = _by_lattice(o.elements)
         offered = [f for f, facet in FACETS.items() if facet.lattice in self.metals]
         asked = words(o.facets, tuple(FACETS), "facets") if o.facets else tuple(offered)

@@ -76,8 +76,8 @@ def words(text: str, known: tuple[str, ...], flag: str) -> tuple[str, ...]:
     return found
 
 
-def span(text: str, flag: str, least: int, most: int) -> tuple[int, int]:
-    """``2-5`` or ``3`` as the first and the last number.
+def span(text: str, flag: str, most: int) -> tuple[int, int]:
+    """``2-5`` or ``3`` as the first and the last number, from 2 on.
 
     Raises:
         UsageError: no such numbers.
@@ -86,8 +86,8 @@ def span(text: str, flag: str, least: int, most: int) -> tuple[int, int]:
     if len(parts) > 2 or not all(p.isascii() and p.isdigit() for p in parts):
         raise UsageError(f"--{flag} '{text}' is neither a number nor two as in 2-5")
     low, high = int(parts[0]), int(parts[-1])
-    if not least <= low <= high <= most:
-        raise UsageError(f"--{flag} {text} is not within {least}-{most}, the smaller one first")
+    if not 2 <= low <= high <= most:
+        raise UsageError(f"--{flag} {text} is not within 2-{most}, the smaller one first")
     return low, high
 
 

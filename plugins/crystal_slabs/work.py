@@ -26,7 +26,6 @@ from crystalcli.vocabulary.errors import NothingUsable, UsageError
 
 BLOCK = 64
 """Starts that are relaxed, and whose forces are asked for, together."""
-CONVERGED = "converged"
 
 
 class Slabs(Work):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from crystalcli.cli.command import CrystalCommand, plugin_command, resolved
+from crystalcli.cli.command import CrystalCommand, plugin_command
 from crystalcli.cli.plugin_flags import names
 from crystalcli.cli.shared import DryRun, Json, Overwrite, Quiet
 from crystalcli.contracts.records import Architecture
@@ -54,7 +54,7 @@ def train(
         "seed": seed, "overwrite": overwrite, "dry_run": dry_run, "json": json_, "quiet": quiet,
     }  # fmt: skip
     parts = {f"{f} {n}": {"values": g.values, "explicit": g.explicit} for (f, n), g in ctx.obj.items()}
-    print(json.dumps({"core": core, "parts": parts, "resolved": resolved(ctx)}, default=str))
+    print(json.dumps({"core": core, "parts": parts}, default=str))
 
 
 graphs = typer.Typer(name="graphs")
@@ -62,9 +62,9 @@ app.add_typer(graphs)
 
 
 @graphs.command("merge", cls=CrystalCommand)
-def merge(ctx: typer.Context, level: Annotated[int, typer.Option()] = 1) -> None:
+def merge(level: Annotated[int, typer.Option()] = 1) -> None:
     """Merge."""
-    print(json.dumps({"core": {"level": level}, "resolved": resolved(ctx)}))
+    print(json.dumps({"core": {"level": level}}))
 
 
 @graphs.command("info", cls=CrystalCommand)

@@ -10,8 +10,9 @@ import torch
 from reference.some_potentials import ALL, graph_of, model_of
 
 from crystalcli.contracts.modules import Labels
-from crystalcli.engine.model.derivatives import Strained, to_pressure, to_voigt
+from crystalcli.engine.model.derivatives import Strained, to_pressure
 from crystalcli.engine.model.model import CrystalModel
+from crystalcli.nouns.systems import to_voigt
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

@@ -273,7 +273,7 @@ def test_whatever_a_reader_does_costs_its_file_only(monkeypatch: pytest.MonkeyPa
 def test_what_is_too_large_to_be_read_as_a_whole_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("crystalcli.nouns.structures.text.read_text.__defaults__", (2**20,))
+    monkeypatch.setattr("crystalcli.nouns.structures.text.MAX_TEXT", 2**20)
     (tmp_path / name).write_text(" " * (2**20 + 1))
     (problem,) = read_file(tmp_path / name)
     assert isinstance(problem, Failure)

@@ -10,8 +10,8 @@ import pytest
 
 from crystalcli.cli.main import run
 from crystalcli.contracts import options
-from crystalcli.screen import options as screen_options
 from crystalcli.screen import reading
+from crystalcli.screen.options import KINDS, ScreenOptions, Settings, TrainingTable
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "screening"
@@ -38,7 +38,8 @@ def test_the_plan_in_the_documentation_is_one(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "screening.md").read_text(encoding="utf-8")
     (block,) = [b for b in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[[stages]]" in b]
     (tmp_path / "plan.toml").write_text(block, encoding="utf-8")
-    plan = reading.read(tmp_path / "plan.toml")
+    plan = reading.read(tmp_path / "plan.toml", (), ScreenOptions())
     assert [s.name for s in plan.stages] == ["volume", "tight"]
-    keys = {s.name for model in screen_options.TABLES_OF_KEYS for s in options.specs(model)} - {"start"}
+    tables = (Settings, TrainingTable, *KINDS.values())
+    keys = {s.name for model in tables for s in options.specs(model)} - {"start"}
     assert [k for k in sorted(keys) if not re.search(rf"\b{k}\b", text)] == []

@@ -15,6 +15,7 @@ from screen.test_campaign import do
 from crystalcli.contracts.host import Host
 from crystalcli.nouns.structures.constraints import projections
 from crystalcli.screen import inputs
+from crystalcli.screen.options import ScreenOptions
 from crystalcli.screen.reading import read
 from crystalcli.screen.stage_results import Result, Structure, extxyz, misfit
 
@@ -104,7 +105,7 @@ def test_a_constraint_that_is_not_known_costs_its_candidate_and_not_the_campaign
     made = some_campaign.alloys(24)
     made[3].set_constraint(FixBondLength(0, 1))
     ase.io.write(tmp_path / "all.traj", made)
-    found = inputs.read(read(plan, [str(tmp_path / "all.traj")]), Host().warn)
+    found = inputs.read(read(plan, [str(tmp_path / "all.traj")], ScreenOptions()), Host().warn)
     assert len(found.candidates.amounts) == 23
     (failure,) = found.candidates.failures
     assert "constraint FixBondLengths is not known" in failure.reason
@@ -122,7 +123,7 @@ def test_labels_of_sites_are_there_for_the_potential_of_a_stage(
         return []
 
     monkeypatch.setattr(stages, "relaxed_shards", relaxed)
-    worker = stages.worker(read(some_campaign.write(tmp_path)), 0, tmp_path)
+    worker = stages.worker(read(some_campaign.write(tmp_path), (), ScreenOptions()), 0, tmp_path)
     one = Structure("x", some_campaign.alloys(1)[0], {"spin": np.ones(4)})
     assert not list(worker.work("task", iter([("key", [one])]), None))  # type: ignore[arg-type]
     assert given[0].labels["spin"].sum() == 4

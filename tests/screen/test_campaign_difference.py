@@ -162,7 +162,7 @@ def test_what_is_added_to_a_difference_is_added_to_what_each_member_says() -> No
 
 def test_elements_are_counted_from_at_their_own_stage(tmp_path: Path) -> None:
     """Relaxed elements where there are any; the last stage's number where not."""
-    plan = reading.read(some_campaign.write(tmp_path))
+    plan = reading.read(some_campaign.write(tmp_path), (), ScreenOptions())
     (alloy, *_), _ = read_structures([tmp_path / "candidates.extxyz"])
     copper = Structure("element Cu", some_campaign.alloys(1)[0][:2])
     copper.atoms.symbols = "Cu2"

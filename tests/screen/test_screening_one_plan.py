@@ -129,7 +129,7 @@ def test_every_architecture_is_trained_by_its_own_recipe(arch: str, tmp_path: Pa
     plan.write_text(text[: text.index("[training.cgcnn]")] + text[text.index("[[stages]]") :])
     head: Any = registry().get("head", architecture.head)
     asked = Request(ScreenOptions(arch=arch))
-    for made in (one_step(asked), reading.read(plan)):
+    for made in (one_step(asked), reading.read(plan, (), ScreenOptions())):
         trained = training_plan(made, 0, "", (), "").options
         suits = recipe_of(architecture, head) | {"batch_size": None}  # its own, and less of it for few structures
         assert {name: getattr(trained, name) for name in suits} == suits

@@ -172,7 +172,6 @@ def test_whole_numbers_are_classes_where_the_task_says_so(cache: Path, tmp_path:
         (["gap"], "classification", "classes are words or whole numbers"),
         (["kind"], "regression", "'kind' is a text column"),
         (["knd"], "auto", "did you mean 'kind'"),
-        (["kind"], "clasification", "did you mean 'classification'"),
     ],
 )
 def test_what_cannot_be_learned(cache: Path, tmp_path: Path, targets: list[str], task: str, said: str) -> None:

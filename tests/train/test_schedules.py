@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from crystalcli.train.optimizers import Plateau, Schedule
-from crystalcli.vocabulary.errors import UsageError
 
 
 @pytest.mark.parametrize("steps", [10, 77, 400])
@@ -45,8 +44,3 @@ def test_plateau_waits_then_drops() -> None:
         factors.append(state.factor)
     assert factors == [1, 1, 1, 0.5, 0.5, 0.5, 0.5]
     assert state.best == 1.9
-
-
-def test_unknown_schedule() -> None:
-    with pytest.raises(UsageError, match="cosine"):
-        Schedule("cosin", 10)

@@ -49,6 +49,7 @@ from crystalcli.engine.cache.cache_seal import FORMAT, VERSION
 from crystalcli.engine.cache.sealed_array import Ranges, SealedArray
 from crystalcli.vocabulary.errors import CrystalError, InputError
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.texts import some
 
 LAST_ELEMENT = 118
 SHOWN = 3
@@ -209,9 +210,8 @@ class GraphCache:
         if (found := self._arrays[name].first_damage(starts, stops)) is None:
             return
         which = self._owners(name, *found)
-        more = f" and {len(which) - SHOWN} more" if len(which) > SHOWN else ""
         raise InputError(
-            f"damaged: {name} of {', '.join(which[:SHOWN])}{more} is not what was written; "
+            f"damaged: {name} of {some(which, SHOWN)} is not what was written; "
             "crystal graphs verify lists all such; build it again",
             path=self.path,
             code="damaged",

@@ -166,7 +166,7 @@ def collect(
     for batch in ahead(lambda i: data.batch(i, labelled), pieces_of(index, batch_size)):
         graph = batch.graph.to(device)
         predictions = model(graph, baseline_values_of(batch, baseline_values, device))
-        labels = {n: Labels(v.value.to(device), v.mask.to(device)) for n, v in batch.labels.items()}
+        labels = {n: v.to(device) for n, v in batch.labels.items()}
         counted = counted_by(model.head, predictions, labels, graph)
         for name, piece in gathered.items():
             piece.add(predictions[name], batch.labels.get(name), graph, counted.get(name))

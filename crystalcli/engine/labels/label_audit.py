@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from crystalcli.nouns.magnitudes import beyond, mean_and_deviation, reduced
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.texts import some
 
 if TYPE_CHECKING:
     from crystalcli.engine.labels.label_requests import LabelRequest
@@ -48,7 +49,8 @@ def audit_site(entries: Sequence[Labelled], quantity: Quantity, key: str, values
         UsageError: not one finite value.
     """
     if not mask.any():
-        raise UsageError(f"label '{key}' has no finite value on any atom (see {_some([e.source for e in entries])})")
+        named = some([e.source for e in entries], _NAMED)
+        raise UsageError(f"label '{key}' has no finite value on any atom (see {named})")
     line = _summary(f"label '{key}' as '{quantity.name}'", values[mask], mask, quantity.unit, "atoms")
     without = [e.source for e in entries if key not in e.labels]
     start = np.concatenate([[0], np.cumsum([e.n_atoms for e in entries])])
@@ -58,11 +60,11 @@ def audit_site(entries: Sequence[Labelled], quantity: Quantity, key: str, values
     infinite = [e.source for e, a, b in zip(entries, start, start[1:], strict=False) if np.isinf(values[a:b]).any()]
     warnings = _size(key, values[mask])
     if infinite:
-        warnings.append(f"label '{key}': infinite on some atoms in {len(infinite)} ({_some(infinite)}); masked")
+        warnings.append(f"label '{key}': infinite on some atoms in {len(infinite)} ({some(infinite, _NAMED)}); masked")
     if without:
-        warnings.append(f"label '{key}': {len(without)} structures have none ({_some(without)}); masked")
+        warnings.append(f"label '{key}': {len(without)} structures have none ({some(without, _NAMED)}); masked")
     if broken:
-        warnings.append(f"label '{key}': some atoms have none in {len(broken)} ({_some(broken)}); masked")
+        warnings.append(f"label '{key}': some atoms have none in {len(broken)} ({some(broken, _NAMED)}); masked")
     return (line,), tuple(warnings)
 
 
@@ -94,12 +96,12 @@ def _missing(entries: Sequence[Labelled], key: str, mask: Mask) -> list[str]:
     without = [e.source for e in entries if key not in e.labels]
     odd = [e.source for e, ok in zip(entries, mask, strict=True) if not ok and key in e.labels]
     if not mask.any():
-        raise UsageError(f"label '{key}' has no finite value (see {_some(odd)})", code="label")
+        raise UsageError(f"label '{key}' has no finite value (see {some(odd, _NAMED)})", code="label")
     warnings = []
     if without:
-        warnings.append(f"label '{key}': {len(without)} structures have none ({_some(without)}); masked")
+        warnings.append(f"label '{key}': {len(without)} structures have none ({some(without, _NAMED)}); masked")
     if odd:
-        warnings.append(f"label '{key}': {len(odd)} values are not finite ({_some(odd)}); masked")
+        warnings.append(f"label '{key}': {len(odd)} values are not finite ({some(odd, _NAMED)}); masked")
     return warnings
 
 
@@ -116,7 +118,7 @@ def _shape_of(entries: Sequence[Labelled], key: str, values: Floats, mask: Mask)
         width = max(high - low, 1e-12 * np.abs(have).max())
         far = mask & ((small < low - FAR * width) | (small > high + FAR * width))
         if far.any() and far.sum() <= 0.01 * len(have) + 1:
-            named = _some([f"{e.source} = {v:g}" for e, v, f in zip(entries, values, far, strict=True) if f])
+            named = some([f"{e.source} = {v:g}" for e, v, f in zip(entries, values, far, strict=True) if f], _NAMED)
             warnings.append(f"{said}: {int(far.sum())} values lie far outside the rest ({named})")
         common = np.unique(have, return_counts=True)[1].max()
         if common > 0.5 * len(have):
@@ -130,7 +132,7 @@ def _twins(entries: Sequence[Labelled], key: str, values: Floats, mask: Mask) ->
     twins = [(first[e.crystal], k) for k, e in enumerate(entries) if e.crystal and first.setdefault(e.crystal, k) != k]
     if not twins:
         return []
-    named = _some([f"{entries[k].source} is {entries[i].source}" for i, k in twins])
+    named = some([f"{entries[k].source} is {entries[i].source}" for i, k in twins], _NAMED)
     small, unit = reduced(np.where(mask, values, 0.0))
     differ = [abs(float(small[i] - small[k])) for i, k in twins if mask[i] and mask[k] and values[i] != values[k]]
     said = f"; {len(differ)} of them with another '{key}', by up to {max(differ) * unit:.3g}" if differ else ""
@@ -170,8 +172,3 @@ def growth(
             code="label",
         )
     return []
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -12,6 +12,7 @@ from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.numbers import is_nothing, meant_as_number, no_number
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES, OF_VIRIAL
+from crystalcli.vocabulary.texts import some
 
 SHOWN = 12
 """Names in a line; ``--json`` has all."""
@@ -76,8 +77,8 @@ class Seen:
                 if k == kind
             ]
             tags = [name for k, name in self.tags if k == kind]
-            parts = [f"seen and left out: {_some(left)}"] if left else []
-            parts += [f"kept as tags: {_some(tags)}"] if tags else []
+            parts = [f"seen and left out: {some(left, SHOWN)}"] if left else []
+            parts += [f"kept as tags: {some(tags, SHOWN)}"] if tags else []
             start = f"{kind}: " if kind else ""
             said += [start + "; ".join(parts)] if parts else []
             said += [
@@ -106,8 +107,3 @@ def _what(value: Any, of_sites: bool) -> str:
     if of_sites:
         return "one per atom" if len(shape) == 1 else f"{shape[1]} per atom"
     return f"{' × '.join(map(str, shape))} numbers"
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

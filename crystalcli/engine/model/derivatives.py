@@ -16,8 +16,6 @@ from crystalcli.nouns.graph import CrystalGraph
 DERIVED = ("forces", "stress", "pressure")
 PER_VOLUME = ("stress", "pressure")
 """Not defined, and NaN, of what has no volume: a molecule."""
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-"""xx, yy, zz, yz, xz, xy, as in ASE."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,3 @@ class Strained:
 def to_pressure(stress: Tensor) -> Tensor:
     """(S, 3, 3) → (S,), the pressure of an energy without kinetic part, ``−tr σ/3``."""
     return -stress.diagonal(dim1=-2, dim2=-1).mean(-1)
-
-
-def to_voigt(tensor: Tensor) -> Tensor:
-    """(…, 3, 3) symmetric → (…, 6)."""
-    return torch.stack([tensor[..., a, b] for a, b in VOIGT], -1)

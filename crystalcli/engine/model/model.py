@@ -16,13 +16,14 @@ from crystalcli.contracts.irreps import EmbeddingShape
 from crystalcli.contracts.modules import Baseline, Embedding, Features, Labels, Prediction, SurfaceEnergy, shape_of
 from crystalcli.contracts.records import Part
 from crystalcli.engine.baselines import baselines as closed_forms
-from crystalcli.engine.model.derivatives import DERIVED, Strained, to_pressure, to_voigt
+from crystalcli.engine.model.derivatives import DERIVED, Strained, to_pressure
 from crystalcli.engine.model.model_parts import parts, refuse_misfits, refuse_shape
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.model.out_of_domain import OutOfDomain
 from crystalcli.engine.model.sigma_fit import SigmaFit, applied
 from crystalcli.engine.model.surface import Surface
 from crystalcli.nouns.graph import CrystalGraph
+from crystalcli.nouns.systems import to_voigt
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -26,7 +26,7 @@ from crystalcli.contracts.element_tables import tables_of
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.fewer_targets import narrowed
 from crystalcli.engine.model.model import CrystalModel
-from crystalcli.engine.model.model_head import FORMAT, KEY, VERSION, View, named_by_file, read_head
+from crystalcli.engine.model.model_head import FORMAT, KEY, VERSION, View, named_by_file, read_head, short
 from crystalcli.engine.model.model_parts import part_names
 from crystalcli.engine.model.model_spec import ModelSpec
 from crystalcli.engine.model.out_of_domain import PREFIX as FAMILIARITY
@@ -100,7 +100,7 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
             model.witnesses = proof.graph
             difference = proof.difference(model)
     except _DAMAGE as problem:
-        raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
+        raise InputError(f"damaged model: {short(problem)}", path=path) from problem
     if difference is not None:
         raise NumericalFailure(_why(difference, head, model, sound=sound), path=path, code="proof")
     if not sound:
@@ -163,7 +163,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(path.read_bytes())
     except (SafetensorError, ValueError, KeyError, RuntimeError) as problem:
-        raise InputError(f"damaged model: {_short(problem)}", path=path) from problem
+        raise InputError(f"damaged model: {short(problem)}", path=path) from problem
     except OSError as problem:
         raise files.environment_problem(problem, path) from problem
 
@@ -217,10 +217,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _short(problem: BaseException) -> str:
-    return f"{type(problem).__name__}: {problem}"
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def read_head(path: Path) -> dict[str, Any]:
     except OSError as problem:
         raise files.environment_problem(problem, path) from problem
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise InputError(f"not a crystal model: {_short(problem)}", path=path) from problem
+        raise InputError(f"not a crystal model: {short(problem)}", path=path) from problem
     if head["format"] != FORMAT:
         raise InputError("not a crystal model", path=path)
     if head["version"] > VERSION:
@@ -128,7 +128,8 @@ def _metadata(header: bytes) -> dict[str, Any]:
     return head
 
 
-def _short(problem: BaseException) -> str:
+def short(problem: BaseException) -> str:
+    """What went wrong, and of what kind it is."""
     return f"{type(problem).__name__}: {problem}"
 
 

@@ -26,6 +26,7 @@ from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_fields import fields_of
 from crystalcli.engine.model.model_parts import parts
 from crystalcli.engine.model.model_spec import ModelSpec
+from crystalcli.engine.run.checkpoint import under
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.structures.site_fields import SiteField
 
@@ -172,7 +173,7 @@ class Proof:
             KeyError, ValueError: arrays that are missing or cannot be.
         """
         arrays = {name: found[f"{PREFIX}graph.{name}"] for name in _ARRAYS}
-        fields, said = (_under(f"{PREFIX}{word}.", found) for word in ("field", "said"))
+        fields, said = (under(f"{PREFIX}{word}", found) for word in ("field", "said"))
         if len(arrays) + len(fields) + len(said) != len(found) or not said:
             raise ValueError("its proof cannot be")
         if not all(v.dtype == torch.float64 for v in said.values()):
@@ -231,10 +232,6 @@ def _same(a: Tensor, b: Tensor) -> Tensor:
 def _largest(values: Tensor) -> float:
     """Largest size of a value, infinite if one is not a number; 0 of none."""
     return float(values.abs().nan_to_num(torch.inf, torch.inf).max()) if values.numel() else 0.0
-
-
-def _under(prefix: str, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: value for name, value in found.items() if name.startswith(prefix)}
 
 
 def _graph(arrays: Mapping[str, Tensor], fields: Mapping[str, Tensor]) -> CrystalGraph:

@@ -59,11 +59,9 @@ class Reading:
         self._open.close()
 
 
-def read_inputs(
-    paths: Sequence[Path], options: ReadOptions = DEFAULTS, place: Place = ONE
-) -> Iterator[Entry | Failure]:
+def read_inputs(paths: Sequence[Path], options: ReadOptions = DEFAULTS) -> Iterator[Entry | Failure]:
     """Yield what a :class:`Reading` does; the process begins with the first structure that is asked for."""
-    with Reading(paths, options, place) as structures:
+    with Reading(paths, options) as structures:
         yield from structures
 
 

@@ -78,7 +78,6 @@ class Loaded:
         problem: why the plugin is broken, empty if it is not.
         bad_parts: ``(family, name, reason)`` of records that are wrong.
         notes: what is bad manners only.
-        seconds: time of the import.
     """
 
     origin: Origin
@@ -86,7 +85,6 @@ class Loaded:
     problem: str = ""
     bad_parts: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str, ...] = ()
-    seconds: float = 0.0
 
 
 class TooSlow(BaseException):
@@ -109,7 +107,7 @@ def load(origin: Origin) -> Loaded:
         ):
             parts = _call_hook(_import(origin), origin)
     except TooSlow:
-        return Loaded(origin, problem=f"its import takes more than {limit:g} s", seconds=limit)
+        return Loaded(origin, problem=f"its import takes more than {limit:g} s")
     except KeyboardInterrupt:
         if interrupted:
             raise
@@ -118,7 +116,7 @@ def load(origin: Origin) -> Loaded:
         called = "os._exit" if isinstance(stop, _SuddenExit) else "sys.exit"
         return Loaded(origin, problem=f"calls {called}({stop.code!r}) at import")
     except BaseException as problem:  # one broken plugin must not stop the rest
-        return Loaded(origin, problem=_say(problem), seconds=time.perf_counter() - start)
+        return Loaded(origin, problem=_say(problem))
     finally:
         if os.getpid() != pid:
             os._exit(0)  # a plugin forked at import; its child is not a second crystal
@@ -129,7 +127,7 @@ def load(origin: Origin) -> Loaded:
         notes.append(f"prints to stdout at import: {printed.getvalue().strip()[:60]!r}")
     if "torch" in sys.modules and not heavy_before:
         notes.append("imports torch; do that inside build functions")
-    return Loaded(origin, tuple(good), "", tuple(bad), tuple(notes), seconds)
+    return Loaded(origin, tuple(good), "", tuple(bad), tuple(notes))
 
 
 def _looked_at(parts: list[Any]) -> tuple[list[Part], list[tuple[str, str, str]]]:

@@ -35,7 +35,7 @@ class RunFiles:
 
     def __post_init__(self) -> None:
         self.record: Mapping[str, Any] = RunFolder.read(self.path)
-        self.report: Mapping[str, Any] = self._json(REPORT)
+        self.report: Mapping[str, Any] = self._report()
         asked = self.record.get(REQUEST)
         self.request: Mapping[str, Any] = asked if isinstance(asked, Mapping) else {}
         self.options: Mapping[str, Any] = self.request.get("options", {})
@@ -101,11 +101,11 @@ class RunFiles:
         """A run in the folder ``name`` below."""
         return RunFiles(self.path / name, self.problems)
 
-    def _json(self, name: str) -> Mapping[str, Any]:
+    def _report(self) -> Mapping[str, Any]:
         try:
-            found = json.loads(self._text(name) or "{}")
+            found = json.loads(self._text(REPORT) or "{}")
         except ValueError as problem:
-            self.problems.append(f"{name}: {problem}")
+            self.problems.append(f"{REPORT}: {problem}")
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -46,14 +46,6 @@ def save(folder: Path, step: int, state: TrainingState) -> Path:
     return path
 
 
-def clear(folder: Path) -> None:
-    """Drop all states: the run is done."""
-    for note in folder.glob("state-*.json"):
-        note.unlink(missing_ok=True)
-    for blob in folder.glob("state-*.safetensors"):
-        blob.unlink(missing_ok=True)
-
-
 def newest(folder: Path) -> tuple[TrainingState | None, list[str]]:
     """Newest state that is whole, none if there is none, and a line about every newer one that is not."""
     said: list[str] = []

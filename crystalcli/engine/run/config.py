@@ -83,9 +83,9 @@ def _toml_problem(message: str) -> tuple[str, int | None]:
     return f"not TOML: {reason}; write key = value, texts in quotes", int(found[2])
 
 
-def layers(given: Path | None, folder: Path | None = None) -> list[Layer]:
-    """Return ``crystal.toml`` of ``folder`` (if there) and the ``given`` file; the later one counts more."""
-    default = (folder or Path()) / DEFAULT_FILE
+def layers(given: Path | None) -> list[Layer]:
+    """Return ``crystal.toml`` of the working folder (if there) and the ``given`` file; the later one counts more."""
+    default = Path(DEFAULT_FILE)
     found = [read(given)] if given is not None else []
     if default.exists() and not (given is not None and default.samefile(given)):
         found.insert(0, replace(read(default), asked=False))
@@ -121,10 +121,3 @@ def table_at(layer: Layer, keys: Sequence[str]) -> Mapping[str, Any]:
         if not isinstance(table, Mapping):
             raise layer.problem(keys[: depth + 1], f"'{key}' must be a table, [{'.'.join(keys)}]")
     return dict(table)
-
-
-def write(table: Mapping[str, Any]) -> str:
-    """Text of a configuration that :func:`read` reads back."""
-    import tomli_w
-
-    return tomli_w.dumps(table)

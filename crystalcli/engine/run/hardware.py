@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from crystalcli.engine.run.places import cores
@@ -29,10 +29,6 @@ class Finding:
     state: str
     said: str
     cure: str = ""
-
-    def to_json(self) -> dict[str, str]:
-        """Plain values."""
-        return asdict(self)
 
 
 def torch_device() -> str:

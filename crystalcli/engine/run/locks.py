@@ -55,13 +55,13 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def run_locked(folder: Path, name: str = "run") -> Iterator[None]:
+def run_locked(folder: Path) -> Iterator[None]:
     """Hold the right to write the folder of a run, be it there or not; a file in its place is left to be refused.
 
     Raises:
         EnvironmentProblem: as :func:`locked`.
     """
-    with locked(folder / name) if folder.is_dir() or not folder.exists() else contextlib.nullcontext():
+    with locked(folder / "run") if folder.is_dir() or not folder.exists() else contextlib.nullcontext():
         yield
 
 

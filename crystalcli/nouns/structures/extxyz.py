@@ -13,7 +13,7 @@ from crystalcli.nouns.structures.extxyz_frame import frame_of
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES, IDS, RESULTS, Offered, entry_of
 from crystalcli.nouns.structures.pieces import WHOLE, Piece, PlainLines, Start
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.nouns.structures.text import MAX_LINE_BYTES, open_bytes, text_lines, where
+from crystalcli.nouns.structures.text import open_bytes, text_lines, where
 from crystalcli.vocabulary.errors import InputError
 
 MAX_ATOMS = 5_000_000
@@ -50,7 +50,7 @@ def read(path: Path, _options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> 
 def starts(path: Path) -> Iterator[Start]:
     """Where every frame begins, as far as all is in order."""
     with open_bytes(path) as file:
-        lines = PlainLines(file, MAX_LINE_BYTES)
+        lines = PlainLines(file)
         here = lines.here
         for first in lines:
             if first.strip():

@@ -13,6 +13,7 @@ from pathlib import Path
 from crystalcli.nouns.structures.numbers import hint, is_nothing, number_in
 from crystalcli.nouns.structures.text import read_text
 from crystalcli.vocabulary.errors import CrystalError, UsageError
+from crystalcli.vocabulary.texts import some
 
 TABLE = "id_prop.csv"
 TARGET = "target"
@@ -54,8 +55,7 @@ class IdProp:
         extra = [f"'{name}' on line {line}" for name, line in self.lines.items() if name not in fit]
         if not extra:
             return [found]
-        shown = ", ".join(extra[:3]) + (f" and {len(extra) - 3} more" if len(extra) > 3 else "")
-        return [found, f"{self.path}: {len(extra)} rows fit no file that was given ({shown})"]
+        return [found, f"{self.path}: {len(extra)} rows fit no file that was given ({some(extra, 3)})"]
 
     def labels(self, *names: str) -> dict[str, float]:
         """Labels of the structure called by one of ``names`` (stem, file name)."""

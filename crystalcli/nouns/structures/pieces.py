@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from crystalcli.nouns.structures.text import MAX_LINE_BYTES
+
 SIZE = 1 << 21
 """Bytes of text in a piece."""
 PACKED = 16
@@ -63,20 +65,20 @@ def cut(starts: Iterator[Start], *, packed: bool = False) -> tuple[Piece, ...]:
 class PlainLines:
     """Lines of a file as Latin-1, in which every delimiter is what it is in UTF-8, and how far they have been read.
 
-    They end where a line is not as in most files: without an end within ``longest`` bytes, in UTF-16, or with a lone
-    carriage return, which is the end of a line for those who read text.
+    They end where a line is not as in most files: without an end within :data:`MAX_LINE_BYTES`, in UTF-16, or with a
+    lone carriage return, which is the end of a line for those who read text.
     """
 
-    def __init__(self, file: IO[bytes], longest: int) -> None:
-        self._file, self._longest = file, longest
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
         self.offset = self.line = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        raw = self._file.readline(self._longest)
-        if not raw or len(raw) >= self._longest or b"\0" in raw:
+        raw = self._file.readline(MAX_LINE_BYTES)
+        if not raw or len(raw) >= MAX_LINE_BYTES or b"\0" in raw:
             raise StopIteration
         if b"\r" in raw and raw.find(b"\r") != len(raw) - 2:
             raise StopIteration

@@ -24,9 +24,6 @@ from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text, where
 from crystalcli.vocabulary.errors import InputError, UnsafeInput
 
-_STRUCTURE_MODULES = ("pymatgen.core.structure",)
-_HOLDER_MODULES = ("pymatgen.entries.computed_entries", "pymatgen.core", "pymatgen.analysis", "emmet.core")
-
 
 def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
     """Yield the structures, wherever they stand.

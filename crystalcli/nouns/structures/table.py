@@ -15,7 +15,7 @@ from crystalcli.nouns.structures.numbers import is_nothing, number_in
 from crystalcli.nouns.structures.offered import MAX_TAG
 from crystalcli.nouns.structures.pieces import WHOLE, Piece, PlainLines, Start
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.nouns.structures.text import MAX_LINE_BYTES, open_bytes, text_lines, where
+from crystalcli.nouns.structures.text import open_bytes, text_lines, where
 from crystalcli.vocabulary.errors import InputError, UsageError, did_you_mean
 
 FIELD_LIMIT = 16 * 2**20
@@ -145,7 +145,7 @@ def starts(path: Path) -> Iterator[Start]:
     """Where every row begins, as far as all is in order."""
     csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT))
     with open_bytes(path) as file:
-        lines = PlainLines(file, MAX_LINE_BYTES)
+        lines = PlainLines(file)
         reader = csv.reader(lines, strict=True)
         with suppress(csv.Error):
             next((row for row in reader if row), None)  # the header

@@ -127,21 +127,21 @@ _ARCHIVES = {
 }
 
 
-def read_text(path: Path, limit: int = MAX_TEXT) -> str:
+def read_text(path: Path) -> str:
     r"""Whole text of ``path`` with ``\n`` line ends.
 
     Raises:
-        InputError: what :func:`open_bytes` and :func:`decode` refuse, or more than ``limit`` bytes.
+        InputError: what :func:`open_bytes` and :func:`decode` refuse, or more than :data:`MAX_TEXT` bytes.
     """
     blocks, size = [], 0
     with open_bytes(path) as file:
         while block := file.read(_BLOCK):
             blocks.append(block)
             size += len(block)
-            if size > limit:
+            if size > MAX_TEXT:
                 raise InputError(
-                    f"larger than {limit // 2**20} MB, which is read as a whole; split it, or write extended XYZ or a "
-                    "CSV with CIF texts, which are read piece by piece",
+                    f"larger than {MAX_TEXT // 2**20} MB, which is read as a whole; split it, or write extended XYZ or "
+                    "a CSV with CIF texts, which are read piece by piece",
                     path=path,
                     code="too-large",
                 )

@@ -8,7 +8,7 @@ import ase
 import numpy as np
 import pytest
 import torch
-from crystal_dogss.cell_springs import CellSprings, full, movable, strained, voigt, with_cells
+from crystal_dogss.cell_springs import CellSprings, movable, strained, with_cells
 from crystal_dogss.descent import descend
 from crystal_dogss.options import DescentOptions
 from crystal_dogss.springs import Springs
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from crystalcli.nouns.graph import CrystalGraph, collate, edge_lengths
 from crystalcli.nouns.neighbors import build_graph
+from crystalcli.nouns.systems import from_voigt, to_voigt
 from crystalcli.testing import crystals
 
 TIGHT = DescentOptions(max_steps=20_000, tolerance=1e-12)
@@ -110,7 +111,7 @@ def test_ways_of_learning_agree_with_the_implicit_one(gradient: str) -> None:
         stiffness = springs.stiffness.clone().requires_grad_()
         options = replace(TIGHT, gradient=way, last=400, max_steps=3000, step=0.02, tolerance=1e-11)
         found = descend(replace(springs, rest=rest, stiffness=stiffness), x, free, options)
-        strain = voigt(springs.strain(found.positions))
+        strain = to_voigt(springs.strain(found.positions))
         places = found.positions[: springs.n_atoms]
         mean = places.mean(0)  # springs know no place
         wanted = (strain * torch.arange(6)).sum() + ((places - mean) * torch.tensor([1.0, -0.5, 0.2])).square().sum()
@@ -132,8 +133,8 @@ def test_strained_lengths_and_six_numbers() -> None:
     springs, x, _ = extended()
     rng = torch.Generator().manual_seed(5)
     six = 0.1 * torch.randn(2, 6, generator=rng, dtype=torch.float64)
-    torch.testing.assert_close(voigt(full(six)), six)
-    y = (full(six) * springs.length[:, None, None]).view(-1, 3)
+    torch.testing.assert_close(to_voigt(from_voigt(six)), six)
+    y = (from_voigt(six) * springs.length[:, None, None]).view(-1, 3)
     state = torch.cat([x[: springs.n_atoms], y])
     plain = replace(springs, structure=springs.structure[: springs.n_atoms])
     torch.testing.assert_close(strained(plain, x[: springs.n_atoms], six), springs.lengths(state))

@@ -15,7 +15,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase.data import chemical_symbols
-from crystal_glass import PACK
+from crystal_glass import PACK, packing
 from crystal_glass.composition import MOST, grid, once, parse, reduced
 from crystal_glass.crystals import COMPOUNDS, cell_volume, crystal_of, elemental
 from crystal_glass.packing import APART, _Near, apart, box, diameters, pairs_nearer
@@ -132,8 +132,9 @@ def test_spheres_that_touch_have_neither_energy_nor_force() -> None:
 
 
 @pytest.mark.parametrize(("formula", "limit"), [("Ti2O3", 200), ("Al0.3Ni0.7", 200), ("Cu", 500)])
-def test_a_hundred_atoms_come_apart(formula: str, limit: int) -> None:
+def test_a_hundred_atoms_come_apart(formula: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In 1.15 of the crystal's volume: 200 steps while spheres fill 0.42 of it or less, 500 of one metal at 0.64."""
+    monkeypatch.setattr(packing, "TRIES", 1)  # the first beginning will do
     one = parse(formula)
     volume = 115.0 * volume_of(one, 0.0, []).per_atom
     for seed in range(4):
@@ -144,7 +145,6 @@ def test_a_hundred_atoms_come_apart(formula: str, limit: int) -> None:
         assert packed.nearest == pytest.approx(float((distances / sigma).min()))
         assert packed.nearest >= APART
         assert packed.steps <= limit
-        assert packed.beginning == 0
     share = np.pi / 6 * 100 * float(sigma[0, 1]) ** 3 / volume
     assert share <= 0.42 or (formula == "Cu" and 0.6 < share < 0.7)
 

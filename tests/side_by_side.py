@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-FIRST = ("cli", "end_to_end", "engine", "plugins")
+FIRST = ("end_to_end", "engine", "plugins")
 """About half of the time; the other process has all other folders, new ones too."""
 
 

@@ -32,6 +32,12 @@ from crystalcli.train.setup import Prepared, prepare, split_facts
 from crystalcli.vocabulary.errors import Exit, NumericalFailure, Stopped
 
 
+def inputs_of(options: TrainOptions) -> list[Path]:
+    """Files that a training reads: caches, those of ``--replay``, and the model that it starts from."""
+    start = [] if options.from_ is None else [named_by(options.from_)]
+    return [*options.paths, *options.replay, *start]
+
+
 class Training(Work):
     """One training: everything is looked up, data are split and the model is built.
 
@@ -64,8 +70,7 @@ class Training(Work):
             for one in self.beside:
                 prepare(one, Host(), self.prepared)
             self._inside = inside.pop_all()
-        start = [] if asked.from_ is None else [named_by(asked.from_)]
-        self.inputs = [*asked.paths, *asked.replay, *start]
+        self.inputs = inputs_of(asked)
         spec = self.prepared.model.spec
         self.parts = [(f, c.name) for f, c in _parts(spec).items() if f != "embedding"]
         self.facts = {

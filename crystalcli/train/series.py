@@ -18,7 +18,7 @@ from crystalcli.contracts.workflow import Run, Work
 from crystalcli.train import ensemble, transfer
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.processes import started_by_torchrun
-from crystalcli.train.run import Training
+from crystalcli.train.run import Training, inputs_of
 from crystalcli.train.setup import Prepared, prepare
 from crystalcli.vocabulary.errors import Stopped, UsageError
 
@@ -43,7 +43,8 @@ class Several(Work):
         self.options: TrainOptions = request.options
         self.first = first = begun(runs[0], Host(), shared)
         self.prepared: Prepared = first.prepared
-        self.inputs, self.parts = first.inputs, first.parts
+        self.inputs = list(dict.fromkeys(path for one in runs for path in inputs_of(one.options)))
+        self.parts = first.parts
         self.settled = {k: v for k, v in first.settled.items() if k != "batch_size"}
         self.facts = {k: first.facts[k] for k in ("seed", "device", "threads")}
 

@@ -113,6 +113,8 @@ def test_at_the_command_line(cache: Path, source: Path, tmp_path: Path, capfd: p
         tomli.loads((tmp_path / "c" / n / "config.toml").read_text())["train"] for n in ("scratch-5", "transfer-5")
     ]
     assert tables[1]["from"] == str(source)
+    read = json.loads((tmp_path / "c" / "run.json").read_text())["inputs"]
+    assert sorted(Path(name).suffix for name in read) == [".h5", ".safetensors"]
     assert not {"from", "learning_curve"} & tables[0].keys()
     assert tables[0]["lr"] == pytest.approx(5 * tables[1]["lr"])
     assert (

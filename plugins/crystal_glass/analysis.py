@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import factorial, prod
 from typing import Any
 
@@ -12,7 +13,15 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from crystalcli.nouns.distributions import BOND, Coordination, Frames, PairDistribution, coordination, pair_distribution
+from crystalcli.nouns.distributions import (
+    BOND,
+    Coordination,
+    Frames,
+    PairDistribution,
+    coordination,
+    first_minimum,
+    pair_distribution,
+)
 from crystalcli.nouns.neighbors import neighbor_list, pairs_within
 from crystalcli.nouns.radii import COVALENT, contact
 
@@ -54,6 +63,17 @@ def first_peak(found: PairDistribution, g: Floats) -> float | None:
     bend = y[k - 1] - 2 * y[k] + y[k + 1]
     shift = 0.0 if bend == 0 else 0.5 * (y[k - 1] - y[k + 1]) / bend
     return float(found.r[k] + shift * step)
+
+
+def first_shell(found: PairDistribution, numbers: Sequence[Coordination]) -> list[Coordination]:
+    """``numbers`` without reach where atoms of the pair are second neighbors, as O and O in an oxide.
+
+    They are where the first peak of g_ab(r) lies beyond the first minimum of the g(r) of all atoms.
+    """
+    end = first_minimum(found.r, found.total)
+    peaks = {frozenset(pair): first_peak(found, g) for pair, g in found.partial.items()}
+    second = {pair for pair, peak in peaks.items() if peak is not None and peak > end}
+    return [replace(c, cutoff=0.0) if frozenset((c.centre, c.neighbor)) in second else c for c in numbers]
 
 
 def bonds_of(atoms: ase.Atoms, numbers: Sequence[Coordination]) -> tuple[NDArray[np.int64], Floats]:
@@ -203,7 +223,8 @@ def described(images: Sequence[ase.Atoms]) -> tuple[dict[str, Any], dict[str, An
     frames, found = distributions(images)
     numbers = coordination(frames, found)
     last = images[-1]
-    edges, vectors = bonds_of(last, numbers)
+    q6_of_all = q6(bonds_of(last, numbers)[1])
+    edges, vectors = bonds_of(last, first_shell(found, numbers))
     q, s = structure_factor(images[-1:])
     said: dict[str, Any] = {
         "first_peak": first_peak(found, found.total),
@@ -211,7 +232,7 @@ def described(images: Sequence[ase.Atoms]) -> tuple[dict[str, Any], dict[str, An
         "coordination": float(edges.shape[1] / len(last)),
         "coordinations": {f"{c.centre}-{c.neighbor}": float(c.mean) for c in numbers},
         "cutoffs": {f"{c.centre}-{c.neighbor}": c.cutoff for c in numbers},
-        "q6": q6(vectors),
+        "q6": q6_of_all,
         "largest_cluster": largest_cluster(last),
     }
     curves: Mapping[str, Any] = {

@@ -70,6 +70,23 @@ def test_diamond_is_tetrahedral() -> None:
     assert degrees.mean() == pytest.approx(109.47, abs=0.3)
 
 
+def test_second_neighbors_are_no_bonds() -> None:
+    """Cristobalite: four O around Si, two Si around O; not O around O, 1.63 times as far away."""
+    si = ase.build.bulk("Si", "diamond", a=7.16, cubic=True).repeat(2)
+    edges, vectors = bonds_of(si, [Coordination("Si", "Si", 3.3, 4.0, {})])
+    some = edges[0] < edges[1]
+    between = si.positions[edges[0][some]] + 0.5 * vectors[some]
+    atoms = si + ase.Atoms(f"O{len(between)}", between, cell=si.cell, pbc=True)
+    atoms.rattle(0.03, seed=4)
+    said, curves = described([atoms])
+    assert said["coordination"] == pytest.approx(8 / 3)
+    assert (said["coordinations"]["Si-O"], said["coordinations"]["O-Si"]) == (4.0, 2.0)
+    assert set(curves["angles"]) == {"O-Si-O", "Si-O-Si"}
+    alloy = rattled("Cu", 3)
+    alloy.numbers[::3] = 47
+    assert described([alloy])[0]["coordination"] == pytest.approx(12.0, abs=0.3)  # those that touch are all neighbors
+
+
 def test_rings_of_diamond_and_of_a_ladder() -> None:
     """Diamond has 12 rings of six through each atom: 2 for every atom of the crystal."""
     atoms = ase.build.bulk("Si", cubic=True).repeat(3)

@@ -278,7 +278,6 @@ def test_constant_targets_few_structures_and_strange_wishes_are_refused_before_a
         (plan(cache, tmp_path / "run", leave_out="Xx"), "no element"),
         (plan(cache, tmp_path / "run", leave_out="He"), "nothing to leave out"),
         (plan(cache, tmp_path / "run", split="time"), "too short"),
-        (plan(cache, tmp_path / "run", recipe=replace(RECIPE, optimizer="sdg")), "sgd"),
     ]
     for wished, message in wrong:
         with pytest.raises(UsageError, match=message):

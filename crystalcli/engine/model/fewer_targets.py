@@ -35,9 +35,9 @@ def narrowed(model: AnyModel, targets: Sequence[str]) -> AnyModel:
 
 def _one(model: CrystalModel, targets: Sequence[str]) -> CrystalModel:
     spec = ModelSpec.from_json(spec_of_targets(model.spec.to_json(), targets))
-    state_of = getattr(model.head, "spec_of_targets", None)
+    state_of = getattr(model.head, "only", None)
     if state_of is None:
-        raise UsageError(f"head '{spec.head.name}' has no method 'spec_of_targets', which keeps some of its targets")
+        raise UsageError(f"head '{spec.head.name}' has no method 'only', which keeps some of its targets")
     pairs = zip(model.baseline_targets, model.baselines, strict=True)
     fitted = {name: cast(Baseline, term) for name, term in pairs if name in targets}
     with torch.random.fork_rng(devices=[]):

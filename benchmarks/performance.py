@@ -78,6 +78,16 @@ def glass_cost(found: Any) -> Rows:
         yield f"glass of 100 atoms, EMT, {many}: a box", f"{one['seconds_a_box']:.1f} s"
 
 
+def dogss_cost(found: Any) -> Rows:
+    """Beside a relaxation."""
+    steps = found["relaxation_of_ase"]["steps"]
+    yield (
+        f"guesses of relaxed positions, {found['atoms']:.0f} atoms, on one core",
+        f"{found['guesses_per_second']:.0f} a second",
+    )
+    yield f"a relaxation by ASE's EMT and FIRE, {steps:.0f} steps, of a guess", times(found["guesses_per_relaxation"])
+
+
 def screening_journal(found: Any) -> Rows:
     """Surviving a kill."""
     yield f"journal of a screening of {found['candidates']:,} candidates, of its time", f"{found['share']:.1%}"
@@ -92,6 +102,7 @@ RUNS: tuple[tuple[tuple[str, ...], Callable[[Any], Rows]], ...] = (
     (("md_cost.py",), md_cost),
     (("md_overhead.py", "--steps", "1000", "--repeats", "3"), md_overhead),
     (("glass_cost.py",), glass_cost),
+    (("dogss_cost.py",), dogss_cost),
     (("screening_journal.py",), screening_journal),
 )
 

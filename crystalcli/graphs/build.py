@@ -86,7 +86,7 @@ class _Unit:
 
 def _resumed(
     work: GraphWork,
-    files: Sequence[ReadItem],
+    items: Sequence[ReadItem],
     place: Place,
     parts: Parts,
     *,
@@ -110,14 +110,14 @@ def _resumed(
 
     mine = [
         _Unit(k, numbers, *parts.known(k, numbers.start))
-        for k, numbers in enumerate(units(len(files)))
+        for k, numbers in enumerate(units(len(items)))
         if share.takes(k)
     ]
     open_units = [u for u in mine if not u.begin.ended]
     todo = [n for u in open_units for n in range(u.begin.file, u.files.stop)]
     position = {n: k for k, n in enumerate(todo)}
     skip = {position[u.begin.file]: u.begin.skip for u in open_units if u.begin.skip}
-    ours = [files[n] for n in todo]
+    ours = [items[n] for n in todo]
     found = outcomes(work, ours, place, skip, limits=limits, heard=Callbacks(say, pause))
     stream = ((todo[k], outcome) for k, outcome in found)
     following = next(stream, None)

@@ -71,6 +71,8 @@ def test_what_is_forgotten_is_measured_where_it_was_not_learned(
     made = train(plan(new, tmp_path / "run", from_=source, recipe=RECIPE, keep_start=False, replay=(old,)))
     found = made.data["replay"]
     assert (found["structures"], found["aside"]) == (42, 4)
+    read = json.loads((made.folder / "run.json").read_text())["inputs"]
+    assert {Path(name).name for name in read} == {old.name, new.name, "model.safetensors"}
     aside = np.sort(np.random.default_rng([0, 11]).permutation(np.arange(12, 54))[:4]) - 12
     moved = answers(made.model, old)[aside] - answers(source / "model.safetensors", old)[aside]
     assert found["changed"][ENERGY]["mae"] == pytest.approx(np.abs(moved).mean(), rel=1e-5)

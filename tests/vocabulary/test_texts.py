@@ -6,9 +6,10 @@ import unicodedata
 
 import pytest
 
+from crystalcli.vocabulary.display import shorter
 from crystalcli.vocabulary.errors import one_line
 from crystalcli.vocabulary.tables import csv_text, json_line
-from crystalcli.vocabulary.texts import cell, file_word, inert, json_inert, xyz_word
+from crystalcli.vocabulary.texts import apart, cell, file_word, inert, json_inert, some, xyz_word
 
 STEERING = [
     *map(chr, range(0x20)),
@@ -70,3 +71,23 @@ def test_names_of_files_lead_nowhere() -> None:
 
 def test_backslashes_survive_extended_xyz() -> None:
     assert xyz_word("a\\b\n") == "a\\\\b\\\\n"
+
+
+def test_the_first_of_many_and_how_many_more() -> None:
+    assert some(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert some(["a", "b", "c"], 3) == some(("a", "b", "c"), 9) == "a, b, c"
+    assert some([], 2) == ""
+
+
+def test_names_of_files_stay_apart_where_a_disk_knows_no_case() -> None:
+    assert list(apart(["Cu", "cu", "Ag", "CU"])) == ["Cu", "cu-2", "Ag", "CU-3"]
+
+
+def test_numbers_with_a_point_are_shortened() -> None:
+    assert [shorter(x, 4) for x in ("1.23456", "123456", "-0.000123456", "a.b", "")] == [
+        "1.235",
+        "123456",
+        "-0.0001235",
+        "a.b",
+        "",
+    ]

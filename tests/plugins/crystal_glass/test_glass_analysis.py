@@ -16,6 +16,7 @@ from crystal_glass.analysis import (
     displacement,
     distributions,
     first_peak,
+    first_shell,
     largest_cluster,
     q6,
     rings,
@@ -82,6 +83,11 @@ def test_second_neighbors_are_no_bonds() -> None:
     assert said["coordination"] == pytest.approx(8 / 3)
     assert (said["coordinations"]["Si-O"], said["coordinations"]["O-Si"]) == (4.0, 2.0)
     assert set(curves["angles"]) == {"O-Si-O", "Si-O-Si"}
+    every, few = (
+        bonds_of(atoms, curves["coordination"]),
+        bonds_of(atoms, first_shell(curves["rdf"], curves["coordination"])),
+    )
+    assert said["q6"] == q6(every[1]) != q6(few[1])  # whether it is a crystal is asked of all pairs
     alloy = rattled("Cu", 3)
     alloy.numbers[::3] = 47
     assert described([alloy])[0]["coordination"] == pytest.approx(12.0, abs=0.3)  # those that touch are all neighbors

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from crystalcli.contracts.records import Recipe
+from crystalcli.train.muon import Muon, hidden_matrices
 
 WARM_UP, START, END = 0.3, 25.0, 1e4
 """One-cycle: share of the steps that rise; the rate starts at peak/25 and ends at peak/25/10⁴."""
@@ -30,11 +31,17 @@ def make_optimizer(
         momentum: of sgd.
         factors: of the learning rate, by name of the weights; 1 for all others. Groups keep theirs as ``factor``.
     """
-    by_factor: dict[float, list[nn.Parameter]] = {}
+    hidden = hidden_matrices(model) if r.optimizer == "muon" else set()
+    by_kind: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, p in model.named_parameters():
         if p.requires_grad:
-            by_factor.setdefault((factors or {}).get(name, 1.0), []).append(p)
-    parameters = [{"params": ps, "factor": f, "lr": f * r.lr} for f, ps in sorted(by_factor.items(), reverse=True)]
+            by_kind.setdefault(((factors or {}).get(name, 1.0), name in hidden), []).append(p)
+    parameters = [
+        {"params": ps, "factor": f, "lr": f * r.lr, "hidden": of_muon}
+        for (f, of_muon), ps in sorted(by_kind.items(), reverse=True)
+    ]
+    if r.optimizer == "muon":
+        return Muon(parameters, r.lr, r.weight_decay)
     if r.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=r.lr, momentum=momentum, weight_decay=r.weight_decay)
     kind = torch.optim.AdamW if r.optimizer == "adamw" else torch.optim.Adam

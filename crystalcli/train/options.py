@@ -133,7 +133,9 @@ class RecipeOptions:
     """How the weights are found."""
 
     loss: Literal["l1", "mse", "huber"] = option(SUITS.loss, "loss", panel=RECIPE)
-    optimizer: Literal["adam", "adamw", "sgd"] = option(SUITS.optimizer, "optimizer", panel=RECIPE)
+    optimizer: Literal["adam", "adamw", "muon", "sgd"] = option(
+        SUITS.optimizer, "optimizer; muon: orthogonal steps for hidden layers, adamw for the rest", panel=RECIPE
+    )
     lr: float = option(SUITS.lr, "peak learning rate", min=0.0, panel=RECIPE)
     momentum: float = option(0.9, "of sgd", min=0.0, max=1.0, panel=RECIPE)
     shuffle_window: int = option(

@@ -55,19 +55,22 @@ class Training:
     train: str
 
 
-RECIPE = "--weight-decay 0.03 --batch-size 64 --ema 0.998 --clip 1 --noise learned --noise-beta 1 --ensemble 2"
+RECIPE = (
+    "--optimizer muon --weight-decay 0.02 --batch-size 64 --ema 0.998 --clip 1 --noise learned --noise-beta 1"
+    " --ensemble 2 --fractions 0.9,0.05,0.05"
+)
 TRAININGS = (
     Training(
         "formation-energy",
         {"formation-energy": "formation_energy_per_atom"},
         graphs="--featurizer symmetry",
-        train=f"--arch threebody --featurizer symmetry --angle-channels 0 {RECIPE} --lr 0.008 --epochs 80",
+        train=f"--arch threebody --featurizer symmetry --angle-channels 0 {RECIPE} --lr 0.008 --epochs 140",
     ),
     Training(
         "band-gap",
         {"band-gap": "band_gap"},
         graphs="--featurizer symmetry",
-        train=f"--from ../formation-energy/run --new-head {RECIPE} --lr 0.004 --epochs 35",
+        train=f"--from ../formation-energy/run --new-head {RECIPE} --lr 0.004 --epochs 30",
     ),
 )
 

@@ -26,7 +26,7 @@ THREE_BODY = Architecture(
     build=_network,
     featurizer="symmetry",
     head="crystal",
-    recipe=Recipe(lr=8e-3, weight_decay=0.03, batch_size=64, epochs=80, ema=0.998, clip=1.0),
+    recipe=Recipe(optimizer="muon", lr=8e-3, weight_decay=0.02, batch_size=64, epochs=80, ema=0.998, clip=1.0),
     requires=frozenset({"edge-features"}),
     provides=frozenset({"nodes"}),
     references=(

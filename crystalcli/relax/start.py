@@ -176,7 +176,11 @@ def told(begins: Sequence[Begin], steps: Sequence[int]) -> Mapping[str, Any]:
         steps: moves that each took.
     """
     judged = [b for b in begins if b.energy_guess is not None]
-    both = [(b.steps_given, s) for b, s in zip(begins, steps, strict=True) if b.steps_given is not None]
+    both = [
+        (b.steps_given, s)
+        for b, s in zip(begins, steps, strict=True)
+        if b.steps_given is not None and b.energy_guess is not None  # without a guess nothing is compared
+    ]
     of_given = [float(g) for g, _ in both if g is not None]
     return {
         "structures": len(begins),

@@ -22,10 +22,15 @@ def free_atoms(graph: CrystalGraph) -> Tensor:
 
 
 def nearest(graph: CrystalGraph, labels: Labels) -> Tensor:
-    """The label of every atom in the image nearest to where it starts, (N, 3) Å; the start where there is none."""
+    """The label of every atom in the image nearest to where it starts, (N, 3) Å; the start where there is none.
+
+    Of a structure without a held atom, nearest beside the shift of all its atoms.
+    """
     start = graph.positions.double()
-    known = labels.mask[:, None]
-    return start + minimum_image(graph, torch.where(known, labels.value - start, torch.zeros_like(start)))
+    counts = labels.mask[:, None]
+    apart = torch.where(counts, labels.value - start, torch.zeros_like(start))
+    shift = _common_shift(graph, apart, counts).index_select(0, graph.structure_index)
+    return start + torch.where(counts, minimum_image(graph, apart - shift) + shift, torch.zeros_like(start))
 
 
 def error_vectors(graph: CrystalGraph, value: Tensor, labels: Labels) -> Tensor:
@@ -34,11 +39,39 @@ def error_vectors(graph: CrystalGraph, value: Tensor, labels: Labels) -> Tensor:
     Of a structure without a held atom the mean is taken off: springs know no place, and neither does a relaxation.
     """
     counts = (labels.mask & (graph.fields["fixed"] < 0.5))[:, None]
-    error = minimum_image(graph, torch.where(counts, value - labels.value, torch.zeros_like(value)))
-    held = sum_per_structure(graph, graph.fields["fixed"].double()[:, None])
+    apart = torch.where(counts, value - labels.value, torch.zeros_like(value))
+    shift = _common_shift(graph, apart, counts).index_select(0, graph.structure_index)
+    error = torch.where(counts, minimum_image(graph, apart - shift), torch.zeros_like(value))
+    mean = _mean_of_free(graph, error, counts).index_select(0, graph.structure_index)
+    return torch.where(counts, error - mean, torch.zeros_like(error))
+
+
+def _common_shift(graph: CrystalGraph, apart: Tensor, counts: Tensor) -> Tensor:
+    """By which the atoms of a structure without a held one are apart together, (S, 3) Å; zero for others, no gradient.
+
+    Images have to be chosen beside it: of a crystal that moved by half a cell some atoms are nearer in one direction,
+    some in the other. Atoms are compared with the first, then all with the mean.
+    """
+    apart, n = apart.detach(), graph.n_atoms
+    number = torch.arange(n, device=apart.device).where(counts[:, 0], n)
+    first = torch.full((graph.n_structures,), n, device=apart.device)
+    first = first.scatter_reduce(0, graph.structure_index, number, "amin")
+    free = (first < n)[:, None] & ~_has_held(graph)
+    if not free.any():
+        return apart.new_zeros(graph.n_structures, 3)
+    shift = torch.where(free, apart.index_select(0, first.clamp_max(n - 1)), 0.0)
+    beside = minimum_image(graph, apart - shift.index_select(0, graph.structure_index))
+    return shift + _mean_of_free(graph, torch.where(counts, beside, 0.0), counts)
+
+
+def _mean_of_free(graph: CrystalGraph, vectors: Tensor, counts: Tensor) -> Tensor:
+    """Mean over the atoms that count, (S, 3); zero for structures with a held atom."""
     number = sum_per_structure(graph, counts.double()).clamp_min(1.0)
-    mean = torch.where(held > 0, torch.zeros_like(number), 1.0 / number) * sum_per_structure(graph, error)
-    return torch.where(counts, error - mean.index_select(0, graph.structure_index), torch.zeros_like(error))
+    return torch.where(_has_held(graph), torch.zeros_like(number), 1.0 / number) * sum_per_structure(graph, vectors)
+
+
+def _has_held(graph: CrystalGraph) -> Tensor:
+    return sum_per_structure(graph, graph.fields["fixed"].double()[:, None]) > 0
 
 
 def mean_error(graph: CrystalGraph, value: Tensor, labels: Labels, unit: Tensor, kind: str) -> Tensor:

@@ -29,6 +29,8 @@ from crystalcli.vocabulary.tables import csv_text
 
 HEADS = ("id", "left_out", "group", "atoms", "moved_mean [Å]", "moved_max [Å]")
 RUN_OF_RELAX = "relax"
+HOLDS = 0.01
+"""Å that a held atom may be elsewhere, by what files round off."""
 Couple = tuple[str, "Entry | None", "Entry | None", str]
 """Id, start, relaxed, and why one of them is none."""
 
@@ -46,6 +48,10 @@ class PairsFrom(Work):
             raise UsageError(
                 "name trajectories, or structures and --relaxed FILES, or structures and --initial ARRAY, or "
                 "--relax-run FOLDER alone"
+            )
+        if o.initial and o.cells:
+            raise UsageError(
+                "--initial says where atoms began and not in which cell; --cells needs starts of their own"
             )
         self.options, self.host = o, host
         self.elements = words(o.adsorbate, tuple(ase.data.atomic_numbers), "adsorbate") if o.adsorbate else ()
@@ -75,8 +81,10 @@ class PairsFrom(Work):
                         raise InputError(missing)
                     if end.tags.get("converged") == "False":  # relaxations of ours say so
                         raise InputError("did not converge", code="converged")
-                    atoms, may_move = self._laid_out(start)
+                    atoms, may_move = self._laid_out(start, end)
                     relaxed, strain = self._relaxed(atoms, end.atoms)
+                    if not strain:
+                        _check_held(relaxed - atoms.positions, may_move)
                 except InputError as problem:
                     failed.append({"id": name, "reason": problem.reason})
                     rows.append((name, problem.reason, None, None, None, None))
@@ -122,8 +130,8 @@ class PairsFrom(Work):
                 yield name, None, None, end.reason
                 continue
             began = np.asarray(end.labels.get(array, ()), dtype=np.float64)
-            if began.shape != (len(end.atoms), 3):
-                yield name, None, None, f"has no array '{array}' of three numbers per atom"
+            if began.shape != (len(end.atoms), 3) or not np.isfinite(began).all():
+                yield name, None, None, f"has no array '{array}' of three finite numbers per atom"
                 continue
             atoms = end.atoms.copy()
             atoms.set_positions(began, apply_constraint=False)
@@ -135,9 +143,13 @@ class PairsFrom(Work):
         starts = dict(_named(self.host.structures(self.starts)))
         if len(starts) == len(ends) == 1:  # POSCAR and CONTCAR, say
             ends = dict(zip(starts, ends.values(), strict=True))
+        broken_frames = any(isinstance(x, InputError) for x in (*starts.values(), *ends.values()))
+        unclear = _repeated(starts, ends) if broken_frames or starts.keys() != ends.keys() else set()
         for name, item in starts.items():
             end = ends.pop(name, None)
-            if isinstance(item, Entry) and isinstance(end, Entry):
+            if _without_number(name) in unclear and isinstance(item, Entry):
+                yield name, None, None, "its id occurs more than once and not as often on both sides: which is which?"
+            elif isinstance(item, Entry) and isinstance(end, Entry):
                 yield name, item, end, ""
             else:
                 broken = next((x.reason for x in (item, end) if isinstance(x, InputError)), "")
@@ -160,9 +172,12 @@ class PairsFrom(Work):
             else:
                 yield name, None, None, broken or "has one frame only; --relaxed names where the structures went"
 
-    def _laid_out(self, start: Entry) -> tuple[ase.Atoms, np.ndarray]:
-        """The start with its tags, and what may move, (N, 3)."""
-        allowed = projections(start.atoms)
+    def _laid_out(self, start: Entry, end: Entry) -> tuple[ase.Atoms, np.ndarray]:
+        """The start with its tags, and what may move, (N, 3): by its constraints, else by those of what it became."""
+        source = start.atoms if start.atoms.constraints or self.options.match != "order" else end.atoms
+        if len(source) != len(start.atoms):
+            source = start.atoms  # and what does not fit is said where they are matched
+        allowed = projections(source)
         along = np.diagonal(allowed, axis1=1, axis2=2)
         if not (np.isin(along, (0.0, 1.0)).all() and np.abs(allowed).sum() == along.sum()):
             raise InputError("holds an atom along a direction that is no axis; a move_mask cannot say that")
@@ -173,6 +188,15 @@ class PairsFrom(Work):
             tags[np.isin(atoms.get_chemical_symbols(), self.elements)] = ADSORBATE
             atoms.set_tags(tags)
         return atoms, may_move
+
+
+def _check_held(moved: np.ndarray, may_move: np.ndarray) -> None:
+    """Refuse an atom that moved along an axis along which it is held, by an InputError."""
+    far = np.where(may_move, 0.0, np.abs(moved)).max(axis=1, initial=0.0)
+    if far.max(initial=0.0) > HOLDS:
+        k = int(far.argmax())
+        why = "another origin, or other constraints than those of the relaxation"
+        raise InputError(f"atom {k} is held and moved by {far[k]:.3g} Å: {why}")
 
 
 def _of_run(folder: Path) -> tuple[list[str], list[str]]:
@@ -190,6 +214,19 @@ def _of_run(folder: Path) -> tuple[list[str], list[str]]:
         if was and was != (sha256(Path(name).read_bytes()).hexdigest() if Path(name).is_file() else ""):
             raise UsageError(f"began with another {name} than is here; go to where it was started", path=folder)
     return [str(s) for s in structures], [str(ends)]
+
+
+def _without_number(name: str) -> str:
+    """The id of which ``name`` is a later occurrence, as readers number them: ID#2."""
+    stem, mark, number = name.rpartition("#")
+    return stem if mark and number.isdigit() else name
+
+
+def _repeated(*sides: Mapping[str, object]) -> set[str]:
+    """Ids that occur more than once on a side."""
+    return {
+        _without_number(n) for side in sides for n in side if _without_number(n) in side and _without_number(n) != n
+    }
 
 
 def _named(items: Iterator[Entry | InputError]) -> Iterator[tuple[str, Entry | InputError]]:

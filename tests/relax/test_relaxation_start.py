@@ -319,3 +319,10 @@ def test_steps_are_compared_where_both_ways_lead_to_the_goal(
     (found,) = worker.relax([Entry("s0", slabs()[0], str(source))])
     assert found.begin is not None
     assert found.begin.steps_given == (7 if plain and begun else None)
+
+
+def test_steps_without_a_guess_compare_nothing() -> None:
+    guessed = start.Begin("model", 1.0, 0.5, 2.0, 1.0, steps_given=10)
+    found = start.told([guessed, start.Begin("file", why="no such element", steps_given=8)], [4, 8])
+    assert (found["compared"], found["mean_steps_given"], found["mean_steps"]) == (1, 10.0, 4.0)
+    assert found["without_guess"] == 1

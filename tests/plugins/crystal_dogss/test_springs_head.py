@@ -9,7 +9,7 @@ import pytest
 import torch
 from crystal_dogss import POSITIONS, STRAIN
 from crystal_dogss.head import Relaxed, SpringsHead, both_ways
-from crystal_dogss.moved import error_vectors
+from crystal_dogss.moved import error_vectors, nearest
 from crystal_dogss.options import SpringsOptions
 from crystal_dogss.springs import Springs
 
@@ -65,6 +65,27 @@ def test_a_shift_of_all_atoms_is_no_error_but_beside_a_held_one_it_is() -> None:
     torch.testing.assert_close(error[1:n], torch.full((n - 1, 3), -0.2).double())
     assert float(error[0].abs().max()) == 0.0
     assert float(error[n:].abs().max()) < 1e-12
+
+
+def test_a_crystal_that_moved_by_half_its_cell_is_compared_beside_that() -> None:
+    graph = batch(2)
+    n = graph.n_atoms // 2
+    graph = replace(graph, fields={"fixed": torch.zeros(graph.n_atoms).double()})
+    rattle = 0.1 * torch.randn(graph.n_atoms, 3, generator=torch.Generator().manual_seed(0)).double()
+    half = 0.5 * graph.cell[1].double().sum(0)  # atoms fall on either side
+    shift = torch.cat([torch.zeros(n, 3).double(), half.expand(n, 3)])
+    labels = Labels(graph.positions + rattle + shift, torch.ones(graph.n_atoms, dtype=torch.bool))
+    error = error_vectors(graph, graph.positions, labels)
+    expected = -torch.cat([r - r.mean(0) for r in rattle.split(n)])
+    torch.testing.assert_close(error, expected, atol=1e-12, rtol=0)
+    apart = nearest(graph, labels) - graph.positions - shift
+    for part, true in zip(apart.split(n), rattle.split(n), strict=True):
+        torch.testing.assert_close(part - part.mean(0), true - true.mean(0), atol=1e-12, rtol=0)
+
+
+def test_errors_of_the_strain_alone_are_not_those_of_positions() -> None:
+    head = SpringsHead(SpringsOptions(), SHAPE, (POSITIONS, STRAIN), UNIT)
+    assert head.errors({STRAIN.name: None}, {STRAIN.name: None}, batch()) == {}  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("gradient", ["implicit", "truncated"])

@@ -229,7 +229,7 @@ def test_structures_that_say_where_they_began(tmp_path: Path) -> None:
             atoms.set_array("began", start(metal).positions)
     ase.io.write(tmp_path / "a.extxyz", ends)
     found, report = pairs(tmp_path, [str(tmp_path / "a.extxyz"), "--initial", "began"], 3)
-    assert report["failed"] == [{"id": "Al", "reason": "has no array 'began' of three numbers per atom"}]
+    assert report["failed"] == [{"id": "Al", "reason": "has no array 'began' of three finite numbers per atom"}]
     assert sorted(found) == ["Cu", "Pd"]
     for metal, atoms in found.items():
         np.testing.assert_allclose(atoms.positions, start(metal).positions, atol=1e-7)
@@ -237,3 +237,47 @@ def test_structures_that_say_where_they_began(tmp_path: Path) -> None:
         assert atoms.info["parent"] == f"mp-{METALS.index(metal)}"
         assert atoms.info["energy_start"] == -1.5
     assert run(["pairs", "a.extxyz", "--initial", "began", "--relaxed", "b.extxyz"]) == 2
+
+
+def test_what_the_relaxed_file_holds_is_held_where_the_start_says_nothing(tmp_path: Path) -> None:
+    bare = start("Cu")
+    bare.set_constraint()
+    ase.io.write(tmp_path / "a.extxyz", bare)
+    ase.io.write(tmp_path / "b.extxyz", end("Cu"))
+    found, _ = pairs(tmp_path, [str(tmp_path / "a.extxyz"), "--relaxed", str(tmp_path / "b.extxyz")])
+    assert found["Cu"].constraints[0].index.tolist() == [0, 1, 2, 3, 4, 5]
+    assert found["Cu"].get_tags().tolist() == [0] * 6 + [1] * 7
+
+
+def test_held_atoms_that_moved_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = end("Cu")
+    other.positions[:, 2] += 1.5
+    ase.io.write(tmp_path / "a.extxyz", [start("Cu"), start("Al")])
+    ase.io.write(tmp_path / "b.extxyz", [other, end("Al")])
+    found, _ = pairs(tmp_path, [str(tmp_path / "a.extxyz"), "--relaxed", str(tmp_path / "b.extxyz")], 3)
+    assert found.keys() == {"Al"}
+    assert "Cu: atom 0 is held and moved by 1.5 Å: another origin" in capsys.readouterr().err
+
+
+def test_ids_that_occur_twice_are_paired_only_where_all_are_there(tmp_path: Path) -> None:
+    starts, ends = [start(m) for m in METALS], [end(m) for m in METALS]
+    for atoms in (*starts, *ends):
+        atoms.info["id"] = "X"
+    ase.io.write(tmp_path / "a.extxyz", starts)
+    words = [str(tmp_path / "a.extxyz"), "--relaxed", str(tmp_path / "b.extxyz")]
+    ase.io.write(tmp_path / "b.extxyz", ends)
+    assert pairs(tmp_path, words)[1]["pairs"] == 3
+    ase.io.write(tmp_path / "b.extxyz", ends[1:])
+    assert run(["pairs", *words, "-o", str(tmp_path / "few"), "-q"]) == 4
+
+
+def test_initial_positions_are_numbers_in_one_cell(tmp_path: Path) -> None:
+    frames = [end(m) for m in METALS]
+    for atoms, first in zip(frames, (0.1, np.nan, np.inf), strict=True):
+        atoms.set_array("began", start(atoms.info["id"]).positions)
+        atoms.arrays["began"][6, 0] = first
+    ase.io.write(tmp_path / "a.extxyz", frames)
+    found, report = pairs(tmp_path, [str(tmp_path / "a.extxyz"), "--initial", "began"], 3)
+    assert found.keys() == {"Cu"}
+    assert len(report["failed"]) == 2
+    assert run(["pairs", str(tmp_path / "a.extxyz"), "--initial", "began", "--cells", "-o", str(tmp_path / "c")]) == 2

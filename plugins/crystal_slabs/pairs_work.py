@@ -178,6 +178,8 @@ class PairsFrom(Work):
         if len(source) != len(start.atoms):
             source = start.atoms  # and what does not fit is said where they are matched
         allowed = projections(source)
+        whole = np.round(allowed)  # of a hexagonal cell they are 0 and 1 but for rounding
+        allowed = np.where(np.isclose(allowed, whole, rtol=0.0, atol=1e-9), whole, allowed)
         along = np.diagonal(allowed, axis1=1, axis2=2)
         if not (np.isin(along, (0.0, 1.0)).all() and np.abs(allowed).sum() == along.sum()):
             raise InputError("holds an atom along a direction that is no axis; a move_mask cannot say that")

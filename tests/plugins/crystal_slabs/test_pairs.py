@@ -10,7 +10,7 @@ import ase.build
 import ase.io
 import numpy as np
 import pytest
-from ase.constraints import FixAtoms, FixCartesian
+from ase.constraints import FixAtoms, FixCartesian, FixScaled
 from crystal_slabs import PAIRS_FROM
 from crystal_slabs.pairing import relaxed_positions
 
@@ -188,6 +188,17 @@ def test_atoms_held_along_an_axis_stay_so(tmp_path: Path) -> None:
     assert "move_mask:L:3" in text
     assert text.splitlines()[3].split()[5:8] == ["F", "T", "F"]
     assert found["a.traj"].get_tags().tolist() == [1] * 13
+
+
+def test_an_axis_of_a_hexagonal_cell_is_an_axis_beside_rounding(tmp_path: Path) -> None:
+    atoms = ase.build.hcp0001("Mg", (2, 2, 2), vacuum=6.0)
+    atoms.set_constraint([FixScaled(k, (False, False, True)) for k in range(4)])
+    relaxed = atoms.copy()
+    relaxed.positions[:, 0] += 0.1
+    ase.io.write(tmp_path / "a.vasp", atoms, direct=True)
+    ase.io.write(tmp_path / "b.vasp", relaxed, direct=True)
+    pairs(tmp_path, [str(tmp_path / "a.vasp"), "--relaxed", str(tmp_path / "b.vasp")])
+    assert (tmp_path / "out" / "pairs.extxyz").read_text().splitlines()[2].split()[5:8] == ["T", "T", "F"]
 
 
 @pytest.mark.parametrize("words", [[], ["--relaxed", "x"], ["x", "--relax-run", "y"], ["--relax-run", "."]])

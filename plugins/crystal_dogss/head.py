@@ -217,7 +217,7 @@ class SpringsHead(nn.Module):
     ) -> dict[str, Counted]:
         """Distances of free atoms by the nearest image; where no atom is held, without the shift of them all."""
         name = self.quantity.name
-        if name not in predictions or name not in labels:  # asked of the strain alone
+        if name not in predictions:  # asked of the strain alone
             return {}
         return {name: difference(graph, predictions[name].value, labels[name])}
 

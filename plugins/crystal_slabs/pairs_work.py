@@ -143,8 +143,7 @@ class PairsFrom(Work):
         starts = dict(_named(self.host.structures(self.starts)))
         if len(starts) == len(ends) == 1:  # POSCAR and CONTCAR, say
             ends = dict(zip(starts, ends.values(), strict=True))
-        broken_frames = any(isinstance(x, InputError) for x in (*starts.values(), *ends.values()))
-        unclear = _repeated(starts, ends) if broken_frames or starts.keys() != ends.keys() else set()
+        unclear = _repeated(starts, ends) if starts.keys() != ends.keys() else set()
         for name, item in starts.items():
             end = ends.pop(name, None)
             if _without_number(name) in unclear and isinstance(item, Entry):

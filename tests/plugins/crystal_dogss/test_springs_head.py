@@ -68,10 +68,13 @@ def test_a_shift_of_all_atoms_is_no_error_but_beside_a_held_one_it_is() -> None:
 
 
 def test_a_crystal_that_moved_by_half_its_cell_is_compared_beside_that() -> None:
-    graph = batch(2)
+    large = with_fields(build_graph(crystals.rattled().repeat((2, 2, 1)), cutoff=3.0), ("fixed",))
+    graph = collate([large] * 2, torch.float64)
     n = graph.n_atoms // 2
     graph = replace(graph, fields={"fixed": torch.zeros(graph.n_atoms).double()})
     rattle = 0.1 * torch.randn(graph.n_atoms, 3, generator=torch.Generator().manual_seed(0)).double()
+    far = graph.cell[1, 0].double() * torch.tensor([[0.3], [-0.25]])  # from each other by more than half of the cell
+    rattle[[n, n + 1]] += far
     half = 0.5 * graph.cell[1].double().sum(0)  # atoms fall on either side
     shift = torch.cat([torch.zeros(n, 3).double(), half.expand(n, 3)])
     labels = Labels(graph.positions + rattle + shift, torch.ones(graph.n_atoms, dtype=torch.bool))

@@ -260,6 +260,17 @@ def test_what_the_relaxed_file_holds_is_held_where_the_start_says_nothing(tmp_pa
     assert found["Cu"].get_tags().tolist() == [0] * 6 + [1] * 7
 
 
+def test_what_a_file_in_another_order_holds_is_not_taken_for_the_start(tmp_path: Path) -> None:
+    bare, other = start("Cu"), end("Cu")[[*range(12, -1, -1)]]
+    bare.set_constraint()
+    ase.io.write(tmp_path / "a.extxyz", bare)
+    ase.io.write(tmp_path / "b.extxyz", other)
+    words = [str(tmp_path / "a.extxyz"), "--relaxed", str(tmp_path / "b.extxyz"), "--match", "nearest"]
+    found, _ = pairs(tmp_path, words)
+    assert found["Cu"].get_tags().tolist() == [1] * 13
+    np.testing.assert_allclose(found["Cu"].arrays["relaxed_positions"], moved("Cu"), atol=1e-7)
+
+
 def test_held_atoms_that_moved_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = end("Cu")
     other.positions[:, 2] += 1.5

@@ -15,6 +15,7 @@ from crystalcli.calibrate.options import CalibrateOptions
 from crystalcli.engine.evaluate import calibration
 from crystalcli.engine.labels.label_requests import parse
 from crystalcli.engine.model import model_file
+from crystalcli.engine.model.model_head import taught_by
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.sigma_fit import SigmaFit
 from crystalcli.engine.read.input_digest import digest as content
@@ -31,8 +32,6 @@ Floats = NDArray[np.float64]
 METHODS = get_args(get_type_hints(CalibrateOptions)["method"])
 SILENT = CalibrateOptions()
 """What counts where nobody says anything."""
-TAUGHT = ("train", "val")
-"""Parts of a training's split that its errors on mean nothing for: taught, or chosen by."""
 
 
 @dataclass(frozen=True)
@@ -174,8 +173,7 @@ def _new_rows(
     Raises:
         UsageError: there are such, and they are not to be skipped.
     """
-    split = predictor.provenance.get("split", {})
-    known = {name for part in TAUGHT for name in split.get(part, ())}
+    known = taught_by(predictor.provenance)
     rows: list[Row] = []
     for item in predictor.predict(inputs):
         if isinstance(item, Failure):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -101,7 +101,7 @@ class Invocation:
 
     def _asked(self, path: Path) -> Request:
         options: Any = opt.make(self.workflow.options, self._own(), owner=f"crystal {self.workflow.name}")
-        self._say_shadowed([getattr(options, s.name) for s in self._specs() if s.names in MODELS])
+        self._say_shadowed({s.names: getattr(options, s.name) for s in self._specs() if s.names in MODELS})
         how = {"overwrite": self.values["overwrite"], "dry_run": self.values["dry_run"]}
         parts = {family: Chosen(name, found.values) for (family, name), found in self.ctx.obj.items()}
         for option, family in self.workflow.chooses.items():
@@ -111,12 +111,13 @@ class Invocation:
                 parts[option] = Chosen(part.name, own.values)
         return Request(options, parts, path, **how)
 
-    def _say_shadowed(self, words: Sequence[Any]) -> None:
-        """Say where a file here is taken for a model, and a model has its name."""
-        if any(words):
+    def _say_shadowed(self, words: Mapping[str, Any]) -> None:
+        """Say where a file here is taken for a model, and a model or a calculator has its name."""
+        if any(words.values()):
             from crystalcli.engine.model.model_names import shadowed
+            from crystalcli.engine.potential.potential_names import shadowed_calculator
 
-            for line in shadowed(words):
+            for line in (*shadowed(words.values()), *shadowed_calculator(words.get(CALCULATOR))):
                 self.face.warn(line)
 
     def _folder(self, options: Any) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,9 +18,12 @@ from crystalcli.engine.labels.labelled import STRESS
 from crystalcli.nouns.magnitudes import LARGEST
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.numbers import is_nothing, no_number, number_in
+from crystalcli.nouns.structures.offered import ASE_QUANTITIES
 from crystalcli.nouns.structures.site_fields import held_atoms
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
+
+PER_ATOM = "_per_atom"
 
 
 class LabelFinder:
@@ -46,6 +49,7 @@ class LabelFinder:
         self._beyond: set[str] = set()
         self._offered: set[str] = set()
         self._found: set[str] = set()
+        self._unclear = {} if requests else {q.name: key for q in quantities if (key := other_size(q.name))}
 
     def of(self, entry: Entry) -> dict[str, Any]:
         """Labels of a structure as read, by target, in the model's meaning: see :class:`.predictor.Row`."""
@@ -59,6 +63,8 @@ class LabelFinder:
                     self._found.add(place.key)
                     found[q.name] = value
                     break
+            else:
+                self._say_unclear(q.name, entry.labels)
         return found
 
     def of_cache(self, data: GraphDataset) -> dict[str, Column]:
@@ -77,7 +83,18 @@ class LabelFinder:
                 if q.name in found:
                     self._found.add(place.key)
                     break
+            else:
+                self._say_unclear(q.name, data.columns)
         return found
+
+    def _say_unclear(self, name: str, labels: Collection[str]) -> None:
+        """Say once of a label that may be the target or a total of it that it is not compared."""
+        if (key := self._unclear.get(name)) in labels:
+            del self._unclear[name]
+            self.warn(
+                f"label '{key}' may be '{name}' or the total of all atoms, and is not compared; "
+                f"say --labels {name}={key}, or …={key}/atom"
+            )
 
     def say_missing(self) -> None:
         """Say what was asked for and no structure has."""
@@ -214,14 +231,21 @@ def _check_requests(requests: Sequence[LabelRequest], quantities: Sequence[Quant
             raise UsageError(f"the model predicts '{q.name}' in '{q.unit}'; labels in '{r.unit}' cannot be compared")
 
 
+def other_size(name: str) -> str:
+    """The label that may be ``name``, a number per atom, or its total: formation energies are written both ways."""
+    stem = name.removesuffix(PER_ATOM)
+    return "" if stem == name or stem in ASE_QUANTITIES else stem
+
+
 def places(name: str, requests: Sequence[LabelRequest]) -> list[LabelPlace]:
     """Where files may have the target ``name``, the likeliest first."""
     asked = [LabelPlace(r.key, r.scaling, r.unit) for r in requests if r.name == name]
     if asked:
         return asked
     found = [LabelPlace(name)]
-    if name.endswith("_per_atom"):
-        found.append(LabelPlace(name.removesuffix("_per_atom"), "/atom"))
+    stem = name.removesuffix(PER_ATOM)
+    if stem != name and stem in ASE_QUANTITIES:  # what ASE calls so is the total
+        found.append(LabelPlace(stem, "/atom"))
     if name.endswith("_total"):
         found.append(LabelPlace(name.removesuffix("_total"), "*atoms"))
     if name == STRESS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +27,7 @@ from crystalcli.engine.model import model_file
 from crystalcli.engine.model.derivatives import PER_VOLUME
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_fields import recipe_of_model
+from crystalcli.engine.model.model_head import taught_by
 from crystalcli.engine.model.model_inputs import inputs_of
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
@@ -47,6 +48,8 @@ HERE = Place()
 """This process."""
 ONE = Place(1)
 """One supervised process that reads."""
+WARNINGS = 10
+"""Different warnings of readers that are said."""
 BLOCK = 1024
 """Structures looked at together: their elements are named before any of them is predicted."""
 
@@ -97,6 +100,8 @@ class Predictor:
         warn: told of what a careful user wants to know.
 
     Attributes:
+        taught: ids of the structures that trained or validated the model.
+        warned: how often readers have said which warning.
         labelled: targets that inputs have labels of, as far as is known when the first row comes: all caches, and the
             first block of what is read from files before it.
 
@@ -128,7 +133,9 @@ class Predictor:
         self.seen = frozenset(self.model.spec.statistics.elements)
         self.named: set[int] = set()
         self.files = Seen()
+        self.warned: Counter[str] = Counter()
         self.unseen_distances = 0
+        self.taught = taught_by(self.provenance)
         self.domain = Domain.of(self.model, self.provenance)
         self.extrapolated = 0
         names = inputs_of(self.model.spec)
@@ -196,6 +203,10 @@ class Predictor:
             return item
         entry = item.entry
         self.files.take(entry)
+        for text in entry.warnings:
+            self.warned[text] += 1
+            if self.warned[text] == 1 and len(self.warned) <= WARNINGS:
+                self.warn(f"{entry.id}: {text}")
         given = self.inputs.given(item.graph, entry)
         return Known(entry.id, entry.source, entry.atoms, given, self.labels.of(entry))
 
@@ -297,8 +308,17 @@ class Predictor:
                 found[q.name] = Said(*(float(v) / size for v in numbers))
         return found
 
+    def _say_warned(self) -> None:
+        """How many more structures have what readers warned of."""
+        for text, n in list(self.warned.items())[:WARNINGS]:
+            if n > 1:
+                self.warn(f"{n - 1} more structures: {text}")
+        if more := sum(list(self.warned.values())[WARNINGS:]):
+            self.warn(f"{more} more warnings of structures, of other words; --json has all")
+
     def say_extrapolation(self) -> None:
-        """Warn, once for all that was predicted, of what the model had to go without."""
+        """Warn, once for all that was predicted, of what the model had to go without, and of what readers said."""
+        self._say_warned()
         self.inputs.say()
         self.labels.say_missing()
         if self.unseen_distances:

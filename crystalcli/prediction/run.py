@@ -89,6 +89,7 @@ class Predicting(Work):
             labelled=p.labelled,
             as_results=o.as_results,
         )
+        self.known, self.labelled = 0, 0
         self.compared = [Compared(q, p.model.head) for q in p.quantities]
 
     def close(self) -> None:
@@ -139,7 +140,10 @@ class Predicting(Work):
             "without_column": self.writer.without_column,
             "calibrations": p.calibrations,
             "errors": {c.shown_as.name: row for c in self.compared if (row := self._errors(c)) is not None},
+            "labelled": self.labelled,
+            "labelled_known": self.known,
             "files_said": p.files.lines(),
+            "warnings": dict(p.warned),
             **p.files.to_json(),
             "exit_code": int(Exit.SOME_FAILED if failures else Exit.OK),
         }
@@ -177,6 +181,9 @@ class Predicting(Work):
         return n
 
     def _take(self, row: Row) -> None:
+        if row.labels:
+            self.labelled += 1
+            self.known += row.id in self.predictor.taught
         for c in self.compared:
             c.add(row)
         if row.latent is not None:

@@ -25,6 +25,11 @@ def shown(report: Mapping[str, Any]) -> Shown:
             f"{n} structures have labels that came too late for a column 'true'; "
             "they are in the errors; -o FILE.jsonl holds them"
         )
+    if known := report["labelled_known"]:
+        warnings.append(
+            f"{known} of {report['labelled']} labelled structures, by their ids, trained or validated the model: "
+            "errors on them say nothing of others"
+        )
     if report["failed"]:
         beside = f"; see {report['failures_file']}" if report["failures_file"] else ""
         warnings.append(f"{report['n']} predicted, {len(report['failed'])} failed{beside}")

@@ -40,6 +40,7 @@ from crystalcli.train.recomputed import has_closed_form
 from crystalcli.train.replay import Replay, replayed
 from crystalcli.train.split import Material, choose
 from crystalcli.train.start import started
+from crystalcli.train.transfer import refuse_other_graphs
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -97,8 +98,11 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
     where = shared.device if shared else choose_device(device or o.device)
     data = shared.data if shared else GraphDataset.open(o.paths)
     made_by = data.recipe.featurizer
+    if o.from_ is not None:
+        refuse_other_graphs(o.from_, data.recipe, o.paths[0])
     if o.featurizer and o.featurizer != made_by:
-        raise UsageError(f"was built with featurizer '{made_by}'; add --featurizer {made_by}", path=o.paths[0])
+        cure = f"add --featurizer {made_by}, or build it with crystal build-graphs --featurizer {o.featurizer}"
+        raise UsageError(f"was built with featurizer '{made_by}'; {cure}", path=o.paths[0])
     targets, said = _targets(request, data, shared)
     for line in said:
         reporter.say(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from crystalcli.engine.data.normalisers import target_statistics, with_reference
 from crystalcli.engine.data.splits import Split
 from crystalcli.engine.evaluate.evaluation import BaselineValues
 from crystalcli.engine.model.model import CrystalModel, refuse_mixed_sizes
+from crystalcli.engine.model.model_head import read_head, taught_by
+from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.model_spec import PartChoice
 from crystalcli.nouns.graph import sum_per_structure
 from crystalcli.train import transfer
@@ -54,7 +57,6 @@ def started(
     o: TrainOptions = request.options
     assert o.from_ is not None
     origin = transfer.source(o.from_, o.member)
-    transfer.refuse_other_graphs(origin, data.recipe, o.paths[0])
     renamed = {} if o.new_head else transfer.renamed(origin, targets)
     terms = {} if o.new_head else transfer.renamed_baselines(origin, renamed)
     every = np.arange(len(data))
@@ -92,6 +94,7 @@ def started(
         f"statistics of batch norms {'kept' if model.frozen_norms else 'followed'}"
     )
     _say_elements(model, known, reporter)
+    _warn_of_known(o.from_, [data.ids[i] for i in split.test], reporter)
     return Start(model, baseline_values, known)
 
 
@@ -110,6 +113,16 @@ def _statistics(
         return found
     found = with_references(found, data, split.train, None if anew else origin.spec.statistics)
     return with_shortest(found, data, split.train)
+
+
+def _warn_of_known(path: Path, test: Sequence[str], reporter: Reporter) -> None:
+    """Say it where the model has learned from structures on which it is to be tested."""
+    taught = taught_by(read_head(named_by(path))["provenance"])
+    if known := sum(name in taught for name in test):
+        reporter.warn(
+            f"{known} of {len(test)} test structures, by their ids, trained or validated {path}: "
+            "errors on them say nothing of others"
+        )
 
 
 @torch.no_grad()

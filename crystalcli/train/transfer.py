@@ -16,7 +16,7 @@ from crystalcli.engine.cache.cache import GraphRecipe
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
-from crystalcli.engine.model.model_fields import recipe_of_model
+from crystalcli.engine.model.model_fields import build_words, recipe_of_file
 from crystalcli.engine.model.model_head import read_head
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
@@ -43,14 +43,16 @@ def distinct(path: str) -> int:
     return len(read_head(named_by(Path(path))).get("members", [0]))
 
 
-def refuse_other_graphs(model: CrystalModel, recipe: GraphRecipe, path: Path) -> None:
+def refuse_other_graphs(model: Path, recipe: GraphRecipe, path: Path) -> None:
     """Refuse caches whose graphs are not those that ``model`` knows.
 
     Raises:
-        UsageError: says what differs.
+        UsageError: says what differs, and how they are built; or as :func:`recipe_of_file`.
     """
-    if said := recipe.misses(recipe_of_model(model.spec)):
-        raise UsageError(f"was not built as the model's graphs were: {said}; build it so", path=path)
+    needed = recipe_of_file(named_by(model))
+    if said := recipe.misses(needed):
+        cure = f"build it for {model}: {build_words(needed)}"
+        raise UsageError(f"was not built as the model's graphs were: {said}; {cure}", path=path)
 
 
 def renamed(model: CrystalModel, targets: Sequence[Quantity]) -> dict[str, str]:

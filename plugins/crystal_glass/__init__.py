@@ -22,7 +22,7 @@ COMPARED, CHEMISTRY, VOLTAGES = "compared.csv", "chemistry.csv", "voltages.csv"
 LIKENESS = "likeness.csv"
 LABEL = "to-label.extxyz"
 """Frames to be labelled, of a box and of all."""
-BATCHES, REFERENCES = "batches", "references"
+BATCHES, REFERENCES, EQUATIONS = "batches", "references", "equations-of-state"
 ELEMENTS = "references.json"
 """What the energies of the elements were found to be."""
 
@@ -125,7 +125,7 @@ again, or --resume RUN, goes on after a stop or a kill, within any stage. crysta
         *(TABLE, GLASSES, LABEL, ELEMENTS, COMPARED, CHEMISTRY, LIKENESS, VOLTAGES),
         *(f"{name}.{ending}" for name in (f"{DIAGRAMS}-*", "compared", "voltages") for ending in FORMATS),
     ),
-    keeps=(BATCHES, REFERENCES),
+    keeps=(BATCHES, REFERENCES, EQUATIONS),
     example=_example,
     references=("10.48550/arXiv.2307.06458", "10.1103/PhysRevLett.97.170201"),
 )

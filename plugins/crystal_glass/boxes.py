@@ -25,6 +25,7 @@ class Box:
     Args:
         name: of its folder; of the composition's counts, and the replica where there are several.
         composition: as asked for. counts: atoms by symbol, by the alphabet.
+        also: other compositions that were asked for and have the same counts.
         replica: 0, 1, …
         volume: of the crystal. size: of the whole box, Å³.
         equation: what was found of it at several volumes (:mod:`.equilibrium`); none where nobody looked.
@@ -37,6 +38,7 @@ class Box:
     volume: Volume
     size: float
     equation: Mapping[str, Any] | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -83,13 +85,13 @@ def boxes_of(o: BoxOptions, phases: list[Phase]) -> list[Box]:
     if not asked:
         raise UsageError("which composition? name formulas such as Ti2O3, --grid Al,Ti,Zr, or --compositions FILE")
     made = []
-    for one in formulas.once(asked, o.atoms):
+    for one, also in formulas.once(asked, o.atoms):
         counts = one.counts(o.atoms)
-        volume = volume_of(one, o.given_volume, phases)
+        volume = volume_of(one.rounded(o.atoms), o.given_volume, phases, one)
         for replica in range(o.replicas):
             name = formulas.of_counts(counts) + (f"-{replica + 1}" if o.replicas > 1 else "")
             by_letter = dict(sorted(counts.items()))
-            made.append(Box(name, one, by_letter, replica, volume, o.expand * o.atoms * volume.per_atom))
+            made.append(Box(name, one, by_letter, replica, volume, o.expand * o.atoms * volume.per_atom, also=also))
     return made
 
 
@@ -103,8 +105,11 @@ def phases(o: BoxOptions, host: Host) -> list[Phase]:
 
 
 def rounded(boxes: list[Box]) -> Iterator[str]:
-    """A line for every composition whose whole numbers of atoms are not what was asked for."""
+    """A line for every composition whose whole numbers of atoms are not what was asked for, or what others have."""
     for one in boxes:
+        if one.also and not one.replica:
+            counts, them = formulas.of_counts(one.counts), " and ".join(one.also)
+            yield f"{them}: {one.atoms} atoms make {counts}, as of {one.composition.text}; that is one box"
         exact = one.composition.fractions
         off = max(abs(float(exact[s]) - n / one.atoms) for s, n in one.counts.items())
         if off > 1e-9 and not one.replica:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,14 @@ def chemistry(symbols: Collection[str]) -> str:
 
 @dataclass(frozen=True)
 class References:
-    """Energies of another theory by the name of the box, eV/atom; of formation, or in the zero of the potential."""
+    """Energies of another theory by the name of the box, eV/atom; of formation, or in the zero of the potential.
+
+    Of structures the atoms by symbol, too.
+    """
 
     energies: Mapping[str, float]
     formation: bool = False
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,15 +85,7 @@ def read_energies(path: Path, host: Host) -> References:
         UsageError, InputError: the file cannot be read, or a line has no id, a second of it, or no finite number.
     """
     if path.suffix.lower() != ".csv":
-        found: dict[str, float] = {}
-        for item in host.structures([str(path)]):
-            if isinstance(item, InputError):
-                raise item
-            energy = item.labels.get("energy")
-            if not isinstance(energy, (int, float)) or not math.isfinite(energy):
-                raise InputError("has no energy to compare with", path=item.source)
-            found[item.id] = float(energy) / len(item.atoms)
-        return References(found)
+        return _of_structures(path, host)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as problem:
@@ -111,6 +108,35 @@ def read_energies(path: Path, host: Host) -> References:
             raise UsageError(f"{key} stands twice, or has no finite energy", path=path, line=number)
         energies[key] = energy
     return References(energies, kinds[0] == "formation_energy")
+
+
+def _of_structures(path: Path, host: Host) -> References:
+    found: dict[str, float] = {}
+    counts: dict[str, dict[str, int]] = {}
+    for item in host.structures([str(path)]):
+        if isinstance(item, InputError):
+            raise item
+        energy = item.labels.get("energy")
+        if not isinstance(energy, (int, float)) or not math.isfinite(energy):
+            raise InputError("has no energy to compare with", path=item.source)
+        stem, _, again = item.id.rpartition("#")  # what a reader makes of an id that it meets again
+        if again.isdigit() and stem in found:
+            raise InputError(f"two structures are called {stem}", path=item.source)
+        symbols = item.atoms.get_chemical_symbols()
+        found[item.id], counts[item.id] = float(energy) / len(symbols), dict(Counter(symbols))
+    return References(found, counts=counts)
+
+
+def refuse_other_atoms(references: References, boxes: Mapping[str, Mapping[str, int]], path: Path) -> None:
+    """Structures that are called as a box must have its composition; energies count per atom, so other sizes may do.
+
+    Raises:
+        InputError: one has not.
+    """
+    for name, counts in references.counts.items():
+        if name in boxes and reduced(dict(counts)) != reduced(dict(boxes[name])):
+            mine, theirs = reduced(dict(boxes[name])), reduced(dict(counts))
+            raise InputError(f"{name} is {theirs} there, and {mine} here: another composition", path=path)
 
 
 def compared(rows: Sequence[Mapping[str, Any]], references: References) -> list[dict[str, Any]]:

@@ -39,6 +39,10 @@ class Composition:
         whole = sum((n for _, n in self.amounts), Fraction(0))
         return {s: n / whole for s, n in self.amounts}
 
+    def rounded(self, atoms: int) -> Composition:
+        """That of the whole numbers of atoms."""
+        return Composition(self.text, tuple((s, Fraction(n)) for s, n in self.counts(atoms).items()))
+
     def counts(self, atoms: int) -> dict[str, int]:
         """Whole numbers of atoms, ``atoms`` in all: those nearest to the fractions, the largest remainders rounded up.
 
@@ -149,12 +153,15 @@ def listed(path: Path) -> Iterator[Composition]:
             raise UsageError(problem.reason, path=path, line=number) from problem
 
 
-def once(found: Sequence[Composition], atoms: int) -> list[Composition]:
-    """Each composition once, as first asked for: those with the same whole numbers of atoms are one."""
-    kept: dict[tuple[tuple[str, int], ...], Composition] = {}
+def once(found: Sequence[Composition], atoms: int) -> list[tuple[Composition, tuple[str, ...]]]:
+    """Each composition once, as first asked for, and the words of others that have the same whole numbers of atoms."""
+    kept: dict[tuple[tuple[str, int], ...], list[Composition]] = {}
     for one in found:
-        kept.setdefault(tuple(sorted(one.counts(atoms).items())), one)
-    return list(kept.values())
+        kept.setdefault(tuple(sorted(one.counts(atoms).items())), []).append(one)
+    return [
+        (first, tuple(dict.fromkeys(o.text for o in others if o.fractions != first.fractions)))
+        for first, *others in kept.values()
+    ]
 
 
 def _decimal(share: Fraction) -> str:

@@ -148,7 +148,7 @@ def beyond(points: Sequence[Point], step: float) -> float | None:
 
 @dataclass(frozen=True)
 class Scan:
-    """The runs of some compositions at several volumes.
+    """The runs of a composition at several volumes.
 
     Args:
         request: of ``crystal glass``. temperature: K. run: around it. name: a folder in it. reporter: hears of them.
@@ -160,52 +160,48 @@ class Scan:
     name: str
     reporter: Host
 
-    def of(self, boxes: Sequence[Box]) -> list[Box]:
-        """The boxes with the size that their composition has at no pressure; where there is none, as they were."""
-        first = {b.composition.text: b for b in reversed(boxes)}
+    def of(self, box: Box) -> dict[str, Any]:
+        """What is found with the atoms of ``box`` around its volume: the runs, and the curve or why there is none."""
         o: GlassOptions = self.request.options
-        sizes = np.linspace(1.0 - SPAN, 1.0 + SPAN, o.eos_volumes)
-        todo = {text: [float(s) * b.size / b.atoms for s in sizes] for text, b in first.items()}
-        points: dict[str, list[Point]] = {text: [] for text in first}
+        middle = box.size / box.atoms
+        todo = [float(s) * middle for s in np.linspace(1.0 - SPAN, 1.0 + SPAN, o.eos_volumes)]
+        points: list[Point] = []
         for turn in range(FURTHER + 1):
-            if not todo:
+            points = sorted([*points, *self._runs(turn, box, todo)], key=lambda p: p.volume)
+            more = beyond(points, 2 * SPAN * middle / (o.eos_volumes - 1)) if len(points) >= FEWEST + turn - 1 else None
+            if more is None:
                 break
-            for text, found in self._runs(turn, {t: (first[t], v) for t, v in todo.items()}).items():
-                points[text] = sorted([*points[text], *found], key=lambda p: p.volume)
-            steps = {t: 2 * SPAN * b.size / b.atoms / (o.eos_volumes - 1) for t, b in first.items()}
-            more = {t: beyond(points[t], steps[t]) for t in todo if len(points[t]) >= FEWEST + turn - 1}
-            todo = {t: [v] for t, v in more.items() if v is not None}
-        found_of = {text: (points[text], fitted(around(points[text]))) for text in first}
-        return [self._sized(b, *found_of[b.composition.text]) for b in boxes]
-
-    def _runs(self, turn: int, asked: Mapping[str, tuple[Box, Sequence[float]]]) -> dict[str, list[Point]]:
-        o: GlassOptions = self.request.options
-        made: dict[str, list[Box]] = {
-            text: [replace(b, name=f"{b.name}-{turn}-{k}", size=v * b.atoms) for k, v in enumerate(volumes)]
-            for text, (b, volumes) in asked.items()
-        }
-        every = [b for some in made.values() for b in some]
-        stage = Stage(self.temperature, self.temperature, o.eos_steps, o.dt, melt=True)
-        melted: dict[str, Melted] = {}
-        for k in range(0, len(every), o.batch_size):
-            name = f"{self.name}/{turn}-{k:06d}"
-            batch = Melting(self.request, [stage], self.run, name, self.reporter).of(every[k : k + o.batch_size])
-            melted |= {m.box.name: m for m in batch}
-        return {t: [_point(melted[b.name]) for b in some if melted[b.name].done] for t, some in made.items()}
-
-    def _sized(self, box: Box, points: Sequence[Point], curve: Curve | str) -> Box:
-        o: GlassOptions = self.request.options
+            todo = [more]
         used = around(points)
-        told = [{**asdict(p), "used": p in used} for p in points]
-        facts: dict[str, Any] = {"temperature": self.temperature, "points": told}
-        if isinstance(curve, str):
-            source = f"{box.volume.source}, {o.expand:g} times; no equation of state: {curve}"
-            facts |= {"fit": None, "failed": curve}
-            return replace(box, volume=Volume(box.volume.per_atom, source), equation=facts)
-        source = f"equation of state at {self.temperature:g} K, of {len(used)} runs"
-        facts |= {"fit": asdict(curve), "failed": None}
-        size = box.atoms * curve.volume
-        return replace(box, size=size, volume=Volume(box.volume.per_atom, source), equation=facts)
+        curve = fitted(used)
+        failed = isinstance(curve, str)
+        return {
+            "temperature": self.temperature,
+            "points": [{**asdict(p), "used": p in used} for p in points],
+            "fit": None if isinstance(curve, str) else asdict(curve),
+            "failed": curve if failed else None,
+        }
+
+    def _runs(self, turn: int, box: Box, volumes: Sequence[float]) -> list[Point]:
+        o: GlassOptions = self.request.options
+        boxes = [replace(box, name=f"{box.name}-{turn}-{k}", size=v * box.atoms) for k, v in enumerate(volumes)]
+        stage = Stage(self.temperature, self.temperature, o.eos_steps, o.dt, melt=True)
+        melted: list[Melted] = []
+        for k in range(0, len(boxes), o.batch_size):
+            name = f"{self.name}/{turn}-{k:06d}"
+            melted += Melting(self.request, [stage], self.run, name, self.reporter).of(boxes[k : k + o.batch_size])
+        return [_point(m) for m in melted if m.done]
+
+
+def sized(box: Box, equation: Mapping[str, Any], expand: float) -> Box:
+    """The box as large as its composition is at no pressure, by :meth:`Scan.of`; where that failed, as it was."""
+    if (why := equation["failed"]) is not None:
+        source = f"{box.volume.source}, {expand:g} times; no equation of state: {why}"
+        return replace(box, volume=Volume(box.volume.per_atom, source), equation=equation)
+    used = sum(p["used"] for p in equation["points"])
+    source = f"equation of state at {equation['temperature']:g} K, of {used} runs"
+    size = box.atoms * equation["fit"]["volume"]
+    return replace(box, size=size, volume=Volume(box.volume.per_atom, source), equation=equation)
 
 
 def _point(melted: Melted) -> Point:

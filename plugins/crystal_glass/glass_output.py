@@ -22,7 +22,7 @@ from crystal_glass.melting import LAST, TRAJECTORY, Melted, log_of
 from crystal_glass.options import GlassOptions
 from crystal_glass.pictures import draw_equation, draw_log, draw_ramp, draw_rdf
 from crystal_glass.settling import formation_energy
-from crystal_glass.stages import quench_rate
+from crystal_glass.stages import Stage, quench_rate
 from crystal_glass.transition import said_of
 from crystalcli.contracts.workflow import Run
 from crystalcli.vocabulary.pictures import formats
@@ -91,6 +91,11 @@ def write_box(
     return facts
 
 
+def last_steps(o: GlassOptions, stages: Sequence[Stage]) -> int:
+    """Steps that means are over: what is asked for, and never of more than the last stage."""
+    return min(o.last_steps, stages[-1].steps)
+
+
 def _molten(
     run: Run, name: str, o: GlassOptions, melted: Melted, references: Mapping[str, float | None]
 ) -> dict[str, Any]:
@@ -108,11 +113,12 @@ def _molten(
     if o.keep_trajectories:
         run.write(f"{name}/trajectory.extxyz", "".join(text for _, text in blocks))
     total, heat = sum(s.steps for s in melted.stages), sum(s.steps for s in melted.stages if s.melt)
-    images = [_image(text) for step, text in blocks if step > total - o.last_steps] or [last]
+    taken = last_steps(o, melted.stages)
+    images = [_image(text) for step, text in blocks if step > total - taken] or [last]
     molten = [_image(text) for step, text in blocks if 0.5 * heat <= step <= heat]
     said, curves = described(images)
     _write_curves(run, name, curves)
-    end = rows[rows[:, 1] > rows[-1, 1] - o.last_steps * melted.stages[-1].dt * 1e-3 - 1e-9]
+    end = rows[rows[:, 1] > rows[-1, 1] - taken * melted.stages[-1].dt * 1e-3 - 1e-9]
     moved = None
     if len(molten) > 1:
         moved = displacement(np.stack([a.positions for a in molten]), np.stack([a.cell.array for a in molten]))
@@ -208,6 +214,13 @@ def write_pictures(run: Run, stem: str, drawn: Mapping[str, bytes]) -> None:
     for ending, data in drawn.items():
         with run.writing(f"{stem}.{ending}") as file:
             file.write(data)
+
+
+def forget(run: Run, stems: Iterable[str]) -> None:
+    """Remove tables and pictures that an earlier end of the run has left, and that this one may not write again."""
+    for stem in stems:
+        for path in run.path.glob(f"{stem}.*"):
+            path.unlink()
 
 
 def table_text(rows: Iterable[Mapping[str, Any]], symbols: Sequence[str]) -> str:

@@ -13,14 +13,26 @@ from typing import Any
 
 import ase.io
 
-from crystal_glass import BATCHES, DIAGRAMS, ELEMENTS, GLASSES, LABEL, TABLE
+from crystal_glass import (
+    BATCHES,
+    CHEMISTRY,
+    COMPARED,
+    DIAGRAMS,
+    ELEMENTS,
+    EQUATIONS,
+    GLASSES,
+    LABEL,
+    LIKENESS,
+    TABLE,
+    VOLTAGES,
+)
 from crystal_glass.beside_trajectories import beside, folder_print, trajectories_of
 from crystal_glass.box_options import EOS
 from crystal_glass.boxes import Box, boxes_of, phases, rounded
-from crystal_glass.comparison import read_energies
+from crystal_glass.comparison import read_energies, refuse_other_atoms
 from crystal_glass.energies import compare, fingerprint, formed, voltages
-from crystal_glass.equilibrium import Scan
-from crystal_glass.glass_output import FACTS, table_text, write_box, write_pictures
+from crystal_glass.equilibrium import Scan, sized
+from crystal_glass.glass_output import FACTS, forget, last_steps, table_text, write_box, write_pictures
 from crystal_glass.melting import LAST, Melting, sampler_of
 from crystal_glass.options import GlassOptions
 from crystal_glass.pictures import PANELS, binaries, draw_diagrams
@@ -62,6 +74,10 @@ class Glasses(Work):
         if o.references not in ("elements", "none"):
             read_references(Path(o.references))
         self.others = read_energies(Path(o.compare), host) if o.compare else None
+        if self.others is not None:
+            refuse_other_atoms(self.others, {b.name: b.counts for b in every}, Path(o.compare))
+        if (steps := last_steps(o, self.stages)) < o.last_steps:
+            host.warn(f"--last-steps {o.last_steps} is more than the last stage has: means are over its {steps} steps")
         names = [b.name for b in self.boxes]
         self.trajectories = trajectories_of(Path(o.trajectories), names) if o.trajectories else {}
         if self.trajectories and not o.keep_trajectories:
@@ -122,6 +138,8 @@ class Glasses(Work):
         self._tell_missing(run, references)
         batches = range(0, len(self.boxes), size)
         left = [(k // size, references) for k in batches if not all(_done(run, b) for b in self.boxes[k : k + size])]
+        for _ in run.pieces(self, self._unsized(run), jobs=o.jobs, scheduler=o.scheduler):
+            pass
         told = time.monotonic()
         for _ in run.pieces(self, left, jobs=o.jobs, scheduler=o.scheduler):
             watch.finished()
@@ -130,8 +148,10 @@ class Glasses(Work):
                 told = time.monotonic()
         return self._together(run, references)
 
-    def piece(self, run: Run, item: tuple[int, Mapping[str, float | None]]) -> None:
-        """A batch, by its number; with it come the reference energies."""
+    def piece(self, run: Run, item: str | tuple[int, Mapping[str, float | None]]) -> None:
+        """A batch, by its number; with it come the reference energies. Or the volume of a composition, by a box."""
+        if isinstance(item, str):
+            return self._size(run, next(b for b in self.boxes if b.name == item))
         number, references = item
         size = self.options.batch_size
         boxes = self.boxes[number * size : (number + 1) * size]
@@ -140,6 +160,28 @@ class Glasses(Work):
             quiet = self.watch.within(quiet, boxes)
         if not all(_done(run, b) for b in boxes):  # else a worker has died between its last file and its answer
             self._batch(run, f"{BATCHES}/{number:06d}", boxes, references, quiet)
+        return None
+
+    def _unsized(self, run: Run) -> list[str]:
+        """Of every composition whose volume is still to be found, the first box."""
+        if self.options.volume != EOS:
+            return []
+        first = {b.composition.text: b for b in reversed(self.boxes)}
+        waiting = {b.composition.text for b in self.boxes if not _done(run, b)}
+        return [b.name for text, b in first.items() if text in waiting and not _equation(run, b).exists()]
+
+    def _size(self, run: Run, box: Box) -> None:
+        """Find the volume of a composition, once for all of its boxes."""
+        quiet = replace(run.reporter, say=lambda _line: None, warn=run.log)
+        hears = quiet.within(f"volume of {box.composition.text}")
+        name = f"{BATCHES}/volume-{box.name}"
+        found = Scan(self.request, self.eos_temperature, run, name, hears).of(box)
+        if why := found["failed"]:
+            text = box.composition.text
+            run.reporter.warn(f"{text}: no equation of state: {why}; its box is as without --volume {EOS}")
+        file = _equation(run, box)
+        run.write_json(str(file.relative_to(run.path)), found)
+        shutil.rmtree(run.path / name, ignore_errors=True)
 
     def _references(self, run: Run, quiet: Host) -> dict[str, float | None]:
         """Energies of the elements, found once."""
@@ -154,7 +196,8 @@ class Glasses(Work):
         self, run: Run, name: str, batch: Sequence[Box], references: Mapping[str, float | None], quiet: Host
     ) -> None:
         """Melt, quench, relax and describe the boxes of a batch; what each has is written last, and whole."""
-        batch = self._sized(run, name, batch, quiet)
+        if self.options.volume == EOS:
+            batch = [self._as_found(run, b) for b in batch]
         melted = Melting(self.request, self.stages, run, name, quiet).of(batch)
         good = [m for m in melted if m.done]
         ends = {m.box.name: ase.io.read(m.folders[-1] / LAST, format="extxyz") for m in good}
@@ -164,15 +207,10 @@ class Glasses(Work):
             write_box(run, self.options, one, settled, references)
         shutil.rmtree(run.path / name, ignore_errors=True)
 
-    def _sized(self, run: Run, name: str, batch: Sequence[Box], quiet: Host) -> Sequence[Box]:
-        """The boxes as large as ``--volume eos`` finds them."""
-        if self.options.volume != EOS:
-            return batch
-        sized = Scan(self.request, self.eos_temperature, run, f"{name}/volumes", quiet).of(batch)
-        for text, why in {b.composition.text: b.equation["failed"] for b in sized if b.equation}.items():
-            if why:
-                run.reporter.warn(f"{text}: no equation of state: {why}; its box is as without --volume {EOS}")
-        return sized
+    def _as_found(self, run: Run, box: Box) -> Box:
+        """The box as large as ``--volume eos`` has found its composition to be."""
+        first = next(b for b in self.boxes if b.composition.text == box.composition.text)
+        return sized(box, json.loads(_equation(run, first).read_text(encoding="utf-8")), self.options.expand)
 
     def _relaxed(self, run: Run, name: str, ends: Mapping[str, Any], quiet: Host) -> tuple[Any, Any]:
         """Of every box its relaxed ions, and then its relaxed cell."""
@@ -197,8 +235,10 @@ class Glasses(Work):
         rows = list(self._rows(run))
         run.write(TABLE, table_text(rows, self.columns))
         o, endings = self.options, formats(self.options.pictures)
+        asked = {COMPARED: o.compare, CHEMISTRY: o.compare, VOLTAGES: o.voltage, LIKENESS: o.trajectories}
+        forget(run, [f"{DIAGRAMS}-*", *(Path(name).stem for name, value in asked.items() if value)])
         summed = None if self.others is None else compare(run, rows, self.others, self.name, endings)
-        alike = beside(run, rows, self.trajectories, o.last_steps) if self.trajectories else None
+        alike = beside(run, rows, self.trajectories, last_steps(o, self.stages)) if self.trajectories else None
         self._draw(run, rows, references)
         volts = voltages(run, rows, o.voltage, endings) if o.voltage else {}
         self._join_uncertain(run)
@@ -297,6 +337,11 @@ def _symbols(boxes: Sequence[Box]) -> list[str]:
 
 def _done(run: Run, box: Box) -> bool:
     return (run.path / GLASSES / box.name / FACTS).exists()
+
+
+def _equation(run: Run, first: Box) -> Path:
+    """File of the equation of state of a composition, by its first box."""
+    return run.path / EQUATIONS / f"{first.name}.json"
 
 
 def _facts(run: Run, box: Box) -> dict[str, Any]:

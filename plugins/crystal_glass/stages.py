@@ -11,7 +11,7 @@ thermostat goes on as it is. In a plan of one's own every stage is a table::
     sampler = "npt"    # that of --sampler where nothing is said
     pressure = 0.0     # GPa, of a sampler that has one
 
-The melt are the stages before the first in which the temperature falls.
+The melt are the stages before the first in which the temperature falls, or that begins below the end of the one before.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _refuse_two_ways(o: GlassOptions) -> None:
 
 
 def quench_rate(stages: Sequence[Stage]) -> float | None:
-    """K/ps of the steepest stage in which the temperature falls; none where it never does."""
+    """K/ps of the steepest stage in which the temperature falls; none where it does in none, or only between them."""
     falls = [(s.start - s.end) / s.picoseconds for s in stages if s.end < s.start]
     return max(falls) if falls else None
 
@@ -120,7 +120,9 @@ def _alike(one: Stage, other: Stage) -> bool:
 
 
 def _marked(stages: list[Stage]) -> list[Stage]:
-    first = next((k for k, s in enumerate(stages) if s.end < s.start), len(stages))
+    before = [stages[0].start, *(s.end for s in stages)]
+    falls = (k for k, s in enumerate(stages) if s.end < s.start or s.start < before[k])
+    first = next(falls, len(stages))
     return [replace(s, melt=k < first) for k, s in enumerate(stages)]
 
 

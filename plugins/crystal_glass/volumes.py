@@ -114,13 +114,17 @@ def _energies_known(phases: Sequence[Phase]) -> bool:
     return all(p.energy is not None for p in phases)
 
 
-def volume_of(composition: Composition, given: float, phases: Sequence[Phase]) -> Volume:
+def volume_of(
+    composition: Composition, given: float, phases: Sequence[Phase], asked: Composition | None = None
+) -> Volume:
     """Volume per atom of the crystal at ``composition``.
 
     Args:
-        composition: asked for.
+        composition: that of the atoms in the box.
         given: Å³ per atom; 0 where the user says nothing.
         phases: of the user's files.
+        asked: the composition that was asked for, where whole numbers of atoms make a little another one. Where the
+            phases of the user make up this alone, its volume is taken.
 
     Raises:
         UsageError: nothing is known of an element; says the cure.
@@ -128,14 +132,9 @@ def volume_of(composition: Composition, given: float, phases: Sequence[Phase]) -
     if given:
         return Volume(given, GIVEN)
     fractions = {s: float(f) for s, f in composition.fractions.items()}
-    by = "hull" if _energies_known(_usable(fractions, phases)) else "densest mixture"
-    same = [p for p in phases if p.fractions.keys() == fractions.keys() and _near(p.fractions, fractions)]
-    if same and by != "hull":
-        mean = sum(p.volume for p in same) / len(same)
-        return Volume(mean, f"mean of the phases given: {len(same)} of {same[0].formula}")
-    mixed = lever(fractions, phases)
-    if mixed:
-        return Volume(sum(x * p.volume for p, x in mixed), f"{by} of the phases given: {_said(mixed)}")
+    for one in (composition, *((asked,) if asked else ())):
+        if (found := _of_phases({s: float(f) for s, f in one.fractions.items()}, phases)) is not None:
+            return found
     known = measured_phases(fractions)
     mixed = lever(fractions, known)
     if mixed is None:
@@ -145,6 +144,18 @@ def volume_of(composition: Composition, given: float, phases: Sequence[Phase]) -
         )
     sources = {(elemental(p.formula) or (0.0, MEASURED))[1] if len(p.fractions) == 1 else MEASURED for p, _ in mixed}
     return Volume(sum(x * p.volume for p, x in mixed), f"{' and '.join(sorted(sources))}: {_said(mixed)}")
+
+
+def _of_phases(fractions: dict[str, float], phases: Sequence[Phase]) -> Volume | None:
+    """What the phases of the user say; none where they cannot make it up."""
+    by = "hull" if _energies_known(_usable(fractions, phases)) else "densest mixture"
+    same = [p for p in phases if p.fractions.keys() == fractions.keys() and _near(p.fractions, fractions)]
+    if same and by != "hull":
+        mean = sum(p.volume for p in same) / len(same)
+        return Volume(mean, f"mean of the phases given: {len(same)} of {same[0].formula}")
+    if mixed := lever(fractions, phases):
+        return Volume(sum(x * p.volume for p, x in mixed), f"{by} of the phases given: {_said(mixed)}")
+    return None
 
 
 def _near(one: dict[str, float], other: dict[str, float]) -> bool:

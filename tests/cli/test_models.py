@@ -4,9 +4,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import ase.build
+import ase.io
 import pytest
 from in_process import crystal
 
+from crystalcli.cli.main import run
 from crystalcli.contracts.pretrained import Converted
 from crystalcli.contracts.records import Pretrained, Statistics
 from crystalcli.engine.model import pretrained
@@ -179,3 +182,19 @@ def test_a_plan_imports_nothing(offered: Path, tmp_path: Path, monkeypatch: pyte
         assert not (tmp_path / "data").exists(), words
     assert crystal(["predict", "theirs", "a.xyz", "-o", "p.csv"], tmp_path).returncode == 0
     assert (tmp_path / "data").exists()
+
+
+def test_a_file_called_as_a_calculator_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is there comes before a name, with a warning; a folder that is no model hides nothing."""
+    monkeypatch.chdir(tmp_path)
+    ase.io.write("cu.xyz", ase.build.bulk("Cu", cubic=True))
+    (tmp_path / "emt").mkdir()
+    words = ["relax", "cu.xyz", "--potential", "emt", "--dry-run"]
+    assert run(words) == 0
+    assert "is the file or folder here" not in capsys.readouterr().err
+    (tmp_path / "emt").rmdir()
+    (tmp_path / "emt").write_text("no model")
+    assert run(words) == 4
+    assert "emt is the file or folder here; for the calculator by that name, rename it" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 """Files read, and structures relaxed, in supervised processes: what kills one is named, the others come as ever."""
 
 import multiprocessing
+import subprocess
+import sys
 
 import ase.build
 import ase.io
@@ -153,3 +155,21 @@ def test_a_potential_that_kills_its_worker_costs_its_shard(files, tmp_path):
     assert [r["reason"] for r in report.data["rows"]] == ["converged"] * 2 + ["worker-died"] * 2 + ["converged"]
     assert "twice" in report.data["rows"][2]["message"]
     assert report.data["exit_code"] == Exit.SOME_FAILED
+
+
+def test_a_program_ends_though_an_error_holds_its_reading_open(tmp_path):
+    """Workers ignore SIGTERM, so a reading that nobody has left must end them itself before Python waits for them."""
+    (tmp_path / "bad.cif").write_text("no crystal\n")
+    program = (
+        "from pathlib import Path\n"
+        "from crystalcli.engine.read.supervised_reading import read_inputs\n"
+        "for item in read_inputs([Path('bad.cif'), Path('other.cif')]):\n"
+        "    raise ValueError(item.reason)\n"
+    )
+    (tmp_path / "other.cif").write_text("neither\n")
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert "ValueError: not a CIF" in ended.stderr
+    assert "atexit" not in ended.stderr

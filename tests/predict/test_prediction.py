@@ -15,7 +15,9 @@ import torch
 from common import small_cache
 from common.some_trainings import asked, train
 
+from crystalcli.cli.main import run as command
 from crystalcli.contracts.records import Recipe
+from crystalcli.engine.model import model_file
 from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.prediction.errors import Compared
@@ -70,6 +72,41 @@ def test_a_cache_gives_what_its_structures_give(run: Path) -> None:
     np.testing.assert_allclose(values(of_cache), values(rows(predictor, small_cache.crystals(42))), atol=1e-6)
     labels = np.array([r.labels[ENERGY] for r in of_cache if isinstance(r, Row)])
     np.testing.assert_array_equal(labels, small_cache.energies(small_cache.crystals(42)))
+
+
+def test_warnings_of_readers_are_said_once_for_all_that_have_them(run: Path) -> None:
+    heard: list[str] = []
+    predictor = Predictor(run, warn=heard.append)
+    entries = [
+        Entry(f"s{k}", a, f"{k}.cif", warnings=("atoms are near", *(("odd",) if k == 2 else ())))
+        for k, a in enumerate(small_cache.crystals(4))
+    ]
+    list(predictor.of_entries(entries))
+    predictor.say_extrapolation()
+    assert heard == ["s0: atoms are near", "s2: odd", "3 more structures: atoms are near"]
+    many = [Entry(f"m{k}", a, "m.cif", warnings=(f"word {k}",)) for k, a in enumerate(small_cache.crystals(14))]
+    heard.clear()
+    predictor = Predictor(run, warn=heard.append)
+    list(predictor.of_entries(many))
+    predictor.say_extrapolation()
+    assert len(heard) == 11
+    assert heard[-1] == "4 more warnings of structures, of other words; --json has all"
+
+
+def test_errors_on_what_taught_the_model_are_said_to_be_such(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "p.csv")
+    assert command(["predict", str(run), str(run.parent / "graphs.h5"), "-o", out, "--json"]) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    split = model_file.load(run / "model.safetensors")[1]["split"]
+    assert report["labelled"] == 42
+    assert report["labelled_known"] == len(split["train"]) + len(split["val"])
+    assert f"{report['labelled_known']} of 42 labelled structures, by their ids, trained or validated" in printed.err
+    ase.io.write(tmp_path / "a.extxyz", small_cache.crystals(2))
+    assert command(["predict", str(run), str(tmp_path / "a.extxyz"), "-o", str(tmp_path / "q.csv")]) == 0
+    assert "trained or validated" not in capsys.readouterr().err
 
 
 def test_supercells_have_the_same_value_per_atom(run: Path) -> None:

@@ -107,6 +107,19 @@ def test_per_atom_and_totals() -> None:
     assert found(CHARGE, {"q": np.array([1.0, 2.0])})[0].tolist() == [1.0, 2.0]
 
 
+def test_what_may_be_a_total_or_not_is_not_guessed() -> None:
+    """Formation energies are written per atom and in all, mostly without saying so."""
+    formation = Quantity("formation_energy_per_atom", "eV/atom")
+    value, said = found(formation, {"formation_energy": -1.0})
+    assert value is None
+    assert len(said) == 1
+    assert said[0].endswith("--labels formation_energy_per_atom=formation_energy, or …=formation_energy/atom")
+    assert found(formation, {"formation_energy": -1.0}, "formation_energy_per_atom=formation_energy") == (-1.0, [])
+    assert found(formation, {"formation_energy": -1.0}, "formation_energy_per_atom=formation_energy/atom")[0] == -0.5
+    assert found(formation, {"formation_energy": -1.0, formation.name: -2.0}) == (-2.0, [])
+    assert found(formation, {"other": 1.0}) == (None, [])
+
+
 def test_what_was_asked_for_and_is_nowhere_is_said() -> None:
     value, said = found(ENERGY, {"e0": 1.0, "gap": 2.0}, "energy=REF_energy")
     assert value is None

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import ase.build
+import ase.io
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from common.some_trainings import train
 from train.test_training import RECIPE, plan
 
 from crystalcli.cli.main import run
+from crystalcli.contracts.host import Host
 from crystalcli.contracts.request import Request
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data.dataset import GraphDataset
@@ -185,3 +187,30 @@ def test_at_the_command_line(cache: Path, source: Path, tmp_path: Path, capfd: p
     assert "cutoff 6.0 (here 8.0)" in capfd.readouterr().err
     assert run(["train", str(cache), "--epochs", "0", "-o", str(tmp_path / "b")]) == 2
     assert "goes with --from" in capfd.readouterr().err
+
+
+def test_a_test_on_what_taught_the_model_is_said(cache: Path, source: Path, tmp_path: Path) -> None:
+    """The same split tests what the source has not seen; another one tests what taught it."""
+    heard: list[str] = []
+    train(start(cache, tmp_path / "same", source, recipe=NOTHING), Host(warn=heard.append))
+    assert not [line for line in heard if "test structures, by their ids" in line]
+    train(start(cache, tmp_path / "other", source, recipe=NOTHING, split_seed=5), Host(warn=heard.append))
+    said = [line for line in heard if "test structures, by their ids, trained or validated" in line]
+    assert len(said) == 1
+    known = {n for p in ("train", "val") for n in model_file.load(source / "model.safetensors")[1]["split"][p]}
+    test = model_file.load(tmp_path / "other" / "model.safetensors")[1]["split"]["test"]
+    assert said[0].startswith(f"{len(known & set(test))} of {len(test)} test structures")
+
+
+def test_graphs_of_another_kind_say_how_the_model_wants_them(
+    cache: Path, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", str(cache), "--from", "formation-energy", "-o", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert "was not built as the model's graphs were: featurizer cgcnn (here symmetry)" in said
+    assert "build it for formation-energy: crystal build-graphs … --featurizer symmetry" in said
+    other = tmp_path / "k8.h5"
+    ase.io.write(tmp_path / "s.extxyz", small_cache.crystals(3))
+    assert run(["build-graphs", str(tmp_path / "s.extxyz"), "--max-neighbors", "8", "-o", str(other), "-q"]) == 0
+    assert run(["train", str(other), "--from", str(source), "-o", str(tmp_path / "run")]) == 2
+    assert "--max-neighbors" not in capsys.readouterr().err.partition("crystal build-graphs …")[2]  # 12 is the default

@@ -46,6 +46,21 @@ def recipe_of_model(spec: ModelSpec) -> GraphRecipe:
     return GraphRecipe(spec.graph.name, spec.graph.options, fields_of(spec))
 
 
+def build_words(recipe: GraphRecipe) -> str:
+    """The command that builds such graphs, without its files: what differs from the featurizer's defaults."""
+    part = registry().get("featurizer", recipe.featurizer)
+    assert isinstance(part, Featurizer)
+    words = [f"crystal build-graphs … --featurizer {recipe.featurizer}"]
+    for spec in opt.specs(part.options):
+        value = recipe.options.get(spec.name, spec.default)
+        if value != spec.default:
+            negated = f"--no-{spec.flag}" if value is False else f"--{spec.flag}"
+            words.append(negated if isinstance(value, bool) else f"--{spec.flag} {value}")
+    if recipe.fields:
+        words.append(f"--fields {','.join(recipe.fields)}")
+    return " ".join(words)
+
+
 def recipe_of_file(path: Path) -> GraphRecipe:
     """As :func:`recipe_of_model`, of a model file, whose weights are not read.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,12 @@ def model_file(text: str) -> Path | None:
     """The model file that ``text`` means, itself, in the run folder of that name, or pretrained; none if it is none."""
     path = file_of(Path(text))
     return path if path.is_file() else None
+
+
+def shadowed_calculator(word: object) -> Iterator[str]:
+    """What to say where ``word``, the value of an option, is a model here and a calculator besides."""
+    if isinstance(word, str) and word in registry().names("calculator") and model_file(word) is not None:
+        yield f"{word} is the file or folder here; for the calculator by that name, rename it or work in another folder"
 
 
 def required(text: str) -> None:

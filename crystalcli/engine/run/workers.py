@@ -8,12 +8,14 @@ what the item gave before is not lost.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import sys
 import threading
 import time
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,6 +32,8 @@ CHUNKS_HELD = 64
 START = 120.0
 """Seconds in which a worker must have begun, whatever the limit of an item: machines may be busy."""
 _NO_MORE = object()
+_OPEN: weakref.WeakSet[Workers] = weakref.WeakSet()
+"""Those that nobody has left yet."""
 
 
 @dataclass
@@ -69,6 +73,7 @@ class Workers:
         self._task, self._jobs = task, jobs
         self._workers: list[_Worker] = []
         self._state: dict[int, _Item] = {}
+        _OPEN.add(self)
 
     def __enter__(self) -> Workers:
         return self
@@ -79,6 +84,7 @@ class Workers:
         for worker in self._workers:
             worker.end()
         self._workers.clear()
+        _OPEN.discard(self)
 
     def results(
         self,
@@ -219,6 +225,13 @@ class Workers:
             else:
                 worker.items.appendleft(first)
         self._again.extend(worker.items)
+
+
+@atexit.register
+def _end_open() -> None:
+    """Leave those that an error held open: workers ignore the signal with which Python ends its children, and waits."""
+    for workers in list(_OPEN):
+        workers.__exit__()
 
 
 HEAVY = ("torch", "distributed")

@@ -271,6 +271,30 @@ def test_rates() -> None:
     assert quench_rate(twice[2:]) is None
 
 
+@pytest.mark.parametrize(
+    ("temperatures", "melt"),
+    [
+        ([(3000, 3000), (300, 300)], [True, False]),
+        ([(300, 3000), (3000, 3000), (3000, 300), (300, 300)], [True, True, False, False]),
+        ([(2000, 2000), (3000, 3000), (2900, 3000)], [True, True, False]),
+        ([(2000, 2000), (2000, 3000)], [True, True]),
+    ],
+)
+def test_the_melt_ends_where_the_temperature_falls(
+    tmp_path: Path, temperatures: list[tuple[int, int]], melt: list[bool]
+) -> None:
+    (tmp_path / "p.toml").write_text("".join(f"[[stage]]\nfrom = {a}\nto = {b}\nsteps = 9\n" for a, b in temperatures))
+    assert [s.melt for s in stages_of(GLASS.options(plan=str(tmp_path / "p.toml")))] == melt
+
+
+def test_means_are_never_over_more_than_the_last_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["Si", "--atoms", "16", "--potential", "sw", "--melt-steps", "30", "--quench-steps", "40", "--hold-steps"]
+    words += ["30", "--frame-every", "10", "--relax", "none", "--no-draw-boxes"]
+    rows = [made(tmp_path / n, *words, "--last-steps", n)[0][0] for n in ("30", "90")]
+    assert rows[0] == rows[1]
+    assert "--last-steps 90 is more than the last stage has: means are over its 30 steps" in capsys.readouterr().err
+
+
 def test_a_plan_of_two_runs_goes_on_with_its_boxes_in_their_order(tmp_path: Path, monkeypatch: Any) -> None:
     """Stopped after the last run of a batch whose names are not by the alphabet: the second run has the same input."""
     (tmp_path / "plan.toml").write_text(

@@ -11,7 +11,17 @@ from typing import Any
 import ase.io
 import numpy as np
 import pytest
-from crystal_glass.comparison import CLASSES, References, chemistry, compared, corrected, errors, read_energies, summary
+from crystal_glass.comparison import (
+    CLASSES,
+    References,
+    chemistry,
+    compared,
+    corrected,
+    errors,
+    read_energies,
+    refuse_other_atoms,
+    summary,
+)
 from crystal_glass.energies import formed
 from crystal_glass.voltage import curves, plateaus_of
 from pymatgen.core import Element
@@ -124,9 +134,19 @@ def test_energies_of_files(tmp_path: Path) -> None:
     atoms = ase.Atoms("Cu2", [(0, 0, 0), (0, 0, 2)], cell=[9] * 3, pbc=True, info={"id": "x", "energy": -7.0})
     ase.io.write(tmp_path / "e.extxyz", [atoms, ase.Atoms(atoms, info={"id": "y", "energy": -6.0})])
     assert read_energies(tmp_path / "e.extxyz", Services()).energies == {"x": -3.5, "y": -3.0}
+    ase.io.write(tmp_path / "e.extxyz", [atoms, ase.Atoms(atoms, info={"id": "x", "energy": -6.0})])
+    with pytest.raises(InputError, match="two structures are called x"):
+        read_energies(tmp_path / "e.extxyz", Services())
     ase.io.write(tmp_path / "e.extxyz", ase.Atoms(atoms, info={"id": "x"}))
     with pytest.raises(InputError, match="has no energy to compare with"):
         read_energies(tmp_path / "e.extxyz", Services())
+
+
+def test_structures_of_another_composition_are_refused() -> None:
+    theirs = References({"Cu2": -3.5, "far": -1.0}, counts={"Cu2": {"Cu": 4}, "far": {"Ni": 1}})
+    refuse_other_atoms(theirs, {"Cu2": {"Cu": 2}}, Path("e.extxyz"))
+    with pytest.raises(InputError, match="far is Ni there, and Cu here"):
+        refuse_other_atoms(theirs, {"far": {"Cu": 2}}, Path("e.extxyz"))
 
 
 POINTS = [(0.0, 0.16), (0.1, 0.12), (0.3, -0.05), (0.4, -0.02), (0.5, -0.16)]
@@ -214,6 +234,15 @@ def test_a_finished_run_takes_energies_and_voltages_later(tmp_path: Path, capsys
             [0, 0.01, 0.02, 0.03, 0.04]
         )
     assert {p.name for p in folder.iterdir()} >= {"compared.png", "chemistry.csv", "energies-1.png", "references.json"}
+    capsys.readouterr()
+    (folder / "voltages.csv").write_text("of the run before\n")
+    (tmp_path / "strangers.csv").write_text("id,energy\nother,1.0\n")
+    assert run(["glass", "--resume", str(folder), "--compare", str(tmp_path / "strangers.csv")]) == 0
+    assert "no glass has an energy to compare with" in capsys.readouterr().err
+    left = {p.name for p in folder.iterdir()}  # what the comparison before has written is not of this one
+    assert not left & {"compared.csv", "compared.png", "chemistry.csv", "voltages.csv"}
+    assert "energies-1.png" in left
+    assert run(["glass", "--resume", str(folder), *more]) == 0
     capsys.readouterr()
     assert run(["glass", "--resume", str(folder), *more]) == 0
     assert "finished before; nothing to do" in "".join(capsys.readouterr())

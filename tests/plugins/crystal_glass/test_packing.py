@@ -6,6 +6,8 @@ import csv
 import gzip
 import os
 import re
+import subprocess
+import sys
 import tracemalloc
 from fractions import Fraction
 from pathlib import Path
@@ -307,7 +309,9 @@ def test_grids_have_every_composition_once() -> None:
     assert len(found) == 27
     assert {tuple(c.counts(100).items()) for c in found} >= {(("Al", 90), ("Ti", 10)), (("Ti", 10), ("Zr", 90))}
     assert len(list(grid("Al,Ti,Zr", 10.0, ends=True))) == 30
-    assert [c.text for c in once([parse("CuNi"), parse("Ni2Cu2"), parse("Cu")], 100)] == ["CuNi", "Cu"]
+    same = [parse(text) for text in ("CuNi", "Ni2Cu2", "Cu", "Cu0.501Ni0.499", "Ni0.499Cu0.501")]
+    kept = [(c.text, also) for c, also in once(same, 100)]
+    assert kept == [("CuNi", ("Cu0.501Ni0.499", "Ni0.499Cu0.501")), ("Cu", ())]
     for wrong in (("Al", 10.0), ("Al,Al", 10.0), ("Al,Q", 10.0), ("Al,Ti", 30.0)):
         with pytest.raises(UsageError):
             list(grid(*wrong, ends=False))
@@ -353,3 +357,34 @@ def test_phases_of_files_say_the_volume(tmp_path: Path) -> None:
     info = ase.io.read(tmp_path / "a.xyz").info
     assert info["crystal_volume"] == pytest.approx(0.5 * (3.7**3 + 3.6**3) / 4)
     assert info["volume_source"].startswith("hull of the phases given: 0.5 Cu + 0.5 Ni")
+
+
+def test_the_volume_is_that_of_the_atoms_in_the_box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten atoms of Cu 0.26 Ni 0.74 are Cu3Ni7; and what other words ask for the same box are told."""
+    assert run(["pack", "Cu0.26Ni0.74", "Cu0.3Ni0.7", "--atoms", "10", "-o", str(tmp_path / "a.xyz")]) == 0
+    said = capsys.readouterr().err
+    assert "Cu0.3Ni0.7: 10 atoms make Cu3Ni7, as of Cu0.26Ni0.74; that is one box" in said
+    assert ase.io.read(tmp_path / "a.xyz").info["crystal_volume"] == pytest.approx(
+        0.3 * 3.61**3 / 4 + 0.7 * 3.52**3 / 4
+    )
+
+
+def test_phases_of_the_formula_alone_do_for_whole_numbers_near_it() -> None:
+    phases = [Phase("TiO2", {"O": 2 / 3, "Ti": 1 / 3}, 10.0)]
+    asked = parse("TiO2")
+    assert volume_of(asked.rounded(100), 0.0, phases, asked) == Volume(10.0, "mean of the phases given: 1 of TiO2")
+    assert volume_of(asked.rounded(100), 0.0, phases).source.startswith("measured")
+
+
+@pytest.mark.parametrize("text", ["", "no crystal\n"])
+def test_phases_that_cannot_be_read_end_the_program(tmp_path: Path, text: str) -> None:
+    if text:
+        (tmp_path / "p.cif").write_text(text)
+    words = ["pack", "Cu", "--phases", "p.cif", "-o", "a.xyz"]
+    program = "import sys; from crystalcli.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 4
+    assert ended.stderr.startswith("error: p.cif")
+    assert len(ended.stderr.splitlines()) == 1

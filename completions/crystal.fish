@@ -556,7 +556,7 @@ complete -c crystal -n '__crystal_at pack' -l no-plugins -d 'only the parts that
 complete -c crystal -n '__crystal_at pack' -l debug -d 'show tracebacks'
 complete -c crystal -n '__crystal_at pack' -s h -l help -d 'Show this message and exit.'
 complete -c crystal -n '__crystal_at pack' -a '(__crystal_ask)'
-complete -c crystal -n '__crystal_at pairs' -l relaxed -x -a '(__crystal_ask)' -d 'files or folders of the relaxed structures, matched by id'
+complete -c crystal -n '__crystal_at pairs' -l relaxed -x -a '(__crystal_ask)' -d 'files or folders of the relaxed structures, matched by id, or by their folders in runs of VASP'
 complete -c crystal -n '__crystal_at pairs' -l initial -x -a '(__crystal_ask)' -d 'array of the files that says where the atoms began, of structures that are relaxed: initial_positions'
 complete -c crystal -n '__crystal_at pairs' -l relax-run -x -a '(__crystal_ask)' -d 'run folder of crystal relax: its structures and what they relaxed to'
 complete -c crystal -n '__crystal_at pairs' -l match -x -a 'order species nearest' -d 'atoms by their order, by their order among those of their element, or each to the nearest of its element, by the least sum of squares'

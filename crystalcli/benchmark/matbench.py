@@ -55,10 +55,8 @@ def official(path: Path, task: str, ids: Sequence[str], *, leave_out: bool = Fal
     Raises:
         UsageError: no such file, task or id; structures tested twice, or trained on by the fold that tests them.
     """
-    splits = _splits(path)
+    splits = checked(path, task)
     name = task or _only(path, splits, ids)
-    if name not in splits:
-        raise UsageError(f"has no task '{name}'; {did_you_mean(name, list(splits))}", path=path)
     lists = {fold: (_ids(path, fold, of, "train"), _ids(path, fold, of, "test")) for fold, of in splits[name].items()}
     every = {i for pair in lists.values() for part in pair for i in part}
     where = _places(name, ids, every)
@@ -76,6 +74,18 @@ def official(path: Path, task: str, ids: Sequence[str], *, leave_out: bool = Fal
     if len(parts) < 2:
         raise UsageError(f"the structures are in {len(parts)} of the {len(lists)} folds of {name}", path=path)
     return Official(name, parts, missing, {k: i for i, k in where.items()})
+
+
+def checked(path: Path, task: str) -> dict[str, Any]:
+    """Folds of every task in the file, which can be looked at before any structure is read.
+
+    Raises:
+        UsageError: no such file, or no such task in it.
+    """
+    splits = _splits(path)
+    if task and task not in splits:
+        raise UsageError(f"has no task '{task}'; {did_you_mean(task, list(splits))}", path=path)
+    return splits
 
 
 def _splits(path: Path) -> dict[str, Any]:

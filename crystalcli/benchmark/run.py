@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from crystalcli.benchmark import outputs, table
+from crystalcli.benchmark import matbench, outputs, table
 from crystalcli.benchmark.entrants import Entrant, entrants
 from crystalcli.benchmark.folds import Folds, folds, split_file
 from crystalcli.benchmark.options import BenchmarkOptions
@@ -70,6 +70,8 @@ class Benchmark(Work):
             raise UsageError("torchrun trains one model; start a benchmark without it")
         if o.threads:
             torch.set_num_threads(o.threads)
+        if o.matbench_folds is not None:
+            matbench.checked(o.matbench_folds, o.matbench_task)
         self.options, self.request = o, request
         self.entrants = entrants(o)
         self.sources = Sources(o, self.entrants, request.path)

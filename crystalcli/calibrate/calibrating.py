@@ -134,7 +134,9 @@ def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> Calibratio
     paths = expand(plan.inputs)  # once: a list on stdin can be read once
     rows = _new_rows(plan, predictor, report, [str(p) for p in paths])
     if not rows:
-        raise UsageError(f"no structure to calibrate with ({report.skipped} left out, {len(report.failures)} failed)")
+        first = f"; the first: {report.failures[0]}" if report.failures else ""
+        said = f"{report.skipped} left out, {len(report.failures)} failed{first}"
+        raise UsageError(f"no structure to calibrate with ({said})")
     hashes = {name: content(path) for name, path in _by_name(paths).items()}
     for quantity in predictor.quantities:
         if not quantity.classes:

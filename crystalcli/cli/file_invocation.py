@@ -17,7 +17,13 @@ from crystalcli.contracts.host import Host
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Stop, exit_code
 from crystalcli.engine.run import files, progress
-from crystalcli.vocabulary.errors import Stopped
+from crystalcli.vocabulary.errors import Stopped, UsageError
+
+
+def _refuse_folder(output: Path | None) -> None:
+    """Raise UsageError where a file is to be written and a folder is named."""
+    if output is not None and (output.name in ("", "..") or output.is_dir()):
+        raise UsageError("is a folder, not a file; name a file in it", path=output)
 
 
 @dataclass
@@ -35,6 +41,7 @@ class FileInvocation(Invocation):
     def code(self) -> int:
         """Do it; the exit code."""
         request = self._asked(Path())
+        _refuse_folder(request.options.output)
         answer, delivers = self.face, self.workflow.delivers(request.options)
         self.face = Face(json=answer.json or delivers, quiet=answer.quiet)
         if delivers and not request.dry_run:

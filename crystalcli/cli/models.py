@@ -145,6 +145,8 @@ def import_(
         raise UsageError(f"{name} need not be imported: it is here (crystal models path {name})")
     face = Face(json=json, quiet=quiet)
     made = pretrained.file_for(name)
+    if file is not None and not file.is_file():
+        raise UsageError("no such file", path=file)
     there = made.is_file() and not overwrite
     if not there:
         pretrained.imported(name, file)

@@ -134,6 +134,8 @@ def _option(flag: Flag, command: str) -> Any:
 def respell(args: Sequence[str], flags: Sequence[Flag], own: Mapping[str, str], command: str) -> list[str]:
     """Write every long spelling in ``args`` as the flag the parser knows.
 
+    A flag of the command that only parts declare besides that nobody named, as defaults, is the command's.
+
     Args:
         args: the command line.
         flags: of the chosen parts.
@@ -141,16 +143,17 @@ def respell(args: Sequence[str], flags: Sequence[Flag], own: Mapping[str, str], 
         command: the command's name.
 
     Raises:
-        UsageError: a flag that two owners declare; names both and their long spellings.
+        UsageError: another flag that two owners declare; names both and their long spellings.
     """
     aliases = {a: b for f in flags for a, b in f.aliases().items()}
     aliases |= {f"--{command}.{o[2:]}": o for o in own if o.startswith("--")}
     end = args.index("--") if "--" in args else len(args)
+    said_here = {arg.partition("=")[2] or arg for arg in args[:end]}
     out = []
     for arg in args[:end]:
         word, equals, value = arg.partition("=")
         owners = [f for f in flags if f.shared and word in f.spellings(f.short)]
-        if owners:
+        if owners and not (word in own and said_here.isdisjoint(f.source.part.name for f in owners)):
             said = [f"{f.owner} ({f.long})" for f in owners]
             said += [f"the command ({f'--{command}.{word[2:]}'})"] if word in own else []
             raise UsageError(f"{word} is declared by {' and '.join(said)}; write the long spelling")

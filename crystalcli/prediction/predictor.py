@@ -37,6 +37,7 @@ from crystalcli.engine.run.run_folder import sha256
 from crystalcli.engine.run.tasks import UNLIMITED, Executor, Lost, Task
 from crystalcli.graphs.packing import GraphWork, graph_maker
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.site_fields import TAGS, held_atoms
 from crystalcli.prediction.extrapolation import Domain, Said
 from crystalcli.prediction.inputs import InputFinder
 from crystalcli.prediction.labels import LabelFinder
@@ -134,6 +135,7 @@ class Predictor:
         self.named: set[int] = set()
         self.files = Seen()
         self.warned: Counter[str] = Counter()
+        self.without_tags = 0 if TAGS in self.recipe.fields else None
         self.unseen_distances = 0
         self.taught = taught_by(self.provenance)
         self.domain = Domain.of(self.model, self.provenance)
@@ -203,6 +205,8 @@ class Predictor:
             return item
         entry = item.entry
         self.files.take(entry)
+        if self.without_tags is not None:
+            self.without_tags += not entry.atoms.has("tags")
         for text in entry.warnings:
             self.warned[text] += 1
             if self.warned[text] == 1 and len(self.warned) <= WARNINGS:
@@ -294,7 +298,18 @@ class Predictor:
                 members = {n: said_by[k] for n, said_by in found.members.items()}
                 latent = found.vectors[k]
                 known, fields = item.labels, item.graph.fields
+                self._hold(item, values, spreads)
                 yield Row(item.id, item.source, item.atoms, values, spreads, known, latent, why, members, fields)
+
+    def _hold(self, item: Known, values: dict[str, Any], spreads: Mapping[str, dict[str, Any]]) -> None:
+        """Held atoms are where they are, to the last bit, and there is no σ of that."""
+        held = list(held_atoms(item.atoms))
+        for q in (q for q in self.quantities if held and q.meaning == "position"):
+            values[q.name] = np.array(values[q.name], dtype=np.float64)
+            values[q.name][held] = item.atoms.positions[held]
+            for word, spread in spreads.get(q.name, {}).items():
+                spreads[q.name][word] = np.array(spread, dtype=np.float64)
+                spreads[q.name][word][held] = 0.0 if word.startswith("sigma") else item.atoms.positions[held]
 
     def _said(
         self, item: Known, values: Mapping[str, Any], spreads: Mapping[str, Mapping[str, Any]]
@@ -319,6 +334,12 @@ class Predictor:
     def say_extrapolation(self) -> None:
         """Warn, once for all that was predicted, of what the model had to go without, and of what readers said."""
         self._say_warned()
+        if self.without_tags:
+            self.warn(
+                f"{self.without_tags} structures have no tags, which the model reads: every atom counts as 0, as held "
+                "ones did where it learned; extended XYZ has tags"
+            )
+            self.without_tags = 0
         self.inputs.say()
         self.labels.say_missing()
         if self.unseen_distances:

@@ -17,6 +17,8 @@ from crystalcli.vocabulary.errors import UsageError
 
 _TOKEN = re.compile(r"([A-Z][a-z]?)|([(\[])|([)\]])")
 _AMOUNT = re.compile(r"\d+\.?\d*|\.\d+")
+LONGEST = 400
+"""Characters of a formula: all elements fit, and no number or bracket is a burden."""
 MOST = 96
 """Heaviest element: beyond Cm there are neither radii nor potentials."""
 
@@ -66,6 +68,8 @@ def parse(text: str) -> Composition:
         UsageError: no formula; says where it stops making sense.
     """
     written = text.strip()
+    if len(written) > LONGEST:
+        raise UsageError(f"'{written[:40]}…' is no formula: {len(written)} characters")
     amounts, end = _group(written, 0, written, depth=0)
     if end < len(written) or not amounts:
         raise UsageError(f"'{text}' is no formula such as Ti2O3 or Al0.3Ti0.7: see '{written[end:] or written}'")

@@ -168,7 +168,7 @@ class Glasses(Work):
             return []
         first = {b.composition.text: b for b in reversed(self.boxes)}
         waiting = {b.composition.text for b in self.boxes if not _done(run, b)}
-        return [b.name for text, b in first.items() if text in waiting and not _equation(run, b).exists()]
+        return [b.name for text, b in first.items() if text in waiting and _kept(_equation(run, b)) is None]
 
     def _size(self, run: Run, box: Box) -> None:
         """Find the volume of a composition, once for all of its boxes."""
@@ -186,11 +186,10 @@ class Glasses(Work):
     def _references(self, run: Run, quiet: Host) -> dict[str, float | None]:
         """Energies of the elements, found once."""
         file = run.path / ELEMENTS
-        if not file.exists():
+        if _kept(file) is None:
             found = reference_energies(run, self.request, self.symbols, quiet, stress=self.stress)
             run.write_json(ELEMENTS, found)
-        known: dict[str, float | None] = json.loads(file.read_text(encoding="utf-8"))
-        return known
+        return _kept(file) or {}
 
     def _batch(
         self, run: Run, name: str, batch: Sequence[Box], references: Mapping[str, float | None], quiet: Host
@@ -210,7 +209,7 @@ class Glasses(Work):
     def _as_found(self, run: Run, box: Box) -> Box:
         """The box as large as ``--volume eos`` has found its composition to be."""
         first = next(b for b in self.boxes if b.composition.text == box.composition.text)
-        return sized(box, json.loads(_equation(run, first).read_text(encoding="utf-8")), self.options.expand)
+        return sized(box, _kept(_equation(run, first)) or {}, self.options.expand)
 
     def _relaxed(self, run: Run, name: str, ends: Mapping[str, Any], quiet: Host) -> tuple[Any, Any]:
         """Of every box its relaxed ions, and then its relaxed cell."""
@@ -336,7 +335,7 @@ def _symbols(boxes: Sequence[Box]) -> list[str]:
 
 
 def _done(run: Run, box: Box) -> bool:
-    return (run.path / GLASSES / box.name / FACTS).exists()
+    return _kept(run.path / GLASSES / box.name / FACTS) is not None
 
 
 def _equation(run: Run, first: Box) -> Path:
@@ -345,8 +344,16 @@ def _equation(run: Run, first: Box) -> Path:
 
 
 def _facts(run: Run, box: Box) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run.path / GLASSES / box.name / FACTS).read_text(encoding="utf-8"))
-    return found
+    return _kept(run.path / GLASSES / box.name / FACTS) or {}
+
+
+def _kept(file: Path) -> dict[str, Any] | None:
+    """What a file of the run says; none where it is not there, or a broken disk has left something else."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _part(boxes: list[Box], shard: str) -> list[Box]:

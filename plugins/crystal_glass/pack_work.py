@@ -13,6 +13,9 @@ from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Running, Work
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 
+ENDINGS = ("", ".xyz", ".extxyz")
+"""Of a file of boxes."""
+
 
 class Packing(Work):
     """Boxes with their volumes looked up.
@@ -26,6 +29,8 @@ class Packing(Work):
         self.options = o
         if o.volume == EOS:
             raise UsageError(f"--volume {EOS} takes runs of a potential: crystal glass has it, crystal pack has none")
+        if o.output.suffix.lower() not in ENDINGS:
+            raise UsageError("would be extended XYZ under this name; give -o FILE.extxyz", path=o.output)
         if o.output.exists() and not request.overwrite and not request.dry_run:
             raise UsageError("is there; --overwrite replaces it", path=o.output)
         self.boxes = boxes_of(o, phases(o, host))

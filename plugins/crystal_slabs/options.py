@@ -96,7 +96,12 @@ class PairsOptions:
     """Everything that ``crystal pairs`` asks."""
 
     structures: tuple[str, ...] = common.structures()
-    relaxed: tuple[str, ...] = option((), "files or folders of the relaxed structures, matched by id", files=True)
+    relaxed: tuple[str, ...] = option(
+        (),
+        "files or folders of the relaxed structures, matched by id, or by their folders in runs of VASP",
+        files=True,
+        ends=True,
+    )
     initial: str = option(
         "", "array of the files that says where the atoms began, of structures that are relaxed: initial_positions"
     )

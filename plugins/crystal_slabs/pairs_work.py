@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -23,12 +24,17 @@ from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Work
 from crystalcli.nouns.structures.constraints import projections
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.formats import about
 from crystalcli.nouns.structures.offered import STRAIN
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 from crystalcli.vocabulary.tables import csv_text
 
 HEADS = ("id", "left_out", "group", "atoms", "moved_mean [Å]", "moved_max [Å]")
 RUN_OF_RELAX = "relax"
+SOURCE = "source:"
+"""Begins what a plugin generates in place of a file."""
+OF_RELAXATIONS = frozenset({"converged", "reason", "message"})
+"""Words of a relaxation that a start has been through; they say nothing of the pair."""
 HOLDS = 0.01
 """Å that a held atom may be elsewhere, by what files round off."""
 Couple = tuple[str, "Entry | None", "Entry | None", str]
@@ -56,6 +62,8 @@ class PairsFrom(Work):
         self.options, self.host = o, host
         self.elements = words(o.adsorbate, tuple(ase.data.atomic_numbers), "adsorbate") if o.adsorbate else ()
         self.starts, self.ends = list(o.structures), list(o.relaxed)
+        _refuse_open_glob(self.starts, self.ends)
+        self.symbols: set[str] = set()
         if o.relax_run:
             self.starts, self.ends = _of_run(Path(o.relax_run))
         self.inputs = [Path(f) for f in (*self.starts, *self.ends)]
@@ -90,16 +98,19 @@ class PairsFrom(Work):
                     rows.append((name, problem.reason, None, None, None, None))
                     continue
                 lengths = np.linalg.norm(relaxed - atoms.positions, axis=1)[may_move.any(axis=1)]
-                group = "-".join(sorted(set(atoms.symbols[atoms.get_tags() != ADSORBATE])))
+                group = _group(start, atoms)
                 energies = {"energy_start": _energy(start), "energy_relaxed": _energy(end)}
                 words = {k: v for k, v in start.tags.items() if k.isidentifier()}  # parent, facet: splits go by them
-                info = {**words, "id": name, "group": words.get("group", group), **energies, **strain}
+                words = {k: v for k, v in words.items() if k not in OF_RELAXATIONS}
+                info = {**words, "id": name, "group": group, **energies, **strain}
                 file.write(xyz_frame(atoms, info, relaxed, may_move).encode())
                 most = float(lengths.max()) if len(lengths) else 0.0
                 rows.append((name, "", group, len(atoms), float(lengths.mean()) if len(lengths) else 0.0, most))
                 moved.append(lengths)
                 run.reporter.progress(f"{len(rows)} paired", len(rows), None)
             run.write(PAIRS_TABLE, csv_text(HEADS, rows))
+            if none := [s for s in self.elements if s not in self.symbols]:
+                run.reporter.warn(f"--adsorbate {','.join(none)}: no structure has any")
             if not moved:
                 why = f"{failed[0]['id']}: {failed[0]['reason']}" if failed else "there are no structures"
                 raise NothingUsable(f"no pair: {why}")
@@ -139,8 +150,8 @@ class PairsFrom(Work):
             yield name, replace(end, atoms=atoms, labels={} if energy is None else {"energy": energy}), end, ""
 
     def _by_id(self) -> Iterator[Couple]:
-        ends = dict(_named(self.host.structures(self.ends)))
-        starts = dict(_named(self.host.structures(self.starts)))
+        ends = _by_folder(dict(_named(self.host.structures(self.ends))))
+        starts = _by_folder(dict(_named(self.host.structures(self.starts))))
         if len(starts) == len(ends) == 1:  # POSCAR and CONTCAR, say
             ends = dict(zip(starts, ends.values(), strict=True))
         unclear = _repeated(starts, ends) if starts.keys() != ends.keys() else set()
@@ -167,9 +178,26 @@ class PairsFrom(Work):
             name = path if names[name] > 1 else name
             broken = next((x.reason for x in (first, last) if isinstance(x, InputError)), "")
             if isinstance(first, Entry) and isinstance(last, Entry) and first is not last:
-                yield name, first, last, ""
+                if _own_ids(first, last):
+                    why = f"holds structures with ids of their own, from {first.id} to {last.id}, and is no trajectory"
+                    yield name, None, None, f"{why}: --initial ARRAY or --relaxed FILES says what became of them"
+                    continue
+                yield name, self._held_as_beside(first), last, ""
             else:
                 yield name, None, None, broken or "has one frame only; --relaxed names where the structures went"
+
+    def _held_as_beside(self, first: Entry) -> Entry:
+        """The first frame of an XDATCAR or OUTCAR, which say nothing of it, with what the POSCAR beside it holds."""
+        path = Path(first.source.partition(":")[0])
+        beside = path.with_name("POSCAR")
+        if first.atoms.constraints or not path.name.upper().startswith(("XDATCAR", "OUTCAR")) or not beside.is_file():
+            return first
+        for item in self.host.structures([str(beside)]):
+            if isinstance(item, Entry) and (item.atoms.numbers == first.atoms.numbers).all():
+                atoms = first.atoms.copy()
+                atoms.set_constraint(item.atoms.constraints)
+                return replace(first, atoms=atoms)
+        return first
 
     def _laid_out(self, start: Entry, end: Entry) -> tuple[ase.Atoms, np.ndarray]:
         """The start with its tags, and what may move, (N, 3): by its constraints, else by those of what it became."""
@@ -186,7 +214,9 @@ class PairsFrom(Work):
         atoms = start.atoms.copy()
         if self.elements or not atoms.get_tags().any():
             tags = np.where(may_move.any(axis=1), FREE, HELD)
-            tags[np.isin(atoms.get_chemical_symbols(), self.elements)] = ADSORBATE
+            named = np.isin(atoms.get_chemical_symbols(), self.elements)
+            tags[named & (tags == FREE)] = ADSORBATE  # an oxide's own oxygen, held below, is none
+            self.symbols.update(atoms.symbols[named])
             atoms.set_tags(tags)
         return atoms, may_move
 
@@ -211,10 +241,57 @@ def _of_run(folder: Path) -> tuple[list[str], list[str]]:
     if structures is None or not ends.is_file():
         raise UsageError("is no finished run of crystal relax", path=folder)
     for name in map(str, structures):
+        if name.startswith(SOURCE):  # what is made anew, the same each time
+            continue
         was = record["inputs"].get(name)
         if was and was != (sha256(Path(name).read_bytes()).hexdigest() if Path(name).is_file() else ""):
             raise UsageError(f"began with another {name} than is here; go to where it was started", path=folder)
     return [str(s) for s in structures], [str(ends)]
+
+
+def _refuse_open_glob(starts: Sequence[str], ends: Sequence[str]) -> None:
+    """Refuse relaxed files that a shell has put among the starts: ``a/* --relaxed b/*`` gives the option one of them.
+
+    Raises:
+        UsageError: says what to quote.
+    """
+    if len(ends) != 1 or len(starts) < 2:
+        return
+    end = Path(ends[0])
+    stray = [s for s in starts if Path(s).parent == end.parent]
+    if about(end) == 1 or 0 < len(stray) < len(starts):
+        among = f", and {stray[-1]} beside it is among them" if stray else ""
+        raise UsageError(
+            f"is the only relaxed file of {len(starts)} starts{among}: quote what follows --relaxed, such as "
+            f"'{end.parent}/*'",
+            path=end,
+        )
+
+
+def _own_ids(first: Entry, last: Entry) -> bool:
+    """Whether two frames of a file have names that the file gives, and not its own with their number."""
+    (one, _, a), (other, _, b) = first.id.rpartition(":"), last.id.rpartition(":")
+    return not (one == other and a.isdigit() and b.isdigit()) and _without_number(last.id) != _without_number(first.id)
+
+
+def _by_folder(items: dict[str, Entry | InputError]) -> dict[str, Entry | InputError]:
+    """The structures of runs of VASP, whose files are all called alike, by the names of their folders.
+
+    Names begin below the folder that all have in common; where these are not those of all files, nothing is renamed.
+    """
+    paths = {k: Path(v.source if isinstance(v, Entry) else str(v.path)) for k, v in items.items()}
+    if len(items) < 2 or not all(p.name.upper().startswith(("POSCAR", "CONTCAR")) for p in paths.values()):
+        return items
+    common = Path(os.path.commonpath([p.parent for p in paths.values()]))
+    names = [str(p.parent.relative_to(common)) for p in paths.values()]
+    return dict(zip(names, items.values(), strict=True)) if len(set(names)) == len(names) else items
+
+
+def _group(start: Entry, atoms: ase.Atoms) -> str:
+    """What splits keep together: what the start says, a number too, else the elements of the slab."""
+    number = start.labels.get("group")
+    said = start.tags.get("group") or (f"{number:g}" if isinstance(number, (int, float)) else "")
+    return said or "-".join(sorted(set(atoms.symbols[atoms.get_tags() != ADSORBATE])))
 
 
 def _without_number(name: str) -> str:

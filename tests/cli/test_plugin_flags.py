@@ -12,6 +12,7 @@ import pytest
 from cli import some_parts, some_program
 
 from crystalcli.cli.command import word_in
+from crystalcli.cli.main import run
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
@@ -80,6 +81,18 @@ def test_a_part_and_the_command_declare_one_flag() -> None:
     assert problem("train --head clash --seed 3") == (
         "--seed is declared by head clash (--clash.seed) and the command (--train.seed); write the long spelling"
     )
+
+
+def test_a_part_that_nobody_named_takes_no_flag_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``glass --dt`` is its own, though its default relaxer has one, too."""
+    monkeypatch.chdir(tmp_path)
+    words = ["glass", "Cu", "--potential", "emt", "--dt", "1", "--dry-run"]
+    assert run(words) == 0
+    assert "1500 × 1 fs" in capsys.readouterr().out
+    assert run([*words, "--relaxer", "fire"]) == 2
+    assert run([*words[:-3], "--glass.dt", "1", "--fire.dt", "0.5", "--dry-run"]) == 0
 
 
 def test_a_flag_of_a_part_that_is_not_chosen() -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ase
@@ -341,7 +342,8 @@ def test_predicted_positions_are_written_as_structures(run, tmp_path):
             held = entry.atoms.constraints[0].index
             true = np.where(toy_slabs.free(given)[:, None], given.arrays[NAME], np.nan)
             np.testing.assert_allclose(entry.labels[f"true_{NAME}"], true, atol=1e-7)
-            np.testing.assert_allclose(entry.atoms.positions[held], given.positions[held], atol=1e-6)
+            np.testing.assert_allclose(entry.atoms.positions[held], given.positions[held], atol=1e-8)
+            np.testing.assert_allclose(row.values[NAME][held], row.atoms.positions[held], rtol=0.0, atol=0.0)
 
 
 def test_and_as_cif_and_numbers(run, tmp_path):
@@ -366,3 +368,27 @@ def test_and_as_cif_and_numbers(run, tmp_path):
 def test_a_model_without_positions_makes_no_structures(phases):
     with pytest.raises(UsageError, match="predicts one set of positions"):
         Writer("cif", Predictor(phases).quantities)
+
+
+def test_what_is_held_has_no_sigma_and_missing_tags_are_said(run):
+    (atoms,) = toy_slabs.slabs(1, seed=4)
+    heard: list[str] = []
+    predictor = Predictor(run, warn=heard.append)
+    (row,) = predictor.of_entries([Entry("a", atoms, "a.xyz")])
+    assert isinstance(row, Row)
+    held = atoms.constraints[0].index
+    values = {NAME: np.zeros((len(atoms), 3))}
+    spreads = {NAME: {"sigma": np.ones((len(atoms), 3)), "low_90": np.zeros((len(atoms), 3))}}
+    known = SimpleNamespace(atoms=atoms)
+    predictor._hold(known, values, spreads)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(values[NAME][held], atoms.positions[held])
+    np.testing.assert_array_equal(spreads[NAME]["sigma"][held], 0.0)
+    np.testing.assert_array_equal(spreads[NAME]["low_90"][held], atoms.positions[held])
+    free = np.setdiff1d(np.arange(len(atoms)), held)
+    assert (spreads[NAME]["sigma"][free] == 1.0).all()
+    predictor.without_tags = 0  # as of a model that reads them
+    bare = atoms.copy()
+    del bare.arrays["tags"]
+    list(predictor.of_entries([Entry("a", atoms, "a.xyz"), Entry("b", bare, "b.xyz")]))
+    predictor.say_extrapolation()
+    assert any("1 structures have no tags, which the model reads" in line for line in heard)

@@ -50,12 +50,18 @@ def audit_site(entries: Sequence[Labelled], quantity: Quantity, key: str, values
     """
     if not mask.any():
         named = some([e.source for e in entries], _NAMED)
+        with_it = [e for e in entries if key in e.labels]
+        if quantity.meaning == "position" and with_it and all(len(e.held) == e.n_atoms for e in with_it):
+            raise UsageError(f"label '{key}' is of held atoms only, where it is none (see {named})")
         raise UsageError(f"label '{key}' has no finite value on any atom (see {named})")
     line = _summary(f"label '{key}' as '{quantity.name}'", values[mask], mask, quantity.unit, "atoms")
     without = [e.source for e in entries if key not in e.labels]
     start = np.concatenate([[0], np.cumsum([e.n_atoms for e in entries])])
+    known = mask.copy()
+    if quantity.meaning == "position":  # of held atoms it is none, which is said elsewhere
+        known[[a + k for e, a in zip(entries, start, strict=False) for k in e.held]] = True
     broken = [
-        e.source for e, a, b in zip(entries, start, start[1:], strict=False) if key in e.labels and not mask[a:b].all()
+        e.source for e, a, b in zip(entries, start, start[1:], strict=False) if key in e.labels and not known[a:b].all()
     ]
     infinite = [e.source for e, a, b in zip(entries, start, start[1:], strict=False) if np.isinf(values[a:b]).any()]
     warnings = _size(key, values[mask])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
 from pathlib import Path
 
 import ase
@@ -303,3 +305,84 @@ def test_initial_positions_are_numbers_in_one_cell(tmp_path: Path) -> None:
     assert found.keys() == {"Cu"}
     assert len(report["failed"]) == 2
     assert run(["pairs", str(tmp_path / "a.extxyz"), "--initial", "began", "--cells", "-o", str(tmp_path / "c")]) == 2
+
+
+def test_folders_of_vasp_are_matched_by_their_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for m in METALS:
+        Path(f"runs/{m}").mkdir(parents=True)
+        ase.io.write(f"runs/{m}/POSCAR", start(m), format="vasp")
+        ase.io.write(f"runs/{m}/CONTCAR", end(m), format="vasp")
+    found, _ = pairs(tmp_path, ["runs/*/POSCAR", "--relaxed", "runs/*/CONTCAR"])
+    assert sorted(found) == sorted(METALS)
+    for m in METALS:
+        np.testing.assert_allclose(found[m].arrays["relaxed_positions"], moved(m), atol=1e-6)
+    shutil.copytree("runs/Cu", "runs/more/Cu")
+    found, _ = pairs(tmp_path / "more", ["runs/**/POSCAR", "--relaxed", "runs/**/CONTCAR"])
+    assert sorted(found) == sorted([*METALS, "more/Cu"])
+
+
+@pytest.mark.parametrize("ending", ["vasp", "traj"])
+def test_an_open_glob_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    """``a/*.vasp --relaxed b/*.vasp`` as a shell hands it over."""
+    monkeypatch.chdir(tmp_path)
+    for side, make in (("a", start), ("b", end)):
+        Path(side).mkdir()
+        for m in METALS:
+            ase.io.write(f"{side}/{m}.{ending}", make(m))
+    files = {side: sorted(map(str, Path(side).iterdir())) for side in "ab"}
+    assert run(["pairs", *files["a"], "--relaxed", files["b"][0], *files["b"][1:], "-o", "out"]) == 2
+    assert "quote what follows --relaxed, such as 'b/*'" in capsys.readouterr().err
+    assert run(["pairs", *files["a"], "--relaxed", "b/*", "-o", "out", "-q"]) == 0
+
+
+def test_structures_of_a_data_set_are_no_trajectory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = [start("Cu"), end("Cu")]
+    frames[1].info["id"] = "other"
+    ase.io.write(tmp_path / "a.extxyz", frames)
+    assert run(["pairs", str(tmp_path / "a.extxyz"), "-o", str(tmp_path / "out")]) == 4
+    assert "ids of their own, from Cu to other, and is no trajectory" in capsys.readouterr().err
+
+
+def test_what_the_poscar_holds_is_held_in_the_xdatcar_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    first, last = start("Cu"), end("Cu")
+    ase.io.write(tmp_path / "run" / "POSCAR", first, format="vasp")
+    ase.io.write(tmp_path / "run" / "XDATCAR", [first, last], format="vasp-xdatcar")
+    found, _ = pairs(tmp_path, [str(tmp_path / "run" / "XDATCAR")])
+    assert found["XDATCAR"].constraints[0].index.tolist() == [0, 1, 2, 3, 4, 5]
+    assert found["XDATCAR"].get_tags().tolist() == [0] * 6 + [1] * 7
+
+
+def test_held_atoms_are_no_adsorbate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = [start("Cu"), end("Cu")]
+    for atoms in both:
+        atoms.symbols[2] = "O"  # of an oxide, held
+    ase.io.write(tmp_path / "a.traj", both)
+    assert run(["pairs", str(tmp_path / "a.traj"), "--adsorbate", "O,N", "-o", str(tmp_path / "out"), "-q"]) == 0
+    assert "--adsorbate N: no structure has any" in capsys.readouterr().err
+    (found,) = ase.io.read(tmp_path / "out" / "pairs.extxyz", ":")
+    assert found.get_tags().tolist() == [0] * 6 + [1] * 6 + [2]
+
+
+def test_groups_are_those_of_the_start(tmp_path: Path) -> None:
+    both = [start("Cu"), start("Al")], [end("Cu"), end("Al")]
+    both[0][0].info |= {"group": 7, "converged": "False", "parent": "mp-3"}
+    both[0][1].info |= {"group": "b2"}
+    for name, frames in zip("ab", both, strict=True):
+        ase.io.write(tmp_path / f"{name}.extxyz", frames)
+    found, _ = pairs(tmp_path, [str(tmp_path / "a.extxyz"), "--relaxed", str(tmp_path / "b.extxyz")])
+    assert [str(found[m].info["group"]) for m in ("Cu", "Al")] == ["7", "b2"]
+    assert found["Cu"].info["parent"] == "mp-3"
+    assert "converged" not in found["Cu"].info
+    with (tmp_path / "out" / "pairs.csv").open() as file:
+        assert [r["group"] for r in csv.DictReader(file)] == ["7", "b2"]
+
+
+def test_a_run_of_what_is_generated_can_be_paired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = "relax source:bulk:formula=Cu,strain=0.02 --potential emt --fmax 0.2 --cell full -o r -q"
+    assert run(words.split()) == 0
+    assert run(["pairs", "--relax-run", "r", "--cells", "-o", "p", "-q"]) == 0

@@ -56,7 +56,8 @@ def test_it_trains_predicts_and_is_missed_when_removed(installed: Environment) -
     refused = installed.crystal("train --arch filter --pool max -o other", code=2)
     assert "--pool belongs to head crystal and head ridge, which are not chosen here" in refused.stderr
     refused = installed.crystal("train --arch cgcnn -o other", code=2)
-    assert refused.stderr == "error: graphs.h5: was built with featurizer 'inverse'; add --featurizer inverse\n"
+    cure = "add --featurizer inverse, or build it with crystal build-graphs --featurizer cgcnn"
+    assert refused.stderr == f"error: graphs.h5: was built with featurizer 'inverse'; {cure}\n"
 
     installed.run("-m", "pip", "uninstall", "-q", "-y", "crystal-filter")
     missed = installed.crystal(f"predict {model} data/cu-00.cif", code=2)

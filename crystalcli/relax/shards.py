@@ -30,7 +30,7 @@ from crystalcli.relax.fixing import Fixing
 from crystalcli.relax.options import RelaxOptions
 from crystalcli.relax.outcome import Outcome, outcomes
 from crystalcli.relax.relaxing import Callback, RelaxationBatch
-from crystalcli.relax.start import StartModel
+from crystalcli.relax.start import GUESS, StartModel
 from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, Stopped, UsageError
 
 Items = Sequence[Entry | Failure]
@@ -121,7 +121,10 @@ class Worker:
         made = self._relaxed([e for e, _ in begun], pause, heard)
         begins = [b for _, b in begun]
         if self.options.compare_starts:
-            plain = self._relaxed(entries, pause, heard)
+            # what began at the file's place has been relaxed from there
+            from_guess = [e for e, b in zip(entries, begins, strict=True) if b.taken == GUESS]
+            moved = iter(self._relaxed(from_guess, pause, heard))
+            plain = [next(moved) if b.taken == GUESS else m for b, m in zip(begins, made, strict=True)]
             begins = [
                 replace(b, steps_given=p.steps) if p.converged and m.converged else b
                 for b, p, m in zip(begins, plain, made, strict=True)

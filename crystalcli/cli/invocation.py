@@ -174,7 +174,10 @@ class Invocation:
             return (value or ()) if spec.many else value
         from crystalcli.engine.read.inputs import expand
 
-        return [str(path) for path in expand(value, steps=not spec.ends)]
+        found = [str(path) for path in expand(value, steps=not spec.ends)]
+        if value and not found:
+            raise UsageError(f"{' '.join(value)}: no input files")
+        return found
 
     def _plan(self, described: Mapping[str, Any]) -> int:
         self._show(self.workflow.plan(described))

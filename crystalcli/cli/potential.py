@@ -90,6 +90,8 @@ def check(
     given = ctx.obj[part.family, part.name].values if part is not None else {}
     made = run.prepared(potential, given, device=device, dtype=dtype, threads=threads)
     files = expand(structures) if structures else []
+    if structures and not files:
+        raise UsageError(f"{' '.join(map(str, structures))}: no input files")
     found, unread = run.read(files, face.warn)
     with face.progress("check", None) as advance:
         report = run.check(made, found, asked, example=_example(part), heard=lambda now: advance(1, now))

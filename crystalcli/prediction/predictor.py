@@ -135,7 +135,7 @@ class Predictor:
         self.named: set[int] = set()
         self.files = Seen()
         self.warned: Counter[str] = Counter()
-        self.without_tags = 0 if TAGS in self.recipe.fields else None
+        self.without_tags = 0
         self.unseen_distances = 0
         self.taught = taught_by(self.provenance)
         self.domain = Domain.of(self.model, self.provenance)
@@ -205,8 +205,6 @@ class Predictor:
             return item
         entry = item.entry
         self.files.take(entry)
-        if self.without_tags is not None:
-            self.without_tags += not entry.atoms.has("tags")
         for text in entry.warnings:
             self.warned[text] += 1
             if self.warned[text] == 1 and len(self.warned) <= WARNINGS:
@@ -295,6 +293,7 @@ class Predictor:
                 said = self._said(item, values, spreads)
                 why = self.domain.reasons(item.atoms.numbers, said, found.domain_distance[k])
                 self.extrapolated += bool(why)
+                self.without_tags += bool(why) and TAGS in self.recipe.fields and not item.atoms.has("tags")
                 members = {n: said_by[k] for n, said_by in found.members.items()}
                 latent = found.vectors[k]
                 known, fields = item.labels, item.graph.fields
@@ -336,8 +335,8 @@ class Predictor:
         self._say_warned()
         if self.without_tags:
             self.warn(
-                f"{self.without_tags} structures have no tags, which the model reads: every atom counts as 0, as held "
-                "ones did where it learned; extended XYZ has tags"
+                f"{self.without_tags} extrapolations have no tags, which the model reads: every atom counts as 0, as "
+                "held ones may have where it learned; extended XYZ has tags"
             )
             self.without_tags = 0
         self.inputs.say()

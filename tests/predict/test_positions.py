@@ -32,6 +32,7 @@ from crystalcli.engine.run.places import Place
 from crystalcli.graphs.build import build
 from crystalcli.graphs.plan import BuildPlan, BuildReport
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.site_fields import TAGS
 from crystalcli.prediction.errors import Compared
 from crystalcli.prediction.output import Writer
 from crystalcli.prediction.predictor import Predictor, Row
@@ -386,9 +387,12 @@ def test_what_is_held_has_no_sigma_and_missing_tags_are_said(run):
     np.testing.assert_array_equal(spreads[NAME]["low_90"][held], atoms.positions[held])
     free = np.setdiff1d(np.arange(len(atoms)), held)
     assert (spreads[NAME]["sigma"][free] == 1.0).all()
-    predictor.without_tags = 0  # as of a model that reads them
     bare = atoms.copy()
     del bare.arrays["tags"]
-    list(predictor.of_entries([Entry("a", atoms, "a.xyz"), Entry("b", bare, "b.xyz")]))
+    predictor.domain = replace(predictor.domain, elements=frozenset())
+    near = list(predictor.of_entries([Entry("b", bare, "b.xyz")]))
+    assert isinstance(near[0], Row)
+    assert predictor.without_tags == bool(near[0].extrapolating) * (TAGS in predictor.recipe.fields)
+    predictor.without_tags = 1
     predictor.say_extrapolation()
-    assert any("1 structures have no tags, which the model reads" in line for line in heard)
+    assert any("1 extrapolations have no tags, which the model reads" in line for line in heard)

@@ -36,15 +36,13 @@ def expand(inputs: Sequence[str], *, steps: bool = True) -> list[Path]:
     files, stays in the result, so that reading it reports the failure.
 
     Raises:
-        UsageError: lists that are all empty, or one that cannot be read or leads back to itself, a name that is none, a
-            source or an option of it that there is not.
+        UsageError: a list that cannot be read or leads back to itself, a name that is none, a source or an option of it
+            that there is not.
     """
     found: dict[str, Path] = {}
     beside = _LeftOut(steps)
     for path in _each(inputs, beside):
         found.setdefault(abspath(path), path)  # noqa: PTH100 - resolve() asks the disk, for each of 100,000 names
-    if inputs and not found:
-        raise UsageError(f"{' '.join(inputs)}: no input files")
     left = {path: best for path, best in beside.items() if abspath(path) not in found}  # noqa: PTH100
     if left:
         (path, best), *more = left.items()

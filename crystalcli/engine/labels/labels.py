@@ -15,6 +15,7 @@ from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.labels.label_arrays import array_column, stress_of_virials
 from crystalcli.engine.labels.label_audit import audit_site, audit_structure, growth
 from crystalcli.engine.labels.label_requests import POSITION, LabelRequest, choose, parse
+from crystalcli.engine.labels.label_units import as_named, in_our_units
 from crystalcli.engine.labels.label_words import are_words, candidates, the_property, with_numbers
 from crystalcli.engine.labels.labelled import ENERGY, Labelled
 from crystalcli.vocabulary.errors import UsageError
@@ -68,23 +69,28 @@ def _words_asked_for(
 
 
 def _column(entries: Sequence[Labelled], request: LabelRequest, energy: str) -> tuple[Column, Audit]:
-    known = _known(entries, request)
+    known = as_named(_known(entries, request), request)
     quantity = _quantity(known, request)
     if known.shape and known.level == "structure":
         column, (lines, warnings) = array_column(entries, request, known, quantity, energy)
         return column, Audit(lines, warnings)
     said: list[str] = []
+    converted: list[str] = []
     if request.unit not in ("", POSITION) and known.unit and request.unit != known.unit:
         said.append(f"label '{request.key}' is in {known.unit} by its format; taken as {request.unit}, as asked")
     if known.level == "site":
         values, mask = _site_values(entries, request)
         if quantity.meaning == "position":
             values, mask = _of_free_atoms(values, mask, entries)
+        quantity, values, made = in_our_units(quantity, values, request)
+        converted += made
         lines, warnings = audit_site(entries, quantity, request.key, values, mask)
     else:
         values, mask = _structure_values(entries, request)
         said += growth(entries, request, values, mask, known)
         values = _scaled(values, entries, request)
+        quantity, values, made = in_our_units(quantity, values, request)
+        converted += made
         mask = np.isfinite(values)
         lines, warnings = audit_structure(entries, quantity, request.key, values, mask)
     quantity = replace(quantity, shape=values.shape[1:])
@@ -93,7 +99,7 @@ def _column(entries: Sequence[Labelled], request: LabelRequest, energy: str) -> 
         held = sum(len(e.held) for e in entries if request.key in e.labels)
         those = f"; those of {held} held atoms are no labels" if held else ""
         lines = (*lines, f"label '{request.key}' is places of atoms in Å: compared by the nearest image{those}")
-    return Column(quantity, values, mask), Audit(lines, (*said, *warnings))
+    return Column(quantity, values, mask), Audit((*lines, *converted), (*said, *warnings))
 
 
 def _refuse_no_places(quantity: Quantity, request: LabelRequest) -> None:

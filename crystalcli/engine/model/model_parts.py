@@ -96,6 +96,12 @@ def _refuse_unknown_label(target: Quantity, head: Head) -> None:
         raise UsageError(f"head '{head.name}' learns '{target.name}' as {what}, which this label is not{cure}")
     if (target.level, target.shape, target.extensive) != (wanted.level, wanted.shape, wanted.extensive):
         kind = "a total" if wanted.extensive else f"one value of {len(wanted.components)} numbers"
+        cure = f"; when the graphs are built, --targets {target.name}=KEY says so" if wanted.extensive else ""
         raise UsageError(
-            f"head '{head.name}' learns '{target.name}' as {kind} per {wanted.level}, which this label is not"
+            f"head '{head.name}' learns '{target.name}' as {kind} per {wanted.level}, which this label is not{cure}"
+        )
+    if target.unit and wanted.unit and target.unit != wanted.unit:
+        raise UsageError(
+            f"head '{head.name}' learns '{target.name}' in {wanted.unit}, and the cache has it in {target.unit}; build "
+            f"the graphs anew, --targets {target.name}:UNIT converts it"
         )

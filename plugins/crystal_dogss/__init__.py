@@ -59,7 +59,9 @@ DOGSS = Architecture(
     build=_network,
     featurizer="cgcnn",
     head="springs",
-    recipe=Recipe(loss="l1", lr=1e-3, weight_decay=1e-5, batch_size=16, epochs=60, clip=1.0, ema=0.995),
+    recipe=Recipe(
+        loss="l1", optimizer="muon", lr=4e-3, weight_decay=0.01, batch_size=16, epochs=60, clip=1.0, ema=0.995
+    ),
     fields=_fixed_and_tags,
     requires=frozenset({"edge-features"}),
     provides=frozenset({"nodes", "edges"}),

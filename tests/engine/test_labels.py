@@ -83,7 +83,8 @@ def test_scaling_and_units() -> None:
     assert back.values.tolist() == [-4.0, -4.0]
     assert (back.quantity.unit, back.quantity.extensive) == ("eV", True)
     (other,), audit = columns(entries, parse(["energy:meV"]))
-    assert other.quantity.unit == "meV"
+    assert other.quantity.unit == "eV"  # said to be meV, and made ours
+    assert other.values.tolist() == pytest.approx([-4e-3, -8.4e-3])
     assert "is in eV by its format; taken as meV, as asked" in audit.warnings[0]
 
 

@@ -102,8 +102,10 @@ class ModelPotential:
                 whose neighbors cannot be found.
         """
         refuse_untrained_elements(systems, self)
-        if stress and bool((torch.linalg.det(systems.cell).abs() < 1e-9).any()):
-            raise InputError("a structure without volume has no stress; use --cell none", code="cell")
+        flat = torch.linalg.det(systems.cell).abs() < 1e-9
+        if stress and bool(flat.any()):
+            k = int(flat.nonzero()[0])
+            raise InputError(f"structure {k}: has no volume, and so no stress: ask for none of it", code="cell")
         graph = self.moving.of(systems)
         found = [_evaluated(m, graph, stress=stress) for m in self.members]
         if len(found) == 1:

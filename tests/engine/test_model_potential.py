@@ -125,7 +125,7 @@ def test_strangers_and_flat_cells_are_named() -> None:
     potential = ModelPotential(model_of(), "m")
     with pytest.raises(InputError, match="structure 1: Cu not in the training"):
         potential.evaluate(Systems.of([crystals.rattled(), crystals.one_atom()]))
-    with pytest.raises(InputError, match="without volume"):
+    with pytest.raises(InputError, match="structure 0: has no volume"):
         potential.evaluate(Systems.of([ase.Atoms("O2", [[0, 0, 0], [1.2, 0, 0]])]), stress=True)
 
 

@@ -145,10 +145,8 @@ def import_(
         raise UsageError(f"{name} need not be imported: it is here (crystal models path {name})")
     face = Face(json=json, quiet=quiet)
     made = pretrained.file_for(name)
-    if file is not None and not file.is_file():
-        raise UsageError("no such file", path=file)
-    there = made.is_file() and not overwrite
-    if not there:
+    there = made.is_file() and not overwrite and (file is None or file.is_file())
+    if not there:  # or the named file is missing: imported() says which, and what brings it
         pretrained.imported(name, file)
     face.say(f"{name}: {made}" + (" was there already" if there else ""))
     face.result({"name": name, "file": str(made), "imported": not there})

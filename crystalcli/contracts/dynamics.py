@@ -10,6 +10,7 @@ import ase
 import torch
 from torch import Tensor
 
+from crystalcli.contracts.noise import StructureNoise
 from crystalcli.nouns.arrays import GraphArrays, one_way
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.neighbors import build_graph
@@ -28,7 +29,7 @@ class Evaluated:
         forces: (N, 3) eV/Å.
         stress: (S, 3, 3) eV/Å³, ASE sign (tensile positive), or none if not asked for.
         energies: (N,) eV, per atom, if the potential has them.
-        sigma: (S,) eV, spread of an ensemble's energies, or none.
+        sigma: (S,) eV, of an ensemble's energies, or none.
     """
 
     energy: Tensor
@@ -155,6 +156,8 @@ class SamplerModule(Protocol):
     """Moves many structures in time. Everything it remembers is in its state, so that a restart is exact.
 
     One that draws no noise may say ``noisy = False``; its generator is then not seeded anew at every step.
+    One that does draws it from ``generator`` by its own methods, for every structure alone: what is drawn for the batch
+    (``torch.randn(…, generator=generator)``) makes a trajectory depend on the company of its structure.
 
     Attributes:
         needs_stress: whether :data:`Force` must give the stress.
@@ -162,7 +165,7 @@ class SamplerModule(Protocol):
 
     needs_stress: bool
 
-    def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:
+    def init(self, systems: Systems, temperature: Tensor, generator: StructureNoise) -> State:
         """Return the state before the first step; ``temperature`` (S,) K is the target at that time."""
         ...
 
@@ -175,7 +178,7 @@ class SamplerModule(Protocol):
         *,
         dt: float,
         temperature: Tensor,
-        generator: torch.Generator,
+        generator: StructureNoise,
     ) -> tuple[Systems, Evaluated, State]:
         """Advance by ``dt`` fs.
 
@@ -186,7 +189,7 @@ class SamplerModule(Protocol):
             force: evaluates new positions; call it once a step.
             dt: fs.
             temperature: (S,) K, target at t + dt.
-            generator: for noise; seeded by run seed and step number, so nothing of it needs saving.
+            generator: for noise; seeded by run seed, step number and ids, so nothing of it needs saving.
 
         Returns:
             The same at t + dt. Fixed atoms keep position and zero velocity.

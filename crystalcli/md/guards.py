@@ -41,7 +41,8 @@ class GuardLimits:
     """What a structure may not go beyond, as :class:`~crystalcli.md.options.MdOptions` has it.
 
     Args:
-        hotter: times the target. Small structures fluctuate: five standard deviations of the temperature are added.
+        hotter: times the target, or the temperature of the beginning where that is higher. Small structures fluctuate:
+            five standard deviations of the temperature are added.
         closest: times the sum of two covalent radii. force: eV/Å.
     """
 
@@ -75,6 +76,7 @@ class Guards:
         degrees = degrees_of_freedom(systems)
         self.margin = self.limits.hotter * (1.0 + 5.0 * (2.0 / degrees).sqrt())
         self.thermal = 0.5 * KB * degrees * self.margin
+        self.began = temperature(systems).clamp_min(COLD)
         self.weights = systems.masses / (2.0 * ACCELERATION)
         self._hottest: tuple[float, Tensor] = (-1.0, self.thermal)
         self.shape = _shape(systems)
@@ -104,7 +106,7 @@ class Guards:
         if systems.cell is not self.reference.cell:
             return False
         if target != self._hottest[0]:
-            self._hottest = target, self.thermal * max(target, COLD)
+            self._hottest = target, self.thermal * self.began.clamp_min(target)
         kinetic = per_structure(systems, systems.velocities.square().sum(1) * self.weights)
         if not bool((kinetic + evaluated.energy * 0.0 <= self._hottest[1]).all()):
             return False
@@ -132,7 +134,7 @@ class Guards:
             speed = torch.maximum(speed, (systems.positions - before.positions).abs().amax(1) / dt)
         quick = per_structure(systems, (speed * dt > FASTEST).double()) > 0
         kelvin = temperature(systems)
-        hot = kelvin > self.margin * max(target, COLD)
+        hot = kelvin > self.margin * self.began.clamp_min(target)
         for k in torch.nonzero((lost | quick | hot) & alive).flatten().tolist():
             mine = torch.nonzero(index == k).flatten()
             if bool(lost[k]):
@@ -143,7 +145,10 @@ class Guards:
             if bool(quick[k]):
                 said = f"{name} moves {float(speed[mine[atom]]):.3g} Å/fs"
             else:
-                said = f"temperature {float(kelvin[k]):.0f} K at a target of {target:.0f} K; the fastest is {name}"
+                aim = f"a target of {target:.0f} K"
+                if float(self.began[k]) > max(target, COLD):
+                    aim = f"a beginning with {float(self.began[k]):.0f} K"
+                said = f"temperature {float(kelvin[k]):.0f} K at {aim}; the fastest is {name}"
             found[k] = StopReason("explosion", said)
         self._forces(systems, evaluated, alive, found)
         self._cells(systems, alive, found)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated, Potential, SamplerModule, State
+from crystalcli.contracts.noise import StructureNoise
 from crystalcli.contracts.workflow import Run
 from crystalcli.engine.run import checkpoint
 from crystalcli.md.guards import GUARD_EVERY, GuardLimits, Guards, StopReason
@@ -21,7 +23,6 @@ from crystalcli.md.setup import SamplingBatch
 from crystalcli.md.temperature_program import TemperatureProgram
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError
-from crystalcli.vocabulary.seeds import seed_of
 
 _EVALUATED = ("energy", "forces", "stress", "energies", "sigma")
 
@@ -55,16 +56,16 @@ class Dynamics:
         self.halts = Halts(systems)
         self.limits = GuardLimits(options.hotter, options.closest, options.max_force)
         self.guards = Guards(systems, self.limits)
-        self.first_cell = systems.cell
+        self.first_cell, self.first_velocities = systems.cell, systems.velocities
         self.tried = systems
         self.monitor = Monitor(options, self.ids, systems.atom_counts, run.reporter, run.follow)
-        self.stress_now = self._stress_possible = "stress" in self.potential.provides and bool(systems.pbc.all())
+        self.solid = systems.pbc.all(1).nonzero().flatten()  # a molecule or a slab has no pressure
+        self.stress_now = self._stress_possible = "stress" in self.potential.provides and len(self.solid) > 0
         self.saved = time.monotonic()
         self.chunk = chunk_steps(options.frame_every, systems.n_atoms)
         self.rhythms = (GUARD_EVERY, options.log_every, options.frame_every, self.chunk)
         self._target: tuple[float, Tensor] = (-1.0, torch.empty(0))
-        self._offset = seed_of("noise", options.seed) & 0xFFFFFFFF
-        self.generator = torch.Generator(self.device)
+        self.noise = StructureNoise(options.seed, batch.ids, systems.atom_counts.tolist(), device=self.device)
         self.noisy: bool = getattr(self.sampler, "noisy", True)
         self.evaluated: Evaluated
         self.state: State
@@ -78,7 +79,7 @@ class Dynamics:
             InputError: a structure that the potential cannot evaluate.
         """
         self.evaluated = self._force(self.systems)
-        self.state = self.sampler.init(self.systems, self._kelvins(0), self._noise(0))
+        self.state = self.sampler.init(self.systems, self._kelvins(0), self.noise.at(0))
         self._guard(0)
         self._record(0)
         self.save()
@@ -94,6 +95,7 @@ class Dynamics:
             **checkpoint.prefixed("monitor", self.monitor.tensors()),
             "alive": self.halts.alive,
             "first_cell": self.first_cell,
+            "first_velocities": self.first_velocities,
         }
         facts = {
             "kind": "md",
@@ -122,10 +124,12 @@ class Dynamics:
         self.systems = Systems.of_tensors(checkpoint.under("systems", tensors))
         self.evaluated = Evaluated(**checkpoint.under("evaluated", tensors))
         self.state = checkpoint.under("state", tensors)
-        self.first_cell, self.step = tensors["first_cell"], facts["step"]
+        self.first_cell, self.first_velocities = tensors["first_cell"], tensors["first_velocities"]
+        self.step = facts["step"]
         self.halts.restore(self.systems, tensors["alive"], facts["halted"])
         self.monitor.restore(checkpoint.under("monitor", tensors), facts["monitor"])
-        self.guards = Guards(self.systems.moved(cell=self.first_cell), self.limits)
+        first = self.systems.moved(cell=self.first_cell, velocities=self.first_velocities)
+        self.guards = Guards(first, self.limits)
         self.guards.reset(self.systems)
         self.recorder.restore(checkpoint.under("record", tensors), facts["record"])
         self.recorder.check()
@@ -190,7 +194,7 @@ class Dynamics:
             n = self.step + 1
             self.stress_now = self._stress_possible and (n % o.log_every == 0 or n % o.frame_every == 0)
             kelvins = self._kelvins(n)
-            generator = self._noise(n) if self.noisy else self.generator
+            generator = self.noise.at(n) if self.noisy else self.noise
             try:
                 point = step(
                     self.systems, self.evaluated, self.state, self._force,
@@ -211,7 +215,14 @@ class Dynamics:
     def _force(self, moved: Systems) -> Evaluated:
         moved = self.halts.at_rest(moved)
         self.tried = moved
-        return self.potential.evaluate(moved, stress=self.sampler.needs_stress or self.stress_now)
+        stress = self.sampler.needs_stress or self.stress_now
+        if not stress or len(self.solid) == moved.n_structures:
+            return self.potential.evaluate(moved, stress=stress)
+        found = self.potential.evaluate(moved)
+        part = self.potential.evaluate(moved.take(self.solid), stress=True).stress
+        assert part is not None
+        unknown = torch.full_like(moved.cell, torch.nan)
+        return replace(found, stress=unknown.index_copy(0, self.solid, part))
 
     def _kelvins(self, step: int) -> Tensor:
         kelvin = self.program.at(step)
@@ -219,13 +230,6 @@ class Dynamics:
             n = self.systems.n_structures
             self._target = kelvin, torch.full((n,), kelvin, dtype=torch.float64, device=self.device)
         return self._target[1]
-
-    def _noise(self, step: int) -> torch.Generator:
-        """The generator, seeded for ``step``: a one-to-one mix of 32 bits, so that no two steps share their noise."""
-        x = (step + self._offset) & 0xFFFFFFFF
-        x = ((x ^ (x >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
-        x = ((x ^ (x >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
-        return self.generator.manual_seed(x ^ (x >> 16))
 
     # structures that are stopped
 

@@ -1,4 +1,4 @@
-"""What is said of a run from row to row of its log: progress, drift of the conserved energy, spread of an ensemble."""
+"""What is said of a run from row to row of its log: progress, drift of the conserved energy, sigma of an ensemble."""
 
 from __future__ import annotations
 
@@ -114,11 +114,11 @@ class Monitor:
         limit = self.options.max_sigma
         if not limit or sigma is None:
             return {}
-        spread = sigma * 1e3 / self.counts
+        each = sigma * 1e3 / self.counts
         found = {}
-        for k, over in enumerate(((spread > limit) & alive).tolist()):
+        for k, over in enumerate(((each > limit) & alive).tolist()):
             self.beyond[k] = self.beyond[k] + 1 if over else 0
-            said = f"the ensemble spreads by {float(spread[k]):.3g} meV/atom, more than {limit:g}"
+            said = f"sigma of the ensemble is {float(each[k]):.3g} meV/atom, more than {limit:g}"
             if self.beyond[k] == 1:
                 self.reporter.warn(f"{self.ids[k]}: {said}, at step {step}")
             if over and self.beyond[k] == self.options.stop_on_sigma:

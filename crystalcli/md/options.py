@@ -64,7 +64,7 @@ class MdOptions:
         1.0, "time over which the drift of the conserved energy is taken", unit="ps", min=0.0, panel=GUARDS
     )
     max_drift: float = option(0.0, "stop beyond this drift; 0: only warn", unit="meV/atom/ps", min=0.0, panel=GUARDS)
-    max_sigma: float = option(0.0, "an ensemble's spread to warn of; 0: none", unit="meV/atom", min=0.0, panel=GUARDS)
+    max_sigma: float = option(0.0, "sigma of an ensemble to warn of; 0: none", unit="meV/atom", min=0.0, panel=GUARDS)
     stop_on_sigma: int = option(0, "rows in a row beyond --max-sigma to stop at; 0: never", min=0, panel=GUARDS)
     hotter: float = option(HOTTER, "stop beyond so many times the target temperature", min=1.0, panel=GUARDS)
     closest: float = option(

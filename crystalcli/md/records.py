@@ -81,7 +81,7 @@ class Recorder:
         chunks: the folder of all chunks.
         systems: as they start.
         dt: fs.
-        sigma: whether rows have an ensemble's spread.
+        sigma: whether rows have an ensemble's sigma.
         early: rows of the open chunk from before a restart, (R, S, C) numbers and (R, S) who lived.
         rows, frames, steps: what came since; the steps are those of the frames.
         sealed: chunks written. chains: their hashes.
@@ -103,6 +103,7 @@ class Recorder:
         counts = self.systems.atom_counts.tolist()
         self.stops = np.cumsum(counts)
         host = {k: getattr(self.systems, k).cpu().numpy() for k in ("atomic_numbers", "masses", "fixed", "pbc")}
+        self.solid = host["pbc"].all(1)
         self.spans = [slice(int(s) - n, int(s)) for s, n in zip(self.stops, counts, strict=True)]
         self.writers = [
             FrameWriter(Cast(host["atomic_numbers"][s], host["masses"][s], host["pbc"][k], host["fixed"][s]))
@@ -180,7 +181,7 @@ class Recorder:
             cell=found["cell"][k],
             energy=float(found["energy"][k]),
             temperature=float(found["temperature"][k]),
-            stress=found["stress"][k] if "stress" in found else None,
+            stress=found["stress"][k] if "stress" in found and self.solid[k] else None,
             sigma=float(found["sigma"][k]) if "sigma" in found else None,
         )
 

@@ -12,18 +12,20 @@ import torch
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Potential, SamplerModule, fields_of
 from crystalcli.contracts.host import Reporter
+from crystalcli.contracts.noise import StructureNoise
 from crystalcli.contracts.records import Sampler
 from crystalcli.contracts.request import Request
 from crystalcli.engine.potential import potentials
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import checkpoint
+from crystalcli.md.guards import COLD
 from crystalcli.md.options import STRUCTURES, MdOptions
 from crystalcli.md.temperature_program import TemperatureProgram
 from crystalcli.md.velocities import at_rest, maxwell_boltzmann
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.site_fields import of_atoms
-from crystalcli.nouns.systems import Systems, free_directions
+from crystalcli.nouns.systems import Systems, free_directions, temperature
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 from crystalcli.vocabulary.texts import apart, file_word
 
@@ -71,7 +73,7 @@ def parts(request: Request) -> tuple[Potential, SamplerModule]:
     if missing:
         raise UsageError(f"sampler {record.name} needs {' and '.join(missing)}; {potential.name} gives none")
     if o.max_sigma and "sigma" not in potential.provides:
-        raise UsageError(f"--max-sigma needs the spread of an ensemble; {potential.name} gives none")
+        raise UsageError(f"--max-sigma needs the sigma of an ensemble; {potential.name} gives none")
     return potential, record.build(options)
 
 
@@ -86,7 +88,7 @@ def first_batch(
     """Check all structures; give them velocities.
 
     Raises:
-        UsageError: as the sampler says, or no velocities where they shall be those of the file.
+        UsageError: the sampler takes none of them, or no velocities where they shall be those of the file.
         NothingUsable: no structure can be used.
     """
     if o.dt > LONG_STEP:
@@ -99,11 +101,54 @@ def first_batch(
         raise UsageError(failures[0].reason, path=failures[0].path, code=STILL)
     if not entries:
         raise NothingUsable(f"none of {len(failures)} structures can be used")
-    systems = _started(o, program, entries, potential)
-    kelvins = torch.full((len(entries),), program.at(0), dtype=torch.float64, device=potential.device)
-    sampler.init(systems, kelvins, torch.Generator(potential.device))
+    systems = _started(o, program, entries, potential, reporter)
+    taken, refused = _moved_by(sampler, o, program, entries, systems, reporter)
+    if refused:
+        entries, systems = [entries[k] for k in taken], systems.take(torch.tensor(taken, device=potential.device))
+        failures += refused
     failed = [{"id": f.id, "path": f.path, "reason": f.reason} for f in failures]
     return SamplingBatch([e.id for e in entries], systems, failed)
+
+
+def _moved_by(
+    sampler: SamplerModule,
+    o: MdOptions,
+    program: TemperatureProgram,
+    entries: Sequence[Entry],
+    systems: Systems,
+    reporter: Reporter,
+) -> tuple[list[int], list[Failure]]:
+    """Which structures the sampler takes, and why not the others.
+
+    Raises:
+        UsageError: none of them.
+    """
+    kelvins = torch.full((len(entries),), program.at(0), dtype=torch.float64, device=systems.cell.device)
+
+    def begun(which: Sequence[int]) -> None:
+        part = systems.take(torch.tensor(which, device=systems.cell.device))
+        noise = StructureNoise(
+            o.seed, [entries[k].id for k in which], part.atom_counts.tolist(), device=systems.cell.device
+        )
+        sampler.init(part, kelvins[: len(which)], noise.at(0))
+
+    everyone = list(range(len(entries)))
+    try:
+        begun(everyone)
+    except UsageError as problem:
+        found: dict[int, UsageError] = {}
+        for k in everyone:
+            try:
+                begun([k])
+            except UsageError as own:
+                found[k] = own
+        if len(found) in (0, len(entries)):
+            raise UsageError(problem.reason, path=entries[0].source if len(entries) == 1 else None) from problem
+        failures = [Failure(entries[k].source, entries[k].id, "md", "sampler", own.reason) for k, own in found.items()]
+        for failure in failures:
+            reporter.warn(str(failure))
+        return [k for k in everyone if k not in found], failures
+    return everyone, []
 
 
 def restored_batch(state: checkpoint.TrainingState, device: torch.device) -> SamplingBatch:
@@ -167,7 +212,9 @@ def _still(one: Systems) -> str:
     return f"its one atom rests with the centre of mass: nothing moves, and it has no temperature; {cure}"
 
 
-def _started(o: MdOptions, program: TemperatureProgram, entries: Sequence[Entry], potential: Potential) -> Systems:
+def _started(
+    o: MdOptions, program: TemperatureProgram, entries: Sequence[Entry], potential: Potential, reporter: Reporter
+) -> Systems:
     """The batch with its first velocities."""
     systems = Systems.of([e.atoms for e in entries], potential.device, _fields(entries, potential))
     has_own = [bool(e.atoms.has("momenta") and e.atoms.get_momenta().any()) for e in entries]
@@ -178,6 +225,9 @@ def _started(o: MdOptions, program: TemperatureProgram, entries: Sequence[Entry]
     given = at_rest(systems)
     drawn = maxwell_boltzmann(systems, program.at(0), o.seed, [e.id for e in entries])
     keep = torch.tensor([own and o.velocities != "random" for own in has_own], device=potential.device)
+    for k, kelvin in enumerate(temperature(given).tolist()):
+        if bool(keep[k]) and kelvin > o.hotter * max(program.at(0), COLD):
+            reporter.warn(f"{entries[k].source}: begins with the velocities of its file, {kelvin:.0f} K")
     rows = keep.index_select(0, systems.structure_index).unsqueeze(1)
     return replace(systems, velocities=torch.where(rows, given.velocities, drawn.velocities))
 

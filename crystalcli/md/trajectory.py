@@ -49,7 +49,7 @@ class Cast:
 
 @dataclass(frozen=True)
 class Frame:
-    """One structure at one time: Å, Å/fs, eV, eV/Å, eV/Å³; sigma is the spread of an ensemble, eV."""
+    """One structure at one time: Å, Å/fs, eV, eV/Å, eV/Å³; sigma is that of an ensemble, eV."""
 
     step: int
     time: float

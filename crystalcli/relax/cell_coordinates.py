@@ -114,6 +114,27 @@ class CellCoordinates:
             return out
         return out.index_copy(0, self.cell_rows.flatten(), self._cell_forces(rows, systems, found).flatten(0, 1))
 
+    def felt(self, rows: Tensor, found: Evaluated) -> Tensor:
+        """(N, 3) eV/Å: of the forces what acts along the directions that atoms may follow, as the cell is now.
+
+        With P, the projection on what an atom may follow in the undeformed cell, it follows F P: a line d turns to F d,
+        a plane with the normal n to that with the normal F⁻¹ n. Their projections are F P F / tr(F P F) and
+        1 − F⁻¹ (1 − P) F⁻¹ / tr(F⁻¹ (1 − P) F⁻¹).
+        """
+        free = self.allowed
+        rank = free.diagonal(dim1=1, dim2=2).sum(1).round()
+        partly = ((rank > 0) & (rank < 3)).nonzero().flatten()
+        if self.mode != "none" and len(partly):
+            stretch = self.deformation(rows)
+            where = self.start.structure_index.index_select(0, partly)
+            p, line = free.index_select(0, partly), (rank.index_select(0, partly) == 1).view(-1, 1, 1)
+            eye = torch.eye(3, dtype=rows.dtype, device=rows.device)
+            f = torch.where(line, stretch.index_select(0, where), _inverse(stretch).index_select(0, where))
+            turned = _product(_product(f, torch.where(line, p, eye - p)), f)
+            turned = turned / turned.diagonal(dim1=1, dim2=2).sum(1).view(-1, 1, 1)
+            free = free.index_copy(0, partly, torch.where(line, turned, eye - turned))
+        return (free * found.forces.unsqueeze(1)).sum(2)
+
     def _cell_forces(self, rows: Tensor, systems: Systems, found: Evaluated) -> Tensor:
         """−∂H/∂(sU), (S, 3, 3). With F' = (1+ε)F, dH = V (σ + p) : ε; and dF = A dU A, A = (1 − U/2)⁻¹."""
         excess = self.excess_stress(found) * volume(systems).view(-1, 1, 1)

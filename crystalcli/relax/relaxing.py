@@ -184,7 +184,7 @@ class RelaxationBatch:
         if not self.active.any():
             return
         index, n = systems.structure_index, systems.n_structures
-        pulls = (self.coords.allowed * found.forces.unsqueeze(1)).sum(2).norm(dim=1)
+        pulls = self.coords.felt(rows, found).norm(dim=1)
         fmax = pulls.new_zeros(n).scatter_reduce(0, index, torch.nan_to_num(pulls, nan=torch.inf), "amax")
         smax = torch.zeros_like(fmax)
         if self.coords.mode != "none":

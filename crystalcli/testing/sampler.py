@@ -17,6 +17,7 @@ from torch import Tensor
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated, SamplerModule, State
+from crystalcli.contracts.noise import StructureNoise
 from crystalcli.contracts.records import Sampler
 from crystalcli.nouns.systems import Systems, kinetic_energy, per_structure
 from crystalcli.testing.compare import same
@@ -36,7 +37,7 @@ class SamplerContract:
         options: of the part.
         temperature: K.
         dt: fs.
-        stochastic: noise is drawn for the batch, so that a structure alone sees another one.
+        stochastic: noise is drawn for the batch, so that a structure alone sees another one; none of ours does that.
         reversible: time can be turned round, with :meth:`turned`.
         drift: what the conserved quantity may change in 40 steps, as a share of the kinetic energy.
     """
@@ -90,17 +91,16 @@ class SamplerContract:
             return potential.evaluate(moved, stress=stress)
 
         target = torch.full((systems.n_structures,), self.temperature, dtype=torch.float64)
-        generator = torch.Generator().manual_seed(SEED)
-        point = point or (systems, force(systems), module.init(systems, target, generator))
-        for k in range(first, first + steps):
-            generator.manual_seed(1000 * SEED + k)
-            point = module.step(*point, force, dt=self.dt, temperature=target, generator=generator)
+        noise = _noise(systems)
+        point = point or (systems, force(systems), module.init(systems, target, noise.at(0)))
+        for k in range(first + 1, first + steps + 1):
+            point = module.step(*point, force, dt=self.dt, temperature=target, generator=noise.at(k))
         return point
 
     def draws(self) -> bool:
-        """Whether a step takes random numbers."""
+        """Whether a step takes random numbers for the batch as a whole."""
         potential, systems = self.begin(self.structures())
-        (at, evaluated, state), generator = self.walk(potential, systems, 0), torch.Generator().manual_seed(SEED)
+        (at, evaluated, state), generator = self.walk(potential, systems, 0), _noise(systems).at(1)
         module, target = self.build(), torch.full((at.n_structures,), self.temperature, dtype=torch.float64)
         before = generator.get_state()
 
@@ -226,6 +226,13 @@ class SamplerContract:
         before, later = self.walk(potential, cold, 0), self.walk(potential, cold, 100)
         total = [p[1].energy + kinetic_energy(p[0]) for p in (before, later)]
         assert (total[1] > total[0]).all(), "a cold start is not warmed"
+
+
+def _noise(systems: Systems) -> StructureNoise:
+    """Noise of structures that are called by the places that they had at first."""
+    return StructureNoise(
+        SEED, [str(k) for k in systems.places.tolist()], systems.atom_counts.tolist(), device=systems.cell.device
+    )
 
 
 def _tensors(point: Point) -> dict[str, Tensor]:

@@ -89,7 +89,7 @@ class Glasses(Work):
         self._refuse_strangers(potential)
         self._refuse_samplers(potential, host)
         if o.label_above and "sigma" not in potential.provides:
-            raise UsageError(f"--label-above needs the spread of an ensemble; {potential.name} gives none")
+            raise UsageError(f"--label-above needs the sigma of an ensemble; {potential.name} gives none")
         self.eos_temperature = o.eos_temperature or self.stages[0].start
         if o.volume == EOS and not self.stress:
             raise UsageError(f"--volume {EOS} needs pressures; {potential.name} gives no stress")

@@ -48,7 +48,7 @@ class GlassOptions(BoxOptions):
         2, "a box that was stopped begins again so often: other seed, half the step in the melt", min=0, panel=GUARDS
     )
     label_above: float = option(
-        0.0, "keep frames with a larger spread of an ensemble, to be labelled; 0: none", unit="meV/atom", min=0.0,
+        0.0, "keep frames with a larger sigma of an ensemble, to be labelled; 0: none", unit="meV/atom", min=0.0,
         panel=GUARDS,
     )  # fmt: skip
     label_apart: int = option(250, "steps between two frames that are kept to be labelled", min=1, panel=GUARDS)

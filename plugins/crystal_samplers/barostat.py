@@ -11,6 +11,7 @@ from crystal_samplers.chain import Chain
 from crystal_samplers.motion import COLDEST, inverse_mass, of_atoms, thermal
 from crystal_samplers.options import PressureOptions
 from crystalcli.contracts.dynamics import Evaluated, Force, State
+from crystalcli.contracts.noise import StructureNoise
 from crystalcli.nouns.systems import Systems, degrees_of_freedom, kinetic_energy, per_structure, volume
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.units import ACCELERATION, GPA
@@ -35,7 +36,7 @@ class ConstantPressure:
         self.chain = Chain("chain", options.damping, options)
         self.cell_chain = Chain("cell_chain", options.cell_damping, options)
 
-    def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:  # noqa: ARG002
+    def init(self, systems: Systems, temperature: Tensor, generator: StructureNoise) -> State:  # noqa: ARG002
         """Cell and chains at rest.
 
         Raises:
@@ -66,7 +67,7 @@ class ConstantPressure:
         *,
         dt: float,
         temperature: Tensor,
-        generator: torch.Generator,  # noqa: ARG002
+        generator: StructureNoise,  # noqa: ARG002
     ) -> tuple[Systems, Evaluated, State]:
         """Chains, strain rate, velocities, positions and cell, and back: reversible."""
         systems, state = self._chains(systems, state, temperature, dt)

@@ -11,6 +11,7 @@ from torch import Tensor
 from crystal_samplers.motion import drifted, inverse_mass, kicked, of_atoms, thermal
 from crystal_samplers.options import LangevinOptions
 from crystalcli.contracts.dynamics import Evaluated, Force, State
+from crystalcli.contracts.noise import StructureNoise
 from crystalcli.nouns.systems import Systems, kinetic_energy, per_structure
 
 
@@ -26,7 +27,7 @@ class Langevin:
     def __init__(self, options: LangevinOptions) -> None:
         self.options = options
 
-    def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:  # noqa: ARG002
+    def init(self, systems: Systems, temperature: Tensor, generator: StructureNoise) -> State:  # noqa: ARG002
         """No heat taken yet."""
         held = per_structure(systems, systems.fixed.double()) > 0
         total = per_structure(systems, systems.masses)
@@ -46,7 +47,7 @@ class Langevin:
         *,
         dt: float,
         temperature: Tensor,
-        generator: torch.Generator,
+        generator: StructureNoise,
     ) -> tuple[Systems, Evaluated, State]:
         """One step of BAOAB."""
         half = kicked(systems.velocities, evaluated.forces, state, 0.5 * dt)
@@ -59,14 +60,13 @@ class Langevin:
         return done, found, {**state, "heat": heat}
 
     def _shaken(
-        self, systems: Systems, state: State, temperature: Tensor, dt: float, generator: torch.Generator
+        self, systems: Systems, state: State, temperature: Tensor, dt: float, generator: StructureNoise
     ) -> Systems:
         """The exact Ornstein–Uhlenbeck process of the velocities over ``dt``."""
         kept = math.exp(-self.options.friction * dt)
         width = thermal(of_atoms(systems, temperature)).unsqueeze(1) * state["inverse_mass"]
         v = systems.velocities
-        noise = torch.randn(v.shape, generator=generator, dtype=v.dtype, device=v.device)
-        v = v * kept + noise * (width * (1.0 - kept**2)).sqrt()
+        v = v * kept + generator.normal() * (width * (1.0 - kept**2)).sqrt()
         momentum = per_structure(systems, v * systems.masses.unsqueeze(1))
         return systems.moved(velocities=v - of_atoms(systems, momentum) * state["share"])
 

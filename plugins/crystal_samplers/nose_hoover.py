@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from crystal_samplers.chain import Chain
@@ -12,6 +11,7 @@ from crystal_samplers.motion import inverse_mass, of_atoms
 from crystal_samplers.options import NoseHooverOptions
 from crystal_samplers.verlet import verlet
 from crystalcli.contracts.dynamics import Evaluated, Force, State
+from crystalcli.contracts.noise import StructureNoise
 from crystalcli.nouns.systems import Systems, degrees_of_freedom, kinetic_energy
 
 
@@ -24,7 +24,7 @@ class NoseHoover:
     def __init__(self, options: NoseHooverOptions) -> None:
         self.chain = Chain("chain", options.damping, options)
 
-    def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:  # noqa: ARG002
+    def init(self, systems: Systems, temperature: Tensor, generator: StructureNoise) -> State:  # noqa: ARG002
         """A chain at rest for every structure."""
         degrees = degrees_of_freedom(systems)
         return {"inverse_mass": inverse_mass(systems), "degrees": degrees, **self.chain.start(degrees, temperature)}
@@ -38,7 +38,7 @@ class NoseHoover:
         *,
         dt: float,
         temperature: Tensor,
-        generator: torch.Generator,  # noqa: ARG002
+        generator: StructureNoise,  # noqa: ARG002
     ) -> tuple[Systems, Evaluated, State]:
         """Half a step of the chain, a step of Verlet, half a step of the chain."""
         velocities, state = self._chain(systems, state, temperature, dt)

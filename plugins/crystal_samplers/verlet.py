@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from crystal_samplers.motion import drifted, inverse_mass, kicked
 from crystalcli.contracts.dynamics import Evaluated, Force, State
+from crystalcli.contracts.noise import StructureNoise
 from crystalcli.nouns.systems import Systems, kinetic_energy
 
 
@@ -18,7 +18,7 @@ class VelocityVerlet:
     needs_stress = False
     noisy = False
 
-    def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:  # noqa: ARG002
+    def init(self, systems: Systems, temperature: Tensor, generator: StructureNoise) -> State:  # noqa: ARG002
         """Nothing to remember but the masses."""
         return {"inverse_mass": inverse_mass(systems)}
 
@@ -31,7 +31,7 @@ class VelocityVerlet:
         *,
         dt: float,
         temperature: Tensor,  # noqa: ARG002
-        generator: torch.Generator,  # noqa: ARG002
+        generator: StructureNoise,  # noqa: ARG002
     ) -> tuple[Systems, Evaluated, State]:
         """Half a kick, a drift, half a kick."""
         systems, evaluated = verlet(systems, evaluated, state, force, dt, systems.velocities)

@@ -13,8 +13,10 @@ from ase.units import fs
 from reference.some_potentials import ALL, model_of
 
 from crystalcli.contracts.records import Statistics
+from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.model.sigma_fit import SigmaFit
 from crystalcli.engine.potential.ase_calculator import CrystalCalculator
 from crystalcli.engine.potential.model_potential import ModelPotential
 from crystalcli.nouns.systems import Systems
@@ -173,3 +175,22 @@ def test_all_is_derived_whatever_the_targets_were() -> None:
     every = ModelPotential(model_of(ALL), "m").evaluate(systems, stress=True)
     assert torch.equal(only.forces, every.forces)
     assert only.stress is not None
+
+
+@pytest.mark.parametrize("fit", [None, SigmaFit("scale", 3.0, {}, 10, 10)])
+def test_sigma_of_an_ensemble_is_that_of_a_prediction(fit: SigmaFit | None) -> None:
+    """With both its parts, calibrated or not; and Python sees it."""
+    members = [model_of(), model_of()]
+    for weight in members[1].parameters():
+        weight.data *= 1.03
+    ensemble = Ensemble(members, {"energy": 0.01}).double().eval()
+    ensemble.sigma_fits = {} if fit is None else {"energy": fit}
+    structures = [perovskite(1), perovskite(2).repeat((1, 1, 2))]
+    predicted = ensemble(ModelPotential(ensemble, "two").moving.of(Systems.of(structures)))["energy"].sigma
+    calculator = CrystalCalculator(ModelPotential(ensemble, "two"))
+    found = [r["energy_sigma"] for r in calculator.evaluate(structures)]
+    np.testing.assert_allclose(found, predicted.numpy(), rtol=1e-9)
+    assert all(s > 0.01 * len(a) * (1.0 if fit is None else 3.0) for s, a in zip(found, structures, strict=True))
+    structures[0].calc = calculator
+    structures[0].get_potential_energy()
+    assert calculator.results["energy_sigma"] == pytest.approx(found[0], rel=1e-12)

@@ -414,7 +414,7 @@ def test_a_disagreeing_ensemble_is_flagged_and_may_stop(world) -> None:
     use("unsure", at=30)
     reporter, warned = quiet()
     assert run(asked(folder, max_sigma=10.0), reporter).data["exit_code"] == Exit.OK
-    assert any("ensemble spreads" in w for w in warned)
+    assert any("sigma of the ensemble is" in w for w in warned)
     assert "energy_sigma=" in (folder / "run" / "structures" / "Ag" / "trajectory.extxyz").read_text()
     use("unsure", at=30)
     report = run(asked(folder, "b", max_sigma=10.0, stop_on_sigma=3), reporter)
@@ -427,7 +427,7 @@ def test_a_limit_of_a_spread_that_nobody_has_is_refused(world, monkeypatch) -> N
     springs = Springs(list(crystals().values()))
     assert "sigma" not in springs.provides
     monkeypatch.setattr(potentials, "named", lambda *_a, **_k: springs)
-    with pytest.raises(UsageError, match="--max-sigma needs the spread of an ensemble; springs gives none"):
+    with pytest.raises(UsageError, match="--max-sigma needs the sigma of an ensemble; springs gives none"):
         run(asked(folder, max_sigma=10.0))
     assert not (folder / "run").exists()
     with pytest.raises(UsageError, match="--stop-on-sigma counts rows beyond --max-sigma"):

@@ -127,3 +127,25 @@ def test_partly_fixed_atoms_follow_what_is_left() -> None:
     atoms.set_constraint(FixBondLength(0, 1))
     with pytest.raises(InputError, match="FixBondLengths is not known"):
         projections(atoms)
+
+
+def test_what_partly_held_atoms_feel_is_along_what_they_may_follow() -> None:
+    """Against the moves themselves: the rows that an atom may follow span a line or plane of the deformed crystal."""
+    atoms = structures()[0]
+    atoms.set_constraint([FixAtoms([0]), FixScaled(1, (False, True, True), atoms.cell), FixCartesian(2, (0, 1, 0))])
+    coords = coordinates([atoms], "full", 20.0)
+    rows = deformed(coords, 3)
+    systems = coords.systems(rows)
+    found = named("emt").evaluate(systems, stress=True)
+    felt = coords.felt(rows, found)
+    for k in range(len(atoms)):
+        moves = []
+        for axis in range(3):
+            push = torch.zeros_like(rows)
+            push[coords.atom_rows[k]] = coords.allowed[k][:, axis]
+            moves.append((coords.systems(rows + push).positions - systems.positions)[k])
+        span = torch.stack(moves, 1).numpy()
+        along = span @ np.linalg.pinv(span, rcond=1e-9)
+        np.testing.assert_allclose(felt[k].numpy(), along @ found.forces[k].numpy(), atol=1e-12)
+    assert not felt[0].any()
+    torch.testing.assert_close(felt[3], found.forces[3], atol=0, rtol=0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from ase.calculators.emt import EMT
-from ase.constraints import FixAtoms, FixCartesian
+from ase.constraints import FixAtoms, FixCartesian, FixScaled
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 
@@ -214,3 +214,15 @@ def test_molecules_without_a_cell() -> None:
     found = relax([pair], Goal(fmax=1e-4), relaxer="bfgs")
     assert found.reasons == ["converged"]
     assert found.end.stress is None or not torch.isfinite(found.end.stress).any()
+
+
+def test_atoms_held_along_lattice_vectors_converge_while_the_cell_changes() -> None:
+    """Their directions turn with the cell; judged along those of the beginning, forces would never vanish."""
+    atoms = shaken("Cu", 3.6, 4, 1, 0.0)
+    atoms.set_cell(atoms.cell.array @ np.array([[1.0, 0, 0], [0.12, 1.02, 0], [0.06, -0.08, 0.97]]), scale_atoms=True)
+    atoms.set_constraint(
+        [FixScaled(1, (False, True, True), atoms.cell), FixScaled(2, (True, False, False), atoms.cell)]
+    )
+    found = relax([atoms], Goal(fmax=5e-3, smax=1e-2, cell="full", pressure=20.0, steps=500))
+    assert found.reasons == ["converged"]
+    assert not np.allclose(found.systems.cell[0], atoms.cell.array, atol=0.05)

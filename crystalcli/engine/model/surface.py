@@ -44,8 +44,10 @@ class Surface:
         Raises:
             InputError: one that the surface was not made for, or a stress without a volume.
         """
-        if stress and bool((torch.linalg.det(systems.cell).abs() < 1e-9).any()):
-            raise InputError("a structure without volume has no stress; use --cell none", code="cell")
+        flat = torch.linalg.det(systems.cell).abs() < 1e-9
+        if stress and bool(flat.any()):
+            k = int(flat.nonzero()[0])
+            raise InputError(f"structure {k}: has no volume, and so no stress: ask for none of it", code="cell")
         which = torch.searchsorted(self.places, systems.places).clamp_max(len(self.places) - 1)
         atoms = torch.isin(self.graph.structure_index, which).nonzero().flatten()
         known = torch.equal(self.places[which], systems.places)

@@ -37,7 +37,8 @@ class CrystalCalculator(Calculator):  # type: ignore[misc] # ASE is untyped
     """ASE calculator over a potential; make one with :func:`load_potential`.
 
     Properties: energy, free_energy (the same: there are no electrons), forces, stress (where the cell has a volume),
-    energies where the potential has them. The unit is eV, the stress eV/Å³ in ASE's order.
+    energies where the potential has them. The unit is eV, the stress eV/Å³ in ASE's order. Of an ensemble ``results``
+    have ``energy_sigma``, too (eV, of the whole structure).
     """
 
     def __init__(self, potential: Potential) -> None:
@@ -74,7 +75,7 @@ class CrystalCalculator(Calculator):  # type: ignore[misc] # ASE is untyped
 
         Returns:
             For every structure ``energy`` eV, ``forces`` (N, 3) eV/Å, ``stress`` (6,) eV/Å³ if asked for, ``energies``
-            (N,) eV where the potential has them.
+            (N,) eV where the potential has them, ``energy_sigma`` eV of an ensemble.
 
         Raises:
             UsageError: what is no structure.
@@ -184,4 +185,6 @@ def _cut(found: Evaluated, counts: Sequence[int]) -> Iterator[dict[str, Any]]:
             results["energies"] = host["energies"][atoms]
         if "stress" in host:
             results["stress"] = full_3x3_to_voigt_6_stress(host["stress"][k])
+        if "sigma" in host:
+            results["energy_sigma"] = float(host["sigma"][k])
         yield results

@@ -30,8 +30,8 @@ from crystalcli.vocabulary.errors import InputError, UsageError
 class ModelPotential:
     """A model with a head that gives energies, see :class:`crystalcli.contracts.dynamics.Potential`.
 
-    Of an ensemble, energies, forces and stress are the means of the members, and ``sigma`` the spread of the energies;
-    of one whose σ was calibrated, σ with both its parts.
+    Of an ensemble, energies, forces and stress are the means of the members, and ``sigma`` is that of a prediction: the
+    spread of the energies and, per atom, the error of the members on what they validated with, as far as calibrated.
 
     Args:
         model: model or ensemble; its weights are frozen.
@@ -65,7 +65,8 @@ class ModelPotential:
         model.to(device=device, dtype=dtype).eval().requires_grad_(False)
         self.members = model.models if isinstance(model, Ensemble) else [model]
         self.name, self.device, self.dtype = name, torch.device(device), dtype
-        self.fit = model.sigma_fits.get("energy")
+        fit = model.sigma_fits.get("energy")
+        self.factor = 1.0 if fit is None else fit.factor
         self.noise = model.aleatoric.get("energy", 0.0) if isinstance(model, Ensemble) else 0.0
         words = {"energy", "forces", "stress", "energies"}
         self.provides = frozenset(words | {"sigma"} if len(self.members) > 1 else words)
@@ -110,15 +111,13 @@ class ModelPotential:
         found = [_evaluated(m, graph, stress=stress) for m in self.members]
         if len(found) == 1:
             return found[0]
-        energy, sigma = mean_and_spread([f.energy for f in found])
-        if self.fit is not None:
-            sigma = self.fit.factor * torch.hypot(sigma, self.noise * graph.atom_counts.to(sigma))
+        energy, spread = mean_and_spread([f.energy for f in found])
         return Evaluated(
             energy=energy,
             forces=torch.stack([f.forces for f in found]).mean(0),
             stress=torch.stack([cast(Tensor, f.stress) for f in found]).mean(0) if stress else None,
             energies=torch.stack([cast(Tensor, f.energies) for f in found]).mean(0),
-            sigma=sigma,
+            sigma=self.factor * torch.hypot(spread, self.noise * graph.atom_counts.to(spread)),
         )
 
 

@@ -19,7 +19,6 @@ class TestAndersen(SamplerContract):
     """Sampler ``andersen``."""
 
     part = ANDERSEN
-    stochastic = True
 
 
 class TestRareCollisions(SamplerContract):

@@ -82,7 +82,7 @@ def test_boxes_that_were_stopped_are_to_be_labelled_too(tmp_path: Path) -> None:
 
 def test_a_potential_without_a_spread_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["glass", *WORDS.split(), "--label-above", "5", "-o", str(tmp_path / "run")]) == 2
-    assert "--label-above needs the spread of an ensemble; sw gives none" in capsys.readouterr().err
+    assert "--label-above needs the sigma of an ensemble; sw gives none" in capsys.readouterr().err
 
 
 def test_runs_of_one_beginning_follow_each_other(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from reference.lennard_jones import EPSILON, MASS, SIGMA, LennardJones, boxes, r
 from scipy.stats import chi2, gamma
 
 from crystalcli.contracts import options as opt
+from crystalcli.contracts.noise import StructureNoise
 from crystalcli.md.velocities import maxwell_boltzmann
 from crystalcli.nouns.systems import Systems, degrees_of_freedom, kinetic_energy, volume
 from crystalcli.vocabulary.units import GPA, KB
@@ -40,11 +41,11 @@ def walk(name: str, copies: int, steps: int, skip: int, every: int, **options: A
     systems = Systems.of(boxes(copies, CELLS, 0.82))
     systems = maxwell_boltzmann(systems, 1.5 * KELVIN, 0, [str(k) for k in range(copies)])
     target = torch.full((copies,), KELVIN, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(0)
-    evaluated, state = potential.evaluate(systems), module.init(systems, target, generator)
+    noise = StructureNoise(0, [str(k) for k in range(copies)], systems.atom_counts.tolist(), device=systems.cell.device)
+    evaluated, state = potential.evaluate(systems), module.init(systems, target, noise)
     for k in range(steps):
         systems, evaluated, state = module.step(
-            systems, evaluated, state, potential.evaluate, dt=8.0, temperature=target, generator=generator
+            systems, evaluated, state, potential.evaluate, dt=8.0, temperature=target, generator=noise.at(k)
         )
         if k >= skip and k % every == 0:
             yield systems, evaluated

@@ -32,7 +32,6 @@ class TestOneThermostat(Turned, SamplerContract):
 
 class TestLangevin(SamplerContract):
     part = PARTS["langevin"]
-    stochastic = True
 
 
 class TestNPT(Turned, SamplerContract):

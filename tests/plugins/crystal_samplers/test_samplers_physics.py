@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from crystalcli.contracts import options as opt
+from crystalcli.contracts.noise import StructureNoise
 from crystalcli.nouns.systems import (
     Systems,
     degrees_of_freedom,
@@ -43,12 +44,12 @@ def run(name, potential, systems, steps, *, dt=1.0, kelvin=300.0, seed=1, skip=0
         return potential.evaluate(moved, stress=module.needs_stress)
 
     target = torch.full((systems.n_structures,), kelvin, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(seed)
-    evaluated, state = force(systems), module.init(systems, target, generator)
+    names = [str(k) for k in range(systems.n_structures)]
+    noise = StructureNoise(seed, names, systems.atom_counts.tolist(), device=systems.cell.device)
+    evaluated, state = force(systems), module.init(systems, target, noise)
     for k in range(steps):
-        generator.manual_seed(seed * 1_000_003 + k)
         systems, evaluated, state = module.step(
-            systems, evaluated, state, force, dt=dt, temperature=target, generator=generator
+            systems, evaluated, state, force, dt=dt, temperature=target, generator=noise.at(k)
         )
         if k >= skip and k % every == 0:
             yield systems, evaluated, module, state

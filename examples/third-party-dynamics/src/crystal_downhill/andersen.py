@@ -9,6 +9,7 @@ from torch import Tensor
 
 from crystal_downhill import AndersenOptions
 from crystalcli.contracts.dynamics import Evaluated, Force, State
+from crystalcli.contracts.noise import StructureNoise
 from crystalcli.nouns.systems import Systems, kinetic_energy, per_structure
 from crystalcli.vocabulary.units import ACCELERATION, KB
 
@@ -25,7 +26,7 @@ class Andersen:
     def __init__(self, options: AndersenOptions) -> None:
         self.options = options
 
-    def init(self, systems: Systems, temperature: Tensor, generator: torch.Generator) -> State:  # noqa: ARG002
+    def init(self, systems: Systems, temperature: Tensor, generator: StructureNoise) -> State:  # noqa: ARG002
         """No heat taken yet."""
         return {"heat": torch.zeros_like(temperature)}
 
@@ -38,7 +39,7 @@ class Andersen:
         *,
         dt: float,
         temperature: Tensor,
-        generator: torch.Generator,
+        generator: StructureNoise,
     ) -> tuple[Systems, Evaluated, State]:
         """One step of velocity Verlet, then the collisions."""
         pull = 0.5 * dt * ACCELERATION * (~systems.fixed).double() / systems.masses
@@ -54,21 +55,18 @@ class Andersen:
         """E_pot + E_kin + heat given to the bath, (S,) eV."""
         return evaluated.energy + kinetic_energy(systems) + state["heat"]
 
-    def _collided(self, systems: Systems, temperature: Tensor, dt: float, generator: torch.Generator) -> Systems:
+    def _collided(self, systems: Systems, temperature: Tensor, dt: float, generator: StructureNoise) -> Systems:
         v, index = systems.velocities, systems.structure_index
 
-        def normal(like: Tensor) -> Tensor:
-            return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-
-        def drawn(masses: Tensor, kelvin: Tensor) -> Tensor:
-            width = (KB * ACCELERATION * kelvin / masses).sqrt().unsqueeze(1)
-            return width * normal(width.expand(-1, 3))
+        def width(masses: Tensor, kelvin: Tensor) -> Tensor:
+            return (KB * ACCELERATION * kelvin / masses).sqrt().unsqueeze(1)
 
         total = per_structure(systems, systems.masses)
         free = (per_structure(systems, systems.fixed.double()) == 0).unsqueeze(1)
-        whole = torch.where(free, drawn(total, temperature), 0.0).index_select(0, index)
-        new = drawn(systems.masses, temperature.index_select(0, index))
-        chance = torch.rand(len(v), generator=generator, dtype=v.dtype, device=v.device)
+        whole = width(total, temperature) * generator.normal_of_structures()
+        whole = torch.where(free, whole, 0.0).index_select(0, index)
+        new = width(systems.masses, temperature.index_select(0, index)) * generator.normal()
+        chance = generator.uniform()
         hit = (chance < -torch.expm1(torch.tensor(-self.options.rate * dt))) & ~systems.fixed
         v = torch.where(hit.unsqueeze(1), new, v + whole)
         drift = per_structure(systems, systems.masses.unsqueeze(1) * v) / total.unsqueeze(1)

@@ -30,7 +30,15 @@ from crystalcli.train.processes import started_by_torchrun
 from crystalcli.train.series import begun
 from crystalcli.train.setup import Prepared, values_of
 from crystalcli.train.split import Material
-from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, Exit, NothingUsable, Stopped, UsageError
+from crystalcli.vocabulary.errors import (
+    CrystalError,
+    EnvironmentProblem,
+    Exit,
+    NothingUsable,
+    RefusedLate,
+    Stopped,
+    UsageError,
+)
 from crystalcli.vocabulary.quantities import Quantity
 
 Reports = dict[str, list[Mapping[str, Any]]]
@@ -108,11 +116,14 @@ class Benchmark(Work):
         """Build, deal, train and compare.
 
         Raises:
-            UsageError: labels or folds that the structures do not have. NothingUsable: nothing could be trained.
+            RefusedLate: labels or folds that the structures do not have. NothingUsable: nothing could be trained.
             Stopped: says how many trainings are done.
         """
-        self.sources.build(self.entrants, run)
-        laid = self.laid or self._lay(run.reporter)
+        try:
+            self.sources.build(self.entrants, run)
+            laid = self.laid or self._lay(run.reporter)
+        except UsageError as no:  # nothing is trained yet; the graphs are as good for the command that is meant
+            raise RefusedLate(no.reason, path=no.path, line=no.line, code=no.code) from no
         for k, fold in enumerate(laid.folds.all):
             run.write_json(split_file(run.path, k).name, {"fold": fold.name, **fold.split.to_json(laid.data.ids)})
         reports = self._train(run, laid)

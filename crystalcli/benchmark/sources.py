@@ -9,10 +9,13 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from crystalcli.benchmark.columns import choices, labels_asked, refuse_missing
 from crystalcli.benchmark.entrants import Entrant
+from crystalcli.benchmark.folds import split_file
 from crystalcli.benchmark.options import BenchmarkOptions
 from crystalcli.contracts.workflow import Run
 from crystalcli.engine.cache.cache import GraphRecipe
@@ -22,9 +25,8 @@ from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.engine.read.inputs import about, expand
 from crystalcli.engine.run.places import Place
 from crystalcli.graphs import build
-from crystalcli.graphs.plan import BuildPlan, BuildReport
+from crystalcli.graphs.plan import BuildPlan, BuildReport, Resolved
 from crystalcli.graphs.resolving import resolve
-from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.prediction.reading import is_cache
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 
@@ -64,7 +66,8 @@ class Sources:
                 flag = "--fold-column" if o.fold_column else "--published"
                 raise UsageError(f"{flag} names a label of the files; name the one to learn, too: --target KEY")
             for one in entrants:
-                resolve(self._plan(one.graphs))  # refuses before anything is written
+                self._resolved(one.graphs)  # refuses before anything is written
+            refuse_missing(self.paths, o)
 
     def _refuse_other_graphs(self, entrants: Sequence[Entrant]) -> None:
         o = self.options
@@ -88,17 +91,26 @@ class Sources:
 
     def _plan(self, recipe: GraphRecipe) -> BuildPlan:
         o = self.options
-        texts = [*o.target, *o.published, *([o.fold_column] if o.fold_column else [])]
         return BuildPlan(
             inputs=o.files,
             output=self.folder / self.name(recipe),
             featurizer=recipe.featurizer,
             options=recipe.options,
-            targets=tuple(texts),
+            targets=labels_asked(o),
             place=Place.of(o.jobs, ""),
-            reading=ReadOptions(cif_column=o.cif_column, id_column=o.id_column),
+            reading=choices(o),
             fields=recipe.fields,
         )
+
+    def _resolved(self, recipe: GraphRecipe) -> Resolved:
+        """The build; in place of graphs of other files or labels that a benchmark left here which was refused."""
+        plan = self._plan(recipe)
+        try:
+            return resolve(plan)
+        except UsageError:
+            if not plan.output.is_file() or split_file(self.folder, 0).exists():  # trained on, perhaps
+                raise
+            return resolve(replace(plan, overwrite=True))
 
     def name(self, recipe: GraphRecipe) -> str:
         """Of the cache that is built by ``recipe``."""
@@ -121,7 +133,7 @@ class Sources:
             self._built(recipe, run)
 
     def _built(self, recipe: GraphRecipe, run: Run) -> None:
-        resolved = resolve(self._plan(recipe))
+        resolved = self._resolved(recipe)
         done, total = 0, about(resolved.paths)
 
         def hear(n: int, text: str) -> None:
@@ -131,14 +143,7 @@ class Sources:
             if text:
                 run.reporter.say(text)
 
-        try:
-            report = build.run(resolved, hear, run.stop)
-        except UsageError as problem:
-            column = self.options.fold_column
-            if not column or f"'{column}'" not in problem.reason:
-                raise
-            said = f"{problem.reason}; --fold-column names one of these, or a text column, which none of them is"
-            raise UsageError(said, path=problem.path, code=problem.code) from problem
+        report = build.run(resolved, hear, run.stop)
         if not report.n_structures:
             raise NothingUsable(f"no structure can be used; {_first(report)}")
         for line in report.audit.lines if not report.up_to_date else ():

@@ -221,7 +221,8 @@ class Work:
         ``exit_code`` in it is the command's: 0 where it is not given, 3 where some of many failed.
 
         Raises:
-            CrystalError: what was reached is kept; Stopped: the same command goes on.
+            CrystalError: what was reached is kept; Stopped: the same command goes on; RefusedLate: before anything came
+                of it, so that another command may have the folder.
         """
         raise NotImplementedError
 

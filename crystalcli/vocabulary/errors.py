@@ -59,6 +59,10 @@ class UsageError(CrystalError):
     exit_code = Exit.USAGE
 
 
+class RefusedLate(UsageError):
+    """The same, seen only once a run had begun: another command may have its folder, and use what is there."""
+
+
 class UnknownOption(UsageError):
     """An option that a part, or a table, does not have."""
 

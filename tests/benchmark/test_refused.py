@@ -62,6 +62,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["benchmark", "none.csv", "--folds", "3"], 4, "no structure can be used; none.csv: no such file"),
         ([*TABLE, "--fold-column", "prat"], 2, "no structure has a label 'prat' (known: energy, number, th"),
         ([*TABLE, *COLUMN, "--published", "thiers:eV/atom"], 2, "no structure has a label 'thiers'"),
+        (
+            [*TABLE, *COLUMN, "--group", "prat"],
+            2,
+            "no structure has a text column 'prat' for --group; did you",
+        ),
         (["benchmark", "salts.csv", "--target", "enegy", *COLUMN], 2, "no structure has a label 'enegy'"),
     ],
 )
@@ -73,8 +78,7 @@ def test_in_one_line(words: list[str], code: int, reason: str, folder: Path, tmp
     assert len(errors) == 1, ran.stderr
     assert reason in errors[0]
     assert not list(tmp_path.rglob("*.safetensors"))
-    if "graphs.h5" in words:
-        assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_of_something_else_is_kept(folder: Path, tmp_path: Path) -> None:
@@ -86,3 +90,29 @@ def test_a_run_of_something_else_is_kept(folder: Path, tmp_path: Path) -> None:
     plan = json.loads(shown)
     assert [f["sizes"]["test"] for f in plan["folds"]] == [14, 14, 14]
     assert plan["architectures"][SMALL]["recipe"]["epochs"] == 1
+
+
+def test_what_only_the_graphs_tell_stands_in_nobodys_way(folder: Path, tmp_path: Path) -> None:
+    """The folder of a refused benchmark, with its graphs, is for the corrected one, that of a begun one is not."""
+    words = [*TABLE, "--arch", SMALL, *LINE[:-1], str(tmp_path / "run")]
+    for _ in range(2):
+        ran = crystal([*words, "--folds", "30"], folder)
+        assert ran.returncode == 2
+        assert "30 folds of 7 groups are not possible" in ran.stderr
+    (graphs,) = (tmp_path / "run").glob("graphs-*.h5")
+    made = graphs.stat().st_mtime_ns
+    ran = crystal([*words, "--folds", "2"], folder)
+    assert ran.returncode == 0, ran.stderr
+    assert graphs.stat().st_mtime_ns == made
+    refused = crystal([*words, "--folds", "3"], folder)
+    assert "holds another run of benchmark (folds differ)" in refused.stderr
+
+
+def test_graphs_of_a_refused_benchmark_of_other_files_are_made_anew(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "salts.csv").write_bytes((folder / "salts.csv").read_bytes())
+    words = [*TABLE, "--arch", SMALL, *LINE, "--folds"]
+    assert crystal([*words, "30"], tmp_path).returncode == 2
+    write(tmp_path / "salts.csv", n=28)
+    ran = crystal([*words, "2", "--json"], tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert sum(fold["sizes"]["test"] for fold in json.loads(ran.stdout)["folds"]) == 28

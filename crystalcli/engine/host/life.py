@@ -21,9 +21,11 @@ from crystalcli.engine.host.following import Followers, loggers
 from crystalcli.engine.record.run_record import (
     CHILDREN,
     PAGE,
+    REFUSED,
     REPORT,
     REQUEST,
     asked_there,
+    children_of,
     clear,
     facts,
     make_room,
@@ -40,7 +42,7 @@ from crystalcli.engine.run import files, locks, progress
 from crystalcli.engine.run.other_rank import OtherRankFolder
 from crystalcli.engine.run.run_folder import RunFolder, point_latest
 from crystalcli.engine.run.stopping import StopSignal as NeverAsked
-from crystalcli.vocabulary.errors import CrystalError, Stopped, UsageError
+from crystalcli.vocabulary.errors import CrystalError, RefusedLate, Stopped, UsageError
 
 SILENT = Host()
 """Nobody hears, and nothing is done for plugins."""
@@ -283,7 +285,7 @@ def _live(
         live.again = f"crystal {workflow.name} --resume {path}"
         if parent is not None:
             live.root, live.again = parent.root, parent.again
-        with _still_finished(workflow, folder, record), folder.recorded(lambda: outputs(folder, workflow)):
+        with _as_before(workflow, folder, record), folder.recorded(lambda: outputs(folder, workflow)):
             data = {"output": str(path), **work.do(live)}
             data["exit_code"] = int(exit_code(data))
             folder.write_json(REPORT, data)
@@ -306,11 +308,14 @@ def _followed(reporter: Host, folder: RunFolder, *, outermost: bool) -> Host:
 
 
 @contextmanager
-def _still_finished(workflow: Workflow, folder: RunFolder, record: Mapping[str, Any] | None) -> Iterator[None]:
-    """A finished run stays what it was where more of it is refused."""
+def _as_before(workflow: Workflow, folder: RunFolder, record: Mapping[str, Any] | None) -> Iterator[None]:
+    """A finished run stays what it was where more of it is refused; what is refused late stands in nobody's way."""
     try:
         yield
-    except UsageError:
+    except UsageError as problem:
+        if isinstance(problem, RefusedLate) and not children_of(folder.path):
+            folder.record[REFUSED] = True
+            folder.write_record()
         if record is not None and record.get("finished"):
             folder.record = dict(record)
             folder.write_record()
@@ -353,7 +358,8 @@ def _opened(
         if overwrite:
             make_room(path)
         begun = facts(workflow, request, work) | {"latest": latest}
-        return RunFolder.create(path, overwrite=overwrite, facts=begun, config=config)
+        refused = (record_of(workflow, path) or {}).get(REFUSED, False)
+        return RunFolder.create(path, overwrite=overwrite or refused, facts=begun, config=config)
 
     with ExitStack() as inside:
         folder = _by_the_first(work, inside, path, opened)

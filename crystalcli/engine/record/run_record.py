@@ -24,6 +24,8 @@ REQUEST = "request"
 """Key of run.json that holds what was asked."""
 CHILDREN = "children"
 """Key of run.json that holds the folders of the runs in a run."""
+REFUSED = "refused"
+"""Key of run.json: what was asked could not be done, and nothing came of it that another run would have to spare."""
 
 
 def asked_there(workflow: Workflow, path: Path) -> Request:
@@ -68,14 +70,14 @@ def request_of(workflow: Workflow, record: Mapping[str, Any], path: Path) -> Req
 
 
 def same_work(workflow: Workflow, request: Request) -> dict[str, Any] | None:
-    """The record of the run in the folder, if it is the same work.
+    """The record of the run in the folder, if it is the same work; none of one that was refused.
 
     Raises:
         UsageError: it is another one, or an input has changed.
     """
     path = request.path
     record = record_of(workflow, path)
-    if record is None:
+    if record is None or record.get(REFUSED):
         return None
     if differs := request.differs(request_of(workflow, record, path), workflow.free):
         flags = ", ".join(n.replace("_", "-") for n in differs)
@@ -120,7 +122,7 @@ def make_room(path: Path) -> None:
     if not (path / RECORD).is_file():
         return
     record = RunFolder.read(path)
-    children = _children(path)
+    children = children_of(path)
     for child in children:
         _refuse_held(child)
     for child in children:
@@ -132,7 +134,7 @@ def make_room(path: Path) -> None:
         clear(path, (*workflow.writes, *workflow.keeps))
 
 
-def _children(path: Path) -> list[Path]:
+def children_of(path: Path) -> list[Path]:
     """Folders of the runs in the run in folder ``path``."""
     return [path / name for name in RunFolder.read(path).get(CHILDREN, ()) if (path / name / RECORD).is_file()]
 
@@ -144,7 +146,7 @@ def _refuse_held(path: Path) -> None:
         EnvironmentProblem: names host and process.
     """
     with locks.run_locked(path):
-        for child in _children(path):
+        for child in children_of(path):
             _refuse_held(child)
 
 

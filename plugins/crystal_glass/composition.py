@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
 from itertools import combinations
@@ -30,10 +30,13 @@ class Composition:
     Args:
         text: as it was asked for.
         amounts: (symbol, amount), in the order of the text.
+        path, line: of the list that asks for it.
     """
 
     text: str
     amounts: tuple[tuple[str, Fraction], ...]
+    path: Path | None = field(default=None, compare=False)
+    line: int | None = field(default=None, compare=False)
 
     @property
     def fractions(self) -> dict[str, Fraction]:
@@ -43,7 +46,7 @@ class Composition:
 
     def rounded(self, atoms: int) -> Composition:
         """That of the whole numbers of atoms."""
-        return Composition(self.text, tuple((s, Fraction(n)) for s, n in self.counts(atoms).items()))
+        return replace(self, amounts=tuple((s, Fraction(n)) for s, n in self.counts(atoms).items()))
 
     def counts(self, atoms: int) -> dict[str, int]:
         """Whole numbers of atoms, ``atoms`` in all: those nearest to the fractions, the largest remainders rounded up.
@@ -57,7 +60,8 @@ class Composition:
         for symbol in by_rest[: atoms - sum(found.values())]:
             found[symbol] += 1
         if none := [s for s, n in found.items() if not n]:
-            raise UsageError(f"{self.text}: no atom of {none[0]} among {atoms}; give more --atoms")
+            said = f"{self.text}: no atom of {none[0]} among {atoms}; give more --atoms"
+            raise UsageError(said, path=self.path, line=self.line)
         return found
 
 
@@ -152,7 +156,7 @@ def listed(path: Path) -> Iterator[Composition]:
         if not word:
             continue
         try:
-            yield parse(word)
+            yield replace(parse(word), path=path, line=number)
         except UsageError as problem:
             raise UsageError(problem.reason, path=path, line=number) from problem
 

@@ -37,7 +37,7 @@ from crystal_glass.melting import LAST, Melting, sampler_of
 from crystal_glass.options import GlassOptions
 from crystal_glass.pictures import PANELS, binaries, draw_diagrams
 from crystal_glass.settling import joined, read_references, reference_energies, relaxed
-from crystal_glass.stages import legs, quench_rate, stages_of
+from crystal_glass.stages import Leg, Stage, quench_rate, stages_of
 from crystal_glass.voltage import charge_of
 from crystalcli.contracts.dynamics import made_of
 from crystalcli.contracts.host import Host
@@ -108,15 +108,25 @@ class Glasses(Work):
 
         known = getattr(potential, "elements", None)
         if known and (unknown := [s for s in self.symbols if chemical_symbols.index(s) not in known]):
-            raise UsageError(f"potential {potential.name} does not know {', '.join(unknown)}")
+            asks = next(b.composition for b in self.boxes if unknown[0] in b.counts)
+            said = f"potential {potential.name} does not know {', '.join(unknown)}"
+            raise UsageError(said, path=asks.path, line=asks.line)
 
     def _refuse_samplers(self, potential: Any, host: Host) -> None:
-        for leg in legs(self.stages):
-            record: Any = host.part("sampler", sampler_of(self.request, leg))
-            if missing := sorted(record.requires - potential.provides):
-                raise UsageError(f"sampler {record.name} needs {' and '.join(missing)}; {potential.name} gives none")
-            if "temperature" not in record.provides and any(s.start != s.end for s in leg.stages):
-                raise UsageError(f"sampler {record.name} holds no temperature, and can follow no ramp")
+        for k, stage in enumerate(self.stages, 1):
+            try:
+                self._refuse_sampler(stage, potential, host)
+            except UsageError as problem:
+                if not self.options.plan:
+                    raise
+                raise UsageError(f"stage {k}: {problem.reason}", path=self.options.plan) from problem
+
+    def _refuse_sampler(self, stage: Stage, potential: Any, host: Host) -> None:
+        record: Any = host.part("sampler", sampler_of(self.request, Leg((stage,))))
+        if missing := sorted(record.requires - potential.provides):
+            raise UsageError(f"sampler {record.name} needs {' and '.join(missing)}; {potential.name} gives none")
+        if "temperature" not in record.provides and stage.start != stage.end:
+            raise UsageError(f"sampler {record.name} holds no temperature, and can follow no ramp")
 
     def describe(self) -> dict[str, Any]:
         """The resolved plan."""

@@ -139,9 +139,8 @@ def volume_of(
     mixed = lever(fractions, known)
     if mixed is None:
         missing = [s for s in fractions if elemental(s) is None]
-        raise UsageError(
-            f"{composition.text}: no crystal of {', '.join(missing) or 'it'} is known; give --volume or --phases"
-        )
+        said = f"{composition.text}: no crystal of {', '.join(missing) or 'it'} is known; give --volume or --phases"
+        raise UsageError(said, path=composition.path, line=composition.line)
     sources = {(elemental(p.formula) or (0.0, MEASURED))[1] if len(p.fractions) == 1 else MEASURED for p, _ in mixed}
     return Volume(sum(x * p.volume for p, x in mixed), f"{' and '.join(sorted(sources))}: {_said(mixed)}")
 

@@ -184,6 +184,43 @@ def test_refusals_cost_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("Sj2", "'Sj2': no element is called Sj"),
+        ("Si0.99Ge0.01", "Si0.99Ge0.01: no atom of Ge among 16; give more --atoms"),
+        ("SiAt", "SiAt: no crystal of At is known; give --volume or --phases"),
+        ("SiCu", "potential sw does not know Cu"),
+    ],
+)
+def test_a_bad_line_of_a_list_is_named(
+    line: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.txt").write_text(f"# glasses\nSi\n{line}\n")
+    asked = ["--compositions", str(tmp_path / "list.txt"), "--atoms", "16"]
+    assert run(["glass", *asked, "--potential", "sw", "-o", str(tmp_path / "run")]) == 2
+    assert f"error: {tmp_path}/list.txt:3: {said}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('sampler = "ntp"', "no sampler 'ntp'"),
+        ("pressure = 1", "sampler nvt has no option 'pressure'"),
+        ('sampler = "nve"\nto = 900', "sampler nve holds no temperature"),
+        ("steps = 9.5", "steps = 9.5 is not what it should be"),
+    ],
+)
+def test_a_bad_stage_of_a_plan_is_named(
+    keys: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = "" if "steps" in keys else "steps = 9\n"
+    (tmp_path / "plan.toml").write_text(f"[[stage]]\nfrom = 300\nsteps = 9\n[[stage]]\nfrom = 300\n{steps}{keys}\n")
+    plan = ["--plan", str(tmp_path / "plan.toml")]
+    assert run(["glass", "Si", "--potential", "sw", *plan, "-o", str(tmp_path / "run")]) == 2
+    assert f"error: {tmp_path}/plan.toml: stage 2: {said}" in capsys.readouterr().err
+
+
 def test_the_model_in_a_folder_is_an_input(tmp_path: Path) -> None:
     """``runs/latest`` leads elsewhere after the next training: a run must not go on with that."""
     (tmp_path / "latest").mkdir()

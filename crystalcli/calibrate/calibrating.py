@@ -87,13 +87,21 @@ class CalibrationPlan:
 
 @dataclass
 class CalibrationReport:
-    """What came out: by target the fit, and errors beside σ before; intervals and structures left out, what failed."""
+    """What came out.
+
+    Args:
+        output: the model. fits, before: by target the fit, and errors beside σ before.
+        left_out: intervals, and targets without labels, in words.
+        skipped, unlabelled: structures that taught the model, and without any label.
+        failures: what could not be predicted.
+    """
 
     output: Path
     fits: dict[str, SigmaFit] = field(default_factory=dict)
     before: dict[str, calibration.Calibration] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     skipped: int = 0
+    unlabelled: int = 0
     failures: list[Failure] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -133,18 +141,26 @@ def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> Calibratio
     report = CalibrationReport(plan.output)
     paths = expand(plan.inputs)  # once: a list on stdin can be read once
     rows = _new_rows(plan, predictor, report, [str(p) for p in paths])
-    if not rows:
-        first = f"; the first: {report.failures[0]}" if report.failures else ""
-        said = f"{report.skipped} left out, {len(report.failures)} failed{first}"
-        raise UsageError(f"no structure to calibrate with ({said})")
-    hashes = {name: content(path) for name, path in _by_name(paths).items()}
-    for quantity in predictor.quantities:
-        if not quantity.classes:
-            _fit(plan, quantity, rows, hashes, report, head=predictor.model.head)
-    if not report.fits:
+    predictor.labels.say_missing()
+    numbers = [q for q in predictor.quantities if not q.classes]
+    if not numbers:
         raise UsageError("none of the model's targets is a number; probabilities of classes are not calibrated")
+    hashes = {name: content(path) for name, path in _by_name(paths).items()}
+    for quantity in numbers:
+        _fit(plan, quantity, rows, hashes, report, head=predictor.model.head)
+    missing = [q.name for q in numbers if q.name not in report.fits]
+    if not report.fits:
+        first = f"; the first: {report.failures[0]}" if report.failures else ""
+        why = f"{report.unlabelled} without a label, {report.skipped} left out, {len(report.failures)} failed{first}"
+        raise UsageError(f"no structure to calibrate with ({why}); {_named(missing)}")
+    if missing:
+        report.left_out.append(f"{', '.join(missing)}, of which no structure has a label; {_named(missing)}")
     _save(plan, predictor, report)
     return report
+
+
+def _named(missing: Sequence[str]) -> str:
+    return f"--labels {missing[0]}=KEY says what the files call {missing[0]}"
 
 
 def _by_name(paths: Sequence[Path]) -> dict[str, Path]:
@@ -184,6 +200,8 @@ def _new_rows(
             report.skipped += 1
         elif item.labels:
             rows.append(item)
+        else:
+            report.unlabelled += 1
     if report.skipped and not plan.skip_known:
         raise UsageError(
             f"{report.skipped} of {report.skipped + len(rows)} labelled structures trained or validated the model: "
@@ -201,14 +219,18 @@ def _fit(
     *,
     head: Any,
 ) -> None:
+    """Fit the σ of one target, if there are labels of it."""
     name = quantity.name
     error, sigma, structures = _errors(quantity, rows, head)
     if not len(error):
-        raise UsageError(f"no label '{name}' in the structures; --labels {name}=KEY says what it is called there")
+        return
     agreed = int((sigma <= 0.0).sum())
     if agreed:
         raise UsageError(f"sigma of '{name}' is zero for {agreed} of {len(sigma)} values: no factor cures that")
-    factor = calibration.scale(error, sigma)
+    try:
+        factor = calibration.scale(error, sigma)
+    except UsageError as problem:
+        raise UsageError(f"{name}: {problem.reason}; there are {len(error)}") from problem
     widths = {}
     if plan.method == "conformal":
         widths = _half_widths(error, sigma, plan.levels, report)
@@ -253,7 +275,7 @@ def _errors(quantity: Quantity, rows: Sequence[Row], head: Any) -> tuple[Floats,
 
 
 def _save(plan: CalibrationPlan, predictor: Predictor, report: CalibrationReport) -> None:
-    """Write the model anew; what taught it stays in its provenance."""
+    """Write the model anew; what taught it stays in its provenance, and a target without labels as it was."""
     model, provenance = model_file.load(predictor.path)
-    model.sigma_fits = dict(report.fits)
+    model.sigma_fits = {**model.sigma_fits, **report.fits}
     model_file.save(plan.output, model, provenance)

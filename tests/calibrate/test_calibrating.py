@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import ase.build
+import ase.io
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from common import small_cache
 from common.some_trainings import train
+from reference.some_potentials import model_of
 from train.test_training import ENERGY, plan
 
 from crystalcli import load_model
@@ -19,6 +22,7 @@ from crystalcli.cli.main import run
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.model import model_file
 from crystalcli.prediction.predictor import Row
+from crystalcli.testing import crystals
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -148,6 +152,47 @@ def test_totals_without_sigma_are_measured_per_atom() -> None:
     for quantity, error, unit in ((total, 1.0, 8.0), (value, -0.5, 1.0)):
         found = calibrating._errors(quantity, [row, replace(row, labels={})], None)
         assert (found[0].tolist(), found[1].tolist(), found[2]) == ([error], [unit], 1)
+
+
+def labels_for_a_potential(folder: Path, n: int, label: str) -> None:
+    """An untrained potential, and structures that have energies, or forces."""
+    model_file.save(folder / "potential.safetensors", model_of(), {})
+    rng, made = np.random.default_rng(3), []
+    for k in range(n):
+        atoms = crystals.rattled(k)
+        labels = {"energy": float(rng.normal()), "forces": rng.normal(size=(len(atoms), 3))}
+        atoms.calc = SinglePointCalculator(atoms, **{label: labels[label]})
+        made.append(atoms)
+    ase.io.write(folder / "new.extxyz", made)
+
+
+def test_of_a_potential_what_has_labels_is_calibrated(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The rest is named in one line, and stays as it was."""
+    labels_for_a_potential(tmp_path, 20, "energy")
+    words = ["calibrate", str(tmp_path / "potential.safetensors"), str(tmp_path / "new.extxyz"), "-o"]
+    assert run([*words, str(tmp_path / "c.safetensors"), "--method", "scale"]) == 0
+    (said,) = [line for line in capfd.readouterr().err.splitlines() if "left out" in line]
+    assert "forces, stress, of which no structure has a label; --labels forces=KEY says what the files call" in said
+    first = model_file.load(tmp_path / "c.safetensors")[0].sigma_fits
+    assert {name: fit.n for name, fit in first.items()} == {"energy": 20}
+    labels_for_a_potential(tmp_path, 25, "forces")
+    words[1] = str(tmp_path / "c.safetensors")
+    assert run([*words, words[1], "--overwrite"]) == 0
+    again = model_file.load(tmp_path / "c.safetensors")[0].sigma_fits
+    assert again["energy"] == first["energy"]
+    assert {name: fit.structures for name, fit in again.items()} == {"energy": 20, "forces": 25}
+
+
+def test_without_any_label_nothing_is_calibrated(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    labels_for_a_potential(tmp_path, 9, "energy")
+    words = ["calibrate", str(tmp_path / "potential.safetensors"), str(tmp_path / "new.extxyz")]
+    assert run([*words, "--labels", "energy=E_ref"]) == 2
+    said = capfd.readouterr().err
+    assert "9 without a label, 0 left out, 0 failed); --labels energy=KEY says what the files call energy" in said
+    assert "no structure has a label 'E_ref' to compare 'energy' with; they have: energy" in said
+    assert run(words) == 2
+    assert "energy: calibration needs ten labels or more" in capfd.readouterr().err
+    assert not list(tmp_path.glob("*-calibrated*"))
 
 
 def test_at_the_command_line(home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

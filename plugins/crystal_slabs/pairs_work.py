@@ -45,7 +45,7 @@ class PairsFrom(Work):
     """Pairs of the structures of files.
 
     Raises:
-        UsageError: no structures, or several ways of saying which.
+        UsageError: no structures, or several ways of saying which. InputError: no relaxed file is there.
     """
 
     def __init__(self, request: Request, host: Host) -> None:
@@ -62,6 +62,8 @@ class PairsFrom(Work):
         self.options, self.host = o, host
         self.elements = words(o.adsorbate, tuple(ase.data.atomic_numbers), "adsorbate") if o.adsorbate else ()
         self.starts, self.ends = list(o.structures), list(o.relaxed)
+        if self.ends and not any(e.startswith(SOURCE) or Path(e).exists() for e in self.ends):
+            raise InputError("no such file; --relaxed names the relaxed structures", path=self.ends[0])
         _refuse_open_glob(self.starts, self.ends)
         self.symbols: set[str] = set()
         if o.relax_run:
@@ -154,6 +156,8 @@ class PairsFrom(Work):
         starts = _by_folder(dict(_named(self.host.structures(self.starts))))
         if len(starts) == len(ends) == 1:  # POSCAR and CONTCAR, say
             ends = dict(zip(starts, ends.values(), strict=True))
+        lost = [item for item in ends.values() if isinstance(item, InputError)]
+        beside = f"; not read: {lost[0]}{f' and {len(lost) - 1} more' if lost[1:] else ''}" if lost else ""
         unclear = _repeated(starts, ends) if starts.keys() != ends.keys() else set()
         for name, item in starts.items():
             end = ends.pop(name, None)
@@ -162,8 +166,8 @@ class PairsFrom(Work):
             elif isinstance(item, Entry) and isinstance(end, Entry):
                 yield name, item, end, ""
             else:
-                broken = next((x.reason for x in (item, end) if isinstance(x, InputError)), "")
-                yield name, None, None, broken or "no relaxed structure has this id"
+                broken = item.reason if isinstance(item, InputError) else str(end) if end is not None else ""
+                yield name, None, None, broken or f"no relaxed structure has this id{beside}"
         for name, end in ends.items():
             yield name, None, None, end.reason if isinstance(end, InputError) else "no start has this id"
 

@@ -164,6 +164,34 @@ def test_what_does_not_fit_is_named_and_the_others_go_on(
     assert f"{report['failed'][0]['reason'][:20]}" in (tmp_path / "out" / "pairs.csv").read_text()
 
 
+@pytest.mark.parametrize("starts", [["Cu"], ["Cu", "Al"]])
+def test_a_relaxed_file_that_is_missing_is_named(
+    starts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for metal in starts:
+        ase.io.write(tmp_path / f"{metal}.extxyz", start(metal))
+    words = [*(str(tmp_path / f"{metal}.extxyz") for metal in starts), "--relaxed", str(tmp_path / "gone.extxyz")]
+    assert run(["pairs", *words, "-o", str(tmp_path / "out")]) == 4
+    assert f"error: {tmp_path}/gone.extxyz: no such file; --relaxed names" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_relaxed_files_that_cannot_be_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of several is missing; one that is alone is broken."""
+    for metal in ("Cu", "Al"):
+        ase.io.write(tmp_path / f"{metal}.extxyz", start(metal))
+    ase.io.write(tmp_path / "end.extxyz", end("Cu"))
+    ends = [str(tmp_path / "end.extxyz"), str(tmp_path / "gone.extxyz")]
+    words = [str(tmp_path / "Cu.extxyz"), str(tmp_path / "Al.extxyz"), "--relaxed", ends[0], "--relaxed", ends[1]]
+    found, report = pairs(tmp_path, words, code=3)
+    assert list(found) == ["Cu"]
+    said = {one["id"]: one["reason"] for one in report["failed"]}
+    assert said["Al"] == f"no relaxed structure has this id; not read: {ends[1]}: no such file"
+    (tmp_path / "end.extxyz").write_text("two\n")
+    assert run(["pairs", words[0], "--relaxed", ends[0], "-o", str(tmp_path / "more")]) == 4
+    assert f"no pair: Cu: {ends[0]}" in capsys.readouterr().err
+
+
 def test_atoms_in_another_order_are_found(tmp_path: Path) -> None:
     order = np.random.default_rng(3).permutation(13)
     ase.io.write(tmp_path / "a.extxyz", start("Al"))

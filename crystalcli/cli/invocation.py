@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -101,7 +101,7 @@ class Invocation:
 
     def _asked(self, path: Path) -> Request:
         options: Any = opt.make(self.workflow.options, self._own(), owner=f"crystal {self.workflow.name}")
-        self._say_shadowed({s.names: getattr(options, s.name) for s in self._specs() if s.names in MODELS})
+        self._say_shadowed([(s.names, getattr(options, s.name)) for s in self._specs() if s.names in MODELS])
         how = {"overwrite": self.values["overwrite"], "dry_run": self.values["dry_run"]}
         parts = {family: Chosen(name, found.values) for (family, name), found in self.ctx.obj.items()}
         for option, family in self.workflow.chooses.items():
@@ -111,13 +111,21 @@ class Invocation:
                 parts[option] = Chosen(part.name, own.values)
         return Request(options, parts, path, **how)
 
-    def _say_shadowed(self, words: Mapping[str, Any]) -> None:
-        """Say where a file here is taken for a model, and a model or a calculator has its name."""
-        if any(words.values()):
+    def _say_shadowed(self, said: Sequence[tuple[str, Any]]) -> None:
+        """Say where a file here is taken for a model, and a model or a calculator has its name.
+
+        Args:
+            said: family and value of every option that may name one.
+        """
+        words = [(family, w) for family, value in said for w in (value if isinstance(value, tuple) else (value,)) if w]
+        if words:
             from crystalcli.engine.model.model_names import shadowed
             from crystalcli.engine.potential.potential_names import shadowed_calculator
 
-            for line in (*shadowed(words.values()), *shadowed_calculator(words.get(CALCULATOR))):
+            lines = [*shadowed(word for _, word in words)]
+            for family, word in words:
+                lines += shadowed_calculator(word) if family == CALCULATOR else ()
+            for line in dict.fromkeys(lines):
                 self.face.warn(line)
 
     def _folder(self, options: Any) -> Path:
@@ -172,12 +180,9 @@ class Invocation:
         value = self.values[spec.name]
         if not spec.files or not value:
             return (value or ()) if spec.many else value
-        from crystalcli.engine.read.inputs import expand
+        from crystalcli.engine.read.inputs import meant
 
-        found = [str(path) for path in expand(value, steps=not spec.ends)]
-        if value and not found:
-            raise UsageError(f"{' '.join(value)}: no input files")
-        return found
+        return [str(path) for path in meant(value, steps=not spec.ends)]
 
     def _plan(self, described: Mapping[str, Any]) -> int:
         self._show(self.workflow.plan(described))

@@ -73,7 +73,7 @@ def check(
     stress, is "not run", never passed. The exit code is 0 where every check was run and passed, 3 where one failed or
     could not be run; --skip leaves out what is known.
     """
-    from crystalcli.engine.read.inputs import expand
+    from crystalcli.engine.read.inputs import meant
     from crystalcli.engine.run.files import refuse_to_overwrite
     from crystalcli.potential_checks import run, view
     from crystalcli.vocabulary.pictures import FORMATS
@@ -89,9 +89,7 @@ def check(
     part = chosen(POTENTIAL, potential)
     given = ctx.obj[part.family, part.name].values if part is not None else {}
     made = run.prepared(potential, given, device=device, dtype=dtype, threads=threads)
-    files = expand(structures) if structures else []
-    if structures and not files:
-        raise UsageError(f"{' '.join(map(str, structures))}: no input files")
+    files = meant(structures or ())
     found, unread = run.read(files, face.warn)
     with face.progress("check", None) as advance:
         report = run.check(made, found, asked, example=_example(part), heard=lambda now: advance(1, now))

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from corpus import NACL
 
+from crystalcli.cli.main import run
 from crystalcli.contracts.records import Reader
-from crystalcli.engine.read.inputs import expand
+from crystalcli.engine.read.inputs import expand, meant
 from crystalcli.engine.read.reading import ID_IN_FILE, Failure, plan, read_file
 from crystalcli.engine.read.supervised_reading import read_inputs
 from crystalcli.nouns.structures.entry import Entry
@@ -254,6 +255,15 @@ def test_names_that_are_none(folder: Path, text: str, reason: str) -> None:
         expand([text])
     with pytest.raises(UsageError, match=r"nul\.txt: the name of an input holds a NUL"):
         expand(["@nul.txt"])
+
+
+def test_a_list_of_nothing_is_refused_by_every_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.txt").write_text("# none\n")
+    name = str(tmp_path / "empty.txt")
+    for words in (["potential", "check", "lj", name], ["relax", name, "--potential", "lj"], ["pairs", name]):
+        assert run(words) == 2
+        assert f"error: {name}: no input files\n" in capsys.readouterr().err
+    assert meant([]) == []
 
 
 @pytest.mark.usefixtures("folder")

@@ -55,6 +55,18 @@ def expand(inputs: Sequence[str], *, steps: bool = True) -> list[Path]:
     return list(found.values())
 
 
+def meant(inputs: Sequence[str], *, steps: bool = True) -> list[Path]:
+    """What :func:`expand` finds: one file at least, where something is typed.
+
+    Raises:
+        UsageError: as there, and where a list holds nothing.
+    """
+    found = expand(inputs, steps=steps)
+    if inputs and not found:
+        raise UsageError("no input files", path=" ".join(inputs))
+    return found
+
+
 class _LeftOut(dict[Path, Path]):
     """Files of runs that are left out → the one that is read instead."""
 

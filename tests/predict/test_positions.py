@@ -32,7 +32,6 @@ from crystalcli.engine.run.places import Place
 from crystalcli.graphs.build import build
 from crystalcli.graphs.plan import BuildPlan, BuildReport
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.site_fields import TAGS
 from crystalcli.prediction.errors import Compared
 from crystalcli.prediction.output import Writer
 from crystalcli.prediction.predictor import Predictor, Row
@@ -371,28 +370,33 @@ def test_a_model_without_positions_makes_no_structures(phases):
         Writer("cif", Predictor(phases).quantities)
 
 
-def test_what_is_held_has_no_sigma_and_missing_tags_are_said(run):
+def test_what_is_held_has_no_sigma(run):
     (atoms,) = toy_slabs.slabs(1, seed=4)
-    heard: list[str] = []
-    predictor = Predictor(run, warn=heard.append)
-    (row,) = predictor.of_entries([Entry("a", atoms, "a.xyz")])
-    assert isinstance(row, Row)
     held = atoms.constraints[0].index
     values = {NAME: np.zeros((len(atoms), 3))}
     spreads = {NAME: {"sigma": np.ones((len(atoms), 3)), "low_90": np.zeros((len(atoms), 3))}}
     known = SimpleNamespace(atoms=atoms)
-    predictor._hold(known, values, spreads)  # type: ignore[arg-type]
+    Predictor(run)._hold(known, values, spreads)  # type: ignore[arg-type]
     np.testing.assert_array_equal(values[NAME][held], atoms.positions[held])
     np.testing.assert_array_equal(spreads[NAME]["sigma"][held], 0.0)
     np.testing.assert_array_equal(spreads[NAME]["low_90"][held], atoms.positions[held])
     free = np.setdiff1d(np.arange(len(atoms)), held)
     assert (spreads[NAME]["sigma"][free] == 1.0).all()
-    bare = atoms.copy()
-    del bare.arrays["tags"]
-    predictor.domain = replace(predictor.domain, elements=frozenset())
-    near = list(predictor.of_entries([Entry("b", bare, "b.xyz")]))
-    assert isinstance(near[0], Row)
-    assert predictor.without_tags == bool(near[0].extrapolating) * (TAGS in predictor.recipe.fields)
-    predictor.without_tags = 1
-    predictor.say_extrapolation()
-    assert any("1 extrapolations have no tags, which the model reads" in line for line in heard)
+
+
+def test_extrapolations_without_tags_are_counted_and_said_once(run, tmp_path):
+    """Nothing is said of extrapolations that have tags."""
+    (known, *_), (tagged, *bare) = toy_slabs.slabs(1), toy_slabs.slabs(3, seed=4)
+    for atoms in (tagged, *bare):
+        atoms.symbols[-1] = "N"  # which training never saw
+    for atoms in bare:
+        del atoms.arrays["tags"]
+    source = toy_slabs.write(tmp_path / "a.extxyz", [known, tagged, *bare])
+    heard: list[str] = []
+    predictor = Predictor(run, allow_unseen=True, warn=heard.append)
+    for _ in range(2):
+        rows = [row for row in predictor.predict([str(source)]) if isinstance(row, Row)]
+        assert [bool(row.extrapolating) for row in rows] == [False, True, True, True]
+        (said,) = [line for line in heard if "have no tags" in line]
+        assert said.startswith("2 extrapolations have no tags, which the model reads")
+        heard.clear()

@@ -43,7 +43,7 @@ from crystalcli.contracts.dynamics import made_of
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Work
-from crystalcli.vocabulary.errors import NothingUsable, UsageError
+from crystalcli.vocabulary.errors import EnvironmentProblem, NothingUsable, UsageError
 from crystalcli.vocabulary.pictures import formats
 
 STREAMED = 30.0
@@ -178,7 +178,7 @@ class Glasses(Work):
             return []
         first = {b.composition.text: b for b in reversed(self.boxes)}
         waiting = {b.composition.text for b in self.boxes if not _done(run, b)}
-        return [b.name for text, b in first.items() if text in waiting and _kept(_equation(run, b)) is None]
+        return [b.name for text, b in first.items() if text in waiting and _equation(run, b) is None]
 
     def _size(self, run: Run, box: Box) -> None:
         """Find the volume of a composition, once for all of its boxes."""
@@ -189,17 +189,16 @@ class Glasses(Work):
         if why := found["failed"]:
             text = box.composition.text
             run.reporter.warn(f"{text}: no equation of state: {why}; its box is as without --volume {EOS}")
-        file = _equation(run, box)
-        run.write_json(str(file.relative_to(run.path)), found)
+        run.write_json(_equation_file(box), found)
         shutil.rmtree(run.path / name, ignore_errors=True)
 
     def _references(self, run: Run, quiet: Host) -> dict[str, float | None]:
         """Energies of the elements, found once."""
-        file = run.path / ELEMENTS
-        if _kept(file) is None:
+        found = _kept(run.path / ELEMENTS, *self.symbols)
+        if found is None:
             found = reference_energies(run, self.request, self.symbols, quiet, stress=self.stress)
             run.write_json(ELEMENTS, found)
-        return _kept(file) or {}
+        return found
 
     def _batch(
         self, run: Run, name: str, batch: Sequence[Box], references: Mapping[str, float | None], quiet: Host
@@ -219,7 +218,11 @@ class Glasses(Work):
     def _as_found(self, run: Run, box: Box) -> Box:
         """The box as large as ``--volume eos`` has found its composition to be."""
         first = next(b for b in self.boxes if b.composition.text == box.composition.text)
-        return sized(box, _kept(_equation(run, first)) or {}, self.options.expand)
+        found = _equation(run, first)
+        if found is None:  # it was there when the batches began
+            said = "is missing or broken; the same command makes it again"
+            raise EnvironmentProblem(said, path=run.path / _equation_file(first))
+        return sized(box, found, self.options.expand)
 
     def _relaxed(self, run: Run, name: str, ends: Mapping[str, Any], quiet: Host) -> tuple[Any, Any]:
         """Of every box its relaxed ions, and then its relaxed cell."""
@@ -238,7 +241,7 @@ class Glasses(Work):
         return ions, relaxed(run, self.request, f"{name}/cells", file, mode, quiet)
 
     def _rows(self, run: Run) -> Iterator[dict[str, Any]]:
-        return (_facts(run, box) for box in self.boxes if _done(run, box))
+        return (facts for box in self.boxes if (facts := _facts(run, box)) is not None)
 
     def _together(self, run: Run, references: Mapping[str, float | None]) -> dict[str, Any]:
         rows = list(self._rows(run))
@@ -327,8 +330,8 @@ class _Watch:
 
     def _look(self) -> None:
         for box in self.boxes:
-            if box.name not in self.status and _done(self.run, box):
-                self.status[box.name] = _facts(self.run, box)["status"]
+            if box.name not in self.status and (facts := _facts(self.run, box)) is not None:
+                self.status[box.name] = facts["status"]
 
     def _line(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""
@@ -345,25 +348,30 @@ def _symbols(boxes: Sequence[Box]) -> list[str]:
 
 
 def _done(run: Run, box: Box) -> bool:
-    return _kept(run.path / GLASSES / box.name / FACTS) is not None
+    return _facts(run, box) is not None
 
 
-def _equation(run: Run, first: Box) -> Path:
-    """File of the equation of state of a composition, by its first box."""
-    return run.path / EQUATIONS / f"{first.name}.json"
+def _facts(run: Run, box: Box) -> dict[str, Any] | None:
+    """What is known of a finished box."""
+    return _kept(run.path / GLASSES / box.name / FACTS, "status")
 
 
-def _facts(run: Run, box: Box) -> dict[str, Any]:
-    return _kept(run.path / GLASSES / box.name / FACTS) or {}
+def _equation(run: Run, first: Box) -> dict[str, Any] | None:
+    """The equation of state of a composition, which is named after its first box; also where none was found."""
+    return _kept(run.path / _equation_file(first), "failed")
 
 
-def _kept(file: Path) -> dict[str, Any] | None:
-    """What a file of the run says; none where it is not there, or a broken disk has left something else."""
+def _equation_file(first: Box) -> str:
+    return f"{EQUATIONS}/{first.name}.json"
+
+
+def _kept(file: Path, *keys: str) -> dict[str, Any] | None:
+    """What a file of the run says; none where it is not there, or a broken disk has left something without ``keys``."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and found.keys() >= set(keys) else None
 
 
 def _part(boxes: list[Box], shard: str) -> list[Box]:

@@ -115,6 +115,23 @@ def test_batches_and_company_change_no_bit(tmp_path: Path) -> None:
     assert (tmp_path / "all" / "energies-1.png").exists() is False  # a composition a system is no diagram
 
 
+def test_what_a_broken_disk_left_of_a_result_is_made_again(tmp_path: Path) -> None:
+    """Facts of a box and the energies of elements: half of the file, nothing, or something else."""
+    words = "Cu --atoms 8 --potential emt --replicas 2 --batch-size 1 --relax none --no-draw-boxes"
+    words += " --melt-steps 20 --quench-steps 20 --hold-steps 20 --frame-every 10 --last-steps 10"
+    made(tmp_path / "run", *words.split())
+    files = [tmp_path / "run" / name for name in ("references.json", "glasses/Cu8-1/glass.json", "glasses.csv")]
+    other = tmp_path / "run" / "glasses" / "Cu8-2" / "glass.json"
+    before, kept = [file.read_bytes() for file in files], other.stat().st_mtime_ns
+    for left in (before[1][:-20], b"", b"[]", b"{}"):
+        for file in files[:2]:
+            file.write_bytes(left)
+        (tmp_path / "run" / "report.json").unlink()
+        made(tmp_path / "run", *words.split())
+        assert [file.read_bytes() for file in files] == before, left
+        assert other.stat().st_mtime_ns == kept
+
+
 def test_what_a_guard_stops_begins_again_and_is_listed(tmp_path: Path) -> None:
     """0.92 of the covalent radii are 2.13 Å, near to which atoms of a melt come: some boxes never get through."""
     words = ["Si", "--atoms", "32", "--potential", "sw", "--replicas", "4", "--relax", "none", *SHORT]

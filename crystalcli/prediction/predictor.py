@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +22,6 @@ from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.evaluate.batches import Known, batches, from_cache
 from crystalcli.engine.evaluate.evaluator import Elsewhere, EvaluatedBatch, Evaluator, GraphBatch, start
 from crystalcli.engine.labels.label_requests import LabelRequest
-from crystalcli.engine.labels.seen import Seen
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.derivatives import PER_VOLUME
 from crystalcli.engine.model.model import CrystalModel
@@ -41,6 +40,7 @@ from crystalcli.nouns.structures.site_fields import TAGS, held_atoms
 from crystalcli.prediction.extrapolation import Domain, Said
 from crystalcli.prediction.inputs import InputFinder
 from crystalcli.prediction.labels import LabelFinder
+from crystalcli.prediction.noticed import Noticed
 from crystalcli.prediction.reading import GraphReading, Read, with_graph
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
@@ -49,8 +49,6 @@ HERE = Place()
 """This process."""
 ONE = Place(1)
 """One supervised process that reads."""
-WARNINGS = 10
-"""Different warnings of readers that are said."""
 BLOCK = 1024
 """Structures looked at together: their elements are named before any of them is predicted."""
 
@@ -102,7 +100,7 @@ class Predictor:
 
     Attributes:
         taught: ids of the structures that trained or validated the model.
-        warned: how often readers have said which warning.
+        noticed: what is told of all structures together.
         labelled: targets that inputs have labels of, as far as is known when the first row comes: all caches, and the
             first block of what is read from files before it.
 
@@ -133,13 +131,9 @@ class Predictor:
         self.warn = warn
         self.seen = frozenset(self.model.spec.statistics.elements)
         self.named: set[int] = set()
-        self.files = Seen()
-        self.warned: Counter[str] = Counter()
-        self.without_tags = 0
-        self.unseen_distances = 0
+        self.noticed = Noticed(warn, reads_tags=TAGS in self.recipe.fields)
         self.taught = taught_by(self.provenance)
         self.domain = Domain.of(self.model, self.provenance)
-        self.extrapolated = 0
         names = inputs_of(self.model.spec)
         self.inputs = InputFinder(names, labels, warn)
         self.labels = LabelFinder(self.quantities, [r for r in labels if r.name not in names], warn)
@@ -204,11 +198,7 @@ class Predictor:
         if isinstance(item, Failure):
             return item
         entry = item.entry
-        self.files.take(entry)
-        for text in entry.warnings:
-            self.warned[text] += 1
-            if self.warned[text] == 1 and len(self.warned) <= WARNINGS:
-                self.warn(f"{entry.id}: {text}")
+        self.noticed.read(entry)
         given = self.inputs.given(item.graph, entry)
         return Known(entry.id, entry.source, entry.atoms, given, self.labels.of(entry))
 
@@ -281,7 +271,7 @@ class Predictor:
         if isinstance(found, Lost):
             yield from (Failure(i.source, i.id, "predict", "worker-died", found.reason) for i in items)
             return
-        self.unseen_distances += found.unseen_distances
+        self.noticed.unseen_distances += found.unseen_distances
         for k, item in enumerate(items):
             values = {n: v[k] for n, v in found.values.items()}
             empty = PER_VOLUME if self.model.differentiable and item.atoms.cell.rank < 3 else ()
@@ -292,8 +282,8 @@ class Predictor:
                 spreads = {n: {w: u[k] for w, u in known.items()} for n, known in found.spreads.items()}
                 said = self._said(item, values, spreads)
                 why = self.domain.reasons(item.atoms.numbers, said, found.domain_distance[k])
-                self.extrapolated += bool(why)
-                self.without_tags += bool(why) and TAGS in self.recipe.fields and not item.atoms.has("tags")
+                if why:
+                    self.noticed.extrapolation(item.atoms)
                 members = {n: said_by[k] for n, said_by in found.members.items()}
                 latent = found.vectors[k]
                 known, fields = item.labels, item.graph.fields
@@ -322,31 +312,11 @@ class Predictor:
                 found[q.name] = Said(*(float(v) / size for v in numbers))
         return found
 
-    def _say_warned(self) -> None:
-        """How many more structures have what readers warned of."""
-        for text, n in list(self.warned.items())[:WARNINGS]:
-            if n > 1:
-                self.warn(f"{n - 1} more structures: {text}")
-        if more := sum(list(self.warned.values())[WARNINGS:]):
-            self.warn(f"{more} more warnings of structures, of other words; --json has all")
-
     def say_extrapolation(self) -> None:
         """Warn, once for all that was predicted, of what the model had to go without, and of what readers said."""
-        self._say_warned()
-        if self.without_tags:
-            self.warn(
-                f"{self.without_tags} extrapolations have no tags, which the model reads: every atom counts as 0, as "
-                "held ones may have where it learned; extended XYZ has tags"
-            )
-            self.without_tags = 0
+        self.noticed.say()
         self.inputs.say()
         self.labels.say_missing()
-        if self.unseen_distances:
-            self.warn(
-                f"{self.unseen_distances} structures have distances between atoms that training never has; "
-                "the baseline counts them as nothing"
-            )
-        self.unseen_distances = 0
 
     def _opened(self, path: Path) -> GraphDataset:
         """A cache whose graphs were made as the model needs them."""

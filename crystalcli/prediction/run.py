@@ -134,7 +134,7 @@ class Predicting(Work):
             "output": _name(self.output),
             "n": n,
             **self._write_latents(),
-            "extrapolating": p.extrapolated,
+            "extrapolating": p.noticed.extrapolated,
             "failed": [f.to_json() for f in failures],
             "failures_file": _name(beside),
             "without_column": self.writer.without_column,
@@ -142,9 +142,9 @@ class Predicting(Work):
             "errors": {c.shown_as.name: row for c in self.compared if (row := self._errors(c)) is not None},
             "labelled": self.labelled,
             "labelled_known": self.known,
-            "files_said": p.files.lines(),
-            "warnings": dict(p.warned),
-            **p.files.to_json(),
+            "files_said": p.noticed.files.lines(),
+            "warnings": dict(p.noticed.warned),
+            **p.noticed.files.to_json(),
             "exit_code": int(Exit.SOME_FAILED if failures else Exit.OK),
         }
         return report | ({"rows": rows} if self.output is None else {})

@@ -26,7 +26,7 @@ from crystalcli.engine.registry.plugin_loading import Origin
 from crystalcli.engine.registry.plugin_manager import OfferedPart
 from crystalcli.engine.run import locks
 from crystalcli.engine.run.run_folder import RunFolder
-from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, NumericalFailure, Stopped, UsageError
+from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, NumericalFailure, RefusedLate, Stopped, UsageError
 
 
 @dataclass(frozen=True)
@@ -333,6 +333,37 @@ def test_a_finished_run_stays_finished_where_more_is_refused(text: Path, finishe
         assert life.resume(CAREFUL, path, {"times": 3}).before
     else:
         assert RunFolder.read(path)["exit_code"] == Exit.USAGE
+
+
+@pytest.mark.parametrize("child", [True, False])
+def test_the_folder_of_what_is_refused_late_is_for_another_command_unless_runs_are_in_it(
+    text: Path, child: bool
+) -> None:
+    class Late(Counter):
+        def do(self, run: Run) -> Mapping[str, Any]:
+            if child:
+                run.child("count", "part-0", {"files": self.o.files}, {})
+            if self.o.times == 8:
+                run.write("kept-0", "dear")
+                raise RefusedLate("eight is too much", path=text)
+            return super().do(run)
+
+    late = workflow("late", Late, writes=("counted.txt",), keeps=("kept-*",))
+    for _ in range(2):
+        with pytest.raises(RefusedLate, match="eight is too much"):
+            life.run(late, asked(text, times=8))
+    with pytest.raises(UsageError, match="exists; give --overwrite"):  # it is no other workflow's
+        life.run(ONCE, asked(text))
+    text.write_text("abcd")
+    if child:
+        with pytest.raises(UsageError, match=r"holds another run of late \(times differ\)"):
+            life.run(late, asked(text, times=2))
+        return
+    done = life.run(late, asked(text, times=2))
+    assert (done.data["letters"], done.data["before"], done.data["resumed"]) == (8, [0], False)
+    assert "refused" not in RunFolder.read(done.path)
+    with pytest.raises(UsageError, match=r"holds another run of late \(times differ\)"):
+        life.run(late, asked(text, times=3))
 
 
 def test_runs_in_a_run(text: Path) -> None:

@@ -31,9 +31,11 @@ def _network(options: DogssOptions, node_dim: int, edge_dim: int, statistics: St
 def _springs(
     options: SpringsOptions, shape: EmbeddingShape, targets: tuple[Quantity, ...], statistics: Statistics
 ) -> HeadModule:
+    from crystal_dogss.cell_head import CellSpringsHead
     from crystal_dogss.head import SpringsHead
 
-    return SpringsHead(options, shape, targets, statistics)
+    kind = CellSpringsHead if any(q.name == STRAIN.name for q in targets) else SpringsHead
+    return kind(options, shape, targets, statistics)
 
 
 def _displacements(

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crystal_dogss.cell_springs import strained, with_cells
 from crystal_dogss.descent import Descended, descend
 from crystal_dogss.moved import difference, free_atoms, mean_error, nearest
 from crystal_dogss.options import SpringsOptions
@@ -17,11 +16,8 @@ from crystal_dogss.springs import Springs
 from crystalcli.contracts.counting import Counted
 from crystalcli.contracts.irreps import EmbeddingShape
 from crystalcli.contracts.modules import Embedding, Labels, Prediction
-from crystalcli.contracts.nn.losses import ELEMENTWISE
 from crystalcli.contracts.records import Statistics
 from crystalcli.nouns.graph import CrystalGraph, edge_lengths
-from crystalcli.nouns.structures.offered import STRAIN
-from crystalcli.nouns.systems import to_voigt
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -52,21 +48,19 @@ class SpringsHead(nn.Module):
 
     With ``lengths`` every atom has a σ: see :meth:`_sigma`.
 
-    With ``relaxed_strain`` among the targets the cells of periodic structures without held atoms relax, too
-    (:mod:`crystal_dogss.cell_springs`); positions stay in the frame of the start's cell.
-
     Args:
         options: of the head.
         shape: of the embedding.
-        targets: ``relaxed_positions``, or these and ``relaxed_strain``.
+        targets: ``relaxed_positions``, and what :class:`crystal_dogss.cell_head.CellSpringsHead` adds.
         statistics: of the training split.
 
     Raises:
-        UsageError: strains without positions or with rounds, or ``path`` with another gradient than the unrolled one.
+        UsageError: no positions among the targets, or ``path`` with another gradient than the unrolled one.
     """
 
+    steps_of_auto = False
+    """Whether ``--gradient auto`` is through all steps."""
     scale: Tensor
-    strain_scale: Tensor
 
     def __init__(
         self, options: SpringsOptions, shape: EmbeddingShape, targets: tuple[Quantity, ...], statistics: Statistics
@@ -79,22 +73,14 @@ class SpringsHead(nn.Module):
         known = {q.name: q for q in targets}
         if PLACES not in known:
             raise UsageError(f"springs say where atoms go: {', '.join(known)} alone is nothing to learn; add {PLACES}")
-        self.quantity, self.strain = known[PLACES], known.get(STRAIN)
-        if self.strain is not None and options.outer_rounds > 1:
-            raise UsageError(
-                f"--outer-rounds {options.outer_rounds} is for atoms in a cell that stays; {STRAIN} goes in one round"
-            )
+        self.quantity = known[PLACES]
         if options.gradient == "auto":
-            steps = self.strain is not None or options.path
-            options = replace(options, gradient="unrolled" if steps else "implicit")
+            options = replace(options, gradient="unrolled" if self.steps_of_auto or options.path else "implicit")
         self.options = options
         width = 2 * shape.node_dim + shape.edge_dim
         self.lengths, self.stiffness = (layers(width, options.hidden, options.n_hidden) for _ in range(2))
         scale = statistics.target_scale.get(self.quantity.name, 1.0)
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
-        if self.strain is not None:
-            scale = statistics.target_scale.get(STRAIN, 1.0)
-            self.register_buffer("strain_scale", torch.tensor(scale, dtype=torch.float64))
 
     def springs(self, graph: CrystalGraph, embedding: Embedding) -> Springs:
         """The springs on the edges of a batch."""
@@ -111,20 +97,10 @@ class SpringsHead(nn.Module):
         """Predict positions, (N, 3) float64 Å; held atoms stay exactly where they are."""
         free = free_atoms(graph)
         path = self.options.path and torch.is_grad_enabled()
-        if self.strain is None:
-            rounds = tuple(self._rounds(graph, embedding, free, path=path))
-            springs, found = rounds[-1]
-            sigma = self._sigma(graph, springs, free)
-            return {self.quantity.name: Relaxed(found.positions, self.quantity, sigma, rounds=rounds)}
-        springs = self.springs(graph, embedding)
-        all_rows, start, moving = with_cells(springs, graph.positions.double(), free, graph)
-        found = descend(all_rows, start, moving, self.options, path=path)
-        n = graph.n_atoms
-        descended = replace(found, positions=found.positions[:n], path=tuple(x[:n] for x in found.path))
+        rounds = tuple(self._rounds(graph, embedding, free, path=path))
+        springs, found = rounds[-1]
         sigma = self._sigma(graph, springs, free)
-        places = Relaxed(descended.positions, self.quantity, sigma, rounds=((springs, descended),))
-        strain = Prediction(to_voigt(all_rows.strain(found.positions)), self.strain)
-        return {self.quantity.name: places, self.strain.name: strain}
+        return {self.quantity.name: Relaxed(found.positions, self.quantity, sigma, rounds=rounds)}
 
     def _rounds(
         self, graph: CrystalGraph, embedding: Embedding, free: Tensor, *, path: bool
@@ -161,19 +137,22 @@ class SpringsHead(nn.Module):
     def surface(self, graph: CrystalGraph, embedding: Embedding) -> Callable[[CrystalGraph], Tensor]:
         """The energy of the springs of ``graph``, of its last round, (S,), for the same atoms elsewhere."""
         with torch.no_grad():
-            *_, (springs, _found) = self._rounds(graph, embedding, free_atoms(graph), path=False)
+            springs = self._at_rest(graph, embedding)
 
         def energy(moved: CrystalGraph) -> Tensor:
             return Springs.of(moved, springs.stiffness, springs.rest, springs.form).energy(moved.positions.double())
 
         return energy
 
+    def _at_rest(self, graph: CrystalGraph, embedding: Embedding) -> Springs:
+        """The springs of the last round."""
+        *_, (springs, _found) = self._rounds(graph, embedding, free_atoms(graph), path=False)
+        return springs
+
     def loss(
         self, predictions: Mapping[str, Prediction], labels: Mapping[str, Labels], graph: CrystalGraph, kind: str
     ) -> Tensor:
         """Mean distance to the label over free atoms (eq. 8), by the nearest image, in units of the mean displacement.
-
-        Of strains, the mean over their components is added, in units of their root mean square.
 
         With ``path`` also of the way, with ``lengths`` also the likelihood of the relaxed lengths of the edges:
         ``κ (r* − r⁰)² − ln κ`` with ``κ = n_i k`` in units of the mean displacement.
@@ -188,25 +167,18 @@ class SpringsHead(nn.Module):
                 total = total + weight * mean_error(graph, place, label, self.scale, kind)
             if self.options.lengths:
                 total = total + self.options.lengths * self._likelihood(springs, graph, labels)
-        if self.strain is not None and STRAIN in labels:
-            total = total + self._strain_loss(predictions[STRAIN], labels[STRAIN], kind)
         return total
 
-    def _strain_loss(self, found: Prediction, label: Labels, kind: str) -> Tensor:
-        known = label.mask[:, None]
-        error = torch.where(known, found.value - torch.where(known, label.value, 0.0), 0.0) / self.strain_scale
-        return ELEMENTWISE[kind](error).sum() / (6 * known.sum()).clamp_min(1)
+    def _true_lengths(
+        self, springs: Springs, graph: CrystalGraph, labels: Mapping[str, Labels]
+    ) -> tuple[Tensor, Tensor]:
+        """Lengths of the edges between labels, (E,) Å, and which of them are known."""
+        label = labels[self.quantity.name]
+        known = label.mask.index_select(0, springs.centre) & label.mask.index_select(0, springs.neighbor)
+        return springs.lengths(nearest(graph, label)), known
 
     def _likelihood(self, springs: Springs, graph: CrystalGraph, labels: Mapping[str, Labels]) -> Tensor:
-        label = labels[self.quantity.name]
-        true = nearest(graph, label)
-        known = label.mask.index_select(0, springs.centre) & label.mask.index_select(0, springs.neighbor)
-        length = springs.lengths(true)
-        if self.strain is not None and STRAIN in labels:
-            strain = labels[STRAIN]
-            of_edge = springs.structure.index_select(0, springs.centre)
-            known = known & strain.mask.index_select(0, of_edge)
-            length = strained(springs, true, torch.where(strain.mask[:, None], strain.value, 0.0))
+        length, known = self._true_lengths(springs, graph, labels)
         kappa = springs.stiffness * edges_of_centre(graph)
         error = (length - springs.rest) / self.scale
         terms = 0.5 * (kappa * error.square() - kappa.log())

@@ -111,3 +111,6 @@ def test_a_hot_start_is_no_explosion(folder: Path) -> None:
     assert not [w for w in heard if "stopped" in w]
     assert "begins with the velocities of its file, 6000 K" in "\n".join(heard)
     assert (folder / "run" / "thermo.csv").read_text().count("\n") == 4
+    life.resume(MD, folder / "run", {"steps": 20}, Reporter(warn=heard.append))  # the beginning is remembered
+    assert not [w for w in heard if "stopped" in w]
+    assert (folder / "run" / "thermo.csv").read_text().count("\n") == 6

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from crystal_dogss import POSITIONS, STRAIN
+from crystal_dogss import POSITIONS, SPRINGS, STRAIN
 from crystal_dogss.head import Relaxed, SpringsHead, both_ways
 from crystal_dogss.moved import error_vectors, nearest
 from crystal_dogss.options import SpringsOptions
@@ -87,7 +87,7 @@ def test_a_crystal_that_moved_by_half_its_cell_is_compared_beside_that() -> None
 
 
 def test_errors_of_the_strain_alone_are_not_those_of_positions() -> None:
-    head = SpringsHead(SpringsOptions(), SHAPE, (POSITIONS, STRAIN), UNIT)
+    head = SPRINGS.build(SpringsOptions(), SHAPE, (POSITIONS, STRAIN), UNIT)
     assert head.errors({STRAIN.name: None}, {STRAIN.name: None}, batch()) == {}  # type: ignore[dict-item]
 
 
@@ -99,7 +99,7 @@ def test_the_way_is_learned_from_where_it_is_remembered(gradient: str) -> None:
 
 def test_all_steps_are_learned_from_where_cells_relax_or_the_way_counts() -> None:
     def way(targets: tuple[Quantity, ...], **options: Any) -> str:
-        return SpringsHead(SpringsOptions(**options), SHAPE, targets, UNIT).options.gradient
+        return SPRINGS.build(SpringsOptions(**options), SHAPE, targets, UNIT).options.gradient
 
     assert way((POSITIONS,)) == "implicit"
     assert way((POSITIONS, STRAIN)) == way((POSITIONS,), path=True) == "unrolled"
@@ -136,7 +136,7 @@ def test_a_round_begins_where_the_last_one_led_and_learns_from_its_own_end() -> 
 
 def test_rounds_are_refused_where_cells_relax() -> None:
     with pytest.raises(UsageError, match="--outer-rounds 2 is for atoms in a cell that stays"):
-        SpringsHead(SpringsOptions(outer_rounds=2), SHAPE, (POSITIONS, STRAIN), UNIT)
+        SPRINGS.build(SpringsOptions(outer_rounds=2), SHAPE, (POSITIONS, STRAIN), UNIT)
 
 
 def test_no_derivative_goes_from_a_round_to_the_one_before() -> None:

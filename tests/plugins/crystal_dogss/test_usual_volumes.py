@@ -140,3 +140,18 @@ def test_the_size_of_a_start_does_not_matter_where_the_composition_tells_it() ->
     assert float(moved.abs().max()) > 1e-3
     for one, other in zip(*ends, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+
+
+def test_the_surface_has_its_minimum_where_positions_and_cell_are_predicted() -> None:
+    growths = np.linspace(0.6, 1.7, 60)
+    made = fitted([crystal(k, g) for k, g in enumerate(growths)], [g ** (-1 / 3) for g in growths])
+    made.options = replace(made.options, max_steps=3000, tolerance=1e-9)
+    graph = graph_of(crystal(70, 1.4))
+    with torch.no_grad():
+        found = made(graph, embedded(graph))
+    stretch = torch.eye(3, dtype=torch.float64) + from_voigt(found[STRAIN.name].value)[0]
+    cell = (graph.cell[0] @ stretch)[None].requires_grad_()
+    places = (found[POSITIONS.name].value @ stretch).requires_grad_()
+    energy = made.surface(graph, embedded(graph))(replace(graph, positions=places, cell=cell)).sum()
+    for slope in torch.autograd.grad(energy, [places, cell]):
+        assert float(slope.abs().max()) < 1e-4

@@ -109,6 +109,13 @@ def one_line(text: str) -> str:
     return visible if len(visible) <= MAX_LINE else visible[: MAX_LINE - 1] + "…"
 
 
+def what_happened(problem: BaseException) -> str:
+    """What foreign code did: the error that it raised, or that it wanted to end the program."""
+    if isinstance(problem, SystemExit):
+        return f"calls sys.exit({'' if problem.code is None else repr(problem.code)})"
+    return f"{type(problem).__name__}: {problem}"
+
+
 AS_NEAR = 0.05
 """Words whose likeness is less by that much are as near as the nearest."""
 

@@ -12,19 +12,18 @@ import ase
 import numpy as np
 import torch
 from ase.calculators.calculator import all_changes
-from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import NDArray
 from torch import Tensor
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.dynamics import Evaluated, NeighborPotential, Potential, neighbors_of
 from crystalcli.engine.model.model_names import file_of
-from crystalcli.engine.potential import potential_names
+from crystalcli.engine.potential import answers, potential_names
 from crystalcli.engine.potential.moving_graph import SKIN, MovingGraph
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.nouns.systems import Systems, refuse_unknown_elements
-from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError
+from crystalcli.vocabulary.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from crystalcli.contracts.records import Calculator
@@ -125,8 +124,8 @@ class PairedPotential:
         """Evaluate all structures.
 
         Raises:
-            InputError: an element that the calculator does not know, a cell without volume where stress is wanted, or
-                a structure whose neighbors cannot be found.
+            InputError: an element that the calculator does not know, a cell without volume where stress is wanted, a
+                structure whose neighbors cannot be found, or an answer that is none.
         """
         refuse_unknown_elements(systems, self.elements, f"{self.name} does not know {{symbols}}")
         if stress and bool((flat := torch.linalg.det(systems.cell).abs() < 1e-9).any()):
@@ -134,7 +133,11 @@ class PairedPotential:
             raise InputError(
                 f"structure {k}: {self.name} gives no stress; its cell has fewer than three vectors", code="calculator"
             )
-        return self.built.evaluate(self.moving.of(systems), stress=stress)
+        graph = self.moving.of(systems)
+        who = f"structure 0: {self.name}" if systems.n_structures == 1 else self.name
+        with answers.asked(who, answers.MEMORY):
+            found: Any = self.built.evaluate(graph, stress=stress)
+        return answers.of_batch(found, systems, who, stress=stress)
 
 
 class CalculatorPotential:
@@ -164,30 +167,24 @@ class CalculatorPotential:
         found = [self._one(atoms, k, wanted) for k, atoms in enumerate(systems.to_atoms())]
         energies = [f["energies"] for f in found] if all("energies" in f for f in found) else None
         return Evaluated(
-            energy=_tensor(np.array([f["energy"] for f in found])),
+            energy=_tensor(np.stack([f["energy"] for f in found])),
             forces=_tensor(np.concatenate([f["forces"] for f in found])),
-            stress=_tensor(np.stack([_full(f["stress"]) for f in found])) if stress else None,
+            stress=_tensor(np.stack([f["stress"] for f in found])) if stress else None,
             energies=None if energies is None else _tensor(np.concatenate(energies)),
         )
 
-    def _one(self, atoms: ase.Atoms, k: int, wanted: list[str]) -> dict[str, Any]:
+    def _one(self, atoms: ase.Atoms, k: int, wanted: list[str]) -> dict[str, NDArray[np.float64]]:
         atoms.set_constraint()
-        try:
-            # overlapping atoms are an answer (infinite), not a message
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                results = self._results(atoms, wanted)
-        except CrystalError:
-            raise
-        except Exception as problem:  # calculators raise many kinds
-            raise InputError(
-                f"structure {k}: {self.name}: {type(problem).__name__}: {problem}", code="calculator"
-            ) from problem
-        missing = [w for w in wanted if w not in results]
+        n, who = len(atoms), f"structure {k}: {self.name}"
+        # overlapping atoms are an answer (infinite), not a message
+        with answers.asked(who), np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results = self._results(atoms, wanted)
+        missing = [w for w in wanted if results.get(w) is None]
         if missing:
             why = "; its cell has fewer than three vectors" if atoms.cell.rank < 3 else ""
-            raise InputError(f"structure {k}: {self.name} gives no {missing[0]}{why}", code="calculator")
-        return results
+            raise InputError(f"{who} gives no {missing[0]}{why}", code=answers.CODE)
+        return answers.of_one(results, n, who, stress="stress" in wanted)
 
     def _results(self, atoms: ase.Atoms, wanted: list[str]) -> dict[str, Any]:
         calculator = self.calculator
@@ -210,15 +207,6 @@ def _missing(calculator: Any) -> str:
     if not hasattr(calculator, "implemented_properties"):
         return "implemented_properties"
     return "" if hasattr(calculator, "calculate") or hasattr(calculator, "get_property") else "calculate"
-
-
-def _full(stress: Any) -> NDArray[np.float64]:
-    """Voigt order xx yy zz yz xz xy → (3, 3); a matrix stays."""
-    given = np.asarray(stress, dtype=np.float64)
-    if given.shape == (3, 3):
-        return given
-    full: NDArray[np.float64] = voigt_6_to_full_3x3_stress(given)
-    return full
 
 
 def _tensor(array: NDArray[np.float64]) -> Tensor:

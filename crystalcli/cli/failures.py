@@ -18,12 +18,12 @@ import typer
 
 from crystalcli.cli.console import plain_words
 from crystalcli.cli.streams import Left
-from crystalcli.vocabulary.errors import CrystalError, Exit, one_line
+from crystalcli.vocabulary.errors import CrystalError, Exit, one_line, what_happened
 
 
 def report(problem: BaseException, args: Sequence[str]) -> int:
     """Say what went wrong and return the exit code."""
-    if isinstance(problem, SystemExit):
+    if isinstance(problem, SystemExit) and _own(problem):
         return _stopped(problem)
     if debugging(args):
         traceback.print_exception(problem)
@@ -43,6 +43,14 @@ def debugging(args: Sequence[str]) -> bool:
 def _wanted(switch: str, args: Sequence[str]) -> bool:
     typed = args[: args.index("--")] if "--" in args else args
     return f"--{switch}" in typed or os.environ.get(f"CRYSTAL_{switch.upper()}", "") not in ("", "0", "false")
+
+
+def _own(stop: SystemExit) -> bool:
+    """Whether crystal or Typer ends the program; a plugin, or what it calls, has no right to."""
+    trace, module = stop.__traceback__, ""
+    while trace is not None:
+        module, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
+    return module.partition(".")[0] in ("", "crystalcli", "typer")
 
 
 def _stopped(stop: SystemExit) -> int:
@@ -78,7 +86,7 @@ def _lines(problem: BaseException) -> tuple[list[str], int]:
         where = f"{problem.filename}: " if problem.filename else ""
         lines, code = [one_line(f"{where}{problem.strerror or problem}")], Exit.ENVIRONMENT
     else:
-        said = one_line(f"bug{_plugin_of(problem.__traceback__)}: {type(problem).__name__}: {problem}")
+        said = one_line(f"bug{_plugin_of(problem.__traceback__)}: {what_happened(problem)}")
         lines, code = [said + " (run with --debug)"], Exit.BUG
     return lines, code
 
@@ -94,6 +102,7 @@ def _plugin_of(trace: TracebackType | None) -> str:
     from crystalcli.contracts.hookspecs import GROUP
 
     owners = {e.module.partition(".")[0]: e for e in importlib.metadata.entry_points(group=GROUP)}
+    owners.pop("crystalcli", None)  # the core, which offers its commands in the same way
     found = ""
     while trace is not None:
         module = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]

@@ -176,3 +176,29 @@ def test_a_bug_in_a_plugin_names_it(tmp_path: Path, capsys: pytest.CaptureFixtur
         module.build()
     failures.report(caught.value, [])
     assert f"error: bug in plugin {path}: ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("status", ["0", "", "3", "'no licence'"])
+def test_a_plugin_does_not_end_the_program_without_a_word(
+    status: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from crystalcli.engine.registry import plugin_loading
+
+    path = tmp_path / "quitter.py"
+    path.write_text(f"import sys\ndef forward(): sys.exit({status})\n")
+    module = plugin_loading._import_file(path)
+    with pytest.raises(SystemExit) as caught:
+        module.forward()
+    assert failures.report(caught.value, ["predict", "--json"]) == Exit.BUG
+    out, err = capsys.readouterr()
+    assert err.startswith(f"error: bug in plugin {path}: calls sys.exit({status})")
+    assert json.loads(out)["exit_code"] == 1
+
+
+def test_the_core_is_no_plugin(capsys: pytest.CaptureFixture[str]) -> None:
+    from crystalcli.vocabulary.errors import one_line
+
+    with pytest.raises(AttributeError) as caught:
+        one_line(None)  # type: ignore[arg-type]
+    failures.report(caught.value, [])
+    assert capsys.readouterr().err.startswith("error: bug: AttributeError")

@@ -209,3 +209,31 @@ def test_a_crash_at_import_says_where(tmp_path: Path) -> None:
     done = crystal(tmp_path, "plugins", "list", plugins="crash.py")
     assert done.returncode < 0
     assert "crash.py" in done.stderr
+
+
+QUITTER = (
+    HOOK
+    + """
+import sys
+from crystalcli.contracts.records import Relaxer
+class Quitter:
+    def init(self, x, index, n_structures): return None
+    def step(self, state, x, energy, forces, active): sys.exit(0)
+@hookimpl
+def crystal_parts():
+    return [Relaxer(name="quitter", summary="s", build=lambda _: Quitter())]
+"""
+)
+
+
+def test_a_part_that_exits_is_named(tmp_path: Path) -> None:
+    """It said nothing, and the exit code was 0."""
+    (tmp_path / "quitter.py").write_text(QUITTER)
+    (tmp_path / "cu.cif").write_text(CIF)
+    done = crystal(
+        tmp_path, "relax", "cu.cif", "--potential", "emt", "--relaxer", "quitter", "--fmax", "0", "--json",
+        plugins="quitter.py",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "quitter.py: calls sys.exit(0)" in done.stderr
+    assert json.loads(done.stdout)["exit_code"] == 1

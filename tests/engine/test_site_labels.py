@@ -35,6 +35,10 @@ def test_charges_that_cannot_be() -> None:
         ewald_potential(salt(), Wish(charges=np.array([1.0, 1.0])))
     with pytest.raises(InputError, match="three vectors"):
         ewald_potential(ase.build.molecule("H2O"))
+    slab = salt()
+    slab.pbc = (True, True, False)
+    with pytest.raises(InputError, match="periodic along three vectors"):
+        ewald_potential(slab)
     with pytest.raises(InputError, match="guessed"):
         ewald_potential(ase.build.bulk("Cu"))
 
@@ -61,6 +65,21 @@ def test_bond_valences_of_rutile_are_its_oxidation_states() -> None:
     np.testing.assert_allclose(found[rutile.numbers == 8], -2.0, atol=0.15)
     assert found.sum() == pytest.approx(0.0, abs=1e-6)
     assert np.isnan(bond_valence(ase.Atoms("ArO", [(0, 0, 0), (2, 0, 0)], cell=[8, 8, 8], pbc=True))).any()
+
+
+def test_a_valence_that_nothing_defines_is_missing() -> None:
+    """Zero would be a label, and a model would learn it."""
+    he = ase.Atoms("He2", [(0, 0, 0), (3, 0, 0)], cell=[6, 6, 6], pbc=True)
+    lone = ase.Atoms("O", cell=[20, 20, 20], pbc=True)
+    undefined = [ase.build.bulk("Cu"), ase.build.bulk("Si"), ase.build.bulk("NiAl", "cesiumchloride", a=2.89), he, lone]
+    for atoms in undefined:
+        assert np.isnan(bond_valence(atoms)).all(), atoms.symbols
+    assert np.isfinite(bond_valence(salt())).all()
+    far = ase.build.bulk("Cu", cubic=True).repeat((1, 1, 6))
+    far.numbers[0] = 8  # of one layer only its neighbors have a valence
+    found = np.isfinite(bond_valence(far))
+    assert found[0]
+    assert 0 < found.sum() < len(far)
 
 
 def test_the_frequency_is_the_curvature_of_the_energy() -> None:

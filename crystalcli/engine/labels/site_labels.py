@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,18 +48,21 @@ def bond_valence(atoms: ase.Atoms, _wish: Wish = Wish()) -> Floats:
     """Bond-valence sum of every site, (N,) valence units: cations positive, anions negative.
 
     ``s = exp((R_ij − r)/0.31 Å)`` with the R_ij of M. O'Keeffe, N. E. Brese, J. Am. Chem. Soc. 113, 3226 (1991).
-    NaN where an element has no parameters.
+    A pair counts if its elements are two, one of them electronegative (those of pymatgen's list). NaN where an element
+    has no parameters, and where no pair counts, as in a metal: a sum over nothing is no valence.
     """
-    from pymatgen.analysis.bond_valence import calculate_bv_sum
+    from pymatgen.analysis.bond_valence import ELECTRONEG, calculate_bv_sum
 
     structure = _structure(atoms)
     neighbors = structure.get_all_neighbors(BOND_REACH)
-    found = np.full(len(atoms), np.nan)
+    found, taking = np.full(len(atoms), np.nan), set(ELECTRONEG)
     for i, (site, near) in enumerate(zip(structure, neighbors, strict=True)):
-        try:
-            found[i] = calculate_bv_sum(site, near)
-        except KeyError:
+        own = site.specie
+        others = {n.specie for n in near} - {own}
+        if not (others if own in taking else others & taking):
             continue
+        with suppress(KeyError):
+            found[i] = calculate_bv_sum(site, near)
     return found
 
 
@@ -79,10 +83,13 @@ def ewald_potential(atoms: ase.Atoms, wish: Wish = Wish()) -> Floats:
     """Electrostatic potential of the other point charges at every site, (N,) V; NaN at sites without charge.
 
     Raises:
-        InputError: charges that are not given and cannot be guessed, or that do not sum to zero.
+        InputError: charges that are not given and cannot be guessed, or that do not sum to zero; a structure that is
+            not periodic along all three vectors.
     """
     from pymatgen.analysis.ewald import EwaldSummation
 
+    if not all(atoms.pbc):
+        raise InputError("needs a crystal that is periodic along three vectors", code="label")
     structure = _structure(atoms)
     charges = _guessed(structure) if wish.charges is None else wish.charges
     if not np.isfinite(charges).all() or abs(charges.sum()) > 0.01 * len(atoms):

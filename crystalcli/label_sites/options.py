@@ -9,6 +9,8 @@ from crystalcli.contracts import run_options as common
 from crystalcli.contracts.options import option
 
 WORDS = ("bond_valence", "effective_coordination", "ewald_potential", "frequency")
+ENDINGS = (".extxyz", ".xyz")
+"""Of the file that is written."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from crystalcli.contracts.dynamics import Potential
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Running, Work
 from crystalcli.engine.labels.site_labels import LABELS, Wish
@@ -21,10 +22,19 @@ from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.read.supervised_reading import read_inputs
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files, locks
-from crystalcli.label_sites.options import LabelSitesOptions
+from crystalcli.label_sites.options import ENDINGS, LabelSitesOptions
 from crystalcli.nouns.structures.constraints import along_axes
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.vocabulary.errors import CrystalError, Exit, NothingUsable, UsageError, did_you_mean, one_line
+from crystalcli.vocabulary.errors import (
+    CrystalError,
+    Exit,
+    InputError,
+    NothingUsable,
+    UsageError,
+    did_you_mean,
+    one_line,
+    what_happened,
+)
 from crystalcli.vocabulary.texts import xyz_word
 
 SILENT = LabelSitesOptions()
@@ -41,6 +51,7 @@ class LabellingPlan:
         potential: for frequencies. charges: site label with the charges of the Ewald sum; empty guesses them.
         elements: symbols of the elements that get labels; empty: all. The others' labels are missing.
         overwrite: replace the output.
+        potential_options: of a calculator by name.
     """
 
     inputs: tuple[str, ...]
@@ -50,12 +61,23 @@ class LabellingPlan:
     charges: str = SILENT.charges
     elements: tuple[str, ...] = SILENT.symbols
     overwrite: bool = False
+    potential_options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, asked: LabelSitesOptions, *, overwrite: bool) -> Self:
-        """What the options mean."""
-        more = {"potential": asked.potential, "charges": asked.charges, "elements": asked.symbols}
-        return cls(asked.inputs, asked.output, asked.labels, **more, overwrite=overwrite)  # type: ignore[arg-type]
+    def of(cls, request: Request) -> Self:
+        """What is asked."""
+        asked: LabelSitesOptions = request.options
+        chosen = request.parts.get("potential")
+        return cls(
+            asked.inputs,
+            asked.output,
+            asked.labels,
+            potential=asked.potential,
+            charges=asked.charges,
+            elements=asked.symbols,
+            overwrite=request.overwrite,
+            potential_options=chosen.options if chosen else {},
+        )
 
 
 @dataclass
@@ -76,7 +98,7 @@ class Labelling(Work):
     """
 
     def __init__(self, request: Request) -> None:
-        self.plan = LabellingPlan.of(request.options, overwrite=request.overwrite)
+        self.plan = LabellingPlan.of(request)
         check(self.plan)
 
     def describe(self) -> Mapping[str, Any]:
@@ -87,6 +109,7 @@ class Labelling(Work):
             "files": len(expand(plan.inputs)),
             "labels": list(plan.labels),
             "potential": plan.potential,
+            "potential_options": dict(plan.potential_options),
             "charges": plan.charges,
             "elements": list(plan.elements),
         }
@@ -94,6 +117,9 @@ class Labelling(Work):
     def do(self, run: Running) -> Mapping[str, Any]:
         """Label all structures."""
         report = label(self.plan, run.reporter.warn)
+        for name in [name for name, n in report.labelled.items() if not n]:
+            but = ", or is of other elements than those asked for" if self.plan.elements else ""
+            run.reporter.warn(f"no site has the label {name}: none has what it is defined by{but}")
         return {
             "output": str(self.plan.output),
             "n": report.n,
@@ -110,7 +136,7 @@ def check(plan: LabellingPlan) -> None:
 
     Raises:
         UsageError: an unknown label, none, frequencies without a potential, a potential or charges that no label
-            needs, or what is no element.
+            needs, what is no element, or an output whose ending says another format.
     """
     if not plan.labels:
         raise UsageError(f"name labels with --label: {', '.join(LABELS)}")
@@ -128,6 +154,9 @@ def check(plan: LabellingPlan) -> None:
             raise UsageError(f"--{flag} is for --label {needs}, which is not asked for; add it, or leave --{flag} out")
     if unknown := [e for e in plan.elements if e not in chemical_symbols[1:]]:
         raise UsageError(f"--elements: '{unknown[0]}' is no element; write Si,O")
+    if plan.output.suffix.lower() not in ENDINGS:
+        said = f"extended XYZ is written, and the ending '{plan.output.suffix}' is not its own"
+        raise UsageError(f"{said}; end the name with {' or '.join(ENDINGS)}", path=plan.output)
     files.refuse_to_overwrite(plan.output, plan.overwrite)
 
 
@@ -139,7 +168,8 @@ def label(plan: LabellingPlan, warn: Callable[[str], None] = lambda _line: None)
         EnvironmentProblem: another program writes the output.
     """
     check(plan)
-    potential = named(plan.potential) if "frequency" in plan.labels else None
+    asked = "frequency" in plan.labels
+    potential = named(plan.potential, options=plan.potential_options) if asked else None
     report = LabellingReport(labelled=dict.fromkeys(plan.labels, 0))
     with locks.locked(plan.output), files.writing(plan.output) as file:
         for item in _labelled(plan, potential):
@@ -147,8 +177,8 @@ def label(plan: LabellingPlan, warn: Callable[[str], None] = lambda _line: None)
                 report.failures.append(item)
                 warn(str(item))
                 continue
-            entry, values = item
-            file.write(_text(entry, values).encode())
+            entry, values, text = item
+            file.write(text.encode())
             report.n += 1
             report.sites += len(entry.atoms)
             for name, value in values.items():
@@ -158,25 +188,43 @@ def label(plan: LabellingPlan, warn: Callable[[str], None] = lambda _line: None)
     return report
 
 
-LabelledSites = tuple[Entry, dict[str, NDArray[np.float64]]]
+LabelledSites = tuple[Entry, dict[str, NDArray[np.float64]], str]
+"""A structure, its new labels, and both as text."""
 
 
-def _labelled(plan: LabellingPlan, potential: object) -> Iterator[LabelledSites | Failure]:
+def _labelled(plan: LabellingPlan, potential: Potential | None) -> Iterator[LabelledSites | Failure]:
     for item in read_inputs(expand(plan.inputs)):
         if isinstance(item, Failure):
             yield item
             continue
         try:
-            wish = Wish(_charges(item, plan.charges), potential)  # type: ignore[arg-type]
-            values = {name: LABELS[name][1](item.atoms, wish) for name in plan.labels}
-            item = replace(item, atoms=along_axes(item.atoms))  # noqa: PLW2901
+            yield _with_labels(item, plan, potential)
         except CrystalError as problem:
             yield Failure(item.source, item.id, "label", problem.code or "label", one_line(problem.reason))
-            continue
-        if plan.elements:
-            chosen = np.isin(item.atoms.symbols, plan.elements)
-            values = {name: np.where(chosen, value, np.nan) for name, value in values.items()}
-        yield item, values
+
+
+def _with_labels(entry: Entry, plan: LabellingPlan, potential: Potential | None) -> LabelledSites:
+    """Label a structure.
+
+    Raises:
+        CrystalError: it cannot be; whatever a label's method, or the potential that it asks, raises is one.
+    """
+    wish = Wish(_charges(entry, plan.charges), potential)
+    values = {name: _asked_for(name, entry, wish) for name in plan.labels}
+    if plan.elements:
+        chosen = np.isin(entry.atoms.symbols, plan.elements)
+        values = {name: np.where(chosen, value, np.nan) for name, value in values.items()}
+    entry = replace(entry, atoms=along_axes(entry.atoms))
+    return entry, values, _text(entry, values)
+
+
+def _asked_for(name: str, entry: Entry, wish: Wish) -> NDArray[np.float64]:
+    try:
+        return LABELS[name][1](entry.atoms, wish)
+    except CrystalError:
+        raise
+    except (Exception, SystemExit) as problem:  # of a label's method anything may come, and it costs its structure
+        raise InputError(f"{name}: {what_happened(problem)}", code="label-error") from problem
 
 
 def _charges(entry: Entry, key: str) -> NDArray[np.float64] | None:

@@ -49,6 +49,7 @@ LABEL_SITES = Workflow(
     options=LabelSitesOptions,
     home="file",
     resumes=False,
+    chooses={"potential": "potential"},
     prepare=_prepare,
     show=_show,
     plan=_plan,

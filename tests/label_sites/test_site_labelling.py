@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase.constraints import FixAtoms, FixBondLength, FixScaled
 
-from crystalcli.engine.labels.site_labels import LABELS
+from crystalcli.engine.labels.site_labels import LABELS, ewald_potential
 from crystalcli.engine.read.reading import read_file
 from crystalcli.label_sites import run as site_labelling
 from crystalcli.label_sites.options import WORDS
@@ -130,3 +130,72 @@ def test_the_typed_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (found["n"], found["exit_code"], len(found["failed"])) == (2, 3, 1)
     stiff, soft = (e.labels["frequency"][0] for e in read_file(output) if isinstance(e, Entry))
     assert stiff > soft > 0
+
+
+def test_one_structure_does_not_cost_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slab, on which the method raised, and others for which it may: all that is not known beforehand."""
+    from crystalcli.cli.main import run
+
+    good, slab, odd = (ase.build.bulk("NaCl", "rocksalt", a=a) for a in (5.6, 5.7, 5.8))
+    slab.pbc = (True, True, False)
+    ase.io.write(tmp_path / "in.extxyz", [good, slab, odd])
+
+    def raises(atoms: ase.Atoms, wish: Any) -> Any:
+        if atoms.cell.volume > 5.75**3 / 4:
+            raise SystemExit(0)
+        return ewald_potential(atoms, wish)
+
+    monkeypatch.setattr(site_labelling, "LABELS", LABELS | {"ewald_potential": (LABELS["ewald_potential"][0], raises)})
+    line = ["label-sites", str(tmp_path / "in.extxyz"), "-o", str(tmp_path / "out.extxyz")]
+    assert run([*line, "--label", "ewald_potential", "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert [f["reason"] for f in found["failed"]] == [
+        "needs a crystal that is periodic along three vectors",
+        "ewald_potential: calls sys.exit(0)",
+    ]
+    assert len(list(read_file(tmp_path / "out.extxyz"))) == found["n"] == 1
+
+
+def test_options_of_the_calculator_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frequencies of Lennard-Jones go with the root of its depth."""
+    from crystalcli.cli.main import run
+
+    ase.io.write(tmp_path / "ar.extxyz", ase.build.bulk("Ar", "fcc", a=5.3))
+    output = tmp_path / "out.extxyz"
+    line = ["label-sites", str(tmp_path / "ar.extxyz"), "-o", str(output), "--label", "frequency", "--potential", "lj"]
+    line += ["--sigma", "3.4", "--overwrite", "--json"]
+
+    def frequency(*more: str) -> float:
+        assert run([*line, *more]) == 0, capsys.readouterr().err
+        (entry,) = (e for e in read_file(output) if isinstance(e, Entry))
+        return float(entry.labels["frequency"][0])
+
+    once = frequency("--epsilon", "0.01")
+    assert frequency("--epsilon", "0.04") == pytest.approx(2 * once, rel=1e-3)
+    monkeypatch.setenv("CRYSTAL_LJ_EPSILON", "0.09")
+    assert frequency() == pytest.approx(3 * once, rel=1e-3)
+    capsys.readouterr()
+    assert run([*line, "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["potential_options"]["epsilon"] == 0.09
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.cif", "out", "out.extxyz.gz"])
+def test_another_format_is_not_written_under_its_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"extended XYZ is written.*end the name with \.extxyz or \.xyz"):
+        site_labelling.check(LabellingPlan(("a.cif",), tmp_path / name, ("bond_valence",)))
+    site_labelling.check(LabellingPlan(("a.cif",), tmp_path / "out.XYZ", ("bond_valence",)))
+
+
+def test_a_label_that_no_site_has_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from crystalcli.cli.main import run
+
+    ase.io.write(tmp_path / "cu.cif", ase.build.bulk("Cu"))
+    line = ["label-sites", str(tmp_path / "cu.cif"), "-o", str(tmp_path / "out.extxyz"), "--label", "bond_valence"]
+    assert run(line) == 0
+    said = capsys.readouterr()
+    assert "bond_valence: 0 of 1 sites" in said.out
+    assert "no site has the label bond_valence" in said.err

@@ -18,6 +18,7 @@ from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.engine.read.reading import Failure, ReadItem, read_file
 from crystalcli.engine.read.supervised_reading import NOBODY, Callbacks, supervised
 from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.registry.working_folder import staying
 from crystalcli.engine.run.places import Place
 from crystalcli.engine.run.tasks import Limits, Task
 from crystalcli.nouns.arrays import GraphArrays
@@ -143,7 +144,9 @@ def graph_of(
 ) -> Made | Failure:
     """What ``make`` makes of a structure, with its fields; a bug of it costs the structure, not the batch."""
     try:
-        return finish(with_fields(make(item.atoms), item.atoms, work.fields, item.labels))
+        with staying():
+            made = make(item.atoms)
+        return finish(with_fields(made, item.atoms, work.fields, item.labels))
     except CrystalError as problem:
         return Failure(item.source, item.id, "graph", problem.code or "bad-graph", one_line(problem.reason))
     except (Exception, SystemExit) as problem:

@@ -13,6 +13,7 @@ from torch import Tensor
 from crystalcli.contracts.dynamics import Evaluated, Potential, SamplerModule, State
 from crystalcli.contracts.noise import StructureNoise
 from crystalcli.contracts.workflow import Run
+from crystalcli.engine.registry.working_folder import staying
 from crystalcli.engine.run import checkpoint
 from crystalcli.md.guards import GUARD_EVERY, GuardLimits, Guards, StopReason
 from crystalcli.md.halts import Halts, write_geometry
@@ -79,7 +80,7 @@ class Dynamics:
             InputError: a structure that the potential cannot evaluate.
         """
         self.evaluated = self._force(self.systems)
-        self.state = self.sampler.init(self.systems, self._kelvins(0), self.noise.at(0))
+        self.state = staying()(self.sampler.init)(self.systems, self._kelvins(0), self.noise.at(0))
         self._guard(0)
         self._record(0)
         self.save()
@@ -189,7 +190,7 @@ class Dynamics:
 
     def _walk(self, until: int) -> None:
         """Steps up to ``until``, or to the first that needs a look."""
-        o, step = self.options, self.sampler.step
+        o, step = self.options, staying()(self.sampler.step)
         while self.step < until:
             n = self.step + 1
             self.stress_now = self._stress_possible and (n % o.log_every == 0 or n % o.frame_every == 0)

@@ -14,6 +14,7 @@ from crystalcli.contracts.records import Logger
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Log
 from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.registry.working_folder import staying
 from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
 
 
@@ -75,8 +76,10 @@ class Followers:
                     if not begin:
                         continue
                     options: Any = make(one.options, {}, owner=f"logger {one.name}")
-                    self.logs[one.name] = one.build(options, self.folder)
-                tell(self.logs[one.name])
+                    with staying():
+                        self.logs[one.name] = one.build(options, self.folder)
+                with staying():
+                    tell(self.logs[one.name])
             except (Exception, SystemExit) as problem:  # whatever a service or its package does
                 origin = registry().origin("logger", one.name)
                 self.warn(f"logger {one.name} of {origin} is left out: {type(problem).__name__}: {problem}")

@@ -38,6 +38,7 @@ from crystalcli.engine.record.run_record import (
     table,
 )
 from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.registry.working_folder import staying
 from crystalcli.engine.run import files, locks, progress
 from crystalcli.engine.run.other_rank import OtherRankFolder
 from crystalcli.engine.run.run_folder import RunFolder, point_latest
@@ -286,7 +287,8 @@ def _live(
         if parent is not None:
             live.root, live.again = parent.root, parent.again
         with _as_before(workflow, folder, record), folder.recorded(lambda: outputs(folder, workflow)):
-            data = {"output": str(path), **work.do(live)}
+            with staying():
+                data = {"output": str(path), **work.do(live)}
             data["exit_code"] = int(exit_code(data))
             folder.write_json(REPORT, data)
         folder.record["finished"] = True
@@ -325,7 +327,8 @@ def _as_before(workflow: Workflow, folder: RunFolder, record: Mapping[str, Any] 
 
 @contextmanager
 def _prepared(workflow: Workflow, request: Request, reporter: Host) -> Iterator[Work]:
-    work = workflow.prepare(request, reporter)
+    with staying():
+        work = workflow.prepare(request, reporter)
     try:
         yield work
     finally:

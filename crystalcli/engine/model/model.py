@@ -22,6 +22,7 @@ from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.model.out_of_domain import OutOfDomain
 from crystalcli.engine.model.sigma_fit import SigmaFit, applied
 from crystalcli.engine.model.surface import Surface
+from crystalcli.engine.registry.working_folder import staying
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.systems import to_voigt
 from crystalcli.vocabulary.errors import UsageError
@@ -53,6 +54,7 @@ class CrystalModel(nn.Module):
         UsageError: a part that is not installed, or parts that do not fit together.
     """
 
+    @staying()
     def __init__(self, spec: ModelSpec, fitted: Mapping[str, Baseline] | None = None) -> None:
         super().__init__()
         self.spec = spec
@@ -104,15 +106,18 @@ class CrystalModel(nn.Module):
         """
         return self.seen(graph, baseline_values).predictions
 
+    @staying()
     def seen(self, graph: CrystalGraph, baseline_values: Mapping[str, Tensor] | None = None) -> ModelOutput:
         """What it predicts, and the embedding behind it, which is made once."""
         raw = self._derived(graph) if self.differentiable else self._direct(graph)
         return ModelOutput(self._finished(graph, raw.predictions, baseline_values), raw.embedding)
 
+    @staying()
     def embed(self, graph: CrystalGraph, features: Features | None = None) -> Embedding:
         """What the architecture makes of the atoms; from ``features`` if another model with the same has made them."""
         return self.architecture(graph, self.features(graph) if features is None else features)
 
+    @staying()
     def of_embedding(
         self, graph: CrystalGraph, embedding: Embedding, baseline_values: Mapping[str, Tensor] | None = None
     ) -> dict[str, Prediction]:
@@ -158,6 +163,7 @@ class CrystalModel(nn.Module):
         said = self._finished(graph, predictions | _derived_targets(wanted, found), None)
         return said, {"energies": predictions["energies"].value, **found}
 
+    @staying()
     def differentiate(self, graph: CrystalGraph, *, stress: bool) -> tuple[dict[str, Prediction], dict[str, Tensor]]:
         """Predictions of a head with energies, and ``forces`` (N, 3) eV/Å and ``stress`` (S, 3, 3) eV/Å³ from them.
 
@@ -189,6 +195,7 @@ class CrystalModel(nn.Module):
         return Surface([self.surface_energy(graph)], graph, name, places)
 
     @torch.no_grad()
+    @staying()
     def surface_energy(self, graph: CrystalGraph) -> SurfaceEnergy:
         """See :meth:`surface`."""
         if not self.offers_surface:
@@ -200,6 +207,7 @@ class CrystalModel(nn.Module):
         """Values of the baselines, (S,) float64 by target; empty without baselines."""
         return {t: b(graph) for t, b in zip(self.baseline_targets, self.baselines, strict=True)}
 
+    @staying()
     def loss(
         self,
         graph: CrystalGraph,

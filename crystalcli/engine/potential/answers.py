@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated
+from crystalcli.engine.registry.working_folder import staying
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import CrystalError, InputError, what_happened
 
@@ -27,7 +28,7 @@ MEMORY = (MemoryError, torch.OutOfMemoryError)
 
 @contextmanager
 def asked(who: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """While a calculator works: what it raises costs its structure, an exit too, and not the batch.
+    """While a calculator works: what it raises costs its structure, an exit too, not the batch; nor does it move us.
 
     Args:
         who: is asked about what.
@@ -38,7 +39,8 @@ def asked(who: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """
     passed: tuple[type[Exception], ...] = (CrystalError, *but)
     try:
-        yield
+        with staying():
+            yield
     except passed:
         raise
     except (Exception, SystemExit) as problem:  # calculators raise many kinds

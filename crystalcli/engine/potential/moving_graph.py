@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crystalcli.engine.registry.working_folder import staying
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import CrystalGraph, collate, edge_vectors, with_edges
 from crystalcli.nouns.systems import Systems
@@ -124,6 +125,7 @@ class MovingGraph:
         most = moved.new_zeros(now.n_structures).scatter_reduce(0, now.structure_index, moved, "amax").sqrt()
         return ~(2.0 * most + stretch * reach < self.skin)  # a position that is no number, too
 
+    @staying()
     def _built(self, systems: Systems) -> tuple[GraphArrays, ...]:
         return tuple(_canonical(self.build(atoms)) for atoms in systems.to_atoms())
 

@@ -21,6 +21,7 @@ from crystalcli.engine.model.model_names import file_of
 from crystalcli.engine.potential import answers, potential_names
 from crystalcli.engine.potential.moving_graph import SKIN, MovingGraph
 from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.registry.working_folder import staying
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.nouns.systems import Systems, refuse_unknown_elements
 from crystalcli.vocabulary.errors import InputError, UsageError
@@ -80,7 +81,8 @@ def of_calculator(record: Calculator, options: Mapping[str, Any], device: torch.
     Raises:
         UsageError: a wrong option, or a plugin that builds no calculator.
     """
-    built: Any = record.build(opt.make(record.options, options, owner=f"calculator {record.name}"))
+    with staying():
+        built: Any = record.build(opt.make(record.options, options, owner=f"calculator {record.name}"))
     if hasattr(built, "evaluate") and hasattr(built, "cutoff"):
         return PairedPotential(record, built, device)
     if missing := _missing(built):

@@ -27,6 +27,7 @@ import pluggy
 
 from crystalcli.contracts import hookspecs
 from crystalcli.contracts.records import Part
+from crystalcli.engine.registry.working_folder import staying
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -256,30 +257,22 @@ def _no_sudden_end(origin: Origin) -> Iterator[None]:
 @contextlib.contextmanager
 def _put_back() -> Iterator[None]:
     """Restore what a plugin may change of the process, where that is cheap."""
-    environment, state, folder = dict(os.environ), random.getstate(), _folder()
+    environment, state = dict(os.environ), random.getstate()
     torch = sys.modules.get("torch")
     dtype = torch.get_default_dtype() if torch else None
     rng = torch.get_rng_state() if torch else None
     numpy = sys.modules.get("numpy")
     numpy_state = numpy.random.get_state() if numpy else None
     try:
-        yield
+        with staying():
+            yield
     finally:
         if os.environ != environment:
             os.environ.clear()
             os.environ.update(environment)
         random.setstate(state)
-        if folder and _folder() != folder:
-            os.chdir(folder)
         if numpy is not None:
             numpy.random.set_state(numpy_state)
         if torch is not None:
             torch.set_default_dtype(dtype)
             torch.set_rng_state(rng)
-
-
-def _folder() -> str:
-    try:
-        return os.getcwd()  # noqa: PTH109 - a deleted folder has no Path either
-    except OSError:
-        return ""

@@ -11,7 +11,6 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TextIO
 
 import typer
@@ -86,7 +85,7 @@ def _lines(problem: BaseException) -> tuple[list[str], int]:
         where = f"{problem.filename}: " if problem.filename else ""
         lines, code = [one_line(f"{where}{problem.strerror or problem}")], Exit.ENVIRONMENT
     else:
-        said = one_line(f"bug{_plugin_of(problem.__traceback__)}: {what_happened(problem)}")
+        said = one_line(f"bug{_plugin_of(problem)}: {what_happened(problem)}")
         lines, code = [said + " (run with --debug)"], Exit.BUG
     return lines, code
 
@@ -95,24 +94,12 @@ def _usage(problem: typer.TyperException) -> str:
     return one_line(plain_words(" ".join(problem.format_message().split())))
 
 
-def _plugin_of(trace: TracebackType | None) -> str:
-    """`` in plugin X`` if the innermost plugin frame of the traceback belongs to one."""
-    import importlib.metadata
+def _plugin_of(problem: BaseException) -> str:
+    """`` in plugin X`` if it is the plugin's."""
+    from crystalcli.engine.registry.at_fault import at_fault
 
-    from crystalcli.contracts.hookspecs import GROUP
-
-    owners = {e.module.partition(".")[0]: e for e in importlib.metadata.entry_points(group=GROUP)}
-    owners.pop("crystalcli", None)  # the core, which offers its commands in the same way
-    found = ""
-    while trace is not None:
-        module = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-        if module in owners:
-            distribution = owners[module].dist
-            found = f" in plugin {distribution.name} ({module})" if distribution else f" in plugin {module}"
-        elif module.startswith("crystal_plugin_"):
-            found = f" in plugin {trace.tb_frame.f_code.co_filename}"
-        trace = trace.tb_next
-    return found
+    plugin = at_fault(problem)
+    return "" if plugin is None else f" in plugin {plugin.name}"
 
 
 def _print(line: str, stream: TextIO | None = None) -> None:

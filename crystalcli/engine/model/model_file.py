@@ -34,10 +34,11 @@ from crystalcli.engine.model.out_of_domain import OutOfDomain
 from crystalcli.engine.model.proof import PREFIX as PROOF
 from crystalcli.engine.model.proof import AnyModel, Difference, Proof
 from crystalcli.engine.model.sigma_fit import SigmaFit
+from crystalcli.engine.registry.at_fault import at_fault
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files
 from crystalcli.engine.run.devices import circumstances
-from crystalcli.vocabulary.errors import InputError, NumericalFailure
+from crystalcli.vocabulary.errors import CrystalError, InputError, NumericalFailure
 
 __all__ = ["AnyModel", "load", "save", "to_bytes"]
 
@@ -82,7 +83,8 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
     It is asked about the crystals that the file keeps, and must say what it said when it was saved.
 
     Raises:
-        UsageError, InputError, UnsafeInput: as :func:`read_head`, or a plugin is missing, or the weights are damaged.
+        UsageError, InputError, UnsafeInput: as :func:`read_head`, or a plugin is missing or fails, or the weights are
+            damaged.
         NumericalFailure: it says something else than when it was saved.
     """
     if path.suffix == ".json" and path.is_file():
@@ -99,13 +101,24 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
             proof = Proof.of_tensors({k: tensors[k] for k in tensors if k.startswith(PROOF)})
             model.witnesses = proof.graph
             difference = proof.difference(model)
-    except _DAMAGE as problem:
-        raise InputError(f"damaged model: {short(problem)}", path=path) from problem
+    except CrystalError:
+        raise
+    except Exception as problem:
+        raise _refused(problem, path, sound=sound) from problem
     if difference is not None:
         raise NumericalFailure(_why(difference, head, model, sound=sound), path=path, code="proof")
     if not sound:
         raise InputError("damaged model: its tensors are not those that were saved", path=path)
     return model, dict(head["provenance"])
+
+
+def _refused(problem: Exception, path: Path, *, sound: bool) -> Exception:
+    """What is said of an error of the parts that are built and asked: whose it is."""
+    plugin = at_fault(problem)
+    if plugin is not None and not plugin.builtin:
+        but = "" if sound else "; the file's tensors are not those that were saved, too"
+        return InputError(f"plugin {plugin.name} fails on this model: {short(problem)}{but}", path=path, code="plugin")
+    return InputError(f"damaged model: {short(problem)}", path=path) if isinstance(problem, _DAMAGE) else problem
 
 
 def _assembled(head: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> AnyModel:

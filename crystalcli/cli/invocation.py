@@ -101,7 +101,7 @@ class Invocation:
 
     def _asked(self, path: Path) -> Request:
         options: Any = opt.make(self.workflow.options, self._own(), owner=f"crystal {self.workflow.name}")
-        self._say_shadowed([(s.names, getattr(options, s.name)) for s in self._specs() if s.names in MODELS])
+        say_shadowed(self.face, [(s.names, getattr(options, s.name)) for s in self._specs() if s.names in MODELS])
         how = {"overwrite": self.values["overwrite"], "dry_run": self.values["dry_run"]}
         parts = {family: Chosen(name, found.values) for (family, name), found in self.ctx.obj.items()}
         for option, family in self.workflow.chooses.items():
@@ -110,23 +110,6 @@ class Invocation:
                 parts.pop(part.family, None)
                 parts[option] = Chosen(part.name, own.values)
         return Request(options, parts, path, **how)
-
-    def _say_shadowed(self, said: Sequence[tuple[str, Any]]) -> None:
-        """Say where a file here is taken for a model, and a model or a calculator has its name.
-
-        Args:
-            said: family and value of every option that may name one.
-        """
-        words = [(family, w) for family, value in said for w in (value if isinstance(value, tuple) else (value,)) if w]
-        if words:
-            from crystalcli.engine.model.model_names import shadowed
-            from crystalcli.engine.potential.potential_names import shadowed_calculator
-
-            lines = [*shadowed(word for _, word in words)]
-            for family, word in words:
-                lines += shadowed_calculator(word) if family == CALCULATOR else ()
-            for line in dict.fromkeys(lines):
-                self.face.warn(line)
 
     def _folder(self, options: Any) -> Path:
         plan = self._plan_file(options)
@@ -221,6 +204,25 @@ class Invocation:
         say = beside if console.is_terminal and not self.face.quiet else self.face.line
         with self.face.hearing(console) as hear:
             yield Services(say, self._warn, hear)
+
+
+def say_shadowed(face: Face, said: Sequence[tuple[str, Any]]) -> None:
+    """Say where a file here is taken for a model, and a model or a calculator has its name.
+
+    Args:
+        face: says it.
+        said: family and value of every option that may name one.
+    """
+    words = [(family, w) for family, value in said for w in (value if isinstance(value, tuple) else (value,)) if w]
+    if words:
+        from crystalcli.engine.model.model_names import shadowed
+        from crystalcli.engine.potential.potential_names import shadowed_calculator
+
+        lines = [*shadowed(word for _, word in words)]
+        for family, word in words:
+            lines += shadowed_calculator(word) if family == CALCULATOR else ()
+        for line in dict.fromkeys(lines):
+            face.warn(line)
 
 
 def rich_table(shown: Table) -> Any:

@@ -12,7 +12,7 @@ from crystalcli.cli.console import Face
 from crystalcli.cli.group import group
 from crystalcli.cli.plugin_flags import chosen, names
 from crystalcli.cli.shared import Json, Overwrite, Quiet
-from crystalcli.contracts.run_options import RUN, STRUCTURES
+from crystalcli.contracts.run_options import CALCULATOR, RUN, STRUCTURES
 from crystalcli.contracts.workflow_record import POTENTIAL, Choice, PartFlags, Word
 from crystalcli.potential_checks.findings import CHECKS, CheckRequest, between_commas, wanted_checks
 from crystalcli.vocabulary.errors import UsageError
@@ -73,12 +73,14 @@ def check(
     stress, is "not run", never passed. The exit code is 0 where every check was run and passed, 3 where one failed or
     could not be run; --skip leaves out what is known.
     """
+    from crystalcli.cli.invocation import say_shadowed
     from crystalcli.engine.read.inputs import meant
     from crystalcli.engine.run.files import refuse_to_overwrite
     from crystalcli.potential_checks import run, view
     from crystalcli.vocabulary.pictures import FORMATS
 
     face = Face(json, quiet)
+    say_shadowed(face, [(CALCULATOR, potential)])
     asked = CheckRequest(
         checks=wanted_checks(only, skip), elements=between_commas(elements), kelvin=temperature, steps=steps, seed=seed
     )

@@ -48,3 +48,13 @@ def test_every_hidden_name_is_said_once(
     assert run(["between", *words, "--dry-run"]) == 0
     warned = [line for line in capfd.readouterr().err.splitlines() if "is the file or folder here" in line]
     assert [line.split()[1] for line in warned] == ["sw", "emt", "lj"]
+
+
+def test_potential_check_says_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "emt").touch()
+    assert run(["potential", "check", "emt", "--only", "core"]) != 0  # an empty file is no model
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "is the file or folder here" in line]
+    assert "for the calculator by that name" in line

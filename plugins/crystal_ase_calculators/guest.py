@@ -15,7 +15,7 @@ from typing import Any
 import ase
 from ase.calculators.calculator import all_changes
 
-from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem
+from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, what_happened
 
 
 class Guest:
@@ -81,8 +81,8 @@ def imported(module: str, package: str, owner: str) -> Any:
             raise EnvironmentProblem(f"calculator {owner} needs {package}: pip install {package}") from problem
         said = f"calculator {owner}: {package} finds no {missing}; another version may: pip install -U {package}"
         raise EnvironmentProblem(said) from problem
-    except Exception as problem:  # a library that is not found, another torch, …
-        said = f"calculator {owner}: {package} is there, but fails on loading: {type(problem).__name__}: {problem}"
+    except (Exception, SystemExit) as problem:  # a library that is not found, another torch, …
+        said = f"calculator {owner}: {package} is there, but fails on loading: {what_happened(problem)}"
         raise EnvironmentProblem(said) from problem
 
 
@@ -104,8 +104,8 @@ def loading(owner: str, what: str, cure: str) -> Iterator[None]:
     except CrystalError:
         raise
     except (Exception, SystemExit) as problem:
-        first = str(problem).strip().split("\n", 1)[0]
-        said = f"calculator {owner} cannot load {what}: {type(problem).__name__}: {first[:120]}; {cure}"
+        first = what_happened(problem).strip().split("\n", 1)[0]
+        said = f"calculator {owner} cannot load {what}: {first[:140]}; {cure}"
         raise EnvironmentProblem(said) from problem
 
 

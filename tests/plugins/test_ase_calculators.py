@@ -318,6 +318,19 @@ def test_any_class_of_python(tmp_path: Path) -> None:
         named("ase", options={**options, "species": "Xx"})
 
 
+def test_a_module_that_ends_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On loading, or when its class is called."""
+    (tmp_path / "quits.py").write_text("import sys\nsys.exit(0)\n")
+    (tmp_path / "quits_later.py").write_text("import sys\ndef X(): sys.exit('no licence')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for text, said in (
+        ("quits:X", r"fails on loading: calls sys\.exit\(0\)"),
+        ("quits_later:X", r"cannot load quits_later:X: calls sys\.exit\('no licence'\)"),
+    ):
+        with pytest.raises(EnvironmentProblem, match=said):
+            named("ase", options={"calculator": text})
+
+
 def test_arguments_that_no_class_lists(there: Callable[[dict[str, Any]], None]) -> None:
     """One of the signature beside those listed, and any of a program that is run with a file."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,11 @@ from crystalcli.vocabulary.quantities import Quantity
 PLACES = "relaxed_positions"
 PATH_WEIGHTS = (0.25, 0.5)
 """Of the losses after a quarter and half of the way; that of the end is 1."""
+UNTRAINED = math.log(2.0)
+"""κ = n_i k of an untrained network."""
+DRIFT, PULL = 5.0, 0.01
+"""Where all springs of a structure are stiffer or softer than an untrained network's by more than e^5, they are pulled
+back: a common factor moves no minimum, so nothing else keeps it from drifting until no number can hold it."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,8 @@ class SpringsHead(nn.Module):
         """Mean distance to the label over free atoms (eq. 8), by the nearest image, in units of the mean displacement.
 
         With ``path`` also of the way, with ``lengths`` also the likelihood of the relaxed lengths of the edges:
-        ``κ (r* − r⁰)² − ln κ`` with ``κ = n_i k`` in units of the mean displacement.
+        ``κ (r* − r⁰)² − ln κ`` with ``κ = n_i k`` in units of the mean displacement; without it the scale of k is free,
+        and kept from drifting (:data:`DRIFT`).
         """
         found, label = predictions[self.quantity.name], labels[self.quantity.name]
         if not isinstance(found, Relaxed):
@@ -167,7 +174,18 @@ class SpringsHead(nn.Module):
                 total = total + weight * mean_error(graph, place, label, self.scale, kind)
             if self.options.lengths:
                 total = total + self.options.lengths * self._likelihood(springs, graph, labels)
+            else:
+                total = total + self._drift(springs, graph)
         return total
+
+    def _drift(self, springs: Springs, graph: CrystalGraph) -> Tensor:
+        """Zero unless the mean of ln κ of a structure is farther than :data:`DRIFT` from that of an untrained one."""
+        kappa = (springs.stiffness * edges_of_centre(graph)).clamp_min(1e-300)
+        of_edge = springs.structure.index_select(0, springs.centre)
+        zero = kappa.new_zeros(springs.n_structures)
+        number = zero.index_add(0, of_edge, torch.ones_like(kappa)).clamp_min(1.0)
+        mean = zero.index_add(0, of_edge, (kappa / UNTRAINED).log()) / number
+        return PULL * (mean.abs() - DRIFT).clamp_min(0.0).square().mean()
 
     def _true_lengths(
         self, springs: Springs, graph: CrystalGraph, labels: Mapping[str, Labels]

@@ -202,3 +202,22 @@ def springs_head(**options: Any) -> SpringsHead:
         for parameter in head.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     return head
+
+
+@pytest.mark.parametrize("raw", [-60.0, 300.0])
+def test_springs_do_not_drift_away_together(raw: float) -> None:
+    """A common factor of all k moves no minimum: no loss of positions would ever bring it back."""
+    graph = batch(2)
+    made = springs_head()
+    label = {POSITIONS.name: known(graph, 0.01)}
+    near = made.loss(made(graph, lengths_embedded(graph)), label, graph, "l1")
+    springs = made.springs(graph, lengths_embedded(graph))
+    assert float(made._drift(springs, graph).detach()) == 0.0
+    with torch.no_grad():
+        made.stiffness[-1].bias.add_(raw)
+    far = made.loss(made(graph, lengths_embedded(graph)), label, graph, "l1")
+    assert float((far - near).detach()) > 0.001
+    made.zero_grad()
+    far.backward()
+    slope = float(made.stiffness[-1].bias.grad)
+    assert slope * raw > 0, f"the loss pulls the wrong way: {slope}"

@@ -133,6 +133,7 @@ READERS = (
     + """
 from crystalcli.contracts.records import Reader
 def broken(path): raise ValueError("boom")
+def exits(path): raise SystemExit(0)
 def sound(path): return True
 def entries(path):
     from crystalcli.nouns.structures.entry import Entry
@@ -141,7 +142,7 @@ def entries(path):
     yield 3
 @hookimpl
 def crystal_parts():
-    sniff = broken if KIND == "sniff" else sound
+    sniff = {"sniff": broken, "exits": exits}.get(KIND, sound)
     return [Reader(name="mine", summary="s", suffixes=(".cif",), sniff=sniff, read=entries)]
 """
 )
@@ -165,6 +166,7 @@ Cu 0 0 0
     ("kind", "code", "said"),
     [
         ("sniff", 0, "mine.py was left out: its sniff raises ValueError: boom"),
+        ("exits", 0, "mine.py was left out: its sniff calls sys.exit(0)"),
         ("wrong record", 4, "mine.py fails: TypeError: "),
         ("numbers", 4, "mine.py fails: TypeError: gives a int, not an Entry"),
     ],

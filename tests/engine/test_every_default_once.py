@@ -147,6 +147,6 @@ def test_plans_have_no_defaults_of_their_own(tmp_path: Path) -> None:
     asked_for = CalibrateOptions(model=model, inputs=inputs, output=output)
     calibration = CalibrationPlan.of(asked_for, overwrite=False)
     assert replace(calibration, device=asked_for.device) == CalibrationPlan(model, inputs, output)
-    labelling = LabellingPlan.of(LabelSitesOptions(inputs=inputs, output=output, label=("frequency",)), overwrite=False)
+    labelling = LabellingPlan.of(Request(LabelSitesOptions(inputs=inputs, output=output, label=("frequency",))))
     assert labelling == LabellingPlan(inputs, output, ("frequency",))
     assert Limits() == of.limits

@@ -11,9 +11,10 @@ import ase
 
 from crystalcli.contracts.records import Reader
 from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.registry.working_folder import staying
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import looks_readable, regular
-from crystalcli.vocabulary.errors import CrystalError, InputError
+from crystalcli.vocabulary.errors import CrystalError, InputError, what_happened
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,13 @@ def claimed_by(path: Path) -> Claim:
             continue
         regular(path)
         try:
-            known = reader.sniff(path)
+            with staying():
+                known = reader.sniff(path)
         except CrystalError:
             raise
-        except Exception as problem:  # costs this reader only
-            said.append(f"{called(reader)} was left out: its sniff raises {type(problem).__name__}: {problem}")
+        except (Exception, SystemExit) as problem:  # costs this reader only
+            did = "" if isinstance(problem, SystemExit) else "raises "
+            said.append(f"{called(reader)} was left out: its sniff {did}{what_happened(problem)}")
             continue
         if known:
             return Claim(reader, tuple(said))
@@ -74,7 +77,7 @@ def read_by(reader: Reader, path: Path) -> Iterator[Entry | InputError]:
     except (CrystalError, OSError, RecursionError, MemoryError):
         raise
     except (Exception, SystemExit) as problem:
-        said = f"{called(reader)} fails: {type(problem).__name__}: {problem}"
+        said = f"{called(reader)} fails: {what_happened(problem)}"
         raise InputError(said, code="reader-error") from problem
 
 

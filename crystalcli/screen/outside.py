@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,7 +33,9 @@ from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, Stopp
 POLL = 0.05
 """Seconds between two looks at a command that runs."""
 FAILED = "failed.txt"
-"""Beside results that people bring: ids of those that failed, each with a reason after a colon if there is one."""
+"""Beside results that people bring: ids of those that failed, each with a reason after a colon if there is one.
+
+Ids may have colons of their own, as ``file:0`` has."""
 
 
 class CommandWorker:
@@ -139,12 +141,15 @@ class OutsideWorker:
 
     Args:
         stage: the stage. folder: of the run. counted: its energies are needed.
+        ids: of all structures of the campaign, whatever is asked for at a time: results that came before stay there.
     """
 
     piece = 1
 
-    def __init__(self, stage: StagePlan, folder: Path, *, counted: bool) -> None:
+    def __init__(self, stage: StagePlan, folder: Path, ids: Collection[str], *, counted: bool) -> None:
         self.stage, self.counted = stage, counted
+        self.ids = {i.strip(): i for i in ids}
+        self._said: set[str] = set()
         self.folder = folder / "outside"
         self.results = Path(stage.options.results) if stage.options.results else self.folder / stage.name
 
@@ -189,15 +194,52 @@ class OutsideWorker:
             paths = [p for p in expand([str(self.results)]) if p.is_file()]
             found, failures = read_results(paths, self.stage.options, once=True)
             for failure in failures:
-                run.reporter.warn(str(failure))
+                self._warn(run, str(failure))
+            if strangers := [i for i in found if i.strip() not in self.ids]:
+                self._warn(
+                    run, f"{self.results}: {_some(strangers)}: no structure of the campaign has this id; not taken"
+                )
             key = self.stage.options.energy
             if self.counted and found and all(r.energy is None for r in found.values()):
                 said = f"no result of stage '{self.stage.name}' has '{key}'; write it to the structures there"
                 raise UsageError(said, path=self.results)
         failed = (self.results if self.results.is_dir() else self.results.parent) / FAILED
         if failed.is_file():
-            for line in failed.read_text(encoding="utf-8").splitlines():
-                name, _, why = line.partition(":")
-                if name.strip():
-                    found[name.strip()] = Result(name.strip(), "failed", why.strip() or "said to have failed")
+            found |= self._failed(failed, run)
         return found
+
+    def _failed(self, path: Path, run: Run) -> dict[str, Result]:
+        """Those of which people say that they failed; says which lines are of no structure."""
+        found: dict[str, Result] = {}
+        lost: list[str] = []
+        for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+            if not line.strip():
+                continue
+            named = self._named(line)
+            if named is None:
+                lost.append(line.strip())
+            else:
+                found[named[0]] = Result(named[0], "failed", named[1] or "said to have failed")
+        if lost:
+            self._warn(run, f"{path}: {_some(lost)}: begins with the id of no structure of the campaign; not taken")
+        return found
+
+    def _named(self, line: str) -> tuple[str, str] | None:
+        """Whose line it is and the reason there: of ids that may end at a colon, or hold some, the longest one."""
+        parts = line.split(":")
+        for k in range(len(parts), 0, -1):
+            if (name := ":".join(parts[:k]).strip()) in self.ids:
+                return self.ids[name], ":".join(parts[k:]).strip()
+        return None
+
+    def _warn(self, run: Run, text: str) -> None:
+        """Say it once, though every task of the stage looks."""
+        if text not in self._said:
+            self._said.add(text)
+            run.reporter.warn(text)
+
+
+def _some(texts: Sequence[str]) -> str:
+    """The first of ``texts``, and how many more there are."""
+    more = len(texts) - 3
+    return ", ".join(f"'{t}'" for t in texts[:3]) + (f" and {more} more" if more > 0 else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
@@ -52,8 +52,8 @@ class StageWorker(Protocol):
         ...
 
 
-def worker(plan: CampaignPlan, number: int, folder: Path) -> StageWorker:
-    """Make the worker of stage ``number``, counted from 0, in which something is done.
+def worker(plan: CampaignPlan, number: int, folder: Path, ids: Collection[str]) -> StageWorker:
+    """Make the worker of stage ``number``, counted from 0, in which something is done to structures named ``ids``.
 
     Raises:
         UsageError, InputError: a potential, relaxer, option or file that cannot be used.
@@ -66,7 +66,7 @@ def worker(plan: CampaignPlan, number: int, folder: Path) -> StageWorker:
     if stage.kind == "command":
         return CommandWorker(stage, folder, plan.call.jobs, counted=counted)
     assert stage.kind == "outside"
-    return OutsideWorker(stage, folder, counted=counted)
+    return OutsideWorker(stage, folder, ids, counted=counted)
 
 
 class RelaxationWorker:

@@ -41,7 +41,7 @@ class CampaignState:
         self.pure = {s.id: s for s in inputs.elements}
         self.amounts = {**inputs.candidates.amounts, **{s.id: s.amounts for s in inputs.elements}}
         self.workers: list[StageWorker | None] = [  # nobody works where structures stay as they are
-            None if s.kind == GIVEN else worker(plan, k, folder) for k, s in enumerate(plan.stages)
+            None if s.kind == GIVEN else worker(plan, k, folder, self.amounts) for k, s in enumerate(plan.stages)
         ]
         self.results: list[dict[str, Result]] = [{} for _ in plan.stages]
 

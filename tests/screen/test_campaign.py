@@ -26,12 +26,12 @@ from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
 from crystalcli.engine.run import progress
 from crystalcli.screen.hull import Phase, distances
-from crystalcli.screen.options import Commanded, ScreenOptions, Settings
-from crystalcli.screen.outside import CommandWorker
+from crystalcli.screen.options import Commanded, Outside, ScreenOptions, Settings
+from crystalcli.screen.outside import CommandWorker, OutsideWorker
 from crystalcli.screen.plan import StagePlan
 from crystalcli.screen.rule import stage_costs
 from crystalcli.screen.run import Screening
-from crystalcli.screen.stage_results import Result, Structure, formation_energy, misfit, read_structures
+from crystalcli.screen.stage_results import Result, Structure, extxyz, formation_energy, misfit, read_structures
 from crystalcli.screen.workflow import SCREEN
 from crystalcli.vocabulary.errors import Stopped, UsageError
 
@@ -345,6 +345,45 @@ def test_outside_stages_hand_out_and_take_back(tmp_path: Path, capfd: pytest.Cap
     assert "no convergence in 200 steps" in table[lost]["problems"]
     assert table[lost]["outcome"].startswith("no final energy")
     assert sum(bool(r["E_f [eV/atom]"]) for r in table.values()) == 12 + len(survivors) - 1
+
+
+FAILED_LINES = """\ufeff
+run:0: scf did not converge
+run:1
+ run : two
+run:1:a: of three parts: all of it
+run
+runs:0: misspelt
+nobody
+"""
+
+
+def test_ids_with_colons_fail_by_their_whole_name(tmp_path: Path) -> None:
+    """The longest id that there is counts; a line of none is not lost without a word, nor is a result of none."""
+    ids = ["run", "run:0", "run:1", "run:1:a", "run:3"]
+    some = [Structure(i, a) for i, a in zip(ids, some_campaign.alloys(len(ids)), strict=True)]
+    stage = StagePlan("dft", 1.0, "outside", (), Outside())
+    worker = OutsideWorker(stage, tmp_path, [*ids, "run:9"], counted=True)
+    results = tmp_path / "outside" / "dft"
+    results.mkdir(parents=True)
+    (results / "failed.txt").write_text(FAILED_LINES, encoding="utf-8")
+    wrong = Structure("run-3", some[-1].atoms)
+    (results / "some.extxyz").write_text(extxyz([some[-1], wrong], [-1.5, -1.5]), encoding="utf-8")
+    said: list[str] = []
+    run: Any = SimpleNamespace(reporter=Host(said.append, said.append))
+    for _ in range(2):  # said once, however many tasks look
+        found = {r.id: r for _, (r,) in worker.work("task", iter([(i.id, [i]) for i in some]), run)}
+    problems = {i: r.problem for i, r in found.items()}
+    assert problems == {
+        "run": "failed: said to have failed",
+        "run:0": "failed: scf did not converge",
+        "run:1": "failed: said to have failed",
+        "run:1:a": "failed: of three parts: all of it",
+        "run:3": "",
+    }
+    strangers, lines = said
+    assert "'run-3': no structure of the campaign has this id" in strangers
+    assert "failed.txt: 'runs:0: misspelt', 'nobody': begins with the id of no structure" in lines
 
 
 def test_what_comes_back_as_another_compound_is_no_result() -> None:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 
-from crystalcli.engine.cache.cache import GraphRecipe
+import numpy as np
+
+from crystalcli.engine.cache.cache import Column, GraphRecipe
 from crystalcli.engine.data.dataset import GraphDataset
-from crystalcli.engine.labels.label_requests import LabelRequest
+from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.engine.model.model_fields import recipe_of_file
 from crystalcli.engine.model.model_head import read_head
 from crystalcli.engine.model.model_names import named_by
@@ -19,10 +22,10 @@ from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.read.supervised_reading import read_inputs
 from crystalcli.nouns.structures.constraints import not_known
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.prediction.labels import LabelFinder
 from crystalcli.prediction.reading import is_cache
 from crystalcli.screen.candidates import Candidates, FromCaches, FromFiles
-from crystalcli.screen.hull import Phase
+from crystalcli.screen.hull import Amounts, Phase
+from crystalcli.screen.known_phases import KnownEnergies, phases
 from crystalcli.screen.options import FEWEST
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.recipe import DIFFERENCE, ENERGY
@@ -65,7 +68,7 @@ def read(plan: CampaignPlan, warn: Warn) -> Inputs:
     if plan.trains_on == "chosen":
         return _of_campaign(plan, warn)
     if plan.trains_on == "labelled":
-        found, quantity = _labelled(plan)
+        found, quantity = _labelled(plan, warn)
     else:
         quantity = _decider(plan.stages[0].model, plan.rule().threshold, warn)
         found = Inputs(_of_model(plan, quantity, warn))
@@ -99,7 +102,7 @@ def _of_campaign(plan: CampaignPlan, warn: Warn) -> Inputs:
     return Inputs(candidates, elements, _known_phases(plan, ENERGY, warn))
 
 
-def _labelled(plan: CampaignPlan) -> tuple[Inputs, Quantity]:
+def _labelled(plan: CampaignPlan, warn: Warn) -> tuple[Inputs, Quantity]:
     """The caches whose labelled part trains and whose rest is screened, and the label.
 
     Raises:
@@ -130,8 +133,18 @@ def _labelled(plan: CampaignPlan) -> tuple[Inputs, Quantity]:
         )
     if known < FEWEST:
         raise UsageError(f"{known} structures with a label '{name}' are too few to train on", path=path)
+    if not quantity.unit:
+        _look_at_totals(data, name, warn)
     said = f"{known} structures with '{name}' train, {len(data) - known} without are candidates"
     return Inputs(FromCaches(data, data.columns[name]), label=name, notes=[said]), quantity
+
+
+def _look_at_totals(data: GraphDataset, name: str, warn: Warn) -> None:
+    """Warn of numbers of which nobody said that they are per atom, and that look as if they were not."""
+    try:
+        KnownEnergies.of_caches(data, "build-graphs --targets {}", warn).under(name, Quantity(name))
+    except UsageError as problem:
+        warn(problem.reason)
 
 
 def _of_model(plan: CampaignPlan, quantity: Quantity, warn: Warn) -> Candidates:
@@ -152,10 +165,10 @@ def _refuse_other_graphs(data: GraphDataset, recipe: GraphRecipe, path: Path) ->
 def _candidates(plan: CampaignPlan, quantity: Quantity | None, options: ReadOptions, warn: Warn) -> Candidates:
     """Candidates out of caches or files, with the labels that they have of ``quantity``."""
     paths = plan.candidate_files
-    finder = LabelFinder(() if quantity is None else (quantity,), (), warn)
     if (data := _caches(paths)) is not None:
-        return FromCaches(data, finder.of_cache(data).get("" if quantity is None else quantity.name))
-    structures, energies, failures = [], {}, []
+        column = None if quantity is None else _compared(KnownEnergies.of_caches(data, "", warn), quantity)
+        return FromCaches(data, column)
+    structures, labels, failures = [], [], []
     for item in read_inputs(paths, options):
         if isinstance(item, Failure):
             failures.append(item)
@@ -166,11 +179,20 @@ def _candidates(plan: CampaignPlan, quantity: Quantity | None, options: ReadOpti
         for text in item.warnings:
             warn(f"{item.id}: {text}")
         structures.append(Structure(item.id, item.atoms, item.labels))
-        if quantity is not None and (known := finder.of(item).get(quantity.name)) is not None:
-            energies[item.id] = known
+        if quantity is not None:
+            labels.append(Labelled.of(item))
     if not structures:
         raise NothingUsable(f"no candidate could be read: {failures[0] if failures else 'there are none'}")
+    if quantity is None:
+        return FromFiles(structures, {}, failures)
+    values = KnownEnergies.of_entries(labels, "", warn).compared(quantity).tolist()
+    energies = {s.id: e for s, e in zip(structures, values, strict=True) if isfinite(e)}
     return FromFiles(structures, energies, failures)
+
+
+def _compared(known: KnownEnergies, quantity: Quantity) -> Column:
+    values = known.compared(quantity)
+    return Column(quantity, values, np.isfinite(values))
 
 
 def _caches(paths: Sequence[Path]) -> GraphDataset | None:
@@ -194,28 +216,36 @@ def _known_phases(plan: CampaignPlan, quantity: Quantity, warn: Warn) -> list[Ph
     r = plan.references
     if not r.phases:
         return []
-    name = quantity.name
-    label = r.label or name
-    requests = [] if label == name else [LabelRequest(label, label, name)]
-    finder, paths = LabelFinder((quantity,), requests, warn), r.phase_files
+    paths, say = r.phase_files, 'label = "{}"' if plan.ends_with_energies else "--reference-label {}"
     if (data := _caches(paths)) is not None:
-        known = FromCaches(data, finder.of_cache(data).get(name))
-        count, had = len(data), sorted(data.columns)
-        found = [Phase(known.amounts[i], e, i) for i, e in known.energies.items()]
+        ids, amounts = data.ids, list(FromCaches(data, None).amounts.values())
+        labels = KnownEnergies.of_caches(data, say, warn)
     else:
-        found, count, had = [], 0, []
-        for item in read_inputs(paths, DEFAULTS):
-            if isinstance(item, Failure):
-                raise UsageError(f"a reference phase cannot be read: {item}")
-            count += 1
-            had = had or sorted(item.labels)
-            if (energy := finder.of(item).get(name)) is not None:
-                found.append(Phase(Structure(item.id, item.atoms).amounts, energy, item.id))
-    if not found:
-        raise UsageError(f"has no label '{label}'; it has {', '.join(had) or 'none'}", path=paths[0])
-    if len(found) < count:
-        warn(f"{count - len(found)} of {count} reference phases have no '{label}' and are left out")
-    return found
+        entries, amounts = _read_all(paths)
+        ids, labels = [e.id for e in entries], KnownEnergies.of_entries(entries, say, warn)
+    try:
+        energies = labels.under(r.label, quantity)
+    except UsageError as problem:
+        raise UsageError(problem.reason, path=paths[0]) from problem
+    known = phases(ids, amounts, energies)
+    label = r.label or quantity.name
+    if not known:
+        raise UsageError(f"no structure has a number '{label}'", path=paths[0])
+    if len(known) < len(ids):
+        warn(f"{len(ids) - len(known)} of {len(ids)} reference phases have no '{label}' and are left out")
+    return known
+
+
+def _read_all(paths: Sequence[Path]) -> tuple[list[Labelled], list[Amounts]]:
+    """Labels and compositions of all that is in files, every structure of which is wanted."""
+    labels: list[Labelled] = []
+    amounts: list[Amounts] = []
+    for item in read_inputs(paths, DEFAULTS):
+        if isinstance(item, Failure):
+            raise UsageError(f"a reference phase cannot be read: {item}")
+        labels.append(Labelled.of(item))
+        amounts.append(Structure(item.id, item.atoms).amounts)
+    return labels, amounts
 
 
 def _refuse_no_energy(quantity: Quantity) -> str:

@@ -86,7 +86,11 @@ class ScreenOptions(Deciding, EnsembleTraining):
     references: tuple[str, ...] = option(
         (), "files or caches with phases of known formation energy; elements are added", files=True, panel=DECISION
     )
-    reference_label: str = option("", "what the references call it; default the model's target", panel=DECISION)
+    reference_label: str = option(
+        "",
+        "what the references call it: KEY, KEY/atom of a total, KEY:UNIT; default the model's target",
+        panel=DECISION,
+    )
     target: str = option("", "label that is the formation energy", panel=TRAINING)
     device: str = common.device()
     threads: int = common.threads()

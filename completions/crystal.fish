@@ -271,7 +271,7 @@ complete -c crystal -n '__crystal_at screen' -l campaign -r -d 'plan of a staged
 complete -c crystal -n '__crystal_at screen' -l model -r -d 'trained ensemble: model file, run folder or name'
 complete -c crystal -n '__crystal_at screen' -l references -x -a '(__crystal_ask)' -d 'files or caches with phases of known formation energy; elements are added'
 complete -c crystal -n '__crystal_at screen' -l reference-label -x -a '(__crystal_ask)' -d 'what the references call it: KEY, KEY/atom of a total, KEY:UNIT; default the model'\''s target'
-complete -c crystal -n '__crystal_at screen' -l target -x -a '(__crystal_ask)' -d 'label that is the formation energy'
+complete -c crystal -n '__crystal_at screen' -l target -x -a '(__crystal_ask)' -d 'which label, or with --model which of its targets, is the formation energy'
 complete -c crystal -n '__crystal_at screen' -l device -x -a '(__crystal_ask)' -d 'auto, cpu, cuda, cuda:1, mps'
 complete -c crystal -n '__crystal_at screen' -l threads -x -a '(__crystal_ask)' -d 'CPU threads; 0 leaves them as they are'
 complete -c crystal -n '__crystal_at screen' -s j -l jobs -x -a '(__crystal_ask)' -d 'campaign: relaxations or commands at a time'

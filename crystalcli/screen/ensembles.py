@@ -85,7 +85,8 @@ class Ensembles:
 
     Args:
         state: has the structures.
-        label: that ensembles learn from labelled candidates; empty where they learn final energies.
+        label: that ensembles learn from labelled candidates, or what a given model predicts; empty where they learn
+            final energies.
 
     Raises:
         UsageError: no such architecture or option, or a model to start from that is none.
@@ -146,6 +147,7 @@ class Ensembles:
         Those without a structure at the stage, without a graph, or without an energy to add to, have no prediction.
         """
         predictor, digest = self._opened(path)
+        name = self.label or target(self.plan, stage).name
         members = len(predictor.model.models) if isinstance(predictor.model, Ensemble) else 0
         there = [i for i in ids if self.state.has_structure(stage, i)]
         pieces = [there[k : k + PIECE] for k in range(0, len(there), PIECE)]
@@ -156,12 +158,12 @@ class Ensembles:
             for count, (key, piece) in enumerate(missing, len(journal) + 1):
                 self.state.run.stop_if_asked()
                 rows = self.state.predicted(stage, piece, predictor)
-                yield key, Predictions.of(rows, predictor.quantities[0].name, members).to_json()
+                yield key, Predictions.of(rows, name, members).to_json()
                 self.state.run.reporter.progress(f"{named}: predictions", count, len(pieces))
 
         records = journal.work([(f"{digest}-{self.state.key(stage, p)}", p) for p in pieces], asked)
         predictor.say_extrapolation()
-        calibration = _calibration(predictor)
+        calibration = _calibration(predictor, name)
         by_id: dict[str, Candidate] = {}
         for piece, record in zip(pieces, records, strict=True):
             kept = Predictions.from_json(record)
@@ -252,9 +254,9 @@ class Predictions:
         return cls(numbers.reshape(len(data["why"]), -1), data["why"])
 
 
-def _calibration(predictor: Predictor) -> str:
-    """How σ was calibrated; empty where there is none to speak of."""
-    fit = predictor.model.sigma_fits.get(predictor.quantities[0].name)
+def _calibration(predictor: Predictor, name: str) -> str:
+    """How σ of the quantity ``name`` was calibrated; empty where there is none to speak of."""
+    fit = predictor.model.sigma_fits.get(name)
     if fit is not None:
         return fit.method
     return UNCALIBRATED if isinstance(predictor.model, Ensemble) else ""

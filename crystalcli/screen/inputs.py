@@ -16,7 +16,6 @@ from crystalcli.engine.cache.cache import Column, GraphRecipe
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.engine.model.model_fields import recipe_of_file
-from crystalcli.engine.model.model_head import read_head
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.read.supervised_reading import read_inputs
@@ -24,17 +23,16 @@ from crystalcli.nouns.structures.constraints import not_known
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.prediction.reading import is_cache
 from crystalcli.screen.candidates import Candidates, FromCaches, FromFiles
+from crystalcli.screen.decider import decider, refuse_no_energy
 from crystalcli.screen.hull import Amounts, Phase
 from crystalcli.screen.known_phases import KnownEnergies, phases
 from crystalcli.screen.options import FEWEST
 from crystalcli.screen.plan import CampaignPlan
-from crystalcli.screen.recipe import DIFFERENCE, ENERGY
+from crystalcli.screen.recipe import ENERGY
 from crystalcli.screen.stage_results import ELEMENT, Structure, read_structures
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 from crystalcli.vocabulary.quantities import Quantity
-from crystalcli.vocabulary.thresholds import Threshold
 
-PER_ATOM = ("eV/atom", "")
 Warn = Callable[[str], None]
 
 
@@ -46,7 +44,8 @@ class Inputs:
         candidates: structures, those that are labelled and train among them.
         elements: structures of elements, which go through all stages.
         phases: of known formation energy.
-        label: name of what ensembles learn from labelled candidates; empty where they learn final energies.
+        label: name of what ensembles learn from labelled candidates, or of what a given model predicts; empty where
+            they learn final energies.
         notes: what a careful user wants to know.
     """
 
@@ -70,9 +69,9 @@ def read(plan: CampaignPlan, warn: Warn) -> Inputs:
     if plan.trains_on == "labelled":
         found, quantity = _labelled(plan, warn)
     else:
-        quantity = _decider(plan.stages[0].model, plan.rule().threshold, warn)
-        found = Inputs(_of_model(plan, quantity, warn))
-    note = _refuse_no_energy(quantity)
+        quantity, said = decider(plan.stages[0].model, plan.target, plan.rule().threshold, warn)
+        found = Inputs(_of_model(plan, quantity, warn), label=quantity.name, notes=[said] if said else [])
+    note = refuse_no_energy(quantity)
     phases = _known_phases(plan, quantity, warn)
     return replace(found, phases=phases, notes=[*([note] if note else []), *found.notes])
 
@@ -122,7 +121,7 @@ def _labelled(plan: CampaignPlan, warn: Warn) -> tuple[Inputs, Quantity]:
     if name not in data.columns:
         raise UsageError(f"has no label '{name}'; it has {', '.join(sorted(data.columns))}", path=path)
     quantity = data.columns[name].quantity
-    _refuse_no_energy(quantity)
+    refuse_no_energy(quantity)
     known = int(data.columns[name].mask.sum())
     if known == len(data):
         raise UsageError(
@@ -246,40 +245,3 @@ def _read_all(paths: Sequence[Path]) -> tuple[list[Labelled], list[Amounts]]:
         labels.append(Labelled.of(item))
         amounts.append(Structure(item.id, item.atoms).amounts)
     return labels, amounts
-
-
-def _refuse_no_energy(quantity: Quantity) -> str:
-    """What is odd about ``quantity`` as a formation energy per atom; a note for the user, or nothing.
-
-    Raises:
-        UsageError: it cannot be one.
-    """
-    if quantity.level != "structure" or quantity.classes or quantity.shape:
-        raise UsageError(f"'{quantity.name}' is no energy per structure; a hull needs formation energies")
-    if quantity.extensive or quantity.unit not in PER_ATOM:
-        said = "a total" if quantity.extensive else f"in {quantity.unit}"
-        raise UsageError(
-            f"'{quantity.name}' is {said}; a hull needs eV/atom (build the graphs with --targets KEY/atom)"
-        )
-    return "" if quantity.unit else f"'{quantity.name}' has no unit; taken as formation energies in eV/atom"
-
-
-def _decider(model: str, threshold: Threshold, warn: Warn) -> Quantity:
-    """What a trained model predicts.
-
-    Raises:
-        UsageError: differences, which are no energies, or a threshold in σ for a model that has none.
-    """
-    path = Path(model)
-    head = read_head(named_by(path))
-    quantity = Quantity.from_json(head["spec"]["targets"][0])
-    if quantity.name == DIFFERENCE.name:
-        raise UsageError("predicts what a stage of a campaign adds to its energies, no formation energies", path=path)
-    if "members" not in head and not head.get("sigma"):
-        warn("one model alone has no sigma of its own: only an energy threshold (50meV) means something")
-        if threshold.kind == "sigma":
-            raise UsageError(
-                f"{threshold} needs an ensemble; train with --ensemble 5, calibrate the model, or give "
-                "--threshold 50meV"
-            )
-    return quantity

@@ -91,7 +91,9 @@ class ScreenOptions(Deciding, EnsembleTraining):
         "what the references call it: KEY, KEY/atom of a total, KEY:UNIT; default the model's target",
         panel=DECISION,
     )
-    target: str = option("", "label that is the formation energy", panel=TRAINING)
+    target: str = option(
+        "", "which label, or with --model which of its targets, is the formation energy", panel=DECISION
+    )
     device: str = common.device()
     threads: int = common.threads()
     jobs: int = option(1, "campaign: relaxations or commands at a time", min=1, short="-j", panel=common.RUN)

@@ -100,7 +100,8 @@ class CampaignPlan:
         candidates: files. settings, training, stages, references: of the plan.
         trains_on: what ensembles are trained on: candidates that are chosen and go through all stages, those of the
             candidates' cache that are labelled, or nothing where all models are there.
-        target: label that is the formation energy, of labelled candidates; empty: the only one there is.
+        target: label of labelled candidates, or what a given model predicts, that is the formation energy; empty: the
+            only one there is.
         part_options: of architecture, head and featurizer, by family.
         kappas: for the cost–recall curve; empty: none.
         call: device, threads, jobs, scheduler and pictures of this call, which do not change results.
@@ -233,7 +234,7 @@ def _refuse_unheard(o: ScreenOptions) -> None:
     """
     if said := _said(o, ("scheduler", "jobs")):
         raise UsageError(f"{said}: for the relaxations of a --campaign only; leave it out")
-    if o.model is not None and (said := _said(o, (*(s.name for s in specs(EnsembleTraining)), "target"))):
+    if o.model is not None and (said := _said(o, (s.name for s in specs(EnsembleTraining)))):
         raise UsageError(f"{said}: for an ensemble that is to be trained, and --model is trained; leave it out")
     if not o.references and (said := _said(o, ("reference_label",))):
         raise UsageError(f"{said} says what --references call their energy, and there are none")

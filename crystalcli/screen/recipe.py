@@ -78,10 +78,10 @@ def _refuse_other_target(path: Path, plan: CampaignPlan, stage: int) -> None:
     Raises:
         UsageError: says which.
     """
-    (there, *_) = read_head(named_by(path))["spec"]["targets"]
-    if (there["name"] == DIFFERENCE.name) != plan.learns_difference(stage):
+    names = [q["name"] for q in read_head(named_by(path))["spec"]["targets"]]
+    if (DIFFERENCE.name in names) != plan.learns_difference(stage):
         wanted = target(plan, stage).name
-        raise UsageError(f"predicts {there['name']}; stage '{plan.stages[stage].name}' learns {wanted}", path=path)
+        raise UsageError(f"predicts {', '.join(names)}; stage '{plan.stages[stage].name}' learns {wanted}", path=path)
 
 
 def dealt(tables: Mapping[str, Mapping[str, Any]], architecture: str) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ import csv
 import io
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from crystalcli.engine.record import run_record
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.prediction.predictor import Predictor, Row
-from crystalcli.screen import reading
+from crystalcli.screen import decider, reading
 from crystalcli.screen.options import ScreenOptions
 from crystalcli.screen.plan import one_step
 from crystalcli.screen.recipe import training_plan
@@ -38,6 +39,8 @@ from crystalcli.screen.run import Screening
 from crystalcli.screen.workflow import SCREEN
 from crystalcli.train.choice import recipe_of
 from crystalcli.vocabulary.errors import Stopped, UsageError
+from crystalcli.vocabulary.quantities import Quantity
+from crystalcli.vocabulary.thresholds import Threshold
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,62 @@ def test_files_and_caches_are_screened_alike(model: Path, tmp_path: Path) -> Non
     assert of_files == pytest.approx(of_cache, rel=1e-4)
     assert [r["decision"] for r in a] == [r["decision"] for r in b]
     assert not list((tmp_path / "extxyz").glob("*.h5"))  # graphs are in memory
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of a band gap and a formation energy, in this order."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("two")
+    return two_targets(folder, Quantity("band_gap"), Quantity("formation_energy_per_atom"))
+
+
+def two_targets(folder: Path, *quantities: Quantity) -> Path:
+    known, every = small_cache.energies(small_cache.crystals(42)), np.ones(42, dtype=bool)
+    values = (20.0 - known, known)
+    columns = [Column(q, v, every) for q, v in zip(quantities, values, strict=True)]
+    cache = small_cache.write(folder / "graphs.h5", columns=columns)
+    made = training_plan_of(cache, folder / "ensemble", target=tuple(q.name for q in quantities))
+    return train(made, ensemble=2, epochs=3).folder
+
+
+@pytest.mark.parametrize("target", ["band_gap", "formation_energy_per_atom"])
+def test_a_model_of_several_targets_is_screened_on_the_one_that_is_chosen(
+    target: str, of_two: Path, tmp_path: Path
+) -> None:
+    ids = frames(tmp_path / "some.extxyz", 6)
+    asked = {"candidates": (str(tmp_path / "some.extxyz"),), "model": of_two}
+    with pytest.raises(UsageError, match=r"predicts band_gap, formation_energy_per_atom; choose .* with --target NAME"):
+        screened(tmp_path / "none", **asked)
+    with pytest.raises(UsageError, match=r"predicts band_gap, .*, not 'bandgap' \(did you mean 'band_gap'\?\)"):
+        screened(tmp_path / "other", target="bandgap", **asked)
+    assert not (tmp_path / "none").exists()
+    screened(tmp_path / "run", target=target, **asked)
+    rows = [r for r in Predictor(of_two).predict([str(tmp_path / "some.extxyz")]) if isinstance(r, Row)]
+    found = table(tmp_path / "run")
+    assert {r.id for r in rows} == set(ids)
+    for row in rows:
+        assert float(found[row.id]["E_f [eV/atom]"]) == pytest.approx(row.values[target], abs=2e-6)
+        assert float(found[row.id]["sigma [eV/atom]"]) == pytest.approx(row.uncertainties[target]["sigma"], abs=2e-6)
+
+
+def test_of_several_targets_only_one_of_which_can_be_a_formation_energy_that_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gap, energy = Quantity("band_gap", "eV"), Quantity("formation_energy_per_atom", "eV/atom")
+    targets = [gap, energy]
+    head = {"spec": {"targets": targets}, "members": []}
+    monkeypatch.setattr(decider, "named_by", lambda path: path)
+    monkeypatch.setattr(
+        decider, "read_head", lambda _: head | {"spec": {"targets": [q.to_json() for q in head["spec"]["targets"]]}}
+    )
+    rule = Threshold(2.0, "sigma")
+    found, note = decider.decider("m", "", rule, str)
+    assert found == energy
+    assert note == "the formation energy is 'formation_energy_per_atom' of the model, which predicts band_gap as well"
+    targets[1] = replace(energy, unit="eV", extensive=True)
+    with pytest.raises(UsageError, match="predicts band_gap, formation_energy_per_atom, and none can be"):
+        decider.decider("m", "", rule, str)
 
 
 def test_what_the_members_say_is_behind_mean_and_spread(model: Path) -> None:
@@ -188,8 +247,6 @@ def test_a_campaign_has_a_folder_of_its_name_and_is_resumed_with_its_commands_sh
 
 @pytest.mark.parametrize("talks", [True, False])
 def test_what_a_workflow_says_is_for_a_terminal_where_it_talks(talks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
     written = io.StringIO()
     monkeypatch.setattr(Face, "console", lambda _self: Console(file=written, force_terminal=True))
     values = {"json": False, "quiet": False}
@@ -206,8 +263,8 @@ REFUSED: dict[str, tuple[Callable[[Path], dict[str, object]], str]] = {
         "--jobs: for the relaxations of a --campaign",
     ),
     "training": (
-        lambda m: {"model": m, "candidates": ("a.cif",), "arch": "lcgcn", "epochs": 5, "lr": 0.0, "target": "e"},
-        "--arch, --epochs, --lr, --target: for an ensemble that is to be trained, and --model is",
+        lambda m: {"model": m, "candidates": ("a.cif",), "arch": "lcgcn", "epochs": 5, "lr": 0.0},
+        "--arch, --epochs, --lr: for an ensemble that is to be trained, and --model is",
     ),
     "label": (
         lambda m: {"model": m, "candidates": ("a.cif",), "reference_label": "e"},

@@ -17,7 +17,10 @@ Amounts = Mapping[str, float]
 """Symbol → number of atoms."""
 Floats = NDArray[np.float64]
 ON_HULL = 1e-8
-"""eV/atom: a phase this near to the hull is on it."""
+"""eV/atom: a phase this near to the hull is on it, where energies are known."""
+ON_PREDICTED_HULL = 1e-5
+"""eV/atom: the same where they are predicted. Networks work in float32: one crystal in cells of several sizes, or in
+other batches, has energies that differ by as much."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class Distance:
     products: tuple[str, ...]
 
 
-def distances(candidates: Sequence[Phase], competing: Sequence[bool], references: Sequence[Phase]) -> list[Distance]:
+def distances(
+    candidates: Sequence[Phase], competing: Sequence[bool], references: Sequence[Phase], *, near: float = ON_HULL
+) -> list[Distance]:
     """Distance of every candidate to the hull of the references, the competing candidates and the elements.
 
     Elements with formation energy 0 are always there, whatever the references are.
@@ -55,6 +60,7 @@ def distances(candidates: Sequence[Phase], competing: Sequence[bool], references
         candidates: in any order, of any chemical systems.
         competing: whether a candidate takes part in the hull (one with a wild prediction should not).
         references: phases whose energies are known.
+        near: what is as near to the hull, eV/atom, is on it, at 0.
     """
     members: dict[frozenset[str], list[int]] = defaultdict(list)
     for k, c in enumerate(candidates):
@@ -65,7 +71,7 @@ def distances(candidates: Sequence[Phase], competing: Sequence[bool], references
     found: dict[int, Distance] = {}
     for elements, those in members.items():
         inside = [p for system, phases in pool.items() if system <= elements for p in phases]
-        found |= zip(those, _in_system(sorted(elements), inside, [candidates[k] for k in those]), strict=True)
+        found |= zip(those, _in_system(sorted(elements), inside, [candidates[k] for k in those], near), strict=True)
     return [found[k] for k in range(len(candidates))]
 
 
@@ -78,7 +84,7 @@ def _elements(phase: Phase) -> frozenset[str]:
     return frozenset(s for s, n in phase.amounts.items() if n > 0)
 
 
-def _in_system(elements: list[str], inside: Sequence[Phase], members: Sequence[Phase]) -> list[Distance]:
+def _in_system(elements: list[str], inside: Sequence[Phase], members: Sequence[Phase], near: float) -> list[Distance]:
     from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
     from pymatgen.core import Composition, Element
 
@@ -91,7 +97,7 @@ def _in_system(elements: list[str], inside: Sequence[Phase], members: Sequence[P
     energy = np.array([e.energy_per_atom for e in corners])
     facet, share = _facets_of(fractions(members, elements), x, [np.asarray(f) for f in diagram.facets])
     above = np.array([m.energy for m in members]) - (share * energy[facet]).sum(1)
-    above[np.abs(above) < ON_HULL] = 0.0
+    above[np.abs(above) < near] = 0.0
     names = np.array([e.name for e in corners], dtype=object)
     return [
         Distance(float(height), tuple(names[f[s > ON_HULL]])) for height, f, s in zip(above, facet, share, strict=True)

@@ -14,7 +14,7 @@ import numpy as np
 from crystalcli.contracts.workflow import Run
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.screen import hull, plots, stability
-from crystalcli.screen.hull import ON_HULL, Amounts, Phase
+from crystalcli.screen.hull import ON_HULL, ON_PREDICTED_HULL, Amounts, Phase
 from crystalcli.screen.options import CURVE, HULL, PHASES, STAGES, STRUCTURES, SURVIVORS, TABLE
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.rule import Candidate, Decision, stage_costs
@@ -267,7 +267,7 @@ def _report(found: Results, ends: Sequence[CandidateEnd]) -> dict[str, Any]:
         "candidates": len(ends),
         "trained_on": len(found.trained_on.ids),
         "removed": sum(not d.decision.kept for d in screened.decisions),
-        "on_predicted_hull": sum(d.decision.above <= ON_HULL for d in last),
+        "on_predicted_hull": sum(d.decision.above <= ON_PREDICTED_HULL for d in last),
         "extrapolating": sum(bool(d.candidate.extrapolating) for d in last),
         "uncalibrated": sum(d.candidate.calibration == UNCALIBRATED for d in last),
         "references": len(found.trained_on.phases),

@@ -47,7 +47,7 @@ class Decision:
     """What becomes of a candidate.
 
     Args:
-        above: distance to the hull, eV/atom; negative only for one that does not compete.
+        above: distance to the hull, eV/atom, 0 on it; negative only for one that does not compete.
         products: what it would decompose into.
         kept: whether it goes on.
         reason: in words.
@@ -82,7 +82,7 @@ def decide(
     limit = np.quantile(sure, robust) if robust < 1.0 and len(sure) else np.inf
     competing = [bool(np.isfinite(c.energy) and s <= limit) for c, s in zip(candidates, spread, strict=True)]
     phases = [Phase(c.amounts, c.energy, c.id) for c in candidates]
-    found = hull.distances(phases, competing, references)
+    found = hull.distances(phases, competing, references, near=hull.ON_PREDICTED_HULL)
     shares = _shares_on_hull(candidates, references)
     made = []
     for c, d, share, competes in zip(candidates, found, shares, competing, strict=True):
@@ -94,7 +94,7 @@ def decide(
 def _rule(candidate: Candidate, above: float, threshold: Threshold) -> tuple[bool, str]:
     if not np.isfinite(candidate.energy):
         return True, "no prediction: kept, to be looked at"
-    if above <= hull.ON_HULL:
+    if above <= hull.ON_PREDICTED_HULL:
         return True, "on the predicted hull"
     if threshold.kind == "sigma" and not np.isfinite(candidate.sigma):
         return True, "no sigma: kept, to be looked at"
@@ -118,8 +118,8 @@ def _shares_on_hull(candidates: Sequence[Candidate], references: Sequence[Phase]
     votes = np.zeros(len(asked))
     for m in range(n):
         phases = [Phase(candidates[k].amounts, candidates[k].members[m], candidates[k].id) for k in asked]
-        found = hull.distances(phases, [True] * len(phases), references)
-        votes += [d.above <= hull.ON_HULL for d in found]
+        found = hull.distances(phases, [True] * len(phases), references, near=hull.ON_PREDICTED_HULL)
+        votes += [d.above <= hull.ON_PREDICTED_HULL for d in found]
     for k, v in zip(asked, votes / n, strict=True):
         shares[k] = float(v)
     return shares

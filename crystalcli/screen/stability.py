@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalcli.screen.hull import ON_HULL
+
 Floats = NDArray[np.float64]
 
 
@@ -43,7 +45,7 @@ class Stability:
 
 def stability(predicted: Floats, true: Floats, threshold: float = 0.0) -> Stability:
     """Compare predicted with true distances to the hull, (n,) eV/atom each; ``threshold`` t in eV/atom."""
-    tolerance = threshold + 1e-8
+    tolerance = threshold + ON_HULL
     stable, called = true <= tolerance, np.isfinite(predicted) & (predicted <= tolerance)
     tp, fp = int((called & stable).sum()), int((called & ~stable).sum())
     fn, tn = int((~called & stable).sum()), int((~called & ~stable).sum())

@@ -79,6 +79,25 @@ def test_members_vote() -> None:
     assert [d.on_hull for d in decide([a, b], [], Threshold(2.0, "sigma"))] == [0.75, 0.25]
 
 
+@pytest.mark.parametrize("threshold", ["0meV", "0sigma", "2sigma"])
+def test_one_crystal_in_cells_of_several_sizes_has_one_decision(threshold: str) -> None:
+    """Predictions of a network in float32 differ by rounding; on the hull are all of them or none."""
+    off = np.float32([0.0, 3e-7, -2e-7, 6e-6])
+    for above in (0.0, 0.05):
+        made = [Candidate("ground", {"Hf": 1.0, "N": 1.0}, -1.25 - above, 0.0, 0.0, (-1.25 - above,) * 4)]
+        for size, e in zip((1, 4, 8, 27), (-1.25 + off).tolist(), strict=True):
+            members = tuple((-1.25 + np.roll(off, size)).tolist())
+            made.append(Candidate(f"of {size}", {"Hf": size, "N": size}, e, 1e-3, 1e-6, members))
+        found = decide(made, [], Threshold.parse(threshold))[1:]
+        assert {(d.kept, d.on_hull) for d in found} == ({(True, 1.0)} if above == 0.0 else {(False, 0.0)})
+        assert all(d.above == 0.0 for d in found) == (above == 0.0)
+
+
+def test_known_energies_that_differ_by_more_than_their_rounding_are_told_apart() -> None:
+    known = [Phase({"Hf": 1.0, "N": 1.0}, -1.0), Phase({"Hf": 2.0, "N": 2.0}, -1.0 + 1e-6)]
+    assert stable(known) == [True, False]
+
+
 def test_reasons_are_in_words() -> None:
     a = Candidate("a", {"Hf": 1.0, "N": 1.0}, -1.0, 0.03, 0.04)
     b = Candidate("b", {"Hf": 1.0, "N": 1.0}, -0.95, 0.03, 0.04)

@@ -270,6 +270,8 @@ complete -c crystal -n '__crystal_at screen' -l seed -x -a '(__crystal_ask)' -d 
 complete -c crystal -n '__crystal_at screen' -l campaign -r -d 'plan of a staged screening (TOML): relaxes, trains and decides stage by stage; default folder runs/PLAN, so that the same command goes on after a stop or a kill'
 complete -c crystal -n '__crystal_at screen' -l model -r -d 'trained ensemble: model file, run folder or name'
 complete -c crystal -n '__crystal_at screen' -l references -x -a '(__crystal_ask)' -d 'files or caches with phases of known formation energy; elements are added'
+complete -c crystal -n '__crystal_at screen' -l cif-column -x -a '(__crystal_ask)' -d 'column of a CSV of candidates that holds the CIF text, and of references where theirs has it'
+complete -c crystal -n '__crystal_at screen' -l id-column -x -a '(__crystal_ask)' -d 'column of a CSV of candidates that names the rows'
 complete -c crystal -n '__crystal_at screen' -l reference-label -x -a '(__crystal_ask)' -d 'what the references call it: KEY, KEY/atom of a total, KEY:UNIT; default the model'\''s target'
 complete -c crystal -n '__crystal_at screen' -l target -x -a '(__crystal_ask)' -d 'which label, or with --model which of its targets, is the formation energy'
 complete -c crystal -n '__crystal_at screen' -l device -x -a '(__crystal_ask)' -d 'auto, cpu, cuda, cuda:1, mps'

@@ -20,7 +20,7 @@ from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.read.supervised_reading import read_inputs
 from crystalcli.nouns.structures.constraints import not_known
-from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
+from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.prediction.reading import is_cache
 from crystalcli.screen.candidates import Candidates, FromCaches, FromFiles
 from crystalcli.screen.decider import decider, refuse_no_energy
@@ -29,10 +29,18 @@ from crystalcli.screen.known_phases import KnownEnergies, phases
 from crystalcli.screen.options import FEWEST
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.recipe import ENERGY
-from crystalcli.screen.stage_results import ELEMENT, Structure, read_structures
+from crystalcli.screen.stage_results import (
+    ELEMENT,
+    Structure,
+    cif_column_by,
+    read_known,
+    read_structures,
+    refuse_unknown_column,
+)
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
+IN_REFERENCES = "cif_column in [references]"
 Warn = Callable[[str], None]
 
 
@@ -83,8 +91,11 @@ def _of_campaign(plan: CampaignPlan, warn: Warn) -> Inputs:
         n = len(candidates.amounts)
         raise UsageError(f"{n} candidates, {s.train} of them to train on: nothing is left to screen")
     elements: list[Structure] = []
+    with cif_column_by(IN_REFERENCES):
+        refuse_unknown_column([*references.element_files, *references.phase_files], references.cif_column)
     if references.elements:
-        elements, broken = read_structures(references.element_files)
+        with cif_column_by(IN_REFERENCES):
+            elements, broken = read_structures(references.element_files, references.cif_column)
         if broken:
             raise UsageError(f"an element cannot be read: {broken[0]}")
     for one in elements:
@@ -148,7 +159,8 @@ def _look_at_totals(data: GraphDataset, name: str, warn: Warn) -> None:
 
 def _of_model(plan: CampaignPlan, quantity: Quantity, warn: Warn) -> Candidates:
     """All structures are candidates; labels are only compared with."""
-    found = _candidates(plan, quantity, ReadOptions(labels="welcome"), warn)
+    s = plan.settings
+    found = _candidates(plan, quantity, ReadOptions(s.cif_column, s.id_column, labels="welcome"), warn)
     if isinstance(found, FromCaches):
         path = Path(plan.candidates[0])
         recipe = recipe_of_file(named_by(Path(plan.stages[0].model)))
@@ -168,18 +180,19 @@ def _candidates(plan: CampaignPlan, quantity: Quantity | None, options: ReadOpti
         column = None if quantity is None else _compared(KnownEnergies.of_caches(data, "", warn), quantity)
         return FromCaches(data, column)
     structures, labels, failures = [], [], []
-    for item in read_inputs(paths, options):
-        if isinstance(item, Failure):
-            failures.append(item)
-            continue
-        if plan.ends_with_energies and (why := not_known(item.atoms)):
-            failures.append(Failure(item.source, item.id, "read", "constraint", why))
-            continue
-        for text in item.warnings:
-            warn(f"{item.id}: {text}")
-        structures.append(Structure(item.id, item.atoms, item.labels))
-        if quantity is not None:
-            labels.append(Labelled.of(item))
+    with cif_column_by("cif_column in the plan" if plan.ends_with_energies else "--cif-column"):
+        for item in read_inputs(paths, options):
+            if isinstance(item, Failure):
+                failures.append(item)
+                continue
+            if plan.ends_with_energies and (why := not_known(item.atoms)):
+                failures.append(Failure(item.source, item.id, "read", "constraint", why))
+                continue
+            for text in item.warnings:
+                warn(f"{item.id}: {text}")
+            structures.append(Structure(item.id, item.atoms, item.labels))
+            if quantity is not None:
+                labels.append(Labelled.of(item))
     if not structures:
         raise NothingUsable(f"no candidate could be read: {failures[0] if failures else 'there are none'}")
     if quantity is None:
@@ -220,7 +233,8 @@ def _known_phases(plan: CampaignPlan, quantity: Quantity, warn: Warn) -> list[Ph
         ids, amounts = data.ids, list(FromCaches(data, None).amounts.values())
         labels = KnownEnergies.of_caches(data, say, warn)
     else:
-        entries, amounts = _read_all(paths)
+        with cif_column_by(IN_REFERENCES if plan.ends_with_energies else "--cif-column, for candidates and references"):
+            entries, amounts = _read_all(paths, r.cif_column)
         ids, labels = [e.id for e in entries], KnownEnergies.of_entries(entries, say, warn)
     try:
         energies = labels.under(r.label, quantity)
@@ -235,11 +249,11 @@ def _known_phases(plan: CampaignPlan, quantity: Quantity, warn: Warn) -> list[Ph
     return known
 
 
-def _read_all(paths: Sequence[Path]) -> tuple[list[Labelled], list[Amounts]]:
+def _read_all(paths: Sequence[Path], column: str) -> tuple[list[Labelled], list[Amounts]]:
     """Labels and compositions of all that is in files, every structure of which is wanted."""
     labels: list[Labelled] = []
     amounts: list[Amounts] = []
-    for item in read_inputs(paths, DEFAULTS):
+    for item in read_known(paths, column):
         if isinstance(item, Failure):
             raise UsageError(f"a reference phase cannot be read: {item}")
         labels.append(Labelled.of(item))

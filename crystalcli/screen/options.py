@@ -86,6 +86,10 @@ class ScreenOptions(Deciding, EnsembleTraining):
     references: tuple[str, ...] = option(
         (), "files or caches with phases of known formation energy; elements are added", files=True, panel=DECISION
     )
+    cif_column: str = option(
+        "", "column of a CSV of candidates that holds the CIF text, and of references where theirs has it"
+    )
+    id_column: str = option("", "column of a CSV of candidates that names the rows")
     reference_label: str = option(
         "",
         "what the references call it: KEY, KEY/atom of a total, KEY:UNIT; default the model's target",
@@ -171,6 +175,8 @@ class Outside(Energies):
     """Keys of a stage with ``outside``."""
 
     results: str = option("", "file or folder with the results; empty: outside/STAGE of the run folder")
+    cif_column: str = option("", "column of tables among them that holds the CIF texts")
+    id_column: str = option("", "column of tables among them that names the rows")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from crystalcli.contracts.workflow import Run
 from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.run import files
 from crystalcli.engine.run.stopping import seconds
+from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.screen.options import CALLS
 from crystalcli.screen.plan import StagePlan
 from crystalcli.screen.stage_results import (
@@ -23,6 +24,7 @@ from crystalcli.screen.stage_results import (
     Result,
     StagePiece,
     Structure,
+    cif_column_by,
     extxyz,
     misfit,
     read_results,
@@ -192,7 +194,9 @@ class OutsideWorker:
         found: dict[str, Result] = {}
         if (self.results.is_dir() and any(self.results.iterdir())) or self.results.is_file():
             paths = [p for p in expand([str(self.results)]) if p.is_file()]
-            found, failures = read_results(paths, self.stage.options, once=True)
+            o = self.stage.options
+            with cif_column_by(f"cif_column in stage '{self.stage.name}'"):
+                found, failures = read_results(paths, o, ReadOptions(o.cif_column, o.id_column), once=True)
             for failure in failures:
                 self._warn(run, str(failure))
             if strangers := [i for i in found if i.strip() not in self.ids]:

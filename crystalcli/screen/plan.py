@@ -74,12 +74,14 @@ class References:
         energies: of the elements, eV/atom, by symbol.
         elements: files with structures of the elements, which go through all stages.
         phases: files or caches with phases of known formation energy. label: what they call it; empty: as the model.
+        cif_column: of tables of elements and phases, where they have it.
     """
 
     energies: Mapping[str, float] = field(default_factory=dict)
     elements: tuple[str, ...] = ()
     phases: tuple[str, ...] = ()
     label: str = "formation_energy_per_atom"
+    cif_column: str = ""
 
     @cached_property
     def element_files(self) -> list[Path]:
@@ -216,7 +218,7 @@ def one_step(request: Request) -> CampaignPlan:
             fractions=SplitOptions().fractions,
         ),
         stages=(StagePlan("candidates", 0.0, GIVEN, (), KINDS[GIVEN](), model=str(o.model or "")),),
-        references=References(phases=o.references, label=o.reference_label),
+        references=References(phases=o.references, label=o.reference_label, cif_column=o.cif_column),
         trains_on="labelled" if o.model is None else "nothing",
         target=o.target,
         part_options={FAMILIES.get(option, option): chosen.options for option, chosen in request.parts.items()},
@@ -236,6 +238,8 @@ def _refuse_unheard(o: ScreenOptions) -> None:
         raise UsageError(f"{said}: for the relaxations of a --campaign only; leave it out")
     if o.model is not None and (said := _said(o, (s.name for s in specs(EnsembleTraining)))):
         raise UsageError(f"{said}: for an ensemble that is to be trained, and --model is trained; leave it out")
+    if o.model is None and not o.references and (said := _said(o, ("cif_column", "id_column"))):
+        raise UsageError(f"{said}: of tables of structures; without --model candidates are a graph cache; leave it out")
     if not o.references and (said := _said(o, ("reference_label",))):
         raise UsageError(f"{said} says what --references call their energy, and there are none")
 

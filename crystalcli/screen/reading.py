@@ -144,18 +144,19 @@ def _training(table: dict[str, Any]) -> tuple[TrainingTable, dict[str, Any]]:
 def _references(table: dict[str, Any]) -> References:
     energies = {k: v for k, v in table.items() if k in chemical_symbols}
     rest = {k: v for k, v in table.items() if k not in energies}
-    known = ("elements", "phases", "label")
+    known = ("elements", "phases", "label", "cif_column")
     for key in rest:
         if key not in known:
             raise UsageError(f"[references] has no key '{key}', which is no element either; {did_you_mean(key, known)}")
     wrong = [k for k, v in energies.items() if isinstance(v, bool) or not isinstance(v, (int, float))]
     if wrong:
         raise UsageError(f"[references] {wrong[0]} must be a number, eV/atom")
-    label = rest.get("label", References.label)
-    if not isinstance(label, str):
-        raise UsageError("[references] label must be a text")
+    label, column = rest.get("label", References.label), rest.get("cif_column", "")
+    for key, value in (("label", label), ("cif_column", column)):
+        if not isinstance(value, str):
+            raise UsageError(f"[references] {key} must be a text")
     numbers = {k: float(v) for k, v in energies.items()}
-    return References(numbers, tuple(_texts(rest, "elements")), tuple(_texts(rest, "phases")), label)
+    return References(numbers, tuple(_texts(rest, "elements")), tuple(_texts(rest, "phases")), label, column)
 
 
 def _stage(table: dict[str, Any], number: int) -> StagePlan:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from crystalcli.engine.read.reading import ID_IN_FILE, Failure
 from crystalcli.engine.read.supervised_reading import read_inputs
 from crystalcli.nouns.structures.constraints import may_move
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.formats import format_of
 from crystalcli.nouns.structures.read_options import DEFAULTS, UNLABELLED, ReadOptions
+from crystalcli.nouns.structures.table import choose_columns, header
 from crystalcli.screen.hull import Amounts
 from crystalcli.screen.options import Energies
-from crystalcli.vocabulary.errors import UsageError, one_line
+from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
 
 DONE = "done"
 ELEMENT = "element "
@@ -194,11 +197,50 @@ def _frame(item: Structure, energy: float | None, key: str) -> str:
     return "\n".join([str(len(atoms)), " ".join(head), *lines]) + "\n"
 
 
-def read_structures(paths: Sequence[Path]) -> tuple[list[Structure], list[Failure]]:
-    """Structures by their ids, and what could not be read."""
+@contextmanager
+def cif_column_by(where: str) -> Iterator[None]:
+    """Where several CIF columns are refused, ``where`` is how one is chosen."""
+    try:
+        yield
+    except UsageError as problem:
+        raise UsageError(problem.reason.replace("--cif-column", where), path=problem.path) from problem
+
+
+def read_known(paths: Sequence[Path], column: str, options: ReadOptions = DEFAULTS) -> Iterator[Entry | Failure]:
+    """Structures of references: tables with a CIF column of the name ``column`` by it, all else as it comes."""
+    by_it = [p for p in paths if column and column in _columns(p)]
+    rest = [p for p in paths if p not in by_it]
+    for some, how in ((by_it, replace(options, cif_column=column)), (rest, options)):
+        if some:
+            yield from read_inputs(some, how)
+
+
+def refuse_unknown_column(paths: Sequence[Path], column: str) -> None:
+    """Refuse the name of a CIF column that no table among ``paths`` has.
+
+    Raises:
+        UsageError: names the first table.
+    """
+    tables = {p: names for p in paths if (names := _columns(p))}
+    if column and tables and not any(column in names for names in tables.values()):
+        choose_columns(*next((names, p) for p, names in tables.items()), ReadOptions(column))
+
+
+def _columns(path: Path) -> tuple[str, ...]:
+    """Names of the columns of a table; none of anything else, and of one that cannot be read, as reading will say."""
+    if format_of(path) != "table" or not path.is_file():
+        return ()
+    try:
+        return header(path)
+    except (CrystalError, OSError):
+        return ()
+
+
+def read_structures(paths: Sequence[Path], column: str = "") -> tuple[list[Structure], list[Failure]]:
+    """Structures by their ids, and what could not be read; ``column`` as in :func:`read_known`."""
     found: list[Structure] = []
     failures: list[Failure] = []
-    for item in read_inputs(paths, UNLABELLED):
+    for item in read_known(paths, column, UNLABELLED):
         if isinstance(item, Failure):
             failures.append(item)
         else:

@@ -26,6 +26,7 @@ from crystalcli.screen.stage_results import (
     Result,
     StagePiece,
     Structure,
+    cif_column_by,
     misfit,
     read_results,
 )
@@ -149,7 +150,8 @@ class ReplayWorker:
     def __init__(self, stage: StagePlan, counted: bool) -> None:
         o = stage.options
         paths = expand(stage.source)
-        self.found, failures = read_results(paths, o, ReadOptions(o.cif_column, o.id_column))
+        with cif_column_by(f"cif_column in stage '{stage.name}'"):
+            self.found, failures = read_results(paths, o, ReadOptions(o.cif_column, o.id_column))
         self.why = {f.id: f.reason for f in failures}
         self.where = str(paths[0]) + (" …" if len(paths) > 1 else "")
         if not self.found:

@@ -278,6 +278,7 @@ complete -c crystal -n '__crystal_at screen' -l device -x -a '(__crystal_ask)' -
 complete -c crystal -n '__crystal_at screen' -l threads -x -a '(__crystal_ask)' -d 'CPU threads; 0 leaves them as they are'
 complete -c crystal -n '__crystal_at screen' -s j -l jobs -x -a '(__crystal_ask)' -d 'campaign: relaxations or commands at a time'
 complete -c crystal -n '__crystal_at screen' -l scheduler -x -a '(__crystal_ask)' -d 'campaign: Dask cluster that relaxes: address, file, slurm:QUEUE:JOBS'
+complete -c crystal -n '__crystal_at screen' -l results-of -r -d 'campaign: folder of another run, whose results of the same stages are taken where candidates are the same'
 complete -c crystal -n '__crystal_at screen' -l pictures -x -a '(__crystal_ask)' -d 'png, svg, pdf, or several: svg,pdf'
 complete -c crystal -n '__crystal_at screen' -s o -l output -r -d 'run folder; default runs/DATE-screen, which runs/latest then leads to'
 complete -c crystal -n '__crystal_at screen' -l resume -r -d 'go on with the run in this folder'

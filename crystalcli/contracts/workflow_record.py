@@ -63,11 +63,13 @@ class PlanFile:
         option: its name.
         beside: options that may go with it; all others are refused beside it.
         commands: ``commands(path) -> [(what of the file, what it runs)]``.
+        changed: what to do where the file has changed since the run in the folder ``{run}`` began with it.
     """
 
     option: str
     beside: frozenset[str]
     commands: Callable[[Any], Sequence[tuple[str, str]]]
+    changed: str = ""
 
 
 @dataclass(frozen=True)

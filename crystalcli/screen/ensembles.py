@@ -34,12 +34,13 @@ from crystalcli.engine.run.run_folder import RECORD, RunFolder, sha256
 from crystalcli.graphs.packing import GraphWork, graph_maker, graph_of
 from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.screen.options import FEWEST, MODEL, MODELS
+from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.recipe import recipe_of, target, training_plan
 from crystalcli.screen.rule import Candidate
 from crystalcli.screen.stage_results import Structure
 from crystalcli.screen.state import CampaignState
 from crystalcli.train.workflow import TRAIN
-from crystalcli.vocabulary.errors import Exit, Stopped, UsageError
+from crystalcli.vocabulary.errors import Exit, RefusedLate, Stopped, UsageError
 
 PIECE = 1024
 """Candidates that are predicted, and written down, together."""
@@ -95,6 +96,8 @@ class Ensembles:
     def __init__(self, state: CampaignState, label: str) -> None:
         self.state, self.plan, self.label = state, state.plan, label
         self._opened = cache(self._open)
+        self._energies: set[Path] = set()
+        """Folders of ensembles that were to learn differences, and learn energies, for there are no differences."""
         if self.plan.trains_on != "nothing":
             for k in range(self.plan.decisions):
                 training_plan(self.plan, k, "", (), "")  # refuses what cannot work, before anything is done
@@ -108,8 +111,14 @@ class Ensembles:
             name: of the ensemble, for its folder.
 
         Raises:
-            UsageError: too few structures, or nothing to learn.
+            RefusedLate: too few structures, or a training that cannot be: what was paid for serves another plan.
         """
+        try:
+            return self._trained(stage, energies, name)
+        except UsageError as problem:
+            raise RefusedLate(problem.reason, path=problem.path) from problem
+
+    def _trained(self, stage: int, energies: Mapping[str, float], name: str) -> Path:
         run, members = self.state.run, self.plan.training.ensemble
         if self.plan.trains_on == "labelled":
             folder = self.state.folder / MODEL
@@ -117,13 +126,17 @@ class Ensembles:
             run.reporter.say(f"{name}: {members} {plan.options.arch}, {len(energies)} structures, '{self.label}'")
             return trained_ensemble(plan, members, run, name=name)
         folder = self.state.folder / MODELS
-        cache, label = folder / f"{name}.h5", target(self.plan, stage)
-        plan = training_plan(self.plan, stage, str(folder / name), (str(cache),), label.name)
-        base = self._base(stage, energies)
+        cache, asked = folder / f"{name}.h5", self.plan
+        base = self._base(stage, energies, asked)
+        if asked.learns_difference(stage) and (why := self._no_difference(stage, energies, base)):
+            run.reporter.warn(f"{name}: {why}; it learns the final energies")
+            self._energies.add(folder / name)
+            asked = asked.learning_energies(stage)
+            base = self._base(stage, energies, asked)
+        label = target(asked, stage)
+        plan = training_plan(asked, stage, str(folder / name), (str(cache),), label.name)
         known = [self.state.structure(stage, i) for i in sorted(base) if self.state.has_structure(stage, i)]
         labels = {s.id: energies[s.id] - base[s.id] for s in known}
-        if self.plan.learns_difference(stage):
-            self._refuse_no_difference(stage, labels, name)
 
         def prepare() -> None:
             usable = []
@@ -137,7 +150,7 @@ class Ensembles:
             values = np.array([labels[one.id] for one, _ in usable])
             _write(cache, recipe_of(plan), usable, [Column(label, values, np.ones(len(usable), dtype=bool))])
 
-        what = "differences to the final energies" if self.plan.learns_difference(stage) else "final energies"
+        what = "differences to the final energies" if asked.learns_difference(stage) else "final energies"
         run.reporter.say(f"{name}: ensemble of {members}, {len(known)} structures, {what}")
         return trained_ensemble(plan, members, run, prepare, name=name)
 
@@ -147,7 +160,8 @@ class Ensembles:
         Those without a structure at the stage, without a graph, or without an energy to add to, have no prediction.
         """
         predictor, digest = self._opened(path)
-        name = self.label or target(self.plan, stage).name
+        plan = self.plan.learning_energies(stage) if path in self._energies else self.plan
+        name = self.label or target(plan, stage).name
         members = len(predictor.model.models) if isinstance(predictor.model, Ensemble) else 0
         there = [i for i in ids if self.state.has_structure(stage, i)]
         pieces = [there[k : k + PIECE] for k in range(0, len(there), PIECE)]
@@ -170,7 +184,7 @@ class Ensembles:
             for i, (energy, noise, spread, *each), why in zip(piece, kept.numbers.tolist(), kept.why, strict=True):
                 amounts = self.state.amounts[i]
                 by_id[i] = Candidate(i, amounts, energy, noise, spread, tuple(each), why, calibration)
-        base = self._base(stage, ids)
+        base = self._base(stage, ids, plan)
         whole = {i: _added(c, base[i]) for i, c in by_id.items() if i in base}
         return [self._with_problem(stage, i, whole.get(i), "" if i in base else "has no energy") for i in ids]
 
@@ -185,26 +199,19 @@ class Ensembles:
         )
         return predictor, sha256(named_by(path))[:16]
 
-    def _base(self, stage: int, ids: Iterable[str]) -> dict[str, float]:
+    def _base(self, stage: int, ids: Iterable[str], plan: CampaignPlan) -> dict[str, float]:
         """What predictions at ``stage`` are added to, eV/atom, by id; without those that lack it."""
-        if self.plan.learns_difference(stage):
-            return self.state.formation(stage, ids)
-        return dict.fromkeys(ids, 0.0)
+        return self.state.formation(stage, ids) if plan.learns_difference(stage) else dict.fromkeys(ids, 0.0)
 
-    def _refuse_no_difference(self, stage: int, labels: Mapping[str, float], name: str) -> None:
-        """Refuse a stage without energies, and one that has the final ones.
-
-        Raises:
-            UsageError: says what to do.
-        """
-        where = f"{name}: stage '{self.plan.stages[stage].name}'"
-        if not labels:
-            raise UsageError(f'{where} gave no energies to learn the difference from; say learn = "energy" there')
-        if np.ptp(list(labels.values())) < SAME:
-            raise UsageError(
-                f"{where} has the final energies already, up to a constant: there is no difference to learn; leave the "
-                'stage out, or say learn = "energy" there'
-            )
+    def _no_difference(self, stage: int, energies: Mapping[str, float], base: Mapping[str, float]) -> str:
+        """Why there is no difference to learn from, seen only when all was paid for; empty if there is one."""
+        where = f"stage '{self.plan.stages[stage].name}'"
+        found = [energies[i] - e for i, e in base.items() if self.state.has_structure(stage, i)]
+        if not found:
+            return f"{where} gave no energies to learn the difference from"
+        if np.ptp(found) < SAME:
+            return f"{where} has the final energies already, up to a constant: there is no difference to learn"
+        return ""
 
     def _with_problem(self, stage: int, id: str, found: Candidate | None, lacks: str) -> Candidate:
         """The prediction with what went wrong before it; a candidate without one is no reason to drop it."""

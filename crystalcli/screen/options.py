@@ -30,7 +30,7 @@ FEWEST = 10
 """Structures that an ensemble can be trained on."""
 DECISION, TRAINING = "Hull and decision", "Training (without --model)"
 
-CALL = frozenset({"device", "threads", "jobs", "scheduler", "pictures"})
+CALL = frozenset({"device", "threads", "jobs", "scheduler", "pictures", "results_of"})
 """Options that change no decision: they may differ when a run goes on, and stand beside ``--campaign``."""
 GIVEN = "given"
 FLAGS = ("outside", GIVEN)
@@ -105,6 +105,11 @@ class ScreenOptions(Deciding, EnsembleTraining):
         "",
         "campaign: Dask cluster that relaxes: address, file, slurm:QUEUE:JOBS",
         metavar="ADDRESS",
+        panel=common.RUN,
+    )
+    results_of: Path | None = option(
+        None,
+        "campaign: folder of another run, whose results of the same stages are taken where candidates are the same",
         panel=common.RUN,
     )
     pictures: str = common.pictures()

@@ -6,7 +6,7 @@ A screening in one step is a plan of one stage, in which structures stay as they
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from crystalcli.screen.options import (
     KINDS,
     Energies,
     EnsembleTraining,
+    Relaxing,
     ScreenOptions,
     Settings,
     TrainingTable,
@@ -59,6 +60,29 @@ class StagePlan:
     start: str = ""
     learn: str = ""
     model: str = ""
+
+    @property
+    def stays(self) -> bool:
+        """Whether structures come out as they went in: nothing is done, or energies only."""
+        return self.kind == GIVEN or (isinstance(self.options, Relaxing) and self.options.steps == 0)
+
+    def computes_as(self, other: StagePlan) -> bool:
+        """Whether it is known to give the energy that ``other`` gives of the same structure."""
+        if self.kind != other.kind or self.source != other.source or self.parts != other.parts:
+            return False
+        if isinstance(self.options, Relaxing):
+            return bool(self.options.dtype == other.options.dtype)
+        return self.kind == "file" and bool(self.options == other.options)
+
+    @property
+    def files(self) -> list[Path]:
+        """What it reads: files of results, or the model that it relaxes with."""
+        from crystalcli.engine.potential.potential_names import model_file
+
+        if self.kind == "file":
+            return expand(self.source)
+        found = model_file(self.source[0]) if self.kind == "potential" else None
+        return [found] if found else []
 
     @property
     def gives_formation(self) -> bool:
@@ -149,6 +173,20 @@ class CampaignPlan:
         """Whether the ensemble of ``stage``, from 0, learns what is between its energies and the final ones."""
         return (self.stages[stage].learn or self.training.learn) == "difference"
 
+    def learning_energies(self, stage: int) -> CampaignPlan:
+        """The same plan, but that the ensemble of ``stage`` learns final energies."""
+        stages = [replace(s, learn="energy") if k == stage else s for k, s in enumerate(self.stages)]
+        return replace(self, stages=tuple(stages))
+
+    def has_final_energies(self, stage: int) -> bool:
+        """Whether the energies of ``stage`` are known to be the final ones.
+
+        Nothing moves after it, and the last stage computes as it does; or both are the same files.
+        """
+        here, last = self.stages[stage], self.stages[-1]
+        after = self.stages[stage + 1 :]
+        return here.computes_as(last) and (here.kind == "file" or all(s.stays for s in after))
+
     def counts_energies(self, stage: int) -> bool:
         """Whether energies of ``stage`` are needed: those of the last, and those that differences are taken from."""
         last = self.ends_with_energies and stage == len(self.stages) - 1
@@ -236,6 +274,8 @@ def _refuse_unheard(o: ScreenOptions) -> None:
     """
     if said := _said(o, ("scheduler", "jobs")):
         raise UsageError(f"{said}: for the relaxations of a --campaign only; leave it out")
+    if said := _said(o, ("results_of",)):
+        raise UsageError(f"{said}: for the stages of a --campaign only; leave it out")
     if o.model is not None and (said := _said(o, (s.name for s in specs(EnsembleTraining)))):
         raise UsageError(f"{said}: for an ensemble that is to be trained, and --model is trained; leave it out")
     if o.model is None and not o.references and (said := _said(o, ("cif_column", "id_column"))):
@@ -257,8 +297,7 @@ def files_read(plan: CampaignPlan, path: Path | None) -> list[Path]:
 
     r = plan.references
     found = [*plan.candidate_files, *r.element_files, *r.phase_files]
-    found += expand([f for s in plan.stages if s.kind == "file" for f in s.source])
     models = [plan.training.start, *(s.start for s in plan.stages), *(s.model for s in plan.stages)]
-    models += [s.source[0] for s in plan.stages if s.kind == "potential"]
     found += [f for text in models if text and (f := model_file(text))]
+    found += [f for s in plan.stages for f in s.files]
     return list(dict.fromkeys(p for p in ([path] if path else []) + found if p.is_file()))

@@ -128,6 +128,11 @@ def _check_learning(plan: CampaignPlan) -> None:
             raise UsageError(
                 f"stage '{stage.name}' gives no energies to learn the difference from; say learn = \"energy\" there"
             )
+        if plan.learns_difference(k) and plan.has_final_energies(k):
+            raise UsageError(
+                f"stage '{stage.name}' has the final energies already, those of '{last.name}': there is no difference "
+                'to learn; leave one of them out, or say learn = "energy" there'
+            )
 
 
 def _training(table: dict[str, Any]) -> tuple[TrainingTable, dict[str, Any]]:

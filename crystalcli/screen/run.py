@@ -21,14 +21,14 @@ from crystalcli.contracts.workflow import Run, Work
 from crystalcli.screen import inputs, reading, report
 from crystalcli.screen.ensembles import Ensembles
 from crystalcli.screen.hull import Phase
-from crystalcli.screen.options import ScreenOptions
+from crystalcli.screen.options import JOURNALS, ScreenOptions
 from crystalcli.screen.plan import CampaignPlan, files_read, one_step
 from crystalcli.screen.recipe import training_plan
 from crystalcli.screen.rule import Candidate, stage_costs
 from crystalcli.screen.staging import recall, staged_screening
 from crystalcli.screen.state import CampaignState
 from crystalcli.screen.training_set import TrainingSet
-from crystalcli.vocabulary.errors import NothingUsable
+from crystalcli.vocabulary.errors import NothingUsable, UsageError
 
 AllPredictions = Sequence[Mapping[str, Candidate]]
 """By stage and id."""
@@ -44,6 +44,8 @@ class Screening(Work):
     def __init__(self, request: Request, reporter: Reporter) -> None:
         o: ScreenOptions = request.options
         self.plan = one_step(request) if o.campaign is None else reading.read(o.campaign, o.candidates, o)
+        if o.results_of is not None and not (o.results_of / JOURNALS).is_dir():
+            raise UsageError("holds no results of stages: it is no run of a campaign", path=o.results_of)
         if o.threads:
             torch.set_num_threads(o.threads)
         self.found = inputs.read(self.plan, reporter.warn)

@@ -26,7 +26,7 @@ from crystalcli.screen.hull import Amounts
 from crystalcli.screen.options import Energies
 from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
 
-DONE = "done"
+DONE, NO_ENERGY = "done", "energy"
 ELEMENT = "element "
 """Before the ids of structures of elements, so that candidates may have the same."""
 
@@ -138,7 +138,12 @@ def with_energy(found: Result, key: str) -> Result:
     """``found``, unless it is a structure without the energy called ``key``: then that this is wrong with it."""
     if found.reason != DONE or found.energy is not None:
         return found
-    return replace(found, reason="energy", message=f"came back without '{key}'")
+    return replace(found, reason=NO_ENERGY, message=f"came back without '{key}'")
+
+
+def without_need(found: Result) -> Result:
+    """``found`` where its energy is not needed: that there is none is nothing wrong with it."""
+    return replace(found, reason=DONE, message="") if found.reason == NO_ENERGY else found
 
 
 def formation_energy(total: float, amounts: Amounts, elements: Mapping[str, float]) -> float:

@@ -6,18 +6,29 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from crystalcli.contracts.workflow import Run
 from crystalcli.engine.read.reading import Failure
+from crystalcli.engine.record.run_record import clear
 from crystalcli.engine.run.journal import Journal
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.screen.inputs import Inputs
-from crystalcli.screen.options import GIVEN, JOURNALS, PREDICTIONS
+from crystalcli.screen.options import GIVEN, JOURNALS, MODEL, MODELS, PREDICTIONS, Commanded, Outside
 from crystalcli.screen.plan import CampaignPlan
-from crystalcli.screen.stage_results import DONE, PieceResults, Result, Structure, formation_energy, key_of
+from crystalcli.screen.stage_results import (
+    DONE,
+    PieceResults,
+    Result,
+    Structure,
+    formation_energy,
+    key_of,
+    with_energy,
+    without_need,
+)
 from crystalcli.screen.stages import StageWorker, worker
 
 
@@ -46,10 +57,22 @@ class CampaignState:
         self.results: list[dict[str, Result]] = [{} for _ in plan.stages]
 
     def begin(self, run: Run) -> None:
-        """Work in ``run``; its journals are of this plan and these inputs only."""
+        """Work in ``run``.
+
+        Journals of predictions are of this plan and these inputs only; those of a stage, which were paid for, of
+        whatever is done there: the same with another training, threshold or choice of what to train on. What was
+        trained for another plan, which was refused here, is no use.
+        """
         self.run = run
-        fixed = json.dumps([self.plan.facts(), RunFolder.read(run.path)["inputs"]], sort_keys=True, default=str)
-        self.name = hashlib.sha256(fixed.encode()).hexdigest()[:16]
+        if not run.resumed:
+            clear(run.path, (MODEL, MODELS, PREDICTIONS))
+        inputs = RunFolder.read(run.path)["inputs"]
+        self.name = _name([self.plan.facts(), inputs])
+        read = [*self.plan.candidate_files, *self.plan.references.element_files]
+        self.names = [
+            _name([s.kind, s.source, asdict(s.options), s.parts, [inputs.get(str(f)) for f in [*read, *s.files]]])
+            for s in self.plan.stages
+        ]
 
     def bring(self, stage: int, ids: Sequence[str], task: str) -> None:
         """Bring structures from the stage before to ``stage``; those that are there already stay.
@@ -62,21 +85,43 @@ class CampaignState:
         if worker is None or not structures:
             return
         named = f"{stage + 1}-{self.plan.stages[stage].name}-{task}"
-        journal = self._journal(JOURNALS, named)
+        journal = self._journal(JOURNALS, named, self.names[stage])
         pieces = [structures[k : k + worker.piece] for k in range(0, len(structures), worker.piece)]
         keyed = [(key_of(piece), piece) for piece in pieces]
+        self._take_from_another(stage, named, journal, [key for key, _ in keyed])
         before = sum(key in journal for key, _ in keyed)
         if before:
             self.run.reporter.say(f"{named}: {before} of {len(keyed)} pieces of work were finished before")
         results = journal.work(
             keyed, lambda missing: self._told(named, worker.work(named, missing, self.run), before, len(keyed))
         )
-        found = [Result.from_json(r) for piece in results for r in piece]
+        found = [self._counted(stage, Result.from_json(r)) for piece in results for r in piece]
         known |= {r.id: r for r in found}
         bad = [r for r in found if r.reason != DONE]
         self.run.reporter.say(f"{named}: {len(found)} structures" + (f", {len(bad)} with problems" if bad else ""))
         for r in bad[:5]:
             self.run.reporter.warn(f"{named}: {r.id}: {r.problem}")
+
+    def _take_from_another(self, stage: int, named: str, journal: Journal, keys: Sequence[str]) -> None:
+        """Take what the run has that this call names, wherever it was needed there."""
+        other = self.plan.call.results_of
+        if other is None or all(key in journal for key in keys):
+            return
+        taken = 0
+        for path in sorted((other / JOURNALS).glob("*.jsonl")):
+            there = Journal(path, self.names[stage], writing=False)
+            for key in keys:
+                if key in there and key not in journal:
+                    journal.add(key, there[key])
+                    taken += 1
+        self.run.reporter.say(f"{named}: {taken} of {len(keys)} pieces of work taken from {other}")
+
+    def _counted(self, stage: int, result: Result) -> Result:
+        """``result`` as this plan sees it: whether an energy is needed may have been otherwise when it was written."""
+        options = self.plan.stages[stage].options
+        if not self.plan.counts_energies(stage):
+            return without_need(result)
+        return with_energy(result, options.energy) if isinstance(options, (Commanded, Outside)) else result
 
     def _told(self, named: str, done: Iterable[PieceResults], before: int, of: int) -> Iterator[tuple[str, list[Any]]]:
         """Results as the journal keeps them; says how far the work is."""
@@ -86,11 +131,11 @@ class CampaignState:
 
     def predictions(self, name: str) -> Journal:
         """The journal of one task of predicting, which is there until the run is finished."""
-        return self._journal(PREDICTIONS, name)
+        return self._journal(PREDICTIONS, name, self.name)
 
-    def _journal(self, folder: str, name: str) -> Journal:
+    def _journal(self, folder: str, name: str, run: str) -> Journal:
         self.run.stop_if_asked()
-        journal = Journal(self.folder / folder / f"{name}.jsonl", self.name)
+        journal = Journal(self.folder / folder / f"{name}.jsonl", run)
         if journal.dropped:
             self.run.reporter.warn(f"{journal.path}: {journal.dropped} lines are damaged or of another run; done again")
         return journal
@@ -159,3 +204,8 @@ class CampaignState:
     def final(self, ids: Iterable[str]) -> dict[str, float]:
         """Formation energies after the last stage, eV/atom; without those that have none."""
         return self.formation(len(self.plan.stages) - 1, ids)
+
+
+def _name(facts: Any) -> str:
+    """A name for work that depends on ``facts``."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]

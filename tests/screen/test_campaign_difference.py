@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 from common import some_campaign
-from screen.test_campaign import COMMAND, OUTSIDE, do, results, rows
+from screen.test_campaign import COMMAND, OUTSIDE, asked, do, results, rows
 
 from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
@@ -21,10 +21,10 @@ from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.screen import candidates, ensembles, inputs, reading
 from crystalcli.screen.options import ScreenOptions
 from crystalcli.screen.rule import Candidate
-from crystalcli.screen.stage_results import Result, Structure, extxyz, read_structures
+from crystalcli.screen.stage_results import Result, Structure, extxyz, read_structures, with_energy, without_need
 from crystalcli.screen.state import CampaignState
 from crystalcli.screen.workflow import SCREEN
-from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.errors import RefusedLate, UsageError
 
 TWO_FILES = """
 [[stages]]
@@ -230,12 +230,20 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_stage_that_has_the_final_energies_and_a_model_of_something_else_are_refused(tmp_path: Path) -> None:
+def test_where_there_is_no_difference_energies_are_learned(tmp_path: Path) -> None:
+    """Seen when all was paid for: said, and then the same as if energies had been asked for; a model of those is not
+    gone on with for differences.
+    """
     plan = two_files(tmp_path, lambda _k, _i, e: e + 0.25, head="train = 16", training='learn = "difference"')
-    with pytest.raises(UsageError, match="stage 'early' has the final energies already, up to a constant"):
-        do(plan, tmp_path / "run")
+    said: list[str] = []
+    do(plan, tmp_path / "run", said=said)
+    assert (
+        "1-early: stage 'early' has the final energies already, up to a constant: there is no difference to learn; it "
+        "learns the final energies" in said
+    )
     plan.write_text(plan.read_text().replace('learn = "difference"', ""))
     do(plan, tmp_path / "energies")
+    assert rows(tmp_path / "run") == rows(tmp_path / "energies")
     model = tmp_path / "energies" / "models" / "1-early"
     plan.write_text(
         plan.read_text().replace('name = "early"', f'name = "early"\nlearn = "difference"\nfrom = "{model}"')
@@ -245,6 +253,102 @@ def test_a_stage_that_has_the_final_energies_and_a_model_of_something_else_are_r
     ):
         do(plan, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+SINGLE_POINT = some_campaign.STAGES.replace("fmax = 0.05", "steps = 0").replace("\nsteps = 60", "")
+
+
+@pytest.mark.parametrize(
+    ("stages", "refused"),
+    [
+        (SINGLE_POINT, True),
+        (SINGLE_POINT.replace('"loose"\n', '"loose"\ndtype = "float32"\n'), False),
+        (some_campaign.STAGES, False),
+        (TWO_FILES.format(folder="x", early=EARLY_FORMATION).replace("early.ext", "late.ext"), True),
+        (TWO_FILES.format(folder="x", early=EARLY_FORMATION), False),
+        (TWO_FILES.format(folder="x", early='energy = "other"').replace("early.ext", "late.ext"), False),
+    ],
+)
+def test_a_plan_that_says_that_there_is_no_difference_is_refused_before_anything_is_paid(
+    stages: str, refused: bool, tmp_path: Path
+) -> None:
+    plan = some_campaign.write(tmp_path, stages=stages)
+    plan.write_text(plan.read_text().replace("[training]", '[training]\nlearn = "difference"'))
+    if refused:
+        with pytest.raises(UsageError, match=r"has the final energies already, those of '.*': there is no difference"):
+            reading.read(plan, (), ScreenOptions())
+    else:
+        reading.read(plan, (), ScreenOptions())
+
+
+COUNTING = """
+echo called >> {folder}/calls.txt
+sed -e 's/pbc=/energy=-1.5 pbc=/' "$1" > "$2"
+"""
+
+
+def paid(tmp_path: Path, **more: str) -> tuple[Path, Callable[[], int]]:
+    """A plan of a command that leaves a line for every call, and how many there were."""
+    (tmp_path / "script.sh").write_text(COUNTING.format(folder=tmp_path))
+    stages = COMMAND.format(program="sh", script=tmp_path / "script.sh").replace("batch = 3", "batch = 1")
+    plan = some_campaign.write(tmp_path, stages=stages, **more)
+    plan.write_text(plan.read_text().replace("epochs = 4", "epochs = 2"))
+    return plan, lambda: len((tmp_path / "calls.txt").read_text().splitlines())
+
+
+def test_after_a_late_refusal_another_training_uses_what_was_paid_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same folder, by the same command."""
+    plan, calls = paid(tmp_path)
+    text = plan.read_text()
+    plan.write_text(text.replace("width = 8", "width = 4"))
+
+    def refuse(request: Request, *_: object, **_more: object) -> Path:
+        (request.path / "half").mkdir(parents=True)
+        raise UsageError("cannot be trained")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ensembles, "trained_ensemble", refuse)
+        with pytest.raises(RefusedLate, match="cannot be trained"):
+            do(plan, tmp_path / "run")
+    assert calls() == 12
+    plan.write_text(text)
+    said: list[str] = []
+    do(plan, tmp_path / "run", said=said)
+    assert "2-script-train: 12 of 12 pieces of work were finished before" in said
+    reached = sum(bool(r["E_f [eV/atom]"]) for r in rows(tmp_path / "run"))
+    assert calls() == reached
+    assert not (tmp_path / "run" / "models" / "1-start" / "half").exists()  # of another training
+    fresh = tmp_path / "fresh"
+    do(plan, fresh)
+    assert rows(fresh) == rows(tmp_path / "run")
+
+
+def test_a_run_of_another_training_takes_the_results_of_this_one(tmp_path: Path) -> None:
+    """What differs is refused in the folder, and the refusal says how to go on; other stages are not taken."""
+    plan, calls = paid(tmp_path, head='train = 12\nthreshold = "9sigma"')
+    do(plan, tmp_path / "run")
+    assert calls() == 24
+    text = plan.read_text()
+    plan.write_text(text.replace("epochs = 2", "epochs = 1").replace("train = 12", "train = 11"))
+    with pytest.raises(UsageError, match=rf"started with; another -o FOLDER with --results-of {tmp_path}/run takes"):
+        do(plan, tmp_path / "run")
+    life.run(SCREEN, asked(plan, tmp_path / "other", results_of=tmp_path / "run"))
+    assert calls() == 24
+    plan.write_text(text.replace("timeout", 'energy = "e"\ntimeout'))
+    with pytest.raises(UsageError, match="0 structures with a final energy are too few"):
+        life.run(SCREEN, asked(plan, tmp_path / "third", results_of=tmp_path / "run"))
+    assert calls() == 36
+    with pytest.raises(UsageError, match=r"work: holds no results of stages"):
+        life.run(SCREEN, asked(plan, tmp_path / "fourth", results_of=tmp_path / "run" / "work"))
+
+
+def test_an_energy_that_was_needed_is_no_problem_where_it_is_not() -> None:
+    lost = with_energy(Result("a", atoms=some_campaign.alloys(1)[0]), "energy")
+    assert lost.problem == "energy: came back without 'energy'"
+    assert without_need(lost).problem == ""
+    assert without_need(Result("a", "command", "exit code 1")).problem == "command: exit code 1"
 
 
 def test_results_of_others_without_energies_are_said(tmp_path: Path) -> None:

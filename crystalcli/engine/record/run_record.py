@@ -86,8 +86,17 @@ def same_work(workflow: Workflow, request: Request) -> dict[str, Any] | None:
         if (now := digest(Path(name))) == UNREADABLE != was:
             raise UsageError("cannot be read: a run goes on in the folder that it was started from", path=name)
         if now != was:
-            raise UsageError("is not the file that this run was started with", path=name)
+            said = f"is not the file that this run was started with{_cure(workflow, request, name)}"
+            raise UsageError(said, path=name)
     return record
+
+
+def _cure(workflow: Workflow, request: Request, name: str) -> str:
+    """What to do where the file ``name`` has changed, if the workflow knows."""
+    plan = workflow.plan_file
+    if plan is None or not plan.changed or name != str(getattr(request.options, plan.option)):
+        return ""
+    return f"; {plan.changed.format(run=request.path)}"
 
 
 def refuse_other_potential(record: Mapping[str, Any], facts: Mapping[str, Any], path: Path) -> None:

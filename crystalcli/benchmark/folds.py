@@ -6,7 +6,7 @@ A fold is the test part once; what is outside it trains, but for the part that c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from crystalcli.benchmark.matbench import official
 from crystalcli.benchmark.options import BenchmarkOptions
-from crystalcli.engine.data import classes
-from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.splits import Split
 from crystalcli.train import split as training_split
+from crystalcli.train.material import Material
+from crystalcli.train.material import words as words_of
 from crystalcli.train.options import TrainOptions
-from crystalcli.train.split import Material
-from crystalcli.vocabulary.errors import UsageError, did_you_mean
+from crystalcli.vocabulary.errors import UsageError
 
 Index = NDArray[np.int64]
 MOST = 50
@@ -121,7 +120,7 @@ def _nested(material: Material, test: Index, rest: Index, o: BenchmarkOptions, k
 
 def _of_column(material: Material, column: str) -> list[tuple[str, Index, Index]]:
     """By fold: its name, its structures, and those outside it."""
-    words = np.array(_words(material.data, column))
+    words = np.array(words_of(material.data, column))
     every = np.arange(len(words))
     usable = words[material.usable]
     names = sorted({str(w) for w in usable} - {""}, key=lambda w: (0, int(w), w) if w.isdecimal() else (1, 0, w))
@@ -132,23 +131,6 @@ def _of_column(material: Material, column: str) -> list[tuple[str, Index, Index]
             " many structures"
         )
     return [(name, every[words == name], every[words != name]) for name in names]
-
-
-def _words(data: GraphDataset, column: str) -> Sequence[str]:
-    """What the column says of every structure; ``""`` where it says nothing."""
-    if column in data.tags:
-        return [w.strip() for w in data.tags[column]]
-    if column not in data.columns:
-        known = [*data.tags, *data.columns]
-        raise UsageError(
-            f"the caches have no label or text column '{column}'; {did_you_mean(column, known)}; a column of numbers is"
-            f" taken by crystal build-graphs --targets …,{column}"
-        )
-    found = data.columns[column]
-    if found.quantity.level != "structure" or found.quantity.shape:
-        raise UsageError(f"label '{column}' is not one number per structure; folds are")
-    pairs = zip(found.values.tolist(), found.mask.tolist(), strict=True)
-    return [classes.word(v) if known else "" for v, known in pairs]
 
 
 def split_file(folder: Path, k: int) -> Path:

@@ -53,7 +53,7 @@ class BenchmarkOptions:
     matbench_task: str = option("", "task in that file; default: the one whose ids the structures have", panel=FOLDS)
     allow_missing: bool = option(False, "leave out ids of that file that no structure has", panel=FOLDS)
     group: str = option(
-        "", "text column whose equal values stay together; default: by formula, as crystal train", panel=FOLDS
+        "", "column whose equal values stay together; default: by formula, as crystal train", panel=FOLDS
     )
     validation: float = option(
         0.1, "share of the structures outside a fold that chooses the epoch", min=0.0, max=0.9, panel=FOLDS

@@ -21,15 +21,16 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.host import Host, Reporter
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Work
+from crystalcli.engine.data import splits
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.model.model_parts import refuse_misfits
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.train.labels import choose_targets, labelled
+from crystalcli.train.material import Material
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.processes import started_by_torchrun
 from crystalcli.train.series import begun
 from crystalcli.train.setup import Prepared, values_of
-from crystalcli.train.split import Material
 from crystalcli.vocabulary.errors import (
     CrystalError,
     EnvironmentProblem,
@@ -125,7 +126,8 @@ class Benchmark(Work):
         except UsageError as no:  # nothing is trained yet; the graphs are as good for the command that is meant
             raise RefusedLate(no.reason, path=no.path, line=no.line, code=no.code) from no
         for k, fold in enumerate(laid.folds.all):
-            run.write_json(split_file(run.path, k).name, {"fold": fold.name, **fold.split.to_json(laid.data.ids)})
+            parts = {**fold.split.to_json(laid.data.ids), splits.DRAWN: self.options.group}
+            run.write_json(split_file(run.path, k).name, {"fold": fold.name, **parts})
         reports = self._train(run, laid)
         failed = [
             {"architecture": label, "fold": fold.name, "reason": r[table.SKIPPED]}

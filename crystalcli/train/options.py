@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -80,7 +81,8 @@ class SplitOptions:
     fractions: str = option("0.8,0.1,0.1", "train,validation,test", panel=SPLIT)
     split_file: Path | None = option(None, "JSON: lists of ids under train, val, test", panel=SPLIT)
     split_column: str = option("", "text column that says train, val or test", panel=SPLIT)
-    group: str = option("", "text column whose equal values stay together", panel=SPLIT)
+    group: str = option("", "column of words or whole numbers whose equal values stay together", panel=SPLIT)
+    kinds: str = option("", "stratified: column that says the kind, of which every part has its share", panel=SPLIT)
     leave_out: str = option("", "element; structures with it are the test part", panel=SPLIT)
     folds: int = option(0, "k-fold: number of folds; 0: none", min=0, panel=SPLIT)
     fold: int = option(0, "k-fold: the test fold, from 0", min=0, panel=SPLIT)
@@ -112,8 +114,18 @@ class SplitOptions:
         said = [name for name, is_asked in ways.items() if is_asked]
         if len(said) > 1:
             raise UsageError(f"{said[0]} and {said[1]} both say what the test part is; give one of them")
+        if self.leave_out and self.split not in ("auto", "element"):
+            raise UsageError(f"--leave-out and --split {self.split} both say what the test part is; give one of them")
         if self.group and (self.split_file is not None or self.split_column or (self.train and self.val)):
             raise UsageError(f"{said[0]} says what all parts are; --group keeps nothing together there")
+        if self.group and self.split not in ("auto", "group", "element"):
+            cure = f"; --split stratified --kinds {self.group} gives every part its share of each"
+            raise UsageError(
+                f"--split {self.split} does not keep equal values of --group together; --split group does"
+                f"{cure if self.split == 'stratified' else ''}"
+            )
+        if self.kinds and (wrong := self._beside_kinds(said)):
+            raise UsageError(f"--kinds is about --split stratified; it does not go with {wrong}")
         if self.all_folds and self.folds < 2:
             raise UsageError("--all-folds needs their number: --folds 5")
         if self.fold and not self.folds:
@@ -122,6 +134,12 @@ class SplitOptions:
             raise UsageError(
                 f"--fold {self.fold} is not one of 0 … {self.folds - 1}, the folds of --folds {self.folds}"
             )
+
+    def _beside_kinds(self, said: Sequence[str]) -> str:
+        """What else says how structures are dealt, and knows no kinds; empty if nothing does."""
+        if self.split not in ("auto", "stratified"):
+            return f"--split {self.split}"
+        return "--group" if self.group else next((s for s in said if "--fold" not in s and s != "--all-folds"), "")
 
     @property
     def _is_of_folds(self) -> bool:

@@ -35,10 +35,11 @@ from crystalcli.train.baseline import BaselineFit, fitted
 from crystalcli.train.choice import architecture, head, options_of
 from crystalcli.train.kept_structures import give_witnesses
 from crystalcli.train.labels import check_values, choose_targets, labelled
+from crystalcli.train.material import Material
 from crystalcli.train.options import SplitOptions, TrainOptions
 from crystalcli.train.recomputed import has_closed_form
 from crystalcli.train.replay import Replay, replayed
-from crystalcli.train.split import Material, choose
+from crystalcli.train.split import choose
 from crystalcli.train.start import started
 from crystalcli.train.transfer import refuse_other_graphs
 from crystalcli.vocabulary.errors import UsageError

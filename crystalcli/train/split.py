@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,34 +11,16 @@ from ase.data import atomic_numbers as number_of
 from numpy.typing import NDArray
 
 from crystalcli.engine.data import frames, leaks, splits
-from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.splits import Fractions, Split
+from crystalcli.train import split_time
+from crystalcli.train.material import Index, Material, words
 from crystalcli.train.options import SplitOptions, TrainOptions
-from crystalcli.vocabulary.errors import UsageError, did_you_mean
+from crystalcli.train.split_members import ENOUGH_FORMULAS, dealt_anew
+from crystalcli.train.split_time import RUN_LENGTH
+from crystalcli.vocabulary.errors import UsageError
 
-ENOUGH_FORMULAS, RUN_LENGTH, ROUNDS = 10, 20, 10
-"""Formulas needed to group by them; frames that make a run; repeats of the pattern of time blocks in a ramp."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """The data set as splits see it.
-
-    Args:
-        data: all structures. usable: those with a label, sorted.
-        values: (S,) a label of every structure, for trends in time; NaN where there is none.
-        ids: unique names.
-    """
-
-    data: GraphDataset
-    usable: NDArray[np.int64]
-    values: NDArray[np.float64]
-    ids: Sequence[str]
-
-    @cached_property
-    def series(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Runs of the usable structures and their places in time; looked for once, for positions are read."""
-        return frames.series(self.data, self.usable)
+COLUMN = "split"
+"""Text column that is followed unasked, where it says train, val or test of every structure."""
 
 
 def choose(material: Material, o: TrainOptions) -> Split:
@@ -49,12 +29,14 @@ def choose(material: Material, o: TrainOptions) -> Split:
     Raises:
         UsageError: contradictory or impossible wishes.
     """
-    whole = _chosen(material, o)
+    whole, together = _chosen(material, o)
     split = _limited(whole, o)
     if not o.member:
         return split
+    if together is None:
+        return Split(split.train, split.val, split.test, f"{split.how}; as given, the same for all members")
     few = round(len(whole.val) * len(split.train) / len(whole.train))
-    return _dealt_anew(material, split, few, o)
+    return dealt_anew(material, split, few, o, together)
 
 
 def _limited(split: Split, o: TrainOptions) -> Split:
@@ -66,88 +48,114 @@ def _limited(split: Split, o: TrainOptions) -> Split:
     return Split(chosen, split.val, split.test, f"{split.how}; {o.train_size} of {len(split.train)} to train")
 
 
-def _dealt_anew(material: Material, split: Split, few: int, o: TrainOptions) -> Split:
-    """Other training and validation structures of the same numbers, whole formulas together.
+def _chosen(material: Material, o: TrainOptions) -> tuple[Split, str | None]:
+    """The split, and what members of an ensemble deal anew whole: values of a column, or formulas (empty).
 
-    Of the validation part ``few`` are dealt, as many as belong to the training structures that there are: members
-    taught by 60 structures of many must not see hundreds between them. Frames of runs stay as they are: a random half
-    of a run knows the other half.
+    None where the user says what trains and what validates: no member may be taught by what is to judge it.
     """
-    order = np.random.default_rng([o.seed_of_split, 10]).permutation(split.val)
-    dealt, others = order[:few], order[few:]
-    pool = np.sort(np.concatenate([split.train, dealt]))
-    groups = leaks.numbered(material.data.formulas())[pool]
-    if not len(dealt) or len(np.unique(groups)) < ENOUGH_FORMULAS:
-        return Split(split.train, split.val, split.test, f"{split.how}; the same for all members")
-    share = len(dealt) / len(pool)
-    seed = int(np.random.SeedSequence([o.seed_of_split, 8, o.member]).generate_state(1)[0])
-    inner = splits.grouped(pool, groups, Fractions(1 - share, 0.0, share), seed, "")
-    how = f"{split.how}; train and validation dealt anew for member {o.member}"
-    return splits.made(inner.train, np.sort(np.concatenate([inner.test, others])), split.test, how)
-
-
-def _chosen(material: Material, o: TrainOptions) -> Split:
     if o.train:
-        return _by_cache(material, o)
+        return _by_cache(material, o), None if o.val else o.group
     if o.split_file is not None:
-        return _by_file(material, o.split_file)
-    tags = material.data.tags
-    if o.split_column or (o.split == "auto" and not o.folds and _is_split_column(tags.get("split", ()))):
-        column = o.split_column or "split"
-        return splits.by_column(material.usable, _tag(tags, column), column)
-    return _by_rule(material, o, o.seed_of_split)
+        return _by_file(material, o, o.split_file)
+    if o.split_column:
+        return _and_unused(_by_column(material, o.split_column), o), None
+    unused = ""
+    said = _says_parts(material)
+    if len(said):
+        if wish := _own_wish(o):
+            unused = f"; column '{COLUMN}' is not used, because {wish} is asked for"
+        elif len(said) < len(material.usable):
+            lacks = np.setdiff1d(material.usable, said)
+            raise UsageError(
+                f"column '{COLUMN}' says train, val or test of {len(said)} of {len(material.usable)} structures, and "
+                f"not of {len(lacks)}, e.g. '{material.ids[lacks[0]]}'; complete it, or say how to deal without it: "
+                "--split formula, random, stratified or time"
+            )
+        else:
+            return _by_column(material, COLUMN), None
+    made = _by_rule(material, o, o.seed_of_split)
+    return replace(made, how=made.how + unused), o.group
 
 
-def _is_split_column(words: Sequence[str]) -> bool:
-    return len(words) > 0 and all(w.strip().lower() in splits.WORDS for w in words)
+def _says_parts(material: Material) -> Index:
+    """Usable structures of which the column :data:`COLUMN` says train, val or test."""
+    found = material.data.tags.get(COLUMN)
+    if found is None:
+        return material.usable[:0]
+    return material.usable[[found[i].strip().lower() in splits.WORDS for i in material.usable]]
+
+
+def _by_column(material: Material, column: str) -> Split:
+    return splits.by_column(material.usable, words(material.data, column), column)
+
+
+def _own_wish(o: SplitOptions) -> str:
+    """The option that asks for another split than that of a column; empty if there is none."""
+    plain = SplitOptions()
+    names = ("split", "leave_out", "group", "kinds", "folds", "fractions", "gap", "rounds")
+    asked = [n for n in names if getattr(o, n) != getattr(plain, n)]
+    return f"--{asked[0].replace('_', '-')} {getattr(o, asked[0])}" if asked else ""
+
+
+def _and_unused(split: Split, o: SplitOptions) -> Split:
+    """The split, and that wishes for another are not followed, where all parts are given."""
+    wish = _own_wish(o)
+    return replace(split, how=f"{split.how}; {wish} is not used") if wish else split
 
 
 def _by_rule(material: Material, wish: SplitOptions, seed: int) -> Split:
     usable, fractions = material.usable, Fractions.parse(wish.fractions)
-    alone = (material.data.atom_counts()[usable] == 1) & (material.data.edge_counts()[usable] == 0)
+    if wish.split == "element" or wish.leave_out:
+        return _without_element(material, wish, seed)
+    alone = material.alone(usable)
     if alone.any() and not alone.all():  # isolated atoms fix the energies of elements: they are there to learn from
         rest = _by_rule(replace(material, usable=usable[~alone]), wish, seed)
         how = f"{rest.how}; {int(alone.sum())} isolated atoms in training"
         return splits.made(np.concatenate([rest.train, usable[alone]]), rest.val, rest.test, how)
-    if wish.split == "element" or wish.leave_out:
-        return _without_element(material, wish, seed)
-    kind: str = "group" if wish.group and wish.split == "auto" else wish.split
-    why = ""
-    if kind == "auto":
-        kind, why = _suited(material)
+    kind, why = _kind(material, wish)
     if kind == "time":
-        if wish.folds:
-            raise UsageError("folds of time blocks are not offered; use --split stratified or group with --folds")
-        return _by_time(material, wish, fractions, why)
+        return _by_time(material, wish, fractions, seed, why)
     if kind == "stratified":
         return _by_kind(material, wish, fractions, seed, why)
     groups, how = np.arange(len(usable)), "random"
     if kind == "formula":
-        groups = leaks.numbered(material.data.formulas())[usable]
+        groups = material.formulas(usable)
         how = f"random, grouped by formula ({len(np.unique(groups))} formulas)"
     elif kind == "group":
         if not wish.group:
             known = ", ".join(material.data.tags) or "the caches have none"
             raise UsageError(f"split 'group' needs a text column: --group NAME ({known})")
-        groups = leaks.numbered(_tag(material.data.tags, wish.group))[usable]
-        how = f"random, grouped by '{wish.group}' ({len(np.unique(groups))} groups)"
+        groups, said = material.groups(wish.group, usable)
+        how = f"random, grouped by {said}"
     if wish.folds:
         made = splits.kfold(usable, groups, folds=wish.folds, fold=wish.fold, fractions=fractions, seed=seed)
-        return Split(made.train, made.val, made.test, f"{made.how}, {how}")
+        return Split(made.train, made.val, made.test, f"{made.how}, {how}{why}")
     if len(np.unique(groups)) < 2:
         raise UsageError(f"split '{kind}' has one group only; use --split random or time")
     return splits.grouped(usable, groups, fractions, seed, how + why)
 
 
-def _suited(material: Material) -> tuple[str, str]:
+def _kind(material: Material, wish: SplitOptions) -> tuple[str, str]:
+    """The rule that is asked for, or that suits the data, and what needs a word of it."""
+    kind, why = str(wish.split), ""
+    if kind == "auto":
+        asked = "group" if wish.group else "stratified" if wish.kinds else ""
+        kind, why = (asked, "") if asked else _suited(material, wish)
+    if kind == "time" and wish.folds:
+        raise UsageError("folds of time blocks are not offered; use --split stratified or group with --folds")
+    if kind != "time" and (wish.gap >= 0 or wish.rounds):
+        why += f"; {'--gap' if wish.gap >= 0 else '--rounds'} is not used: it is about time blocks"
+    return kind, why
+
+
+def _suited(material: Material, wish: SplitOptions) -> tuple[str, str]:
     """Rule that suits the data, and why where that needs a word."""
-    formulas = leaks.numbered(material.data.formulas())[material.usable]
+    formulas = material.formulas(material.usable)
     if _are_materials(formulas):
         return "formula", ""
     few = "there is one formula" if len(np.unique(formulas)) == 1 else "there are few formulas"
-    run, _ = material.series
-    lengths = np.unique(run, return_counts=True)[1]
-    if lengths.min() >= RUN_LENGTH:
+    steps = split_time.steps(material)
+    if steps.all() or (steps.any() and not wish.folds) or 2 * steps.sum() > len(steps):
         return "time", f", because {few} and frames continue each other"
     return "stratified", f", because {few} and the frames are no steps of a run"
 
@@ -158,68 +166,57 @@ def _are_materials(formulas: NDArray[np.int64]) -> bool:
     return n >= ENOUGH_FORMULAS or (n >= 3 and len(formulas) < RUN_LENGTH * n)
 
 
-def _by_kind(material: Material, wish: SplitOptions, fractions: Fractions, seed: int, why: str) -> Split:
-    """Every kind of configuration by its share, copies together."""
+def _by_kind(
+    material: Material, wish: SplitOptions, fractions: Fractions, seed: int, why: str, together: Index | None = None
+) -> Split:
+    """Every kind of configuration by its share; copies, or what has one number in ``together``, stay together."""
     data, usable = material.data, material.usable
-    of_each, words = frames.kinds(data, usable)
-    if wish.group:
-        tag = _tag(data.tags, wish.group)
-        of_each, words = [tag[i] for i in usable], f"'{wish.group}'"
+    of_each, said = frames.kinds(data, usable)
+    if wish.kinds:
+        tag = words(data, wish.kinds)
+        of_each, said = [tag[i] for i in usable], f"'{wish.kinds}'"
     kinds = leaks.numbered(of_each)
     copies = leaks.shapes(data, usable)[usable]
     n = len(np.unique(kinds))
-    how = f"random within {n} kinds of configurations (by {words})" if n > 1 else "random"
+    how = f"random within {n} kinds of configurations (by {said})" if n > 1 else "random"
     n_copies = len(usable) - len(np.unique(copies))
     how += f", {n_copies} copies together with theirs" if n_copies else ""
+    whole = copies if together is None else together
     values = material.values[usable]
     if wish.folds:
         made = splits.kfold(
-            usable, copies, folds=wish.folds, fold=wish.fold, fractions=fractions, seed=seed, kinds=kinds, values=values
+            usable, whole, folds=wish.folds, fold=wish.fold, fractions=fractions, seed=seed, kinds=kinds, values=values
         )
         return Split(made.train, made.val, made.test, f"{made.how}, {how}{why}")
-    return splits.stratified(usable, kinds, copies, values, fractions, seed=seed, how=how + why)
+    return splits.stratified(usable, kinds, whole, values, fractions, seed=seed, how=how + why)
 
 
-def _runs(material: Material) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Runs, and places in time: pieces of files that continue each other, else whole files."""
-    run, place = material.series
-    if np.unique(run, return_counts=True)[1].min() >= RUN_LENGTH:
-        return run, place
-    names, place = material.data.runs()
-    return leaks.numbered(leaks.numbered(names)[material.usable]), place[material.usable]
+def _by_time(material: Material, wish: SplitOptions, fractions: Fractions, seed: int, why: str) -> Split:
+    """Runs in blocks of time; structures that are no steps of one are dealt beside them, few of them to training.
+
+    Where blocks are wished for and most structures continue no other, whole files are runs.
+    """
+    cut = split_time.steps(material)
+    if wish.split == "time" and 2 * cut.sum() <= len(cut):
+        cut = np.ones(len(cut), dtype=bool)
+    made = split_time.blocks(material, wish, fractions, cut, why)
+    rest = material.usable[~cut]
+    if not len(rest):
+        return made
+    whole = split_time.together(material, rest)
+    said = "1 structure that is no step" if len(rest) == 1 else f"{len(rest)} structures that are no steps"
+    if len(np.unique(whole)) < FEW:
+        how = f"{made.how}; {said} of a run in training"
+        return splits.made(np.concatenate([made.train, rest]), made.val, made.test, how)
+    beside = _by_kind(replace(material, usable=rest), SplitOptions(), fractions, seed, "", whole)
+    pairs = zip(made.parts().values(), beside.parts().values(), strict=True)
+    train, val, test = (np.concatenate(pair) for pair in pairs)
+    how = f"{made.how}; {said} of a run: {beside.how}"
+    return splits.made(train, val, test, how)
 
 
-def _by_time(material: Material, wish: SplitOptions, fractions: Fractions, why: str) -> Split:
-    run, frame = _runs(material)
-    series = [material.values[material.usable[run == r][np.argsort(frame[run == r])]] for r in np.unique(run)]
-    ramp = any(abs(_trend(s)) > 0.5 for s in series)
-    shortest = min(len(s) for s in series)
-    rounds = wish.rounds or (max(1, min(ROUNDS, shortest // RUN_LENGTH)) if ramp else 1)
-    gap = wish.gap if wish.gap >= 0 else max(1, min(max(memory(s) for s in series), shortest // rounds // 20))
-    made = splits.time_blocks(material.usable, run, frame, fractions, gap=gap, rounds=rounds)
-    why += " and the label drifts with time" if ramp and not wish.rounds else ""
-    return Split(made.train, made.val, made.test, made.how + why)
-
-
-def _trend(series: NDArray[np.float64]) -> float:
-    if len(series) < 3 or np.ptp(series) == 0 or not np.isfinite(series).all():
-        return 0.0
-    return float(np.corrcoef(np.arange(len(series)), series)[0, 1])
-
-
-def memory(series: NDArray[np.float64]) -> int:
-    """Lag in frames at which the autocorrelation of ``series``, freed of its linear trend, falls below 0.1."""
-    n = len(series)
-    if n < 4 or not np.isfinite(series).all():
-        return 1
-    time = np.arange(n)
-    rest = series - np.polyval(np.polyfit(time, series, 1), time)
-    power = np.abs(np.fft.rfft(rest, 2 * n)) ** 2
-    correlation = np.fft.irfft(power)[:n]
-    if correlation[0] <= 0:
-        return 1
-    below = np.flatnonzero(correlation / correlation[0] < 0.1)
-    return int(below[0]) if len(below) else n
+FEW = 3
+"""Fewer structures, copies and pieces of runs counted once, cannot be in all parts."""
 
 
 def _without_element(material: Material, wish: SplitOptions, seed: int) -> Split:
@@ -231,10 +228,15 @@ def _without_element(material: Material, wish: SplitOptions, seed: int) -> Split
     owner = np.repeat(np.arange(len(data)), data.atom_counts())
     with_it = np.unique(owner[data.atomic_numbers() == number_of[wish.leave_out]])
     test, rest = usable[np.isin(usable, with_it)], usable[~np.isin(usable, with_it)]
-    if not len(test) or not len(rest):
-        raise UsageError(f"{len(test)} of {len(usable)} structures contain {wish.leave_out}; nothing to leave out")
+    atom = material.alone(test)  # would teach the element, and is none of the structures that are asked about
+    if not len(rest) or atom.all():
+        few = f"; {int(atom.sum())} of them isolated atoms" if atom.any() else ""
+        raise UsageError(f"{len(test)} of {len(usable)} structures contain {wish.leave_out}{few}; nothing to leave out")
     val, train, how = _validation(material, rest, wish, seed)
-    return splits.made(train, val, test, f"leave out {wish.leave_out}; {how}")
+    how = f"leave out {wish.leave_out}; {how}"
+    if atom.any():
+        how += f"; {int(atom.sum())} isolated atoms of {wish.leave_out} in no part"
+    return splits.made(train, val, test[~atom], how)
 
 
 def nested(
@@ -257,27 +259,29 @@ def nested(
     return splits.made(train, val, test, f"{how}; {drawn}")
 
 
-def _validation(
-    material: Material, rest: NDArray[np.int64], wish: SplitOptions, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
+def _validation(material: Material, rest: Index, wish: SplitOptions, seed: int) -> tuple[Index, Index, str]:
     """Draw validation structures from ``rest``: whole groups where that is wished, whole formulas where there are many.
 
-    Else of every kind its share.
+    Else of every kind its share. Isolated atoms train.
     """
     fractions = Fractions.parse(wish.fractions)
     if fractions.val <= 0 or len(rest) < 2:
         return rest[:0], rest, "no validation"
+    alone = material.alone(rest)
+    if alone.any() and not alone.all():
+        val, train, how = _validation(material, rest[~alone], wish, seed)
+        return val, np.concatenate([train, rest[alone]]), f"{how}; {int(alone.sum())} isolated atoms in training"
     share = fractions.val / (fractions.train + fractions.val)
     shares = Fractions(1 - share, 0.0, share)
-    groups = leaks.numbered(material.data.formulas())[rest]
+    groups = material.formulas(rest)
     if wish.group:
-        groups = leaks.numbered(_tag(material.data.tags, wish.group))[rest]
+        groups, said = material.groups(wish.group, rest)
         if len(np.unique(groups)) < 2:
             raise UsageError(
                 f"beside the test part there is one group of '{wish.group}' only, and no validation part; leave --group"
                 " away, or the validation part: --fractions 0.9,0,0.1"
             )
-        inner = splits.grouped(rest, groups, shares, seed, f"validation grouped by '{wish.group}'")
+        inner = splits.grouped(rest, groups, shares, seed, f"validation grouped by {said}")
     elif _are_materials(groups):
         inner = splits.grouped(rest, groups, shares, seed, "validation grouped by formula")
     else:
@@ -297,14 +301,14 @@ def _by_cache(material: Material, o: TrainOptions) -> Split:
     usable = material.usable
     train, val = usable[usable < first], usable[(usable >= first) & (usable < second)]
     test = usable[(usable >= second) & (usable < third)]
-    how = "given caches"
-    if not o.val:
-        val, train, drawn = _validation(material, train, o, o.seed_of_split)
-        how += f"; of the training cache, {drawn}"
-    return splits.made(train, val, test, how)
+    if o.val:
+        return _and_unused(splits.made(train, val, test, "given caches"), o)
+    val, train, drawn = _validation(material, train, o, o.seed_of_split)
+    made = splits.made(train, val, test, f"given caches; of the training cache, {drawn}")
+    return made if o.split == "auto" else replace(made, how=f"{made.how}; --split {o.split} is not used")
 
 
-def _by_file(material: Material, path: Path) -> Split:
+def _by_file(material: Material, o: TrainOptions, path: Path) -> tuple[Split, str | None]:
     try:
         named = json.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:
@@ -314,12 +318,8 @@ def _by_file(material: Material, path: Path) -> Split:
     good = isinstance(named, dict) and all(
         isinstance(named.get(n, []), list) and all(isinstance(i, str) for i in named.get(n, [])) for n in splits.NAMES
     )
-    if not good:
+    drawn = named.get(splits.DRAWN) if good else None
+    if not good or not isinstance(drawn, str | None):
         raise UsageError('must be {"train": [ids], "val": [ids], "test": [ids]}', path=path)
-    return splits.given(material.usable, material.ids, named, f"file {path.name}")
-
-
-def _tag(tags: dict[str, list[str]], name: str) -> list[str]:
-    if name not in tags:
-        raise UsageError(f"the caches have no text column '{name}'; {did_you_mean(name, list(tags))}")
-    return tags[name]
+    made = splits.given(material.usable, material.ids, named, f"file {path.name}")
+    return _and_unused(made, o), drawn

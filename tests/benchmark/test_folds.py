@@ -13,7 +13,7 @@ from crystalcli.benchmark.options import BenchmarkOptions
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.leaks import numbered
-from crystalcli.train.split import Material
+from crystalcli.train.material import Material
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ([*CACHE, "--folds", "30"], 2, "30 folds of 7 groups are not possible"),
         ([*CACHE, "--fold-column", "prat"], 2, "no label or text column 'prat'; did you mean 'part'"),
         ([*CACHE, "--fold-column", "lone"], 2, "fold 'b' has one structure with a label"),
-        ([*CACHE, *COLUMN, "--group", "prat"], 2, "no text column 'prat'; did you mean 'part'"),
+        ([*CACHE, *COLUMN, "--group", "prat"], 2, "no label or text column 'prat'; did you mean 'part'"),
         ([*CACHE, *COLUMN, "--validation", "0.95"], 2, "--validation"),
         ([*CACHE, *COLUMN, "--ensemble", "1"], 2, "an ensemble has two members or more"),
         ([*CACHE, *COLUMN, "--allow-missing"], 2, "--allow-missing is about the folds of Matbench"),

@@ -274,9 +274,9 @@ def test_constant_targets_few_structures_and_strange_wishes_are_refused_before_a
         (plan(constant, tmp_path / "run"), "nothing to learn"),
         (plan(empty, tmp_path / "run"), "too few"),
         (plan(cache, tmp_path / "run", target=("energy",)), "energy_per_atom"),
-        (plan(cache, tmp_path / "run", split="group", group="prototype"), "no text column"),
-        (plan(cache, tmp_path / "run", leave_out="Xx"), "no element"),
-        (plan(cache, tmp_path / "run", leave_out="He"), "nothing to leave out"),
+        (plan(cache, tmp_path / "run", split="group", group="prototype"), "text column 'prototype'"),
+        (plan(cache, tmp_path / "run", split="auto", leave_out="Xx"), "no element"),
+        (plan(cache, tmp_path / "run", split="auto", leave_out="He"), "nothing to leave out"),
         (plan(cache, tmp_path / "run", split="time"), "too short"),
     ]
     for wished, message in wrong:
@@ -293,7 +293,7 @@ def test_outliers_and_unseen_elements_are_said(tmp_path: Path) -> None:
     values[5] = 1e6
     cache = small_cache.write(tmp_path / "g.h5", columns=[Column(small_cache.ENERGY, values, np.ones(42, dtype=bool))])
     heard: list[str] = []
-    wished = plan(cache, tmp_path / "run", leave_out="Mg", recipe=replace(RECIPE, epochs=1))
+    wished = plan(cache, tmp_path / "run", split="auto", leave_out="Mg", recipe=replace(RECIPE, epochs=1))
     train(wished, Host(warn=heard.append))
     assert any("1e+06" in w and '"05"' in w for w in heard), heard
     assert any("never sees: O, Mg" in w for w in heard), heard
@@ -364,7 +364,8 @@ def test_the_default_split_follows_the_data(tmp_path: Path) -> None:
     assert "grouped by formula (7 formulas)" in split_said(seven, tmp_path)[0]
     words = [{"split": ("train", "val", "test")[k % 3]} for k in range(42)]
     tagged = small_cache.write(tmp_path / "tagged.h5", 42, tags=words)
-    assert split_said(tagged, tmp_path) == ("column 'split'", {"train": 14, "val": 14, "test": 14})
+    said = split_said(tagged, tmp_path, fractions="0.8,0.1,0.1")
+    assert said == ("column 'split'", {"train": 14, "val": 14, "test": 14})
 
 
 def test_given_caches_are_the_parts(tmp_path: Path) -> None:

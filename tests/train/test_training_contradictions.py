@@ -49,6 +49,19 @@ def source(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"fold": 3}, "--fold needs the number of folds"),
         ({"group": "g", "split_column": "part"}, "--group keeps nothing together"),
         ({"group": "g", "train": A, "val": B, "test": B}, "--group keeps nothing together"),
+        *(
+            ({"group": "g", "split": s}, f"--split {s} does not keep")
+            for s in ("random", "formula", "stratified", "time")
+        ),
+        ({"group": "g", "split": "stratified"}, "--kinds g gives every part its share"),
+        ({"leave_out": "O", "split": "formula"}, "--leave-out and --split formula both say"),
+        (
+            {"kinds": "k", "split": "formula"},
+            "about --split stratified; it does not go with --split formula",
+        ),
+        ({"kinds": "k", "group": "g"}, "it does not go with --group"),
+        ({"kinds": "k", "leave_out": "O"}, "it does not go with --leave-out"),
+        ({"kinds": "k", "split_file": Path("s.json")}, "it does not go with --split-file"),
         ({"freeze": ("head.*",)}, "--freeze is about the model that a training starts from; add --from MODEL"),
         ({"new_head": True}, "--new-head is about the model"),
         ({"refit_normaliser": True}, "--refit-normaliser is about the model"),
@@ -66,6 +79,9 @@ def test_what_would_be_passed_over_is_refused(options: dict[str, Any], reason: s
         {"train": A, "test": B, "group": "g"},
         {"folds": 3, "fold": 2, "group": "g"},
         {"leave_out": "O", "group": "g"},
+        {"leave_out": "O", "group": "g", "split": "element"},
+        {"split": "group", "group": "g"},
+        {"kinds": "k", "folds": 3},
     ],
 )
 def test_what_has_a_meaning_is_not(options: dict[str, Any]) -> None:

@@ -44,6 +44,7 @@ def series(data: GraphDataset, index: NDArray[np.int64]) -> tuple[NDArray[np.int
     Frames of one file that follow each other belong to one run where they have the same atoms in the same order,
     the cell hardly changes and the atoms move, but not far: looked at are positions, for the order of a file alone says
     nothing. A file that holds strained cells, surfaces and defects one after the other falls into many short runs.
+    A run goes on behind one frame that is none of it.
     """
     names, frames = data.runs()
     file, place = leaks.numbered(names)[index], frames[index]
@@ -53,9 +54,33 @@ def series(data: GraphDataset, index: NDArray[np.int64]) -> tuple[NDArray[np.int
         part = order[k - 1 : k + BLOCK]
         follows[k : k + len(part) - 1] = _continue(data, index[part])
     follows[1:] &= np.diff(file[order]) == 0
+    number = np.cumsum(~follows)
+    for k in _over_one(data, index[order], file[order], follows):
+        number[number == number[k]] = number[k - 2]
     run = np.empty(len(index), dtype=np.int64)
-    run[order] = np.cumsum(~follows)
+    run[order] = number
     return run, place
+
+
+def _over_one(
+    data: GraphDataset, index: NDArray[np.int64], file: NDArray[np.int64], follows: NDArray[np.bool_]
+) -> list[int]:
+    """Places in ``index`` of frames that continue the frame before the last, where the last belongs to no run.
+
+    Args:
+        data: all structures.
+        index: frames in order.
+        file: of each.
+        follows: whether each continues the one before.
+    """
+    starts = np.append(~follows, True)
+    within = np.append(follows, False)
+    found = []
+    for k in range(2, len(index)):
+        lone = starts[k - 1] and starts[k]
+        if lone and file[k] == file[k - 2] and (within[k - 2] or within[k + 1]):
+            found += [k] if _continue(data, index[[k - 2, k]])[0] else []
+    return found
 
 
 BLOCK = 256

@@ -17,6 +17,9 @@ from crystalcli.vocabulary.errors import UsageError
 
 Index = NDArray[np.int64]
 NAMES = ("train", "val", "test")
+DRAWN = "drawn"
+"""Beside the parts in a file: validation was drawn, whole values of this column together (empty: whole formulas), and
+may be drawn anew for the members of an ensemble."""
 
 
 @dataclass(frozen=True)
@@ -325,12 +328,17 @@ def by_column(usable: Index, words: Sequence[str], column: str) -> Split:
     """Split by a text of every structure: train, val or test (and their common spellings).
 
     Raises:
-        UsageError: another word.
+        UsageError: another word, or none; no structure to train or to test.
     """
     read = [WORDS.get(words[i].strip().lower(), "") for i in usable]
-    unknown = sorted({words[i] for i, r in zip(usable, read, strict=True) if not r})
+    unknown = sorted({words[i] for i, r in zip(usable, read, strict=True) if not r} - {""})
     if unknown:
         raise UsageError(f"column '{column}' says '{unknown[0]}'; it may say train, val or test")
+    if none := read.count(""):
+        raise UsageError(f"column '{column}' says nothing of {none} of {len(usable)} structures; it must of all")
+    if lacks := next((name for name in ("train", "test") if name not in read), ""):
+        cure = "; --split formula, random, stratified or time deals without it"
+        raise UsageError(f"column '{column}' says '{lacks}' of no structure with a label{cure}")
     chosen = np.array(read)
     first, second, third = (usable[chosen == name] for name in NAMES)
     return made(first, second, third, f"column '{column}'")

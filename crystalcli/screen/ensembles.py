@@ -244,7 +244,7 @@ class Predictions:
                 why.append(row.reason)
                 continue
             known = row.uncertainties.get(name, {})
-            noise = known.get("sigma_a", known.get("sigma", 0.0))
+            noise = known.get("sigma_a", 0.0 if "sigma_e" in known else known.get("sigma", 0.0))
             numbers.append(np.array([[row.values[name], noise, known.get("sigma_e", 0.0), *row.members.get(name, ())]]))
             why.append(row.extrapolating)
         return cls(np.concatenate(numbers), why)

@@ -50,7 +50,7 @@ def finish(
         reports: of the members.
         run: of the ensemble.
 
-    σ_a² is the mean over members of their mean squared error on their own validation parts.
+    σ_a² is the mean over members of their mean squared error on their own validation parts, where they have labels.
     """
     members = [cast(CrystalModel, model_file.load(one.path / MODEL)[0]) for one in runs]
     ensemble = Ensemble(members, aleatoric(reports)).eval()
@@ -65,6 +65,9 @@ def finish(
     provenance["domain"] = {name: _domain(prepared, name, c) for name, c in found.items()}
     model_file.save(path, ensemble, provenance)
     more = {name: positions.more_of(prepared, c) for name, c in found.items()}
+    for name, c in found.items():
+        if line := _noise_said(name, c, reports):
+            run.reporter.warn(line)
     told = {name: _told(name, c, reports, more[name]) for name, c in found.items()}
     for name, c in found.items():
         _draw(prepared, run, name, c, len(runs), options.pictures)
@@ -99,13 +102,31 @@ def _domain(prepared: Prepared, name: str, found: Collected) -> dict[str, float]
 
 
 def aleatoric(reports: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """σ_a by target, of numbers with a validation part in every member."""
-    found = {}
-    for name in reports[0]["validation"]:
-        rows = [r["validation"].get(name) or {} for r in reports]
-        if all("rmse" in row for row in rows):
-            found[name] = math.sqrt(sum(_variance(row) for row in rows) / len(rows))
-    return found
+    """σ_a by target, of numbers that the validation part of a member has labels of."""
+    names = dict.fromkeys(name for r in reports for name in r["validation"])
+    of_each = {name: [_variance(row) for row in _numbers(name, reports)] for name in names}
+    return {name: math.sqrt(sum(of) / len(of)) for name, of in of_each.items() if of}
+
+
+def _numbers(name: str, reports: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Validation errors of a target, of the members that have any."""
+    rows = [r["validation"].get(name) or {} for r in reports]
+    return [row for row in rows if "rmse" in row]
+
+
+def _noise_said(name: str, found: Collected, reports: Sequence[Mapping[str, Any]]) -> str:
+    """What σ of a target lacks, because validation parts have no label of it; empty if it lacks nothing."""
+    known, of = len(_numbers(name, reports)), len(reports)
+    if known == of or found.sigma is None or found.epistemic is None:
+        return ""
+    if known:
+        return f"σ_a of {name} is from {known} of {of} members; the validation parts of the others have no label of it"
+    if not np.array_equal(found.sigma, found.epistemic):  # the members say it themselves
+        return ""
+    return (
+        f"σ_a of {name} is unknown, for no member's validation part has a label of it: σ is the spread of the members"
+        " alone, and too small; crystal calibrate fits it to labels that no member saw"
+    )
 
 
 def _variance(row: Mapping[str, Any]) -> float:

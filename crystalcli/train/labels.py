@@ -93,11 +93,13 @@ def labelled(data: GraphDataset, targets: Sequence[Quantity], reporter: Reporter
 
 
 def check_values(data: GraphDataset, quantity: Quantity, split: Split, ids: Sequence[str], reporter: Reporter) -> None:
-    """Refuse a constant target, warn of values far from all others.
+    """Refuse a constant target, warn of values far from all others and of a validation part that lacks the target.
 
     Raises:
         UsageError: no label in the training part, or every one is the same.
     """
+    if len(split.val) and not len(_known(data, quantity, split.val)[0]):
+        reporter.warn(f"the validation part has no label '{quantity.name}': it does not choose the epoch for it")
     if quantity.shape:
         return
     values, _ = _known(data, quantity, split.train)

@@ -1,5 +1,6 @@
 """Ensembles: mean and spread by hand, one file, equal bytes, and what is no ensemble."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from crystalcli.engine.model import model_file
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.model.proof import Proof
 from crystalcli.engine.potential.model_potential import ModelPotential
 from crystalcli.nouns.systems import Systems
 from crystalcli.testing import crystals
@@ -61,6 +63,18 @@ def test_noise_of_a_total_grows_with_the_crystal() -> None:
 def test_sigma_does_not_depend_on_the_zero_of_the_label() -> None:
     a, b = (Ensemble([exact(0, mean=m), exact(1, mean=m)], {})(graph())["gap"] for m in (0.0, 100.0))
     torch.testing.assert_close(a.sigma, b.sigma, rtol=1e-9, atol=0)
+
+
+def test_noise_that_nobody_knows_is_not_zero() -> None:
+    ensemble = Ensemble([member(0), member(1)], {})
+    found = ensemble(graph().to("cpu", torch.float32))["gap"]
+    assert found.aleatoric is None
+    assert torch.equal(found.sigma, found.epistemic)
+    proof = Proof.of(ensemble)
+    before = replace(proof, said={**proof.said, "gap.noise": torch.zeros_like(proof.said["gap.sigma"])})
+    assert before.difference(ensemble) is None  # a file of before said 0
+    with pytest.raises(ValueError, match="other quantities"):
+        replace(before, said={**before.said, "gap.noise": before.said["gap.sigma"]}).difference(ensemble)
 
 
 def test_one_file_with_all_members(tmp_path: Path) -> None:

@@ -147,11 +147,13 @@ class Ensemble(nn.Module):
         said = [f.sigma for f in found if f.sigma is not None]
         if len(said) == len(found):
             aleatoric = torch.stack(said).square().mean(0).sqrt()
-        else:
-            constant = torch.full_like(mean, self.aleatoric.get(quantity.name, 0.0))
+        elif quantity.name in self.aleatoric:
+            constant = torch.full_like(mean, self.aleatoric[quantity.name])
             aleatoric = (
                 constant * graph.atom_counts if quantity.extensive and quantity.level == "structure" else constant
             )
+        else:  # nobody knows it, which is not that there is none
+            return Prediction(mean, quantity, epistemic, epistemic=epistemic)
         sigma = (aleatoric.square() + epistemic.square()).sqrt()
         return Prediction(mean, quantity, sigma, aleatoric=aleatoric, epistemic=epistemic)
 

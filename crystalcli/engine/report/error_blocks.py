@@ -34,9 +34,12 @@ FEW = 30
 
 
 def of_target(values: Values) -> Iterator[Block]:
-    """All that predictions beside labels show of one target."""
+    """All that predictions beside labels show of one target; nothing where no prediction has a label beside it."""
     if values.words is not None:
-        yield _confusion(values)
+        if any(values.words[0]):
+            yield _confusion(values)
+        return
+    if not any(known.any() for known in values.known.values()):
         return
     yield _parity(values)
     yield _errors(values)

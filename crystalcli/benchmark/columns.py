@@ -48,7 +48,10 @@ def refuse_missing(paths: Sequence[Path], o: BenchmarkOptions) -> None:
         _refuse(seen, requests, o.fold_column)
     if group:
         known = list({tag for one in seen for tag in one.tags})
-        raise UsageError(f"no structure has a text column '{group}' for --group; {did_you_mean(group, known)}")
+        cure = did_you_mean(group, known)
+        if any(group in one.labels for one in seen):
+            cure = f"of a column of numbers: crystal build-graphs --targets …,{group}, then the benchmark of the graphs"
+        raise UsageError(f"no structure has a text column '{group}' for --group; {cure}")
 
 
 def _refuse(seen: Sequence[Labelled], requests: Sequence[label_requests.LabelRequest], column: str) -> None:

@@ -12,6 +12,7 @@ from crystalcli.contracts.workflow import Stop
 from crystalcli.engine.cache.cache import GraphCache
 from crystalcli.engine.cache.cache_writer import CacheWriter
 from crystalcli.engine.labels import label_requests, labels
+from crystalcli.engine.labels.label_words import with_words
 from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.engine.labels.labels import Audit
 from crystalcli.engine.labels.seen import Seen
@@ -166,6 +167,10 @@ def _joined(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | Non
             collected.take(outcome)
             listen(1, "")
         columns, audit = labels.columns(collected.entries, resolved.requests) if collected.entries else ([], Audit())
+        entries = with_words(collected.entries, audit.keys)
+        for k, (one, found) in enumerate(zip(collected.entries, entries, strict=True)):
+            if found is not one:
+                writer.tag(k, found.tags)
         failures = [f.to_json() for f in collected.failures]
         if collected.entries:
             part = registry().origin("featurizer", resolved.work.featurizer)
@@ -183,7 +188,7 @@ def _joined(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | Non
             audit,
             tuple(c.quantity.name for c in columns),
             left_out=dict(collected.left_out),
-            seen=Seen.of(collected.entries, None if resolved.requests is None else audit.keys),
+            seen=Seen.of(entries, None if resolved.requests is None else audit.keys),
             fields=collected.fields,
         )
 

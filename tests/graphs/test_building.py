@@ -1,5 +1,6 @@
 """Building caches when things go wrong on the way: dying workers, bad featurizers, kills, a choice that fails early."""
 
+import csv
 import json
 import os
 import signal
@@ -177,3 +178,24 @@ def test_lists_of_failures_are_inert_whatever_made_the_failure(tmp_path: Path) -
     assert text.endswith("\n")
     assert text[:-1].isprintable()
     assert Failure(**json.loads(text)) == failure
+
+
+def test_numbers_among_words_of_a_column_are_words(tmp_path: Path) -> None:
+    """A cell says what it says, whatever the other cells of its column are."""
+    rows = [("1", "1", "0.5", "x"), ("2", "2.0", "0.7", "7"), ("3", "n/a", "none", "0.5"), ("4", "4b", "odd", "y")]
+    cif = tmp_path / "a.cif"
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["id", "y", "mixed", "measured", "half", "cif"])
+        for k, (name, *cells) in enumerate(rows):
+            ase.io.write(cif, ase.build.bulk("Cu", "fcc", a=4.0 + 0.1 * k))
+            table.writerow([f"s{name}", f"{0.1 * k}", *cells, cif.read_text()])
+    report = build(BuildPlan((str(tmp_path / "t.csv"),), tmp_path / "a.h5", "cgcnn", targets=("y",)))
+    data = GraphDataset.open([tmp_path / "a.h5"])
+    assert data.tags["mixed"] == ["1", "2", "", "4b"]
+    assert data.tags["measured"] == ["", "", "", "odd"]  # a quantity with a word for nothing
+    assert data.tags["half"] == ["x", "", "", "y"]
+    assert list(data.columns) == ["y"]
+    (line, *_) = report.seen.lines()
+    assert "mixed" not in line.partition("kept as tags")[0]
+    assert "measured (a number; 2 of 4)" in line

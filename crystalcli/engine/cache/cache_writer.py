@@ -110,12 +110,16 @@ class CacheWriter:
         parts |= {f"{FIELDS}{k}": v for k, v in graph.fields.items()}
         self._match_fields(parts)
         self._append(parts)
-        for name, text in (tags or {}).items():
-            self._tags.setdefault(name, {})[len(self._ids)] = text
+        self.tag(len(self._ids), tags or {})
         self._ids.append(id)
         self._sources.append(source)
         self._atoms.append(len(graph.atomic_numbers))
         self._edges.append(len(graph.neighbor))
+
+    def tag(self, structure: int, tags: Mapping[str, str]) -> None:
+        """Give a structure that was taken more tags."""
+        for name, text in tags.items():
+            self._tags.setdefault(name, {})[structure] = text
 
     def extend(self, cache: GraphCache, ids: Sequence[str]) -> None:
         """Append all structures of ``cache`` under ``ids``, block by block.

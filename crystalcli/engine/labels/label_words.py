@@ -11,7 +11,7 @@ import numpy as np
 from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.numbers import is_nothing, meant_as_number, no_number, number_in
+from crystalcli.nouns.structures.numbers import is_nothing, is_number, meant_as_number, no_number, number_in
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES
 from crystalcli.vocabulary.errors import UsageError
 
@@ -69,6 +69,35 @@ def with_numbers(entries: Sequence[Labelled], keys: Collection[str]) -> list[Lab
         UsageError: a word that is no number, with its place.
     """
     return [_with_numbers(e, keys) if any(k in e.tags for k in keys) else e for e in entries]
+
+
+def with_words(entries: Sequence[Labelled], taken: Collection[str]) -> list[Labelled]:
+    """``entries`` with whole numbers as words under keys that are words in others: ``1``, ``2``, ``4b`` are a column.
+
+    Keys that are ``taken`` as labels, and those of energies and the like, stay as they are; so do columns with a word
+    that was meant as a number, or with another number than whole ones.
+    """
+    words, numbers, odd = set[str](), set[str](), set[str]()
+    for e in entries:
+        for key, text in e.tags.items():
+            if not is_nothing(text):
+                words.add(key)
+                odd |= {key} if meant_as_number(text) else set()
+        for key, value in e.labels.items():
+            numbers.add(key)
+            odd |= set() if _is_whole(value) else {key}
+    mixed = (words & numbers) - odd - set(taken) - set(ASE_QUANTITIES)
+    return [_with_words(e, mixed & e.labels.keys()) if mixed & e.labels.keys() else e for e in entries]
+
+
+def _is_whole(value: object) -> bool:
+    return is_number(value) and float(value) == np.round(float(value))  # type: ignore[arg-type] # is a number
+
+
+def _with_words(entry: Labelled, keys: Collection[str]) -> Labelled:
+    words = {key: str(int(entry.labels[key])) for key in keys}
+    labels = {key: value for key, value in entry.labels.items() if key not in keys}
+    return replace(entry, labels=labels, tags={**entry.tags, **words})
 
 
 def _with_numbers(entry: Labelled, keys: Collection[str]) -> Labelled:

@@ -55,7 +55,7 @@ def _of_model(path: Path, word: Word) -> Choice:
     name = word("--head", spec["head"]["name"]) or spec["head"]["name"]
     head = cast(Head, registry().get("head", name))
     recipe = _defaults(arch, head)
-    recipe["lr"] *= GENTLER
+    del recipe["lr"]  # a learning curve has to know whether it was said
     defaults = {"arch": arch.name, "head": name, "featurizer": spec["graph"]["name"], **recipe}
     own = spec["head"]["options"] if name == spec["head"]["name"] else arch.partner_options.get(name, {})
     return Choice([PartFlags(head, head.options, own)], defaults)
@@ -103,6 +103,15 @@ def suited(request: Request, structures: int) -> int:
     """Structures per step that suit the parts, fewer where an epoch of so many structures would have few steps."""
     wished = int(recipe_of(architecture(request), head(request))["batch_size"])
     return min(wished, max(SMALLEST_BATCH, structures // STEPS))
+
+
+def learning_rate(request: Request) -> float:
+    """The learning rate that is asked for, else the one that suits the parts, gentler where a model is trained on."""
+    asked: float | None = request.options.lr
+    if asked is not None:
+        return asked
+    usual = float(recipe_of(architecture(request), head(request))["lr"])
+    return usual if request.options.from_ is None else usual * GENTLER
 
 
 def beside(request: Request) -> list[str]:

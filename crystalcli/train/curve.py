@@ -15,9 +15,13 @@ from crystalcli.contracts.host import Host
 from crystalcli.contracts.request import Chosen, Request
 from crystalcli.contracts.workflow import Run
 from crystalcli.engine.drawing.plots import save
-from crystalcli.train.choice import GENTLER, architecture, head, recipe_of, spec_of
+from crystalcli.train.choice import head, learning_rate, spec_of
+from crystalcli.train.labels import labelled
+from crystalcli.train.material import Material
 from crystalcli.train.options import StartOptions, TrainOptions
 from crystalcli.train.series import Several, unit_of_errors
+from crystalcli.train.setup import values_of
+from crystalcli.train.split import choose
 from crystalcli.vocabulary.display import unit_for
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.pictures import paths
@@ -73,14 +77,8 @@ def _from_nothing(request: Request) -> Request:
         parts["head"] = request.parts.get("head", Chosen(name))
     plain: dict[str, Any] = {f.name: f.default for f in fields(StartOptions)}
     names: dict[str, Any] = {option: chosen.name for option, chosen in parts.items()}
-    return replace(request, options=replace(o, **plain, **names, lr=_from_nothings_lr(request)), parts=parts)
-
-
-def _from_nothings_lr(request: Request) -> float:
-    """The learning rate that suits the architecture, where the model is trained on with the gentler one."""
-    usual = float(recipe_of(architecture(request), head(request))["lr"])
-    asked: float = request.options.lr
-    return usual if asked == usual * GENTLER else asked
+    made = replace(request, options=replace(o, **plain, **names), parts=parts)
+    return replace(made, options=replace(made.options, lr=learning_rate(made)))
 
 
 def _point(request: Request, one: Request, way: str, size: int) -> Request:
@@ -95,10 +93,23 @@ def _beginning(point: Request) -> str:
 
 
 class LearningCurve(Several):
-    """The trainings of a curve."""
+    """The trainings of a curve.
+
+    Raises:
+        UsageError: as ``points`` and ``Several``; two points of the same structures.
+    """
 
     def __init__(self, request: Request, host: Host) -> None:
         super().__init__(request, points(request), host)
+        p, asked = self.prepared, sizes(self.options.learning_curve)
+        material = Material(p.data, labelled(p.data, p.targets, Host()), values_of(p.data, p.targets[0]), p.ids)
+        n = len(choose(material, replace(self.runs[0].options, train_size=0)).train)
+        if len(all_of_them := [size for size in asked if size >= n]) > 1:
+            self.close()
+            said = " and ".join(map(str, all_of_them))
+            raise UsageError(
+                f"--learning-curve: the training part has {n} structures, and {said} would be the same training twice"
+            )
 
     def do(self, run: Run) -> Mapping[str, Any]:
         """Train all points one after another and report them together."""

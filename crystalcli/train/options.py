@@ -154,7 +154,12 @@ class RecipeOptions:
     optimizer: Literal["adam", "adamw", "muon", "sgd"] = option(
         SUITS.optimizer, "optimizer; muon: orthogonal steps for hidden layers, adamw for the rest", panel=RECIPE
     )
-    lr: float = option(SUITS.lr, "peak learning rate", min=0.0, panel=RECIPE)
+    lr: float | None = option(
+        None,
+        "peak learning rate; default: what suits the architecture, a fifth of it with --from",
+        min=0.0,
+        panel=RECIPE,
+    )
     momentum: float = option(0.9, "of sgd", min=0.0, max=1.0, panel=RECIPE)
     shuffle_window: int = option(
         0, "structures shuffled at a time, for caches larger than memory; 0: all", min=0, panel=RECIPE
@@ -245,7 +250,7 @@ class TrainOptions(StartOptions, RecipeOptions, SplitOptions):
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe alone, of a training that knows how large its batches are."""
+        """The recipe alone, of a training that knows its learning rate and how large its batches are."""
         return Recipe(**{f.name: getattr(self, f.name) for f in fields(Recipe)})
 
     @property

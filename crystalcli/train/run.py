@@ -22,7 +22,7 @@ from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.record.run_record import REPORT
 from crystalcli.train import beside as training_beside
 from crystalcli.train import kept_structures
-from crystalcli.train.choice import architecture, head, refuse_beside_model, suited
+from crystalcli.train.choice import architecture, head, learning_rate, refuse_beside_model, suited
 from crystalcli.train.loop import Trainer
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.pictures import draw
@@ -85,6 +85,7 @@ class Training(Work):
         """What was asked for by saying nothing; says so where batches are of another size than would suit the parts."""
         o: TrainOptions = request.options
         found: dict[str, Any] = {"arch": architecture(request).name, "head": head(request).name}
+        found["lr"] = learning_rate(request)
         n = len(self.prepared.split.train)
         found["batch_size"] = o.batch_size or max(suited(request, n), self.team.size)
         wished = o.batch_size or suited(request, 10**9)

@@ -41,8 +41,10 @@ def choose(material: Material, o: TrainOptions) -> Split:
 
 def _limited(split: Split, o: TrainOptions) -> Split:
     """The split with so many training structures only; a smaller set is part of a larger one."""
-    if not o.train_size or o.train_size >= len(split.train):
+    if not o.train_size or o.train_size == len(split.train):
         return split
+    if o.train_size > len(split.train):
+        return replace(split, how=f"{split.how}; all {len(split.train)} to train, fewer than {o.train_size}")
     order = np.random.default_rng([o.seed_of_split, 9]).permutation(split.train)
     chosen = np.sort(order[: o.train_size])
     return Split(chosen, split.val, split.test, f"{split.how}; {o.train_size} of {len(split.train)} to train")

@@ -33,7 +33,7 @@ def source(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_test_part_and_nested_training_parts(cache: Path, source: Path, tmp_path: Path) -> None:
-    wish = plan(cache, tmp_path / "c", from_=source, lr=USUAL * GENTLER)
+    wish = plan(cache, tmp_path / "c", from_=source, lr=None)
     report = train(wish, learning_curve="12,5")
     names = ["scratch-5", "transfer-5", "scratch-12", "transfer-12"]
     splits = [json.loads((tmp_path / "c" / n / "splits.json").read_text()) for n in names]
@@ -42,7 +42,8 @@ def test_one_test_part_and_nested_training_parts(cache: Path, source: Path, tmp_
     assert set(splits[0]["train"]) < set(splits[2]["train"])
     asked = [json.loads((tmp_path / "c" / n / "run.json").read_text())["request"] for n in names]
     assert [one["options"]["from_"] for one in asked] == [None, str(source), None, str(source)]
-    assert [one["options"]["lr"] for one in asked[:2]] == [USUAL, USUAL * GENTLER]
+    tables = [tomli.loads((tmp_path / "c" / n / "config.toml").read_text())["train"] for n in names]
+    assert [one["lr"] for one in tables[:2]] == [USUAL, USUAL * GENTLER]
     own = asked[0]["parts"]["arch"]
     assert own["options"].items() >= plan(cache, tmp_path).parts["arch"].options.items()
     found = report.data["curves"][ENERGY]["points"]
@@ -70,9 +71,30 @@ def test_wishes_that_cannot_be_granted(cache: Path, source: Path, tmp_path: Path
 
 
 def test_a_learning_rate_that_was_said_is_that_of_both_ways(cache: Path, source: Path, tmp_path: Path) -> None:
-    for lr in (3e-3, USUAL):
+    for lr in (3e-3, USUAL, USUAL * GENTLER):
         made = points(plan(cache, tmp_path / "c", from_=source, lr=lr, learning_curve="5"))
         assert [p.options.lr for p in made] == [lr, lr]
+
+
+def test_a_learning_rate_that_was_typed_is_that_of_both_ways(cache: Path, source: Path, tmp_path: Path) -> None:
+    """Though it is the one that suits a model that is trained on."""
+    told = ["train", str(cache), "--epochs", "1", "--learning-curve", "5", "--from", str(source), "--threads", "1"]
+    assert run([*told, "--lr", str(USUAL * GENTLER), "-o", str(tmp_path / "c")]) == 0
+    tables = [tomli.loads((tmp_path / "c" / f"{n}-5" / "config.toml").read_text()) for n in ("scratch", "transfer")]
+    assert [t["train"]["lr"] for t in tables] == [pytest.approx(USUAL * GENTLER)] * 2
+
+
+def test_no_two_points_are_the_same_training(cache: Path, tmp_path: Path) -> None:
+    wish = plan(cache, tmp_path / "c", epochs=1)  # of 26 training structures
+    with pytest.raises(UsageError, match="has 26 structures, and 500 and 1000 would be the same training twice"):
+        train(wish, learning_curve="5,500,1000")
+    with pytest.raises(UsageError, match="26 and 30 would be the same"):
+        train(wish, learning_curve="26,30")
+    assert not (tmp_path / "c").exists()
+    found = train(wish, learning_curve="5,500").data["curves"][ENERGY]["points"]
+    assert [p["structures"] for p in found] == [5, 26]
+    how = json.loads((tmp_path / "c" / "scratch-500" / "report.json").read_text())["split"]["how"]
+    assert how.endswith("; all 26 to train, fewer than 500")
 
 
 @pytest.mark.parametrize("several", [{}, {"seeds": 2}, {"ensemble": 2}], ids=["one", "seeds", "ensemble"])

@@ -32,13 +32,14 @@ from crystalcli.engine.model.model_inputs import inputs_of, take_from_cache
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.train.baseline import BaselineFit, fitted
-from crystalcli.train.choice import architecture, head, options_of
+from crystalcli.train.choice import architecture, head, options_of, spec_of
 from crystalcli.train.kept_structures import give_witnesses
 from crystalcli.train.labels import check_values, choose_targets, labelled
 from crystalcli.train.material import Material
 from crystalcli.train.options import SplitOptions, TrainOptions
 from crystalcli.train.recomputed import has_closed_form
 from crystalcli.train.replay import Replay, replayed
+from crystalcli.train.same_targets import matched, renamings, with_classes_of
 from crystalcli.train.split import choose
 from crystalcli.train.start import started
 from crystalcli.train.transfer import refuse_other_graphs
@@ -105,6 +106,7 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
         cure = f"add --featurizer {made_by}, or build it with crystal build-graphs --featurizer {o.featurizer}"
         raise UsageError(f"was built with featurizer '{made_by}'; {cure}", path=o.paths[0])
     targets, said = _targets(request, data, shared)
+    data = with_classes_of(data, targets)
     for line in said:
         reporter.say(line)
     usable = labelled(data, targets, reporter)
@@ -158,13 +160,21 @@ def _say_split(
 def _targets(
     request: Request, data: GraphDataset, shared: Prepared | None
 ) -> tuple[tuple[Quantity, ...], tuple[str, ...]]:
-    """What is learned, and what is to be said of it; columns of ``data`` that are classes are numbers from here on."""
-    if shared is not None:
-        return shared.targets, shared.said
+    """What is learned, and what is to be said of it; columns of ``data`` that are classes are numbers from here on.
+
+    All weights of a model go on in its order of targets, whatever the order that is asked for.
+    """
     o: TrainOptions = request.options
-    said: list[str] = []
-    found = choose_targets(data, o.target, o.task, head(request), o.paths[0], Reporter(said.append))
-    return found, tuple(said)
+    if shared is not None:
+        found, said = shared.targets, list(shared.said)
+    else:
+        said = []
+        found = choose_targets(data, o.target, o.task, head(request), o.paths[0], Reporter(said.append))
+    if o.from_ is None or o.new_head or (shared is not None and shared.options.from_ is not None):
+        return found, tuple(said)
+    known = [Quantity.from_json(q) for q in spec_of(o.from_)["targets"]]
+    found = matched(known, found)
+    return found, (*said, *renamings(known, found))
 
 
 def _dealt_alike(one: TrainOptions, other: TrainOptions) -> bool:

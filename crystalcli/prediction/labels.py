@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data import classes
 from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.labels import label_units
 from crystalcli.engine.labels.label_arrays import STRESS_UNIT, as_stress, six_components
-from crystalcli.engine.labels.label_requests import POSITION, LabelRequest, Scaling
-from crystalcli.engine.labels.labelled import STRESS
+from crystalcli.engine.labels.label_requests import POSITION, LabelRequest
 from crystalcli.nouns.magnitudes import LARGEST
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.numbers import is_nothing, no_number, number_in
-from crystalcli.nouns.structures.offered import ASE_QUANTITIES
 from crystalcli.nouns.structures.site_fields import held_atoms
+from crystalcli.prediction.label_places import PER_ATOM, LabelPlace, check_requests, other_size, places
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
-
-PER_ATOM = "_per_atom"
 
 
 class LabelFinder:
@@ -41,15 +39,15 @@ class LabelFinder:
     def __init__(
         self, quantities: Sequence[Quantity], requests: Sequence[LabelRequest], warn: Callable[[str], None]
     ) -> None:
-        _check_requests(requests, quantities)
+        check_requests(requests, quantities)
         self.quantities, self.requests, self.warn = quantities, requests, warn
         self.unknown: set[tuple[str, str]] = set()
-        self._places = {q.name: places(q.name, requests) for q in quantities}
+        self._places = {q.name: places(q, requests) for q in quantities}
         self._misfits: set[str] = set()
         self._beyond: set[str] = set()
         self._offered: set[str] = set()
         self._found: set[str] = set()
-        self._unclear = {} if requests else {q.name: key for q in quantities if (key := other_size(q.name))}
+        self._unclear = {} if requests else {q.name: key for q in quantities if (key := other_size(q))}
 
     def of(self, entry: Entry) -> dict[str, Any]:
         """Labels of a structure as read, by target, in the model's meaning: see :class:`.predictor.Row`."""
@@ -91,9 +89,10 @@ class LabelFinder:
         """Say once of a label that may be the target or a total of it that it is not compared."""
         if (key := self._unclear.get(name)) in labels:
             del self._unclear[name]
+            other, way = ("the total of all atoms", "/atom") if name.endswith(PER_ATOM) else ("a share of it", "*atoms")
             self.warn(
-                f"label '{key}' may be '{name}' or the total of all atoms, and is not compared; "
-                f"say --labels {name}={key}, or …={key}/atom"
+                f"label '{key}' may be '{name}' or {other}, and is not compared; "
+                f"say --labels {name}={key}, or …={key}{way}"
             )
 
     def say_missing(self) -> None:
@@ -118,7 +117,11 @@ class LabelFinder:
         if value.shape != wanted:
             self._misfit(place.key, f"has shape {value.shape}, the model's '{quantity.name}' is {_kind(quantity)}")
             return None
-        value = self._usable(place.key, value * place.times(len(entry.atoms)))
+        known = entry.quantities.get(place.key)
+        factor = self._factor(quantity, place, known or Quantity(place.key, level=quantity.level))
+        if factor is None:
+            return None
+        value = self._usable(place.key, value * factor * place.times(len(entry.atoms)))
         if quantity.meaning == POSITION:
             value[list(held_atoms(entry.atoms))] = np.nan  # that held atoms stay is known
         if value.ndim:
@@ -162,16 +165,36 @@ class LabelFinder:
         if (has.level, has.shape) != (quantity.level, quantity.shape):
             self._misfit(place.key, f"of the cache is {_kind(has)}, the model's '{quantity.name}' is {_kind(quantity)}")
             return None
-        unit = {"": has.unit, "/atom": f"{has.unit}/atom", "*atoms": has.unit.removesuffix("/atom")}[place.scaling]
-        if has.unit and unit != quantity.unit:
-            self._misfit(place.key, f"is in '{unit}', the model's '{quantity.name}' in '{quantity.unit}'")
+        factor = self._factor(quantity, place, has)
+        if factor is None:
             return None
-        if not place.scaling:
+        if not place.scaling and factor == 1.0:
             return replace(known, quantity=quantity)
-        return Column(quantity, known.values * place.times(data.atom_counts()), known.mask)
+        times = np.asarray(factor * place.times(data.atom_counts()) if place.scaling else factor)
+        return Column(quantity, known.values * times, known.mask)
 
-    def _misfit(self, key: str, why: str) -> None:
-        said = f"label '{key}' {why}; not compared"
+    def _factor(self, quantity: Quantity, place: LabelPlace, has: Quantity) -> float | None:
+        """By what a label that is said to be ``has`` is multiplied for its unit; none if it is something else."""
+        if place.scaling == "*atoms" and has.extensive and not place.asked:
+            self._misfit(place.key, "is a total already", place.cure(quantity.name))
+            return None
+        total = {"": has.extensive, "/atom": False, "*atoms": True}[place.scaling]
+        if has.unit and quantity.level == "structure" and total != quantity.extensive and not place.asked:
+            kinds = [{True: "a total", False: "no total"}[k] for k in (total, quantity.extensive)]
+            why = f"is {kinds[0]}, the model's '{quantity.name}' is {kinds[1]}"
+            self._misfit(place.key, why, place.cure(quantity.name))
+            return None
+        unit = place.scaled(place.unit or has.unit)
+        if not unit or (place.asked and not quantity.unit):
+            return 1.0
+        if (found := label_units.factor(unit, quantity.unit)) is None:
+            theirs = f"in '{quantity.unit}'" if quantity.unit else "in a unit that nobody said"
+            cure = "" if quantity.unit else place.cure(quantity.name)
+            self._misfit(place.key, f"is in '{unit}', the model's '{quantity.name}' {theirs}", cure)
+        return found
+
+    def _misfit(self, key: str, why: str, cure: str = "") -> None:
+        said = f"label '{key}' {why}; not compared{cure}"
         if said not in self._misfits:
             self._misfits.add(said)
             self.warn(said)
@@ -197,57 +220,6 @@ class LabelFinder:
             self.warn(f"labels {said} of '{quantity.name}' are no class of the model ({known}); not compared")
 
 
-@dataclass(frozen=True)
-class LabelPlace:
-    """Where a label may stand: its key, what to do with the number, and how a tensor is written there."""
-
-    key: str
-    scaling: Scaling = ""
-    unit: str = ""
-
-    def times(self, n_atoms: Any) -> Any:
-        """By what the number there is multiplied, for a structure of so many atoms."""
-        return {"": 1.0, "/atom": 1.0 / n_atoms, "*atoms": 1.0 * n_atoms}[self.scaling]
-
-
 def _kind(quantity: Quantity) -> str:
     numbers = {(): "a number", (3,): "a vector", (6,): "a tensor"}.get(quantity.shape, f"of shape {quantity.shape}")
     return f"{numbers} per {quantity.level}"
-
-
-def _check_requests(requests: Sequence[LabelRequest], quantities: Sequence[Quantity]) -> None:
-    known = {q.name: q for q in quantities}
-    for r in requests:
-        if r.name not in known:
-            raise UsageError(
-                f"the model predicts {', '.join(known)}, not '{r.name}'; write --labels {next(iter(known))}={r.key}"
-            )
-        q = known[r.name]
-        if q.unit == STRESS_UNIT and r.unit:
-            as_stress(np.zeros((1, 6)), r.unit)
-        elif r.unit == POSITION and q.meaning == POSITION:
-            continue
-        elif r.unit and q.unit and r.unit != q.unit:
-            raise UsageError(f"the model predicts '{q.name}' in '{q.unit}'; labels in '{r.unit}' cannot be compared")
-
-
-def other_size(name: str) -> str:
-    """The label that may be ``name``, a number per atom, or its total: formation energies are written both ways."""
-    stem = name.removesuffix(PER_ATOM)
-    return "" if stem == name or stem in ASE_QUANTITIES else stem
-
-
-def places(name: str, requests: Sequence[LabelRequest]) -> list[LabelPlace]:
-    """Where files may have the target ``name``, the likeliest first."""
-    asked = [LabelPlace(r.key, r.scaling, r.unit) for r in requests if r.name == name]
-    if asked:
-        return asked
-    found = [LabelPlace(name)]
-    stem = name.removesuffix(PER_ATOM)
-    if stem != name and stem in ASE_QUANTITIES:  # what ASE calls so is the total
-        found.append(LabelPlace(stem, "/atom"))
-    if name.endswith("_total"):
-        found.append(LabelPlace(name.removesuffix("_total"), "*atoms"))
-    if name == STRESS:
-        found.append(LabelPlace(f"{STRESS}_from_virial"))
-    return found

@@ -107,6 +107,47 @@ def test_per_atom_and_totals() -> None:
     assert found(CHARGE, {"q": np.array([1.0, 2.0])})[0].tolist() == [1.0, 2.0]
 
 
+def test_units_that_are_known_are_made_the_models() -> None:
+    """``energy`` of ASE is a total in eV, whatever the unit of the model."""
+    said = {"quantities": {"energy": ENERGY}}
+    value, heard = found(Quantity("energy_per_atom", "kcal/mol/atom"), {"energy": -4.0}, **said)
+    assert value == pytest.approx(-2.0 * 23.0605, rel=1e-5)
+    assert heard == []
+    assert found(Quantity("energy_per_atom", "K"), {"energy": -4.0}, **said) == (
+        None,
+        ["label 'energy' is in 'eV/atom', the model's 'energy_per_atom' in 'K'; not compared"],
+    )
+    # the word of the user counts, and a unit that nobody says is that of the model
+    assert found(Quantity("e", "eV"), {"energy": -4.0}, "e=energy:meV", **said)[0] == pytest.approx(-4e-3)
+    assert found(PER_ATOM, {"energy": -4.0}, "energy_per_atom=energy/atom:eV", **said)[0] == -2.0
+    assert found(Quantity("e", "kcal/mol"), {"e": -4.0}) == (-4.0, [])
+    value, heard = found(Quantity("energy", extensive=True), {"energy": -4.0}, **said)
+    assert value is None
+    assert "in a unit that nobody said; not compared; --labels energy=energy" in heard[0]
+    assert found(Quantity("energy", extensive=True), {"energy": -4.0}, "energy=energy", **said)[0] == -4.0
+    forces = found(Quantity("f", "meV/Å", "site", shape=(3,)), {"f": np.ones((2, 3))}, quantities={"f": FORCES})[0]
+    np.testing.assert_allclose(forces, 1000.0)
+
+
+def test_a_total_is_not_multiplied_again() -> None:
+    """A label may be called a total without being one made by crystal; what ASE calls energy is one."""
+    said: dict[str, Any] = {"quantities": {"energy": ENERGY}}
+    for target in (Quantity("energy_total"), Quantity("energy_total", "eV", extensive=True)):
+        value, heard = found(target, {"energy": -23.9}, **said)
+        assert value is None
+        assert heard[0].startswith(
+            "label 'energy' may be 'energy_total' or a share of it, and is not compared; say --labels"
+        )
+    assert found(Quantity("energy_total"), {"energy": -23.9}, "energy_total=energy", **said)[0] == -23.9
+    known = {"quantities": {"e": Quantity("e", "eV", extensive=True)}}
+    value, heard = found(Quantity("e_total", "eV", extensive=True), {"e": 4.0}, **known)
+    assert value is None
+    assert heard == ["label 'e' is a total already; not compared; --labels e_total=e compares it as it is"]
+    value, heard = found(Quantity("energy", "eV"), {"energy": -23.9}, **said)
+    assert value is None
+    assert "is a total, the model's 'energy' is no total" in heard[0]
+
+
 def test_what_may_be_a_total_or_not_is_not_guessed() -> None:
     """Formation energies are written per atom and in all, mostly without saying so."""
     formation = Quantity("formation_energy_per_atom", "eV/atom")
@@ -133,7 +174,8 @@ def test_what_was_asked_for_and_is_nowhere_is_said() -> None:
 def test_requests_that_cannot_be_granted() -> None:
     for quantity, asked, said in (
         (STRESS, "stress=s:bar", "no convention 'bar'"),
-        (ENERGY, "energy=e:meV", "in 'eV'; labels in 'meV'"),
+        (ENERGY, "energy=e:K", "in 'eV'; labels in 'K'"),
+        (PER_ATOM, "energy_per_atom=e/atom:K", "in 'eV/atom'; labels in 'K/atom'"),
         (ENERGY, "forces", "predicts energy, not 'forces'"),
     ):
         with pytest.raises(UsageError, match=said):
@@ -164,7 +206,10 @@ def test_columns_of_a_cache(tmp_path: Path) -> None:
     assert said == []
     assert of(STRESS)[0] is not None
     assert of(Quantity("g", "meV"), "g=gap")[0] is not None
-    assert of(Quantity("gap", "eV")) == (None, ["label 'gap' is in 'meV', the model's 'gap' in 'eV'; not compared"])
+    made = of(Quantity("gap", "eV"))[0]
+    assert made is not None
+    np.testing.assert_allclose(made.values, 1e-3)
+    assert of(Quantity("gap", "K")) == (None, ["label 'gap' is in 'meV', the model's 'gap' in 'K'; not compared"])
     gone, said = of(FORCES, "forces=q")
     assert gone is None
     assert said == [

@@ -39,6 +39,18 @@ PRESSURE_UNITS = {
 """In eV/Å³."""
 
 
+def factor(unit: str, wanted: str) -> float | None:
+    """By what a number in ``unit`` is multiplied to be one in ``wanted``; none where that is not known."""
+    if unit == wanted:
+        return 1.0
+    if unit.endswith(PER_ATOM) and wanted.endswith(PER_ATOM):
+        unit, wanted = unit.removesuffix(PER_ATOM), wanted.removesuffix(PER_ATOM)
+    for known in (ENERGY_UNITS, FORCE_UNITS, PRESSURE_UNITS):
+        if unit in known and wanted in known:
+            return known[unit] / known[wanted]
+    return None
+
+
 def as_named(known: Quantity, request: LabelRequest) -> Quantity:
     """What the files say of a label, and where they say nothing what the name says that was asked for.
 

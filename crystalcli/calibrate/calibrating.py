@@ -11,16 +11,15 @@ from typing import Any, Self, get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalcli.calibrate.new_rows import Counts, new_rows
 from crystalcli.calibrate.options import CalibrateOptions
 from crystalcli.engine.evaluate import calibration
 from crystalcli.engine.labels.label_requests import parse
 from crystalcli.engine.model import model_file
-from crystalcli.engine.model.model_head import taught_by
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.sigma_fit import SigmaFit
 from crystalcli.engine.read.input_digest import digest as content
 from crystalcli.engine.read.inputs import expand
-from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run import files, locks
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.prediction.errors import nearest
@@ -86,23 +85,19 @@ class CalibrationPlan:
 
 
 @dataclass
-class CalibrationReport:
+class CalibrationReport(Counts):
     """What came out.
 
     Args:
         output: the model. fits, before: by target the fit, and errors beside σ before.
         left_out: intervals, and targets without labels, in words.
-        skipped, unlabelled: structures that taught the model, and without any label.
-        failures: what could not be predicted.
+        skipped, unlabelled, repeated, failures: as of :class:`Counts`.
     """
 
-    output: Path
+    output: Path = field(kw_only=True)
     fits: dict[str, SigmaFit] = field(default_factory=dict)
     before: dict[str, calibration.Calibration] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    skipped: int = 0
-    unlabelled: int = 0
-    failures: list[Failure] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary."""
@@ -112,6 +107,7 @@ class CalibrationReport:
             "before": {name: found.to_json() for name, found in self.before.items()},
             "left_out": self.left_out,
             "skipped": self.skipped,
+            "repeated": self.repeated,
             "failed": [f.to_json() for f in self.failures],
         }
 
@@ -138,9 +134,9 @@ def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> Calibratio
         warn=warn,
     )
     predictor.model.sigma_fits = {}  # a fit replaces the one before
-    report = CalibrationReport(plan.output)
+    report = CalibrationReport(output=plan.output)
     paths = expand(plan.inputs)  # once: a list on stdin can be read once
-    rows = _new_rows(plan, predictor, report, [str(p) for p in paths])
+    rows = new_rows(predictor, report, [str(p) for p in paths], skip_known=plan.skip_known, warn=warn)
     predictor.labels.say_missing()
     numbers = [q for q in predictor.quantities if not q.classes]
     if not numbers:
@@ -181,33 +177,6 @@ def check(plan: CalibrationPlan) -> None:
     if wrong:
         raise UsageError(f"level {wrong[0]:g} must be between 0 and 1")
     files.refuse_to_overwrite(plan.output, plan.overwrite)
-
-
-def _new_rows(
-    plan: CalibrationPlan, predictor: Predictor, report: CalibrationReport, inputs: Sequence[str]
-) -> list[Row]:
-    """Predictions with a label, without those that the model was taught by.
-
-    Raises:
-        UsageError: there are such, and they are not to be skipped.
-    """
-    known = taught_by(predictor.provenance)
-    rows: list[Row] = []
-    for item in predictor.predict(inputs):
-        if isinstance(item, Failure):
-            report.failures.append(item)
-        elif item.labels and item.id in known:
-            report.skipped += 1
-        elif item.labels:
-            rows.append(item)
-        else:
-            report.unlabelled += 1
-    if report.skipped and not plan.skip_known:
-        raise UsageError(
-            f"{report.skipped} of {report.skipped + len(rows)} labelled structures trained or validated the model: "
-            "errors on them are too small. Give others, or leave these out with --skip-known"
-        )
-    return rows
 
 
 def _fit(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from crystalcli.contracts.run_options import BATCH_SIZE
 from crystalcli.engine.cache.cache import Column, GraphRecipe
+from crystalcli.engine.cache.cache_packing import structure_hash
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.evaluate.batches import Known, batches, from_cache
 from crystalcli.engine.evaluate.evaluator import Elsewhere, EvaluatedBatch, Evaluator, GraphBatch, start
@@ -26,10 +27,10 @@ from crystalcli.engine.model import model_file
 from crystalcli.engine.model.derivatives import PER_VOLUME
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_fields import recipe_of_model
-from crystalcli.engine.model.model_head import taught_by
 from crystalcli.engine.model.model_inputs import inputs_of
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
+from crystalcli.engine.model.taught import Taught
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.places import Place, executor
 from crystalcli.engine.run.run_folder import sha256
@@ -71,6 +72,7 @@ class Row:
         extrapolating: why the prediction is an extrapolation; empty if nothing speaks for it.
         members: of an ensemble, by target that is one number per structure: (M,) what each member says.
         fields: per-site fields that the model was given, by name: (n_atoms,) or (n_atoms, width).
+        crystal: hash of the structure, as in a cache.
     """
 
     id: str
@@ -83,6 +85,7 @@ class Row:
     extrapolating: str = ""
     members: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     fields: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
+    crystal: bytes = b""
 
 
 class Predictor:
@@ -99,7 +102,7 @@ class Predictor:
         warn: told of what a careful user wants to know.
 
     Attributes:
-        taught: ids of the structures that trained or validated the model.
+        taught: the structures that trained or validated the model.
         noticed: what is told of all structures together.
         labelled: targets that inputs have labels of, as far as is known when the first row comes: all caches, and the
             first block of what is read from files before it.
@@ -132,7 +135,7 @@ class Predictor:
         self.seen = frozenset(self.model.spec.statistics.elements)
         self.named: set[int] = set()
         self.noticed = Noticed(warn, reads_tags=TAGS in self.recipe.fields)
-        self.taught = taught_by(self.provenance)
+        self.taught = Taught.of(self.provenance)
         self.domain = Domain.of(self.model, self.provenance)
         names = inputs_of(self.model.spec)
         self.inputs = InputFinder(names, labels, warn)
@@ -286,9 +289,11 @@ class Predictor:
                     self.noticed.extrapolation(item.atoms)
                 members = {n: said_by[k] for n, said_by in found.members.items()}
                 latent = found.vectors[k]
-                known, fields = item.labels, item.graph.fields
+                labels, g = item.labels, item.graph
+                crystal = structure_hash(g.atomic_numbers, g.positions, g.cell, g.pbc)
                 self._hold(item, values, spreads)
-                yield Row(item.id, item.source, item.atoms, values, spreads, known, latent, why, members, fields)
+                more = latent, why, members, g.fields, crystal
+                yield Row(item.id, item.source, item.atoms, values, spreads, labels, *more)
 
     def _hold(self, item: Known, values: dict[str, Any], spreads: Mapping[str, dict[str, Any]]) -> None:
         """Held atoms are where they are, to the last bit, and there is no σ of that."""

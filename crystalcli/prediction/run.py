@@ -90,6 +90,7 @@ class Predicting(Work):
             as_results=o.as_results,
         )
         self.known, self.labelled = 0, 0
+        self.caches = [] if reading is None else [p.stem for p in reading.caches]
         self.compared = [Compared(q, p.model.head) for q in p.quantities]
 
     def close(self) -> None:
@@ -142,6 +143,7 @@ class Predicting(Work):
             "errors": {c.shown_as.name: row for c in self.compared if (row := self._errors(c)) is not None},
             "labelled": self.labelled,
             "labelled_known": self.known,
+            "known_how": p.taught.how,
             "files_said": p.noticed.files.lines(),
             "warnings": dict(p.noticed.warned),
             **p.noticed.files.to_json(),
@@ -183,7 +185,7 @@ class Predicting(Work):
     def _take(self, row: Row) -> None:
         if row.labels:
             self.labelled += 1
-            self.known += row.id in self.predictor.taught
+            self.known += self.predictor.taught.knows(row.crystal, row.id, self.caches)
         for c in self.compared:
             c.add(row)
         if row.latent is not None:

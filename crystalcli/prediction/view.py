@@ -27,8 +27,8 @@ def shown(report: Mapping[str, Any]) -> Shown:
         )
     if known := report["labelled_known"]:
         warnings.append(
-            f"{known} of {report['labelled']} labelled structures, by their ids, trained or validated the model: "
-            "errors on them say nothing of others"
+            f"{known} of {report['labelled']} labelled structures, {report['known_how']}, trained or "
+            "validated the model: errors on them say nothing of others"
         )
     if report["failed"]:
         beside = f"; see {report['failures_file']}" if report["failures_file"] else ""

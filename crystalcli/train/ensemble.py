@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +20,7 @@ from crystalcli.engine.drawing import plots
 from crystalcli.engine.drawing.plots import save
 from crystalcli.engine.evaluate import calibration, evaluation, metrics
 from crystalcli.engine.evaluate.evaluation import Collected
-from crystalcli.engine.model import model_file
+from crystalcli.engine.model import model_file, taught
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_head import MODEL
@@ -52,8 +54,8 @@ def finish(
 
     σ_a² is the mean over members of their mean squared error on their own validation parts, where they have labels.
     """
-    members = [cast(CrystalModel, model_file.load(one.path / MODEL)[0]) for one in runs]
-    ensemble = Ensemble(members, aleatoric(reports)).eval()
+    loaded = [model_file.load(one.path / MODEL) for one in runs]
+    ensemble = Ensemble([cast(CrystalModel, model) for model, _ in loaded], aleatoric(reports)).eval()
     path = run.path / MODEL
     provenance = {
         "seed": options.seed,
@@ -61,6 +63,7 @@ def finish(
         "recipe": vars(options.recipe),
     }
     provenance["split"] = _split(runs, [prepared.ids[i] for i in prepared.split.test])
+    provenance[taught.KEY] = reduce(or_, (taught.Taught.of(said) for _, said in loaded)).to_json()
     found = evaluation.collect(ensemble.to(prepared.device), prepared.data, prepared.split.test, options.size)
     provenance["domain"] = {name: _domain(prepared, name, c) for name, c in found.items()}
     model_file.save(path, ensemble, provenance)

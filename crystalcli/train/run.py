@@ -16,7 +16,7 @@ from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Work
 from crystalcli.engine.baselines import extra_baselines
 from crystalcli.engine.evaluate import evaluation
-from crystalcli.engine.model import model_file
+from crystalcli.engine.model import model_file, taught
 from crystalcli.engine.model.model_head import MODEL
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.record.run_record import REPORT
@@ -162,6 +162,7 @@ class Training(Work):
             "seed": self.options.seed,
             "recipe": vars(self.options.recipe),
             "split": prepared.split.to_json(prepared.ids),
+            taught.KEY: prepared.taught.to_json(),
             "epoch": trainer.progress.best_epoch,
             "structures": len(prepared.data),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from crystalcli.engine.model.model import CrystalModel, refuse_mixed_sizes
 from crystalcli.engine.model.model_fields import fields_of, recipe_of_model
 from crystalcli.engine.model.model_inputs import inputs_of, take_from_cache
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
+from crystalcli.engine.model.taught import Taught
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.train.baseline import BaselineFit, fitted
 from crystalcli.train.choice import architecture, head, options_of, spec_of
@@ -57,6 +58,7 @@ class Prepared:
         fit: the baselines of the split; none of those of a model that is trained on.
         baseline_values: values of the baselines for all structures, by target; NaN where not needed.
         replay: what a model that is trained on is not to forget.
+        before: what taught a model that is trained on.
     """
 
     options: TrainOptions
@@ -71,6 +73,13 @@ class Prepared:
     model: CrystalModel
     device: torch.device
     replay: Replay | None = None
+    before: Taught = field(default_factory=Taught)
+
+    @property
+    def taught(self) -> Taught:
+        """What trains or validates the model, and what did before."""
+        parts = np.concatenate([self.split.train, self.split.val])
+        return self.before | Taught.by(self.data.structure_hashes()[parts])
 
     @property
     def names(self) -> list[str]:
@@ -119,9 +128,11 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
     _say_split(data, targets, split, found, reporter)
     fit = BaselineFit()
     known: tuple[int, ...] = ()
+    before = Taught()
     if o.from_ is not None:
         start = started(request, data, targets, split, reporter)
-        model, baseline_values, known = start.model, start.baseline_values, start.known
+        model, baseline_values = start.model, start.baseline_values
+        known, before = start.known, start.taught
     else:
         fit = fitted(request, data, targets, split, shared.fit if shared and split is shared.split else None)
         model, baseline_values = _model(request, data, targets, split, fit, reporter), fit.values
@@ -131,7 +142,7 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
     give_witnesses(model, data, split.train)
     model = model.to(where)
     replay = replayed(o, data, model, known, reporter) if o.replay else None
-    return Prepared(o, data, ids, targets, said, split, found, fit, baseline_values, model, where, replay)
+    return Prepared(o, data, ids, targets, said, split, found, fit, baseline_values, model, where, replay, before)
 
 
 def _say_split(

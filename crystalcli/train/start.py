@@ -20,9 +20,10 @@ from crystalcli.engine.data.normalisers import target_statistics, with_reference
 from crystalcli.engine.data.splits import Split
 from crystalcli.engine.evaluate.evaluation import BaselineValues
 from crystalcli.engine.model.model import CrystalModel, refuse_mixed_sizes
-from crystalcli.engine.model.model_head import read_head, taught_by
+from crystalcli.engine.model.model_head import read_head
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.model_spec import PartChoice
+from crystalcli.engine.model.taught import Taught
 from crystalcli.nouns.graph import sum_per_structure
 from crystalcli.train import transfer
 from crystalcli.train.choice import head, options_of
@@ -39,11 +40,16 @@ MANY = 12
 
 @dataclass(frozen=True)
 class Start:
-    """A model to train on, its baselines for all structures by target, and the atomic numbers that it knew."""
+    """A model to train on, its baselines for all structures by target, and the atomic numbers that it knew.
+
+    Args:
+        taught: what taught the model before.
+    """
 
     model: CrystalModel
     baseline_values: BaselineValues
     known: tuple[int, ...]
+    taught: Taught
 
 
 def started(
@@ -94,8 +100,9 @@ def started(
         f"statistics of batch norms {'kept' if model.frozen_norms else 'followed'}"
     )
     _say_elements(model, known, reporter)
-    _warn_of_known(o.from_, [data.ids[i] for i in split.test], reporter)
-    return Start(model, baseline_values, known)
+    taught = Taught.of(read_head(named_by(o.from_))["provenance"])
+    _warn_of_known(o.from_, taught, data, split.test, reporter)
+    return Start(model, baseline_values, known, taught)
 
 
 def _statistics(
@@ -115,12 +122,12 @@ def _statistics(
     return with_shortest(found, data, split.train)
 
 
-def _warn_of_known(path: Path, test: Sequence[str], reporter: Reporter) -> None:
+def _warn_of_known(path: Path, taught: Taught, data: GraphDataset, test: NDArray[np.int64], reporter: Reporter) -> None:
     """Say it where the model has learned from structures on which it is to be tested."""
-    taught = taught_by(read_head(named_by(path))["provenance"])
-    if known := sum(name in taught for name in test):
+    names, caches = [data.ids[i] for i in test], [c.path.stem for c in data.caches]
+    if known := taught.number_known(data.structure_hashes()[test], names, caches):
         reporter.warn(
-            f"{known} of {len(test)} test structures, by their ids, trained or validated {path}: "
+            f"{known} of {len(test)} test structures, {taught.how}, trained or validated {path}: "
             "errors on them say nothing of others"
         )
 

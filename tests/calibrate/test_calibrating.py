@@ -103,7 +103,9 @@ def test_what_taught_the_model_is_refused_by_number(home: Path, tmp_path: Path) 
     taught = (str(home / "graphs.h5"),)
     split = model_file.load(home / "e" / "model.safetensors")[1]["split"]
     known = len(split["train"]) + len(split["val"])
-    with pytest.raises(UsageError, match=rf"{known} of 42 labelled structures trained or validated.*--skip-known"):
+    with pytest.raises(
+        UsageError, match=rf"{known} of 42 labelled structures, by their crystals, trained or validated.*--skip-known"
+    ):
         calibrated(home, tmp_path / "c.safetensors", inputs=taught)
     with pytest.raises(UsageError, match="ten labels"):  # what is left is the small test part
         calibrated(home, tmp_path / "c.safetensors", inputs=taught, skip_known=True)

@@ -103,7 +103,9 @@ def test_errors_on_what_taught_the_model_are_said_to_be_such(
     split = model_file.load(run / "model.safetensors")[1]["split"]
     assert report["labelled"] == 42
     assert report["labelled_known"] == len(split["train"]) + len(split["val"])
-    assert f"{report['labelled_known']} of 42 labelled structures, by their ids, trained or validated" in printed.err
+    assert (
+        f"{report['labelled_known']} of 42 labelled structures, by their crystals, trained or validated" in printed.err
+    )
     ase.io.write(tmp_path / "a.extxyz", small_cache.crystals(2))
     assert command(["predict", str(run), str(tmp_path / "a.extxyz"), "-o", str(tmp_path / "q.csv")]) == 0
     assert "trained or validated" not in capsys.readouterr().err

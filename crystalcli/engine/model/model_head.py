@@ -120,12 +120,6 @@ def read_head(path: Path) -> dict[str, Any]:
     return head
 
 
-def taught_by(provenance: Mapping[str, Any]) -> frozenset[str]:
-    """Ids of the structures that trained or validated a model, as its file says."""
-    split = provenance.get("split", {})
-    return frozenset(str(name) for part in ("train", "val") for name in split.get(part, ()))
-
-
 def _metadata(header: bytes) -> dict[str, Any]:
     head: dict[str, Any] = json.loads(json.loads(header)["__metadata__"][KEY])
     for key, kind in (("format", str), ("version", int), ("spec", dict), ("plugins", dict), ("provenance", dict)):

@@ -112,8 +112,8 @@ class LabelFinder:
             return self._tensor(quantity, place, raw, entry.source, known.unit if known else "")
         value = np.asarray(raw, dtype=np.float64)
         wanted = (len(entry.atoms), *quantity.shape) if quantity.level == "site" else quantity.shape
-        if value.ndim == 0 and wanted == (1,):  # a single atom
-            value = value[None]
+        if quantity.level == "site" and not quantity.shape and value.size == wanted[0]:  # one, or nine read as a tensor
+            value = value.reshape(wanted)
         if value.shape != wanted:
             self._misfit(place.key, f"has shape {value.shape}, the model's '{quantity.name}' is {_kind(quantity)}")
             return None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.labels.label_arrays import array_column, stress_of_virials
 from crystalcli.engine.labels.label_audit import audit_site, audit_structure, growth
+from crystalcli.engine.labels.label_levels import of_one_level
 from crystalcli.engine.labels.label_requests import POSITION, LabelRequest, choose, parse
 from crystalcli.engine.labels.label_units import as_named, in_our_units
 from crystalcli.engine.labels.label_words import are_words, candidates, the_property, with_numbers
@@ -46,7 +47,8 @@ def columns(entries: Sequence[Labelled], requests: Sequence[LabelRequest] | None
     offered = candidates(entries, [key for r in requests or () for key in (r.text, r.key)])
     said, chosen = stress_of_virials(choose(offered, requests, "" if requests else the_property(entries)), offered)
     energy = next((r.key for r in chosen if r.name == ENERGY and not r.scaling), ENERGY)
-    entries = with_numbers(entries, {r.key for r in chosen})
+    keys = {r.key for r in chosen}
+    entries = of_one_level(with_numbers(entries, keys), keys)
     made = [_column(entries, request, energy) for request in chosen]
     lines = (*words, *said, *(line for _, audit in made for line in audit.lines))
     warnings = tuple(w for _, audit in made for w in audit.warnings)

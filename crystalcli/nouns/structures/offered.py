@@ -93,7 +93,8 @@ class Offered:
             said: name → anything.
             known: what the format itself declares of some names.
             skip: names that are used elsewhere.
-            per_atom: lists as long as there are atoms are one per atom, as in JSON; three, six or nine stay one thing.
+            per_atom: lists as long as there are atoms are one per atom, as in JSON; one, three, six or nine stay one
+                thing unless the format or the name says otherwise, or later the other structures.
             ordered: the format itself says that six numbers are xx yy zz yz xz xy.
         """
         self._ordered = ordered
@@ -114,7 +115,9 @@ class Offered:
                 self.left_out[key] = "words, one per atom" if array.dtype.kind in "OUS" else "yes or no, one per atom"
 
     def _take(self, key: str, value: Any, known: Quantity | None, per_atom: bool) -> None:
-        if is_number(value):
+        if is_number(value) and known is not None and known.level == "site":
+            self._array(key, np.array([value], dtype=np.float64), known, per_atom)
+        elif is_number(value):
             self.labels[key] = float(value)
             if known is not None and not known.shape and known.level == "structure":
                 self.quantities[key] = known
@@ -126,7 +129,7 @@ class Offered:
             array = numbers_of(value)
             if array is None:
                 self.left_out[key] = _what(value)
-            elif array.size == 1:
+            elif array.size == 1 and not self._is_of_one_atom(key, array, known, per_atom):
                 self._take(key, float(array.ravel()[0]), known, per_atom)
             else:
                 self._array(key, array, known, per_atom)
@@ -157,6 +160,12 @@ class Offered:
             self._label(key, array, known if known is not None and known.shape == array.shape else None)
         else:
             self.left_out[key] = _shape(array)
+
+    def _is_of_one_atom(self, key: str, array: Floats, known: Quantity | None, per_atom: bool) -> bool:
+        """Whether a list of one number is that of the only atom, by what the format or the name says."""
+        if known is not None:
+            return known.level == "site"
+        return per_atom and array.ndim > 0 and len(array) == self.n_atoms and key.lower() in _PER_ATOM
 
     def _fits_atoms(self, key: str, array: Floats) -> bool:
         if len(array) != self.n_atoms or is_stress(key):

@@ -16,6 +16,7 @@ from crystalcli.nouns.structures import formats
 from crystalcli.nouns.structures.formats import of_one_run
 from crystalcli.nouns.structures.id_prop import TABLE, listed_files
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.texts import some
 
 LIST_ENDINGS = (".txt", ".lst", ".list")
 _MAGIC = frozenset("*?[")
@@ -121,11 +122,25 @@ def _glob_hit(path: Path) -> Iterator[Path]:
 def _folder(folder: Path, beside: _LeftOut) -> Iterator[Path]:
     table = folder / TABLE
     if table.is_file():
+        _say_below(folder)
         yield from listed_files(table)
         yield from _meant((p for p in sorted(folder.iterdir()) if p.name != TABLE), beside)
         return
     visible = (p for p in sorted(folder.rglob("*")) if not _hidden(p, folder) and p.name != TABLE)
     yield from _meant(visible, beside) or [folder]
+
+
+def _say_below(folder: Path) -> None:
+    """Warn of structures below a folder with a table, which are none of its rows."""
+    below = (p for p in sorted(folder.rglob("*")) if p.parent != folder and not _hidden(p, folder) and p.name != TABLE)
+    found = [p for p in below if found_in_folder(p)]
+    if found:
+        homes = some(list(dict.fromkeys(str(p.parent) for p in found)), 3)
+        warnings.warn(
+            f"{folder / TABLE}: {len(found)} structure files in folders below it are left out ({homes}); name these "
+            "folders, too",
+            stacklevel=1,
+        )
 
 
 def _meant(paths: Iterable[Path], beside: _LeftOut) -> list[Path]:

@@ -176,6 +176,7 @@ def _read_file(given: ReadItem, options: ReadOptions) -> Iterator[Entry | Failur
     try:
         beside = _beside(path, options)
         kind, items = _items(path, piece, options)
+        lost = False
         for item in items:
             if isinstance(item, InputError):
                 yield _failure(path, name, item)
@@ -183,8 +184,10 @@ def _read_file(given: ReadItem, options: ReadOptions) -> Iterator[Entry | Failur
             id = name + item.id if item.id[:1] in ("", ":") else item.id
             alone = (stem(path), path.name) if not item.id else ()
             labels = beside.labels(*alone, id) if beside else {}
+            said = () if alone or beside is None or lost else _row_of_several(beside, path, id)
+            lost = lost or bool(said)
             try:
-                warnings = (*item.warnings, *check(item.atoms))
+                warnings = (*item.warnings, *said, *check(item.atoms))
             except CrystalError as problem:
                 yield _failure(item.source, id, problem)
                 continue
@@ -244,6 +247,15 @@ def _beside(path: Path, options: ReadOptions) -> id_prop.IdProp | None:
             if options.labels == "needed":
                 raise
     return None
+
+
+def _row_of_several(beside: id_prop.IdProp, path: Path, id: str) -> tuple[str, ...]:
+    """A warning, where a row means a file as a whole that holds several structures."""
+    row = beside.id_of(stem(path), path.name)
+    if row is None:
+        return ()
+    where = f"{beside.path.name}:{beside.lines[row]}"
+    return (f"{where}: row '{row}' is of one structure, {path.name} holds several: its rows are called like '{id}'",)
 
 
 def _items(path: Path, piece: Piece, options: ReadOptions) -> tuple[str, Iterator[Entry | InputError]]:

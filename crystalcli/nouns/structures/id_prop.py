@@ -51,27 +51,64 @@ class IdProp:
         else:
             found = f"{self.path}: a list of {len(self.rows)} ids, no labels"
         found += f"; {self.read_as}" if self.read_as else ""
+        self.look_again()
         fit = {self.id_of(name) for name in given}
-        extra = [f"'{name}' on line {line}" for name, line in self.lines.items() if name not in fit]
-        if not extra:
-            return [found]
-        return [found, f"{self.path}: {len(extra)} rows fit no file that was given ({some(extra, 3)})"]
+        open_ = {name for name in self.rows if name not in fit and len(self.of_many(name)) > 1}
+        extra = [
+            f"'{name}' on line {line}"
+            for name, line in self.lines.items()
+            if name not in fit and name not in open_ and not any(one in given for one in beginnings(name))
+        ]
+        lines = [
+            f"{self.path}:{self.lines[name]}: id '{name}' means none of {some(sorted(self.of_many(name)), 3)}: they "
+            "differ in case only; write it as the file is called"
+            for name in sorted(open_)
+        ]
+        if extra:
+            lines.append(f"{self.path}: {len(extra)} rows fit no file that was given ({some(extra, 3)})")
+        return [found, *lines]
 
     def labels(self, *names: str) -> dict[str, float]:
-        """Labels of the structure called by one of ``names`` (stem, file name)."""
-        row = self.rows.get(self.id_of(*names) or "", ())
+        """Labels of the structure called by one of ``names`` (stem and name of a file that it is alone in, its id)."""
+        row = self.rows.get((self.id_of(*names) if len(names) > 1 else self._as_it_is(names)) or "", ())
         return {k: v for k, v in zip(self.keys, row, strict=False) if not math.isnan(v)}
 
     def id_of(self, *names: str) -> str | None:
         """The id that means one of ``names``: as it is, without ``./``, or in another case if that fits one only."""
-        for name in names:
-            if name in self.rows:
-                return name
+        if (found := self._as_it_is(names)) is not None:
+            return found
         for name in names:
             found = self._loosely.get(name.lower())
-            if found is not None and (found.removeprefix("./") == name or not self._is_another(found, names)):
+            if found is not None and len(self.of_many(found)) <= 1 and not self._is_another(found, names):
                 return found
         return None
+
+    def _as_it_is(self, names: tuple[str, ...]) -> str | None:
+        for name in names:
+            for found in (name, f"./{name}"):
+                if found in self.rows and (found == name or self._loosely.get(name.lower()) == found):
+                    return found
+        return None
+
+    def of_many(self, name: str) -> frozenset[str]:
+        """What the files are called that an id may mean if case counts nothing, as it does on some disks."""
+        return self._files.get(_loose(name), frozenset())
+
+    def look_again(self) -> None:
+        """Forget which files there are: a command looks once, a table may be kept in memory for many."""
+        self.__dict__.pop("_files", None)
+
+    @cached_property
+    def _files(self) -> Mapping[str, frozenset[str]]:
+        """Stems and names of the structure files beside the table, by how they read without case."""
+        from crystalcli.nouns.structures.formats import format_of, without_gz
+
+        found: dict[str, set[str]] = {}
+        for file in self.path.parent.iterdir():
+            if file.name != TABLE and format_of(file) is not None:
+                for name in (Path(without_gz(file.name)).stem, file.name):
+                    found.setdefault(name.lower(), set()).add(name)
+        return {name: frozenset(names) for name, names in found.items()}
 
     def _is_another(self, name: str, names: tuple[str, ...]) -> bool:
         """Whether an id in another case is the right one of another file."""
@@ -199,13 +236,30 @@ def listed_files(path: Path) -> list[Path]:
         table = load(path)
     except UsageError:
         return []
+    table.look_again()
     by_id: dict[str, list[Path]] = {}
+    by_stem: dict[str, list[Path]] = {}
     for file in sorted(path.parent.iterdir()):
         if file.name != TABLE and format_of(file) is not None:
-            name = table.id_of(Path(without_gz(file.name)).stem, file.name)
+            stem = Path(without_gz(file.name)).stem
+            name = table.id_of(stem, file.name)
+            by_stem.setdefault(stem, []).append(file)
             if name is not None:
                 by_id.setdefault(name, []).append(file)
-    return [f for name in table.rows for f in by_id.get(name) or [path.parent / _file_name(name)]]
+
+    def meant(name: str) -> list[Path]:
+        """Files of a row: its own, the one that holds its structure, none where several differ in case only."""
+        inside = [f for one in beginnings(name) for f in by_stem.get(one, ())]
+        open_ = len(table.of_many(name)) > 1
+        return by_id.get(name) or inside or ([] if open_ else [path.parent / _file_name(name)])
+
+    return [f for name in table.rows for f in meant(name)]
+
+
+def beginnings(name: str) -> list[str]:
+    """What stands before a colon: the file of a structure that is called ``FILE:BLOCK``, ``FILE:FRAME``."""
+    parts = name.removeprefix("./").split(":")
+    return [":".join(parts[:k]) for k in range(1, len(parts))]
 
 
 def _file_name(name: str) -> str:

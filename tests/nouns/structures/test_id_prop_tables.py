@@ -130,3 +130,44 @@ def test_rows_without_a_file_are_failures_and_never_paths_elsewhere(tmp_path: Pa
         "b.cif",
     ]
     assert "1 rows fit no file that was given ('./../up' on line 4" in plan(paths).notes[1]
+
+
+def test_an_id_in_another_case_means_one_file_or_none(tmp_path: Path) -> None:
+    folder_of(tmp_path, "nacl,1.5\nb,2\nKCL,3\n")
+    for name in ("NaCl.cif", "NACL.cif", "KCl.cif", "KCl.vasp"):
+        (tmp_path / name).write_text(NACL)
+    paths = expand([str(tmp_path)])
+    assert {p.name for p in paths} == {"NaCl.cif", "NACL.cif", "KCl.cif", "KCl.vasp", "a.cif", "b.cif"}
+    labels = labels_of([p for p in paths if p.suffix == ".cif"], ReadOptions())
+    assert {k: v for k, v in labels.items() if k in ("NaCl", "NACL", "KCl", "b")} == {"KCl": 3.0, "b": 2.0}
+    said = plan(paths).notes
+    assert said[1].endswith(
+        "id_prop.csv:1: id 'nacl' means none of NACL, NaCl: they differ in case only; write it as the file is called"
+    )
+    assert len(said) == 2
+
+
+def test_rows_of_structures_in_a_file(tmp_path: Path) -> None:
+    """They are called FILE:BLOCK, and are no files; a row called as the file does not say which of several it means."""
+    folder_of(tmp_path, "a,1\nb,2\n")
+    blocks = [f"data_{name}{NACL[NACL.index(chr(10), NACL.index('data_')) :]}" for name in ("one", "two")]
+    (tmp_path / "multi.cif").write_text("\n".join(blocks))
+    (tmp_path / "id_prop.csv").write_text("a,1\nb,2\nmulti:two,3\n")
+    paths = expand([str(tmp_path)])
+    assert {p.name for p in paths} == {"a.cif", "b.cif", "multi.cif"}
+    assert len(plan(paths).notes) == 1
+    found = {e.id: e.labels.get("target") for p in paths for e in read_file(p) if not isinstance(e, Failure)}
+    assert found == {"a": 1.0, "b": 2.0, "multi:one": None, "multi:two": 3.0}
+    (tmp_path / "id_prop.csv").write_text("a,1\nb,2\nmulti,8.25\n")
+    said = [e.warnings for e in read_file(tmp_path / "multi.cif") if not isinstance(e, Failure)]
+    assert said[0][0].startswith("id_prop.csv:3: row 'multi' is of one structure, multi.cif holds several")
+    assert said[0][0].endswith("its rows are called like 'multi:one'")
+    assert said[1] == ()
+
+
+def test_what_lies_below_a_folder_with_a_table_is_left_out_with_a_word(tmp_path: Path) -> None:
+    folder_of(tmp_path, "a,1\nb,2\n")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "c.cif").write_text(NACL)
+    with pytest.warns(UserWarning, match=r"1 structure files in folders below it are left out \(.*more\); name these"):
+        assert {p.name for p in expand([str(tmp_path)])} == {"a.cif", "b.cif"}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from crystalcli.nouns import cells
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.numbers import is_number, number_in
+from crystalcli.nouns.structures.said_units import with_units
 from crystalcli.vocabulary.quantities import Quantity
 
 IDS = ("id", "name", "material_id")
@@ -200,9 +201,9 @@ class Offered:
 def entry_of(offered: Offered, name: str, atoms: ase.Atoms, source: str, warnings: tuple[str, ...] = ()) -> Entry:
     """The entry of a structure with what was found beside it."""
     o = offered
-    return Entry(
-        name, atoms, source, o.labels, o.tags, o.quantities, warnings, left_out=o.left_out, notes=tuple(o.notes)
-    )
+    tags, quantities, notes, said = with_units(o.labels, o.tags, o.quantities)
+    notes, warnings = [*o.notes, *notes], (*warnings, *said)
+    return Entry(name, atoms, source, o.labels, tags, quantities, warnings, left_out=o.left_out, notes=tuple(notes))
 
 
 def is_stress(key: str) -> bool:

@@ -53,7 +53,9 @@ def _looks(data: Any) -> str:
 
 def _load(path: Path) -> Any:
     def refuse(word: str) -> NoReturn:
-        raise InputError(f"holds {word}, which is no JSON number", path=path, code="not-finite")
+        raise InputError(
+            f"holds {word}, which is no JSON number; write null for what is missing", path=path, code="not-finite"
+        )
 
     text = read_text(path)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from crystalcli.engine.model.model_inputs import inputs_of
 from crystalcli.engine.model.model_names import named_by
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.engine.model.taught import Taught
-from crystalcli.engine.read.reading import Failure
+from crystalcli.engine.read.reading import Failure, Ids
 from crystalcli.engine.run.places import Place, executor
 from crystalcli.engine.run.run_folder import sha256
 from crystalcli.engine.run.tasks import UNLIMITED, Executor, Lost, Task
@@ -178,7 +178,7 @@ class Predictor:
         with self._evaluating() as who:
             for part in inputs.parts():
                 if isinstance(part, Path):
-                    items: Iterator[Known | Failure] = self._of_cache(caches[part], columns[part])
+                    items: Iterator[Known | Failure] = self._of_cache(caches[part], columns[part], inputs.ids)
                 else:
                     items = map(self._known, part)
                 yield from self._blocks(items, who)
@@ -205,10 +205,11 @@ class Predictor:
         given = self.inputs.given(item.graph, entry)
         return Known(entry.id, entry.source, entry.atoms, given, self.labels.of(entry))
 
-    def _of_cache(self, data: GraphDataset, columns: Mapping[str, Column]) -> Iterator[Known]:
+    def _of_cache(self, data: GraphDataset, columns: Mapping[str, Column], ids: Ids) -> Iterator[Known]:
         self.inputs.take_from(data)
         for first in range(0, len(data), BLOCK):
-            yield from from_cache(data, np.arange(first, min(first + BLOCK, len(data))), columns)
+            for known in from_cache(data, np.arange(first, min(first + BLOCK, len(data))), columns):
+                yield replace(known, id=ids.name(known.id))
 
     def _blocks(self, items: Iterator[Known | Failure], who: Executor) -> Iterator[Row | Failure]:
         waiting: deque[Known | Failure] = deque()

@@ -38,7 +38,9 @@ class Read:
 
 
 class GraphReading:
-    """Reads inputs, inside the context; what is read has ids that are unique over all files.
+    """Reads inputs, inside the context; what is read has ids that are unique over all inputs.
+
+    ``ids`` keeps them apart; whoever takes structures of the caches asks it, too.
 
     Args:
         inputs: as typed.
@@ -72,7 +74,7 @@ class GraphReading:
         self._groups = [(cache, sum(1 if cache else count[p] for p in some)) for cache, some in groups]
         self._place, self._say = place, say
         self._task = Task(start, work, limits or Limits(), preload=(__name__,), fork=True)
-        self._ids = reading.Ids()
+        self.ids = reading.Ids()
 
     def __enter__(self) -> GraphReading:
         self._context = supervised(self._task, self._files, self._place, heard=Callbacks(self._say))
@@ -106,7 +108,7 @@ class GraphReading:
             if isinstance(item, Failure):
                 yield item
             else:
-                yield Read(self._ids.keep_apart(item.entry), item.graph)
+                yield Read(self.ids.keep_apart(item.entry), item.graph)
             self._following = next(self._results, None)
 
 

@@ -3,12 +3,14 @@
 import hashlib
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import ase.build
 import h5py
 import numpy as np
 import pytest
 import torch
+from common import small_cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -465,3 +467,29 @@ def test_a_large_cache_is_written_without_being_held(tmp_path):
     tracemalloc.stop()
     assert (tmp_path / "a.h5").stat().st_size > 1.5e7
     assert peak < 4e7
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            Quantity("y", "meV"),
+            "is in meV here, in eV in {}; bring their files to one unit, or name one of them otherwise",
+        ),
+        (
+            Quantity("y"),
+            "is in a unit that is not said here, in eV in {}; if it is the same, build the other with --targets y:eV",
+        ),
+        (Quantity("y", "eV", extensive=True), "is a total here, no total in {}; name one of them otherwise"),
+    ],
+)
+def test_labels_of_two_meanings_say_what_differs(tmp_path: Path, other: Quantity, said: str) -> None:
+    paths = []
+    for k, quantity in enumerate((Quantity("y", "eV"), other)):
+        column = Column(quantity, np.ones(2), np.ones(2, dtype=bool))
+        paths.append(small_cache.write(tmp_path / f"{k}.h5", 2, columns=[column], stem=str(k)))
+    with pytest.raises(UsageError) as caught:
+        GraphDataset.open(paths)
+    assert said.format(paths[0]) in str(caught.value)
+    assert str(caught.value).startswith(f"{paths[1]}: label 'y'")
+    assert "Quantity" not in str(caught.value)

@@ -49,6 +49,18 @@ def test_parse_of_several() -> None:
         parse(["a,a"])
 
 
+def test_a_comma_in_a_name_is_written_with_a_backslash() -> None:
+    (request,) = parse(["a\\,b"])
+    assert (request.key, request.name) == ("a,b", "a,b")
+    assert [r.key for r in parse(["x,a\\,b:eV,y"])] == ["x", "a,b", "y"]
+    assert choose({"a,b": 3, "c": 3}, parse(["a\\,b"]))[0].key == "a,b"
+    for asked in ("a,b", "a, b"):
+        with pytest.raises(UsageError, match=r"the comma of 'a,b' parts two targets; write it 'a\\,b'"):
+            choose({"a,b": 3, "c": 3}, parse([asked]))
+    with pytest.raises(UsageError, match="no structure has a label 'a'"):
+        choose({"a,b": 3, "c": 3}, parse(["a"]))
+
+
 def test_choice() -> None:
     assert choose({}, ()) == ()
     assert choose({"a": 3}, None) == ()

@@ -161,6 +161,21 @@ def test_a_cache_made_otherwise_is_refused_before_anything(run: Path, tmp_path: 
         next(iter(Predictor(run).predict([str(run.parent / "graphs.h5"), str(other)])))
 
 
+def test_ids_are_kept_apart_over_caches_and_files(run: Path, tmp_path: Path) -> None:
+    cache = small_cache.write(tmp_path / "c.h5", 2, stem="c")
+    ids = [row.id for row in Predictor(run).predict([str(cache)])]
+    structures = small_cache.crystals(2)
+    for atoms, name in zip(structures, ids, strict=True):
+        atoms.info["id"] = name
+    ase.io.write(tmp_path / "a.extxyz", structures)
+    (tmp_path / "d").mkdir()
+    again = (tmp_path / "d" / "c.h5", tmp_path / "a.extxyz")
+    again[0].write_bytes(cache.read_bytes())
+    for inputs in ((cache, again[1]), (again[1], cache), (cache, *again)):
+        found = [row.id for row in Predictor(run).predict([str(p) for p in inputs])]
+        assert found == [*ids, *(f"{i}#{n}" for n in range(2, len(inputs) + 1) for i in ids)]
+
+
 def test_no_model_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such model"):
         Predictor(tmp_path)

@@ -56,8 +56,11 @@ def _joined(name: str, caches: Sequence[GraphCache], labelled: Sequence[GraphCac
     quantity, tail = having[0].columns[name].quantity, having[0].columns[name].values.shape[1:]
     for other in having[1:]:
         if (found := other.columns[name]).quantity != quantity or found.values.shape[1:] != tail:
+            mine, theirs = _differences(found, having[0].columns[name])
+            cure = _cure(name, found.quantity.unit, quantity.unit)
             raise UsageError(
-                f"label '{name}' is {_said(found.quantity)}, in {having[0].path} it is {_said(quantity)}",
+                f"label '{name}' is {mine} here, {theirs} in {having[0].path}; {cure}name one of them otherwise: "
+                f"crystal build-graphs … --targets NAME={name}",
                 path=other.path,
             )
     if len(caches) == 1:
@@ -72,5 +75,29 @@ def _joined(name: str, caches: Sequence[GraphCache], labelled: Sequence[GraphCac
     return Column(quantity, np.concatenate(values), np.concatenate(masks))
 
 
-def _said(quantity: object) -> str:
-    return str(quantity).removeprefix("Quantity")
+def _differences(one: Column, other: Column) -> tuple[str, str]:
+    """What each of two columns is that the other is not, in words."""
+    words = [_words(c) for c in (one, other)]
+    mine, theirs = ([w for w, v in zip(*words, strict=True) if w != v] for words in (words, words[::-1]))
+    return " and ".join(mine), " and ".join(theirs)
+
+
+def _words(column: Column) -> list[str]:
+    q, numbers = column.quantity, column.values[0].size if len(column.values) else 1
+    return [
+        f"in {q.unit}" if q.unit else "in a unit that is not said",
+        f"one per {q.level}",
+        "a total" if q.extensive else "no total",
+        f"of {numbers} numbers" if numbers > 1 else "of one number",
+        f"a class ({', '.join(q.words)})" if q.classes else "a number",
+        "a place of an atom" if q.meaning == "position" else "no place of an atom",
+    ]
+
+
+def _cure(name: str, unit: str, other: str) -> str:
+    """What helps where units differ; a unit that is asked for is one that is said, and converts nothing."""
+    if unit == other:
+        return ""
+    if unit and other:
+        return "bring their files to one unit, or "
+    return f"if it is the same, build the other with --targets {name}:{unit or other}; else "

@@ -1,4 +1,4 @@
-"""Labels by name: which numbers of the files become targets, with what unit and level, and whether they make sense.
+r"""Labels by name: which numbers of the files become targets, with what unit and level, and whether they make sense.
 
 What users type after ``--targets`` (comma-separated, see :meth:`LabelRequest.parse`)::
 
@@ -9,6 +9,7 @@ What users type after ``--targets`` (comma-separated, see :meth:`LabelRequest.pa
     end=new_pos:position         places of the atoms, Å: compared by the nearest image
     stress:vasp                  how a stress is written: ase, GPa, kbar, vasp, -GPa (compression positive), …
     e=energy/atom:eV             under another name; the unit is that of the number in the file
+    a\,b                         a comma that belongs to the name
     none                         no labels at all
 """
 
@@ -29,6 +30,9 @@ POSITION = "position"
 UNASKED = {"U_iso_or_equiv", "B_iso_or_equiv", "oxidation_number"}
 """Labels that CIF files have as a matter of course: taken if asked for, never by default."""
 Scaling = Literal["", "/atom", "*atoms"]
+ESCAPED = "\\,"
+_COMMA = re.compile(r"(?<!\\),")
+"""Between two targets."""
 _SYNTAX = re.compile(r"(?:(?P<name>[A-Za-z_][\w-]*)=)?(?P<key>.+?)(?P<scaling>/atom|\*atoms)?(?::(?P<unit>[^:]+))?")
 
 
@@ -71,7 +75,8 @@ def parse(targets: Sequence[str]) -> tuple[LabelRequest, ...] | None:
     Raises:
         UsageError: a bad request, or two targets of one name.
     """
-    texts = [t for text in targets for t in text.split(",") if t.strip()]
+    parts = [t for text in targets for t in _COMMA.split(text) if t.strip()]
+    texts = [t.replace(ESCAPED, ",") for t in parts]
     if [t.strip() for t in texts] == [NONE]:
         return None
     requests = tuple(LabelRequest.parse(t) for t in texts)
@@ -95,7 +100,7 @@ def choose(
     if requests is None or (not requests and not candidates):
         return ()
     if requests:
-        return tuple(_found(r, candidates) for r in requests)
+        return tuple(_found(r, candidates, [r.text for r in requests]) for r in requests)
     if TARGET in candidates and f"{TARGET}2" not in candidates:
         return (LabelRequest.parse(TARGET),)
     ours = [key for key in candidates if key not in UNASKED]
@@ -110,14 +115,25 @@ def choose(
     )
 
 
-def _found(request: LabelRequest, candidates: Mapping[str, int]) -> LabelRequest:
+def _found(request: LabelRequest, candidates: Mapping[str, int], asked: Sequence[str]) -> LabelRequest:
     if request.text in candidates:
         return LabelRequest(request.text, request.text, request.text.replace("/", "_"))
     if request.key in candidates:
         return request
     offered = f"they have: {_listed(candidates)}" if candidates else "they have none at all"
+    if (whole := _with_comma(request, candidates, asked)) is not None:
+        raise UsageError(
+            f"the comma of '{whole}' parts two targets; write it '{whole.replace(',', ESCAPED)}'", code="label"
+        )
     hint = f" ({did_you_mean(request.key, list(candidates))})" if candidates else ""
     raise UsageError(f"no structure has a label '{request.key}'{hint}; {offered}", code="label")
+
+
+def _with_comma(request: LabelRequest, candidates: Mapping[str, int], asked: Sequence[str]) -> str | None:
+    """The label that was meant, if the request is a part of its name and the others are the rest."""
+    parts = {name: [part.strip() for part in name.split(",")] for name in candidates if "," in name}
+    texts = {*asked, request.key}
+    return next((name for name, some in parts.items() if request.key in some and texts >= set(some)), None)
 
 
 def _listed(candidates: Mapping[str, int]) -> str:

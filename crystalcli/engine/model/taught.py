@@ -89,8 +89,7 @@ class Taught:
 
 
 def spellings(name: str, caches: Iterable[str]) -> set[str]:
-    """An id as it is, and with and without the name of a cache before it."""
-    found = {name}
-    for cache in caches:
-        found |= {f"{cache}:{name}", name.removeprefix(f"{cache}:")}
-    return found
+    """An id as it is, and with and without the name of a cache before it, and without ``#2`` of ids kept apart."""
+    whole, mark, number = name.rpartition("#")
+    bare = {name, whole} if mark and number.isdecimal() else {name}
+    return bare | {s for c in caches for n in bare for s in (f"{c}:{n}", n.removeprefix(f"{c}:"))}

@@ -220,12 +220,15 @@ class Ids:
 
     def keep_apart(self, entry: Named) -> Named:
         """Return ``entry``, renamed if its id was taken."""
-        self.seen[entry.id] += 1
-        if self.seen[entry.id] == 1:
+        if (name := self.name(entry.id)) == entry.id:
             return entry
         self.renamed += 1
-        tags = {ID_IN_FILE: entry.id, **entry.tags}
-        return self.keep_apart(replace(entry, id=f"{entry.id}#{self.seen[entry.id]}", tags=tags))
+        return replace(entry, id=name, tags={ID_IN_FILE: entry.id, **entry.tags})
+
+    def name(self, id: str) -> str:
+        """``id``, or what it is called from now on if it was taken."""
+        self.seen[id] += 1
+        return id if self.seen[id] == 1 else self.name(f"{id}#{self.seen[id]}")
 
 
 def stem(path: Path) -> str:

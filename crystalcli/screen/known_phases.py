@@ -18,7 +18,7 @@ from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.engine.labels.label_units import ENERGY_UNITS, PER_ATOM
 from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.nouns.structures.numbers import is_nothing, number_in
-from crystalcli.prediction.labels import other_size, places
+from crystalcli.prediction.label_places import other_size, places
 from crystalcli.screen.hull import Amounts, Phase
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
@@ -103,8 +103,8 @@ class KnownEnergies:
 
     def compared(self, target: Quantity) -> Floats:
         """As :meth:`under`, of energies that are only compared with: what is none is said, and passed over."""
-        if not any(p.key in self.offered for p in places(target.name, ())):
-            if (key := other_size(target.name)) in self.offered:
+        if not any(p.key in self.offered for p in places(target, ())):
+            if (key := other_size(target)) in self.offered:
                 self.warn(f"label '{key}' may be '{target.name}' or the total of all atoms, and is not compared")
             return np.full(len(self.labelled), np.nan)
         try:
@@ -122,15 +122,13 @@ class KnownEnergies:
             name = next((n for n in names if n in self.offered), "")
             asked = [LabelRequest(name, name, target.name) if name else replace(request, name=target.name)]
         else:
-            asked = [
-                LabelRequest(p.key + p.scaling, p.key, target.name, p.scaling, p.unit) for p in places(target.name, ())
-            ]
+            asked = [LabelRequest(p.key + p.scaling, p.key, target.name, p.scaling, p.unit) for p in places(target, ())]
         if there := [r for r in asked if r.key in self.offered]:
             return there
         have = ", ".join(self.offered[:10]) + (" …" if len(self.offered) > 10 else "")
         cure = ""
         if not label or label == target.name:
-            key = other_size(target.name)
+            key = other_size(target)
             cure = self._cure(key) if key in self.offered else ""
         raise UsageError(f"has no label '{asked[0].key}'; it has {have or 'none'}{cure}")
 

@@ -27,6 +27,7 @@ def dealt_anew(material: Material, split: Split, few: int, o: TrainOptions, toge
         o: says which member it is.
         together: column whose equal values stay together; empty: whole formulas do.
     """
+    enough = ENOUGH_GROUPS if together else ENOUGH_FORMULAS
     same = Split(split.train, split.val, split.test, f"{split.how}; the same for all members")
     alone = material.alone(split.train)
     learned, every = split.train[~alone], np.concatenate([split.train[~alone], split.val])
@@ -35,7 +36,7 @@ def dealt_anew(material: Material, split: Split, few: int, o: TrainOptions, toge
     taken = np.concatenate([np.ones(len(learned), dtype=bool), dealt])
     order = np.argsort(every[taken])
     pool, numbers = every[taken][order], groups[taken][order]
-    if not dealt.any() or len(np.unique(numbers)) < (ENOUGH_GROUPS if together else ENOUGH_FORMULAS):
+    if o.split == "time" or not dealt.any() or len(np.unique(numbers)) < enough:
         return same
     share = int(dealt.sum()) / len(pool)
     seed = int(np.random.SeedSequence([o.seed_of_split, 8, o.member]).generate_state(1)[0])

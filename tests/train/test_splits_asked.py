@@ -155,6 +155,13 @@ def test_members_of_few_structures_share_no_formula_either(tmp_path: Path) -> No
         assert not shared(split, formulas)
 
 
+def test_members_keep_blocks_of_time(tmp_path: Path) -> None:
+    made = material(tmp_path, salts())  # of formulas enough
+    first, other = (asked(made, split="time", fractions="0.6,0.2,0.2", member=m) for m in (0, 1))
+    assert all(np.array_equal(a, b) for a, b in zip(first.parts().values(), other.parts().values(), strict=True))
+    assert other.how == f"{first.how}; the same for all members"
+
+
 @pytest.mark.parametrize("way", ["caches", "file", "column"])
 def test_a_validation_part_that_is_given_judges_all_members(way: str, tmp_path: Path) -> None:
     atoms = salts()

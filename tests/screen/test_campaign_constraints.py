@@ -123,7 +123,7 @@ def test_labels_of_sites_are_there_for_the_potential_of_a_stage(
         return []
 
     monkeypatch.setattr(stages, "relaxed_shards", relaxed)
-    worker = stages.worker(read(some_campaign.write(tmp_path), (), ScreenOptions()), 0, tmp_path)
+    worker = stages.worker(read(some_campaign.write(tmp_path), (), ScreenOptions()), 0, tmp_path, [])
     one = Structure("x", some_campaign.alloys(1)[0], {"spin": np.ones(4)})
     assert not list(worker.work("task", iter([("key", [one])]), None))  # type: ignore[arg-type]
     assert given[0].labels["spin"].sum() == 4

@@ -58,7 +58,9 @@ def _chosen(targets: list[Quantity], name: str, path: Path) -> Quantity:
         listed = ", ".join(q.name for q in able)
         raise UsageError(f"predicts {listed}; choose the formation energy with --target NAME", path=path)
     if not able and len(targets) > 1:
-        raise UsageError(f"predicts {', '.join(names)}, and none can be a formation energy in eV/atom", path=path)
+        cure = "build the graphs with --targets KEY/atom"
+        said = f"predicts {', '.join(names)}, and none can be a formation energy in eV/atom; {cure}"
+        raise UsageError(said, path=path)
     return able[0] if able else targets[0]
 
 

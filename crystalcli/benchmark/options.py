@@ -58,8 +58,8 @@ class BenchmarkOptions:
     validation: float = option(
         0.1, "share of the structures outside a fold that chooses the epoch", min=0.0, max=0.9, panel=FOLDS
     )
-    cif_column: str = option("", "column of a CSV that holds the CIF text", panel=FILES)
-    id_column: str = option("", "column of a CSV that names the rows", panel=FILES)
+    cif_column: str = common.cif_column(FILES)
+    id_column: str = common.id_column(FILES)
     jobs: int = common.readers()
     seed: int = common.seed()
     device: str = common.device()

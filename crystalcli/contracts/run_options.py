@@ -37,6 +37,16 @@ def inputs(said: str = STRUCTURES) -> Any:
     return option((), said, argument=True, required=True)
 
 
+def cif_column(panel: str = "") -> Any:
+    """Of a table with several, the column that is read, as ``str``."""
+    return option("", "column of a CSV that holds the CIF text", panel=panel)
+
+
+def id_column(panel: str = "") -> Any:
+    """Of a table, as ``str``; found by itself if it has a usual name."""
+    return option("", "column of a CSV that names the rows", panel=panel)
+
+
 def model() -> Any:
     """A trained model, as ``Path``."""
     said = "model file, the folder of the run that made it (runs/latest), or a name (crystal models list)"

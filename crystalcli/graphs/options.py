@@ -23,8 +23,8 @@ class BuildOptions:
         metavar="NAMES",
     )
     require_labels: bool = option(False, "leave out structures that lack one of the targets")
-    cif_column: str = option("", "column of a CSV that holds the CIF text")
-    id_column: str = option("", "column of a CSV that names the rows")
+    cif_column: str = common.cif_column()
+    id_column: str = common.id_column()
     allow_failures: str = option("0", "exit 0 with up to so many failed inputs", metavar="N|P%")
     jobs: int = common.readers()
     scheduler: str = common.scheduler()

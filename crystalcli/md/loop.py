@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -220,7 +221,11 @@ class Dynamics:
         if not stress or len(self.solid) == moved.n_structures:
             return self.potential.evaluate(moved, stress=stress)
         found = self.potential.evaluate(moved)
-        part = self.potential.evaluate(moved.take(self.solid), stress=True).stress
+        try:
+            part = self.potential.evaluate(moved.take(self.solid), stress=True).stress
+        except InputError as problem:
+            which = re.sub(r"^structure (\d+)", lambda m: f"structure {self.solid[int(m[1])]}", problem.reason)
+            raise InputError(which, code=problem.code) from problem
         assert part is not None
         unknown = torch.full_like(moved.cell, torch.nan)
         return replace(found, stress=unknown.index_copy(0, self.solid, part))
@@ -265,6 +270,8 @@ class Dynamics:
                 self.potential.evaluate(alone, stress=self.sampler.needs_stress)
             except InputError as own:
                 found[k] = StopReason(own.code or "potential", own.reason.removeprefix("structure 0: "))
+        if not found and (named := re.match(r"structure (\d+): ", problem.reason)):  # refused in company only
+            found[int(named[1])] = StopReason(problem.code or "potential", problem.reason[named.end() :])
         if not found:
             raise problem
         self._halt(step, found)

@@ -38,6 +38,8 @@ class MdOptions:
     """
 
     structures: tuple[str, ...] = common.structures(ends=True)
+    cif_column: str = common.cif_column()
+    id_column: str = common.id_column()
     potential: str = common.potential()
     sampler: str = option("", "what moves the atoms", names="sampler")
     temperature: str = option(

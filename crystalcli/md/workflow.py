@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 def _prepare(request: Request, reporter: Reporter) -> Work:
     from crystalcli.engine.read.supervised_reading import Reading
-    from crystalcli.nouns.structures.read_options import UNLABELLED
+    from crystalcli.nouns.structures.read_options import ReadOptions
 
-    files = [Path(p) for p in request.options.structures]
-    with Reading(files, UNLABELLED, fork=True) as structures:  # its process begins while torch is loaded, which is long
+    o = request.options
+    files, how = [Path(p) for p in o.structures], ReadOptions(o.cif_column, o.id_column, "unused")
+    with Reading(files, how, fork=True) as structures:  # its process begins while torch is loaded, which is long
         from crystalcli.md.run import Sampling
 
         return Sampling(request, reporter, structures)

@@ -30,6 +30,8 @@ class PredictOptions:
         "magmom: for an INCAR; cif: structures",
     )
     labels: tuple[str, ...] = common.labels()
+    cif_column: str = common.cif_column()
+    id_column: str = common.id_column()
     allow_unseen_elements: bool = option(False, "predict structures with elements training never saw")
     as_results: bool = option(False, "extended XYZ: energy (total, eV), forces, stress as ASE's own results")
     latent: Path | None = option(None, "write what the network makes of every site: file.npz", metavar="FILE")

@@ -123,7 +123,7 @@ def begun(asked: PredictOptions, say: Callable[[str], None]) -> GraphReading:
         UsageError, InputError: no such model, or inputs that cannot be meant.
     """
     recipe = recipe_of_file(named_by(asked.model))
-    work = GraphWork.of(recipe, ReadOptions(labels="needed" if asked.labels else "welcome"))
+    work = GraphWork.of(recipe, ReadOptions(asked.cif_column, asked.id_column, "needed" if asked.labels else "welcome"))
     limits = Limits.of(asked.seconds_per_file, asked.memory_per_job)
     return GraphReading(asked.inputs, work, Place.of(asked.jobs, asked.scheduler), limits=limits, say=say)
 

@@ -62,6 +62,8 @@ class RelaxOptions(Descent):
     """Everything that ``crystal relax`` asks."""
 
     structures: tuple[str, ...] = common.structures(ends=True)
+    cif_column: str = common.cif_column()
+    id_column: str = common.id_column()
     potential: str = common.potential()
     start: str = option(
         "",

@@ -23,7 +23,7 @@ from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.read.supervised_reading import read_inputs
 from crystalcli.engine.run import files
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.read_options import UNLABELLED
+from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.relax import report as output
 from crystalcli.relax.options import CIFS, SHARDS, STRUCTURES, TABLE, TRAJECTORIES, RelaxOptions
 from crystalcli.relax.outcome import Outcome
@@ -125,7 +125,7 @@ def _shards_done(work: Relaxation, run: Run) -> int:
 
 def _shards(o: RelaxOptions, reporter: Reporter) -> Iterator[list[Entry | Failure]]:
     """The structures, so many at a time; those that cannot be read have their places too."""
-    items = read_inputs([Path(p) for p in o.structures], UNLABELLED)
+    items = read_inputs([Path(p) for p in o.structures], ReadOptions(o.cif_column, o.id_column, "unused"))
     while block := list(islice(items, o.batch_size)):
         for item in block:
             for text in item.warnings if isinstance(item, Entry) else ():

@@ -58,7 +58,7 @@ class Faulty(Springs):
             forces = forces.masked_fill(ill.unsqueeze(1), torch.nan)
         if self.calls > self.at and self.fault == "explodes":
             forces = forces + 500.0 * ill.unsqueeze(1) * torch.sign(forces)
-        if self.calls > self.at and self.fault == "refuses" and systems.velocities[ill].any():
+        if self.calls > self.at and self.fault in ("refuses", "in company") and systems.velocities[ill].any():
             raise InputError("structure 1: does not like it", code="odd")
         if self.calls > self.at and self.fault == "unsure":
             sigma = sigma + 0.1 * per_structure(systems, ill.double())
@@ -324,7 +324,12 @@ def test_a_damaged_chunk_is_refused(world, monkeypatch, harm) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "code", "said"),
-    [("nan", "not-finite", "force of Ag"), ("explodes", "explosion", "Ag"), ("refuses", "odd", "does not like it")],
+    [
+        ("nan", "not-finite", "force of Ag"),
+        ("explodes", "explosion", "Ag"),
+        ("refuses", "odd", "does not like it"),
+        ("in company", "odd", "does not like it"),
+    ],
 )
 def test_one_structure_fails_and_the_others_do_not_notice(world, fault, code, said) -> None:
     """Stopped within ten steps, atom named, last good frame kept; bytes of the others as without it."""

@@ -128,7 +128,9 @@ def choose_columns(names: Sequence[str], path: Path, options: ReadOptions) -> Co
     if options.id_column and options.id_column not in names:
         raise UsageError(f"no column '{options.id_column}'; {did_you_mean(options.id_column, list(names))}", path=path)
     if len(cifs) > 1 and not options.cif_column and "cif" not in names:
-        raise UsageError(f"several CIF columns: {', '.join(cifs)}; choose one with --cif-column", path=path)
+        raise UsageError(
+            f"several CIF columns: {', '.join(cifs)}; choose one with --cif-column, or keep one", path=path
+        )
     if not cifs and not options.cif_column:
         cure = "; columns are separated by commas" if len(names) == 1 and ";" in names[0] else ""
         raise InputError(f"no CIF column among: {', '.join(names)}{cure}", path=path, line=1, code="no-atoms")

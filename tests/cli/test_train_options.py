@@ -36,7 +36,7 @@ def other(spec: opt.OptionSpec) -> Any:
     if spec.inner is int:
         return (spec.default or 0) + 3
     if spec.inner is float:
-        return spec.default / 2 or 0.25
+        return (spec.default or 0.5) / 2
     text = {"arch": "lcgcn", "head": "site", "featurizer": "radius", "compare": "lcgcn"}.get(spec.name, "there")
     return [text] if spec.many else text
 
@@ -66,7 +66,7 @@ def test_a_flag_has_the_default_that_is_declared() -> None:
 
 def test_what_suits_is_written_once() -> None:
     for field in dataclasses.fields(Recipe):
-        assert SPECS[field.name].default == (None if field.name == "batch_size" else field.default)
+        assert SPECS[field.name].default == (None if field.name in ("batch_size", "lr") else field.default)
 
 
 @pytest.mark.parametrize("name", [n for n in SPECS if n != "from_"])

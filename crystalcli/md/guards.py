@@ -68,7 +68,7 @@ class Guards:
     reference, all of them are kept while s gap − |s − 1| t_max > 2 u.
     """
 
-    def __init__(self, systems: Systems, limits: GuardLimits | None = None) -> None:
+    def __init__(self, systems: Systems, limits: GuardLimits | None = None, began: Tensor | None = None) -> None:
         self.first, self.limits = systems, limits or GuardLimits()
         radii = torch.as_tensor(COVALENT, device=systems.cell.device).index_select(0, systems.atomic_numbers)
         self.radii = radii * self.limits.closest
@@ -76,7 +76,7 @@ class Guards:
         degrees = degrees_of_freedom(systems)
         self.margin = self.limits.hotter * (1.0 + 5.0 * (2.0 / degrees).sqrt())
         self.thermal = 0.5 * KB * degrees * self.margin
-        self.began = temperature(systems).clamp_min(COLD)
+        self.began = temperature(systems).clamp_min(COLD) if began is None else began
         self.weights = systems.masses / (2.0 * ACCELERATION)
         self._hottest: tuple[float, Tensor] = (-1.0, self.thermal)
         self.shape = _shape(systems)

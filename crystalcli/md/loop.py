@@ -58,7 +58,7 @@ class Dynamics:
         self.halts = Halts(systems)
         self.limits = GuardLimits(options.hotter, options.closest, options.max_force)
         self.guards = Guards(systems, self.limits)
-        self.first_cell, self.first_velocities = systems.cell, systems.velocities
+        self.first_cell = systems.cell
         self.tried = systems
         self.monitor = Monitor(options, self.ids, systems.atom_counts, run.reporter, run.follow)
         self.solid = systems.pbc.all(1).nonzero().flatten()  # a molecule or a slab has no pressure
@@ -97,7 +97,7 @@ class Dynamics:
             **checkpoint.prefixed("monitor", self.monitor.tensors()),
             "alive": self.halts.alive,
             "first_cell": self.first_cell,
-            "first_velocities": self.first_velocities,
+            "began": self.guards.began,
         }
         facts = {
             "kind": "md",
@@ -126,12 +126,10 @@ class Dynamics:
         self.systems = Systems.of_tensors(checkpoint.under("systems", tensors))
         self.evaluated = Evaluated(**checkpoint.under("evaluated", tensors))
         self.state = checkpoint.under("state", tensors)
-        self.first_cell, self.first_velocities = tensors["first_cell"], tensors["first_velocities"]
-        self.step = facts["step"]
+        self.first_cell, self.step = tensors["first_cell"], facts["step"]
         self.halts.restore(self.systems, tensors["alive"], facts["halted"])
         self.monitor.restore(checkpoint.under("monitor", tensors), facts["monitor"])
-        first = self.systems.moved(cell=self.first_cell, velocities=self.first_velocities)
-        self.guards = Guards(first, self.limits)
+        self.guards = Guards(self.systems.moved(cell=self.first_cell), self.limits, tensors.get("began"))
         self.guards.reset(self.systems)
         self.recorder.restore(checkpoint.under("record", tensors), facts["record"])
         self.recorder.check()

@@ -123,32 +123,21 @@ def _moved_by(
     Raises:
         UsageError: none of them.
     """
-    kelvins = torch.full((len(entries),), program.at(0), dtype=torch.float64, device=systems.cell.device)
-
-    def begun(which: Sequence[int]) -> None:
-        part = systems.take(torch.tensor(which, device=systems.cell.device))
-        noise = StructureNoise(
-            o.seed, [entries[k].id for k in which], part.atom_counts.tolist(), device=systems.cell.device
-        )
-        sampler.init(part, kelvins[: len(which)], noise.at(0))
-
-    everyone = list(range(len(entries)))
-    try:
-        begun(everyone)
-    except UsageError as problem:
-        found: dict[int, UsageError] = {}
-        for k in everyone:
-            try:
-                begun([k])
-            except UsageError as own:
-                found[k] = own
-        if len(found) in (0, len(entries)):
-            raise UsageError(problem.reason, path=entries[0].source if len(entries) == 1 else None) from problem
-        failures = [Failure(entries[k].source, entries[k].id, "md", "sampler", own.reason) for k, own in found.items()]
-        for failure in failures:
-            reporter.warn(str(failure))
-        return [k for k in everyone if k not in found], failures
-    return everyone, []
+    device, found = systems.cell.device, dict[int, UsageError]()
+    for k, entry in enumerate(entries):
+        one = systems.take(torch.tensor([k], device=device))
+        kelvin = torch.full((1,), program.at(0), dtype=torch.float64, device=device)
+        noise = StructureNoise(o.seed, [entry.id], one.atom_counts.tolist(), device=device)
+        try:
+            sampler.init(one, kelvin, noise.at(0))
+        except UsageError as problem:
+            found[k] = problem
+    if len(found) == len(entries):
+        raise UsageError(found[0].reason, path=entries[0].source) from found[0]
+    failures = [Failure(entries[k].source, entries[k].id, "md", "sampler", own.reason) for k, own in found.items()]
+    for failure in failures:
+        reporter.warn(str(failure))
+    return [k for k in range(len(entries)) if k not in found], failures
 
 
 def restored_batch(state: checkpoint.TrainingState, device: torch.device) -> SamplingBatch:

@@ -12,7 +12,8 @@ from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.thresholds import Threshold
 
-PER_ATOM = ("eV/atom", "")
+FITTING = ("eV/atom", "")
+"""Units of what can be a formation energy; the empty one is not said."""
 
 
 def decider(model: str, target: str, threshold: Threshold, warn: Callable[[str], None]) -> tuple[Quantity, str]:
@@ -79,7 +80,7 @@ def _why_none(quantity: Quantity) -> str:
     """Why ``quantity`` can be no formation energy per atom; empty if it can."""
     if quantity.level != "structure" or quantity.classes or quantity.shape:
         return f"'{quantity.name}' is no energy per structure; a hull needs formation energies"
-    if quantity.extensive or quantity.unit not in PER_ATOM:
+    if quantity.extensive or quantity.unit not in FITTING:
         said = "a total" if quantity.extensive else f"in {quantity.unit}"
         return f"'{quantity.name}' is {said}; a hull needs eV/atom (build the graphs with --targets KEY/atom)"
     return ""

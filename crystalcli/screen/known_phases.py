@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalcli.engine.data.dataset import GraphDataset
-from crystalcli.engine.labels.label_audit import growth
+from crystalcli.engine.labels import label_units
+from crystalcli.engine.labels.label_audit import SAY_PER_ATOM, growth
 from crystalcli.engine.labels.label_requests import LabelRequest
-from crystalcli.engine.labels.label_units import ENERGY_UNITS, PER_ATOM
+from crystalcli.engine.labels.label_units import PER_ATOM
 from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.nouns.structures.numbers import is_nothing, number_in
 from crystalcli.prediction.label_places import other_size, places
@@ -26,8 +27,6 @@ from crystalcli.vocabulary.quantities import Quantity
 Floats = NDArray[np.float64]
 LARGEST = 10.0
 """eV/atom: no formation energy is as far from 0, and a total of some atoms, or one in another unit, soon is."""
-_SAID = ("per_atom", "peratom", PER_ATOM)
-"""Words in a key by which it says that it is per atom."""
 
 
 @dataclass(frozen=True)
@@ -137,16 +136,15 @@ class KnownEnergies:
         numbers = self.numbers(request.key)
         counts = np.array([e.n_atoms for e in self.labelled], dtype=np.float64)
         unit = request.unit or numbers.known.unit
-        if unit and (stem := unit.removesuffix(PER_ATOM)) not in ENERGY_UNITS:
-            raise UsageError(
-                f"label '{request.key}' is in '{unit}', which is no unit of energy that is known "
-                f"({did_you_mean(stem, list(ENERGY_UNITS))}); a hull needs eV/atom"
-            )
+        factor = label_units.factor(unit.removesuffix(PER_ATOM), "eV") if unit else 1.0
+        if factor is None:
+            hint = did_you_mean(unit.removesuffix(PER_ATOM), list(label_units.ENERGY_UNITS))
+            said = f"label '{request.key}' is in '{unit}', which is no unit of energy that is known ({hint})"
+            raise UsageError(f"{said}; a hull needs eV/atom")
         self._refuse_total(request, numbers.known, unit)
         if not request.unit and (request.scaling or not unit):
             self._refuse_growth(request, numbers)
-        values = numbers.values / counts if request.scaling else numbers.values
-        values = values * (ENERGY_UNITS[unit.removesuffix(PER_ATOM)] if unit else 1.0)
+        values = factor * (numbers.values / counts if request.scaling else numbers.values)
         self._look_at(values, request, unit, target)
         return values
 
@@ -182,7 +180,7 @@ class KnownEnergies:
             if not unit and not request.scaling:
                 raise UsageError(said + self._cure(request.key))
             self.warn(said)
-        elif not unit and request.key != target.name and not any(w in request.key.lower() for w in _SAID):
+        elif not unit and request.key != target.name and not any(w in request.key.lower() for w in SAY_PER_ATOM):
             self.warn(f"label '{request.key}' has no unit; taken as in {'eV' if request.scaling else 'eV/atom'}")
 
     def _cure(self, key: str) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import ase.build
 import ase.io
@@ -13,6 +14,8 @@ from ase.constraints import FixAtoms
 from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
+from crystalcli.md import loop
+from crystalcli.md.guards import Guards
 from crystalcli.md.options import MdOptions
 from crystalcli.md.velocities import maxwell_boltzmann
 from crystalcli.md.workflow import MD
@@ -101,7 +104,7 @@ def test_npt_leaves_out_what_has_no_pressure(folder: Path) -> None:
         moved(folder, ("slab",), "none", sampler="npt")
 
 
-def test_a_hot_start_is_no_explosion(folder: Path) -> None:
+def test_a_hot_start_is_no_explosion(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Velocities of the file count, not the default of --temperature, which nve does not hold anyway."""
     atoms = ase.io.read(folder / "CuAu.extxyz")
     systems = maxwell_boltzmann(Systems.of([atoms]), 30000.0, 1, ["hot"])
@@ -111,6 +114,15 @@ def test_a_hot_start_is_no_explosion(folder: Path) -> None:
     assert not [w for w in heard if "stopped" in w]
     assert "begins with the velocities of its file, 30000 K" in "\n".join(heard)
     assert (folder / "run" / "thermo.csv").read_text().count("\n") == 4
-    life.resume(MD, folder / "run", {"steps": 20}, Reporter(warn=heard.append))  # the beginning is remembered
+    made: list[Guards] = []
+
+    class Seen(Guards):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            made.append(self)
+
+    monkeypatch.setattr(loop, "Guards", Seen)
+    life.resume(MD, folder / "run", {"steps": 20}, Reporter(warn=heard.append))
+    assert float(made[-1].began) == pytest.approx(30000.0)  # of the beginning, not of where it goes on
     assert not [w for w in heard if "stopped" in w]
     assert (folder / "run" / "thermo.csv").read_text().count("\n") == 6

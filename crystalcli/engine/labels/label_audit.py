@@ -23,6 +23,8 @@ Shown = tuple[tuple[str, ...], tuple[str, ...]]
 """Lines and warnings."""
 FAR = 100.0
 """A value this many times the interquartile range away from the quartiles is called an outlier."""
+SAY_PER_ATOM = ("per_atom", "peratom", "/atom")
+"""Words in a key by which it says that it is per atom."""
 _NAMED = 3
 _ENOUGH = 8
 
@@ -159,7 +161,7 @@ def growth(
         return []
     correlation = float(np.corrcoef(have, counts)[0, 1])
     grows = abs(correlation) > 0.9 and counts.std() > 0.1 * counts.mean()
-    per_atom_words = any(w in request.key.lower() for w in ("per_atom", "peratom", "/atom"))
+    per_atom_words = any(w in request.key.lower() for w in SAY_PER_ATOM)
     said = f"label '{request.key}' follows the number of atoms (correlation {correlation:.2f})"
     if grows and per_atom_words and not request.unit:
         raise UsageError(

@@ -220,7 +220,7 @@ def test_a_reader_that_goes_away_is_no_failure(folder: Path) -> None:
         ["bash", "-c", line], check=False, cwd=folder, capture_output=True, text=True, timeout=120, env=os.environ
     )
     assert (done.returncode, done.stderr) == (0, "")
-    # Most of these rows taught the model; it is said if the reader is still there then. Of the closed pipe there is no word.
+    # Most of these rows taught the model: said if the reader is still there then. Of the closed pipe there is no word.
     said = (folder / "said").read_text().splitlines()
     assert all(row.startswith("warning: ") and "trained or validated the model" in row for row in said)
     assert done.stdout == "id,energy_per_atom [eV/atom],energy_per_atom true [eV/atom],extrapolating\n"

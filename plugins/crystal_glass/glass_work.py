@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,27 +13,18 @@ import ase.io
 
 from crystal_glass import (
     BATCHES,
-    CHEMISTRY,
-    COMPARED,
-    DIAGRAMS,
     ELEMENTS,
-    EQUATIONS,
-    GLASSES,
-    LABEL,
-    LIKENESS,
-    TABLE,
-    VOLTAGES,
 )
-from crystal_glass.beside_trajectories import beside, folder_print, trajectories_of
+from crystal_glass.beside_trajectories import trajectories_of
 from crystal_glass.box_options import EOS
 from crystal_glass.boxes import Box, boxes_of, phases, rounded
 from crystal_glass.comparison import read_energies, refuse_other_atoms
-from crystal_glass.energies import compare, fingerprint, formed, voltages
 from crystal_glass.equilibrium import Scan, sized
-from crystal_glass.glass_output import FACTS, forget, last_steps, table_text, write_box, write_pictures
+from crystal_glass.finished import Watch, done, equation_file, equation_of, kept
+from crystal_glass.glass_output import last_steps, write_box
+from crystal_glass.glass_report import GlassReport
 from crystal_glass.melting import LAST, Melting, sampler_of
 from crystal_glass.options import GlassOptions
-from crystal_glass.pictures import PANELS, binaries, draw_diagrams
 from crystal_glass.settling import joined, read_references, reference_energies, relaxed
 from crystal_glass.stages import Leg, Stage, quench_rate, stages_of
 from crystal_glass.voltage import charge_of
@@ -43,8 +32,7 @@ from crystalcli.contracts.dynamics import made_of
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Work
-from crystalcli.vocabulary.errors import EnvironmentProblem, NothingUsable, UsageError
-from crystalcli.vocabulary.pictures import formats
+from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
 
 STREAMED = 30.0
 """s between two tables while the run goes on."""
@@ -62,7 +50,7 @@ class Glasses(Work):
         if not o.potential:
             raise UsageError("which potential melts them? give --potential NAME or --potential MODEL")
         self.request, self.options = request, o
-        self.watch: _Watch | None = None
+        self.watch: Watch | None = None
         self.stages = stages_of(o)
         self.phases = phases(o, host)
         every = boxes_of(o, self.phases)
@@ -142,21 +130,24 @@ class Glasses(Work):
     def do(self, run: Run) -> Mapping[str, Any]:
         """All batches that are not done, then what is said of all."""
         o, size = self.options, self.options.batch_size
-        self.watch = watch = _Watch(run, self.boxes)
+        self.watch = watch = Watch(run, self.boxes)
+        report = GlassReport(
+            o, self.stages, self.name, self.boxes, self.columns, self.phases, self.others, self.trajectories
+        )
         quiet = replace(run.reporter, say=lambda _line: None, warn=run.log)
         references = self._references(run, quiet)
         self._tell_missing(run, references)
         batches = range(0, len(self.boxes), size)
-        left = [(k // size, references) for k in batches if not all(_done(run, b) for b in self.boxes[k : k + size])]
+        left = [(k // size, references) for k in batches if not all(done(run, b) for b in self.boxes[k : k + size])]
         for _ in run.pieces(self, self._unsized(run), jobs=o.jobs, scheduler=o.scheduler):
             pass
         told = time.monotonic()
         for _ in run.pieces(self, left, jobs=o.jobs, scheduler=o.scheduler):
             watch.finished()
             if time.monotonic() - told > STREAMED:
-                run.write(TABLE, table_text(self._rows(run), self.columns))
+                report.table(run)
                 told = time.monotonic()
-        return self._together(run, references)
+        return report.whole(run, references)
 
     def piece(self, run: Run, item: str | tuple[int, Mapping[str, float | None]]) -> None:
         """A batch, by its number; with it come the reference energies. Or the volume of a composition, by a box."""
@@ -168,7 +159,7 @@ class Glasses(Work):
         quiet = replace(run.reporter, say=lambda _line: None, warn=run.log)
         if self.watch is not None:  # this process has the whole run
             quiet = self.watch.within(quiet, boxes)
-        if not all(_done(run, b) for b in boxes):  # else a worker has died between its last file and its answer
+        if not all(done(run, b) for b in boxes):  # else a worker has died between its last file and its answer
             self._batch(run, f"{BATCHES}/{number:06d}", boxes, references, quiet)
         return None
 
@@ -177,8 +168,8 @@ class Glasses(Work):
         if self.options.volume != EOS:
             return []
         first = {b.composition.text: b for b in reversed(self.boxes)}
-        waiting = {b.composition.text for b in self.boxes if not _done(run, b)}
-        return [b.name for text, b in first.items() if text in waiting and _equation(run, b) is None]
+        waiting = {b.composition.text for b in self.boxes if not done(run, b)}
+        return [b.name for text, b in first.items() if text in waiting and equation_of(run, b) is None]
 
     def _size(self, run: Run, box: Box) -> None:
         """Find the volume of a composition, once for all of its boxes."""
@@ -189,12 +180,12 @@ class Glasses(Work):
         if why := found["failed"]:
             text = box.composition.text
             run.reporter.warn(f"{text}: no equation of state: {why}; its box is as without --volume {EOS}")
-        run.write_json(_equation_file(box), found)
+        run.write_json(equation_file(box), found)
         shutil.rmtree(run.path / name, ignore_errors=True)
 
     def _references(self, run: Run, quiet: Host) -> dict[str, float | None]:
         """Energies of the elements, found once."""
-        found = _kept(run.path / ELEMENTS, *self.symbols)
+        found = kept(run.path / ELEMENTS, *self.symbols)
         if found is None:
             found = reference_energies(run, self.request, self.symbols, quiet, stress=self.stress)
             run.write_json(ELEMENTS, found)
@@ -218,10 +209,10 @@ class Glasses(Work):
     def _as_found(self, run: Run, box: Box) -> Box:
         """The box as large as ``--volume eos`` has found its composition to be."""
         first = next(b for b in self.boxes if b.composition.text == box.composition.text)
-        found = _equation(run, first)
+        found = equation_of(run, first)
         if found is None:  # it was there when the batches began
             said = "is missing or broken; the same command makes it again"
-            raise EnvironmentProblem(said, path=run.path / _equation_file(first))
+            raise EnvironmentProblem(said, path=run.path / equation_file(first))
         return sized(box, found, self.options.expand)
 
     def _relaxed(self, run: Run, name: str, ends: Mapping[str, Any], quiet: Host) -> tuple[Any, Any]:
@@ -240,138 +231,14 @@ class Glasses(Work):
         mode = "full" if o.relax == "cell" else "isotropic"
         return ions, relaxed(run, self.request, f"{name}/cells", file, mode, quiet)
 
-    def _rows(self, run: Run) -> Iterator[dict[str, Any]]:
-        return (facts for box in self.boxes if (facts := _facts(run, box)) is not None)
-
-    def _together(self, run: Run, references: Mapping[str, float | None]) -> dict[str, Any]:
-        rows = list(self._rows(run))
-        run.write(TABLE, table_text(rows, self.columns))
-        o, endings = self.options, formats(self.options.pictures)
-        asked = {COMPARED: o.compare, CHEMISTRY: o.compare, VOLTAGES: o.voltage, LIKENESS: o.trajectories}
-        forget(run, [f"{DIAGRAMS}-*", *(Path(name).stem for name, value in asked.items() if value)])
-        summed = None if self.others is None else compare(run, rows, self.others, self.name, endings)
-        alike = beside(run, rows, self.trajectories, last_steps(o, self.stages)) if self.trajectories else None
-        self._draw(run, rows, references)
-        volts = voltages(run, rows, o.voltage, endings) if o.voltage else {}
-        self._join_uncertain(run)
-        good = [r for r in rows if r["status"] == "ok"]
-        failed = [{"id": r["id"], "reason": r["failures"][-1]["reason"]} for r in rows if r["status"] != "ok"]
-        if not good:
-            raise NothingUsable(f"none of {len(rows)} boxes became a glass: {failed[0]['reason']}; see {TABLE}")
-        keys = ("id", "energy_relaxed", "formation_energy", "density", "first_peak", "coordination", "t_g", "t_g_error")
-        return {
-            "boxes": len(rows),
-            "glasses": len(good),
-            "failed": failed,
-            "begun_again": sum(bool(r["failures"]) for r in good),
-            "reasons": dict(sorted(Counter(f["code"] for r in rows for f in r["failures"]).items())),
-            "to_label": sum(r["to_label"] or 0 for r in rows),
-            "rate": quench_rate(self.stages),
-            "references": references,
-            "equations_of_state": {r["formula"]: e for r in rows if (e := r.get("equation_of_state")) is not None},
-            "potential": self.name,
-            "compared_with": fingerprint(o.compare),
-            "comparison": summed,
-            "trajectories_of": folder_print(o.trajectories),
-            "likeness": alike,
-            "voltage_of": o.voltage,
-            "voltages": volts,
-            "not_liquid": [r["id"] for r in good if r["liquid"] is False],
-            "crystalline": [r["id"] for r in good if r["crystalline"]],
-            "not_relaxed": [r["id"] for r in good if r["converged"] is False],
-            "some": [{k: r[k] for k in keys} for r in good[:12]],
-            "exit_code": 3 if failed else 0,
-        }
-
-    def _join_uncertain(self, run: Run) -> None:
-        """The frames of all boxes that are to be labelled, in one file."""
-        if self.options.label_above:
-            with run.writing(LABEL) as whole:
-                for box in self.boxes:
-                    whole.write((run.path / GLASSES / box.name / LABEL).read_bytes())
-
-    def _draw(self, run: Run, rows: Sequence[Mapping[str, Any]], references: Mapping[str, float | None]) -> None:
-        """Energies by composition, as many pictures as the systems need."""
-        pairs = binaries(rows)
-        others = {} if self.others is None else formed(self.others, rows, references)
-        for page, k in enumerate(range(0, len(pairs), PANELS), 1):
-            drawn = draw_diagrams(rows, pairs[k : k + PANELS], self.phases, others, formats(self.options.pictures))
-            write_pictures(run, f"{DIAGRAMS}-{page}", drawn)
-
     def _tell_missing(self, run: Run, references: Mapping[str, float | None]) -> None:
         none = [s for s, mu in references.items() if mu is None]
         if none and self.options.references != "none":
             run.reporter.warn(f"no reference energy of {', '.join(none)}: see --references")
 
 
-class _Watch:
-    """How many boxes are done, and how many failed; who hears of its progress tells how long it still takes."""
-
-    def __init__(self, run: Run, boxes: Sequence[Box]) -> None:
-        self.run, self.boxes = run, boxes
-        self.status: dict[str, str] = {}
-        self._look()
-
-    @property
-    def done(self) -> int:
-        """Boxes that are finished."""
-        return len(self.status)
-
-    @property
-    def failed(self) -> int:
-        """Those of them that are no glass."""
-        return sum(status != "ok" for status in self.status.values())
-
-    def finished(self) -> None:
-        """Count what is there, and say so."""
-        self._look()
-        self.run.reporter.say(self._line())
-        self.run.reporter.progress(self._line(), self.done, len(self.boxes))
-
-    def _look(self) -> None:
-        for box in self.boxes:
-            if box.name not in self.status and (facts := _facts(self.run, box)) is not None:
-                self.status[box.name] = facts["status"]
-
-    def _line(self) -> str:
-        failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.done} of {len(self.boxes)} boxes done{failed}"
-
-    def within(self, host: Host, batch: Sequence[Box]) -> Host:
-        """Hears of a batch, as a part of all boxes."""
-        failed = f", {self.failed} failed" if self.failed else ""
-        return host.within(f"{self.done} of {len(self.boxes)} boxes{failed}", self.done, len(self.boxes), len(batch))
-
-
 def _symbols(boxes: Sequence[Box]) -> list[str]:
     return sorted({symbol for box in boxes for symbol in box.counts})
-
-
-def _done(run: Run, box: Box) -> bool:
-    return _facts(run, box) is not None
-
-
-def _facts(run: Run, box: Box) -> dict[str, Any] | None:
-    """What is known of a finished box."""
-    return _kept(run.path / GLASSES / box.name / FACTS, "status")
-
-
-def _equation(run: Run, first: Box) -> dict[str, Any] | None:
-    """The equation of state of a composition, which is named after its first box; also where none was found."""
-    return _kept(run.path / _equation_file(first), "failed")
-
-
-def _equation_file(first: Box) -> str:
-    return f"{EQUATIONS}/{first.name}.json"
-
-
-def _kept(file: Path, *keys: str) -> dict[str, Any] | None:
-    """What a file of the run says; none where it is not there, or a broken disk has left something without ``keys``."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and found.keys() >= set(keys) else None
 
 
 def _part(boxes: list[Box], shard: str) -> list[Box]:

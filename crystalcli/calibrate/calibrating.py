@@ -22,6 +22,7 @@ from crystalcli.engine.read.input_digest import digest as content
 from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.run import files, locks
 from crystalcli.engine.run.devices import choose_device
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.prediction.errors import nearest
 from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
@@ -44,6 +45,7 @@ class CalibrationPlan:
         levels: of the intervals.
         labels: where the labels are, see :class:`LabelRequest`.
         device: as ``--device``.
+        reading: choices for tables.
         skip_known: leave out what the model was trained or validated on; else such structures are an error.
         overwrite: replace the output, which may be the model itself.
     """
@@ -54,6 +56,7 @@ class CalibrationPlan:
     method: str = SILENT.method
     levels: tuple[float, ...] = SILENT.chances
     labels: tuple[str, ...] = SILENT.labels
+    reading: ReadOptions = DEFAULTS
     skip_known: bool = SILENT.skip_known
     batch_size: int = SILENT.batch_size
     device: str = SILENT.device
@@ -77,6 +80,7 @@ class CalibrationPlan:
             method=asked.method,
             levels=asked.chances,
             labels=asked.labels,
+            reading=ReadOptions(asked.cif_column, asked.id_column),
             skip_known=asked.skip_known,
             batch_size=asked.batch_size,
             device=str(choose_device(asked.device)),
@@ -136,7 +140,8 @@ def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> Calibratio
     predictor.model.sigma_fits = {}  # a fit replaces the one before
     report = CalibrationReport(output=plan.output)
     paths = expand(plan.inputs)  # once: a list on stdin can be read once
-    rows = new_rows(predictor, report, [str(p) for p in paths], skip_known=plan.skip_known, warn=warn)
+    names = [str(p) for p in paths]
+    rows = new_rows(predictor, report, names, plan.reading, skip_known=plan.skip_known, warn=warn)
     predictor.labels.say_missing()
     numbers = [q for q in predictor.quantities if not q.classes]
     if not numbers:

@@ -10,6 +10,7 @@ import numpy as np
 
 from crystalcli.engine.model.taught import spellings
 from crystalcli.engine.read.reading import Failure
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.prediction.reading import is_cache
 from crystalcli.vocabulary.errors import UsageError
@@ -33,7 +34,13 @@ class Counts:
 
 
 def new_rows(
-    predictor: Predictor, counts: Counts, inputs: Sequence[str], *, skip_known: bool, warn: Callable[[str], None]
+    predictor: Predictor,
+    counts: Counts,
+    inputs: Sequence[str],
+    how: ReadOptions = DEFAULTS,
+    *,
+    skip_known: bool,
+    warn: Callable[[str], None],
 ) -> list[Row]:
     """Predictions with a label, of every crystal one, without those that the model was taught by.
 
@@ -44,7 +51,7 @@ def new_rows(
     rows: list[Row] = []
     seen: set[tuple[bytes, ...]] = set()
     namesakes = 0
-    for item in predictor.predict(inputs):
+    for item in predictor.predict(inputs, how=how):
         if isinstance(item, Failure):
             counts.failures.append(item)
         elif not item.labels:

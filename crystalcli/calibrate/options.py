@@ -31,6 +31,8 @@ class CalibrateOptions:
     )
     levels: str = option(LEVELS, "chances with which intervals hold the truth")
     labels: tuple[str, ...] = common.labels()
+    cif_column: str = common.cif_column()
+    id_column: str = common.id_column()
     skip_known: bool = option(False, "leave out structures that trained or validated the model")
     batch_size: int = common.batch_size()
     device: str = common.device()

@@ -22,6 +22,8 @@ class LabelSitesOptions:
     label: tuple[str, ...] = option((), f"{', '.join(WORDS)}; several times for several", words=WORDS)
     potential: str = option("", "for frequencies: model file, run folder, or name of a calculator", names="calculator")
     charges: str = option("", "column with the charges for ewald_potential, e; default: guessed oxidation states")
+    cif_column: str = common.cif_column()
+    id_column: str = common.id_column()
     elements: str = option("", "label the sites of these only: Si,O; default all")
 
     @property

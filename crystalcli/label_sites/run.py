@@ -25,6 +25,7 @@ from crystalcli.engine.run import files, locks
 from crystalcli.label_sites.options import ENDINGS, LabelSitesOptions
 from crystalcli.nouns.structures.constraints import along_axes
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.vocabulary.errors import (
     CrystalError,
     Exit,
@@ -52,6 +53,7 @@ class LabellingPlan:
         elements: symbols of the elements that get labels; empty: all. The others' labels are missing.
         overwrite: replace the output.
         potential_options: of a calculator by name.
+        reading: choices for tables.
     """
 
     inputs: tuple[str, ...]
@@ -62,6 +64,7 @@ class LabellingPlan:
     elements: tuple[str, ...] = SILENT.symbols
     overwrite: bool = False
     potential_options: Mapping[str, Any] = field(default_factory=dict)
+    reading: ReadOptions = DEFAULTS
 
     @classmethod
     def of(cls, request: Request) -> Self:
@@ -77,6 +80,7 @@ class LabellingPlan:
             elements=asked.symbols,
             overwrite=request.overwrite,
             potential_options=chosen.options if chosen else {},
+            reading=ReadOptions(asked.cif_column, asked.id_column),
         )
 
 
@@ -193,7 +197,7 @@ LabelledSites = tuple[Entry, dict[str, NDArray[np.float64]], str]
 
 
 def _labelled(plan: LabellingPlan, potential: Potential | None) -> Iterator[LabelledSites | Failure]:
-    for item in read_inputs(expand(plan.inputs)):
+    for item in read_inputs(expand(plan.inputs), plan.reading):
         if isinstance(item, Failure):
             yield item
             continue

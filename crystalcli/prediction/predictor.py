@@ -37,6 +37,7 @@ from crystalcli.engine.run.run_folder import sha256
 from crystalcli.engine.run.tasks import UNLIMITED, Executor, Lost, Task
 from crystalcli.graphs.packing import GraphWork, graph_maker
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.site_fields import TAGS, held_atoms
 from crystalcli.prediction.extrapolation import Domain, Said
 from crystalcli.prediction.inputs import InputFinder
@@ -158,18 +159,21 @@ class Predictor:
         """How graphs must be made for this model."""
         return recipe_of_model(self.model.spec)
 
-    def predict(self, inputs: Sequence[str] | GraphReading, place: Place = ONE) -> Iterator[Row | Failure]:
+    def predict(
+        self, inputs: Sequence[str] | GraphReading, place: Place = ONE, how: ReadOptions = DEFAULTS
+    ) -> Iterator[Row | Failure]:
         """Yield a row or a failure for every structure of ``inputs``, in order.
 
         Args:
             inputs: as typed, or their reading if it has begun.
             place: where files are read, if it has not.
+            how: they are read, if it has not.
 
         Raises:
             UsageError: a cache whose graphs were made otherwise than the model's. EnvironmentProblem: no workers.
         """
         if not isinstance(inputs, GraphReading):
-            with GraphReading(inputs, GraphWork.of(self.recipe), place) as begun:
+            with GraphReading(inputs, GraphWork.of(self.recipe, how), place) as begun:
                 yield from self.predict(begun)
             return
         caches = {path: self._opened(path) for path in inputs.caches}

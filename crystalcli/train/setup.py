@@ -180,12 +180,24 @@ def _targets(
         found, said = shared.targets, list(shared.said)
     else:
         said = []
-        found = choose_targets(data, o.target, o.task, head(request), o.paths[0], Reporter(said.append))
+        learner = head(request)
+        wished = o.target or (() if learner.learns else _of_start(o, data))
+        if wished and not o.target and len(data.columns) > 1:
+            said.append(f"targets: {', '.join(wished)}, as the model's")
+        found = choose_targets(data, wished, o.task, learner, o.paths[0], Reporter(said.append))
     if o.from_ is None or o.new_head or (shared is not None and shared.options.from_ is not None):
         return found, tuple(said)
     known = [Quantity.from_json(q) for q in spec_of(o.from_)["targets"]]
     found = matched(known, found)
     return found, (*said, *renamings(known, found))
+
+
+def _of_start(o: TrainOptions, data: GraphDataset) -> tuple[str, ...]:
+    """The targets of the model that the training starts from, where it keeps its head and the caches have them all."""
+    if o.from_ is None or o.new_head:
+        return ()
+    names = tuple(q["name"] for q in spec_of(o.from_)["targets"])
+    return names if all(n in data.columns or n in data.tags for n in names) else ()
 
 
 def _dealt_alike(one: TrainOptions, other: TrainOptions) -> bool:

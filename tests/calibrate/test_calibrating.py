@@ -1,6 +1,7 @@
 """A σ of the right size: fitted on structures that taught nothing, kept in the model, said wherever σ is."""
 
 import csv
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -224,3 +225,19 @@ def test_at_the_command_line(home: Path, tmp_path: Path, capfd: pytest.CaptureFi
     assert "needs 999 labels or more; there are 300" in capfd.readouterr().err
     assert run([*told[:-1], str(tmp_path / "d.safetensors"), "--levels", "0.5,0.999"]) == 0
     assert "warning: left out: an interval of 0.999 needs 999 labels" in capfd.readouterr().err
+
+
+def test_columns_of_a_table_are_chosen(home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    structures = small_cache.crystals(30, 5)
+    rows = [["code", "cif_start", "cif_end", ENERGY]]
+    for k, (atoms, energy) in enumerate(zip(structures, small_cache.energies(structures), strict=True)):
+        text = io.BytesIO()
+        ase.io.write(text, atoms, format="cif")
+        rows.append([f"c{k}", "data_none", text.getvalue().decode(), energy + 0.1 * (-1) ** k])
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    words = ["calibrate", str(home / "e"), str(tmp_path / "t.csv"), "-o", str(tmp_path / "c.safetensors"), "--json"]
+    assert run(words) == 2
+    assert "several CIF columns: cif_start, cif_end; choose one with --cif-column" in capfd.readouterr().err
+    assert run([*words, "--cif-column", "cif_end", "--id-column", "code", "--method", "scale"]) == 0
+    assert json.loads(capfd.readouterr().out)["before"][ENERGY]["n"] == 30

@@ -167,6 +167,17 @@ def test_damaged_and_foreign(saved: Path, change, kind: type[CrystalError], said
     assert "\n" not in str(caught.value)
 
 
+def test_weights_of_another_version_are_no_damage(tmp_path: Path) -> None:
+    model = model_of()
+    model.register_buffer("usual_volumes", torch.zeros(3))  # as a version had that is not this one
+    path = tmp_path / "old.safetensors"
+    path.write_bytes(model_file.to_bytes(model, PROVENANCE))
+    with pytest.raises(InputError, match="another version of crystal or of a plugin made it: unexpected tensor 'usual"):
+        model_file.load(path)
+    with pytest.raises(InputError, match="damaged model: unexpected tensor"):
+        model_file.load(rewritten(path, add))
+
+
 class Bomb:
     """Runs code when unpickled."""
 

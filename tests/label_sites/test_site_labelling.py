@@ -1,5 +1,6 @@
 """``crystal label-sites`` as a workflow: what is kept, what is masked, what fails."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from ase.constraints import FixAtoms, FixBondLength, FixScaled
 
+from crystalcli.cli.main import run
 from crystalcli.engine.labels.site_labels import LABELS, ewald_potential
 from crystalcli.engine.read.reading import read_file
 from crystalcli.label_sites import run as site_labelling
@@ -199,3 +201,19 @@ def test_a_label_that_no_site_has_is_said(tmp_path: Path, capsys: pytest.Capture
     said = capsys.readouterr()
     assert "bond_valence: 0 of 1 sites" in said.out
     assert "no site has the label bond_valence" in said.err
+
+
+def test_tables_with_several_structures_in_a_row(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    texts = []
+    for a in (5.5, 5.9):
+        ase.io.write(tmp_path / "one.cif", ase.build.bulk("NaCl", "rocksalt", a=a))
+        texts.append((tmp_path / "one.cif").read_text())
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["code", "cif_start", "cif_end"], ["salt", *texts]])
+    words = ["label-sites", str(tmp_path / "t.csv"), "--label", "bond_valence", "-o", str(tmp_path / "out.extxyz")]
+    assert run([*words, "--cif-column", "cif_end", "--id-column", "code"]) == 0
+    (entry,) = [e for e in read_file(tmp_path / "out.extxyz") if isinstance(e, Entry)]
+    assert (entry.id, entry.atoms.cell.cellpar()[0]) == ("salt", pytest.approx(5.9 / 2**0.5))
+    capfd.readouterr()
+    assert run([*words, "--overwrite"]) == 2
+    assert "several CIF columns" in capfd.readouterr().err

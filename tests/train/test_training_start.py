@@ -60,6 +60,19 @@ def test_no_step_is_the_source(cache: Path, source: Path, tmp_path: Path) -> Non
     assert torch.equal(predictions(tmp_path / "zero", cache), predictions(source, cache))
 
 
+def test_of_several_labels_those_of_the_model_are_learned(source: Path, tmp_path: Path) -> None:
+    structures, here = small_cache.crystals(42), np.ones(42, dtype=bool)
+    columns = [Column(Quantity("gap", "eV"), np.linspace(0.0, 3.0, 42), here)]
+    columns.append(Column(small_cache.ENERGY, small_cache.energies(structures), here))
+    both = small_cache.write(tmp_path / "both.h5", structures=structures, columns=columns)
+    said: list[str] = []
+    train(start(both, tmp_path / "run", source, recipe=NOTHING), Host(say=said.append))
+    assert "targets: energy_per_atom, as the model's" in said
+    assert [q.name for q in model_file.load(tmp_path / "run/model.safetensors")[0].spec.targets] == ["energy_per_atom"]
+    with pytest.raises(UsageError, match="several labels; choose with --target"):
+        train(start(both, tmp_path / "new", source, recipe=RECIPE, new_head=True))
+
+
 def test_of_a_model_with_a_zeroth_term_too_and_under_another_name(cache: Path, tmp_path: Path) -> None:
     train(plan(cache, tmp_path / "residual", recipe=replace(RECIPE, residual_of="elements")))
     structures = small_cache.crystals(42)

@@ -44,6 +44,9 @@ __all__ = ["AnyModel", "load", "save", "to_bytes"]
 
 _DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError)
 """What parts raise that are built, or asked, with numbers that cannot be."""
+DAMAGED = "damaged model"
+OTHER_TENSORS = "other-tensors"
+"""Code of an error about weights that the parts here do not have, or have otherwise."""
 SMALL = 1_000_000
 """Numbers that any file may make us hold, so that what it lacks can be named."""
 
@@ -101,7 +104,10 @@ def load(path: Path) -> tuple[AnyModel, dict[str, Any]]:
             proof = Proof.of_tensors({k: tensors[k] for k in tensors if k.startswith(PROOF)})
             model.witnesses = proof.graph
             difference = proof.difference(model)
-    except CrystalError:
+    except CrystalError as problem:
+        if sound and problem.code == OTHER_TENSORS:  # nothing is damaged: the parts here want other weights
+            why = problem.reason.removeprefix(DAMAGED)
+            raise InputError(f"another version of crystal or of a plugin made it{why}", path=path) from problem
         raise
     except Exception as problem:
         raise _refused(problem, path, sound=sound) from problem
@@ -184,13 +190,16 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 def _check(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], prefix: str, path: Path) -> None:
     """Refuse tensors that are missing, too many, of another shape or type, or not finite."""
     if missing := sorted(expected.keys() - found.keys()):
-        raise InputError(f"damaged model: without tensor '{prefix}{missing[0]}' ({len(missing)} missing)", path=path)
+        said = f"{DAMAGED}: without tensor '{prefix}{missing[0]}' ({len(missing)} missing)"
+        raise InputError(said, path=path, code=OTHER_TENSORS)
     if extra := sorted(found.keys() - expected.keys()):
-        raise InputError(f"damaged model: unexpected tensor '{prefix}{extra[0]}' ({len(extra)} too many)", path=path)
+        said = f"{DAMAGED}: unexpected tensor '{prefix}{extra[0]}' ({len(extra)} too many)"
+        raise InputError(said, path=path, code=OTHER_TENSORS)
     for name, value in found.items():
-        want, said = expected[name], f"damaged model: tensor '{prefix}{name}'"
+        want, said = expected[name], f"{DAMAGED}: tensor '{prefix}{name}'"
         if value.shape != want.shape:
-            raise InputError(f"{said} is {tuple(value.shape)}, expected {tuple(want.shape)}", path=path)
+            wrong = f"{said} is {tuple(value.shape)}, expected {tuple(want.shape)}"
+            raise InputError(wrong, path=path, code=OTHER_TENSORS)
         if value.is_floating_point() != want.is_floating_point():
             raise InputError(f"{said} is {value.dtype}, expected {want.dtype}", path=path)
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):

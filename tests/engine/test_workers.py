@@ -122,6 +122,25 @@ def test_workers_begin_with_nothing_of_the_current_folder(tmp_path, monkeypatch,
     assert not (tmp_path / "RUN").exists()
 
 
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_script_is_not_begun_again_by_workers(tmp_path, method):
+    """Without ``if __name__ == "__main__":``, as people write them."""
+    (tmp_path / "mine.py").write_text(f"""
+from pathlib import Path
+from crystalcli.cli.main import run
+import crystalcli.engine.run.workers as workers
+workers._method = lambda _task: "{method}"
+print("begun", __file__.endswith("mine.py"))
+Path("Cu.xyz").write_text("1\\nLattice='9 0 0 0 9 0 0 0 9' Properties=species:S:1:pos:R:3\\nCu 0 0 0\\n")
+print("ended", run(["label-sites", "Cu.xyz", "--label", "effective_coordination", "--overwrite"]), __file__[-7:])
+""")
+    done = subprocess.run(
+        [sys.executable, "mine.py"], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    said = [line for line in done.stdout.splitlines() if line.startswith(("begun", "ended"))]
+    assert said == ["begun True", "ended 0 mine.py"], done.stderr
+
+
 def test_one_that_cannot_begin_says_why(tmp_path):
     task = Task(start, tmp_path / "once", folder=str(tmp_path / "nowhere"))
     with Workers(task, 1) as workers, pytest.raises(EnvironmentProblem, match=r"nowhere is not there .*same files"):

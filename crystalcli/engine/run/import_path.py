@@ -50,7 +50,9 @@ def import_matplotlib_elsewhere() -> None:
 
 @contextlib.contextmanager
 def left_out_of_children() -> Iterator[Mapping[str, str | None]]:
-    """While inside, Python processes that are started have no current folder on their path.
+    """While inside, Python processes that are started have no current folder on their path, nor the script of this one.
+
+    A script that uses the library without ``if __name__ == "__main__":`` would begin again in each of them.
 
     Yields the variables as they were, which :func:`put_back` restores in the child: what it starts may be the user's.
     """
@@ -58,9 +60,14 @@ def left_out_of_children() -> Iterator[Mapping[str, str | None]]:
         changes = for_children()
         before = {name: os.environ.get(name) for name in changes}
         os.environ.update(changes)
+        script = vars(sys.modules["__main__"])
+        named = {word: script[word] for word in ("__file__", "__spec__") if word in script}
+        script.pop("__file__", None)
+        script["__spec__"] = None
         try:
             yield before
         finally:
+            script.update(named)
             put_back(before)
 
 

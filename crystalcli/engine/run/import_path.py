@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 MATPLOTLIB = "matplotlibrc"
 """matplotlib reads a file of this name in the current folder before all others, once, when it is imported."""
@@ -61,7 +62,7 @@ def left_out_of_children() -> Iterator[Mapping[str, str | None]]:
         before = {name: os.environ.get(name) for name in changes}
         os.environ.update(changes)
         script = vars(sys.modules["__main__"])
-        named = {word: script[word] for word in ("__file__", "__spec__") if word in script}
+        named: dict[str, Any] = {word: script[word] for word in ("__file__", "__spec__") if word in script}
         script.pop("__file__", None)
         script["__spec__"] = None
         try:

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from crystalcli.contracts.options import option
+from crystalcli.vocabulary.errors import UsageError
+
+STEPS = 10
+"""Of a descent at least, where nobody says; fewer where nobody allows so many."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class DescentOptions:
 
     step: float = option(0.0, "η of the descent; 0: half of the longest stable one of each structure", min=0.0)
     momentum: float = option(0.8, "β of the descent", min=0.0, max=0.99)
-    min_steps: int = option(10, "steps at least", min=0)
+    min_steps: int = option(STEPS, "steps at least", min=0)
     max_steps: int = option(150, "steps at most", min=1)
     tolerance: float = option(5e-4, "a structure stops when no atom would move farther", unit="Å", min=1e-10)
     gradient: Literal["auto", "unrolled", "truncated", "implicit"] = option(
@@ -34,6 +38,10 @@ class DescentOptions:
         "minimum, but all steps where cells relax, whose soft directions a descent leaves early, and with --path",
     )
     last: int = option(20, "steps that --gradient truncated goes back through", min=1)
+
+    def __post_init__(self) -> None:
+        if self.max_steps < self.min_steps != STEPS:
+            raise UsageError(f"--min-steps {self.min_steps} is more than --max-steps {self.max_steps}")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class PairsFrom(Work):
         self.starts, self.ends = list(o.structures), list(o.relaxed)
         check_ends(self.starts, self.ends)
         self.symbols: set[str] = set()
+        self.tags: Counter[str] = Counter()
         if o.relax_run:
             self.starts, self.ends = of_run(Path(o.relax_run))
         self.inputs = [Path(f) for f in (*self.starts, *self.ends)]
@@ -101,6 +103,8 @@ class PairsFrom(Work):
             run.write(PAIRS_TABLE, csv_text(HEADS, rows))
             if none := [s for s in self.elements if s not in self.symbols]:
                 run.reporter.warn(f"--adsorbate {','.join(none)}: no structure has any")
+            for line in _unclear(self.tags):
+                run.reporter.warn(line)
             if not moved:
                 why = f"{failed[0]['id']}: {failed[0]['reason']}" if failed else "there are no structures"
                 raise NothingUsable(f"no pair: {why}")
@@ -132,13 +136,30 @@ class PairsFrom(Work):
             raise InputError("holds an atom along a direction that is no axis; a move_mask cannot say that")
         may_move = along > 0
         atoms = start.atoms.copy()
-        if self.elements or not atoms.get_tags().any():
+        own = atoms.get_tags()
+        if own.any() and not self.elements:
+            self.tags["own"] += 1
+            self.tags["other"] += bool(own.max() < ADSORBATE and (own[may_move.any(axis=1)] == HELD).any())
+        else:
+            self.tags["made"] += 1
             tags = np.where(may_move.any(axis=1), FREE, HELD)
             named = np.isin(atoms.get_chemical_symbols(), self.elements)
             tags[named & (tags == FREE)] = ADSORBATE  # an oxide's own oxygen, held below, is none
             self.symbols.update(atoms.symbols[named])
             atoms.set_tags(tags)
         return atoms, may_move
+
+
+def _unclear(tags: Mapping[str, int]) -> list[str]:
+    """What is to be said where a tag does not mean the same everywhere, or not what it means here."""
+    meaning = f"{HELD} held, {FREE} free, {ADSORBATE} adsorbate"
+    cure = "--adsorbate SYMBOLS makes those of all structures anew"
+    if tags["own"] and tags["made"]:
+        both = f"tags of {tags['own']} structures are their files', those of {tags['made']} are made here ({meaning})"
+        return [f"{both}: one number may mean two things; {cure}"]
+    if tags["other"]:
+        return [f"in {tags['other']} structures atoms that may move have tag {HELD}, which is not {meaning}; {cure}"]
+    return []
 
 
 def _check_held(moved: np.ndarray, may_move: np.ndarray) -> None:

@@ -221,3 +221,9 @@ def test_springs_do_not_drift_away_together(raw: float) -> None:
     far.backward()
     slope = float(made.stiffness[-1].bias.grad)
     assert slope * raw > 0, f"the loss pulls the wrong way: {slope}"
+
+
+def test_more_steps_at_least_than_at_most_are_refused() -> None:
+    with pytest.raises(UsageError, match="--min-steps 200 is more than --max-steps 150"):
+        SpringsOptions(min_steps=200)
+    assert SpringsOptions(max_steps=5).max_steps == 5  # the least that nobody asked for gives way

@@ -395,6 +395,39 @@ def test_held_atoms_are_no_adsorbate(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert found.get_tags().tolist() == [0] * 6 + [1] * 6 + [2]
 
 
+@pytest.mark.parametrize(
+    ("tags", "words", "said"),
+    [
+        (
+            [[0] * 13, [0] * 12 + [1]],
+            [],
+            "tags of 1 structures are their files', those of 1 are made here",
+        ),
+        (
+            [[0] * 12 + [1]] * 2,
+            [],
+            "in 2 structures atoms that may move have tag 0, which is not 0 held, 1 free",
+        ),
+        ([[0] * 12 + [1]] * 2, ["--adsorbate", "O"], ""),
+        ([[0] * 6 + [1] * 7] * 2, [], ""),
+        ([[1] * 13, [2] * 13], [], ""),  # layers, or whatever a file means
+    ],
+)
+def test_tags_of_two_meanings_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tags: list[list[int]], words: list[str], said: str
+) -> None:
+    for metal, own in zip(("Cu", "Al"), tags, strict=True):
+        both = [start(metal), end(metal)]
+        for atoms in both:
+            atoms.set_tags(own)
+        ase.io.write(tmp_path / f"{metal}.traj", both)
+    files = [str(tmp_path / f"{metal}.traj") for metal in ("Cu", "Al")]
+    assert run(["pairs", *files, *words, "-o", str(tmp_path / "out"), "-q"]) == 0
+    err = capsys.readouterr().err
+    assert said in err
+    assert ("--adsorbate SYMBOLS" in err) == bool(said)
+
+
 def test_groups_are_those_of_the_start(tmp_path: Path) -> None:
     both = [start("Cu"), start("Al")], [end("Cu"), end("Al")]
     both[0][0].info |= {"group": 7, "converged": "False", "parent": "mp-3"}

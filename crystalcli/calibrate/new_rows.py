@@ -69,12 +69,8 @@ def new_rows(
             f"{counts.skipped} of {counts.skipped + len(rows)} labelled structures, {known.how}, trained or validated "
             "the model: errors on them are too small. Give others, or leave these out with --skip-known"
         )
-    if known.ids:
-        some = "some of " if known.crystals else ""
-        warn(
-            f"{predictor.path}: was made by an older crystal and keeps ids only of {some}what taught it: the same "
-            "structures under other ids would not be noticed; train it again"
-        )
+    if known.doubt:
+        warn(f"{predictor.path}: {known.doubt}")
     if namesakes:
         warn(f"{namesakes} structures have ids of the model's training, but are other crystals: they count")
     if counts.repeated:

@@ -74,6 +74,7 @@ class LoadedModel:
             device=device,
             batch_size=batch_size,
             allow_unseen=allow_unseen_elements,
+            unseen_cure="; allow_unseen_elements=True predicts nevertheless",
             warn=lambda line: warnings.warn(line, stacklevel=2),
         )
 

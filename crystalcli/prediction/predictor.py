@@ -97,6 +97,7 @@ class Predictor:
         device: as for ``torch.device``.
         batch_size: structures in a batch, at most.
         allow_unseen: predict structures with elements that training never saw, too.
+        unseen_cure: what is said to those whose structures are refused for their elements.
         labels: where to find labels in the inputs, by :class:`LabelRequest`; default the targets' own names.
         latent: give the vectors of the sites, too.
         place: where the model works; elsewhere it is read from ``path``.
@@ -119,6 +120,7 @@ class Predictor:
         device: str | torch.device = "cpu",
         batch_size: int = BATCH_SIZE,
         allow_unseen: bool = False,
+        unseen_cure: str = "",
         labels: Sequence[LabelRequest] = (),
         latent: bool = False,
         place: Place = HERE,
@@ -131,7 +133,7 @@ class Predictor:
             raise UsageError("is an ensemble, which has no latent vectors; take one of its members", path=self.path)
         self.place, self.wished_device = place, str(device)
         self.evaluate = Evaluator(self.model, torch.device(device if place == HERE else "cpu"), latent=latent)
-        self.batch_size, self.allow_unseen = batch_size, allow_unseen
+        self.batch_size, self.allow_unseen, self.unseen_cure = batch_size, allow_unseen, unseen_cure
         self.warn = warn
         self.seen = frozenset(self.model.spec.statistics.elements)
         self.named: set[int] = set()
@@ -247,7 +249,7 @@ class Predictor:
                 yield item
                 continue
             unknown = ", ".join(chemical_symbols[z] for z in self._unseen(item))
-            reason = f"the model has never seen {unknown}; --allow-unseen-elements predicts nevertheless"
+            reason = f"the model has never seen {unknown}{self.unseen_cure}"
             yield Failure(item.source, item.id, "elements", "unseen-element", reason)
 
     @contextmanager

@@ -30,6 +30,8 @@ def shown(report: Mapping[str, Any]) -> Shown:
             f"{known} of {report['labelled']} labelled structures, {report['known_how']}, trained or "
             "validated the model: errors on them say nothing of others"
         )
+    if report["doubt"]:
+        warnings.append(f"{report['model']}: {report['doubt']}")
     if report["failed"]:
         beside = f"; see {report['failures_file']}" if report["failures_file"] else ""
         warnings.append(f"{report['n']} predicted, {len(report['failed'])} failed{beside}")

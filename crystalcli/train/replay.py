@@ -74,11 +74,17 @@ def replayed(
     ``known`` are the atomic numbers that it had before.
 
     Raises:
-        UsageError: graphs of another kind, elements that the model does not know, too few structures, a model whose
-            answers are no labels, or no potential and normalisers that change them.
+        UsageError: a cache of the training itself, graphs of another kind, elements that the model does not know, too
+            few structures, a model whose answers are no labels, or no potential and normalisers that change them.
     """
+    own_files = {c.path.resolve() for c in own.caches}
+    if same := [p for p in o.replay if p.resolve() in own_files]:
+        raise UsageError("is a cache of this training; --replay names other structures", path=same[0])
     caches = [GraphCache(p) for p in o.replay]
     data = GraphDataset([*own.caches, *caches], unlabelled=len(caches))
+    hashes = [row.tobytes() for row in data.structure_hashes()]
+    if both := len(set(hashes[: len(own)]) & set(hashes[len(own) :])):
+        reporter.warn(f"replay: {both} of its structures are in the caches of the training, too: it holds back there")
     _refuse(o, model, data, len(own), set(known))
     values = {
         t: baselines.evaluate(b, data, np.arange(len(data)))  # type: ignore[arg-type] # ModuleList forgets what is in it

@@ -10,6 +10,7 @@ import numpy as np
 
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.labels import label_units
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -17,7 +18,7 @@ NEW_HEAD = "--new-head trains another head"
 
 
 def matched(old: Sequence[Quantity], targets: Sequence[Quantity]) -> tuple[Quantity, ...]:
-    """``targets`` in the order of the model's, their classes in the order of its classes.
+    """``targets`` in the order of the model's, in its units, their classes in the order of its classes.
 
     A label may have another name where it is the only one that can be meant.
 
@@ -26,8 +27,8 @@ def matched(old: Sequence[Quantity], targets: Sequence[Quantity]) -> tuple[Quant
         targets: what is to be learned.
 
     Raises:
-        UsageError: another number of targets, one of another kind, unit or with other classes, or names that differ and
-            leave open which is which.
+        UsageError: another number of targets, one of another kind, with other classes or in a unit that is no other
+            one of the same, or names that differ and leave open which is which.
     """
     if len(old) != len(targets):
         raise UsageError(
@@ -37,7 +38,7 @@ def matched(old: Sequence[Quantity], targets: Sequence[Quantity]) -> tuple[Quant
     found |= _of_other_names([a for a in old if a.name not in found], [q for q in targets if q.name not in found])
     for a in old:
         _refuse_another(a, found[a.name])
-    return tuple(replace(found[a.name], class_names=a.class_names) for a in old)
+    return tuple(replace(b, class_names=a.class_names, unit=a.unit or b.unit) for a in old if (b := found[a.name]))
 
 
 def renamings(old: Sequence[Quantity], targets: Sequence[Quantity]) -> list[str]:
@@ -46,15 +47,32 @@ def renamings(old: Sequence[Quantity], targets: Sequence[Quantity]) -> list[str]
     return [f"label '{b.name}' is learned as the model's '{a.name}'" for a, b in pairs if a.name != b.name]
 
 
-def with_classes_of(data: GraphDataset, targets: Sequence[Quantity]) -> GraphDataset:
-    """``data`` with class numbers as ``targets`` count them; what others hold of it stays as it is."""
+def conversions(asked: Sequence[Quantity], targets: Sequence[Quantity]) -> list[str]:
+    """Lines that say which labels, of those ``asked`` for, are learned in another unit, that of ``targets``."""
+    units = {q.name: q.unit for q in asked if q.unit}
+    return [
+        f"label '{q.name}' ({units[q.name]}) is learned in {q.unit}, as the model has it"
+        for q in targets
+        if units.get(q.name, q.unit) != q.unit
+    ]
+
+
+def as_of(data: GraphDataset, targets: Sequence[Quantity]) -> GraphDataset:
+    """``data`` with class numbers and units as ``targets`` have them; what others hold of it stays as it is."""
     there = data.columns
-    changed = {q.name: _recounted(there[q.name], q) for q in targets if q.classes and there[q.name].quantity != q}
+    changed = {q.name: _as(there[q.name], q) for q in targets if there[q.name].quantity != q}
     if not changed:
         return data
     made = copy(data)
     made.columns = {**there, **changed}
     return made
+
+
+def _as(column: Column, quantity: Quantity) -> Column:
+    if quantity.classes:
+        return _recounted(column, quantity)
+    times = label_units.factor(column.quantity.unit, quantity.unit) if column.quantity.unit else 1.0
+    return Column(quantity, column.values * (times or 1.0), column.mask)
 
 
 def _recounted(column: Column, quantity: Quantity) -> Column:
@@ -79,12 +97,16 @@ def _of_other_names(old: Sequence[Quantity], targets: Sequence[Quantity]) -> dic
 
 
 def _are_alike(a: Quantity, b: Quantity) -> bool:
+    return _of_one_kind(a, b) and not (a.unit and b.unit and a.unit != b.unit)
+
+
+def _of_one_kind(a: Quantity, b: Quantity) -> bool:
     same = all(getattr(a, k) == getattr(b, k) for k in ("level", "shape", "classes", "extensive", "meaning"))
-    return same and set(a.words) == set(b.words) and not (a.unit and b.unit and a.unit != b.unit)
+    return same and set(a.words) == set(b.words)
 
 
 def _refuse_another(a: Quantity, b: Quantity) -> None:
-    if _are_alike(a, b):
+    if _are_alike(a, b) or (_of_one_kind(a, b) and label_units.factor(b.unit, a.unit) is not None):
         return
     if a.classes and b.classes and set(a.words) != set(b.words):
         raise UsageError(

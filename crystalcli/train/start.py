@@ -130,6 +130,8 @@ def _warn_of_known(path: Path, taught: Taught, data: GraphDataset, test: NDArray
             f"{known} of {len(test)} test structures, {taught.how}, trained or validated {path}: "
             "errors on them say nothing of others"
         )
+    if taught.doubt:
+        reporter.warn(f"{path}: {taught.doubt}")
 
 
 @torch.no_grad()

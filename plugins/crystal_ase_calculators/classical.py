@@ -146,10 +146,13 @@ def _library() -> Any:
         ctypes.CDLL(MPI if not found else str(found[0]), mode=ctypes.RTLD_GLOBAL)
     try:
         package = imported("lammps", "lammps", "lammps")
-        package.lammps  # noqa: B018 - its class is loaded late
-    except EnvironmentProblem as problem:
-        if "libmpi" in problem.reason:
+        package.lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"]).close()  # its library is loaded late
+    except (EnvironmentProblem, OSError) as problem:
+        said = str(problem)
+        if "libmpi" in said:
             raise EnvironmentProblem(f"calculator lammps finds no {MPI}: pip install mpich") from problem
+        if isinstance(problem, OSError):
+            raise EnvironmentProblem(f"calculator lammps cannot load its library: {said}") from problem
         raise
     return package
 

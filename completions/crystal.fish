@@ -81,7 +81,7 @@ complete -c crystal -n '__crystal_at train' -l split-seed -x -a '(__crystal_ask)
 complete -c crystal -n '__crystal_at train' -l member -x -a '(__crystal_ask)' -d 'train and validation dealt anew, as for this member of an ensemble; one test part'
 complete -c crystal -n '__crystal_at train' -l loss -x -a 'l1 mse huber' -d 'loss'
 complete -c crystal -n '__crystal_at train' -l optimizer -x -a 'adam adamw muon sgd' -d 'optimizer; muon: orthogonal steps for hidden layers, adamw for the rest'
-complete -c crystal -n '__crystal_at train' -l lr -x -a '(__crystal_ask)' -d 'peak learning rate; default: what suits the architecture, a fifth of it with --from'
+complete -c crystal -n '__crystal_at train' -l lr -x -a '(__crystal_ask)' -d 'peak learning rate; default: what suits the architecture, a fifth of it or less with --from'
 complete -c crystal -n '__crystal_at train' -l momentum -x -a '(__crystal_ask)' -d 'of sgd'
 complete -c crystal -n '__crystal_at train' -l shuffle-window -x -a '(__crystal_ask)' -d 'structures shuffled at a time, for caches larger than memory; 0: all'
 complete -c crystal -n '__crystal_at train' -l weight-decay -x -a '(__crystal_ask)' -d 'weight decay'

@@ -100,6 +100,10 @@ class Featurizer(Part):
     fields: Callable[[Any], tuple[str, ...]] = lambda _embed_options: ()
 
 
+GENTLER = 0.2
+"""Share of the usual learning rate with which a trained model is trained on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Training settings that suit an architecture; every one can be overridden by a flag."""
@@ -126,6 +130,7 @@ class Architecture(Part):
         featurizer, head: default partners, by name.
         partner_options: defaults that the architecture wants of its partners, e.g. ``{"head-x": {"pool": "max"}}``.
         recipe: training settings that suit it.
+        gentler: share of their learning rate with which a trained model is trained on.
         stack: ``stack(modules) -> StackedMembers`` (see :mod:`crystalcli.contracts.modules`) or none: evaluates the
             members of an ensemble, modules of this architecture with the same options, together.
         fields: which per-site fields one with these options reads from ``graph.fields``, by name:
@@ -139,6 +144,7 @@ class Architecture(Part):
     head: str
     partner_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recipe: Recipe = Recipe()
+    gentler: float = GENTLER
     stack: Callable[[Sequence[Any]], StackedMembers | None] | None = None
     fields: Callable[[Any], tuple[str, ...]] = lambda _options: ()
 

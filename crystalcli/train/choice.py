@@ -15,8 +15,6 @@ from crystalcli.contracts.workflow_record import Choice, PartFlags, Word
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
-GENTLER = 0.2
-"""Share of the usual learning rate with which a trained model is trained on."""
 STEPS, SMALLEST_BATCH = 4, 4
 """Steps that an epoch should have; a batch is not made smaller than that for it."""
 FAMILIES = {"arch": "architecture", "head": "head", "featurizer": "featurizer"}
@@ -111,7 +109,7 @@ def learning_rate(request: Request) -> float:
     if asked is not None:
         return asked
     usual = float(recipe_of(architecture(request), head(request))["lr"])
-    return usual if request.options.from_ is None else usual * GENTLER
+    return usual if request.options.from_ is None else usual * architecture(request).gentler
 
 
 def beside(request: Request) -> list[str]:

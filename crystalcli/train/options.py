@@ -156,7 +156,7 @@ class RecipeOptions:
     )
     lr: float | None = option(
         None,
-        "peak learning rate; default: what suits the architecture, a fifth of it with --from",
+        "peak learning rate; default: what suits the architecture, a fifth of it or less with --from",
         min=0.0,
         panel=RECIPE,
     )

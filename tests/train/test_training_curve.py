@@ -12,7 +12,7 @@ from common.some_trainings import changed, resume, train
 from train.test_training import ENERGY, StopAfter, plan
 
 from crystalcli.cli.main import run
-from crystalcli.train.choice import GENTLER
+from crystalcli.contracts.records import GENTLER
 from crystalcli.train.curve import points, sizes
 from crystalcli.vocabulary.errors import Stopped, UsageError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import ase
@@ -23,6 +24,7 @@ def orbits(atoms: ase.Atoms, symprec: float) -> NDArray[np.int64]:
         atoms: the crystal.
         symprec: atoms that an operation takes onto each other within this distance are equal, Å.
     """
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # what it finds is seen; its own lines name no structure
     import spglib
 
     own = np.arange(len(atoms))

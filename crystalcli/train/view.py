@@ -76,9 +76,11 @@ def shown(report: Mapping[str, Any]) -> Shown:
         tables = [_of_series(name, row, report["architecture"]) for name, row in known.items()]
         return Shown([f"runs -> {report['folder']}"], tables=tables, warnings=warnings)
     lines = []
-    for row in known.values():
+    several = len(known) > 1
+    for target, row in known.items():
         skipped = {n: r["skipped"] for n, r in _others(row).items() if r is not None and "skipped" in r}
-        lines += [f"baseline {n}: skipped, {why}" for n, why in skipped.items()]
+        of = f" of {target}" if several else ""
+        lines += [f"baseline {n}{of}: skipped, {why}" for n, why in skipped.items()]
         warnings += [
             f"baseline {n}: {k} test structures have distances that training never has; they count 0"
             for n, k in row["extrapolated"].items()

@@ -51,7 +51,7 @@ def columns(entries: Sequence[Labelled], requests: Sequence[LabelRequest] | None
     entries = of_one_level(with_numbers(entries, keys), keys)
     made = [_column(entries, request, energy) for request in chosen]
     lines = (*words, *said, *(line for _, audit in made for line in audit.lines))
-    warnings = tuple(w for _, audit in made for w in audit.warnings)
+    warnings = tuple(dict.fromkeys(w for _, audit in made for w in audit.warnings))  # of crystals, not of a label
     return [c for c, _ in made], Audit(lines, warnings, frozenset(r.key for r in chosen))
 
 

@@ -11,6 +11,8 @@ from ase.data import chemical_symbols
 
 from crystalcli.engine.model.model_file import AnyModel
 
+BEYOND = 1.001
+"""Of a usual distance or spread: one that defines it is at 1, where rounding in another batch would decide."""
 FAR = 3.0
 """A value this many σ outside the labels of the training is flagged."""
 
@@ -64,7 +66,7 @@ class Domain:
         """
         new = sorted({int(z) for z in numbers} - self.elements) if self.elements else []
         found = ["elements never seen: " + ", ".join(chemical_symbols[z] for z in new)] if new else []
-        if domain_distance is not None and domain_distance > 1.0:
+        if domain_distance is not None and domain_distance > BEYOND:
             found.append(f"unlike any structure of the training ({domain_distance:.1f} times the usual distance)")
         for name, one in said.items():
             found += self._of_target(name, one)
@@ -77,6 +79,6 @@ class Domain:
         found, reach = [], FAR * said.sigma
         if not limits["low"] - reach <= said.value <= limits["high"] + reach:
             found.append(f"{name} outside that of training")
-        if said.epistemic > self.factors.get(name, 1.0) * limits.get("epistemic", np.inf):
+        if said.epistemic > BEYOND * self.factors.get(name, 1.0) * limits.get("epistemic", np.inf):
             found.append("members disagree more than on test structures")
         return found

@@ -21,6 +21,7 @@ from crystalcli.engine.model import model_file
 from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.prediction.errors import Compared
+from crystalcli.prediction.extrapolation import Domain, Said
 from crystalcli.prediction.output import Writer
 from crystalcli.prediction.predictor import Predictor, Row
 from crystalcli.vocabulary.errors import UsageError
@@ -232,3 +233,12 @@ def test_comparison_counts_only_what_has_labels() -> None:
     assert errors.to_json() | {"r2": 0} == {
         "n": 2, "mae": 1.0, "rmse": 1.0, "bias": 0.0, "max_error": 1.0, "r2": 0,
     }  # fmt: skip
+
+
+def test_what_defines_the_usual_is_no_extrapolation() -> None:
+    """Rounding in another batch moves it to either side of 1."""
+    known = Domain(frozenset({14}), {"e": {"low": 0.0, "high": 1.0, "epistemic": 0.2}}, {}, measured=True)
+    for distance, spread, why in ((1.0 + 1e-6, 0.2 + 1e-7, ""), (1.01, 0.2, "unlike"), (0.5, 0.21, "members")):
+        found = known.reasons([14], {"e": Said(0.5, epistemic=spread)}, distance)
+        assert bool(found) == bool(why), found
+        assert why in found

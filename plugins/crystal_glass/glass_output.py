@@ -38,13 +38,18 @@ COLUMNS = {
     "rate": "K/ps", "t_g": "K",
     "t_g_error": "K", "crystal_volume": "Å³/atom", "volume_source": "", "box_volume": "Å³/atom",
     "temperature": "K", "energy_md": "eV/atom",
-    "energy_mean": "eV/atom", "pressure_md": "GPa", "density_md": "g/cm³", "energy_ions": "eV/atom",
+    "energy_mean": "eV/atom", "pressure_mean": "GPa", "density_mean": "g/cm³", "energy_ions": "eV/atom",
     "pressure_ions": "GPa", "energy_relaxed": "eV/atom", "converged": "", "formation_energy": "eV/atom",
     "formation_energy_md": "eV/atom", "volume": "Å³/atom", "density": "g/cm³", "first_peak": "Å", "coordination": "",
     "melt_moved": "Å", "liquid": "", "q6": "", "crystalline": "", "largest_cluster": "",
     "to_label": "",
 }  # fmt: skip
-"""Columns of glasses.csv and their units; energies are in the potential's zero, ``…_md`` before the relaxation."""
+"""Columns of glasses.csv and their units; energies are in the potential's zero.
+
+``…_md`` are of the last step before the relaxation, ``…_mean`` and the temperature means over the last steps.
+"""
+FIXED = 1e-9
+"""A volume that changes by less than this part of it is that of a fixed cell."""
 
 
 def write_box(
@@ -119,6 +124,9 @@ def _molten(
     said, curves = described(images)
     _write_curves(run, name, curves)
     end = rows[rows[:, 1] > rows[-1, 1] - taken * melted.stages[-1].dt * 1e-3 - 1e-9]
+    volume = float(last.get_volume())
+    if np.ptp(end[:, 9]) > FIXED * volume:  # of one step it would be a fluctuation
+        volume = float(end[:, 9].mean())
     moved = None
     if len(molten) > 1:
         moved = displacement(np.stack([a.positions for a in molten]), np.stack([a.cell.array for a in molten]))
@@ -143,14 +151,14 @@ def _molten(
         "temperature": float(end[:, 3].mean()),
         "energy_md": energy / n,
         "energy_mean": float(end[:, 4].mean()) / n,
-        "pressure_md": float(end[:, 8].mean()) if np.isfinite(end[:, 8]).all() else None,
-        "density_md": GRAMS * float(last.get_masses().sum() / last.get_volume()),
+        "pressure_mean": float(end[:, 8].mean()) if np.isfinite(end[:, 8]).all() else None,
+        "density_mean": GRAMS * float(last.get_masses().sum() / volume),
         "formation_energy_md": formation_energy(energy, box.counts, references),
         "melt_moved": moved,
         "liquid": None if moved is None else moved > LIQUID,
         "crystalline": said["q6"] is not None and said["q6"] > CRYSTAL,
-        "volume": float(last.get_volume()) / n,
-        "density": GRAMS * float(last.get_masses().sum() / last.get_volume()),
+        "volume": volume / n,
+        "density": GRAMS * float(last.get_masses().sum() / volume),
     }
 
 
@@ -226,7 +234,9 @@ def forget(run: Run, stems: Iterable[str]) -> None:
 def table_text(rows: Iterable[Mapping[str, Any]], symbols: Sequence[str]) -> str:
     """The text of glasses.csv: fractions of the elements, then :data:`COLUMNS`."""
     heads = [f"{name} [{unit}]" if unit else name for name, unit in COLUMNS.items()]
-    cells = ([*(row[c] for c in COLUMNS), *(row["counts"].get(s, 0) / row["atoms"] for s in symbols)] for row in rows)
+    cells = (
+        [*(row.get(c) for c in COLUMNS), *(row["counts"].get(s, 0) / row["atoms"] for s in symbols)] for row in rows
+    )
     return csv_text([*heads, *(f"x_{s}" for s in symbols)], cells)
 
 

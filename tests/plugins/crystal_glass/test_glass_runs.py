@@ -67,7 +67,7 @@ def test_alloys_of_emt(tmp_path: Path) -> None:
         assert row["converged"] == "True"
         assert 2.4 < float(row["first_peak [Å]"]) < 2.95
         assert 10.5 < float(row["coordination"]) < 14.5
-        assert float(row["density [g/cm³]"]) > float(row["density_md [g/cm³]"])
+        assert float(row["density [g/cm³]"]) > float(row["density_mean [g/cm³]"])
         assert -0.1 < float(row["formation_energy [eV/atom]"]) < float(row["formation_energy_md [eV/atom]"]) < 0.5
     assert (tmp_path / "run" / "energies-1.png").stat().st_size > 5000
 

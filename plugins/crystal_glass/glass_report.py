@@ -37,6 +37,7 @@ class GlassReport:
         boxes: in order. columns: elements of the table.
         phases: crystals, for the hull of the diagrams.
         others: energies that these are compared with. trajectories: of the same boxes, by id.
+        pressure: at which cells are relaxed, GPa.
     """
 
     options: GlassOptions
@@ -47,6 +48,7 @@ class GlassReport:
     phases: Sequence[Phase]
     others: References | None
     trajectories: Mapping[str, Path]
+    pressure: float
 
     def table(self, run: Run) -> list[dict[str, Any]]:
         """Write the table of what is there; its rows."""
@@ -85,6 +87,7 @@ class GlassReport:
             "to_label": sum(r["to_label"] or 0 for r in rows),
             "rate": quench_rate(self.stages),
             "references": references,
+            **({"relaxed_at": self.pressure} if self.pressure else {}),
             "equations_of_state": {r["formula"]: e for r in rows if (e := r.get("equation_of_state")) is not None},
             "potential": self.potential,
             "compared_with": fingerprint(o.compare),

@@ -23,7 +23,7 @@ from crystal_glass.equilibrium import Scan, sized
 from crystal_glass.finished import Watch, done, equation_file, equation_of, kept
 from crystal_glass.glass_output import last_steps, write_box
 from crystal_glass.glass_report import GlassReport
-from crystal_glass.melting import LAST, Melting, sampler_of
+from crystal_glass.melting import LAST, Melting, pressure_of, sampler_of
 from crystal_glass.options import GlassOptions
 from crystal_glass.settling import joined, read_references, reference_energies, relaxed
 from crystal_glass.stages import Leg, Stage, quench_rate, stages_of
@@ -76,6 +76,8 @@ class Glasses(Work):
         self.stress, self.name = "stress" in potential.provides, potential.name
         self._refuse_strangers(potential)
         self._refuse_samplers(potential, host)
+        cells = o.relax in ("cell", "isotropic") and self.stress
+        self.pressure = pressure_of(request, Leg((self.stages[-1],)), host) if cells else 0.0
         if o.label_above and "sigma" not in potential.provides:
             raise UsageError(f"--label-above needs the sigma of an ensemble; {potential.name} gives none")
         self.eos_temperature = o.eos_temperature or self.stages[0].start
@@ -124,6 +126,7 @@ class Glasses(Work):
             "stages": [vars(s) for s in self.stages],
             "rate": quench_rate(self.stages),
             "relax": self.options.relax,
+            "pressure": self.pressure,
             "batch_size": self.options.batch_size,
         }
 
@@ -132,8 +135,9 @@ class Glasses(Work):
         o, size = self.options, self.options.batch_size
         self.watch = watch = Watch(run, self.boxes)
         report = GlassReport(
-            o, self.stages, self.name, self.boxes, self.columns, self.phases, self.others, self.trajectories
-        )
+            o, self.stages, self.name, self.boxes, self.columns, self.phases, self.others, self.trajectories,
+            self.pressure,
+        )  # fmt: skip
         quiet = replace(run.reporter, say=lambda _line: None, warn=run.log)
         references = self._references(run, quiet)
         self._tell_missing(run, references)
@@ -229,7 +233,7 @@ class Glasses(Work):
         file = run.path / name / "ions.extxyz"
         run.write(f"{name}/{file.name}", joined((k, atoms) for k, (atoms, _) in ions.items()))
         mode = "full" if o.relax == "cell" else "isotropic"
-        return ions, relaxed(run, self.request, f"{name}/cells", file, mode, quiet)
+        return ions, relaxed(run, self.request, f"{name}/cells", file, mode, quiet, pressure=self.pressure)
 
     def _tell_missing(self, run: Run, references: Mapping[str, float | None]) -> None:
         none = [s for s, mu in references.items() if mu is None]

@@ -18,6 +18,7 @@ from crystal_glass.settling import joined, relaxed
 from crystal_glass.stages import Leg, Stage, careful, legs
 from crystal_glass.uncertain import Uncertain
 from crystalcli.contracts.host import Host
+from crystalcli.contracts.options import specs
 from crystalcli.contracts.request import Chosen, Request
 from crystalcli.contracts.workflow import Run
 from crystalcli.vocabulary.errors import InputError, NothingUsable
@@ -217,6 +218,13 @@ def sampler_of(request: Request, leg: Leg) -> Chosen:
     if stage.sampler and stage.sampler != chosen.name:
         chosen = Chosen(stage.sampler)
     return chosen if stage.pressure is None else replace(chosen, options={**chosen.options, "pressure": stage.pressure})
+
+
+def pressure_of(request: Request, leg: Leg, host: Host) -> float:
+    """GPa at which ``leg`` holds the box; 0 where its sampler holds the volume."""
+    chosen = sampler_of(request, leg)
+    default = {s.name: s.default for s in specs(host.part("sampler", chosen).options)}.get("pressure", 0.0)
+    return float(chosen.options.get("pressure", default))
 
 
 def log_of(melted: Melted) -> np.ndarray:

@@ -28,11 +28,19 @@ ROOM = 12.0
 
 
 def relaxed(
-    run: Run, request: Request, name: str, file: Path, cell: str, reporter: Host, steps: int = 0
+    run: Run,
+    request: Request,
+    name: str,
+    file: Path,
+    cell: str,
+    reporter: Host,
+    steps: int = 0,
+    pressure: float = 0.0,
 ) -> dict[str, tuple[ase.Atoms, Mapping[str, Any]]]:
     """What ``crystal relax`` makes of the structures of ``file``, by id: each with its row of the report.
 
-    Those that could not be evaluated are left out. It takes ``steps`` moves at most; 0: those of the options.
+    Those that could not be evaluated are left out. It takes ``steps`` moves at most; 0: those of the options. A free
+    ``cell`` is at ``pressure``, GPa.
     """
     o: GlassOptions = request.options
     asked = {
@@ -40,6 +48,7 @@ def relaxed(
         "potential": o.potential,
         "relaxer": o.relaxer,
         "cell": cell,
+        "pressure": pressure,
         "fmax": o.fmax,
         "steps": steps or o.relax_steps,
         "batch_size": o.batch_size,

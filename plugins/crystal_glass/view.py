@@ -34,6 +34,7 @@ def planned(found: Mapping[str, Any]) -> Shown:
     stages = ", ".join(f"{_kelvins(s)} K {s['steps']} × {s['dt']:g} fs" for s in found["stages"])
     rate = "" if found["rate"] is None else f"; quenched at {found['rate']:.4g} K/ps"
     lines.append(f"stages: {stages}{rate}")
+    lines += _under(found["pressure"])
     lines.append(f"{len(found['boxes'])} boxes, {found['batch_size']} side by side, by {found['potential']}")
     return Shown(lines)
 
@@ -60,6 +61,7 @@ def shown(report: Mapping[str, Any]) -> Shown:
     lines += [
         f"{report['voltage_of']}(x){host}: {v['mean']:.3f} V on average" for host, v in report["voltages"].items()
     ]
+    lines += _under(report.get("relaxed_at", 0.0))
     rate = "" if report["rate"] is None else f", quenched at {report['rate']:.4g} K/ps"
     lines.append(f"{report['glasses']} glasses of {report['boxes']} boxes{rate}")
     if report["begun_again"]:
@@ -77,6 +79,12 @@ def shown(report: Mapping[str, Any]) -> Shown:
     ]
     lines.append(f"table -> {report['output']}/{TABLE}")
     return Shown(lines, warnings=warnings, errors=[f"{f['id']}: {f['reason']}" for f in report["failed"]])
+
+
+def _under(pressure: float) -> list[str]:
+    if not pressure:
+        return []
+    return [f"cells relaxed at {pressure:g} GPa, that of the last stage; energies are no enthalpies"]
 
 
 def _compared(found: Mapping[str, Any] | None) -> list[str]:

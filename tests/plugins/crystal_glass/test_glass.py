@@ -286,6 +286,37 @@ def test_a_plan_of_stages(tmp_path: Path) -> None:
     assert run(["glass", *words, "-o", str(tmp_path / "other"), "--quiet"]) == 2
 
 
+def test_a_glass_under_pressure_is_relaxed_under_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That of the last stage, of the plan or of the sampler that all stages have; without one there is none."""
+    hot = "[[stage]]\nfrom = 1500\nto = 300\nsteps = 20\n"
+    last = "[[stage]]\nfrom = 300\nsteps = 20\n"
+    held = 'sampler = "npt"\npressure = 5.0\n'
+    words = "Al --atoms 8 --potential emt --settle 10 --frame-every 10 --hotter 20 --no-draw-boxes --references none"
+    for name, plan, more, pressure in (
+        ("held", hot + last + held, [], 5.0),
+        ("before", hot + held + last, [], None),
+        ("all", hot + last, ["--sampler", "npt", "--pressure", "3", "--relax", "isotropic"], 3.0),
+        ("ions", hot + last + held, ["--relax", "ions"], None),
+    ):
+        (tmp_path / f"{name}.toml").write_text(plan)
+        asked = [*words.split(), "--plan", str(tmp_path / f"{name}.toml"), *more, "-o", str(tmp_path / name)]
+        said = "" if pressure is None else f"cells relaxed at {pressure:g} GPa"
+        assert run(["glass", *asked, "--dry-run"]) == 0
+        assert ("cells relaxed" in capsys.readouterr().out) == bool(said)
+        assert run(["glass", *asked]) == 0
+        shown = capsys.readouterr()
+        assert said in shown.out + shown.err
+        assert said or "cells relaxed" not in shown.out + shown.err
+        assert json.loads((tmp_path / name / "report.json").read_text()).get("relaxed_at") == pressure
+        if name == "ions":
+            continue
+        glass = ase.io.read(tmp_path / name / "glasses" / "Al8" / "glass.extxyz")
+        stress = named("emt").evaluate(Systems.of([glass]), stress=True).stress
+        assert stress is not None
+        found = -float(stress[0].diagonal().mean()) / GPA
+        assert found == pytest.approx(pressure or 0.0, abs=0.06)
+
+
 def test_stages_need_not_end_where_something_is_written(tmp_path: Path) -> None:
     """Rows every 10 steps, frames every 8, stages of 43 and 62 and 27: times go on, energies are those of the end."""
     plan = tmp_path / "plan.toml"

@@ -12,6 +12,7 @@ import ase.io
 import numpy as np
 
 from crystal_glass import GLASSES, LIKENESS
+from crystal_glass.composition import spelled
 from crystal_glass.likeness import MEASURES, likeness
 from crystal_glass.melting import TRAJECTORY
 from crystalcli.contracts.workflow import Run
@@ -20,14 +21,21 @@ from crystalcli.vocabulary.tables import csv_text
 
 
 def trajectories_of(folder: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Files ``NAME.extxyz`` of ``folder`` by the name of their box.
+    """Files ``NAME.extxyz`` of ``folder`` by the name of their box, whose elements may stand in another order.
 
     Raises:
-        UsageError: no folder, or none of its files is called as a box.
+        UsageError: no folder, none of its files is called as a box, or two are called as one.
     """
     if not folder.is_dir():
         raise UsageError("is no folder of trajectories", path=folder)
-    found = {name: path for name in names if (path := folder / f"{name}.extxyz").is_file()}
+    boxes = {spelled(name): name for name in names}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.extxyz")):
+        name = boxes.get(spelled(path.stem))
+        if name is None or not path.is_file():
+            continue
+        if (other := found.setdefault(name, path)) != path:
+            raise UsageError(f"{other.name} and {path.name} are both of the box {name}", path=folder)
     if not found:
         raise UsageError(f"holds no trajectory that is called as a box, such as {names[0]}.extxyz", path=folder)
     return found

@@ -10,15 +10,15 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_glass.composition import reduced
+from crystal_glass.composition import reduced, spelled
 from crystalcli.contracts.host import Host
 from crystalcli.vocabulary.errors import InputError, UsageError
 
@@ -125,6 +125,22 @@ def _of_structures(path: Path, host: Host) -> References:
         symbols = item.atoms.get_chemical_symbols()
         found[item.id], counts[item.id] = float(energy) / len(symbols), dict(Counter(symbols))
     return References(found, counts=counts)
+
+
+def called_as(references: References, boxes: Iterable[str], path: Path) -> References:
+    """The same, with ids as ``boxes`` are called: that of a box may name its elements in another order.
+
+    Raises:
+        UsageError: two of the ids are of one box.
+    """
+    names = {spelled(name): name for name in boxes}
+    mine = {one: names.get(spelled(one), one) for one in references.energies}
+    first: dict[str, str] = {}
+    for theirs, name in mine.items():
+        if (other := first.setdefault(name, theirs)) != theirs:
+            raise UsageError(f"{other} and {theirs} are both the box {name}; leave one of them out", path=path)
+    energies = {mine[k]: energy for k, energy in references.energies.items()}
+    return replace(references, energies=energies, counts={mine[k]: c for k, c in references.counts.items()})
 
 
 def refuse_other_atoms(references: References, boxes: Mapping[str, Mapping[str, int]], path: Path) -> None:

@@ -17,6 +17,8 @@ from crystalcli.vocabulary.errors import UsageError
 
 _TOKEN = re.compile(r"([A-Z][a-z]?)|([(\[])|([)\]])")
 _AMOUNT = re.compile(r"\d+\.?\d*|\.\d+")
+_ONE = re.compile(r"[A-Z][a-z]?\d*")
+_COUNTED = re.compile(rf"(?:{_ONE.pattern})+")
 LONGEST = 400
 """Characters of a formula: all elements fit, and no number or bracket is a burden."""
 MOST = 96
@@ -56,7 +58,7 @@ class Composition:
         """
         exact = {s: f * atoms for s, f in self.fractions.items()}
         found = {s: int(n) for s, n in exact.items()}
-        by_rest = sorted(exact, key=lambda s: found[s] - exact[s])  # stable: ties in the order of the text
+        by_rest = sorted(exact, key=lambda s: (found[s] - exact[s], s))  # ties by the alphabet, however it is written
         for symbol in by_rest[: atoms - sum(found.values())]:
             found[symbol] += 1
         if none := [s for s, n in found.items() if not n]:
@@ -109,6 +111,14 @@ def _group(text: str, at: int, whole: str, depth: int) -> tuple[dict[str, Fracti
 def of_counts(counts: dict[str, int]) -> str:
     """``Ti40O60``, the elements in their order."""
     return "".join(f"{s}{n}" if n > 1 else s for s, n in counts.items())
+
+
+def spelled(name: str) -> str:
+    """The name of a box with its elements by the alphabet: of ``Cu8Al8-2`` and ``Al8Cu8-2`` the same."""
+    formula, dash, replica = name.partition("-")
+    if not _COUNTED.fullmatch(formula):
+        return name
+    return "".join(sorted(_ONE.findall(formula))) + dash + replica
 
 
 def reduced(counts: dict[str, int]) -> str:

@@ -18,7 +18,7 @@ from crystal_glass import (
 from crystal_glass.beside_trajectories import trajectories_of
 from crystal_glass.box_options import EOS
 from crystal_glass.boxes import Box, boxes_of, phases, rounded
-from crystal_glass.comparison import read_energies, refuse_other_atoms
+from crystal_glass.comparison import References, called_as, read_energies, refuse_other_atoms
 from crystal_glass.equilibrium import Scan, sized
 from crystal_glass.finished import Watch, done, equation_file, equation_of, kept
 from crystal_glass.glass_output import last_steps, write_box
@@ -61,9 +61,11 @@ class Glasses(Work):
         self.columns = _symbols(every)  # the tables of all shards have the same
         if o.references not in ("elements", "none"):
             read_references(Path(o.references))
-        self.others = read_energies(Path(o.compare), host) if o.compare else None
-        if self.others is not None:
-            refuse_other_atoms(self.others, {b.name: b.counts for b in every}, Path(o.compare))
+        self.others: References | None = None
+        if o.compare:
+            path = Path(o.compare)
+            self.others = called_as(read_energies(path, host), [b.name for b in every], path)
+            refuse_other_atoms(self.others, {b.name: b.counts for b in every}, path)
         if (steps := last_steps(o, self.stages)) < o.last_steps:
             host.warn(f"--last-steps {o.last_steps} is more than the last stage has: means are over its {steps} steps")
         names = [b.name for b in self.boxes]

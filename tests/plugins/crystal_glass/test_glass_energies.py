@@ -14,6 +14,7 @@ import pytest
 from crystal_glass.comparison import (
     CLASSES,
     References,
+    called_as,
     chemistry,
     compared,
     corrected,
@@ -147,6 +148,16 @@ def test_structures_of_another_composition_are_refused() -> None:
     refuse_other_atoms(theirs, {"Cu2": {"Cu": 2}}, Path("e.extxyz"))
     with pytest.raises(InputError, match="far is Ni there, and Cu here"):
         refuse_other_atoms(theirs, {"far": {"Cu": 2}}, Path("e.extxyz"))
+
+
+def test_energies_are_found_by_ids_that_name_the_elements_in_another_order() -> None:
+    path, boxes = Path("e.csv"), ["Cu8Al8-1", "Cu8Al8-2", "Ni16-1"]
+    theirs = References({"Al8Cu8-2": -3.0, "Ni16-1": -4.0, "far": 1.0}, counts={"Al8Cu8-2": {"Al": 1, "Cu": 1}})
+    found = called_as(theirs, boxes, path)
+    assert found.energies == {"Cu8Al8-2": -3.0, "Ni16-1": -4.0, "far": 1.0}
+    assert found.counts == {"Cu8Al8-2": {"Al": 1, "Cu": 1}}
+    with pytest.raises(UsageError, match="Cu8Al8-1 and Al8Cu8-1 are both the box Cu8Al8-1; leave one of them out"):
+        called_as(References({"Cu8Al8-1": -3.0, "Al8Cu8-1": -3.0}), boxes, path)
 
 
 POINTS = [(0.0, 0.16), (0.1, 0.12), (0.3, -0.05), (0.4, -0.02), (0.5, -0.16)]

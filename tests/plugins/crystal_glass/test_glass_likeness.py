@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import covalent_radii
+from crystal_glass.beside_trajectories import trajectories_of
 from crystal_glass.likeness import MEASURES, adf_error, likeness, pressure_errors, rdf_error, shortest_vector
 from scipy.stats import wasserstein_distance
 
 from crystalcli.cli.main import run
+from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.units import GPA
 
 
@@ -145,3 +147,12 @@ def test_a_run_beside_trajectories(tmp_path: Path, capsys: pytest.CaptureFixture
     assert report["likeness"] == pytest.approx({"boxes": 1, **expected})
     assert run(["glass", "--resume", str(folder), "--trajectories", str(theirs)]) == 0
     assert "nothing to do" in "".join(capsys.readouterr())
+
+
+def test_trajectories_are_found_in_any_order_of_elements(tmp_path: Path) -> None:
+    (tmp_path / "Al8Cu8.extxyz").write_text("")
+    (tmp_path / "other.extxyz").write_text("")
+    assert trajectories_of(tmp_path, ["Ni16", "Cu8Al8"]) == {"Cu8Al8": tmp_path / "Al8Cu8.extxyz"}
+    (tmp_path / "Cu8Al8.extxyz").write_text("")
+    with pytest.raises(UsageError, match=r"Al8Cu8\.extxyz and Cu8Al8\.extxyz are both of the box Cu8Al8"):
+        trajectories_of(tmp_path, ["Cu8Al8"])

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from ase.data import chemical_symbols
 from crystal_glass import PACK, packing
-from crystal_glass.composition import MOST, grid, once, parse, reduced
+from crystal_glass.composition import MOST, grid, once, parse, reduced, spelled
 from crystal_glass.crystals import COMPOUNDS, cell_volume, crystal_of, elemental
 from crystal_glass.packing import APART, _Near, apart, box, diameters, pairs_nearer
 from crystal_glass.packing import soft_spheres as soft_spheres_of_pairs
@@ -312,9 +312,21 @@ def test_grids_have_every_composition_once() -> None:
     same = [parse(text) for text in ("CuNi", "Ni2Cu2", "Cu", "Cu0.501Ni0.499", "Ni0.499Cu0.501")]
     kept = [(c.text, also) for c, also in once(same, 100)]
     assert kept == [("CuNi", ("Cu0.501Ni0.499", "Ni0.499Cu0.501")), ("Cu", ())]
+    orders = [parse(text) for text in ("AlCu", "CuAl", "Cu0.5Al0.5", "(CuAl)2")]
+    assert [(c.text, also) for c, also in once(orders, 15)] == [("AlCu", ())]
+    assert [one.counts(15) for one in orders] == 4 * [{"Al": 8, "Cu": 7}]
+    assert parse("NiCuAl").counts(100) == {"Al": 34, "Cu": 33, "Ni": 33}
     for wrong in (("Al", 10.0), ("Al,Al", 10.0), ("Al,Q", 10.0), ("Al,Ti", 30.0)):
         with pytest.raises(UsageError):
             list(grid(*wrong, ends=False))
+
+
+def test_a_box_is_known_by_its_id_in_any_order_of_elements() -> None:
+    assert spelled("Cu8Al7-2") == spelled("Al7Cu8-2") != spelled("Al8Cu7-2")
+    assert spelled("O8SiC") == spelled("CO8Si")
+    assert spelled("CO8Si") != spelled("COSi8")
+    for other in ("of mine", "Cu8Al7#2", "", "x", "-1"):
+        assert spelled(other) == other
 
 
 def test_seeds_give_bytes(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 from crystal_glass import composition as formulas
 from crystal_glass.box_options import BoxOptions
 from crystal_glass.composition import Composition
-from crystal_glass.packing import Packed, box
+from crystal_glass.packing import Packed, box, room
 from crystal_glass.volumes import Phase, Volume, phases_of, volume_of
 from crystalcli.contracts.host import Host
-from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.errors import InputError, UsageError
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,26 @@ def boxes_of(o: BoxOptions, phases: list[Phase]) -> list[Box]:
             by_letter = dict(sorted(counts.items()))
             made.append(Box(name, one, by_letter, replica, volume, o.expand * o.atoms * volume.per_atom, also=also))
     return made
+
+
+def refuse_hopeless(boxes: list[Box], o: BoxOptions, host: Host) -> None:
+    """Say before anything begins which boxes no places of atoms can fill.
+
+    Raises:
+        UsageError: all of them.
+    """
+    hopeless: list[tuple[Box, str]] = []
+    first = [b for b in boxes if not b.replica]
+    for one in first:
+        try:
+            room(one.counts, one.size, o.spheres)
+        except InputError as problem:
+            hopeless.append((one, problem.reason))
+    for one, why in hopeless:
+        said = f"{one.composition.text}: {why}"
+        if len(hopeless) == len(first):
+            raise UsageError(said, path=one.composition.path, line=one.composition.line)
+        host.warn(f"{said}; the others are made without it")
 
 
 def phases(o: BoxOptions, host: Host) -> list[Phase]:

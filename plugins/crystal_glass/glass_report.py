@@ -77,7 +77,9 @@ class GlassReport:
         good = [r for r in rows if r["status"] == "ok"]
         failed = [{"id": r["id"], "reason": r["failures"][-1]["reason"]} for r in rows if r["status"] != "ok"]
         if not good:
-            raise NothingUsable(f"none of {len(rows)} boxes became a glass: {failed[0]['reason']}; see {TABLE}")
+            none = f"none of {len(rows)} boxes" if len(rows) > 1 else "no box"
+            why = f"{failed[0]['id']}: {failed[0]['reason']}"
+            raise NothingUsable(f"{none} became a glass: {why}; see {TABLE}")
         return {
             "boxes": len(rows),
             "glasses": len(good),

@@ -17,7 +17,7 @@ from crystal_glass import (
 )
 from crystal_glass.beside_trajectories import trajectories_of
 from crystal_glass.box_options import EOS
-from crystal_glass.boxes import Box, boxes_of, phases, rounded
+from crystal_glass.boxes import Box, boxes_of, phases, refuse_hopeless, rounded
 from crystal_glass.comparison import References, called_as, read_energies, refuse_other_atoms
 from crystal_glass.equilibrium import Scan, sized
 from crystal_glass.finished import Watch, done, equation_file, equation_of, kept
@@ -57,6 +57,8 @@ class Glasses(Work):
         self.boxes = _part(every, o.shard)
         for line in rounded(self.boxes):
             host.warn(line)
+        if o.volume != EOS:  # else nobody knows yet how large they are
+            refuse_hopeless(self.boxes, o, host)
         self.symbols = _symbols(self.boxes)
         self.columns = _symbols(every)  # the tables of all shards have the same
         if o.references not in ("elements", "none"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_glass.box_options import EOS, PackOptions
-from crystal_glass.boxes import boxes_of, frame, phases, rounded
+from crystal_glass.boxes import boxes_of, frame, phases, refuse_hopeless, rounded
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Running, Work
@@ -36,6 +36,7 @@ class Packing(Work):
         self.boxes = boxes_of(o, phases(o, host))
         for line in rounded(self.boxes):
             host.warn(line)
+        refuse_hopeless(self.boxes, o, host)
         self.inputs = [Path(p) for p in (*o.phases, *((o.compositions,) if o.compositions else ()))]
 
     def describe(self) -> dict[str, Any]:
@@ -57,5 +58,5 @@ class Packing(Work):
                 file.write(frame(packed, told).encode())
                 run.reporter.progress(f"{k} of {len(self.boxes)} packed", k, len(self.boxes))
             if not rows:
-                raise NothingUsable(f"no box of {len(failed)}: {failed[0]['reason']}")
+                raise NothingUsable(f"no box could be packed: {failed[0]['id']}: {failed[0]['reason']}")
         return {"boxes": rows, "failed": failed, "output": str(o.output), "exit_code": 3 if failed else 0}

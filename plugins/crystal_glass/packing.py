@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,6 +69,24 @@ def _published(species: list[int]) -> float:
     return sum(sorted(radii)[:2])
 
 
+def room(
+    counts: Mapping[str, int], volume: float, spheres: Spheres
+) -> tuple[float, NDArray[np.int64], Floats, NDArray[np.int64]]:
+    """The length of a cube of ``volume``, numbers of its atoms, σ of every two kinds, and which kind an atom is.
+
+    Raises:
+        InputError: whatever their places, these atoms cannot be packed: the cube is too narrow, or a σ is not known.
+    """
+    numbers = np.repeat([atomic_numbers[s] for s in counts], list(counts.values())).astype(np.int64)
+    species, kinds = np.unique(numbers, return_inverse=True)
+    length, sigma = volume ** (1 / 3), diameters(species, spheres)
+    if sigma.max() > 0.5 * length:
+        enough = math.ceil(len(numbers) * (2.0 * float(sigma.max()) / length) ** 3)
+        wide = f"a box of {length:.2f} Å is too narrow for atoms {sigma.max():.2f} Å wide"
+        raise InputError(f"{wide}; give --atoms {enough} or more", code="narrow")
+    return length, numbers, sigma, kinds
+
+
 def box(counts: Mapping[str, int], volume: float, seed: int, name: str, spheres: Spheres) -> Packed:
     """Pack a cubic box.
 
@@ -81,13 +100,7 @@ def box(counts: Mapping[str, int], volume: float, seed: int, name: str, spheres:
     Raises:
         InputError: the atoms cannot be got apart in this volume; says how near they stay.
     """
-    numbers = np.repeat([atomic_numbers[s] for s in counts], list(counts.values())).astype(np.int64)
-    species, kinds = np.unique(numbers, return_inverse=True)
-    length, sigma = volume ** (1 / 3), diameters(species, spheres)
-    if sigma.max() > 0.5 * length:
-        raise InputError(
-            f"{name}: a box of {length:.2f} Å is too narrow for atoms {sigma.max():.2f} Å wide; more --atoms"
-        )
+    length, numbers, sigma, kinds = room(counts, volume, spheres)
     best = 0.0
     for beginning in range(TRIES):
         start = np.random.default_rng(seed_of("pack", seed, name, beginning)).random((len(numbers), 3)) * length
@@ -97,7 +110,7 @@ def box(counts: Mapping[str, int], volume: float, seed: int, name: str, spheres:
             return Packed(atoms, nearest, steps)
         best = max(best, nearest)
     raise InputError(
-        f"{name}: atoms stay as near as {best:.2f} of their diameters in {volume / len(numbers):.2f} Å³ an atom; "
+        f"atoms stay as near as {best:.2f} of their diameters in {volume / len(numbers):.2f} Å³ an atom; "
         "a larger --volume or --expand gives them room",
         code="packing",
     )

@@ -169,14 +169,47 @@ def test_radii_are_those_of_pyykko() -> None:
 
 
 def test_a_box_that_is_full_says_so() -> None:
-    with pytest.raises(InputError, match=r"Cu100: atoms stay as near as 0\.\d\d of their diameters in 3\.00"):
+    with pytest.raises(InputError, match=r"^atoms stay as near as 0\.\d\d of their diameters in 3\.00"):
         box({"Cu": 100}, 300.0, 0, "Cu100", "published")
     with pytest.raises(InputError, match=r"as near as 0\.9"):  # nearly, but not quite
         box({"Cu": 100}, 1220.0, 0, "Cu", "published")
-    with pytest.raises(InputError, match=r"a box of 2\.88 Å is too narrow"):
+    with pytest.raises(
+        InputError, match=r"^a box of 2\.88 Å is too narrow for atoms 2\.56 Å wide; give --atoms 12 or more"
+    ):
         box({"Cu": 2}, 24.0, 0, "Cu2", "published")
+    box({"Cu": 12}, 144.0, 0, "Cu12", "covalent")
     places, length, sigma = some_spheres()
     assert apart(places, length, sigma, np.arange(30), steps=3)[2] == 3
+
+
+@pytest.mark.parametrize("command", [["pack"], ["glass", "--potential", "emt"]])
+def test_boxes_that_cannot_be_packed_are_refused_before_anything_begins(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.txt").write_text("Al\n")
+    asked = [*command, "--compositions", str(tmp_path / "list.txt"), "-o", str(tmp_path / "made.xyz"), "--quiet"]
+    said = "Al: a box of 3.37 Å is too narrow for atoms 2.14 Å wide; give --atoms 5 or more"
+    assert run([*asked, "--atoms", "2"]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/list.txt:1: {said}\n"
+    assert run([*asked, "--atoms", "5", "--dry-run"]) == 0
+    (tmp_path / "list.txt").write_text("ArO\n")
+    assert run([*asked, "--atoms", "8", "--volume", "15", "--spheres", "published"]) == 2
+    assert "list.txt:1: ArO: Ar has no published radius; use --spheres covalent" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["list.txt"]
+
+
+def test_a_box_that_cannot_be_packed_is_named_while_others_are_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["pack", "C", "Al", "--atoms", "2", "--expand", "1.9", "-o", str(tmp_path / "a.xyz")]) == 3
+    assert "Al: a box of 3.98 Å is too narrow for atoms 2.14 Å wide; give --atoms 3 or more; the others" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_box_that_is_too_full_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["pack", "Cu", "--atoms", "30", "--volume", "3", "-o", str(tmp_path / "a.xyz"), "--quiet"]) == 4
+    assert re.search(r"error: .*no box could be packed: Cu30: atoms stay as near as 0\.\d", capsys.readouterr().err)
 
 
 def test_the_volume_of_an_immiscible_system_is_a_line() -> None:

@@ -522,7 +522,7 @@ complete -c crystal -n '__crystal_at glass' -l label-apart -x -a '(__crystal_ask
 complete -c crystal -n '__crystal_at glass' -l relax -x -a 'cell isotropic ions none' -d 'what is relaxed; the cell after the ions'
 complete -c crystal -n '__crystal_at glass' -l fmax -x -a '(__crystal_ask)' -d 'every force is below (eV/Å)'
 complete -c crystal -n '__crystal_at glass' -l relax-steps -x -a '(__crystal_ask)' -d 'moves of a relaxation at most'
-complete -c crystal -n '__crystal_at glass' -l last-steps -x -a '(__crystal_ask)' -d 'steps at the end that means are taken over'
+complete -c crystal -n '__crystal_at glass' -l last-steps -x -a '(__crystal_ask)' -d 'steps at the end that means are over; of the last stage at most'
 complete -c crystal -n '__crystal_at glass' -l references -r -d 'formation energies from: elements (relaxed with the potential), none, or a CSV of element,eV'
 complete -c crystal -n '__crystal_at glass' -l compare -r -d 'energies of another theory: a CSV of id,energy or id,formation_energy in eV/atom, or structures'
 complete -c crystal -n '__crystal_at glass' -l trajectories -x -a '(__crystal_ask)' -d 'trajectories of another theory to compare with, NAME.extxyz of each box'

@@ -68,7 +68,8 @@ class Glasses(Work):
             path = Path(o.compare)
             self.others = called_as(read_energies(path, host), [b.name for b in every], path)
             refuse_other_atoms(self.others, {b.name: b.counts for b in every}, path)
-        if (steps := last_steps(o, self.stages)) < o.last_steps:
+        given = o.last_steps != GlassOptions.last_steps
+        if given and (steps := last_steps(o, self.stages)) < o.last_steps:
             host.warn(f"--last-steps {o.last_steps} is more than the last stage has: means are over its {steps} steps")
         names = [b.name for b in self.boxes]
         self.trajectories = trajectories_of(Path(o.trajectories), names) if o.trajectories else {}

@@ -57,7 +57,7 @@ class GlassOptions(BoxOptions):
     )
     fmax: float = option(0.05, "every force is below", unit="eV/Å", min=1e-6, panel=AFTER)
     relax_steps: int = option(1000, "moves of a relaxation at most", min=1, panel=AFTER)
-    last_steps: int = option(500, "steps at the end that means are taken over", min=1, panel=AFTER)
+    last_steps: int = option(500, "steps at the end that means are over; of the last stage at most", min=1, panel=AFTER)
     references: str = option(
         "elements",
         "formation energies from: elements (relaxed with the potential), none, or a CSV of element,eV",

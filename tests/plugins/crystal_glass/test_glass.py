@@ -382,6 +382,8 @@ def test_means_are_never_over_more_than_the_last_stage(tmp_path: Path, capsys: p
     rows = [made(tmp_path / n, *words, "--last-steps", n)[0][0] for n in ("30", "90")]
     assert rows[0] == rows[1]
     assert "--last-steps 90 is more than the last stage has: means are over its 30 steps" in capsys.readouterr().err
+    assert run(["glass", *words, "-o", str(tmp_path / "default"), "--dry-run"]) == 0
+    assert "--last-steps" not in capsys.readouterr().err  # 500, which nobody asked for
 
 
 def test_a_plan_of_two_runs_goes_on_with_its_boxes_in_their_order(tmp_path: Path, monkeypatch: Any) -> None:

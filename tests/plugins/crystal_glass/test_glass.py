@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -408,3 +411,43 @@ def test_a_plan_of_two_runs_goes_on_with_its_boxes_in_their_order(tmp_path: Path
     assert not list(begun.glob(".*"))
     for file in ("glasses.csv", "glasses/Ni6Cu6/quenched.extxyz", "glasses/Ag12/trajectory.extxyz"):
         assert (tmp_path / "torn" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+KILLED = """
+import os, signal, sys
+from crystalcli.cli.main import run
+from crystalcli.md.loop import Dynamics
+
+advance = Dynamics.advance
+
+def watched(self):
+    step = advance(self)
+    if step == 20:
+        self.save()
+    if step >= 30:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step
+
+Dynamics.advance = watched
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_killed_within_a_melt_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """Thirty steps of a melt of sixty, ten after the last restart record."""
+    words = ["AlCu", "--replicas", "2", "--atoms", "8", "--potential", "emt", "--melt", "1500", "--relax", "none"]
+    words += [*SHORT, "--references", "none", "--no-draw-boxes", "--threads", "1", "--hotter", "20"]
+    made(tmp_path / "whole", *words)
+    asked = ["glass", *words, "-o", str(tmp_path / "torn"), "--quiet"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *asked], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert list((tmp_path / "torn" / "batches").glob("000000/0/0-md/state-00*20*"))
+    assert not (tmp_path / "torn" / "glasses").exists()
+    made(tmp_path / "torn", *words)
+    whole, torn = (
+        {str(p.relative_to(folder)): p.read_bytes() for p in (folder / "glasses").rglob("*") if p.is_file()}
+        | {"glasses.csv": (folder / "glasses.csv").read_bytes()}
+        for folder in (tmp_path / "whole", tmp_path / "torn")
+    )
+    assert torn == whole
+    assert not (tmp_path / "torn" / "batches").exists()

@@ -16,7 +16,8 @@ import torch
 
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.devices import prepare_cpu
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 
 REASONS = {"never seen": "elements", "unlike": "unlike any structure of the training", "disagree": "members disagree"}
 

@@ -11,7 +11,8 @@ from ase.data import chemical_symbols
 
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.devices import prepare_cpu
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 
 LICENCE = "CC BY 4.0 (weights and data); cite Jain et al. 2013 and Dunn et al. 2020"
 LEVEL = "PBE and PBE+U of the Materials Project, snapshot of 2018/2019"

@@ -24,7 +24,8 @@ from crystalcli.engine.run import files, locks
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.prediction.errors import nearest
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -11,8 +11,9 @@ import numpy as np
 from crystalcli.engine.model.taught import spellings
 from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
 from crystalcli.prediction.reading import is_cache
+from crystalcli.prediction.rows import Row
 from crystalcli.vocabulary.errors import UsageError
 
 

@@ -17,7 +17,7 @@ from crystalcli.engine.drawing import plots, site_plots
 from crystalcli.engine.evaluate import calibration, evaluation, metrics, site_errors
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import collate
-from crystalcli.prediction.predictor import Row
+from crystalcli.prediction.rows import Row
 from crystalcli.vocabulary.quantities import Quantity
 
 

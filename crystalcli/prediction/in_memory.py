@@ -24,7 +24,8 @@ import numpy as np
 from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.structures.check import check
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.prediction.structures import moved
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
 from crystalcli.engine.run import files
 from crystalcli.nouns.structures.constraints import along_axes, not_known
-from crystalcli.prediction.predictor import Row
+from crystalcli.prediction.rows import Row
 from crystalcli.prediction.sites import magmom_line, moment_of, plain, pymatgen_structure
 from crystalcli.prediction.structures import (
     START_CELL,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import ase
 import numpy as np
 import torch
 from ase.data import chemical_symbols
@@ -18,13 +16,11 @@ from numpy.typing import NDArray
 
 from crystalcli.contracts.run_options import BATCH_SIZE
 from crystalcli.engine.cache.cache import Column, GraphRecipe
-from crystalcli.engine.cache.cache_packing import structure_hash
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.evaluate.batches import Known, batches, from_cache
-from crystalcli.engine.evaluate.evaluator import Elsewhere, EvaluatedBatch, Evaluator, GraphBatch, start
+from crystalcli.engine.evaluate.evaluator import Elsewhere, Evaluator, GraphBatch, start
 from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.engine.model import model_file
-from crystalcli.engine.model.derivatives import PER_VOLUME
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_fields import recipe_of_model
 from crystalcli.engine.model.model_inputs import inputs_of
@@ -34,16 +30,17 @@ from crystalcli.engine.model.taught import Taught
 from crystalcli.engine.read.reading import Failure, Ids
 from crystalcli.engine.run.places import Place, executor
 from crystalcli.engine.run.run_folder import sha256
-from crystalcli.engine.run.tasks import UNLIMITED, Executor, Lost, Task
+from crystalcli.engine.run.tasks import UNLIMITED, Executor, Task
 from crystalcli.graphs.packing import GraphWork, graph_maker
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.nouns.structures.site_fields import TAGS, held_atoms
-from crystalcli.prediction.extrapolation import Domain, Said
+from crystalcli.nouns.structures.site_fields import TAGS
+from crystalcli.prediction.extrapolation import Domain
 from crystalcli.prediction.inputs import InputFinder
 from crystalcli.prediction.labels import LabelFinder
 from crystalcli.prediction.noticed import Noticed
 from crystalcli.prediction.reading import GraphReading, Read, with_graph
+from crystalcli.prediction.rows import Row, Rows
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -53,40 +50,6 @@ ONE = Place(1)
 """One supervised process that reads."""
 BLOCK = 1024
 """Structures looked at together: their elements are named before any of them is predicted."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """Prediction for one structure.
-
-    Args:
-        id, source: which structure.
-        atoms: the structure.
-        values: by target: a number, numbers of the quantity's shape, (n_atoms, …) numbers, or (C,) probabilities; NaN
-            for the stress or pressure of atoms without a volume.
-        uncertainties: by target, where the model gives them: ``sigma`` and of an ensemble its parts ``sigma_a`` (noise)
-            and ``sigma_e`` (spread of the members), ends of intervals (``low_90``, ``high_90``) of a model that was
-            calibrated so; each like a value.
-        labels: by target, where the input has them: a number (of a class, too), numbers of the quantity's shape, or
-            (n_atoms, …) numbers with NaN where one is missing.
-        latent: (n_atoms, H) vectors of the sites, where asked for.
-        extrapolating: why the prediction is an extrapolation; empty if nothing speaks for it.
-        members: of an ensemble, by target that is one number per structure: (M,) what each member says.
-        fields: per-site fields that the model was given, by name: (n_atoms,) or (n_atoms, width).
-        crystal: hash of the structure, as in a cache.
-    """
-
-    id: str
-    source: str
-    atoms: ase.Atoms
-    values: Mapping[str, Any]
-    uncertainties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    labels: Mapping[str, Any] = field(default_factory=dict)
-    latent: NDArray[np.float32] | None = None
-    extrapolating: str = ""
-    members: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    fields: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
-    crystal: bytes = b""
 
 
 class Predictor:
@@ -139,7 +102,7 @@ class Predictor:
         self.named: set[int] = set()
         self.noticed = Noticed(warn, reads_tags=TAGS in self.recipe.fields)
         self.taught = Taught.of(self.provenance)
-        self.domain = Domain.of(self.model, self.provenance)
+        self.rows = Rows(self.model, Domain.of(self.model, self.provenance), self.noticed)
         names = inputs_of(self.model.spec)
         self.inputs = InputFinder(names, labels, warn)
         self.labels = LabelFinder(self.quantities, [r for r in labels if r.name not in names], warn)
@@ -235,7 +198,7 @@ class Predictor:
                     yield [i.graph for i in batch]
 
         for _, found in who.results(usable()):
-            for row in self._rows(sent.popleft(), found):
+            for row in self.rows.of(sent.popleft(), found):
                 yield from self._passed_over(waiting)
                 waiting.popleft()
                 yield row
@@ -276,53 +239,6 @@ class Predictor:
             what = "extrapolated" if self.allow_unseen else "not predicted"
             symbols = ", ".join(chemical_symbols[z] for z in sorted(new))
             self.warn(f"elements that the model has never seen: {symbols}; structures with them are {what}")
-
-    def _rows(self, items: Sequence[Known], found: EvaluatedBatch | Lost) -> Iterator[Row | Failure]:
-        if isinstance(found, Lost):
-            yield from (Failure(i.source, i.id, "predict", "worker-died", found.reason) for i in items)
-            return
-        self.noticed.unseen_distances += found.unseen_distances
-        for k, item in enumerate(items):
-            values = {n: v[k] for n, v in found.values.items()}
-            empty = PER_VOLUME if self.model.differentiable and item.atoms.cell.rank < 3 else ()
-            bad = [n for n, v in values.items() if n not in empty and not np.isfinite(v).all()]
-            if bad:
-                yield Failure(item.source, item.id, "predict", "not-finite", f"the predicted {bad[0]} is not a number")
-            else:
-                spreads = {n: {w: u[k] for w, u in known.items()} for n, known in found.spreads.items()}
-                said = self._said(item, values, spreads)
-                why = self.domain.reasons(item.atoms.numbers, said, found.domain_distance[k])
-                if why:
-                    self.noticed.extrapolation(item.atoms)
-                members = {n: said_by[k] for n, said_by in found.members.items()}
-                latent = found.vectors[k]
-                labels, g = item.labels, item.graph
-                crystal = structure_hash(g.atomic_numbers, g.positions, g.cell, g.pbc)
-                self._hold(item, values, spreads)
-                more = latent, why, members, g.fields, crystal
-                yield Row(item.id, item.source, item.atoms, values, spreads, labels, *more)
-
-    def _hold(self, item: Known, values: dict[str, Any], spreads: Mapping[str, dict[str, Any]]) -> None:
-        """Held atoms are where they are, to the last bit, and there is no σ of that."""
-        held = list(held_atoms(item.atoms))
-        for q in (q for q in self.quantities if held and q.meaning == "position"):
-            values[q.name] = np.array(values[q.name], dtype=np.float64)
-            values[q.name][held] = item.atoms.positions[held]
-            for word, spread in spreads.get(q.name, {}).items():
-                spreads[q.name][word] = np.array(spread, dtype=np.float64)
-                spreads[q.name][word][held] = 0.0 if word.startswith("sigma") else item.atoms.positions[held]
-
-    def _said(
-        self, item: Known, values: Mapping[str, Any], spreads: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, Said]:
-        """Value, σ and σ_e of every target that is one number per structure, totals per atom."""
-        found = {}
-        for q in self.quantities:
-            if q.level == "structure" and not q.classes and not q.shape:
-                size, known = len(item.atoms) if q.extensive else 1, spreads.get(q.name, {})
-                numbers = (values[q.name], known.get("sigma", 0.0), known.get("sigma_e", 0.0))
-                found[q.name] = Said(*(float(v) / size for v in numbers))
-        return found
 
     def say_extrapolation(self) -> None:
         """Warn, once for all that was predicted, of what the model had to go without, and of what readers said."""

@@ -29,8 +29,9 @@ from crystalcli.prediction.errors import Compared
 from crystalcli.prediction.life import Life
 from crystalcli.prediction.options import PredictOptions
 from crystalcli.prediction.output import Writer, format_of, opened, that_fits
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
 from crystalcli.prediction.reading import GraphReading
+from crystalcli.prediction.rows import Row
 from crystalcli.prediction.sites import similar_table
 from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
 from crystalcli.vocabulary.pictures import of_any_format, paths
@@ -86,7 +87,7 @@ class Predicting(Work):
             self.kind,
             p.quantities,
             p.calibrations,
-            says_domain=p.domain.is_known,
+            says_domain=p.rows.domain.is_known,
             labelled=p.labelled,
             as_results=o.as_results,
         )

@@ -11,7 +11,7 @@ from ase.data import chemical_symbols
 
 from crystalcli.engine.evaluate.site_errors import MOMENT_UNITS
 from crystalcli.engine.model.latent import Latents, nearest
-from crystalcli.prediction.predictor import Row
+from crystalcli.prediction.rows import Row
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.tables import csv_text

@@ -8,7 +8,7 @@ from math import floor, log10
 import numpy as np
 
 from crystalcli.engine.model.sigma_fit import UNCALIBRATED
-from crystalcli.prediction.predictor import Row
+from crystalcli.prediction.rows import Row
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import inert
 

@@ -20,7 +20,8 @@ from crystalcli.nouns.structures.constraints import Floats, projections, without
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.offered import STRAIN
 from crystalcli.nouns.systems import Systems
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.prediction.structures import strain
 from crystalcli.relax.cell_coordinates import CellMode
 from crystalcli.vocabulary.errors import InputError, UsageError

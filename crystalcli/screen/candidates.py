@@ -13,7 +13,8 @@ from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.evaluate.batches import from_cache
 from crystalcli.engine.read.reading import Failure
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.screen.hull import Amounts
 from crystalcli.screen.stage_results import Structure, key_of
 

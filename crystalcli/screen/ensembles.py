@@ -32,7 +32,8 @@ from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.engine.run.run_folder import RECORD, RunFolder, sha256
 from crystalcli.graphs.packing import GraphWork, graph_maker, graph_of
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.screen.options import FEWEST, MODEL, MODELS
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.recipe import recipe_of, target, training_plan

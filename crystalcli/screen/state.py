@@ -15,7 +15,8 @@ from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.record.run_record import clear
 from crystalcli.engine.run.journal import Journal
 from crystalcli.engine.run.run_folder import RunFolder
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.screen.inputs import Inputs
 from crystalcli.screen.options import GIVEN, JOURNALS, MODEL, MODELS, PREDICTIONS, Commanded, Outside
 from crystalcli.screen.plan import CampaignPlan

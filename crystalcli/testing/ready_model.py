@@ -31,7 +31,8 @@ class ReadyModelContract:
         import ase.build
 
         from crystalcli.engine.model import ready
-        from crystalcli.prediction.predictor import Predictor, Row
+        from crystalcli.prediction.predictor import Predictor
+        from crystalcli.prediction.rows import Row
 
         predictor = Predictor(ready.checked(self.part))
         known = sorted(predictor.model.spec.statistics.elements)

@@ -22,7 +22,7 @@ from crystalcli.calibrate.calibrating import CalibrationPlan
 from crystalcli.cli.main import run
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.model import model_file
-from crystalcli.prediction.predictor import Row
+from crystalcli.prediction.rows import Row
 from crystalcli.testing import crystals
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

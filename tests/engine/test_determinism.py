@@ -28,7 +28,8 @@ from crystalcli.engine.run.places import Place
 from crystalcli.graphs.build import build
 from crystalcli.graphs.plan import BuildPlan
 from crystalcli.nouns.graph import collate
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 
 KNN, RADIUS = "knn.h5 --featurizer cgcnn", "radius.h5 --featurizer radius"
 MODELS = {

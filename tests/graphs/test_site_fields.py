@@ -24,7 +24,8 @@ from crystalcli.engine.run.places import Place
 from crystalcli.graphs import caches
 from crystalcli.graphs.build import build
 from crystalcli.graphs.plan import BuildPlan, BuildReport
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.vocabulary.errors import InputError, UsageError
 
 FIELDS = ("fixed", "tags")

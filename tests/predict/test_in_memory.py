@@ -15,7 +15,8 @@ import crystalcli
 from crystalcli.contracts.records import Recipe
 from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.vocabulary.errors import InputError, UsageError
 
 ENERGY = small_cache.ENERGY.name

@@ -34,7 +34,8 @@ from crystalcli.graphs.plan import BuildPlan, BuildReport
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.prediction.errors import Compared
 from crystalcli.prediction.output import Writer
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.prediction.structures import moved
 from crystalcli.train import view
 from crystalcli.vocabulary.errors import UsageError

@@ -23,7 +23,8 @@ from crystalcli.nouns.structures.entry import Entry
 from crystalcli.prediction.errors import Compared
 from crystalcli.prediction.extrapolation import Domain, Said
 from crystalcli.prediction.output import Writer
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.texts import inert
 

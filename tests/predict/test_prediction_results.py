@@ -21,7 +21,7 @@ from crystalcli.nouns.structures.constraints import projections
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES
 from crystalcli.prediction.output import Writer
-from crystalcli.prediction.predictor import Row
+from crystalcli.prediction.rows import Row
 from crystalcli.prediction.structures import results_of
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

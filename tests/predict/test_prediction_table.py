@@ -6,7 +6,7 @@ import pytest
 
 from crystalcli.prediction import table
 from crystalcli.prediction.output import Writer, format_of, that_fits
-from crystalcli.prediction.predictor import Row
+from crystalcli.prediction.rows import Row
 from crystalcli.prediction.table import Table
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity

@@ -23,7 +23,8 @@ from crystalcli.engine.read.reading import read_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.prediction.errors import Compared
 from crystalcli.prediction.output import Writer
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.prediction.sites import magmom_line, moment_of, similar_table
 from crystalcli.vocabulary.errors import InputError, UsageError
 from crystalcli.vocabulary.quantities import Quantity

@@ -18,7 +18,8 @@ from crystalcli.contracts.request import Request
 from crystalcli.engine.labels.label_requests import LabelRequest
 from crystalcli.graphs import build
 from crystalcli.graphs import plan as build_graphs_plan
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.vocabulary.errors import UsageError
 
 HEAD = {"hidden": 8, "conserve": "q", "total": "cell_charge"}

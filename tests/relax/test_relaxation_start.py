@@ -21,7 +21,7 @@ from crystalcli.contracts.host import Host
 from crystalcli.contracts.request import Request
 from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.prediction.predictor import Row
+from crystalcli.prediction.rows import Row
 from crystalcli.relax import shards as relaxation_work
 from crystalcli.relax import start
 from crystalcli.relax.options import RelaxOptions

@@ -17,7 +17,8 @@ from crystalcli.engine.host import life
 from crystalcli.engine.model import model_file
 from crystalcli.graphs.build import build
 from crystalcli.graphs.plan import BuildPlan
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.screen import candidates, ensembles, inputs, reading
 from crystalcli.screen.options import ScreenOptions
 from crystalcli.screen.rule import Candidate

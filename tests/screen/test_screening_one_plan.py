@@ -30,7 +30,8 @@ from crystalcli.engine.host import life
 from crystalcli.engine.record import run_record
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.screen import decider, reading
 from crystalcli.screen.options import ScreenOptions
 from crystalcli.screen.plan import one_step

@@ -21,7 +21,8 @@ from crystalcli.engine.model import model_file
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.prediction.errors import Compared
 from crystalcli.prediction.output import Writer
-from crystalcli.prediction.predictor import Predictor, Row
+from crystalcli.prediction.predictor import Predictor
+from crystalcli.prediction.rows import Row
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

@@ -377,7 +377,7 @@ def test_what_is_held_has_no_sigma(run):
     values = {NAME: np.zeros((len(atoms), 3))}
     spreads = {NAME: {"sigma": np.ones((len(atoms), 3)), "low_90": np.zeros((len(atoms), 3))}}
     known = SimpleNamespace(atoms=atoms)
-    Predictor(run)._hold(known, values, spreads)  # type: ignore[arg-type]
+    Predictor(run).rows._hold(known, values, spreads)  # type: ignore[arg-type]
     np.testing.assert_array_equal(values[NAME][held], atoms.positions[held])
     np.testing.assert_array_equal(spreads[NAME]["sigma"][held], 0.0)
     np.testing.assert_array_equal(spreads[NAME]["low_90"][held], atoms.positions[held])

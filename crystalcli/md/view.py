@@ -41,8 +41,8 @@ def shown(report: Mapping[str, Any]) -> Shown:
     warnings = []
     if stopped or failed:
         n = len(report["structures"])
-        where = f"see {LAST_GOOD} beside the trajectories in {report['output']}"
-        warnings.append(f"{n - len(stopped)} ok, {len(stopped)} stopped, {len(failed)} failed; {where}")
+        where = f"; see {LAST_GOOD} beside the trajectories in {report['output']}" if stopped else ""
+        warnings.append(f"{n - len(stopped)} ok, {len(stopped)} stopped, {len(failed)} failed{where}")
     return Shown([*lines, f"trajectories -> {report['output']}"], warnings=warnings)
 
 

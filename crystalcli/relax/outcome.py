@@ -121,7 +121,7 @@ def outcomes(entries: list[Entry], relaxed: Relaxed, symprec: float) -> list[Out
 def _outcome(entry: Entry, k: int, relaxed: Relaxed, symprec: float) -> Outcome:
     bare = Outcome(entry.id, entry.source, relaxed.reasons[k], relaxed.messages[k], relaxed.steps[k])
     start, end = relaxed.start, relaxed.end
-    if start is None or end is None or not math.isfinite(float(end.energy[k])):
+    if start is None or end is None or not _is_known(k, relaxed, end):
         return bare
     geometry = _geometry(k, relaxed.coords, relaxed.systems, end)
     free, crystal = relaxed.coords.mode != "none", all(geometry.pbc)
@@ -143,6 +143,12 @@ def _outcome(entry: Entry, k: int, relaxed: Relaxed, symprec: float) -> Outcome:
         geometry=geometry,
         path=_path(k, relaxed, geometry),
     )
+
+
+def _is_known(k: int, relaxed: Relaxed, end: Snapshot) -> bool:
+    """Whether the potential has said energy and forces of structure k in numbers."""
+    mine = relaxed.systems.structure_index == k
+    return math.isfinite(float(end.energy[k])) and bool(torch.isfinite(end.forces[mine]).all())
 
 
 def _path(k: int, relaxed: Relaxed, geometry: Geometry) -> tuple[tuple[int, Geometry], ...]:

@@ -14,12 +14,14 @@ from ase.constraints import FixAtoms, FixBondLength, FixScaled
 
 from crystalcli.cli.main import run
 from crystalcli.engine.labels.site_labels import LABELS, ewald_potential
+from crystalcli.engine.potential.potentials import named
 from crystalcli.engine.read.reading import read_file
 from crystalcli.label_sites import run as site_labelling
 from crystalcli.label_sites.options import WORDS
 from crystalcli.label_sites.run import LabellingPlan
 from crystalcli.nouns.structures.constraints import projections
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 
 
@@ -217,3 +219,21 @@ def test_tables_with_several_structures_in_a_row(tmp_path: Path, capfd: pytest.C
     capfd.readouterr()
     assert run([*words, "--overwrite"]) == 2
     assert "several CIF columns" in capfd.readouterr().err
+
+
+def test_forces_that_are_no_numbers_are_no_missing_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    potential = named("emt")
+    inner = potential.evaluate
+
+    def evaluate(systems: Systems, **more: Any) -> Any:
+        found = inner(systems, **more)
+        found.forces[systems.atomic_numbers == 79] = np.nan
+        return found
+
+    monkeypatch.setattr(potential, "evaluate", evaluate)
+    monkeypatch.setattr(site_labelling, "named", lambda *_name, **_options: potential)
+    ase.io.write(tmp_path / "two.extxyz", [ase.build.bulk("Cu"), ase.build.bulk("Au")])
+    plan = LabellingPlan((str(tmp_path / "two.extxyz"),), tmp_path / "o.extxyz", ("frequency",), potential="emt")
+    report = site_labelling.label(plan)
+    assert (report.n, report.labelled) == (1, {"frequency": 1})
+    assert "a force that is not a number" in report.failures[0].reason

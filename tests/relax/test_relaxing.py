@@ -1,5 +1,6 @@
 """Batches on their way down: minima as ASE finds them, a stopping rule for each, guards that stop one alone."""
 
+import json
 from functools import lru_cache
 
 import ase.build
@@ -16,8 +17,10 @@ from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.engine.potential.potentials import named
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.structures.constraints import projections, without_constraints
+from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.systems import Systems
 from crystalcli.relax.cell_coordinates import CellCoordinates
+from crystalcli.relax.outcome import outcomes
 from crystalcli.relax.relaxing import Goal, RelaxationBatch, Relaxed
 from crystalcli.vocabulary.errors import InputError
 
@@ -131,6 +134,8 @@ class Odd:
             raise InputError(f"structure {int(mine[0])}: has had enough", code="enough")
         if self.what == "nan":
             found.energy[mine] = torch.nan
+        if self.what == "nan forces":
+            found.forces[systems.structure_index == mine[0]] = torch.nan
         if self.what == "huge":
             found.forces[systems.structure_index == mine[0]] *= 1e9
         if self.what == "collapse":
@@ -149,6 +154,7 @@ class Odd:
 FAULTS = {
     "refuse": ("enough", "has had enough"),
     "nan": ("not-finite", "not a number"),
+    "nan forces": ("not-finite", "not a number"),
     "huge": ("force", "eV/Å at Cu"),
     "collapse": ("volume", "times what it was"),
     "fold": ("angle", "two vectors are"),
@@ -174,6 +180,17 @@ def test_guards_stop_one_and_leave_the_others_alone(what: str) -> None:
     kept = found.coords.index != 1
     assert torch.equal(found.end.rows[kept], without.end.rows)
     assert torch.equal(found.end.energy[[0, 2]], without.end.energy)
+
+
+@pytest.mark.parametrize("what", ["nan", "nan forces"])
+def test_what_is_no_number_from_the_start_costs_its_own_structure(what: str) -> None:
+    structures = [shaken("Cu", 3.6, 0), shaken("Cu", 3.6, 3)]
+    del structures[1][0]
+    found = relax(structures, Goal(), Odd(what, after=0))
+    entries = [Entry(f"s{k}", atoms, "a.xyz") for k, atoms in enumerate(structures)]
+    good, bad = outcomes(entries, found, 0.01)
+    assert (good.reason, bad.reason, bad.geometry) == ("converged", "not-finite", None)
+    assert "NaN" not in json.dumps([good.to_json(), bad.to_json()])
 
 
 def test_a_bad_start_is_never_converged() -> None:

@@ -114,7 +114,7 @@ def frequency(atoms: ase.Atoms, wish: Wish) -> Floats:
     atom's images are far away.
 
     Raises:
-        InputError: no potential, or one that cannot evaluate the structure.
+        InputError: no potential, or one that cannot evaluate the structure or gives forces that are no numbers.
     """
     import torch
 
@@ -136,6 +136,8 @@ def frequency(atoms: ase.Atoms, wish: Wish) -> Floats:
         systems = Systems.of(copies, wish.potential.device)
         with torch.no_grad():
             forces = wish.potential.evaluate(systems).forces.cpu().numpy().reshape(len(some), len(whole), 3)
+        if not np.isfinite(forces).all():
+            raise InputError("the potential gives a force that is not a number", code="not-finite")
         for k, (i, axis, sign) in enumerate(some):
             trace[i] -= sign * forces[k, i, axis] / (2 * STEP)
     squared = ACCELERATION * trace / (3 * atoms.get_masses())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import ase
 import numpy as np
@@ -52,14 +52,9 @@ def _looks(data: Any) -> str:
 
 
 def _load(path: Path) -> Any:
-    def refuse(word: str) -> NoReturn:
-        raise InputError(
-            f"holds {word}, which is no JSON number; write null for what is missing", path=path, code="not-finite"
-        )
-
     text = read_text(path)
     try:
-        data = json.loads(text, parse_constant=refuse)
+        data = json.loads(text)  # NaN too, which Python writes: a label is missing, a place is refused
     except RecursionError:
         raise InputError("nested too deeply", path=path, code="too-deep") from None
     except json.JSONDecodeError as problem:
@@ -131,6 +126,8 @@ def _numbers(value: Any, shape: tuple[int, ...], said: str) -> NDArray[np.float6
         raise InputError(said, code="syntax") from None
     if found.shape != shape:
         raise InputError(said, code="syntax")
+    if not np.isfinite(found).all():
+        raise InputError(f"{said}: one is not finite", code="not-finite")
     return found
 
 

@@ -124,3 +124,18 @@ def test_constraints_survive(tmp_path: Path) -> None:
 def test_poscar_scales_and_orders(tmp_path: Path, text: str) -> None:
     (tmp_path / "POSCAR").write_text(text)
     assert_equal(only(tmp_path / "POSCAR").atoms, ase.io.read(tmp_path / "POSCAR"), 1e-12)
+
+
+def test_numbers_of_python_that_are_none_in_json_cost_what_they_stand_for(tmp_path: Path) -> None:
+    """``json.dump`` writes NaN: a label is missing then, and a place is the end of its own structure."""
+    structure = AseAtomsAdaptor.get_structure(ase.Atoms("NaCl", [[0, 0, 0], [2, 2, 2]], cell=np.eye(3) * 4, pbc=True))
+    records = [{"id": f"m{k}", "structure": structure.as_dict(), "e": float(k)} for k in range(3)]
+    records[0]["e"] = float("nan")
+    records[1]["structure"]["lattice"]["matrix"][0][0] = float("inf")
+    (tmp_path / "t.json").write_text(json.dumps(records))
+    first, second, third = read(tmp_path / "t.json")
+    assert isinstance(first, Entry)
+    assert np.isnan(first.labels["e"])
+    assert "not finite" in str(second)
+    assert isinstance(third, Entry)
+    assert third.labels["e"] == 2.0

@@ -128,11 +128,12 @@ class Ensemble(nn.Module):
         """
         if not self.one_featurizer:
             return [m.embed(graph) for m in self.models]
-        features = self.models[0].features(graph)
+        features = self.models[0].features_of(graph)
         if self.stacked is not None and not self.training and not torch.is_grad_enabled():
             together = self.stacked(graph, features)
             if together is not None:
-                return list(together)
+                pairs = zip(self.models, together, strict=True)
+                return [m.answers.embedding(embedding, graph) for m, embedding in pairs]
         return [m.embed(graph, features) for m in self.models]
 
     def joined(self, each: Sequence[ModelOutput], graph: CrystalGraph) -> dict[str, Prediction]:

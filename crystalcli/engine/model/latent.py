@@ -28,7 +28,7 @@ def latent_vectors(model: CrystalModel, graph: CrystalGraph) -> Tensor:
 
     The first where the head has a ``latent(embedding)``, as ``site`` has; the second for all others.
     """
-    embedding = model.architecture(graph, model.features(graph))
+    embedding = model.embed(graph)
     latent = getattr(model.head, "latent", None)
     vectors: Tensor = embedding.scalars if latent is None else latent(embedding.only(model.taken))
     return vectors

@@ -20,6 +20,7 @@ from crystalcli.engine.model.derivatives import DERIVED, Strained, to_pressure
 from crystalcli.engine.model.model_parts import parts, refuse_misfits, refuse_shape
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.model.out_of_domain import OutOfDomain
+from crystalcli.engine.model.part_answers import PartAnswers
 from crystalcli.engine.model.sigma_fit import SigmaFit, applied
 from crystalcli.engine.model.surface import Surface
 from crystalcli.engine.registry.working_folder import staying
@@ -62,20 +63,23 @@ class CrystalModel(nn.Module):
         refuse_misfits(featurizer, architecture, head, spec.targets)
         self.differentiable, self.offers_surface = "energy" in head.provides, "surface" in head.provides
         graph_options = _options(featurizer, featurizer.options, spec.graph)
-        self.features = featurizer.embed(
-            _options(featurizer, featurizer.embed_options, spec.embedding), graph_options, spec.statistics
+        embed_options = _options(featurizer, featurizer.embed_options, spec.embedding)
+        self.answers = PartAnswers(spec)
+        features = featurizer.embed(embed_options, graph_options, spec.statistics)
+        self.features = self.answers.built("featurizer", features, "node_dim", "edge_dim")
+        self.answers.node_dim, self.answers.edge_dim = widths = self.features.node_dim, self.features.edge_dim
+        chosen = _options(architecture, architecture.options, spec.architecture)
+        self.architecture = self.answers.built(
+            "architecture", architecture.build(chosen, *widths, spec.statistics), "embedding_dim"
         )
-        self.architecture = architecture.build(
-            _options(architecture, architecture.options, spec.architecture),
-            self.features.node_dim,
-            self.features.edge_dim,
-            spec.statistics,
-        )
-        shape = shape_of(self.architecture)
+        self.answers.shape = shape = shape_of(self.architecture)
         refuse_shape(shape, architecture, head)
         self.taken, self.asks_again = frozenset(head.irreps), head.again
         seen = EmbeddingShape(shape.irreps.only(self.taken), shape.edge_dim)
-        self.head = head.build(_options(head, head.options, spec.head), seen, spec.targets, spec.statistics)
+        chosen = _options(head, head.options, spec.head)
+        self.head = self.answers.built("head", head.build(chosen, seen, spec.targets, spec.statistics))
+        derived = DERIVED if self.differentiable else ()
+        self.answers.predicted = tuple(t for t in spec.targets if t.name not in derived)
         if fitted is None:
             fitted = {t: closed_forms.blank(c.name, c.options) for t, c in spec.baselines.items()}
         self.frozen_norms = False
@@ -115,14 +119,25 @@ class CrystalModel(nn.Module):
     @staying()
     def embed(self, graph: CrystalGraph, features: Features | None = None) -> Embedding:
         """What the architecture makes of the atoms; from ``features`` if another model with the same has made them."""
-        return self.architecture(graph, self.features(graph) if features is None else features)
+        made = self.features_of(graph) if features is None else features
+        try:
+            found = self.architecture(graph, made)
+        except Exception:
+            self.answers.edges(made, graph)  # else the architecture is blamed for those of a featurizer
+            raise
+        return self.answers.embedding(found, graph)
+
+    @staying()
+    def features_of(self, graph: CrystalGraph) -> Features:
+        """What the featurizer's module makes of a batch."""
+        return self.answers.features(self.features(graph), graph)
 
     @staying()
     def of_embedding(
         self, graph: CrystalGraph, embedding: Embedding, baseline_values: Mapping[str, Tensor] | None = None
     ) -> dict[str, Prediction]:
         """What the head makes of an embedding; of a model with forces not all that it predicts."""
-        return self._finished(graph, self.head(graph, self._for_head(embedding)), baseline_values)
+        return self._finished(graph, self._by_head(graph, embedding), baseline_values)
 
     def seen_by_head(self, graph: CrystalGraph) -> Embedding:
         """What the head is given of the atoms of a batch."""
@@ -144,7 +159,10 @@ class CrystalModel(nn.Module):
     def _direct(self, graph: CrystalGraph) -> ModelOutput:
         """What the head predicts, without baselines."""
         embedding = self.embed(graph)
-        return ModelOutput(self.head(graph, self._for_head(embedding)), embedding)
+        return ModelOutput(self._by_head(graph, embedding), embedding)
+
+    def _by_head(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:
+        return self.answers.predictions(self.head(graph, self._for_head(embedding)), graph)
 
     def _derived(self, graph: CrystalGraph) -> ModelOutput:
         """What the head predicts, and forces, stress and pressure if they are targets."""

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import ase
-
 from crystalcli.contracts.records import Reader
+from crystalcli.engine.read.given import sound
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.registry.working_folder import staying
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import looks_readable, regular
 from crystalcli.vocabulary.errors import CrystalError, InputError, what_happened
+
+CODE = "reader-error"
+"""Of what a reader does wrong."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +71,14 @@ def read_by(reader: Reader, path: Path) -> Iterator[Entry | InputError]:
     Raises:
         CrystalError: its own. InputError: it fails, or gives something else; names the plugin.
     """
+    who = called(reader)
     try:
         for item in reader.read(path):
-            if not isinstance(item, InputError) and not (isinstance(item, Entry) and isinstance(item.atoms, ase.Atoms)):
-                raise TypeError(f"gives a {type(item).__name__}, not an Entry with ase.Atoms")
-            yield item
+            yield sound(item, who, str(path), CODE)
     except (CrystalError, OSError, RecursionError, MemoryError):
         raise
     except (Exception, SystemExit) as problem:
-        said = f"{called(reader)} fails: {what_happened(problem)}"
-        raise InputError(said, code="reader-error") from problem
+        raise InputError(f"{who} fails: {what_happened(problem)}", code=CODE) from problem
 
 
 def found_in_folder(path: Path) -> bool:

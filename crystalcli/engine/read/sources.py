@@ -13,15 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import ase
-
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Source
+from crystalcli.engine.read.given import sound
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError
+from crystalcli.vocabulary.errors import CrystalError, InputError, UsageError, what_happened
 
 PREFIX, SEED = "source:", "seed"
+CODE = "source-error"
+"""Of what a source does wrong."""
 _INPUT = re.compile(r"source:(?P<name>[^=]+?)(?::(?P<options>[\w-]+=.*))?")
 
 
@@ -88,20 +89,16 @@ def generated(path: Path) -> Iterator[Entry | InputError]:
         CrystalError: its own. InputError: it fails, or gives something else; names the plugin.
     """
     part, options, seed = request(path)
-    origin = registry().origin("source", part.name)
+    who = f"source '{part.name}' of plugin {registry().origin('source', part.name)}"
     try:
         for k, item in enumerate(part.generate(options, seed)):
-            if isinstance(item, InputError):
-                yield item
-            elif isinstance(item, Entry) and isinstance(item.atoms, ase.Atoms):
-                yield replace(item, source=f"{path}:{k}")
-            else:
-                raise TypeError(f"gives a {type(item).__name__}, not an Entry with ase.Atoms")
+            where = f"{path}:{k}"
+            placed = replace(item, source=where) if isinstance(item, Entry) else item
+            yield sound(placed, who, where, CODE)
     except (CrystalError, OSError, RecursionError, MemoryError):
         raise
     except (Exception, SystemExit) as problem:
-        said = f"source '{part.name}' of plugin {origin} fails: {type(problem).__name__}: {problem}"
-        raise InputError(said, code="source-error") from problem
+        raise InputError(f"{who} fails: {what_happened(problem)}", code=CODE) from problem
 
 
 def _seed(text: str, owner: str) -> int:

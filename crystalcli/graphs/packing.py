@@ -17,6 +17,7 @@ from crystalcli.engine.labels.label_words import refusal
 from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.engine.read.reading import Failure, ReadItem, read_file
 from crystalcli.engine.read.supervised_reading import NOBODY, Callbacks, supervised
+from crystalcli.engine.registry.graph_builders import CODE, graph_builder
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.registry.working_folder import staying
 from crystalcli.engine.run.places import Place
@@ -112,10 +113,10 @@ def graph_maker(work: GraphWork) -> Callable[[ase.Atoms], GraphArrays]:
     """The featurizer's ``build`` with its options.
 
     Raises:
-        UsageError: no such featurizer, or a wrong option.
+        UsageError: no such featurizer, or a wrong option, or it builds no function.
     """
     part = cast(Featurizer, registry().get("featurizer", work.featurizer))
-    return part.build(opt.make(part.options, work.options, owner=f"featurizer {part.name}"))
+    return graph_builder(part, opt.make(part.options, work.options, owner=f"featurizer {part.name}"))
 
 
 def build_file(
@@ -151,7 +152,7 @@ def graph_of(
         return Failure(item.source, item.id, "graph", problem.code or "bad-graph", one_line(problem.reason))
     except (Exception, SystemExit) as problem:
         reason = one_line(f"featurizer {work.featurizer}: {type(problem).__name__}: {problem}")
-        return Failure(item.source, item.id, "graph", "featurizer-error", reason)
+        return Failure(item.source, item.id, "graph", CODE, reason)
 
 
 def with_fields(

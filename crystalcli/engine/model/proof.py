@@ -26,6 +26,7 @@ from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_fields import fields_of
 from crystalcli.engine.model.model_parts import parts
 from crystalcli.engine.model.model_spec import ModelSpec
+from crystalcli.engine.registry.graph_builders import graph_builder
 from crystalcli.engine.run.checkpoint import under
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.structures.site_fields import SiteField
@@ -67,7 +68,8 @@ _ARRAYS = ("positions", "cell", "pbc", "atomic_numbers", "edge_index", "cell_shi
 def made_up(spec: ModelSpec) -> CrystalGraph:
     """Up to three crystals of elements that a model of ``spec`` has seen, with its edges; float64."""
     featurizer, _, head = parts(spec)
-    build = featurizer.build(opt.make(featurizer.options, spec.graph.options, owner=f"featurizer {featurizer.name}"))
+    chosen: Any = opt.make(featurizer.options, spec.graph.options, owner=f"featurizer {featurizer.name}")
+    build = graph_builder(featurizer, chosen)
     names = head.inputs(opt.make(head.options, spec.head.options, owner=f"head {head.name}"))
     wanted = [SiteField.parse(f) for f in fields_of(spec)]
     found: list[Any] = []

@@ -20,6 +20,7 @@ from crystalcli.engine.model.model_parts import parts
 from crystalcli.engine.model.model_spec import ModelSpec
 from crystalcli.engine.model.surface import Surface
 from crystalcli.engine.potential.moving_graph import SKIN, MovingGraph
+from crystalcli.engine.registry.graph_builders import graph_builder
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.nouns.structures.site_fields import SiteField
@@ -154,9 +155,9 @@ def _moving(spec: ModelSpec, dtype: torch.dtype, skin: float) -> MovingGraph:
     chosen: Any = opt.make(featurizer.options, spec.graph.options, owner=f"featurizer {featurizer.name}")
     cutoff = getattr(chosen, "cutoff", 0.0) if "smooth-cutoff" in featurizer.provides else 0.0
     if not cutoff or not skin:
-        return MovingGraph(featurizer.build(chosen), dtype)
+        return MovingGraph(graph_builder(featurizer, chosen), dtype)
     wider = dataclasses.replace(cast(Any, chosen), cutoff=cutoff + skin)
-    return MovingGraph(featurizer.build(wider), dtype, cutoff, skin)
+    return MovingGraph(graph_builder(featurizer, wider), dtype, cutoff, skin)
 
 
 class ModelSurface:
@@ -191,7 +192,7 @@ class ModelSurface:
         spec = self.model.spec
         featurizer, _, _ = parts(spec)
         options: Any = opt.make(featurizer.options, spec.graph.options, owner=f"featurizer {featurizer.name}")
-        graph = MovingGraph(featurizer.build(options), self.dtype).of(systems)
+        graph = MovingGraph(graph_builder(featurizer, options), self.dtype).of(systems)
         return self.model.surface(graph, self.name, systems.places)
 
     def evaluate(self, systems: Systems, *, stress: bool = False) -> Evaluated:  # noqa: ARG002

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,15 @@ class Face:
         """The one object of ``--json``; nothing without it."""
         if self.json:
             sys.stdout.write(json_line(data, sort_keys=True))
+
+    @contextmanager
+    def own_stdout(self) -> Iterator[None]:
+        """While inside, what a plugin or a library prints goes to stderr, if stdout is for the result alone."""
+        if not self.json:
+            yield
+            return
+        with redirect_stdout(sys.stderr):
+            yield
 
     @contextmanager
     def progress(self, label: str, total: int | None) -> Iterator[Any]:

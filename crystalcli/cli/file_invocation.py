@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,8 +59,9 @@ class FileInvocation(Invocation):
 
     def _done(self, request: Request, delivers: bool) -> Mapping[str, Any]:
         with self._stopping() as stop, self._reporter() as reporter, self._followed(request, reporter) as followed:
-            host = replace(followed, deliver=deliver if delivers else None, people=delivers and sys.stdout.isatty())
-            with closing(self.workflow.prepare(request, host)) as work:
+            hands = partial(deliver, sys.stdout) if delivers else None
+            host = replace(followed, deliver=hands, people=delivers and sys.stdout.isatty())
+            with self.face.own_stdout(), closing(self.workflow.prepare(request, host)) as work:
                 if "torch" in sys.modules:  # what has no use for it does not load it for this
                     from crystalcli.engine.run.devices import prepare_cpu
 

@@ -70,7 +70,7 @@ class Invocation:
             refuse_changes(self.ctx, free | BESIDE_RESUME, *(s.name for s in self._specs() if s.argument))
             changes = {k: v for k, v in self._own().items() if k in free and given(self.ctx, k)}
             self._show_commands(run_record.asked_there(self.workflow, begun))
-        with StopSignal(limit).listening() as stop, self._reporter() as reporter:
+        with StopSignal(limit).listening() as stop, self._reporter() as reporter, self.face.own_stdout():
             if begun is not None:
                 done = life.resume(workflow, begun, changes, reporter, stop, end=ended is not None, page=page)
             else:

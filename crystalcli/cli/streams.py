@@ -142,13 +142,12 @@ def watched() -> Iterator[Streams]:
         sys.stdout, sys.stderr = before
 
 
-def deliver(text: str) -> None:
-    """Write ``text``, which is the work itself, to stdout.
+def deliver(out: Any, text: str) -> None:
+    """Write ``text``, which is the work itself, to ``out``, which is stdout.
 
     Raises:
         Left, EnvironmentProblem: see :meth:`Outlet.deliver`.
     """
-    out: Any = sys.stdout
     (out.deliver if isinstance(out, Outlet) else out.write)(text)
 
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ase.build
+import ase.io
 import pytest
 from common import small_cache
 from common.some_trainings import train
@@ -17,6 +19,8 @@ from crystalcli.cli import streams
 from crystalcli.cli.console import Face
 from crystalcli.cli.main import run
 from crystalcli.cli.streams import Closed, Left, Outlet, watched
+from crystalcli.engine.evaluate.evaluator import Evaluator
+from crystalcli.engine.potential.potentials import PairedPotential
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit
 
 
@@ -55,9 +59,9 @@ def test_values_are_delivered_or_all_ends(monkeypatch: pytest.MonkeyPatch) -> No
     for number, kind in ((errno.EPIPE, Left), (errno.ENOSPC, EnvironmentProblem), (errno.EBADF, EnvironmentProblem)):
         monkeypatch.setattr(sys, "stdout", Broken(number, 4))
         with watched() as both:
-            streams.deliver("abc\n")
+            streams.deliver(sys.stdout, "abc\n")
             with pytest.raises(kind):
-                streams.deliver("def\n")
+                streams.deliver(sys.stdout, "def\n")
             assert both.end(5) == 5
     assert not isinstance(Left(), EnvironmentProblem)
 
@@ -163,3 +167,29 @@ def test_a_bar_takes_any_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     with Face().progress("verify [/] a[red]", 2) as advance:
         advance(1, "[/x]")
     capsys.readouterr()
+
+
+def test_what_a_plugin_prints_is_no_part_of_a_result(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def talks(self: object, *words: object, **more: object) -> object:
+        print("from a library")
+        return inner(self, *words, **more)
+
+    inner = Evaluator.__call__
+    monkeypatch.setattr(Evaluator, "__call__", talks)
+    line = ["predict", str(home / "run"), str(home / "graphs.h5"), "--quiet"]
+    assert run([*line, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert len(json.loads(out)["rows"]) == 42
+    assert "from a library" in err
+    assert run(line) == 0
+    out, err = capsys.readouterr()
+    assert (len(out.splitlines()), "from a library" in err) == (43, True)
+    inner = PairedPotential.evaluate
+    monkeypatch.setattr(PairedPotential, "evaluate", talks)
+    ase.io.write(tmp_path / "cu.extxyz", ase.build.bulk("Cu"))
+    words = ["relax", str(tmp_path / "cu.extxyz"), "--potential", "emt", "-o", str(tmp_path / "relaxed"), "--json"]
+    assert run(words) == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["converged"], "from a library" in err) == (1, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +50,8 @@ def serve(
     os.environ.update(task.settings)  # the server of forks may be older than today's settings
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the parent decides when to end
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)  # what a reader prints is no result
     warnings.simplefilter("ignore")
     _die_with_parent(line)
     _limit_memory(task.limits.bytes)

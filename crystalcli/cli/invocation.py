@@ -64,7 +64,9 @@ class Invocation:
             request = self.request()
             self._show_commands(request)
             if self.values["dry_run"]:
-                return self._plan(life.describe(workflow, request, self._services()))
+                with self.face.own_stdout():
+                    described = life.describe(workflow, request, self._services())
+                return self._plan(described)
         else:
             free = self.workflow.free
             refuse_changes(self.ctx, free | BESIDE_RESUME, *(s.name for s in self._specs() if s.argument))

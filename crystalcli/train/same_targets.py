@@ -57,10 +57,10 @@ def conversions(asked: Sequence[Quantity], targets: Sequence[Quantity]) -> list[
     ]
 
 
-def as_of(data: GraphDataset, targets: Sequence[Quantity]) -> GraphDataset:
+def converted(data: GraphDataset, targets: Sequence[Quantity]) -> GraphDataset:
     """``data`` with class numbers and units as ``targets`` have them; what others hold of it stays as it is."""
     there = data.columns
-    changed = {q.name: _as(there[q.name], q) for q in targets if there[q.name].quantity != q}
+    changed = {q.name: _expressed(there[q.name], q) for q in targets if there[q.name].quantity != q}
     if not changed:
         return data
     made = copy(data)
@@ -68,11 +68,12 @@ def as_of(data: GraphDataset, targets: Sequence[Quantity]) -> GraphDataset:
     return made
 
 
-def _as(column: Column, quantity: Quantity) -> Column:
+def _expressed(column: Column, quantity: Quantity) -> Column:
     if quantity.classes:
         return _recounted(column, quantity)
     times = label_units.factor(column.quantity.unit, quantity.unit) if column.quantity.unit else 1.0
-    return Column(quantity, column.values * (times or 1.0), column.mask)
+    assert times is not None  # :func:`matched` has refused it
+    return Column(quantity, column.values if times == 1.0 else column.values * times, column.mask)
 
 
 def _recounted(column: Column, quantity: Quantity) -> Column:

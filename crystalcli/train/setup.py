@@ -40,7 +40,7 @@ from crystalcli.train.material import Material
 from crystalcli.train.options import SplitOptions, TrainOptions
 from crystalcli.train.recomputed import has_closed_form
 from crystalcli.train.replay import Replay, replayed
-from crystalcli.train.same_targets import as_of, conversions, matched, renamings
+from crystalcli.train.same_targets import conversions, converted, matched, renamings
 from crystalcli.train.split import choose
 from crystalcli.train.start import started
 from crystalcli.train.transfer import refuse_other_graphs
@@ -115,7 +115,7 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
         cure = f"add --featurizer {made_by}, or build it with crystal build-graphs --featurizer {o.featurizer}"
         raise UsageError(f"was built with featurizer '{made_by}'; {cure}", path=o.paths[0])
     targets, said = _targets(request, data, shared)
-    data = as_of(data, targets)
+    data = converted(data, targets)
     for line in said:
         reporter.say(line)
     usable = labelled(data, targets, reporter)

@@ -27,6 +27,9 @@ def start(mark: Path) -> Callable[[object, int], Iterator[object]]:
             os._exit(3)
         elif word == "slow":
             time.sleep(0.3)
+        elif word == "print":
+            print("from a reader", flush=True)
+            os.write(1, b"from a library\n")
         elif word == "pid":
             yield os.getpid()
         elif word == "path":

@@ -122,6 +122,24 @@ def test_workers_begin_with_nothing_of_the_current_folder(tmp_path, monkeypatch,
     assert not (tmp_path / "RUN").exists()
 
 
+def test_what_a_worker_prints_is_not_on_stdout(tmp_path):
+    (tmp_path / "mine.py").write_text(f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from pathlib import Path
+from common.trouble import start
+from crystalcli.engine.run.tasks import Task
+from crystalcli.engine.run.workers import Workers
+with Workers(Task(start, Path("once")), 1) as workers:
+    print(list(workers.results([("print", 0)])))
+""")
+    done = subprocess.run(
+        [sys.executable, "mine.py"], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "[(0, ('t', 'print', 0))]\n", done.stderr
+    assert {"from a reader", "from a library"} <= set(done.stderr.splitlines())
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_script_is_not_begun_again_by_workers(tmp_path, method):
     """Without ``if __name__ == "__main__":``, as people write them."""

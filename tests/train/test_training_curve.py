@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from train.test_training import ENERGY, StopAfter, plan
 
 from crystalcli.cli.main import run
 from crystalcli.contracts.records import GENTLER
+from crystalcli.train import choice
+from crystalcli.train.choice import learning_rate
 from crystalcli.train.curve import points, sizes
 from crystalcli.vocabulary.errors import Stopped, UsageError
 
@@ -57,6 +60,17 @@ def test_one_test_part_and_nested_training_parts(cache: Path, source: Path, tmp_
         rows = list(csv.DictReader(file))
     assert [float(r["MAE [eV/atom]"]) for r in rows] == [p["error"] for p in found]
     assert (tmp_path / "c" / f"learning-curve-{ENERGY}.png").exists()
+
+
+def test_an_architecture_says_how_gently_it_is_trained_on(
+    cache: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish = plan(cache, tmp_path / "c", from_=source, lr=None)
+    assert learning_rate(wish) == USUAL * GENTLER
+    own = replace(choice.architecture(wish), gentler=0.05)
+    monkeypatch.setattr(choice, "architecture", lambda _request: own)
+    assert learning_rate(wish) == USUAL * 0.05
+    assert learning_rate(plan(cache, tmp_path / "d", lr=None)) == USUAL
 
 
 def test_wishes_that_cannot_be_granted(cache: Path, source: Path, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """All tests in two processes beside each other: ``python tests/side_by_side.py [OPTIONS OF PYTEST]``.
 
-Not by a plugin that hands tests to workers: those have threads, and a test that forks then hangs now and then.
+Not by a plugin that hands tests to workers: those have threads, and a test that forks then hangs now and then. Each
+process has one thread unless OMP_NUM_THREADS says otherwise: two of two threads on two cores wait for each other, a
+fifth more processor time in all.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +27,7 @@ def main() -> int:
             subprocess.Popen(
                 [sys.executable, "-m", "pytest", *sys.argv[1:], *(f"tests/{f}" for f in half)],
                 cwd=TESTS.parent,
+                env={"OMP_NUM_THREADS": "1"} | os.environ,
                 stdout=None if k == 0 else told,
                 stderr=None if k == 0 else subprocess.STDOUT,
             )

@@ -10,7 +10,7 @@ import numpy as np
 from ase.data import atomic_numbers as number_of
 from numpy.typing import NDArray
 
-from crystalcli.engine.data import frames, leaks, splits
+from crystalcli.engine.data import frames, leaks, split_rules, splits
 from crystalcli.engine.data.splits import Fractions, Split
 from crystalcli.train import split_time
 from crystalcli.train.material import Index, Material, words
@@ -130,11 +130,11 @@ def _by_rule(material: Material, wish: SplitOptions, seed: int) -> Split:
         groups, said = material.groups(wish.group, usable)
         how = f"random, grouped by {said}"
     if wish.folds:
-        made = splits.kfold(usable, groups, folds=wish.folds, fold=wish.fold, fractions=fractions, seed=seed)
+        made = split_rules.kfold(usable, groups, folds=wish.folds, fold=wish.fold, fractions=fractions, seed=seed)
         return Split(made.train, made.val, made.test, f"{made.how}, {how}{why}")
     if len(np.unique(groups)) < 2:
         raise UsageError(f"split '{kind}' has one group only; use --split random or time")
-    return splits.grouped(usable, groups, fractions, seed, how + why)
+    return split_rules.grouped(usable, groups, fractions, seed, how + why)
 
 
 def _kind(material: Material, wish: SplitOptions) -> tuple[str, str]:
@@ -186,11 +186,11 @@ def _by_kind(
     whole = copies if together is None else together
     values = material.values[usable]
     if wish.folds:
-        made = splits.kfold(
+        made = split_rules.kfold(
             usable, whole, folds=wish.folds, fold=wish.fold, fractions=fractions, seed=seed, kinds=kinds, values=values
         )
         return Split(made.train, made.val, made.test, f"{made.how}, {how}{why}")
-    return splits.stratified(usable, kinds, whole, values, fractions, seed=seed, how=how + why)
+    return split_rules.stratified(usable, kinds, whole, values, fractions, seed=seed, how=how + why)
 
 
 def _by_time(material: Material, wish: SplitOptions, fractions: Fractions, seed: int, why: str) -> Split:
@@ -283,9 +283,9 @@ def _validation(material: Material, rest: Index, wish: SplitOptions, seed: int) 
                 f"beside the test part there is one group of '{wish.group}' only, and no validation part; leave --group"
                 " away, or the validation part: --fractions 0.9,0,0.1"
             )
-        inner = splits.grouped(rest, groups, shares, seed, f"validation grouped by {said}")
+        inner = split_rules.grouped(rest, groups, shares, seed, f"validation grouped by {said}")
     elif _are_materials(groups):
-        inner = splits.grouped(rest, groups, shares, seed, "validation grouped by formula")
+        inner = split_rules.grouped(rest, groups, shares, seed, "validation grouped by formula")
     else:
         part = Material(material.data, rest, material.values, material.ids)
         inner = _by_kind(part, SplitOptions(), shares, seed, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crystalcli.engine.data import splits
+from crystalcli.engine.data import split_rules, splits
 from crystalcli.engine.data.splits import Fractions, Split
 from crystalcli.train.material import Index, Material
 from crystalcli.train.options import TrainOptions
@@ -40,7 +40,7 @@ def dealt_anew(material: Material, split: Split, few: int, o: TrainOptions, toge
         return same
     share = int(dealt.sum()) / len(pool)
     seed = int(np.random.SeedSequence([o.seed_of_split, 8, o.member]).generate_state(1)[0])
-    inner = splits.grouped(pool, numbers, Fractions(1 - share, 0.0, share), seed, "")
+    inner = split_rules.grouped(pool, numbers, Fractions(1 - share, 0.0, share), seed, "")
     kept = f", values of '{together}' together" if together else ""
     how = f"{split.how}; train and validation dealt anew for member {o.member}{kept}"
     train, val = np.concatenate([inner.train, split.train[alone]]), np.concatenate([inner.test, split.val[~dealt]])

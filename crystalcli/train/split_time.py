@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalcli.engine.data import leaks, splits
+from crystalcli.engine.data import leaks, split_rules
 from crystalcli.engine.data.splits import Fractions, Split
 from crystalcli.train.material import Index, Material
 from crystalcli.train.options import SplitOptions
@@ -40,7 +40,7 @@ def blocks(material: Material, wish: SplitOptions, fractions: Fractions, cut: ND
     shortest = min(len(s) for s in series)
     rounds = wish.rounds or (max(1, min(ROUNDS, shortest // RUN_LENGTH)) if ramp else 1)
     gap = wish.gap if wish.gap >= 0 else max(1, min(max(memory(s) for s in series), shortest // rounds // 20))
-    made = splits.time_blocks(usable, run, frame, fractions, gap=gap, rounds=rounds)
+    made = split_rules.time_blocks(usable, run, frame, fractions, gap=gap, rounds=rounds)
     why += " and the label drifts with time" if ramp and not wish.rounds else ""
     return Split(made.train, made.val, made.test, made.how + why)
 

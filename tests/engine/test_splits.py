@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystalcli.engine.data import splits
+from crystalcli.engine.data import split_rules, splits
 from crystalcli.engine.data.splits import Fractions, Split
 from crystalcli.vocabulary.errors import UsageError
 
@@ -28,7 +28,7 @@ def check(split: Split, usable: np.ndarray, *, complete: bool) -> None:
 @given(st.integers(3, 300), st.integers(0, 10_000))
 def test_random_is_disjoint_complete_and_of_the_right_size(n: int, seed: int) -> None:
     usable = np.sort(np.random.default_rng(seed).choice(1000, n, replace=False))
-    split = splits.grouped(usable, np.arange(n), HALVES, seed, "random")
+    split = split_rules.grouped(usable, np.arange(n), HALVES, seed, "random")
     check(split, usable, complete=True)
     assert abs(len(split.test) - 0.1 * n) <= 1
     assert abs(len(split.val) - 0.1 * n) <= 1
@@ -40,7 +40,7 @@ def test_groups_stay_whole(groups: list[int], seed: int) -> None:
     usable = np.arange(len(keys)) * 2
     if len(set(groups)) < 3:
         return
-    split = splits.grouped(usable, keys, HALVES, seed, "by group")
+    split = split_rules.grouped(usable, keys, HALVES, seed, "by group")
     check(split, usable, complete=True)
     owners = [set(keys[part // 2].tolist()) for part in split.parts().values()]
     assert not (owners[0] & owners[1])
@@ -54,7 +54,7 @@ def test_folds_cover_everything_once(folds: int, groups: list[int], seed: int) -
     keys, usable = np.array(groups), np.arange(len(groups))
     if len(set(groups)) < folds + 1:
         return
-    made = [splits.kfold(usable, keys, folds=folds, fold=k, fractions=HALVES, seed=seed) for k in range(folds)]
+    made = [split_rules.kfold(usable, keys, folds=folds, fold=k, fractions=HALVES, seed=seed) for k in range(folds)]
     assert sorted(np.concatenate([s.test for s in made]).tolist()) == usable.tolist()
     for split in made:
         check(split, usable, complete=True)
@@ -71,7 +71,7 @@ def test_validation_of_a_fold_has_no_copy_in_training(kinds: bool) -> None:
     usable = np.arange(len(keys)) * 2 + 1
     more = {"kinds": keys % 2, "values": keys * 0.1} if kinds else {}
     for k in range(4):
-        split = splits.kfold(usable, keys, folds=4, fold=k, fractions=Fractions(0.6, 0.2, 0.2), seed=k, **more)
+        split = split_rules.kfold(usable, keys, folds=4, fold=k, fractions=Fractions(0.6, 0.2, 0.2), seed=k, **more)
         check(split, usable, complete=True)
         train, val, test = (set(keys[p // 2].tolist()) for p in split.parts().values())
         assert min(map(len, (train, val, test))) >= 3
@@ -83,7 +83,7 @@ def test_every_kind_gets_its_share_of_every_part(kinds: list[int], seed: int, co
     kind = np.array(kinds).repeat(copies)
     usable, groups = np.arange(len(kind)) * 2, np.arange(len(kinds)).repeat(copies) * 7
     values = np.random.default_rng(seed).normal(size=len(kinds)).repeat(copies)
-    split = splits.stratified(usable, kind, groups, values, HALVES, seed=seed, how="stratified")
+    split = split_rules.stratified(usable, kind, groups, values, HALVES, seed=seed, how="stratified")
     check(split, usable, complete=True)
     assert len(split.val) > 0
     parts = [p // 2 for p in split.parts().values()]
@@ -95,7 +95,7 @@ def test_every_kind_gets_its_share_of_every_part(kinds: list[int], seed: int, co
         n = (kind == k).sum() / copies
         for part in parts[1:]:
             assert abs((kind[part] == k).sum() / copies - 0.1 * n) <= (
-                1.0 + 0.1 * 10 if n >= splits.FEW_OF_A_KIND else 3
+                1.0 + 0.1 * 10 if n >= split_rules.FEW_OF_A_KIND else 3
             )
     for part in parts[1:]:
         assert abs(len(part) / copies - 0.1 * len(kinds)) <= 1
@@ -105,7 +105,7 @@ def test_low_and_high_values_are_in_every_part() -> None:
     values = np.random.default_rng(1).permutation(200.0 * np.arange(200))
     usable = np.arange(200)
     for seed in range(5):
-        split = splits.stratified(usable, usable * 0, usable, values, HALVES, seed=seed, how="")
+        split = split_rules.stratified(usable, usable * 0, usable, values, HALVES, seed=seed, how="")
         for part in (split.val, split.test):
             assert len(part) == 20
             assert np.bincount((values[part] // 4000).astype(int), minlength=10).tolist() == pytest.approx(
@@ -113,16 +113,16 @@ def test_low_and_high_values_are_in_every_part() -> None:
             )
     assert (
         split.test.tolist()
-        != splits.stratified(usable, usable * 0, usable, values, HALVES, seed=9, how="").test.tolist()
+        != split_rules.stratified(usable, usable * 0, usable, values, HALVES, seed=9, how="").test.tolist()
     )
-    missing = splits.stratified(usable, usable * 0, usable, values * np.nan, HALVES, seed=0, how="")
+    missing = split_rules.stratified(usable, usable * 0, usable, values * np.nan, HALVES, seed=0, how="")
     check(missing, usable, complete=True)
 
 
 def test_folds_of_kinds_cover_everything_once() -> None:
     kinds, usable = np.repeat([0, 1, 2], [50, 20, 5]), np.arange(75)
     made = [
-        splits.kfold(usable, usable, folds=5, fold=k, fractions=HALVES, seed=3, kinds=kinds, values=usable * 1.0)
+        split_rules.kfold(usable, usable, folds=5, fold=k, fractions=HALVES, seed=3, kinds=kinds, values=usable * 1.0)
         for k in range(5)
     ]
     assert sorted(np.concatenate([s.test for s in made]).tolist()) == usable.tolist()
@@ -133,7 +133,7 @@ def test_folds_of_kinds_cover_everything_once() -> None:
 
 def test_a_part_of_the_whole_may_be_left_out() -> None:
     usable = np.arange(100)
-    split = splits.stratified(usable, usable % 2, usable, usable * 1.0, Fractions(0.4, 0.1, 0.1), seed=0, how="")
+    split = split_rules.stratified(usable, usable % 2, usable, usable * 1.0, Fractions(0.4, 0.1, 0.1), seed=0, how="")
     assert [len(p) for p in split.parts().values()] == pytest.approx([40, 10, 10], abs=1)
 
 
@@ -142,7 +142,7 @@ def test_time_blocks_keep_their_gap_in_every_run(n_runs: int, length: int, gap: 
     run = np.repeat(np.arange(n_runs), length)
     frame = np.tile(np.arange(length), n_runs)
     usable = np.arange(n_runs * length)
-    split = splits.time_blocks(usable, run, frame, HALVES, gap=gap, rounds=rounds)
+    split = split_rules.time_blocks(usable, run, frame, HALVES, gap=gap, rounds=rounds)
     check(split, usable, complete=False)
     part = np.full(len(usable), -1)
     for k, index in enumerate(split.parts().values()):
@@ -160,7 +160,7 @@ def test_time_blocks_keep_their_gap_in_every_run(n_runs: int, length: int, gap: 
 def test_a_run_too_short_for_its_gap_is_refused() -> None:
     frames = np.arange(10)
     with pytest.raises(UsageError, match="too short"):
-        splits.time_blocks(frames, frames * 0, frames, HALVES, gap=4)
+        split_rules.time_blocks(frames, frames * 0, frames, HALVES, gap=4)
 
 
 def test_ids_come_back_and_unknown_ids_are_refused() -> None:
@@ -198,14 +198,14 @@ def test_fractions_as_percent() -> None:
 
 def test_seed_zero_is_a_seed() -> None:
     usable = np.arange(100)
-    made = [splits.grouped(usable, usable, HALVES, seed, "random").test.tolist() for seed in (0, 0, 1)]
+    made = [split_rules.grouped(usable, usable, HALVES, seed, "random").test.tolist() for seed in (0, 0, 1)]
     assert made[0] == made[1] != made[2]
 
 
 @given(st.permutations([9, 8, 6, 6, 5, 3, 2, 2, 2, 1, 1]), st.integers(0, 1000))
 def test_a_few_large_groups_do_not_fill_the_small_parts(sizes: list[int], seed: int) -> None:
     groups = np.repeat(np.arange(len(sizes)), sizes)
-    split = splits.grouped(np.arange(45), groups, Fractions.parse("0.8,0.1,0.1"), seed, "")
+    split = split_rules.grouped(np.arange(45), groups, Fractions.parse("0.8,0.1,0.1"), seed, "")
     check(split, np.arange(45), complete=True)
     assert 1 <= len(split.test) <= 7
     assert 1 <= len(split.val) <= 7

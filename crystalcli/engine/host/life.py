@@ -6,20 +6,20 @@ leaves in its folder is its own (:mod:`crystalcli.contracts.workflow_record`); e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.host import Host
-from crystalcli.contracts.request import Chosen, Request
+from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Stop, Work, exit_code
 from crystalcli.contracts.workflow_record import Workflow
 from crystalcli.engine.host.following import Followers, loggers
+from crystalcli.engine.host.live_run import Finished, LiveRun
 from crystalcli.engine.record.run_record import (
-    CHILDREN,
     PAGE,
     REFUSED,
     REPORT,
@@ -37,137 +37,21 @@ from crystalcli.engine.record.run_record import (
     same_work,
     table,
 )
-from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.registry.working_folder import staying
 from crystalcli.engine.run import files, locks, progress
 from crystalcli.engine.run.other_rank import OtherRankFolder
 from crystalcli.engine.run.run_folder import RunFolder, point_latest
 from crystalcli.engine.run.stopping import StopSignal as NeverAsked
-from crystalcli.vocabulary.errors import CrystalError, RefusedLate, Stopped, UsageError
+from crystalcli.vocabulary.errors import CrystalError, RefusedLate, UsageError
 
 SILENT = Host()
 """Nobody hears, and nothing is done for plugins."""
 
 
-@dataclass(frozen=True)
-class Finished:
-    """What came of a run.
-
-    Args:
-        path: its folder. data: what report.json holds. before: it was finished already, and nothing was done.
-        silent: another process of the team knows the report, and speaks.
-    """
-
-    path: Path
-    data: Mapping[str, Any]
-    before: bool = False
-    silent: bool = False
-
-
-@dataclass
-class LiveRun:
-    """The run of a workflow while it works; see :class:`crystalcli.contracts.workflow.Run`."""
-
-    folder: RunFolder
-    reporter: Host
-    stop: Stop
-    resumed: bool
-    root: Path
-    workflow: Workflow = field(repr=False)
-    followers: Followers = field(repr=False)
-    again: str = ""
-    ending: bool = False
-
-    @property
-    def inner(self) -> bool:
-        """Whether it is a run in a run."""
-        return self.root != self.path
-
-    @property
-    def path(self) -> Path:
-        """Its folder."""
-        return self.folder.path
-
-    def stop_if_asked(self, at: str = "") -> None:
-        """Raise Stopped where a signal or the time limit asks for it."""
-        if why := self.stop.reason():
-            where = f" at {at}" if at else ""
-            raise Stopped(f"stopped by {why}{where}; the same command or --resume {self.root} goes on")
-
-    def log(self, text: str) -> None:
-        """A line in log.txt."""
-        self.folder.log(text)
-
-    def metric(self, values: Mapping[str, Any]) -> None:
-        """A line in metrics.jsonl."""
-        self.folder.metric(values)
-        self.followers.row(values)
-
-    def follow(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers for the loggers."""
-        self.followers.values(step, values)
-
-    def metrics(self) -> list[dict[str, Any]]:
-        """All lines of metrics.jsonl."""
-        return self.folder.metrics()
-
-    def trim_metrics(self, epochs: int) -> None:
-        """Forget the lines of metrics.jsonl of epochs after ``epochs``."""
-        self.folder.trim_metrics(epochs)
-
-    def write(self, name: str, text: str) -> Path:
-        """Write a whole text file."""
-        return self.folder.write(name, text)
-
-    def write_json(self, name: str, data: Mapping[str, Any]) -> Path:
-        """Write a whole JSON file."""
-        return self.folder.write_json(name, data)
-
-    def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
-        """A file that appears whole when the block is left."""
-        return files.writing(self.path / name)
-
-    def child(
-        self,
-        workflow: str,
-        name: str,
-        options: Mapping[str, Any],
-        parts: Mapping[str, Chosen] | None = None,
-        *,
-        reporter: Host | None = None,
-        prepare: Callable[[Request, Host], Work] | None = None,
-    ) -> Mapping[str, Any]:
-        """What another workflow reports of a run in the folder ``name`` below; see the contract.
-
-        Raises:
-            UsageError: no such workflow, or options that cannot work.
-        """
-        record = cast(Workflow, registry().get("workflow", workflow))
-        asked = Request(opt.make(record.options, options, owner=f"workflow {workflow}"), parts or {}, self.path / name)
-        record = record if prepare is None else replace(record, prepare=prepare)
-        if name not in (known := self.folder.record.get(CHILDREN, ())):
-            # a run of many pieces removes those it has used
-            there = [one for one in known if (self.path / one).is_dir()]
-            self.folder.record[CHILDREN] = [*there, name]
-            self.folder.write_record()
-        other = record_of(record, asked.path)
-        fits = other is not None and not asked.differs(request_of(record, other, asked.path), record.free)
-        return _live(record, asked, reporter or self.reporter, self.stop, overwrite=not fits, parent=self).data
-
-    def pieces(
-        self, work: Work, items: Sequence[Any], *, jobs: int = 1, scheduler: str = ""
-    ) -> Iterator[tuple[Any, Any]]:
-        """Each item with what came of it, wherever it is done; see the contract."""
-        from crystalcli.engine.host.pieces import pieces, place_of
-
-        asked = request_of(self.workflow, self.folder.record, self.path)
-        return pieces(self, work, asked, self.workflow.name, items, place_of(jobs, scheduler), at_a_worker)
-
-
 def at_a_worker(folder: RunFolder, host: Host, request: Request, workflow: Workflow) -> LiveRun:
     """The run as a worker has it that does pieces of it: it has begun, and somebody else decides when to stop."""
     nobody = Followers((), folder.path, host.warn)  # the loggers are where the run is
-    return LiveRun(folder, host, NeverAsked(), True, request.path, workflow, nobody)
+    return LiveRun(folder, host, NeverAsked(), True, request.path, workflow, nobody, _live, at_a_worker)
 
 
 def describe(workflow: Workflow, request: Request, reporter: Host) -> Mapping[str, Any]:
@@ -282,7 +166,8 @@ def _live(
         hears = _followed(reporter.heard_by(folder.log), folder, outermost=parent is None)
         followers = Followers([] if isinstance(folder, OtherRankFolder) else named, path, hears.warn)
         inside.callback(followers.close)
-        live = LiveRun(folder, hears, stop, record is not None, path, workflow, followers, ending=end)
+        resumed = record is not None
+        live = LiveRun(folder, hears, stop, resumed, path, workflow, followers, _live, at_a_worker, ending=end)
         live.again = f"crystal {workflow.name} --resume {path}"
         if parent is not None:
             live.root, live.again = parent.root, parent.again

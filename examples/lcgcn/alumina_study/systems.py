@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from alumina_study.program import crystal
 from alumina_study.records import Cell, Method, Scale
-from crystalcli.engine.data import splits
+from crystalcli.engine.data import split_rules, splits
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.registry.plugin_manager import registry
 
@@ -62,10 +62,10 @@ class Systems:
             n, spacing = len(h["energy"]), float(np.median(np.diff(h["step"][()])))
         frames = np.arange(n)
         if kind == "random":
-            return splits.grouped(frames, frames, FRACTIONS, seed, "random")
+            return split_rules.grouped(frames, frames, FRACTIONS, seed, "random")
         rounds = RAMP_ROUNDS if run.endswith("ramp") else 1
         gap = max(1, min(round(GAP / spacing), n // rounds // 10))
-        return splits.time_blocks(frames, np.zeros(n, dtype=np.int64), frames, FRACTIONS, gap=gap, rounds=rounds)
+        return split_rules.time_blocks(frames, np.zeros(n, dtype=np.int64), frames, FRACTIONS, gap=gap, rounds=rounds)
 
     def cache(self, file: Path, method: Method) -> Path:
         """The graph cache of ``file`` that suits ``method``."""

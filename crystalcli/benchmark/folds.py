@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from crystalcli.benchmark.matbench import official
 from crystalcli.benchmark.options import BenchmarkOptions
 from crystalcli.engine.data.splits import Split
-from crystalcli.train import split as training_split
+from crystalcli.train import split_drawn
 from crystalcli.train.material import Material
 from crystalcli.train.material import words as words_of
 from crystalcli.train.options import TrainOptions
+from crystalcli.train.split import choose
 from crystalcli.vocabulary.errors import UsageError
 
 Index = NDArray[np.int64]
@@ -104,7 +105,7 @@ def _wish(o: BenchmarkOptions, fold: int = 0) -> TrainOptions:
 
 def _dealt(material: Material, o: BenchmarkOptions) -> Folds:
     """The folds of ``crystal train --folds``."""
-    made = [Fold(str(k), training_split.choose(material, _wish(o, k))) for k in range(o.folds)]
+    made = [Fold(str(k), choose(material, _wish(o, k))) for k in range(o.folds)]
     for one in made:
         _refuse_few(material, f"{o.folds} folds", one.name, one.split.test)
     tested = sum(len(one.split.test) for one in made)
@@ -113,7 +114,7 @@ def _dealt(material: Material, o: BenchmarkOptions) -> Folds:
 
 def _nested(material: Material, test: Index, rest: Index, o: BenchmarkOptions, k: int, how: str) -> Split:
     try:
-        return training_split.nested(material, test, rest, _wish(o), o.seed + k, how)
+        return split_drawn.nested(material, test, rest, _wish(o), o.seed + k, how)
     except UsageError as problem:
         raise UsageError(f"{how}: {problem.reason}", path=problem.path) from problem
 

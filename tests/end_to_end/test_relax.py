@@ -260,7 +260,16 @@ def test_other_inputs_are_refused_on_resume(folder: Path, tmp_path: Path) -> Non
     crystal("m0.cif", "--potential", "emt", "--steps", "1", "-o", "r", cwd=tmp_path, code=3)
     (tmp_path / "m0.cif").write_bytes((folder / "m1.cif").read_bytes())
     done = crystal("--resume", "r", cwd=tmp_path, code=2)
-    assert done.stderr == "error: m0.cif: is not the file that this run was started with\n"
+    said = "error: m0.cif: is not the file that this run was started with"
+    assert done.stderr == f"{said}; --overwrite replaces what is there, another --output keeps it\n"
+
+
+def test_a_file_is_mended_and_the_same_command_given_again(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.cif").write_text("data_m\n_cell_length_a 4\n")
+    crystal("m.cif", "--potential", "emt", "--steps", "1", "-o", "r", cwd=tmp_path, code=4)
+    (tmp_path / "m.cif").write_bytes((folder / "m1.cif").read_bytes())
+    crystal("m.cif", "--potential", "emt", "--steps", "1", "-o", "r", cwd=tmp_path, code=3)
+    assert (tmp_path / "r" / "relaxed.extxyz").exists()
 
 
 @pytest.mark.parametrize("cell", ["none", "full"])

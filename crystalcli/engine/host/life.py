@@ -42,7 +42,7 @@ from crystalcli.engine.run import files, locks, progress
 from crystalcli.engine.run.other_rank import OtherRankFolder
 from crystalcli.engine.run.run_folder import RunFolder, point_latest
 from crystalcli.engine.run.stopping import StopSignal as NeverAsked
-from crystalcli.vocabulary.errors import CrystalError, RefusedLate, UsageError
+from crystalcli.vocabulary.errors import CrystalError, NothingUsable, RefusedLate, UsageError
 
 SILENT = Host()
 """Nobody hears, and nothing is done for plugins."""
@@ -196,13 +196,18 @@ def _followed(reporter: Host, folder: RunFolder, *, outermost: bool) -> Host:
 
 @contextmanager
 def _as_before(workflow: Workflow, folder: RunFolder, record: Mapping[str, Any] | None) -> Iterator[None]:
-    """A finished run stays what it was where more of it is refused; what is refused late stands in nobody's way."""
+    """A finished run stays what it was where more of it is refused.
+
+    What is refused late, and what had nothing that it could use, stands in nobody's way.
+    """
     try:
         yield
-    except UsageError as problem:
-        if isinstance(problem, RefusedLate) and not children_of(folder.path):
+    except (UsageError, NothingUsable) as problem:
+        if isinstance(problem, RefusedLate | NothingUsable) and not children_of(folder.path):
             folder.record[REFUSED] = True
             folder.write_record()
+            if isinstance(problem, NothingUsable):
+                clear(folder.path, workflow.keeps)  # what was kept says of each input that it cannot be used
         if record is not None and record.get("finished"):
             folder.record = dict(record)
             folder.write_record()

@@ -92,10 +92,10 @@ def same_work(workflow: Workflow, request: Request) -> dict[str, Any] | None:
 
 
 def _cure(workflow: Workflow, request: Request, name: str) -> str:
-    """What to do where the file ``name`` has changed, if the workflow knows."""
+    """What to do where the file ``name`` has changed; the workflow may know better."""
     plan = workflow.plan_file
     if plan is None or not plan.changed or name != str(getattr(request.options, plan.option)):
-        return ""
+        return "; --overwrite replaces what is there, another --output keeps it"
     return f"; {plan.changed.format(run=request.path)}"
 
 

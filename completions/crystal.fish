@@ -39,6 +39,7 @@ complete -c crystal -n '__crystal_at build-graphs' -l featurizer -x -a '(__cryst
 complete -c crystal -n '__crystal_at build-graphs' -s o -l output -r -d 'where the result goes'
 complete -c crystal -n '__crystal_at build-graphs' -l targets -x -a '(__crystal_ask)' -d 'labels to take, comma-separated: [NAME=]KEY[/atom|*atoms][:UNIT]; none for none'
 complete -c crystal -n '__crystal_at build-graphs' -l fields -x -a '(__crystal_ask)' -d 'per-site fields that models read, comma-separated: fixed (constraints), tags, any array of the files'
+complete -c crystal -n '__crystal_at build-graphs' -l limit -x -a '(__crystal_ask)' -d 'so many structures only, the first that can be used; 0: all'
 complete -c crystal -n '__crystal_at build-graphs' -l require-labels -d 'leave out structures that lack one of the targets'
 complete -c crystal -n '__crystal_at build-graphs' -l cif-column -x -a '(__crystal_ask)' -d 'column of a CSV that holds the CIF text'
 complete -c crystal -n '__crystal_at build-graphs' -l id-column -x -a '(__crystal_ask)' -d 'column of a CSV that names the rows'

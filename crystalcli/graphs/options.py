@@ -22,6 +22,7 @@ class BuildOptions:
         "per-site fields that models read, comma-separated: fixed (constraints), tags, any array of the files",
         metavar="NAMES",
     )
+    limit: int = option(0, "so many structures only, the first that can be used; 0: all", min=0)
     require_labels: bool = option(False, "leave out structures that lack one of the targets")
     cif_column: str = common.cif_column()
     id_column: str = common.id_column()

@@ -18,7 +18,7 @@ from crystalcli.graphs.options import BuildOptions
 from crystalcli.graphs.packing import GraphWork
 from crystalcli.graphs.parts import Share
 from crystalcli.nouns.structures.read_options import ReadOptions
-from crystalcli.vocabulary.errors import Exit
+from crystalcli.vocabulary.errors import Exit, UsageError
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -41,6 +41,7 @@ class BuildPlan:
         overwrite: replace ``output``, whatever it is.
         place: where files are read; the result does not depend on it.
         reading: choices for formats that need them.
+        limit: so many structures only, the first that can be used; 0: all.
         require_labels: leave out structures that lack one of ``targets``.
         share: of an array job; what it does is kept beside ``output``, and the plan with the whole share joins it.
         limits: of each worker.
@@ -55,6 +56,7 @@ class BuildPlan:
     overwrite: bool = False
     place: Place = field(default_factory=Place)
     reading: ReadOptions = field(default_factory=ReadOptions)
+    limit: int = SILENT.limit
     require_labels: bool = SILENT.require_labels
     share: Share = field(default_factory=Share)
     limits: Limits = field(default_factory=Limits)
@@ -70,8 +72,10 @@ class BuildPlan:
             overwrite: replace the output.
 
         Raises:
-            UsageError: a shard that is none.
+            UsageError: a shard that is none, or one with a limit.
         """
+        if asked.shard and asked.limit:
+            raise UsageError("--limit counts structures of all files, which no --shard knows; leave one of them out")
         return cls(
             inputs=asked.inputs,
             output=asked.output,
@@ -81,6 +85,7 @@ class BuildPlan:
             overwrite=overwrite,
             place=Place.of(asked.jobs, asked.scheduler),
             reading=ReadOptions(cif_column=asked.cif_column, id_column=asked.id_column),
+            limit=asked.limit,
             require_labels=asked.require_labels,
             share=Share.parse(asked.shard) if asked.shard else Share(),
             limits=Limits.of(asked.seconds_per_file, asked.memory_per_job),

@@ -93,6 +93,7 @@ def _digest(work: GraphWork, plan: BuildPlan, paths: Iterable[Path], *, labelled
         asdict(plan.reading),
     ]
     head += [plan.require_labels] if plan.require_labels else []
+    head += [{"limit": plan.limit}] if plan.limit else []
     whole = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     paths = list(paths)
     tables = dict.fromkeys(p.parent / TABLE for p in paths) if labelled else ()

@@ -45,7 +45,7 @@ class Building(Work):
 
     def do(self, run: Running) -> Mapping[str, Any]:
         """Build, or go on with it."""
-        done, total = 0, about(self.resolved.paths)
+        done, total = 0, self.resolved.plan.limit or about(self.resolved.paths)
         of = f" of {total}" if total else ""
 
         def hear(n: int, text: str) -> None:

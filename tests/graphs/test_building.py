@@ -26,6 +26,7 @@ from crystalcli.engine.run import files
 from crystalcli.engine.run.places import Place
 from crystalcli.graphs import build as build_graphs
 from crystalcli.graphs.build import build
+from crystalcli.graphs.options import BuildOptions
 from crystalcli.graphs.plan import BuildPlan
 from crystalcli.vocabulary.errors import Exit, UsageError
 
@@ -150,6 +151,23 @@ def test_structures_without_a_required_label_are_left_out_and_counted(tmp_path: 
     assert GraphCache(tmp_path / "h.h5").ids == GraphCache(tmp_path / "g.h5").ids[1:3]
     with pytest.raises(UsageError, match="name them with --targets"):
         build(replace(plan, output=tmp_path / "i.h5", require_labels=True, targets=()))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_first_that_can_be_used(tmp_path: Path, jobs: int) -> None:
+    inputs = write_crystals(tmp_path / "in", ["Cu", "Ag", "Au", "Ni"])
+    Path(sorted(inputs)[1]).write_text("data_nothing\n")
+    plan = BuildPlan(inputs, tmp_path / "g.h5", "cgcnn", place=Place(jobs))
+    ids = [GraphCache(build(plan).output).ids[k] for k in range(3)]
+    few = replace(plan, output=tmp_path / "h.h5", limit=2)
+    report = build(few)
+    assert (GraphCache(few.output).ids, len(report.failures)) == (ids[:2], 1)
+    assert build(few).up_to_date
+    with pytest.raises(UsageError, match="was built from other"):
+        build(replace(few, limit=3))
+    assert GraphCache(build(replace(plan, output=tmp_path / "i.h5", limit=9)).output).ids == ids
+    with pytest.raises(UsageError, match="leave one of them out"):
+        BuildPlan.of(BuildOptions(inputs=inputs, limit=2, shard="1/2"), {}, overwrite=False)
 
 
 def test_a_damaged_cache_is_not_what_the_command_would_make(tmp_path: Path) -> None:

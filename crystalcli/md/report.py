@@ -98,7 +98,8 @@ def _energies(folder: Path, rows: Array, title: str, atoms: int, pictures: str) 
 def _structure(folder: Path, frames: Frames, title: str, pictures: str) -> dict[str, Any]:
     """g(r), coordination, and Fig. 5a: bond lengths."""
     said: dict[str, Any] = {}
-    bonds = distributions.bond_lengths(frames)
+    lengths_of = distributions.lengths_of_bonds(frames)
+    bonds = {pair: distributions.density(lengths) for pair, lengths in lengths_of.items()}
     if bonds:
         lines = [
             ("-".join(p), x, y) for p, (lengths, height) in bonds.items() for x, y in zip(lengths, height, strict=True)
@@ -107,7 +108,7 @@ def _structure(folder: Path, frames: Frames, title: str, pictures: str) -> dict[
         named = {"-".join(p): d for p, d in bonds.items()}
         label = "bond length (Å)"
         plots.curves(paths(folder / "bonds", pictures), named, x=label, y="density (1/Å)", title=title, filled=True)
-        said["mean_bond_A"] = {n: float(np.sum(x * y) / np.sum(y)) for n, (x, y) in named.items()}
+        said["mean_bond_A"] = {"-".join(p): _mean(lengths) for p, lengths in lengths_of.items()}
     if not frames.pbc.all():
         return said
     found = distributions.pair_distribution(frames)
@@ -135,8 +136,9 @@ def _msd(folder: Path, frames: Frames, title: str, pictures: str) -> None:
     from ase.data import chemical_symbols
 
     time = (frames.times - frames.times[0]) * 1e-3
+    positions = distributions.in_mean_cell(frames.positions, frames.cells)
     found = {
-        chemical_symbols[z]: distributions.mean_square_displacement(frames.positions[:, frames.numbers == z])
+        chemical_symbols[z]: distributions.mean_square_displacement(positions[:, frames.numbers == z])
         for z in np.unique(frames.numbers)
     }
     table = zip(time.tolist(), *(m.tolist() for m in found.values()), strict=True)

@@ -197,6 +197,13 @@ def bond_lengths(
     Returns:
         By pair (alphabetical): lengths (bins,) Å and density (bins,) 1/Å; pairs without bonds are left out.
     """
+    return {p: density(d, bins) for p, d in lengths_of_bonds(frames, cutoffs=cutoffs, most=most).items()}
+
+
+def lengths_of_bonds(
+    frames: Frames, *, cutoffs: Mapping[Pair, float] | None = None, most: int = 200
+) -> dict[Pair, Array]:
+    """Every bond length, Å, by element pair; arguments and pairs as of :func:`bond_lengths`."""
     species = sorted({int(z) for z in frames.numbers})
     named: dict[Pair, tuple[int, int, float]] = {}
     for a, b in combinations_with_replacement(species, 2):
@@ -212,14 +219,14 @@ def bond_lengths(
         zi, zj = frames.numbers[i], frames.numbers[j]
         for pair, (a, b, longest) in named.items():
             found[pair].append(d[(zi == a) & (zj == b) & (d <= longest)])
-    return {p: density(np.concatenate(d), bins) for p, d in found.items() if sum(map(len, d))}
+    return {p: np.concatenate(d) for p, d in found.items() if sum(map(len, d))}
 
 
 def mean_square_displacement(positions: Array) -> Array:
     """Mean over atoms and over all starting times of |r(t₀ + t) − r(t₀)|², (F,) Å², by FFT.
 
     Args:
-        positions: (F, N, 3) Å, not wrapped, evenly spaced in time; see :func:`unwrapped`.
+        positions: (F, N, 3) Å, not wrapped, evenly spaced in time; see :func:`unwrapped`, :func:`in_mean_cell`.
     """
     n = len(positions)
     x = positions - positions.mean(0)  # the sums below cancel: small numbers cancel best
@@ -234,6 +241,16 @@ def mean_square_displacement(positions: Array) -> Array:
         sums[k] = twice
     found = (sums - 2.0 * product) / (n - np.arange(n))[:, None]
     return np.asarray(np.maximum(found.mean(1), 0.0))
+
+
+def in_mean_cell(positions: Array, cells: Array) -> Array:
+    """Positions (F, N, 3) as they would be in the mean cell, of the same fractions; the same bits where it is fixed.
+
+    A cell that breathes or grows carries its atoms along, the farther from the origin the more; none diffuses by that.
+    """
+    if bool((cells == cells[0]).all()):
+        return positions
+    return np.asarray(positions @ np.linalg.inv(cells) @ cells.mean(0))
 
 
 def unwrapped(positions: Array, cells: Array, pbc: NDArray[np.bool_]) -> Array:

@@ -133,3 +133,14 @@ def test_density_of_equal_values() -> None:
     middle, height = distributions.density(np.full(5, -3.2))
     assert np.sum(height) * (middle[1] - middle[0]) == pytest.approx(1.0)
     assert float(middle.mean()) == pytest.approx(-3.2)
+
+
+def test_a_cell_that_breathes_moves_no_atom() -> None:
+    """Atoms at rest in a cell that grows and shears have not moved; in a fixed cell positions keep their bits."""
+    rng = np.random.default_rng(6)
+    fractions = rng.random((5, 3)) * 4.0 - 2.0
+    cells = np.array([np.diag([8.0, 9.0, 10.0]) * (1.0 + 0.01 * k) + 0.02 * k for k in range(7)])
+    still = distributions.in_mean_cell(fractions @ cells, cells)
+    assert distributions.mean_square_displacement(still) == pytest.approx(0.0, abs=1e-12)
+    moving = rng.random((7, 5, 3))
+    assert distributions.in_mean_cell(moving, np.repeat(cells[:1], 7, 0)) is moving

@@ -113,7 +113,7 @@ def check_values(data: GraphDataset, quantity: Quantity, split: Split, ids: Sequ
         if never:
             reporter.warn(f"classes of '{quantity.name}' that training never sees: {', '.join(never)}")
         return
-    _warn_of_outliers(data, quantity, values, split, ids, reporter)
+    _warn_of_outliers(data, quantity, split, ids, reporter)
 
 
 def _known(
@@ -129,20 +129,23 @@ def _known(
 
 
 def _warn_of_outliers(
-    data: GraphDataset,
-    quantity: Quantity,
-    values: NDArray[np.float64],
-    split: Split,
-    ids: Sequence[str],
-    reporter: Reporter,
+    data: GraphDataset, quantity: Quantity, split: Split, ids: Sequence[str], reporter: Reporter
 ) -> None:
-    """Name structures with labels very far from the median of the training ``values``."""
+    """Name structures with labels very far from the median of the training part; totals count per atom."""
+
+    def known(index: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        values, owner = _known(data, quantity, index)
+        return (values / data.atom_counts()[owner] if counted != quantity else values), owner
+
+    counted = quantity.per_atom()
+    values, _ = known(split.train)
     middle = np.median(values)
     spread = 1.4826 * float(np.median(np.abs(values - middle)))
     if spread == 0.0:
         return
-    every, owner = _known(data, quantity, np.concatenate(list(split.parts().values())))
+    every, owner = known(np.concatenate(list(split.parts().values())))
     far = np.flatnonzero(np.abs(every - middle) > OUTLIER * spread)
     if len(far):
         shown = ", ".join(f"{ids[owner[k]]} ({every[k]:g})" for k in far[:3])
-        reporter.warn(f"{len(far)} labels '{quantity.name}' are very far from the median {middle:g}: {shown}")
+        unit = f" {counted.unit}" if counted.unit else ""
+        reporter.warn(f"{len(far)} labels '{quantity.name}' are very far from the median {middle:g}{unit}: {shown}")

@@ -13,16 +13,19 @@ import torch
 from common import small_cache
 from common.some_trainings import asked, changed, describe, resume, train
 
-from crystalcli.contracts.host import Host
+from crystalcli.contracts.host import Host, Reporter
 from crystalcli.contracts.nn.basis import GaussianBasis
 from crystalcli.contracts.records import Recipe
 from crystalcli.contracts.request import Request
 from crystalcli.engine.cache.cache import Column
+from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.data.splits import made as parted
 from crystalcli.engine.model import model_file
 from crystalcli.engine.run import checkpoint
 from crystalcli.engine.run.locks import locked
 from crystalcli.engine.run.stopping import StopSignal
 from crystalcli.train.choice import architecture, suited
+from crystalcli.train.labels import check_values
 from crystalcli.train.loop import Trainer
 from crystalcli.vocabulary.errors import EnvironmentProblem, NumericalFailure, Stopped, UsageError
 from crystalcli.vocabulary.quantities import Quantity
@@ -297,6 +300,25 @@ def test_outliers_and_unseen_elements_are_said(tmp_path: Path) -> None:
     train(wished, Host(warn=heard.append))
     assert any("1e+06" in w and '"05"' in w for w in heard), heard
     assert any("never sees: O, Mg" in w for w in heard), heard
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_totals_of_crystals_of_several_sizes_are_no_outliers(tmp_path: Path, wrong: bool) -> None:
+    """They are looked at per atom, where one that is wrong is seen, too."""
+    size = np.array([400 if k in (7, 8) else 2 for k in range(42)])
+    atoms = [a if n == 2 else a.repeat((10, 5, 4)) for a, n in zip(small_cache.crystals(42), size, strict=True)]
+    values = -4.0 * size + np.linspace(0.0, 0.1, 42) * size
+    values[5] += 300.0 * wrong
+    total = Quantity("energy", "eV", extensive=True)
+    cache = small_cache.write(
+        tmp_path / "g.h5", structures=atoms, columns=[Column(total, values, np.ones(42, dtype=bool))]
+    )
+    data = GraphDataset.open([cache])
+    parts = parted(np.arange(30), np.arange(30, 36), np.arange(36, 42), "")
+    heard: list[str] = []
+    check_values(data, total, parts, data.ids, Reporter(warn=heard.append))
+    said = "1 labels 'energy' are very far from the median"
+    assert [(said in h, "eV/atom: " in h, '"05"' in h) for h in heard] == wrong * [(True, True, True)]
 
 
 def test_a_stopped_run_leaves_its_best_model_and_an_unfinished_report(cache: Path, tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def _binary(
     corner = np.array(lower_hull([(0.0, 0.0), (1.0, 0.0), *map(tuple, known.tolist()), *competing]))
     axes.plot(corner[:, 0], corner[:, 1], "-", lw=1.2, color="black", zorder=0, label="hull")
     axes.set(xlabel=f"fraction of {elements[1]} in {elements[0]}–{elements[1]}", ylabel="formation energy (eV/atom)")
-    axes.set_title(f"{elements[0]}–{elements[1]}: {len(judged)} candidates, bars are σ", fontsize=10)
+    bars = ", bars are σ" if any(c.sigma > 0.0 for c, _ in judged) else ""
+    axes.set_title(f"{elements[0]}–{elements[1]}: {len(judged)} candidates{bars}", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
     save(figure, paths)
 

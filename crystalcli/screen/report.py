@@ -270,7 +270,7 @@ def _report(found: Results, ends: Sequence[CandidateEnd]) -> dict[str, Any]:
         "on_predicted_hull": sum(d.decision.above <= ON_PREDICTED_HULL for d in last),
         "extrapolating": sum(bool(d.candidate.extrapolating) for d in last),
         "uncalibrated": sum(d.candidate.calibration == UNCALIBRATED for d in last),
-        "references": len(found.trained_on.phases),
+        "references": len(_known(found)),
         "systems": dict(Counter(system(found.state.amounts[e.id]) for e in ends).most_common()),
         "stages": [
             {"name": s.name, "cost": s.cost, "screened": n} for s, n in zip(plan.stages, screened.counts, strict=True)
@@ -283,7 +283,7 @@ def _report(found: Results, ends: Sequence[CandidateEnd]) -> dict[str, Any]:
     if plan.ends_with_energies:
         cost = stage_costs(screened.counts, plan.costs, len(found.trained_on.ids))
         data |= {
-            "fully_relaxed": len(found.trained_on.ids) + len(screened.survivors),
+            "fully_relaxed": sum(e.energy is not None for e in ends),
             "cost": cost,
             "share_of_exhaustive": cost / len(ends),
             "hull": [e.id for e in ends if e.above is not None and e.above <= ON_HULL],

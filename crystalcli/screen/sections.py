@@ -114,9 +114,11 @@ def _number(text: str) -> float:
 
 def _result(run: ReportedRun, candidates: Sequence[Candidate]) -> Iterator[Block]:
     report = run.report
-    kept = sum(c.kept for c in candidates)
+    removed = sum(not c.kept for c in candidates)
+    kept = report["kept"] if isinstance(report.get("kept"), int) else len(candidates) - removed
+    taught = len(candidates) - removed - kept
     cards = [Number(f"{len(candidates):,}", "candidates", f"threshold {report.get('threshold', '?')}")]
-    cards.append(Number(f"{kept:,}", "kept", f"{len(candidates) - kept:,} removed"))
+    cards.append(Number(f"{kept:,}", "kept", f"{removed:,} removed" + (f", {taught:,} {TRAINED}" if taught else "")))
     on = [c for c in candidates if c.above <= ON_HULL]
     cards.append(
         Number(f"{len(on):,}", "on the hull", ", ".join(c.formula for c in on[:6]) + (" …" if len(on) > 6 else ""))

@@ -24,6 +24,7 @@ from crystalcli.cli.main import run as crystal
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.request import Request
 from crystalcli.engine.host import life
+from crystalcli.engine.report.run_files import RunFiles
 from crystalcli.engine.run import progress
 from crystalcli.screen.hull import Phase, distances
 from crystalcli.screen.options import Commanded, Outside, ScreenOptions, Settings
@@ -100,6 +101,19 @@ def test_every_candidate_has_an_end_and_the_costs_add_up(finished: Path) -> None
     with (finished / "run" / "stages.csv").open() as file:
         paid = sum(float(r["cost"]) for r in csv.DictReader(file))
     assert paid / 605 == pytest.approx(report["cost"])
+
+
+def test_candidates_are_counted_once(finished: Path) -> None:
+    """Those trained on are no known phases and none that were kept; the page, the tables and the report agree."""
+    run = finished / "run"
+    report, table = json.loads((run / "report.json").read_text()), rows(run)
+    assert report["references"] == 0 == len((run / "phases.csv").read_text().splitlines()) - 1
+    assert report["fully_relaxed"] == sum(bool(r["E_f [eV/atom]"]) for r in table)
+    kept, removed = len((run / "survivors.txt").read_text().splitlines()), report["removed"]
+    assert kept + removed + 12 == 24
+    cards = {c.said: c for c in SCREEN.sections(RunFiles(run))[0].blocks[0].cards}
+    assert (cards["kept"].value, cards["kept"].beside) == (str(kept), f"{removed} removed, 12 trained on")
+    assert cards["known phases"].value == "0"
 
 
 def test_final_energies_are_those_of_the_relaxed_structures(finished: Path) -> None:
@@ -344,7 +358,8 @@ def test_outside_stages_hand_out_and_take_back(tmp_path: Path, capfd: pytest.Cap
     table = {r["id"]: r for r in rows(out)}
     assert "no convergence in 200 steps" in table[lost]["problems"]
     assert table[lost]["outcome"].startswith("no final energy")
-    assert sum(bool(r["E_f [eV/atom]"]) for r in table.values()) == 12 + len(survivors) - 1
+    relaxed = sum(bool(r["E_f [eV/atom]"]) for r in table.values())
+    assert relaxed == 12 + len(survivors) - 1 == json.loads((out / "report.json").read_text())["fully_relaxed"]
 
 
 FAILED_LINES = """\ufeff

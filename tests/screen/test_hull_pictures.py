@@ -40,6 +40,13 @@ def test_a_removed_polymorph_lies_on_top_of_the_kept_one_of_its_formula(drawn, t
     np.testing.assert_allclose(removed.get_xydata(), axes.collections[0].get_offsets())
 
 
+def test_bars_are_said_where_there_are_some(drawn, tmp_path):
+    for sigma in (0.02, 0.0):
+        one = Candidate("a", {"H": 1, "Sr": 1}, -0.3, sigma, sigma), Decision(0.0, (), True, "")
+        plots.draw_hull([tmp_path / "h.png"], ("H", "Sr"), [one], [])
+    assert [f.axes[0].get_title().endswith("bars are σ") for f in drawn] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("heights", "top"),
     [([0.0, 20.0, 60.0, 149.0], 149.0), ([0.0, 5.0, 40.0, 80.0, 100.0, 150.0, 490.0], 150.0), ([0.0, 0.0], 1.0)],

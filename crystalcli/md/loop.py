@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from crystalcli.md.halts import Halts, write_geometry
 from crystalcli.md.monitor import Monitor
 from crystalcli.md.options import LAST_GOOD, STOPPED_AT, MdOptions
 from crystalcli.md.records import LogRow, Recorder, chunk_steps
-from crystalcli.md.setup import SamplingBatch
+from crystalcli.md.setup import TEMPERATURE, SamplingBatch, sampler_of
 from crystalcli.md.temperature_program import TemperatureProgram
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import InputError
@@ -68,6 +69,7 @@ class Dynamics:
         self.rhythms = (GUARD_EVERY, options.log_every, options.frame_every, self.chunk)
         self._target: tuple[float, Tensor] = (-1.0, torch.empty(0))
         self.noise = StructureNoise(options.seed, batch.ids, systems.atom_counts.tolist(), device=self.device)
+        self.thermostat = TEMPERATURE in sampler_of(options).provides
         self.noisy: bool = getattr(self.sampler, "noisy", True)
         self.evaluated: Evaluated
         self.state: State
@@ -280,7 +282,8 @@ class Dynamics:
         o = self.options
         if step % o.log_every == 0:
             kept = self.sampler.conserved(self.systems, self.evaluated, self.state)
-            row = LogRow(step, self.program.at(step), self.systems, self.evaluated, kept, self.halts.alive)
+            target = self.program.at(step) if self.thermostat else math.nan
+            row = LogRow(step, target, self.systems, self.evaluated, kept, self.halts.alive)
             self.recorder.log(row)
             self.monitor.line(row)
             found = self.monitor.drift(step, kept, self.halts.alive)

@@ -148,7 +148,8 @@ class Monitor:
 
     def _averages(self, row: LogRow) -> str:
         self.kelvin, each, pressure = self._means(row)
-        line = f"{row.step * self.options.dt * 1e-3:.3f} ps  T {self.kelvin:.1f} K (target {row.target:g})"
+        line = f"{row.step * self.options.dt * 1e-3:.3f} ps  T {self.kelvin:.1f} K"
+        line += f" (target {row.target:g})" if math.isfinite(row.target) else ""
         line += f"  E_pot {each:.5f} eV/atom"
         return line if pressure != pressure else f"{line}  P {pressure:.3f} GPa"  # noqa: PLR0124 - NaN
 

@@ -38,7 +38,10 @@ def chunk_steps(frame_every: int, atoms: int) -> int:
 
 @dataclass(frozen=True)
 class LogRow:
-    """One row of the log of every structure as it comes; (S,) or (S, 3, 3) tensors."""
+    """One row of the log of every structure as it comes; (S,) or (S, 3, 3) tensors.
+
+    The target (K) is NaN where nothing holds the temperature.
+    """
 
     step: int
     target: float

@@ -57,8 +57,9 @@ def _since(frames: Frames, start: float) -> Frames:
 def _thermo(folder: Path, table: Array, title: str, atoms: int, pictures: str) -> None:
     time = table[:, 1]
     first = table[0, 6]
+    aim = {"target": table[:, 2]} if np.isfinite(table[:, 2]).any() else {}
     panels: list[tuple[str, dict[str, Array]]] = [
-        ("temperature (K)", {"actual": table[:, 3], "target": table[:, 2]}),
+        ("temperature (K)", {"actual": table[:, 3], **aim}),
         ("potential energy\n(eV/atom)", {"": table[:, 4] / atoms}),
         ("change\n(meV/atom)", {
             "total": 1e3 * (table[:, 6] - first) / atoms,

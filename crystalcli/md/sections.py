@@ -145,7 +145,9 @@ def _log(columns: Mapping[str, Sequence[str]], atoms: int) -> Iterator[Block]:
     unit = "eV/atom" if atoms else "eV"
     left = f"every {every}th row of the log" if every > 1 else ""
     x = Axis("time (ps)")
-    lines = [Series("actual", time, read["temperature_K"], "line"), Series("asked for", time, read["target_K"], "line")]
+    asked = read["target_K"]
+    lines = [Series("actual", time, read["temperature_K"], "line")]
+    lines += [Series("asked for", time, asked, "line")] if any(map(math.isfinite, asked)) else []
     yield Plot("Temperature", x, Axis("temperature (K)"), lines, caption=left)
     potential = [v / per for v in read["potential_eV"]]
     yield Plot("Potential energy", x, Axis(f"potential energy ({unit})"), [Series("", time, potential, "line")])

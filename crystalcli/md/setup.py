@@ -95,6 +95,9 @@ def first_batch(
         reporter.warn(f"--dt {o.dt:g} fs is long: atoms vibrate in 20 to 200 fs, of which a step is a fiftieth")
     entries, failures = _read(structures, reporter)
     thermostat = TEMPERATURE in sampler_of(o).provides
+    if not thermostat and len({kelvin for s in program.stages for kelvin in (s.start, s.end)}) > 1:
+        begins = f"velocities begin at {program.at(0):g} K, and what --temperature says of later is not followed"
+        reporter.warn(f"sampler {sampler_of(o).name} holds no temperature: {begins}")
     entries, refused = _evaluable(entries, potential, reporter, thermostat=thermostat)
     failures += refused
     if not entries and all(f.code == STILL for f in failures):

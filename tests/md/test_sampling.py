@@ -15,8 +15,10 @@ from ase.constraints import FixAtoms
 from crystalcli.contracts.dynamics import Evaluated
 from crystalcli.contracts.host import Reporter
 from crystalcli.contracts.request import Request
+from crystalcli.contracts.sections import Plot
 from crystalcli.engine.host import life
 from crystalcli.engine.potential import potentials
+from crystalcli.engine.report.run_files import RunFiles
 from crystalcli.engine.run import checkpoint, files
 from crystalcli.engine.run.stopping import StopSignal
 from crystalcli.md.monitor import Monitor
@@ -147,6 +149,25 @@ def test_what_a_run_writes(world) -> None:
     record = json.loads((folder / "run" / "run.json").read_text())
     assert record["command"] == "md"
     assert record["exit_code"] == 0
+
+
+def test_no_target_is_told_where_nothing_holds_the_temperature(world) -> None:
+    """nve has none: not in the log, nor on the way, nor on the page; a program is warned of, one temperature is not."""
+    folder, use = world
+    use(names=("Cu",))
+    for name, program in (("one", "300"), ("more", "300:500")):
+        said, warned = [], []
+        run(
+            asked(folder, name, names=("Cu",), sampler="nve", temperature=program), Reporter(said.append, warned.append)
+        )
+        assert any(" K  E_pot " in line for line in said)
+        assert not any("target" in line for line in said)
+        assert ["nve holds no temperature: velocities begin at 300 K" in w for w in warned] == [True] * (name == "more")
+        rows = np.genfromtxt(folder / name / "thermo.csv", delimiter=",", names=True)
+        assert np.isnan(rows["target_K"]).all()
+        assert np.isfinite(rows["temperature_K"]).all()
+        plots = [b for s in MD.sections(RunFiles(folder / name)) for b in s.blocks if isinstance(b, Plot)]
+        assert [s.name for p in plots if p.title == "Temperature" for s in p.series] == ["actual"]
 
 
 def test_a_single_structure_lies_in_the_folder_itself(world) -> None:

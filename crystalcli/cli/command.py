@@ -147,7 +147,12 @@ class CrystalCommand(TyperCommand):
         raise UsageError(f"{name}={os.environ[name]}: {plain_words(problem.message)}") from problem
 
     def _layers(self, args: Sequence[str]) -> list[config.Layer]:
-        given = word_in(args, ("-c", "--config")) or os.environ.get("CRYSTAL_CONFIG")
+        switches = {o for p in self.params if getattr(p, "is_flag", False) for o in p.opts} | {"-h"}
+        typed = config_files(args, switches)
+        if len(set(typed)) > 1:
+            files = " and ".join(f"-c {file}" for file in dict.fromkeys(typed))
+            raise UsageError(f"{files}: one file is read; put all into one, or into ./crystal.toml")
+        given = typed[0] if typed else os.environ.get("CRYSTAL_CONFIG")
         return config.layers(Path(given) if given else None)
 
     def _choose(self, state: _State, args: Sequence[str], layers: Sequence[config.Layer], keys: Sequence[str]) -> None:
@@ -200,14 +205,17 @@ class CrystalCommand(TyperCommand):
         for name in state.settings:
             if (found := unasked(ctx, name)) is not None:
                 refuse_unasked(found, name, [f.spec for f in state.flags if f.dest == name])
-        ctx.obj = {chosen: Given({}, {}) for chosen in state.parts}  # one without options has its place too
+        ctx.obj = {chosen: Given() for chosen in state.parts}  # one without options has its place too
         for flag in state.flags:
             part = flag.source.part
             given = ctx.obj[part.family, part.name]
             value = ctx.params.pop(flag.dest)
             given.values[flag.spec.name] = value
-            if ctx.get_parameter_source(flag.dest).name != "DEFAULT":
+            source = ctx.get_parameter_source(flag.dest).name
+            if source != "DEFAULT":
                 given.explicit[flag.spec.name] = value
+            if source == "COMMANDLINE":
+                given.typed.append(flag.spec.name)
         for param in self.common:
             ctx.params.pop(param.name, None)
         self.warn_of_broken()
@@ -249,6 +257,28 @@ def word_in(args: Sequence[str], flags: Sequence[str]) -> str | None:
         elif equals and name in flags:
             found = value
     return found
+
+
+def config_files(args: Sequence[str], switches: Collection[str]) -> list[str]:
+    """Every file that ``-c`` or ``--config`` names in ``args``, in all spellings: -c FILE, -cFILE, -qc FILE.
+
+    Args:
+        args: the command line.
+        switches: flags of one letter that no value follows, among others.
+    """
+    seen, found = iter(args[: args.index("--")] if "--" in args else args), list[str | None]()
+    for arg in seen:
+        name, equals, value = arg.partition("=")
+        if name == "--config":
+            found.append(value if equals else next(seen, None))
+        elif arg.startswith("-") and not arg.startswith("--"):
+            letters = arg[1:].lstrip("".join(s[1:] for s in switches if len(s) == 2))
+            value = letters[1:].removeprefix("=")
+            if letters[:1] == "c":
+                found.append(value or next(seen, None))
+            elif letters and not value:
+                next(seen, None)  # the value of another flag
+    return [file for file in found if file]
 
 
 def first_argument(args: Sequence[str], switches: Collection[str], others: Collection[str] = ()) -> str | None:

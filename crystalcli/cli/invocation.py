@@ -70,7 +70,7 @@ class Invocation:
         else:
             free = self.workflow.free
             refuse_changes(self.ctx, free | BESIDE_RESUME, *(s.name for s in self._specs() if s.argument))
-            changes = {k: v for k, v in self._own().items() if k in free and given(self.ctx, k)}
+            changes = {k: v for k, v in self._own().items() if k in free and self._changed(k)}
             self._show_commands(run_record.asked_there(self.workflow, begun))
         with StopSignal(limit).listening() as stop, self._reporter() as reporter, self.face.own_stdout():
             if begun is not None:
@@ -157,6 +157,10 @@ class Invocation:
 
     def _specs(self) -> list[opt.OptionSpec]:
         return list(opt.specs(self.workflow.options))
+
+    def _changed(self, option: str) -> bool:
+        """Whether it is said for going on; a crystal.toml that lies there says how runs begin, as this one did."""
+        return given(self.ctx, option) and unasked(self.ctx, option) is None
 
     def _own(self) -> dict[str, Any]:
         return {s.name: self._value(s) for s in self._specs()}

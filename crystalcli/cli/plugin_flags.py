@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
@@ -23,10 +23,11 @@ from crystalcli.vocabulary.errors import UsageError
 
 @dataclass(frozen=True)
 class Given:
-    """Values of one part's options; ``explicit`` are those not left at their defaults."""
+    """Values of one part's options; ``explicit`` are those not left at their defaults, ``typed`` of them are flags."""
 
-    values: dict[str, Any]
-    explicit: dict[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    explicit: dict[str, Any] = field(default_factory=dict)
+    typed: list[str] = field(default_factory=list)
 
 
 Chooser = Callable[[Word], Choice]

@@ -64,5 +64,5 @@ def refuse_changes(ctx: typer.Context, free: frozenset[str], *arguments: str) ->
 def _typed(ctx: typer.Context, free: frozenset[str], *arguments: str) -> str:
     """Flags on the command line, those of parts too, that are not ``free``; as typed."""
     own = [n for n in ctx.params if n not in free and ctx.get_parameter_source(n).name == "COMMANDLINE"]  # type: ignore[union-attr]
-    found = own + [n for part in ctx.obj.values() for n in part.explicit]
+    found = own + [n for part in ctx.obj.values() for n in part.typed]
     return ", ".join(n.upper() if n in arguments else flag(n) for n in found)

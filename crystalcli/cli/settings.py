@@ -130,6 +130,11 @@ class _Checker:
         """Check one value as the flag would be checked, and keep it."""
         if self.type_problem(layer, path, hint, value):
             return
+        before = self.values.get(param.name)
+        if before is not None and before.layer is layer:
+            line = line_of(layer.text, before.keys)
+            self.wrong(layer, path, f"{path[-1]} is said twice; the other is in line {line}")
+            return
         try:
             param.process_value(self.ctx, value)
         except Exception as problem:

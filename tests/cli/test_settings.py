@@ -126,6 +126,29 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("typed", ["-c more.toml", "-cmore.toml", "-qc more.toml", "-qcmore.toml"])
+def test_a_file_is_read_however_its_flag_is_spelled(typed: str, run: Any, tmp_path: Path) -> None:
+    (tmp_path / "more.toml").write_text("[train]\nepochs = 12\n")
+    assert run(f"train {typed}")["core"]["epochs"] == 12
+    assert run(f"train {typed} -c more.toml --quiet")["core"]["epochs"] == 12
+
+
+def test_no_file_is_left_unread_without_a_word(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.toml").write_text("[train]\nepochs = 12\n")
+    said = "-c a.toml and -c b.toml: one file is read; put all into one, or into ./crystal.toml"
+    assert problems("train -c a.toml --config b.toml") == [said]
+    assert problems("train -cnone.toml") == ["none.toml: no such configuration file"]
+
+
+def test_what_is_said_twice_in_one_file(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("[train]\ndry-run = false\ndry_run = true\ndepth = 3\n[train.net]\ndepth = 4\n")
+    assert problems("train -c c.toml") == [
+        "c.toml:3: [train] dry_run is said twice; the other is in line 2",
+        "c.toml:6: [train.net] depth is said twice; the other is in line 4",
+    ]
+
+
 def test_misplaced_and_ambiguous_keys(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text('[train]\narch = "plain-net"\ndepth = 3\n')
     assert problems("train -c c.toml") == [

@@ -68,9 +68,9 @@ class Halts:
         """Plain values for a restart record."""
         return {str(k): vars(v) for k, v in self.found.items()}
 
-    def restore(self, systems: Systems, alive: Tensor, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    def restore(self, good: Systems, alive: Tensor, facts: Mapping[str, Mapping[str, Any]]) -> None:
         """Go back to a restart record."""
-        self.good, self.alive = systems, alive
+        self.good, self.alive = good, alive
         self.found = {int(k): Halted(**v) for k, v in facts.items()}
 
 

@@ -93,6 +93,7 @@ class Dynamics:
         found = {n: v for n in _EVALUATED if (v := getattr(self.evaluated, n)) is not None}
         tensors = {
             **checkpoint.prefixed("systems", self.systems.tensors()),
+            **checkpoint.prefixed("good", self.halts.good.tensors()),
             **checkpoint.prefixed("evaluated", found),
             **checkpoint.prefixed("state", self.state),
             **checkpoint.prefixed("record", self.recorder.tensors()),
@@ -129,7 +130,9 @@ class Dynamics:
         self.evaluated = Evaluated(**checkpoint.under("evaluated", tensors))
         self.state = checkpoint.under("state", tensors)
         self.first_cell, self.step = tensors["first_cell"], facts["step"]
-        self.halts.restore(self.systems, tensors["alive"], facts["halted"])
+        good = checkpoint.under("good", tensors)  # records of earlier versions have none
+        good_systems = Systems.of_tensors(good) if good else self.systems
+        self.halts.restore(good_systems, tensors["alive"], facts["halted"])
         self.monitor.restore(checkpoint.under("monitor", tensors), facts["monitor"])
         self.guards = Guards(self.systems.moved(cell=self.first_cell), self.limits, tensors.get("began"))
         self.guards.reset(self.systems)
@@ -181,13 +184,17 @@ class Dynamics:
         self.save()
 
     def advance(self) -> int:
-        """Go to the next step at which something is looked at or kept; returns it."""
+        """Go to the next step at which something is looked at or kept, or is asked to stop; returns where it is.
+
+        Where it is asked to stop before that step nothing is looked at: a run that nobody stopped does not look there.
+        """
         step = self.step
-        self._walk(min(self.options.length, *(step - step % r + r for r in self.rhythms)))
-        step = self.step
-        self._guard(step)
-        self._record(step)
-        return step
+        due = min(self.options.length, *(step - step % r + r for r in self.rhythms))
+        self._walk(due)
+        if self.step == due:
+            self._guard(due)
+            self._record(due)
+        return self.step
 
     def _walk(self, until: int) -> None:
         """Steps up to ``until``, or to the first that needs a look."""

@@ -413,6 +413,21 @@ def test_a_failed_structure_stays_failed_after_resume(world) -> None:
     assert results(folder / "cut") == results(folder / "whole")
 
 
+@pytest.mark.parametrize("looks", [23, 24, 25, 26])
+def test_a_stop_moves_no_look_of_the_guards(world, looks) -> None:
+    """Who is stopped, where, and the last good geometry are those of a run that went on without a stop."""
+    folder, _ = world
+    reporter, _ = quiet()
+    narrow = {"sampler": "nve", "temperature": "300", "max_force": 1.25}
+    whole = run(asked(folder, "whole", **narrow), reporter)
+    assert whole.data["stopped"]["Ag"]["step"] == 20
+    with pytest.raises(Stopped):
+        run(asked(folder, "cut", **narrow), reporter, StopAt(looks))
+    cut = resume(folder / "cut", {}, reporter, StopSignal())
+    assert cut.data["stopped"] == whole.data["stopped"]
+    assert results(folder / "cut") == results(folder / "whole")
+
+
 def test_nothing_left_is_a_numerical_failure(world) -> None:
     folder, use = world
     use("nan", names=("Ag",))

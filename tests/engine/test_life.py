@@ -24,7 +24,7 @@ from crystalcli.engine.record import run_record
 from crystalcli.engine.registry import plugin_manager
 from crystalcli.engine.registry.plugin_loading import Origin
 from crystalcli.engine.registry.plugin_manager import OfferedPart
-from crystalcli.engine.run import locks
+from crystalcli.engine.run import files, locks
 from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, NumericalFailure, RefusedLate, Stopped, UsageError
 
@@ -245,6 +245,20 @@ def test_changed_and_other_inputs_are_refused(text: Path) -> None:
         life.resume(COUNT, text.parent / "run", {})
     text.write_text("abcde")
     assert life.run(COUNT, asked(text)).data["letters"] == 15
+
+
+def test_what_a_kill_left_of_files_goes_though_they_never_get_their_names_again(text: Path) -> None:
+    path = text.parent / "run"
+    with pytest.raises(Stopped):
+        life.run(COUNT, asked(text), stop=Asked(1))
+    for name in ("counted.txt", "state-000000007.safetensors", "structures/a/frames"):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        files.unforeseen(path / name).write_text("half of it")
+    (path / ".mine.tmp").write_text("not ours")
+    with files.writing(path / "alive.txt"):
+        life.resume(COUNT, path, {})
+        assert len(list(path.rglob(".alive.txt.*.tmp"))) == 1, "somebody writes it"
+    assert [p.name for p in path.rglob("*.tmp")] == [".mine.tmp"]
 
 
 def test_one_at_a_time(text: Path) -> None:

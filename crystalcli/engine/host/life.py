@@ -265,6 +265,7 @@ def _by_the_first(work: Work, inside: ExitStack, path: Path, opened: Callable[[]
         try:
             inside.enter_context(locks.run_locked(path))
             folder = opened()
+            files.clear_dead_below(path)
         except CrystalError as found:
             problem = found
     code = None if problem is None else int(problem.exit_code)

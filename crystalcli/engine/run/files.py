@@ -24,6 +24,8 @@ from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError
 
 _LONGEST = 200
 """Bytes of a name that the names beside it begin with; 255 are allowed."""
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
+"""Names of the new files, as :func:`unforeseen` makes them."""
 _CURE = "crystal writes through no link; remove it, or name the file that it leads to"
 
 
@@ -126,15 +128,28 @@ def clear_dead(path: Path) -> None:
     """Remove what programs that were killed have left of :func:`writing` to ``path``, and nothing of living ones."""
     name = re.compile(re.escape(f".{beginning(path.name)}.") + r"[0-9a-f]{16}\.tmp")
     for other in [p for p in path.parent.iterdir() if name.fullmatch(p.name)]:
-        if (handle := _abandoned(other)) is not None:
-            other.unlink(missing_ok=True)
-            os.close(handle)
+        _remove_abandoned(other)
+
+
+def clear_dead_below(folder: Path) -> None:
+    """The same for all files in ``folder`` and below: some, such as restart records, never get their name again."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            if _TEMPORARY.fullmatch(name):
+                _remove_abandoned(Path(where, name))
+
+
+def _remove_abandoned(path: Path) -> None:
+    if (handle := _abandoned(path)) is not None:
+        path.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def _abandoned(path: Path) -> int | None:
     """A handle of the file, locked, if nobody writes it."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        # NFS locks for one alone only what is open for writing
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:  # gone, a link, or of another user
         return None
     if owners.lock_if_free(handle):

@@ -36,6 +36,7 @@ def ase(options: AseOptions) -> Guest:
         raise UsageError(f"calculator ase: --arguments is no JSON: {problem}") from problem
     if not isinstance(arguments, dict):
         raise UsageError('calculator ase: --arguments must be a JSON object: {"epsilon": 0.3}')
+    _refuse_unbound(make, arguments, options.calculator)
     _refuse_unknown(make, arguments, options.calculator)
     with loading("ase", options.calculator, "see its --arguments"):
         made = make(**arguments)
@@ -46,6 +47,22 @@ def ase(options: AseOptions) -> Guest:
     if len(known) != len(set(species)):
         raise UsageError(f"calculator ase: --species '{options.species}' must name elements: --species Cu,Au")
     return Guest(made, [distribution(named["module"])], known)
+
+
+def _refuse_unbound(make: Any, arguments: Mapping[str, Any], said: str) -> None:
+    """What cannot be called so was typed wrongly; the computer has all that it needs.
+
+    Raises:
+        UsageError: an argument too many, or one that is missing.
+    """
+    try:
+        listed = inspect.signature(make)
+    except ValueError:  # of compiled code
+        return
+    try:
+        listed.bind(**arguments)
+    except TypeError as problem:
+        raise UsageError(f"calculator ase: {said} {problem}; it is called as {said}{listed}") from problem
 
 
 def _refuse_unknown(make: Any, arguments: Mapping[str, Any], said: str) -> None:

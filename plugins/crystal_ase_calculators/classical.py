@@ -14,13 +14,11 @@ import ase
 import numpy as np
 from ase.calculators.calculator import all_changes
 
-from crystal_ase_calculators.guest import Guest, imported, loading, numbers, of_file
+from crystal_ase_calculators.guest import Guest, boxed, imported, loading, numbers, of_file, of_the_cell
 from crystal_ase_calculators.options import LammpsOptions, MatscipyOptions
 from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError, did_you_mean
 
 MPI = "libmpi.so.12"
-ROOM = 10.0
-"""Å about atoms without a cell."""
 
 
 def matscipy(options: MatscipyOptions) -> Guest:
@@ -40,7 +38,7 @@ def matscipy(options: MatscipyOptions) -> Guest:
         made = package.Manybody(**form(parameters))
     elements = parameters["el"]
     elements = [elements] if isinstance(elements, str) else elements
-    return Guest(made, ["matscipy"], numbers(elements), parameters=str(parameters["__ref__"]))
+    return Guest(made, ["matscipy"], numbers(elements), crystals=True, parameters=str(parameters["__ref__"]))
 
 
 def parameter_sets(forms: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
@@ -80,7 +78,7 @@ def lammps(options: LammpsOptions) -> Guest:
     header = ["units metal", f"atom_style {'charge' if options.charges else 'atomic'}"]
     header += ["atom_modify map array sort 0 0", "box tilt large"]
     made = _Lammps(commands, header, {s: k for k, s in enumerate(species, 1)})
-    hashes = {} if file is None else {"file": of_file(file)}
+    hashes: dict[str, Any] = {} if file is None else {"file": of_file(file)}
     return Guest(made, ["lammps"], numbers(species), commands=said, **hashes)
 
 
@@ -100,16 +98,15 @@ class _Lammps:
 
     def calculate(self, atoms: ase.Atoms, properties: Sequence[str], _changes: Sequence[str] = all_changes) -> None:
         """Ask it."""
-        boxed = _boxed(atoms)
-        program = self._program(boxed)
+        box = boxed(atoms)  # it loses atoms outside of a cell that does not repeat
+        program = self._program(box)
         try:
-            program.calculate(boxed, list(properties), list(all_changes))
+            program.calculate(box, list(properties), list(all_changes))
         except Exception:
             self._open = None  # it may be left half way
             raise
         self.results = dict(program.results)
-        if atoms.cell.rank < 3:
-            self.results.pop("stress", None)
+        of_the_cell(self.results, box, atoms)
 
     def _program(self, atoms: ase.Atoms) -> Any:
         from ase.calculators.lammpslib import LAMMPSlib
@@ -125,18 +122,6 @@ class _Lammps:
         )
         self._open = atoms.copy(), program
         return program
-
-
-def _boxed(atoms: ase.Atoms) -> ase.Atoms:
-    """``atoms`` with vectors for those that the cell has not, along which LAMMPS shrinks its box to the atoms."""
-    if atoms.cell.rank == 3:
-        return atoms
-    made = atoms.copy()
-    made.cell = atoms.cell.complete()
-    long = np.ptp(atoms.positions, axis=0).max() + 2 * ROOM
-    for k in np.flatnonzero(~atoms.cell.any(1)):
-        made.cell[k] *= long
-    return made
 
 
 def _library() -> Any:

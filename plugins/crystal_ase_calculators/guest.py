@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib
 import io
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -13,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import ase
+import numpy as np
 from ase.calculators.calculator import all_changes
 
-from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, what_happened
+from crystalcli.vocabulary.errors import MAX_LINE, CrystalError, EnvironmentProblem, what_happened
+
+APART = 20.0
+"""Å between what does not repeat and its images: farther than a potential sees."""
 
 
 class Guest:
@@ -27,6 +32,8 @@ class Guest:
         calculator: of ASE.
         packages: distributions that it is made of.
         known_elements: atomic numbers; empty: it does not say.
+        crystals: it is given crystals only, molecules and slabs :func:`boxed`.
+        apart: Å that their images are apart.
         made_of: more plain values that say what it computes with: hashes of weights and files.
 
     Attributes:
@@ -38,9 +45,13 @@ class Guest:
         calculator: Any,
         packages: Sequence[str],
         known_elements: frozenset[int] = frozenset(),
+        *,
+        crystals: bool = False,
+        apart: float = APART,
         **made_of: Any,
     ) -> None:
         self.calculator, self.known_elements = calculator, known_elements
+        self.crystals, self.apart = crystals, apart
         self.implemented_properties = tuple(calculator.implemented_properties)
         self.made_of = {"packages": versions([*packages, "ase"]), **made_of}
         self.results: dict[str, Any] = {}
@@ -58,12 +69,48 @@ class Guest:
         system_changes: Sequence[str] = all_changes,
     ) -> None:
         """Ask it about ``atoms``."""
+        given = atoms
+        if self.crystals and not atoms.pbc.all():
+            given = boxed(atoms, self.apart)
+            given.pbc = True
         with unheard():
             if hasattr(self.calculator, "calculate"):
-                self.calculator.calculate(atoms, list(properties), list(system_changes))
+                self.calculator.calculate(given, list(properties), list(system_changes))
                 self.results = dict(self.calculator.results)
             else:
-                self.results = {p: self.calculator.get_property(p, atoms) for p in properties}
+                self.results = {p: self.calculator.get_property(p, given) for p in properties}
+        of_the_cell(self.results, given, atoms)
+
+
+def boxed(atoms: ase.Atoms, apart: float = APART) -> ase.Atoms:
+    """The same atoms, along what does not repeat in a box whose walls they do not reach.
+
+    Packages take a slab for a molecule, divide by a volume of their own, know no crystal without a cell, or lose atoms
+    outside of it. Along the box the structure may be taken for periodic.
+
+    Args:
+        atoms: any; a crystal comes back as it is.
+        apart: Å from the last atom to the image of the first.
+    """
+    if atoms.pbc.all():
+        return atoms
+    made = atoms.copy()
+    made.cell[~atoms.pbc] = 0.0
+    made.cell = made.cell.complete()  # by unit vectors at right angles to the others
+    for k in np.flatnonzero(~atoms.pbc):
+        along = made.positions @ made.cell[k]
+        long = apart * np.ceil(np.ptp(along) / apart + 1.0)  # of few lengths: some begin anew with every cell
+        made.positions += 0.5 * (long - along.min() - along.max()) * made.cell[k]
+        made.cell[k] *= long
+    return made
+
+
+def of_the_cell(results: dict[str, Any], box: ase.Atoms, atoms: ase.Atoms) -> None:
+    """Make a stress in ``box`` one of ``atoms`` in the cell that they have; none without a volume."""
+    if atoms.cell.rank < 3:
+        results.pop("stress", None)
+    elif results.get("stress") is not None and box is not atoms:
+        results["stress"] = np.asarray(results["stress"]) * (box.get_volume() / atoms.get_volume())
 
 
 def imported(module: str, package: str, owner: str) -> Any:
@@ -104,22 +151,25 @@ def loading(owner: str, what: str, cure: str) -> Iterator[None]:
     except CrystalError:
         raise
     except (Exception, SystemExit) as problem:
-        first = what_happened(problem).strip().split("\n", 1)[0]
-        said = f"calculator {owner} cannot load {what}: {first[:140]}; {cure}"
+        first, begin = what_happened(problem).strip().split("\n", 1)[0], f"calculator {owner} cannot load {what}: "
+        room = max(MAX_LINE - len(begin) - len(cure) - len("; "), 40)  # a line is cut, but not its cure
+        said = f"{begin}{first[:room]}; {cure}"
         raise EnvironmentProblem(said) from problem
 
 
 @contextlib.contextmanager
 def unheard() -> Iterator[None]:
-    """Nothing printed reaches stdout, warnings are not shown, and torch's default precision comes back."""
+    """Nothing printed reaches stdout, no warning and no log is shown, and torch's default precision comes back."""
     import torch
 
-    before = torch.get_default_dtype()
+    before, logged = torch.get_default_dtype(), logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        logging.disable(logged)
         torch.set_default_dtype(before)
 
 

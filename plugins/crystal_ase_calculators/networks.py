@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from crystal_ase_calculators.guest import Guest, imported, loading, numbers, weights
+from crystal_ase_calculators.guest import APART, Guest, imported, loading, numbers, weights
 from crystal_ase_calculators.options import (
     ChgnetOptions,
     FairchemOptions,
@@ -17,6 +17,9 @@ from crystal_ase_calculators.options import (
 from crystalcli.vocabulary.errors import CrystalError, UsageError, did_you_mean
 
 DOWNLOADED = "its weights are downloaded once; run it with a network, or give --model a file"
+
+FAR_APART = 120.0
+"""Å, of what has dispersion: D3 sums to 50 Å."""
 
 
 def chgnet(options: ChgnetOptions) -> Guest:
@@ -30,7 +33,7 @@ def chgnet(options: ChgnetOptions) -> Guest:
             model = package.CHGNet.load(model_name=options.model, use_device=options.place, verbose=False)
         made = dynamics.CHGNetCalculator(model=model, use_device=options.place, on_isolated_atoms="ignore")
         known = model.atom_embedding.embedding.num_embeddings  # a row for every element from hydrogen on
-    return Guest(made, ["chgnet", "torch"], frozenset(range(1, known + 1)), weights=weights(model))
+    return Guest(made, ["chgnet", "torch"], frozenset(range(1, known + 1)), crystals=True, weights=weights(model))
 
 
 def mace(options: MaceOptions) -> Guest:
@@ -49,7 +52,8 @@ def mace(options: MaceOptions) -> Guest:
         inner = next((c for c in getattr(made, "calcs", getattr(getattr(made, "mixer", None), "calcs", []))), made)
         models = inner.models
         known = frozenset(int(z) for z in models[0].atomic_numbers)
-    return Guest(made, ["mace-torch", "torch"], known, weights=weights(*models))
+    apart = FAR_APART if options.dispersion else APART
+    return Guest(made, ["mace-torch", "torch"], known, crystals=True, apart=apart, weights=weights(*models))
 
 
 def matgl(options: MatglOptions) -> Guest:
@@ -61,7 +65,7 @@ def matgl(options: MatglOptions) -> Guest:
         potential = potential.to(options.place)
         made = calculators.PESCalculator(potential=potential, stress_unit="eV/A3")
         known = numbers(potential.model.element_types)
-    return Guest(made, ["matgl", "torch"], known, weights=weights(potential))
+    return Guest(made, ["matgl", "torch"], known, crystals=True, weights=weights(potential))
 
 
 def orb(options: OrbOptions) -> Guest:
@@ -79,7 +83,7 @@ def orb(options: OrbOptions) -> Guest:
         loaded = known[options.model](device=options.place, precision=options.precision, **more)
         network, *adapter = loaded if isinstance(loaded, tuple) else (loaded,)
         made = calculators.ORBCalculator(network, *adapter, device=options.place)
-    return Guest(made, ["orb-models", "torch"], weights=weights(network))
+    return Guest(made, ["orb-models", "torch"], crystals=True, weights=weights(network))
 
 
 def mattersim(options: MattersimOptions) -> Guest:
@@ -88,7 +92,7 @@ def mattersim(options: MattersimOptions) -> Guest:
     more = {"dtype": options.precision} if options.precision != "float32" else {}
     with loading("mattersim", options.model, DOWNLOADED):
         made = package.MatterSimCalculator(load_path=options.model, device=options.place, **more)
-    return Guest(made, ["mattersim", "torch"], weights=weights(made.potential.model))
+    return Guest(made, ["mattersim", "torch"], crystals=True, weights=weights(made.potential.model))
 
 
 def fairchem(options: FairchemOptions) -> Guest:

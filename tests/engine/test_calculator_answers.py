@@ -176,3 +176,34 @@ def test_a_lone_atom_has_forces_in_a_row() -> None:
 
     one = Systems.of([ase.Atoms("Cu", positions=[(1.0, 2.0, 3.0)])])
     assert potential(row, every=True).evaluate(one).forces.tolist() == [[-2.0, -4.0, -6.0]]
+
+
+class BySignedVolume(AseCalculator):  # type: ignore[misc] # ASE is untyped
+    """A gas, as packages have it that take the volume for a triple product; it says a stress without a cell, too."""
+
+    implemented_properties = ("energy", "forces", "stress")
+
+    def calculate(self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        volume = np.linalg.det(atoms.cell.array) or 1.0
+        forces = np.zeros((len(atoms), 3))
+        self.results = {"energy": -np.log(abs(volume)), "forces": forces, "stress": -np.ones(6) / volume}
+
+
+def test_left_handed_cells_have_the_stress_of_right_handed_ones() -> None:
+    right = crystals.rattled(0)
+    left = right.copy()
+    left.set_cell(right.cell.array[[0, 2, 1]])
+    made = CalculatorPotential(Calculator(name="gas", summary="s", build=lambda _: None), BySignedVolume())
+    found = made.evaluate(Systems.of([right, left]), stress=True).stress
+    assert found is not None
+    assert float(found[0, 0, 0]) < 0.0
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=0.0)
+
+
+def test_no_volume_no_stress() -> None:
+    made = CalculatorPotential(Calculator(name="gas", summary="s", build=lambda _: None), BySignedVolume())
+    molecule = Systems.of([ase.Atoms("CO", positions=[(0.0, 0.0, 0.0), (0.0, 0.0, 1.1)])])
+    assert made.evaluate(molecule).stress is None
+    with pytest.raises(InputError, match="structure 0: gas gives no stress; its cell has fewer than three vectors"):
+        made.evaluate(molecule, stress=True)

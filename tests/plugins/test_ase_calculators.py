@@ -7,6 +7,7 @@ with their weights.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 import types
@@ -20,7 +21,8 @@ import ase.io
 import numpy as np
 import pytest
 import torch
-from ase.calculators.calculator import Calculator, FileIOCalculator
+from ase.calculators.calculator import Calculator, FileIOCalculator, all_changes
+from crystal_ase_calculators.guest import Guest, boxed
 from crystal_slabs import SLABS
 from crystal_slabs.options import SlabsOptions
 from in_process import crystal
@@ -186,9 +188,80 @@ def test_weights_that_cannot_be_had(there: Callable[[dict[str, Any]], None]) -> 
     assert str(caught.value) == said + "its weights are downloaded once; run it with a network, or give --model a file"
 
 
-def test_nothing_is_kept_of_the_last_structure() -> None:
-    from crystal_ase_calculators.guest import Guest
+def test_a_cure_is_not_cut(there: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the error is; nor do lines of the package's log stand beside it."""
 
+    def far(*_: Any, **_more: Any) -> None:
+        logging.getLogger("hub").error("retrying")
+        raise ConnectionError("no network " * 100)
+
+    there(stand_ins.fairchem())
+    monkeypatch.setattr(sys.modules["fairchem.core"].pretrained_mlip, "get_predict_unit", far)
+    heard: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: heard.append(record.getMessage()))
+    monkeypatch.setattr(logging.getLogger("hub"), "handlers", [handler])
+    with pytest.raises(EnvironmentProblem, match=r"accept its licence at its hub and log in there first$"):
+        named("fairchem")
+    assert heard == []
+    logging.getLogger("hub").error("heard again")
+    assert heard == ["heard again"]
+
+
+class OnlyCrystals(Calculator):  # type: ignore[misc] # ASE is untyped
+    """Morse, of crystals only, by the volume of the cell that it is given."""
+
+    implemented_properties: ClassVar = ["energy", "forces", "stress"]
+
+    def calculate(self, atoms: Any = None, properties: Any = (), system_changes: Any = all_changes) -> None:
+        assert atoms.pbc.all()
+        assert atoms.cell.rank == 3
+        inner = stand_ins.morse()
+        inner.calculate(atoms, properties, system_changes)
+        self.results = inner.results
+
+
+def slab(pbc: tuple[int, int, int], *, cell: bool = True) -> ase.Atoms:
+    """Shaken copper; where it does not repeat, atoms are outside of the cell, which is oblique."""
+    atoms = ase.build.bulk("Cu", cubic=True) * (2, 1, 1)
+    atoms.rattle(0.1, seed=5)
+    atoms.cell[2] = (1.0, 2.0, 9.0)
+    atoms.pbc = pbc
+    if not cell:
+        atoms.cell[~atoms.pbc] = 0.0
+    return atoms
+
+
+@pytest.mark.parametrize("pbc", [(1, 1, 0), (0, 1, 0), (0, 0, 0), (1, 1, 1)])
+def test_molecules_and_slabs_of_packages_that_know_crystals(pbc: tuple[int, int, int]) -> None:
+    """They say the same as those that know slabs, and the stress is by the volume of the cell that the slab has."""
+    guest = Guest(OnlyCrystals(), ["ase"], crystals=True)
+    for cell in (True, False):
+        atoms, inner = slab(pbc, cell=cell), stand_ins.morse()
+        whole = atoms.cell.rank == 3
+        before = atoms.copy()
+        guest.calculate(atoms, ["energy", "forces", "stress"])
+        assert atoms == before
+        inner.calculate(atoms, ["energy", "forces", "stress"] if whole else ["energy", "forces"])
+        for name in ("energy", "forces", *(["stress"] if whole else [])):
+            np.testing.assert_allclose(guest.results[name], inner.results[name], atol=1e-12, err_msg=name)
+        assert ("stress" in guest.results) == whole
+
+
+@pytest.mark.parametrize("pbc", [(1, 1, 0), (0, 1, 0), (0, 0, 0)])
+def test_nothing_is_outside_of_a_box(pbc: tuple[int, int, int]) -> None:
+    for cell in (True, False):
+        atoms = slab(pbc, cell=cell)
+        box, again = boxed(atoms), atoms.copy()
+        inside = box.get_scaled_positions(wrap=False)[:, ~atoms.pbc]
+        assert 0.0 < inside.min() < inside.max() < 1.0
+        assert box.pbc.tolist() == atoms.pbc.tolist()
+        np.testing.assert_allclose(box.get_all_distances(mic=True), atoms.get_all_distances(mic=True), atol=1e-12)
+        again.positions[0, 2] += 0.01  # what moves a little keeps its box
+        np.testing.assert_array_equal(boxed(again).cell, box.cell)
+
+
+def test_nothing_is_kept_of_the_last_structure() -> None:
     class Inner:
         implemented_properties = ("energy",)
         asked, resets = 0, 0
@@ -318,7 +391,10 @@ def test_any_class_of_python(tmp_path: Path) -> None:
         "": (UsageError, "is any; say which"),
         "ase.calculators.morse": (UsageError, "is no MODULE:CLASS"),
         "ase.calculators.morse:Nothing": (UsageError, "nothing to call by the name Nothing"),
-        "ase.build:bulk": (EnvironmentProblem, "cannot load ase.build:bulk"),
+        "ase.build:bulk": (
+            UsageError,
+            r"bulk missing a required argument: 'name'; it is called as .*bulk\(name",
+        ),
         "nowhere.at.all:X": (EnvironmentProblem, "needs nowhere: pip install nowhere"),
         "types:SimpleNamespace": (UsageError, "which is no calculator"),
     }

@@ -177,15 +177,17 @@ class CalculatorPotential:
 
     def _one(self, atoms: ase.Atoms, k: int, wanted: list[str]) -> dict[str, NDArray[np.float64]]:
         atoms.set_constraint()
+        _turn_right_handed(atoms)
         n, who = len(atoms), f"structure {k}: {self.name}"
+        if "stress" in wanted and atoms.cell.rank < 3:  # some would divide by a volume of their own
+            raise InputError(f"{who} gives no stress; its cell has fewer than three vectors", code=answers.CODE)
         # overlapping atoms are an answer (infinite), not a message
         with answers.asked(who), np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             results = self._results(atoms, wanted)
         missing = [w for w in wanted if results.get(w) is None]
         if missing:
-            why = "; its cell has fewer than three vectors" if atoms.cell.rank < 3 else ""
-            raise InputError(f"{who} gives no {missing[0]}{why}", code=answers.CODE)
+            raise InputError(f"{who} gives no {missing[0]}", code=answers.CODE)
         return answers.of_one(results, n, who, stress="stress" in wanted)
 
     def _results(self, atoms: ase.Atoms, wanted: list[str]) -> dict[str, Any]:
@@ -196,6 +198,14 @@ class CalculatorPotential:
             calculator.calculate(atoms, wanted, all_changes)
             return dict(calculator.results)
         return {w: calculator.get_property(w, atoms) for w in wanted}
+
+
+def _turn_right_handed(atoms: ase.Atoms) -> None:
+    """Span the same crystal by right-handed vectors: some packages divide by the volume, and forget its sign."""
+    if np.linalg.det(atoms.cell.array) < 0.0:
+        order = [1, 0, 2]
+        atoms.set_cell(atoms.cell.array[order])
+        atoms.pbc = atoms.pbc[order]
 
 
 def _told(record: Calculator, built: Any) -> tuple[frozenset[int], Mapping[str, Any]]:

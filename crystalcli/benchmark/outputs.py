@@ -49,7 +49,9 @@ def write(
         words: names of files, by architecture.
         pictures: their formats.
     """
-    run.write(TABLE, csv_text(("target", "row", "kind", "fold", *KEYS), _cells(found, [f.name for f in folds.all])))
+    units = {q.name: unit_of(q, reports) for q in targets}
+    cells = _cells(found, [f.name for f in folds.all], units)
+    run.write(TABLE, csv_text(("target", "unit", "row", "kind", "fold", *KEYS), cells))
     for label, of in reports.items():
         whole = [k for k, r in enumerate(of) if table.SKIPPED not in r]
         for part in predicted.TABLES:
@@ -59,7 +61,13 @@ def write(
             _write_results(run, words[label], targets, folds)
 
 
-def _cells(found: Mapping[str, Sequence[table.Row]], folds: Sequence[str]) -> list[list[Any]]:
+def unit_of(q: Quantity, reports: Reports) -> str:
+    """In which the errors of a target are counted."""
+    whole = (r for of in reports.values() for r in of if table.SKIPPED not in r)
+    return next((unit_of_errors(r["test"][q.name]) for r in whole), q.unit)
+
+
+def _cells(found: Mapping[str, Sequence[table.Row]], folds: Sequence[str], units: Mapping[str, str]) -> list[list[Any]]:
     """A line for every fold, then the mean, its spread and all folds together."""
     cells = []
     for target, rows in found.items():
@@ -70,7 +78,9 @@ def _cells(found: Mapping[str, Sequence[table.Row]], folds: Sequence[str]) -> li
                 for word, key in (("mean", "mean"), ("deviation", "std")):
                     lines[f"({word})"] = {k: v[key] for k, v in said["mean"].items() if isinstance(v, Mapping)}
                 lines["(all)"] = said["all"]
-            cells += [[target, row.label, row.kind, fold, *map(of.get, KEYS)] for fold, of in lines.items()]
+            cells += [
+                [target, units[target], row.label, row.kind, fold, *map(of.get, KEYS)] for fold, of in lines.items()
+            ]
     return cells
 
 
@@ -167,11 +177,10 @@ def of_targets(
     targets: Sequence[Quantity], found: Mapping[str, Sequence[table.Row]], reports: Reports
 ) -> dict[str, Any]:
     """The tables, by target, and what measures: the MAE, or the accuracy of classes."""
-    whole = [r for of in reports.values() for r in of if table.SKIPPED not in r]
     return {
         q.name: {
             "quantity": q.to_json(),
-            "unit": next((unit_of_errors(r["test"][q.name]) for r in whole), q.unit),
+            "unit": unit_of(q, reports),
             "measure": "accuracy" if q.classes else "mae",
             "rows": [{"label": row.label, **row.to_json()} for row in found[q.name]],
         }

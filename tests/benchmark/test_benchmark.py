@@ -97,6 +97,7 @@ def test_the_table_is_what_the_predictions_say(done: Path) -> None:
         assert row["all"]["n"] == 40
         assert abs(mean - mae) > 1e-6  # folds are unequal: the two means are not one number
     lines = fold_table.read(done / "benchmark.csv")
+    assert {r["unit"] for r in lines} == {"eV/atom"} == {said["targets"]["energy"]["unit"]}
     mine = {r["fold"]: float(r["mae"]) for r in lines if r["row"] == label}
     assert mine == pytest.approx({**each, "(mean)": mean, "(deviation)": deviation, "(all)": mae}, rel=1e-12)
 

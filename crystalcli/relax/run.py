@@ -178,6 +178,7 @@ def _report(o: RelaxOptions, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any
         "reasons": dict(sorted(Counter(r["reason"] for r in rows).items())),
         "symmetry_changed": sum(r["spacegroup_start"] != r["spacegroup"] for r in rows),
         "symprec": o.symprec,
+        "pressure": o.pressure,
         "rows": list(rows),
         "exit_code": int(Exit.OK if good == len(rows) else Exit.SOME_FAILED),
     }

@@ -24,6 +24,7 @@ from crystalcli.contracts.sections import (
 from crystalcli.contracts.workflow import Table
 from crystalcli.relax.options import STRUCTURES, TABLE, TRAJECTORIES
 from crystalcli.vocabulary.display import number, shorter
+from crystalcli.vocabulary.units import GPA
 
 MOST = 12
 """Structures that can be turned: those that did not converge, then those that moved farthest."""
@@ -42,20 +43,20 @@ def sections(run: ReportedRun) -> list[Section]:
     rows = run.table(TABLE)
     if not rows.get("id"):
         return []
-    found = [Section("Result", [*_numbers(rows), *_plots(run, rows), _table(rows)])]
+    found = [Section("Result", [*_numbers(run, rows), *_plots(run, rows), _table(rows)])]
     shown = list(_structures(run, rows))
     return [*found, Section("Before and after", shown)] if shown else found
 
 
-def _numbers(rows: Rows) -> Iterator[Block]:
+def _numbers(run: ReportedRun, rows: Rows) -> Iterator[Block]:
     n, done = len(rows["id"]), sum(c == "true" for c in rows["converged"])
-    gained = [b / k for b, k in zip(_gained(rows), numbers(rows["atoms"]), strict=True) if math.isfinite(b) and k]
+    gained = [b / k for b, k in zip(_gained(run, rows), numbers(rows["atoms"]), strict=True) if math.isfinite(b) and k]
     steps = [s for s in numbers(rows["steps"]) if math.isfinite(s)]
     moved = [d for d in numbers(rows["displacement_max [Å]"]) if math.isfinite(d)]
     changed = sum(a != b for a, b in zip(rows["spacegroup_start"], rows["spacegroup"], strict=True) if b)
     cards = [Number(f"{done} of {n}", "converged", f"{n - done} not" if n > done else "")]
     if gained:
-        cards.append(Number(f"{number(1e3 * sum(gained) / len(gained))} meV/atom", "mean energy gained"))
+        cards.append(Number(f"{number(1e3 * sum(gained) / len(gained))} meV/atom", f"mean {_what(run)} gained"))
     if steps:
         cards.append(Number(number(sum(steps) / len(steps)), "mean steps", f"at most {max(steps):.0f}"))
     if moved:
@@ -67,18 +68,34 @@ def _numbers(rows: Rows) -> Iterator[Block]:
         yield Table(("why not converged", "structures"), [[r, str(k)] for r, k in reasons.most_common()])
 
 
-def _gained(rows: Rows) -> list[float]:
-    """Energy before less energy after, eV."""
-    before, after = numbers(rows["energy_start [eV]"]), numbers(rows["energy [eV]"])
-    return [a - b for a, b in zip(before, after, strict=True)]
+def _gained(run: ReportedRun, rows: Rows) -> list[float]:
+    """What was minimised, before less after, eV: energies, or under a pressure enthalpies."""
+    pressure = _pressure(run) * GPA
+
+    def values(which: str) -> list[float]:
+        energy, volume = numbers(rows[f"energy{which} [eV]"]), numbers(rows[f"volume{which} [Å³]"])
+        return [e + pressure * v if pressure else e for e, v in zip(energy, volume, strict=True)]
+
+    return [a - b for a, b in zip(values("_start"), values(""), strict=True)]
+
+
+def _pressure(run: ReportedRun) -> float:
+    """GPa."""
+    asked = run.options.get("pressure")
+    return float(asked) if isinstance(asked, int | float) else 0.0
+
+
+def _what(run: ReportedRun) -> str:
+    return "enthalpy" if _pressure(run) else "energy"
 
 
 def _plots(run: ReportedRun, rows: Rows) -> Iterator[Block]:
     atoms, steps = numbers(rows["atoms"]), numbers(rows["steps"])
-    per_atom = [1e3 * g / n if n else math.nan for g, n in zip(_gained(rows), atoms, strict=True)]
+    per_atom = [1e3 * g / n if n else math.nan for g, n in zip(_gained(run, rows), atoms, strict=True)]
     done = [c == "true" for c in rows["converged"]]
-    label = "energy gained (meV/atom)"
-    yield _by_end("Energy gained, over steps", ("steps", label), (steps, per_atom), done, rows)
+    what = _what(run)
+    label = f"{what} gained (meV/atom)"
+    yield _by_end(f"{what.capitalize()} gained, over steps", ("steps", label), (steps, per_atom), done, rows)
     fmax = numbers(rows["fmax [eV/Å]"])
     asked = run.options.get("fmax")
     limit = [Guide("y", float(asked), "asked for")] if isinstance(asked, (int, float)) and asked > 0 else []

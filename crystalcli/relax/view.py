@@ -8,6 +8,7 @@ from typing import Any
 
 from crystalcli.contracts.workflow import Shown, Table
 from crystalcli.relax.options import STRUCTURES, TABLE
+from crystalcli.vocabulary.units import GPA
 
 ROWS = 30
 """Structures in the table on a terminal, those that went wrong first; all are in relaxation.csv."""
@@ -43,7 +44,7 @@ def shown(report: Mapping[str, Any]) -> Shown:
     if said := report.get("start"):
         lines += _starts(said)
     lines += [f"structures -> {folder / STRUCTURES}", f"table -> {folder / TABLE}"]
-    return Shown(lines, _table(report["rows"]))
+    return Shown(lines, _table(report["rows"], report.get("pressure", 0.0)))
 
 
 def _starts(said: Mapping[str, Any]) -> list[str]:
@@ -66,19 +67,28 @@ def _starts(said: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _table(rows: list[Mapping[str, Any]]) -> Table:
+def _table(rows: list[Mapping[str, Any]], pressure: float) -> Table:
+    """Under a pressure (GPa) with enthalpies: they are what is minimised, and energies may rise."""
     free = any(r["smax"] is not None for r in rows)
-    heads = ["structure", "", "steps", "ΔE (eV)", "fmax (eV/Å)", *(["smax (GPa)", "ΔV (%)"] if free else [])]
+    heads = [
+        "structure",
+        "",
+        "steps",
+        f"Δ{'H' if pressure else 'E'} (eV)",
+        "fmax (eV/Å)",
+        *(["smax (GPa)", "ΔV (%)"] if free else []),
+    ]
     heads += ["moved (Å)", "space group"]
-    shown = [_row(r, free=free) for r in sorted(rows, key=lambda r: r["converged"])[:ROWS]]
+    shown = [_row(r, pressure, free=free) for r in sorted(rows, key=lambda r: r["converged"])[:ROWS]]
     return Table(heads, [r + [""] * (len(heads) - len(r)) for r in shown])
 
 
-def _row(r: Mapping[str, Any], *, free: bool) -> list[str]:
+def _row(r: Mapping[str, Any], pressure: float, *, free: bool) -> list[str]:
     state = "converged" if r["converged"] else r["reason"]
     if r["energy"] is None or r["energy_start"] is None:
         return [r["id"], state, str(r["steps"])]
-    cells = [f"{r['energy'] - r['energy_start']:.4f}", _number(r["fmax"])]
+    work = pressure * GPA * (r["volume"] - r["volume_start"]) if pressure else 0.0
+    cells = [f"{r['energy'] - r['energy_start'] + work:.4f}", _number(r["fmax"])]
     if free:
         change = 100.0 * (r["volume"] / r["volume_start"] - 1.0) if r["volume_start"] else None
         cells += [_number(r["smax"]), "" if change is None else f"{change:+.2f}"]

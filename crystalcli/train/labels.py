@@ -148,4 +148,5 @@ def _warn_of_outliers(
     if len(far):
         shown = ", ".join(f"{ids[owner[k]]} ({every[k]:g})" for k in far[:3])
         unit = f" {counted.unit}" if counted.unit else ""
-        reporter.warn(f"{len(far)} labels '{quantity.name}' are very far from the median {middle:g}{unit}: {shown}")
+        which = f"{len(far)} labels '{quantity.name}' are" if len(far) > 1 else f"1 label '{quantity.name}' is"
+        reporter.warn(f"{which} very far from the median {middle:g}{unit}: {shown}")

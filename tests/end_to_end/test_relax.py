@@ -22,6 +22,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 
 from crystalcli.cli.main import run
+from crystalcli.relax import view
 
 CRYSTAL = [sys.executable, "-m", "crystalcli"]
 RESULTS = ("relaxed.extxyz", "relaxation.csv")
@@ -292,3 +293,20 @@ def test_the_way_of_every_structure(folder: Path, tmp_path: Path, cell: str) -> 
             again.calc = EMT()
             assert again.get_potential_energy() == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
             np.testing.assert_allclose(again.get_forces(), atoms.get_forces(), atol=1e-9)
+
+
+def test_under_a_pressure_enthalpies_are_told(tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "cu.xyz", ase.build.bulk("Cu", a=3.59), format="extxyz")
+    flags = ["--potential", "emt", "--cell", "isotropic", "--pressure", "20", "-o", "r", "--report"]
+    crystal("cu.xyz", *flags, cwd=tmp_path)
+    with (tmp_path / "r" / "relaxation.csv").open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    e, v = (float(row[f"{k}"]) - float(row[f"{k.replace(' ', '_start ', 1)}"]) for k in ("energy [eV]", "volume [Å³]"))
+    gained = -(e + 20 / 160.21766208 * v)
+    assert e > 0.0 > -gained
+    shown = view.shown(json.loads((tmp_path / "r" / "report.json").read_text()))
+    assert shown.table is not None
+    assert dict(zip(shown.table.heads, shown.table.rows[0], strict=True))["ΔH (eV)"] == f"{-gained:.4f}"
+    page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    assert "mean enthalpy gained" in page
+    assert f"{1e3 * gained:.3g}"[:3] in page

@@ -117,7 +117,7 @@ def test_labels_of_sites_that_teach_nothing_or_look_wrong(tmp_path: Path) -> Non
     wild = small_cache.write(tmp_path / "wild.h5", structures=made, columns=[replace(charge, values=values)])
     heard: list[str] = []
     describe(plan(wild, tmp_path / "run", target=("charge",)), Host(warn=heard.append))
-    assert any("1 labels 'charge' are very far" in w and '"07"' in w and "1e+06" in w for w in heard), heard
+    assert any("1 label 'charge' is very far" in w and '"07"' in w and "1e+06" in w for w in heard), heard
 
 
 def crowded(path: Path, n: int) -> Path:

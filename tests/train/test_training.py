@@ -317,7 +317,7 @@ def test_totals_of_crystals_of_several_sizes_are_no_outliers(tmp_path: Path, wro
     parts = parted(np.arange(30), np.arange(30, 36), np.arange(36, 42), "")
     heard: list[str] = []
     check_values(data, total, parts, data.ids, Reporter(warn=heard.append))
-    said = "1 labels 'energy' are very far from the median"
+    said = "1 label 'energy' is very far from the median"
     assert [(said in h, "eV/atom: " in h, '"05"' in h) for h in heard] == wrong * [(True, True, True)]
 
 

@@ -19,6 +19,7 @@ from moody_plugin import moody_plugin
 from crystalcli.cli.main import run
 from crystalcli.engine.run import dask_client, dask_host
 from crystalcli.engine.run.dask_client import DaskWorkers
+from crystalcli.engine.run.dask_cluster import scheduler_of
 from crystalcli.engine.run.tasks import Limits, Lost, Task
 from crystalcli.vocabulary.errors import EnvironmentProblem
 
@@ -176,6 +177,25 @@ def test_jobs_of_a_slurm_queue_are_started_and_ended(tmp_path, monkeypatch):
     assert "#SBATCH -p short" in script.read_text()
     assert " -P -m distributed" in script.read_text(), "jobs begin in the current folder and import nothing from it"
     assert len(list((tmp_path / "queue").glob("cancelled-*"))) == 1
+
+
+REFUSED = "sbatch: error: invalid partition specified: shrot"
+
+
+@pytest.mark.parametrize(("there", "said"), [(True, REFUSED), (False, ".* No such file .* 'sbatch'")])
+def test_a_queue_that_takes_no_job_is_not_waited_for(there, said, tmp_path, monkeypatch):
+    pytest.importorskip("dask_jobqueue")
+    if there:
+        (tmp_path / "sbatch").write_text(f"#!/bin/sh\necho '{REFUSED}' >&2\nexit 1\n")
+        (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    settings = {"cores": 1, "memory": "2GB", "local-directory": str(tmp_path)}
+    with (
+        dask.config.set({f"jobqueue.slurm.{k}": v for k, v in settings.items()}),
+        pytest.raises(EnvironmentProblem, match=f"^--scheduler slurm:shrot:2: the queue takes no job: {said}$"),
+        scheduler_of("slurm:shrot:2"),
+    ):
+        pytest.fail("there is nobody to work")
 
 
 @pytest.fixture

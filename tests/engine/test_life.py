@@ -263,8 +263,9 @@ def test_what_a_kill_left_of_files_goes_though_they_never_get_their_names_again(
 
 def test_one_at_a_time(text: Path) -> None:
     path = text.parent / "run"
-    with locks.run_locked(path), pytest.raises(EnvironmentProblem, match="is writing it"):
+    with locks.run_locked(path), pytest.raises(EnvironmentProblem, match="is writing it") as refused:
         life.run(COUNT, asked(text))
+    assert refused.value.path == str(path)
     with pytest.raises(Stopped):
         life.run(COUNT, asked(text), stop=Asked(1))
     with locks.run_locked(path), pytest.raises(EnvironmentProblem, match="is writing it"):

@@ -40,6 +40,7 @@ from crystalcli.engine.record.run_record import (
 from crystalcli.engine.registry.working_folder import staying
 from crystalcli.engine.run import files, locks, progress
 from crystalcli.engine.run.other_rank import OtherRankFolder
+from crystalcli.engine.run.places import refuse_no_scheduler
 from crystalcli.engine.run.run_folder import RunFolder, point_latest
 from crystalcli.engine.run.stopping import StopSignal as NeverAsked
 from crystalcli.vocabulary.errors import CrystalError, NothingUsable, RefusedLate, UsageError
@@ -61,6 +62,7 @@ def describe(workflow: Workflow, request: Request, reporter: Host) -> Mapping[st
         CrystalError: as :func:`run` before it writes anything.
     """
     loggers(request)
+    refuse_no_scheduler(getattr(request.options, "scheduler", ""))
     with _prepared(workflow, request, reporter) as work:
         return {**work.describe(), "output": str(request.path)}
 
@@ -157,6 +159,7 @@ def _live(
         clear(path, workflow.keeps)
         return Finished(path, before, before=True)
     named = loggers(request)  # refused before anything long
+    refuse_no_scheduler(getattr(request.options, "scheduler", ""))
     said: list[str] = []
     with ExitStack() as inside:
         work = inside.enter_context(_prepared(workflow, request, reporter.heard_by(said.append)))

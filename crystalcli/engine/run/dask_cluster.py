@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from crystalcli.engine.run.places import SLURM
 from crystalcli.vocabulary.errors import EnvironmentProblem, UsageError, one_line
 
 INSTALL = "pip install 'crystal-graphs[cluster]'"
@@ -30,13 +30,13 @@ def scheduler_of(wish: str) -> Iterator[str]:
             ``slurm[:QUEUE[:JOBS]]``: so many jobs with the settings of dask-jobqueue, ended with the run.
 
     Raises:
-        UsageError: no such file, no such words. EnvironmentProblem: not installed, or the queue refuses.
+        UsageError: a file that is none of a scheduler. EnvironmentProblem: not installed, or the queue refuses.
     """
     try:
         import distributed  # noqa: F401 - is it there?
     except ImportError as problem:
         raise EnvironmentProblem(f"--scheduler needs Dask's distributed; {INSTALL}") from problem
-    if re.match(r"slurm(:|$)", wish):
+    if SLURM.fullmatch(wish):
         with _jobs(wish) as address:
             yield address
         return
@@ -53,8 +53,6 @@ def be_quiet() -> None:
 def _address(wish: str) -> str:
     path = Path(wish)
     if not path.is_file():
-        if path.suffix == ".json":
-            raise UsageError("no such scheduler file; dask scheduler --scheduler-file writes it", path=path)
         return wish
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["address"])
@@ -71,9 +69,8 @@ def _jobs(wish: str) -> Iterator[str]:
         from distributed import Status
     except ImportError as problem:
         raise EnvironmentProblem(f"--scheduler {wish} needs dask-jobqueue; {INSTALL}") from problem
-    found = re.fullmatch(r"slurm(?::([^:]*))?(?::([1-9]\d*))?", wish)
-    if not found:
-        raise UsageError(f"--scheduler slurm:QUEUE:JOBS, as in slurm:short:20, not '{wish}'")
+    found = SLURM.fullmatch(wish)
+    assert found is not None  # looked at before
     be_quiet()
     tried = list[Exception | None]()
 

@@ -32,11 +32,15 @@ NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, told: Path | None = None) -> Iterator[None]:
     """Hold the right to write ``path`` and what lies beside it; a dead program's lock is free.
 
     Temporary files that a killed program left behind are removed. Inside, :mod:`.files` renames nothing into the
     folder of ``path`` when the lock has been lost.
+
+    Args:
+        path: what is written.
+        told: what people call it, where that is something else.
 
     Raises:
         EnvironmentProblem: somebody else holds it; names host and process.
@@ -45,7 +49,7 @@ def locked(path: Path) -> Iterator[None]:
     with contextlib.ExitStack() as inside:
         try:
             name.parent.mkdir(parents=True, exist_ok=True)
-            lock = inside.enter_context(_held(name, path))
+            lock = inside.enter_context(_held(name, told or path))
             files.clear_dead(path)
         except OSError as problem:
             raise files.environment_problem(problem, path) from problem
@@ -61,7 +65,7 @@ def run_locked(folder: Path) -> Iterator[None]:
     Raises:
         EnvironmentProblem: as :func:`locked`.
     """
-    with locked(folder / "run") if folder.is_dir() or not folder.exists() else contextlib.nullcontext():
+    with locked(folder / "run", folder) if folder.is_dir() or not folder.exists() else contextlib.nullcontext():
         yield
 
 

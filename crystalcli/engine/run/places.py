@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from crystalcli.engine.run.tasks import Executor, Task
+from crystalcli.vocabulary.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,36 @@ class Place:
     jobs: int = 0
     scheduler: str = ""
 
+    def __post_init__(self) -> None:
+        refuse_no_scheduler(self.scheduler)
+
     @classmethod
     def of(cls, jobs: int, scheduler: str) -> Self:
         """As people say it, who always have workers: with 0 jobs one for each core."""
         return cls(jobs or cores(), scheduler)
+
+
+SLURM = re.compile(r"slurm(?::([^:]*))?(?::([1-9]\d*))?")
+"""A Slurm queue and how many jobs of it."""
+_ADDRESS = re.compile(r"\w+://\S+|[^:\s]+:\d+|\[\S+\]:\d+")
+
+
+def refuse_no_scheduler(wish: str) -> None:
+    """Refuse words that can mean no scheduler before anything is begun, or waited for.
+
+    Raises:
+        UsageError: ``wish`` is neither empty, ``slurm[:QUEUE[:JOBS]]``, an address, nor a file.
+    """
+    if not wish or SLURM.fullmatch(wish):
+        return
+    path = Path(wish)
+    if path.suffix == ".json" and not path.is_file():
+        raise UsageError("no such scheduler file; dask scheduler --scheduler-file writes it", path=path)
+    if re.match("slurm(:|$)", wish, re.IGNORECASE):
+        raise UsageError(f"--scheduler slurm:QUEUE:JOBS, as in slurm:short:20, not '{wish}'")
+    if not (path.is_file() or _ADDRESS.fullmatch(wish)):
+        kinds = "an address (tcp://host:8786), the file of a scheduler, or slurm:QUEUE:JOBS"
+        raise UsageError(f"--scheduler takes {kinds}, not '{wish}'")
 
 
 def cores() -> int:

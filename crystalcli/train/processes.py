@@ -128,7 +128,7 @@ class ProcessTeam:
         if self.size == 1:
             return model.loss(own, labels, kind, baseline_values)[1]
         predictions = self._together(model(own, baseline_values), whole, first)
-        loss = model.head.loss(predictions, labels, whole, kind)
+        loss = model.answers.loss(model.head.loss(predictions, labels, whole, kind))
         penalty = getattr(model.architecture, "penalty", None)
         if penalty is not None:
             found = penalty()

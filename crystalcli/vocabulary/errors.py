@@ -73,6 +73,12 @@ class InputError(CrystalError):
     exit_code = Exit.NOTHING_USABLE
 
 
+class PluginFault(InputError):
+    """What a part of a plugin raises, or gives, that no part may; the plugin is named."""
+
+    exit_code = Exit.BUG
+
+
 class NothingUsable(CrystalError):
     """No input was usable."""
 

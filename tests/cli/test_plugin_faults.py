@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -239,3 +240,11 @@ def test_a_part_that_exits_is_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "quitter.py: calls sys.exit(0)" in done.stderr
     assert json.loads(done.stdout)["exit_code"] == 1
+
+
+def test_a_potential_that_may_be_of_a_broken_plugin(tmp_path: Path) -> None:
+    (tmp_path / "lab.py").write_text("raise ValueError('boom')\n")
+    (tmp_path / "cu.cif").write_text(CIF)
+    done = crystal(tmp_path, "relax", "cu.cif", "--potential", "wells", plugins="lab.py")
+    assert done.returncode == 2
+    assert re.search(r"no potential 'wells': .*; broken: .*lab\.py: ValueError: boom", done.stderr)

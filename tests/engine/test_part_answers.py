@@ -11,7 +11,7 @@ import toy_slabs
 from torch import nn
 
 from crystalcli.contracts.irreps import Irreps
-from crystalcli.contracts.modules import Embedding, Features, Prediction
+from crystalcli.contracts.modules import Embedding, Features, Labels, Prediction
 from crystalcli.contracts.records import Statistics
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.latent import latent_vectors
@@ -21,7 +21,7 @@ from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.nouns.structures.site_fields import of_atoms
-from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.errors import Exit, InputError
 
 OURS = toy_slabs.PLUGIN
 
@@ -96,6 +96,7 @@ def test_it_is_named(family: str, spoil: Callable[[Any], Any], said: str) -> Non
     batch = graph()
     with pytest.raises(InputError) as raised:
         spoiled(family, spoil)(batch)
+    assert raised.value.exit_code == Exit.BUG
     word = "featurizer" if family == "features" else family
     part = {"features": "'radius' of plugin ", "architecture": f"'held' of plugin {OURS}", "head": "'mover' of plugin "}
     assert str(raised.value).startswith(f"{word} {part[family]}")
@@ -138,6 +139,28 @@ def test_members_of_an_ensemble() -> None:
     stacked.stacked = lambda g, features: [None, None]  # type: ignore[assignment, list-item, misc] # noqa: ARG005
     with torch.no_grad(), pytest.raises(InputError, match="gives a NoneType, not an Embedding"):
         stacked(graph())
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        (lambda _: None, "for the loss a NoneType, not a tensor"),
+        (float, "for the loss a float, not a tensor"),
+        (lambda loss: loss.expand(2), r"a loss of shape \(2,\), not one number"),
+        (lambda loss: loss.to(torch.complex64), "a loss of torch.complex64, which has no gradient"),
+        (lambda loss: loss.detach(), "a loss that hangs on no weight"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Converting a tensor")
+def test_a_loss(said: Callable[[Any], Any], what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, batch = model().train(), graph()
+    labels = {NAME: Labels(batch.positions.double(), torch.ones(batch.n_atoms, dtype=torch.bool))}
+    made.loss(batch, labels, "l1")[1].backward()
+    loss = made.head.loss
+    monkeypatch.setattr(made.head, "loss", lambda *given: said(loss(*given)))
+    with pytest.raises(InputError, match=f"^head 'mover' of plugin .* gives {what}") as raised:
+        made.loss(batch, labels, "l1")
+    assert raised.value.exit_code == Exit.BUG
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.registry.at_fault import at_fault
 from crystalcli.engine.registry.plugin_manager import registry
-from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.errors import Exit, InputError
 
 FAILS = """    import os
     if os.environ.get("FAILS") == "{when}":
@@ -60,6 +60,7 @@ def test_it_is_named(when: str, error: str, plugin: Path, tmp_path: Path, monkey
     with pytest.raises(InputError) as raised:
         model_file.load(path)
     assert str(raised.value) == f"{path}: plugin {plugin} fails on this model: {error}: boo"
+    assert raised.value.exit_code == Exit.BUG
     found = at_fault(raised.value.__cause__)
     assert found is not None
     assert (found.name, found.builtin) == (str(plugin), False)

@@ -235,7 +235,8 @@ class CrystalModel(nn.Module):
     ) -> tuple[dict[str, Prediction], Tensor]:
         """Predictions of a batch and their loss in normalised units (``kind``: l1, mse, huber)."""
         predictions = self(graph, baseline_values)
-        loss, penalty = self.head.loss(predictions, labels, graph, kind), getattr(self.architecture, "penalty", None)
+        loss = self.answers.loss(self.head.loss(predictions, labels, graph, kind))
+        penalty = getattr(self.architecture, "penalty", None)
         return predictions, loss if penalty is None else loss + penalty()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from crystalcli.contracts.irreps import SCALAR, EmbeddingShape
@@ -14,7 +15,7 @@ from crystalcli.contracts.modules import Embedding, Features, Prediction
 from crystalcli.engine.model.model_spec import ModelSpec
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.graph import CrystalGraph
-from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.errors import PluginFault
 from crystalcli.vocabulary.quantities import Quantity
 
 M = TypeVar("M")
@@ -54,7 +55,7 @@ class PartAnswers:
         """``said``, if it is features of ``graph``.
 
         Raises:
-            InputError: it is not; names the plugin and says what it is.
+            PluginFault: it is not; names the plugin and says what it is.
         """
         if not isinstance(said, Features):
             raise self._wrong("featurizer", "", said, "Features")
@@ -91,15 +92,27 @@ class PartAnswers:
             self._shaped("head", f"values of {q.name}", found.value, shape)
         return said
 
+    def loss(self, said: Any) -> Tensor:
+        """``said``, if it is a loss from which weights can learn. Raises like :meth:`features`."""
+        if not isinstance(said, Tensor):
+            raise self._wrong("head", "for the loss ", said, "a tensor")
+        if said.numel() != 1:
+            raise self._refusal("head", f"a loss of shape {tuple(said.shape)}, not one number")
+        if not said.is_floating_point():
+            raise self._refusal("head", f"a loss of {said.dtype}, which has no gradient")
+        if torch.is_grad_enabled() and not said.requires_grad:
+            raise self._refusal("head", "a loss that hangs on no weight; was it detached?")
+        return said
+
     def _shaped(self, family: str, what: str, found: Any, wanted: tuple[int, ...]) -> None:
         if not isinstance(found, Tensor):
             raise self._wrong(family, f"for {what} ", found, "a tensor")
         if found.shape != wanted:
             raise self._refusal(family, f"{what} of shape {tuple(found.shape)}, not {wanted}")
 
-    def _wrong(self, family: str, what: str, found: Any, wanted: str) -> InputError:
+    def _wrong(self, family: str, what: str, found: Any, wanted: str) -> PluginFault:
         return self._refusal(family, f"{what}a {type(found).__name__}, not {wanted}")
 
-    def _refusal(self, family: str, gives: str) -> InputError:
+    def _refusal(self, family: str, gives: str) -> PluginFault:
         name = self.names[family]
-        return InputError(f"{family} '{name}' of plugin {registry().origin(family, name)} gives {gives}", code=CODE)
+        return PluginFault(f"{family} '{name}' of plugin {registry().origin(family, name)} gives {gives}", code=CODE)

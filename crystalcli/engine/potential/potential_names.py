@@ -51,4 +51,5 @@ def calculator(text: str) -> Calculator | None:
         cure = cure_of_missing(Path(text)) or "; give a model file or a finished run"
         raise UsageError(f"is a folder without a {MODEL}{cure}", path=text)
     hint = did_you_mean(text, [*known.names("calculator"), *known.names("pretrained")])
-    raise UsageError(f"no potential '{text}': no model file or run folder is there, and no calculator; {hint}")
+    said = f"no potential '{text}': no model file or run folder is there, and no calculator"
+    raise UsageError(f"{said}{known.broken_hint()}; {hint}")  # the list is long, and what is behind it may be cut

@@ -102,7 +102,7 @@ class Registry:
         if (family, name) in self.refused:
             raise UsageError(f"{family} '{name}': {self.refused[family, name]}")
         if (family, name) not in self.parts:
-            raise UsageError(f"no {family} '{name}'; {did_you_mean(name, self.names(family))}{self._broken_hint()}")
+            raise UsageError(f"no {family} '{name}'; {did_you_mean(name, self.names(family))}{self.broken_hint()}")
         return self.parts[family, name].part
 
     def needed(self, plugins: Mapping[str, str], family: str, name: str) -> Part:
@@ -128,13 +128,14 @@ class Registry:
                 )
             return part
         cure = f"put {distribution} into CRYSTAL_PLUGINS" if "/" in distribution else f"pip install {distribution}"
-        raise UsageError(f"needs plugin {distribution}{at_least} for {family} '{name}' ({cure}){self._broken_hint()}")
+        raise UsageError(f"needs plugin {distribution}{at_least} for {family} '{name}' ({cure}){self.broken_hint()}")
 
     def requirements(self, parts: Iterable[tuple[str, str]]) -> dict[str, str]:
         """What a file made with ``parts`` needs: ``"family name"`` → ``"distribution version"``."""
         return {f"{f} {n}": str(self.origin(f, n)) for f, n in parts}
 
-    def _broken_hint(self) -> str:
+    def broken_hint(self) -> str:
+        """What is said behind a name that nobody has: it may be of a plugin that is broken."""
         if not self.broken:
             return ""
         return "; broken: " + "; ".join(f"{k}: {v}" for k, v in sorted(self.broken.items()))

@@ -52,7 +52,7 @@ class FileInvocation(Invocation):
         return int(exit_code(data))
 
     def _described(self, request: Request) -> Mapping[str, Any]:
-        with self.face.own_stdout(), closing(self.workflow.prepare(request, self._services())) as work:
+        with self.face.own_stdout(), closing(self.workflow.prepared(request, self._services())) as work:
             data = work.describe()
         self._show(self.workflow.plan(data))
         return data
@@ -61,7 +61,7 @@ class FileInvocation(Invocation):
         with self._stopping() as stop, self._reporter() as reporter, self._followed(request, reporter) as followed:
             to_stdout = partial(deliver, sys.stdout) if delivers else None
             host = replace(followed, deliver=to_stdout, people=delivers and sys.stdout.isatty())
-            with self.face.own_stdout(), closing(self.workflow.prepare(request, host)) as work:
+            with self.face.own_stdout(), closing(self.workflow.prepared(request, host)) as work:
                 if "torch" in sys.modules:  # what has no use for it does not load it for this
                     from crystalcli.engine.run.devices import prepare_cpu
 

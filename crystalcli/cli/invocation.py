@@ -90,7 +90,7 @@ class Invocation:
 
     def _prepared(self, request: Request, reporter: Host) -> Work:
         """The workflow's, which loads what it needs; only then is the CPU set up, which loads torch."""
-        work = self.workflow.prepare(request, reporter)
+        work = self.workflow.prepared(request, reporter)
         from crystalcli.engine.run.devices import prepare_cpu
 
         prepare_cpu()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from crystalcli.contracts.records import Part
+from crystalcli.vocabulary.errors import PluginFault
 
 if TYPE_CHECKING:
     from crystalcli.contracts.host import Host
@@ -152,6 +153,19 @@ class Workflow(Part):
     writes: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     example: Callable[[Path], Sequence[str]] | None = None
+
+    def prepared(self, request: Request, host: Host) -> Work:
+        """What ``prepare`` returns.
+
+        Raises:
+            PluginFault: it is no Work.
+        """
+        from crystalcli.contracts.workflow import Work
+
+        work = self.prepare(request, host)
+        if not isinstance(work, Work):
+            raise PluginFault(f"bug in workflow {self.name}: prepare gives a {type(work).__name__}, not a Work")
+        return work
 
     @property
     def host_flags(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import json
 import shutil
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,15 @@ from crystalcli.engine.registry.plugin_loading import Origin
 from crystalcli.engine.registry.plugin_manager import OfferedPart
 from crystalcli.engine.run import files, locks
 from crystalcli.engine.run.run_folder import RunFolder
-from crystalcli.vocabulary.errors import EnvironmentProblem, Exit, NumericalFailure, RefusedLate, Stopped, UsageError
+from crystalcli.vocabulary.errors import (
+    EnvironmentProblem,
+    Exit,
+    NumericalFailure,
+    PluginFault,
+    RefusedLate,
+    Stopped,
+    UsageError,
+)
 
 
 @dataclass(frozen=True)
@@ -529,3 +537,11 @@ def test_a_word_that_python_keeps() -> None:
         opt.make(Words, {"form": "here"}, owner="x")
     words = workflow("words", Counter, options=Words)
     assert run_record.table(words, Request(Words("here"))) == {"words": {"from": "here"}}
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_what_is_prepared_is_a_work(text: Path, dry: bool) -> None:
+    odd = replace(ONCE, prepare=lambda _request, _host: object())
+    with pytest.raises(PluginFault, match="workflow once: prepare gives a object, not a Work"):
+        _ = life.describe(odd, asked(text), life.SILENT) if dry else life.run(odd, asked(text))
+    assert not (text.parent / "run").exists()

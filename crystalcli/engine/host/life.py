@@ -221,7 +221,7 @@ def _as_before(workflow: Workflow, folder: RunFolder, record: Mapping[str, Any] 
 @contextmanager
 def _prepared(workflow: Workflow, request: Request, reporter: Host) -> Iterator[Work]:
     with staying():
-        work = workflow.prepare(request, reporter)
+        work = workflow.prepared(request, reporter)
     try:
         yield work
     finally:

@@ -90,7 +90,7 @@ def start(argument: tuple[str, Request, Make]) -> Callable[[Any, int], Iterator[
     name, request, make = argument
     multiprocessing.current_process().daemon = False  # runs inside read their structures in processes of their own
     workflow = cast(Workflow, registry().get("workflow", name))
-    work = workflow.prepare(request, Services())
+    work = workflow.prepared(request, Services())
     from crystalcli.engine.run.devices import prepare_cpu
 
     prepare_cpu()

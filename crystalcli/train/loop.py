@@ -98,15 +98,13 @@ class Trainer:
         self.team.same(self.model)
         if p.step == 0 and (self.prepared.baseline_values or self.options.from_):
             said = f"{self.options.from_} as it is" if self.options.from_ else "baseline alone"
-            self._look_at_untrained(
-                said, keep=bool(self.prepared.baseline_values) or self.options.keep_start or not recipe.epochs
-            )
+            self._look_at_untrained(said)
         o = self.options
         only_test = o.from_ and not (recipe.epochs or o.new_head or o.refit_normaliser)
         if p.step == 0 and not only_test and self._settle():
             if not recipe.epochs:
                 self.reporter.say("no epochs: what is not solved in closed form stays as it is; --epochs N trains it")
-            self._look_at_untrained("before any epoch, last layer solved", keep=True)
+            self._look_at_untrained("before any epoch, last layer solved")
         while p.epoch < recipe.epochs and not (recipe.patience and p.waited >= recipe.patience):
             start = time.monotonic()
             self._epoch()
@@ -127,8 +125,13 @@ class Trainer:
         self.model.load_state_dict(self.best)
         self.model.eval()
 
-    def _look_at_untrained(self, said: str, *, keep: bool) -> None:
-        """Say how good it is; as the best so far, training is kept only where it beats it in validation."""
+    def _look_at_untrained(self, said: str) -> None:
+        """Say how good it is; as the best so far, training is kept only where it beats it in validation.
+
+        A model to start from is that unless it is not to stay; without any epoch it always is.
+        """
+        o = self.options
+        keep = o.keep_start or o.from_ is None or not self.recipe.epochs
         score = float("inf")
         if len(self.prepared.split.val):
             errors = self.validation_errors()

@@ -160,6 +160,16 @@ def test_members_of_one_source_differ_though_no_epoch_is_better(cache: Path, sou
         train(start(cache, tmp_path / "no", source, recipe=NOTHING), ensemble=2)
 
 
+def test_a_model_with_a_baseline_does_not_stay_either_where_it_is_not_to(cache: Path, tmp_path: Path) -> None:
+    """Of its source alone it is said whether it stays; a baseline is no reason of its own there."""
+    train(plan(cache, tmp_path / "source", recipe=replace(RECIPE, residual_of="elements")))
+    wild = replace(RECIPE, epochs=1, lr=3.0, ema=0.0)
+    stays = train(start(cache, tmp_path / "stays", tmp_path / "source", recipe=wild))
+    assert stays.data["best_epoch"] == 0
+    found = train(start(cache, tmp_path / "e", tmp_path / "source", recipe=wild), ensemble=2)
+    assert [r["best_epoch"] for r in found.data["runs"]] == [1, 1]
+
+
 def test_fewer_structures_are_nested(cache: Path, tmp_path: Path) -> None:
     from crystalcli.contracts.host import Host
     from crystalcli.train.setup import prepare

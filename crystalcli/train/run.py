@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from crystalcli.contracts.host import Host
@@ -177,6 +178,7 @@ class Training(Work):
     ) -> dict[str, Any]:
         """Write the model and what it does on the test part; what report.json holds."""
         path, prepared, o = self._save_model(run, trainer), self.prepared, self.options
+        score = trainer.progress.best
         found = predict_test(prepared, o.size)
         targets = [
             replace(t, compared=training_beside.rows(beside, t.quantity.name))
@@ -196,7 +198,7 @@ class Training(Work):
             "parameters": prepared.n_parameters,
             "epochs": trainer.progress.epoch,
             "best_epoch": trainer.progress.best_epoch,
-            "best_score": trainer.progress.best,
+            "best_score": score if np.isfinite(score) else None,  # none where nothing has been validated
             "validation": self._validation_errors(),
             "seed": o.seed,
             **({"replay": prepared.replay.forgotten(prepared.model, o.size)} if prepared.replay else {}),

@@ -1,6 +1,7 @@
 """Heads solved in closed form: by the loop, for averaged weights, in whatever order; resumed, from models, refused."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 from common import small_cache
 from common.some_datasets import dataset
-from common.some_trainings import resume, train
+from common.some_trainings import changed, resume, train
 from train.test_training import ENERGY, RECIPE, StopAfter, plan
 
 from crystalcli.contracts.host import Host
@@ -176,6 +177,18 @@ def test_the_answer_hangs_on_no_batch(cache: Path, tmp_path: Path) -> None:
         double = model.double()(data.batch(np.arange(len(data)), dtype=torch.float64).graph)[ENERGY].value
     torch.testing.assert_close(alone, whole, rtol=0, atol=1e-5)
     torch.testing.assert_close(double, whole, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_without_a_validation_part_there_is_no_score(cache: Path, tmp_path: Path, stopped: bool) -> None:
+    """Nothing was measured where no epoch was finished; the report is whole."""
+    recipe = replace(RECIPE, residual_of="elements")
+    asked = plan(cache, tmp_path / "run", recipe=recipe) if stopped else ridge(cache, tmp_path / "run")
+    with pytest.raises(Stopped) if stopped else nullcontext():
+        train(changed(asked, fractions="0.8,0,0.2"), stop=StopAfter(1) if stopped else None)
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["best_score"] is None
+    assert report["test"][ENERGY]["model"]["n"] > 0
 
 
 def test_report_of_no_epochs(cache: Path, tmp_path: Path) -> None:

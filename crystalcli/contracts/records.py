@@ -36,12 +36,13 @@ class Statistics:
     Args:
         mean_neighbors: mean number of edges per atom.
         elements: atomic numbers that occur.
-        target_mean: mean of each target over the training split, in the target's unit.
-        target_scale: standard deviation of each target, never zero.
+        target_mean: mean of each target over the training split, in the target's unit; of a total per atom.
+        target_scale: standard deviation of each target, never zero; of a total per atom.
         residual: targets learned as the residual of a baseline; mean and scale are those of the residual.
         references: energy of an atom of each of ``elements``, eV, fitted to the training split; empty without a head
             that sums energies of atoms. The scale of ``energy`` is then that of what is left, per atom.
         shortest: (Z, Z', Å) shortest edge between atoms of two elements, Z ≤ Z', in the training split; of such a head.
+        atoms: of every crystal of the training split; 0 where they differ, or nobody said.
     """
 
     mean_neighbors: float = 12.0
@@ -51,6 +52,17 @@ class Statistics:
     residual: tuple[str, ...] = ()
     references: tuple[float, ...] = ()
     shortest: tuple[tuple[int, int, float], ...] = ()
+    atoms: int = 0
+
+    def normaliser(self, target: Quantity, *, extensive: bool) -> tuple[float, float]:
+        """Mean and scale of what a head makes ``target`` of: atoms that it sums (``extensive``), else whole crystals.
+
+        The other kind of target is learned only where all crystals have as many atoms.
+        """
+        times = 1.0
+        if self.atoms and target.level == "structure" and target.extensive != extensive:
+            times = float(self.atoms) if target.extensive else 1.0 / self.atoms
+        return times * self.target_mean.get(target.name, 0.0), times * self.target_scale.get(target.name, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
 
+from crystalcli.engine.model.model import of_one_size
 from crystalcli.engine.model.model_file import AnyModel
 
 BEYOND = 1.001
@@ -36,12 +37,14 @@ class Domain:
             test structures do not reach.
         factors: by target, what σ was multiplied with since.
         measured: whether it knows what its training structures looked like.
+        atoms: of every structure of its training, by target whose values hold for structures of that size alone.
     """
 
     elements: frozenset[int]
     limits: Mapping[str, Mapping[str, float]]
     factors: Mapping[str, float]
     measured: bool
+    atoms: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: AnyModel, provenance: Mapping[str, Any]) -> Domain:
@@ -49,12 +52,14 @@ class Domain:
         limits = {name: known for name, known in provenance.get("domain", {}).items() if known}
         factors = {name: fit.factor for name, fit in model.sigma_fits.items()}
         seen = frozenset(model.spec.statistics.elements)
-        return cls(seen, limits, factors, model.out_of_domain is not None)
+        size = model.spec.statistics.atoms
+        atoms = {q.name: size for q in of_one_size(model)} if size else {}
+        return cls(seen, limits, factors, model.out_of_domain is not None, atoms)
 
     @property
     def is_known(self) -> bool:
         """Whether there is more to say than which elements are new."""
-        return self.measured or bool(self.limits)
+        return self.measured or bool(self.limits) or bool(self.atoms)
 
     def reasons(self, numbers: Iterable[int], said: Mapping[str, Said], domain_distance: float | None) -> str:
         """Why this is an extrapolation, in words; empty if nothing speaks for it.
@@ -64,10 +69,14 @@ class Domain:
             said: by target.
             domain_distance: see :class:`crystalcli.engine.model.out_of_domain.OutOfDomain`; none if not known.
         """
-        new = sorted({int(z) for z in numbers} - self.elements) if self.elements else []
+        numbers = [int(z) for z in numbers]
+        new = sorted(set(numbers) - self.elements) if self.elements else []
         found = ["elements never seen: " + ", ".join(chemical_symbols[z] for z in new)] if new else []
         if domain_distance is not None and domain_distance > BEYOND:
             found.append(f"unlike any structure of the training ({domain_distance:.1f} times the usual distance)")
+        for name, size in self.atoms.items():
+            if len(numbers) != size:
+                found.append(f"{name} is learned of structures with {size} atoms alone, and this has {len(numbers)}")
         for name, one in said.items():
             found += self._of_target(name, one)
         return "; ".join(dict.fromkeys(found))

@@ -81,8 +81,9 @@ class CrystalHead(nn.Module):
         _start_at_zero(output, self.widths, [t.name in statistics.residual for t in targets])
         if self.noisy:
             _start_at_one(output)
-        self.register_buffer("mean", _row(statistics.target_mean, targets, 0.0))
-        self.register_buffer("scale", _row(statistics.target_scale, targets, 1.0))
+        rows = [(0.0, 1.0) if t.classes else statistics.normaliser(t, extensive=self.extensive) for t in targets]
+        self.register_buffer("mean", torch.tensor([m for m, _ in rows], dtype=torch.float64))
+        self.register_buffer("scale", torch.tensor([s for _, s in rows], dtype=torch.float64))
 
     def pooled(self, graph: CrystalGraph, nodes: Tensor) -> Tensor:
         """Crystal vector v_G, (S, F); for ``sum`` the atoms themselves, (N, F)."""
@@ -174,9 +175,3 @@ def _start_at_one(output: nn.Linear) -> None:
     with torch.no_grad():
         output.weight[1::2] = 0.0
         output.bias[1::2] = math.log(math.e - 1.0)  # softplus gives 1
-
-
-def _row(values: Mapping[str, float], targets: tuple[Quantity, ...], default: float) -> Tensor:
-    """One number per target, (T,) float64; classes keep the default."""
-    row = [default if t.classes else values.get(t.name, default) for t in targets]
-    return torch.tensor(row, dtype=torch.float64)

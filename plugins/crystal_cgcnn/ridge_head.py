@@ -90,8 +90,9 @@ class RidgeHead(nn.Module):
         self.register_buffer("known", torch.zeros(rows, dtype=torch.bool))
         self.register_buffer("weight", torch.zeros(rows, self.dim, len(targets), dtype=torch.float64))
         self.register_buffer("intercept", torch.zeros(len(targets), dtype=torch.float64))
-        self.register_buffer("mean", _row([statistics.target_mean.get(t.name, 0.0) for t in targets]))
-        self.register_buffer("scale", _row([statistics.target_scale.get(t.name, 1.0) for t in targets]))
+        known = [statistics.normaliser(t, extensive=self.extensive) for t in targets]
+        self.register_buffer("mean", torch.tensor([m for m, _ in known], dtype=torch.float64))
+        self.register_buffer("scale", torch.tensor([s for _, s in known], dtype=torch.float64))
 
     def rows(self, graph: CrystalGraph, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is read out, before normalisation: atoms, or the maxima over those of an element.
@@ -223,7 +224,3 @@ class RidgeReadOut:
             found = ridge.solve()
             head.weight[head.known, :, k] = found.weight.view(-1, head.dim).to(head.weight)
             head.intercept[k] = found.intercept
-
-
-def _row(values: list[float]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)

@@ -274,3 +274,7 @@ def test_sizes_and_totals() -> None:
         refuse_mixed_sizes(CrystalModel(spec_of(targets=(total,), head=pools["average"])), mixed)
     with pytest.raises(UsageError, match="--pool average"):
         refuse_mixed_sizes(CrystalModel(spec_of(targets=(mean,), head=pools["sum"])), mixed)
+    learned = CrystalModel(spec_of(targets=(total,), head=pools["average"], statistics=Statistics(atoms=8)))
+    refuse_mixed_sizes(learned, np.array([8, 8]))
+    with pytest.raises(UsageError, match="is a total and crystals have 4 to 8 atoms"):
+        refuse_mixed_sizes(learned, equal)

@@ -17,7 +17,12 @@ from common.some_trainings import asked, train
 
 from crystalcli.cli.main import run as command
 from crystalcli.contracts.records import Recipe
+from crystalcli.engine.cache.cache import Column
+from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.data.normalisers import target_statistics
 from crystalcli.engine.model import model_file
+from crystalcli.engine.model.model import CrystalModel
+from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.read.reading import Failure
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.prediction.errors import Compared
@@ -26,6 +31,7 @@ from crystalcli.prediction.output import Writer
 from crystalcli.prediction.predictor import Predictor
 from crystalcli.prediction.rows import Row
 from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.texts import inert
 
 ENERGY = small_cache.ENERGY.name
@@ -234,6 +240,22 @@ def test_comparison_counts_only_what_has_labels() -> None:
     assert errors.to_json() | {"r2": 0} == {
         "n": 2, "mae": 1.0, "rmse": 1.0, "bias": 0.0, "max_error": 1.0, "r2": 0,
     }  # fmt: skip
+
+
+def test_a_total_that_does_not_grow_is_an_extrapolation_at_another_size(tmp_path: Path) -> None:
+    """An average over the atoms has learned what it is of crystals of one size, whatever else is alike."""
+    total = Quantity("energy", "eV", extensive=True)
+    column = Column(total, 2 * small_cache.energies(small_cache.crystals(42)), np.ones(42, dtype=bool))
+    data = GraphDataset.open([small_cache.write(tmp_path / "g.h5", columns=[column])])
+    part, known = PartChoice("cgcnn"), target_statistics(data, ["energy"], np.arange(42))
+    assert known.atoms == 2
+    for pool, flagged in (("average", True), ("sum", False)):
+        spec = ModelSpec(part, part, PartChoice("cgcnn"), PartChoice("crystal", {"pool": pool}), (total,), known)
+        domain = Domain.of(CrystalModel(ModelSpec.from_json(spec.to_json())), {})
+        assert domain.is_known == flagged
+        assert domain.reasons([11, 17], {}, None) == ""
+        said = domain.reasons([11, 11, 17, 17], {}, None)
+        assert said == flagged * "energy is learned of structures with 2 atoms alone, and this has 4"
 
 
 def test_what_defines_the_usual_is_no_extrapolation() -> None:

@@ -31,7 +31,8 @@ def target_statistics(
 ) -> Statistics:
     """Statistics of structures ``train_index``; of the residual for targets with a baseline.
 
-    Means and scales of a total are per atom: a head with extensive values multiplies with the number of atoms. Vectors
+    Means and scales of a total are per atom: a head with extensive values multiplies with the number of atoms, and one
+    with intensive ones has them by :meth:`Statistics.normaliser`. Vectors
     and tensors have mean 0 and the root mean square of a component as scale; positions that of a component of what the
     atoms are moved by.
 
@@ -46,12 +47,14 @@ def target_statistics(
     mean, scale = {}, {}
     for name in targets:
         mean[name], scale[name] = _mean_and_scale(dataset, name, train_index, baseline_values.get(name))
+    sizes = np.unique(atoms[train_index])
     return Statistics(
         mean_neighbors=float(edges[train_index].sum() / max(atoms[train_index].sum(), 1)),
         elements=tuple(dataset.elements(train_index)),
         target_mean=mean,
         target_scale=scale,
         residual=tuple(n for n in targets if n in baseline_values),
+        atoms=int(sizes[0]) if len(sizes) == 1 else 0,
     )
 
 

@@ -254,19 +254,30 @@ def _options(part: Part, model: type, choice: PartChoice) -> Any:
     return opt.make(model, choice.options, owner=f"{part.family} {part.name}")
 
 
+def of_one_size(model: Any) -> list[Quantity]:
+    """Targets of ``model``, or of an ensemble, that do not grow with the crystal as the values of its head do.
+
+    What it says of them holds for crystals of the size that it has learned.
+    """
+    extensive = getattr(model.head, "extensive", None)
+    if extensive is None or model.differentiable:
+        return []
+    return [t for t in model.spec.targets if t.level == "structure" and not t.classes and t.extensive != extensive]
+
+
 def refuse_mixed_sizes(model: CrystalModel, atom_counts: NDArray[np.int64]) -> None:
     """Refuse a total label under an intensive head, or the reverse, when crystals differ in size.
+
+    So they do where the model has learned of crystals of another size.
 
     Raises:
         UsageError: with the cure.
     """
-    extensive = getattr(model.head, "extensive", None)
-    if extensive is None or model.differentiable or len(np.unique(atom_counts)) < 2:
+    sizes = np.union1d(atom_counts, [n] if (n := model.spec.statistics.atoms) else [])
+    if len(sizes) < 2:
         return
-    low, high = int(atom_counts.min()), int(atom_counts.max())
-    for t in model.spec.targets:
-        if t.level != "structure" or t.classes or t.extensive == extensive:
-            continue
+    low, high = int(sizes[0]), int(sizes[-1])
+    for t in of_one_size(model):
         if t.extensive:
             raise UsageError(
                 f"label '{t.name}' is a total and crystals have {low} to {high} atoms, but the head's value does not"

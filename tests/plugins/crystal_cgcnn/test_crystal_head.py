@@ -94,6 +94,31 @@ def test_two_crystals_add_with_the_sum() -> None:
     assert abs(together * counts.sum() - (apart * counts).sum()) > 0.1
 
 
+@pytest.mark.parametrize("noise", ["none", "learned"])
+@pytest.mark.parametrize("pool", ["average", "sum"])
+def test_the_other_kind_of_target_of_crystals_of_one_size_is_as_the_right_kind(pool: str, noise: str) -> None:
+    """A total under an average, and what is no total under a sum, are what the right kind is, times or over N."""
+    same = [crystals.rattled(k) for k in range(4)]
+    graph = collate([build_graph(a, cutoff=3.0) for a in same], torch.float64)
+    nodes = Embedding(torch.randn(graph.n_atoms, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    n = len(same[0])
+    known = Statistics(target_mean={"e": -6.0}, target_scale={"e": 0.1}, atoms=n)
+    right, wrong = (Quantity("e", "eV", extensive=of == pool) for of in ("sum", "average"))
+    times = n if pool == "average" else 1 / n
+    pairs = []
+    for target, factor in ((right, 1.0), (wrong, times)):
+        module = head(pool, (target,), known, noise=noise)
+        found = module(graph, nodes)
+        true = factor * torch.linspace(-6.2, -5.8, 4, dtype=torch.float64) * (n if pool == "sum" else 1)
+        labels = {"e": Labels(true, torch.ones(4, dtype=torch.bool))}
+        pairs.append((found["e"], module.loss(found, labels, graph, "l1"), factor))
+    (plain, loss, _), (other, other_loss, factor) = pairs
+    torch.testing.assert_close(other.value, factor * plain.value)
+    torch.testing.assert_close(other_loss, loss)
+    if noise == "learned":
+        torch.testing.assert_close(other.sigma, factor * plain.sigma)
+
+
 def sum_of(parts):
     whole = parts[0].copy()
     for part in parts[1:]:

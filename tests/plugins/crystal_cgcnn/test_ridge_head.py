@@ -95,6 +95,14 @@ def apart(graph: CrystalGraph, nodes: torch.Tensor) -> list[tuple[Any, Any]]:
     ]
 
 
+def test_a_total_of_crystals_of_one_size_is_measured_in_its_own_unit() -> None:
+    known = Statistics(target_mean={"energy": -6.0}, target_scale={"energy": 0.5}, atoms=8)
+    total, no_total = Quantity("energy", "eV", extensive=True), Quantity("energy", "eV")
+    for pool, target, times in (("average", total, 8.0), ("sum", total, 1.0), ("sum", no_total, 1 / 8)):
+        module = RidgeHead(RidgeHeadOptions(pool=pool, hidden=3), DIM, (target,), known)  # type: ignore[arg-type]
+        assert (float(module.mean), float(module.scale)) == (-6.0 * times, 0.5 * times)
+
+
 @pytest.mark.parametrize("pool", ["average", "sum", "max"])
 def test_it_is_its_twin(pool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loops and numpy's least squares on the same rows; the penalty is the one that was chosen."""

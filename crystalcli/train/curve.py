@@ -15,6 +15,7 @@ from crystalcli.contracts.host import Host
 from crystalcli.contracts.request import Chosen, Request
 from crystalcli.contracts.workflow import Run
 from crystalcli.engine.drawing.plots import save
+from crystalcli.engine.labels import label_units
 from crystalcli.train.choice import head, learning_rate, spec_of
 from crystalcli.train.labels import labelled
 from crystalcli.train.material import Material
@@ -126,19 +127,31 @@ class LearningCurve(Several):
 
 
 def _curve(name: str, found: Sequence[Request], reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Test errors of one target at every point, and of always saying the mean of the largest training part."""
+    """Test errors of one target at every point, and of always saying the mean of the largest training part.
+
+    All are in the unit of the labels, though a model that is trained on may count in another.
+    """
     first = reports[0]["test"][name]
+    unit = unit_of_errors(first)
     measure = "MAE" if first["model"] is None or "mae" in first["model"] else "accuracy"
     key = measure.lower()
     made = []
     for point, report in zip(found, reports, strict=True):
         row = report["ensemble"][name] if "ensemble" in report else report["test"][name]
         value = (row["model"] or {}).get(key)
-        error, spread = (value["mean"], value["std"]) if isinstance(value, Mapping) else (value, None)
+        both = (value["mean"], value["std"]) if isinstance(value, Mapping) else (value, None)
+        error, spread = (_expressed(v, report["test"][name], unit) for v in both)
         n = report["split"]["sizes"]["train"]
         made.append({"beginning": _beginning(point), "structures": n, "error": error, "spread": spread})
-    mean = reports[-1]["test"][name]["baselines"].get("mean", {})
-    return {"unit": unit_of_errors(first), "measure": measure, "mean": mean.get(key), "points": made}
+    last = reports[-1]["test"][name]
+    mean = _expressed(last["baselines"].get("mean", {}).get(key), last, unit)
+    return {"unit": unit, "measure": measure, "mean": mean, "points": made}
+
+
+def _expressed(error: float | None, row: Mapping[str, Any], unit: str) -> float | None:
+    """An error of the target of ``row`` in ``unit``."""
+    times = label_units.factor(unit_of_errors(row), unit)
+    return error if error is None or times is None else error * times
 
 
 def draw_learning_curve(files: Sequence[Path], name: str, curve: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from train.test_training import ENERGY, StopAfter, plan
 
 from crystalcli.cli.main import run
 from crystalcli.contracts.records import GENTLER
+from crystalcli.engine.cache.cache import Column
 from crystalcli.train import choice
 from crystalcli.train.choice import learning_rate
 from crystalcli.train.curve import points, sizes
@@ -71,6 +72,21 @@ def test_an_architecture_says_how_gently_it_is_trained_on(
     monkeypatch.setattr(choice, "architecture", lambda _request: own)
     assert learning_rate(wish) == USUAL * 0.05
     assert learning_rate(plan(cache, tmp_path / "d", lr=None)) == USUAL
+
+
+def test_both_ways_are_in_one_unit(source: Path, tmp_path: Path) -> None:
+    """The model counts in eV/atom, the labels of the caches come in meV/atom."""
+    atoms = small_cache.crystals(42)
+    labels = Column(replace(small_cache.ENERGY, unit="meV/atom"), 1000 * small_cache.energies(atoms), np.ones(42, bool))
+    cache = small_cache.write(tmp_path / "g.h5", structures=atoms, columns=[labels])
+    curve = train(plan(cache, tmp_path / "c", from_=source), learning_curve="12").data["curves"][ENERGY]
+    own = [json.loads((tmp_path / "c" / f"{n}-12" / "report.json").read_text()) for n in ("scratch", "transfer")]
+    rows = [one["test"][ENERGY] for one in own]
+    assert [row["unit"] for row in rows] == ["meV/atom", "eV/atom"]
+    assert curve["unit"] == "meV/atom"
+    errors = [rows[0]["model"]["mae"], 1000 * rows[1]["model"]["mae"]]
+    assert [p["error"] for p in curve["points"]] == pytest.approx(errors)
+    assert curve["mean"] == pytest.approx(rows[0]["baselines"]["mean"]["mae"])
 
 
 def test_wishes_that_cannot_be_granted(cache: Path, source: Path, tmp_path: Path) -> None:

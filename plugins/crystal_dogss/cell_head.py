@@ -131,6 +131,7 @@ class CellSpringsHead(SpringsHead):
     def _true_lengths(
         self, springs: Springs, graph: CrystalGraph, labels: Mapping[str, Labels]
     ) -> tuple[Tensor, Tensor]:
+        springs = Springs.of(graph, springs.stiffness, springs.rest, springs.form)  # labels are in the start's frame
         if STRAIN not in labels:
             return super()._true_lengths(springs, graph, labels)
         label, strain = labels[self.quantity.name], labels[STRAIN]

@@ -17,7 +17,7 @@ from torch import Tensor
 from crystalcli.contracts.irreps import EmbeddingShape, Irreps
 from crystalcli.contracts.modules import Embedding, Labels
 from crystalcli.contracts.records import Statistics
-from crystalcli.nouns.graph import CrystalGraph, collate
+from crystalcli.nouns.graph import CrystalGraph, collate, edge_lengths, edge_vectors
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.nouns.systems import from_voigt, to_voigt
 from crystalcli.testing.embeddings import with_fields
@@ -115,6 +115,22 @@ def test_positions_stay_in_the_frame_of_the_start() -> None:
     places = made(graph, embedded(graph))[POSITIONS.name].value
     assert not bool((grown(made, graph) == 1.0).any())
     torch.testing.assert_close(places, graph.positions, rtol=0, atol=1e-3)
+
+
+def test_likely_lengths_are_those_of_the_labels_whatever_size_the_springs_are_seen_in() -> None:
+    """Edges through the walls, too: labels are in the frame of the start's cell, and its strain is counted from it."""
+    made = fitted([crystal(k, 1.4) for k in range(30)], [1.4 ** (-1 / 3)] * 30)
+    graph = graph_of(crystal(50, 1.4))
+    ((springs, _),) = made(graph, embedded(graph))[POSITIONS.name].rounds
+    assert not bool((grown(made, graph) == 1.0).any())
+    assert bool(graph.cell_shifts.any())
+    place = Labels(graph.positions + 0.03, torch.ones(graph.n_atoms, dtype=torch.bool))
+    strain = strains([0.9])
+    found, known = made._true_lengths(springs, graph, {POSITIONS.name: place, STRAIN.name: strain})
+    stretch = torch.eye(3, dtype=torch.float64) + from_voigt(strain.value)[0]
+    torch.testing.assert_close(found, torch.linalg.vector_norm(edge_vectors(graph) @ stretch, dim=1))
+    assert bool(known.all())
+    torch.testing.assert_close(made._true_lengths(springs, graph, {POSITIONS.name: place})[0], edge_lengths(graph))
 
 
 def test_the_size_of_a_start_does_not_matter_where_the_composition_tells_it() -> None:

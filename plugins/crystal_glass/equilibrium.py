@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_glass.boxes import Box
-from crystal_glass.melting import Melted, Melting, log_of
+from crystal_glass.melting import Melted, Melting, at_fixed_volume, log_of
 from crystal_glass.options import GlassOptions
 from crystal_glass.stages import Stage
 from crystal_glass.volumes import Volume
@@ -185,11 +185,12 @@ class Scan:
     def _runs(self, turn: int, box: Box, volumes: Sequence[float]) -> list[Point]:
         o: GlassOptions = self.request.options
         boxes = [replace(box, name=f"{box.name}-{turn}-{k}", size=v * box.atoms) for k, v in enumerate(volumes)]
+        request = at_fixed_volume(self.request, self.reporter)
         stage = Stage(self.temperature, self.temperature, o.eos_steps, o.dt, melt=True)
         melted: list[Melted] = []
         for k in range(0, len(boxes), o.batch_size):
             name = f"{self.name}/{turn}-{k:06d}"
-            melted += Melting(self.request, [stage], self.run, name, self.reporter).of(boxes[k : k + o.batch_size])
+            melted += Melting(request, [stage], self.run, name, self.reporter).of(boxes[k : k + o.batch_size])
         return [_point(m) for m in melted if m.done]
 
 

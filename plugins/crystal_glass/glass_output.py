@@ -131,7 +131,7 @@ def _molten(
     if len(molten) > 1:
         moved = displacement(np.stack([a.positions for a in molten]), np.stack([a.cell.array for a in molten]))
     endings = formats(o.pictures)
-    transition, ramp = said_of(rows, melted.stages, n)
+    transition, ramp = said_of(rows, melted.held, n)
     if ramp is not None:
         heads = ["temperature_K", "enthalpy_eV_per_atom", "volume_A3_per_atom"]
         volumes = [None] * len(ramp.kelvin) if ramp.volume is None else ramp.volume.tolist()

@@ -49,6 +49,7 @@ class Melted:
         box: which one. folders: of its runs of molecular dynamics, in order; none if it never got through.
         stages: as they were run. failures: of beginnings that were given up. attempt: that which got through.
         uncertain: frames of all beginnings that are to be labelled, as extended XYZ.
+        pressures: GPa that each stage held, whoever said it; 0 where it held the volume.
     """
 
     box: Box
@@ -57,6 +58,7 @@ class Melted:
     failures: tuple[Failure, ...] = ()
     attempt: int = 0
     uncertain: tuple[str, ...] = ()
+    pressures: tuple[float, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -67,6 +69,11 @@ class Melted:
     def legs(self) -> list[Leg]:
         """The runs in ``folders``."""
         return legs(self.stages)
+
+    @property
+    def held(self) -> list[Stage]:
+        """The stages with the pressures that they held."""
+        return [replace(s, pressure=p) for s, p in zip(self.stages, self.pressures, strict=True)]
 
 
 @dataclass
@@ -98,7 +105,8 @@ class Melting:
             for box in waiting:
                 if (folders := through.get(box.name)) is not None:
                     failed = tuple(self.failures.get(box.name, ()))
-                    found[box.name] = Melted(box, folders, stages, failed, attempt, self._kept(box))
+                    held = tuple(pressure_of(self.request, Leg((s,)), self.reporter) for s in stages)
+                    found[box.name] = Melted(box, folders, stages, failed, attempt, self._kept(box), held)
             waiting = [b for b in waiting if b.name not in found]
         lost = {b.name: Melted(b, (), (), tuple(self.failures[b.name]), 0, self._kept(b)) for b in waiting}
         return [found.get(b.name) or lost[b.name] for b in boxes]
@@ -218,6 +226,15 @@ def sampler_of(request: Request, leg: Leg) -> Chosen:
     if stage.sampler and stage.sampler != chosen.name:
         chosen = Chosen(stage.sampler)
     return chosen if stage.pressure is None else replace(chosen, options={**chosen.options, "pressure": stage.pressure})
+
+
+def at_fixed_volume(request: Request, host: Host) -> Request:
+    """``request`` with the default sampler in place of one that moves the cell, for which it needs a stress."""
+    chosen = request.parts.get("sampler") or Chosen(request.options.sampler)
+    if "stress" not in host.part("sampler", chosen).requires:
+        return request
+    parts = {k: v for k, v in request.parts.items() if k != "sampler"}
+    return replace(request, options=replace(request.options, sampler=""), parts=parts)
 
 
 def pressure_of(request: Request, leg: Leg, host: Host) -> float:

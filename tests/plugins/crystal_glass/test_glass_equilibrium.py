@@ -113,6 +113,19 @@ def test_a_box_takes_the_volume_that_its_runs_found(tmp_path: Path) -> None:
     assert sum(p["pressure"] > 0 for p in found["points"]) >= 2
 
 
+def test_volumes_are_held_whatever_moves_the_cell_later(tmp_path: Path) -> None:
+    """A barostat would let every box go to where its pressure is the asked one, and the curve would be noise."""
+    some = "--volume eos --eos-volumes 3 --eos-steps 20 --relax none --references none --no-draw-boxes --quiet"
+    found = []
+    for name, flags in (("held", ""), ("npt", "--sampler npt --pressure 2 --cell-damping 20")):
+        words = ["glass", "Cu", *WORDS.split(), *some.split(), *flags.split(), "-o", str(tmp_path / name)]
+        assert run(words) == 0
+        facts = json.loads((tmp_path / name / "glasses/Cu27/glass.json").read_text())
+        found.append(facts["equation_of_state"])
+        assert (facts["volume"] == pytest.approx(facts["box_volume"], rel=1e-6)) == (name == "held")
+    assert found[0] == found[1]
+
+
 def test_without_an_equation_the_box_is_as_without_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Boxes that a guard stops give no points: 0.99 of the covalent radii are farther than atoms of a melt stay."""
     some = "--volume eos --eos-steps 20 --relax none --references none --closest 0.99 --retries 0"

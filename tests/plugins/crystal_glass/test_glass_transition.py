@@ -125,12 +125,15 @@ def test_under_pressure_it_is_enthalpy() -> None:
     assert found.enthalpy.tolist() == pytest.approx((2e-4 * found.kelvin + work).tolist())
 
 
-def test_what_is_written_is_the_ramp(tmp_path: Path) -> None:
+@pytest.mark.parametrize("said_by", ["the plan", "flags"])
+def test_what_is_written_is_the_ramp(tmp_path: Path, said_by: str) -> None:
     """Rows of the log in thirteen parts: their means of target, E + PV and V; and a kink or a reason for each."""
     plan = tmp_path / "plan.toml"
-    stage = '[[stage]]\nfrom = {}\nto = {}\nsteps = {}\nsampler = "npt"\npressure = 1.0\n'
+    held, flags = 'sampler = "npt"\npressure = 1.0\n', ["--sampler", "npt", "--pressure", "1"]
+    stage = "[[stage]]\nfrom = {}\nto = {}\nsteps = {}\n" + (held if said_by == "the plan" else "")
     plan.write_text(stage.format(900, 900, 40) + stage.format(900, 300, 400))
     words = ["Al", "--atoms", "16", "--potential", "emt", "--plan", str(plan), "--relax", "none", "--quiet"]
+    words += flags if said_by == "flags" else []
     assert run(["glass", *words, "--references", "none", "-o", str(tmp_path / "run")]) == 0
     box = tmp_path / "run" / "glasses" / "Al16"
     log_file = np.genfromtxt(box / "thermo.csv", delimiter=",", names=True)

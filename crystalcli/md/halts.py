@@ -31,12 +31,12 @@ class Halts:
     """Who was stopped, and where they stand.
 
     Args:
-        systems: of the run; ``good`` is the geometry to fall back to, which the run keeps up to date.
+        systems: of the run; ``good`` is the geometry to fall back to, of ``good_step``, which the run keeps up to date.
     """
 
     def __init__(self, systems: Systems) -> None:
         self.alive = torch.ones(systems.n_structures, dtype=torch.bool, device=systems.cell.device)
-        self.good = systems
+        self.good, self.good_step = systems, 0
         self.found: dict[int, Halted] = {}
 
     def stop(self, step: int, reasons: Mapping[int, StopReason]) -> None:
@@ -68,9 +68,9 @@ class Halts:
         """Plain values for a restart record."""
         return {str(k): vars(v) for k, v in self.found.items()}
 
-    def restore(self, good: Systems, alive: Tensor, facts: Mapping[str, Mapping[str, Any]]) -> None:
-        """Go back to a restart record."""
-        self.good, self.alive = good, alive
+    def restore(self, good: Systems, step: int, alive: Tensor, facts: Mapping[str, Mapping[str, Any]]) -> None:
+        """Go back to a restart record, whose good geometry is that of ``step``."""
+        self.good, self.good_step, self.alive = good, step, alive
         self.found = {int(k): Halted(**v) for k, v in facts.items()}
 
 

@@ -108,6 +108,7 @@ class Dynamics:
             "ids": list(self.ids),
             "failed": list(self.batch.failed),
             "halted": self.halts.facts(),
+            "good_step": self.halts.good_step,
             "monitor": self.monitor.facts(),
             "record": self.recorder.facts(),
             **checkpoint.circumstances(self.device),
@@ -132,7 +133,7 @@ class Dynamics:
         self.first_cell, self.step = tensors["first_cell"], facts["step"]
         good = checkpoint.under("good", tensors)  # records of earlier versions have none
         good_systems = Systems.of_tensors(good) if good else self.systems
-        self.halts.restore(good_systems, tensors["alive"], facts["halted"])
+        self.halts.restore(good_systems, facts.get("good_step", self.step), tensors["alive"], facts["halted"])
         self.monitor.restore(checkpoint.under("monitor", tensors), facts["monitor"])
         self.guards = Guards(self.systems.moved(cell=self.first_cell), self.limits, tensors.get("began"))
         self.guards.reset(self.systems)
@@ -252,15 +253,15 @@ class Dynamics:
             found = self.guards.look(self.systems, self.evaluated, target, self.options.dt, self.halts.alive, before)
             if found:
                 self._halt(step, found)
-        self.halts.good = self.systems
+        self.halts.good, self.halts.good_step = self.systems, step
 
     def _halt(self, step: int, found: Mapping[int, StopReason]) -> None:
         """Stop structures: their last good frame is written, and they stand there while the others go on."""
         self.halts.stop(step, found)
         fatal = self.systems if self.step == step else self.tried
         for k, verdict in sorted(found.items()):
-            for name, systems in ((LAST_GOOD, self.halts.good), (STOPPED_AT, fatal)):
-                write_geometry(self.recorder, k, name, systems, self.step, self.options.dt)
+            for name, systems, at in ((LAST_GOOD, self.halts.good, self.halts.good_step), (STOPPED_AT, fatal, step)):
+                write_geometry(self.recorder, k, name, systems, at, self.options.dt)
             self.run.reporter.warn(f"{self.ids[k]}: stopped at step {step}: {verdict.reason}")
         self._freeze()
 

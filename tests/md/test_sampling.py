@@ -353,7 +353,7 @@ def test_a_damaged_chunk_is_refused(world, monkeypatch, harm) -> None:
     ],
 )
 def test_one_structure_fails_and_the_others_do_not_notice(world, fault, code, said) -> None:
-    """Stopped within ten steps, atom named, last good frame kept; bytes of the others as without it."""
+    """Stopped within ten steps, atom named, last good frame kept with its step; bytes of others as without it."""
     folder, use = world
     reporter, warned = quiet()
     run(asked(folder, "well"), reporter)
@@ -372,6 +372,13 @@ def test_one_structure_fails_and_the_others_do_not_notice(world, fault, code, sa
             assert (folder / "ill" / where).read_bytes() == (folder / "well" / where).read_bytes()
     good = ase.io.read(folder / "ill" / "structures" / "Ag" / "last-good.extxyz")
     assert np.isfinite(good.positions).all()
+    use()
+    run(asked(folder, "every", names=("Ag",), frame_every=1), reporter)
+    at_step = {a.info["step"]: a for a in ase.io.read(folder / "every" / "trajectory.extxyz", ":")}
+    assert good.info["step"] < halted["step"]
+    assert np.array_equal(good.positions, at_step[good.info["step"]].positions)
+    fatal = (folder / "ill" / "structures" / "Ag" / "stopped-at.extxyz").read_text()
+    assert f" step={halted['step']} time_fs={float(halted['step'])!r} " in fatal
     last = ase.io.read(folder / "ill" / "structures" / "Ag" / "last.extxyz")
     assert np.array_equal(last.positions, good.positions)
     assert last.calc is None

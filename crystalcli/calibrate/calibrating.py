@@ -95,7 +95,7 @@ class CalibrationReport(Counts):
 
     Args:
         output: the model. fits, before: by target the fit, and errors beside σ before.
-        left_out: intervals, and targets without labels, in words.
+        left_out: intervals, and targets without labels or without errors, in words.
         skipped, unlabelled, repeated, failures: as of :class:`Counts`.
     """
 
@@ -148,9 +148,10 @@ def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> Calibratio
     if not numbers:
         raise UsageError("none of the model's targets is a number; probabilities of classes are not calibrated")
     hashes = {name: content(path) for name, path in _by_name(paths).items()}
-    for quantity in numbers:
-        _fit(plan, quantity, rows, hashes, report, head=predictor.model.head)
-    missing = [q.name for q in numbers if q.name not in report.fits]
+    head = predictor.model.head
+    missing = [q.name for q in numbers if not _fit(plan, q, rows, hashes, report, head=head)]
+    if not report.fits and report.left_out:
+        raise UsageError("; ".join(report.left_out))
     if not report.fits:
         first = f"; the first: {report.failures[0]}" if report.failures else ""
         why = f"{report.unlabelled} without a label, {report.skipped} left out, {len(report.failures)} failed{first}"
@@ -193,12 +194,15 @@ def _fit(
     report: CalibrationReport,
     *,
     head: Any,
-) -> None:
-    """Fit the σ of one target, if there are labels of it."""
+) -> bool:
+    """Fit the σ of one target; whether there are labels of it."""
     name = quantity.name
     error, sigma, structures = _errors(quantity, rows, head)
     if not len(error):
-        return
+        return False
+    if not error.any():  # as forces that symmetry forbids have none
+        report.left_out.append(f"{name}, of which all {len(error)} errors are zero: they say nothing of its sigma")
+        return True
     agreed = int((sigma <= 0.0).sum())
     if agreed:
         raise UsageError(f"sigma of '{name}' is zero for {agreed} of {len(sigma)} values: no factor cures that")
@@ -213,6 +217,7 @@ def _fit(
     found = calibration.calibration(error, sigma)
     if found is not None and name in rows[0].uncertainties:
         report.before[name] = found
+    return True
 
 
 def _half_widths(error: Floats, sigma: Floats, levels: Sequence[float], report: CalibrationReport) -> dict[str, float]:

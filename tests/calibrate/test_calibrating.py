@@ -186,6 +186,29 @@ def test_of_a_potential_what_has_labels_is_calibrated(tmp_path: Path, capfd: pyt
     assert {name: fit.structures for name, fit in again.items()} == {"energy": 20, "forces": 25}
 
 
+def test_errors_that_are_zero_leave_a_model_that_can_be_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Symmetry forbids forces: of all labels nothing is known of their σ, of most an interval has no width."""
+    model_file.save(tmp_path / "potential.safetensors", model_of(), {})
+    rng, single, made = np.random.default_rng(3), ase.build.bulk("Ti", "fcc", a=4.0), []
+    for _ in range(30):
+        atoms = single.copy()
+        atoms.cell *= rng.uniform(0.95, 1.05)
+        atoms.calc = SinglePointCalculator(atoms, energy=float(rng.normal()), forces=np.zeros((1, 3)))
+        made.append(atoms)
+    ase.io.write(tmp_path / "new.extxyz", made)
+    words = ["calibrate", str(tmp_path / "potential.safetensors"), str(tmp_path / "new.extxyz"), "--overwrite", "-o"]
+    assert run([*words, str(tmp_path / "c.safetensors"), "--levels", "0.5"]) == 0
+    assert "left out: forces, of which all 90 errors are zero" in capfd.readouterr().err
+    assert set(model_file.load(tmp_path / "c.safetensors")[0].sigma_fits) == {"energy"}
+    atoms = crystals.rattled(0)
+    atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=rng.normal(size=(len(atoms), 3)))
+    ase.io.write(tmp_path / "new.extxyz", [*made, atoms])
+    assert run([*words, str(tmp_path / "c.safetensors"), "--levels", "0.5"]) == 0
+    fit = model_file.load(tmp_path / "c.safetensors")[0].sigma_fits["forces"]
+    assert fit.half_widths == {"0.5": 0.0}
+    assert fit.factor > 0.0
+
+
 def test_without_any_label_nothing_is_calibrated(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     labels_for_a_potential(tmp_path, 9, "energy")
     words = ["calibrate", str(tmp_path / "potential.safetensors"), str(tmp_path / "new.extxyz")]

@@ -24,7 +24,7 @@ class SigmaFit:
         factor: every part of σ is multiplied with it; mean z² of the fitted labels is 1 then. Of a model without σ it
             is σ itself, one number in the unit of the target (per atom for totals).
         half_widths: by level (``"0.9"``), in σ as it was before: value ± half width · σ holds a new label with that
-            chance or more.
+            chance or more; 0 where so many errors are zero.
         n: labels. structures: that they belong to. data: name, or path of those of one name, →
             SHA-256 of the files with them.
     """
@@ -49,8 +49,8 @@ class SigmaFit:
         """
         made = cls(**found)
         widths = [float(w) for w in made.half_widths.values()]
-        if not all(0.0 < float(w) < float("inf") for w in (made.factor, *widths)):
-            raise ValueError("a calibration of sigma that is not positive")
+        if not 0.0 < float(made.factor) < float("inf") or not all(0.0 <= w < float("inf") for w in widths):
+            raise ValueError("a calibration of sigma that cannot be")
         return made
 
     def applied(self, prediction: Prediction, graph: CrystalGraph) -> Prediction:

@@ -107,6 +107,26 @@ def test_missing_labels_of_each_kind_do_not_count_and_gradients_reach_all_weight
     assert silent == []
 
 
+def test_what_has_no_volume_spoils_no_gradient() -> None:
+    """A molecule, and an atom that fixes a reference, add nothing to the gradient of the stress of crystals."""
+    crystal, others = crystals.rattled(0), [ase.Atoms("TiO", [[0.0, 0.0, 0.0], [0.0, 0.0, 1.7]]), ase.Atoms("O")]
+    gradients = []
+    for atoms in ([crystal], [*others, crystal]):
+        model, graph = model_of().train(), graph_of(*atoms)
+        last = torch.arange(len(atoms)) == len(atoms) - 1
+        labels = {
+            "energy": Labels(torch.zeros(len(atoms)), torch.zeros(len(atoms), dtype=torch.bool)),
+            "forces": Labels(torch.zeros(graph.n_atoms, 3), torch.zeros(graph.n_atoms, dtype=torch.bool)),
+            "stress": Labels(torch.zeros(len(atoms), 6), last),
+        }
+        predictions, loss = model.loss(graph, {k: Labels(v.value.double(), v.mask) for k, v in labels.items()}, "mse")
+        assert predictions["stress"].value.isnan().all(1).tolist() == (~last).tolist()
+        loss.backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-9, atol=1e-12)
+
+
 def test_references_are_the_energies_of_what_has_no_neighbors() -> None:
     model = model_of()
     with torch.no_grad():

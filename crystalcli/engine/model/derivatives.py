@@ -56,8 +56,10 @@ class Strained:
         derived = {"forces": -found[0].double()}
         if self.strain is not None:
             volume = torch.linalg.det(self.graph.cell.detach().double()).abs()
-            volume = torch.where(volume > 0.0, volume, torch.full_like(volume, torch.nan))
-            derived["stress"] = found[1].double() / volume.view(-1, 1, 1)
+            there = (volume > 0.0).view(-1, 1, 1)
+            # divided by one where there is none: a division by NaN has the gradient NaN, though nothing counts there
+            stress = found[1].double() / torch.where(volume > 0.0, volume, 1.0).view(-1, 1, 1)
+            derived["stress"] = torch.where(there, stress, torch.nan)
         return derived
 
 

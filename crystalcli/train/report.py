@@ -156,9 +156,11 @@ def _errors(prepared: Prepared, found: Collected, values: Any) -> metrics.Errors
 
 def _constant(prepared: Prepared, found: Collected) -> metrics.Errors | metrics.ClassErrors:
     """Always the training mean, or the training frequencies of the classes."""
-    q = found.quantity
-    labels = prepared.data.batch(prepared.split.train, [q.name]).labels[q.name]
-    known = labels.value[labels.mask].numpy()
+    q, index = found.quantity, prepared.split.train
+    if q.level == "site":
+        index = prepared.data.atoms_of(index)
+    column = prepared.data.columns[q.name]
+    known = column.values[index][column.mask[index]]
     true = found.true[found.mask].ravel()
     if found.counted is not None:
         return _errors(prepared, found, np.broadcast_to(known.mean(0), found.value.shape).copy())

@@ -13,6 +13,7 @@ from common.some_datasets import dataset
 from crystalcli.engine.baselines import baselines
 from crystalcli.engine.baselines.baseline_models import PairsBaseline
 from crystalcli.engine.baselines.baselines import solve_ridge
+from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data.normalisers import target_statistics
 from crystalcli.nouns.arrays import GraphArrays
 from crystalcli.nouns.graph import collate
@@ -140,6 +141,10 @@ def test_refusals(tmp_path: Path) -> None:
     for name, target, said in (("mean", "e", "no training structure"), ("mean", "kind", "one number per structure")):
         with pytest.raises(UsageError, match=said):
             baselines.fit(name, data, every, target)
+    tensor = Quantity("strain", shape=(6,))
+    data.columns["strain"] = Column(tensor, np.ones((3, 6)), np.ones(3, dtype=bool))
+    with pytest.raises(UsageError, match="one number per structure; 'strain' is not one"):
+        baselines.fit("mean", data, every, "strain")
     with pytest.raises(UsageError, match="did you mean 'pairs'"):
         baselines.blank("pair", {})
     with pytest.raises(InputError, match="bad options"):

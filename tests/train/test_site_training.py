@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import ase
 import ase.build
@@ -15,6 +17,10 @@ from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Recipe
 from crystalcli.contracts.request import Request
 from crystalcli.engine.cache.cache import Column
+from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.data.splits import Split
+from crystalcli.engine.evaluate.evaluation import Collected
+from crystalcli.train import report
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -165,3 +171,18 @@ def test_trends_hold_for_three_seeds_and_with_more_crystals(tmp_path: Path) -> N
     mlp = row["compared"]["neighborhood-mlp"]["mae"]["mean"]
     assert row["model"]["mae"]["mean"] < mlp < row["baselines"]["element mean"]["mae"]
     assert row["model"]["mae"]["mean"] < less
+
+
+def test_the_mean_of_the_training_part_reads_no_graph(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caches may be larger than memory: of a whole part the labels are taken, and not its graphs."""
+    data = GraphDataset.open([cache])
+    train_part, test = np.arange(0, 30, 2), np.arange(30, 40)
+    column = data.columns["centre"]
+    both = [data.batch(part, ["centre"]).labels["centre"] for part in (train_part, test)]
+    monkeypatch.setattr(GraphDataset, "batch", None)
+    (mean, known), (true, mask) = ((v.value.numpy(), v.mask.numpy()) for v in both)
+    found = Collected(CENTRE, np.zeros(len(true)), None, true, mask)
+    prepared: Any = SimpleNamespace(data=data, split=Split(train_part, test[:0], test, ""))
+    errors = report._constant(prepared, found)
+    assert errors.n == int(mask.sum()) < len(mask) < len(column.mask)
+    assert errors.mae == pytest.approx(np.abs(true[mask] - mean[known].mean()).mean())

@@ -155,7 +155,7 @@ def fit_leaving_out(name: str, dataset: GraphDataset, train_index: Index, target
     """As :func:`fit`, with leave-one-out predictions; λ and reach are those with the least leave-one-out error."""
     column = dataset.columns[target]
     quantity = column.quantity
-    if quantity.level != "structure" or quantity.classes:
+    if quantity.level != "structure" or quantity.classes or quantity.shape:
         raise UsageError(f"baseline '{name}' fits one number per structure; '{target}' is not one")
     labelled = column.mask[train_index]
     index = train_index[labelled]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import ase
 import numpy as np
@@ -71,6 +72,12 @@ class Fixing:
         if not held.any():
             return atoms
         fixed = atoms.copy()
-        kept = [c for c in atoms.constraints if not held[np.atleast_1d(getattr(c, "index", []))].all()]
+        kept = [c for c in atoms.constraints if not _within(held, c)]
         fixed.set_constraint([FixAtoms(mask=held), *kept])
         return fixed
+
+
+def _within(held: NDArray[np.bool_], constraint: Any) -> bool:
+    """Whether a constraint is of held atoms only; one that does not say of which is not, and is looked at later."""
+    index = getattr(constraint, "index", None)
+    return index is not None and bool(held[np.atleast_1d(index)].all())

@@ -6,7 +6,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
-from ase.constraints import FixAtoms, FixCartesian
+from ase.constraints import FixAtoms, FixBondLengths, FixCartesian, FixedPlane
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,6 +114,10 @@ def test_what_users_hold() -> None:
     assert len(held.constraints) == 1
     assert Fixing.parse("", None, "0,2-3").mask(atoms).tolist() == [True, False, True, True]
     assert Fixing.parse("", None, "").apply(atoms) is atoms
+    bonded = atoms.copy()
+    bonded.set_constraint([FixBondLengths([[0, 1]]), FixedPlane(3, (0, 0, 1))])  # one does not say which atoms it is of
+    kinds = [type(c) for c in Fixing.parse("Al,O,H", None, "").apply(bonded).constraints]
+    assert kinds == [FixAtoms, FixBondLengths]  # refused by name where constraints become directions
     with pytest.raises(InputError, match="names atom 9, but there are 4"):
         Fixing.parse("", None, "9").apply(atoms)
     for elements, indices in (("Alu", ""), ("", "3-1"), ("", "x"), ("", "-1")):

@@ -199,7 +199,7 @@ complete -c crystal -n '__crystal_at relax' -l relaxer -x -a '(__crystal_ask)' -
 complete -c crystal -n '__crystal_at relax' -l cell -x -a 'none isotropic full' -d 'what of the cell is free'
 complete -c crystal -n '__crystal_at relax' -l pressure -x -a '(__crystal_ask)' -d 'of the surroundings (GPa)'
 complete -c crystal -n '__crystal_at relax' -l fmax -x -a '(__crystal_ask)' -d 'every force is below; 0 is never reached (eV/Å)'
-complete -c crystal -n '__crystal_at relax' -l smax -x -a '(__crystal_ask)' -d 'every stress component, less the pressure, is below (free cells) (GPa)'
+complete -c crystal -n '__crystal_at relax' -l smax -x -a '(__crystal_ask)' -d 'every stress component (isotropic: the mean), less the pressure, is below (free cells) (GPa)'
 complete -c crystal -n '__crystal_at relax' -l steps -x -a '(__crystal_ask)' -d 'moves at most; 0 evaluates only'
 complete -c crystal -n '__crystal_at relax' -l max-seconds-per-structure -x -a '(__crystal_ask)' -d 'time for one structure; a batch'\''s time is shared by atoms; 0: any (s)'
 complete -c crystal -n '__crystal_at relax' -l batch-size -x -a '(__crystal_ask)' -d 'structures relaxed, and kept, together'

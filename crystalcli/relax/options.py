@@ -27,7 +27,10 @@ class Descent:
     pressure: float = option(0.0, "of the surroundings", unit="GPa", panel=GOAL)
     fmax: float = option(0.02, "every force is below; 0 is never reached", unit="eV/Å", panel=GOAL)
     smax: float = option(
-        0.05, "every stress component, less the pressure, is below (free cells)", unit="GPa", panel=GOAL
+        0.05,
+        "every stress component (isotropic: the mean), less the pressure, is below (free cells)",
+        unit="GPa",
+        panel=GOAL,
     )
     steps: int = option(500, "moves at most; 0 evaluates only", panel=GOAL)
     max_seconds_per_structure: float = option(

@@ -27,7 +27,8 @@ class Goal:
 
     Args:
         fmax: eV/Å; every force of an atom that may move is below. 0 is never reached.
-        smax: GPa; where cells are free, every component of the stress beyond the pressure is below.
+        smax: GPa; where cells are free, every component of the stress beyond the pressure is below, or its mean where
+            the shape stays.
         steps: moves at most; 0 evaluates only.
         seconds: for one structure at most; a batch's time is dealt out by atoms.
         cell: which cells are free.

@@ -17,10 +17,11 @@ from crystal_slabs.making import Made, Maker
 from crystal_slabs.options import SlabsOptions
 from crystal_slabs.output import table_text, xyz_frame
 from crystal_slabs.pairing import Pair, paired
-from crystalcli.contracts.dynamics import made_of
+from crystalcli.contracts.dynamics import fields_of, made_of
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Work
+from crystalcli.nouns.structures.site_fields import of_atoms
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import NothingUsable, UsageError
 
@@ -126,7 +127,9 @@ class Slabs(Work):
             pairs = [paired(made, row, next(frames) if row["energy"] is not None else None) for made, row in block]
             good = [p for p in pairs if not p.failed]
             if good:
-                evaluated = self.potential.evaluate(Systems.of([p.start for p in good], self.potential.device))
+                fields = [of_atoms(p.made.atoms, fields_of(self.potential)) for p in good]
+                systems = Systems.of([p.start for p in good], self.potential.device, fields)
+                evaluated = self.potential.evaluate(systems)
                 forces = evaluated.forces.detach().cpu().numpy()
                 for p in good:
                     p.settle(forces[: len(p.start)], self.options)

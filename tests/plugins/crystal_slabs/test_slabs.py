@@ -17,6 +17,9 @@ from crystal_slabs.options import SlabsOptions
 from crystal_slabs.pairing import Pair, beside, paired
 
 from crystalcli.cli.main import run
+from crystalcli.contracts.dynamics import Evaluated
+from crystalcli.engine.potential.potentials import PairedPotential
+from crystalcli.nouns.systems import Systems
 from crystalcli.testing import WorkflowContract
 
 WORDS = ["slabs", "--elements", "Cu,Al", "--potential", "emt", "--layers", "2", "--repeat", "2", "--fmax", "0.03"]
@@ -63,6 +66,22 @@ def test_pairs_are_minima_of_the_potential(tmp_path: Path) -> None:
         assert info["moved_slab"] == pytest.approx(moved[tags == 1].mean())
         assert info["potential"] == "emt"
         assert row["left_out"] == ""
+
+
+def test_a_potential_that_reads_tags_is_given_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While structures relax, and again where the forces at their start are asked for."""
+    evaluate = PairedPotential.evaluate
+    seen = []
+
+    def reading(self: PairedPotential, systems: Systems, *, stress: bool = False) -> Evaluated:
+        assert ((systems.fields["tags"] == 0) == (systems.fields["fixed"] == 1)).all()
+        seen.append(len(systems.fields["tags"]))
+        return evaluate(self, systems, stress=stress)
+
+    monkeypatch.setattr(PairedPotential, "evaluate", reading)
+    monkeypatch.setattr(PairedPotential, "fields", ("fixed", "tags"), raising=False)
+    frames, _, _ = made(tmp_path / "run", "--count", "2")
+    assert seen[-1] == sum(map(len, frames))
 
 
 def test_more_of_them_or_more_workers_change_no_bit(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ class Monitor:
         self.options, self.ids, self.counts, self.reporter = options, ids, counts, reporter
         self.follow = follow
         self.window: list[tuple[int, Tensor]] = []
-        self.worst: float | None = None
+        self.windows: float | None = None  # largest drift of those that are closed
+        self.rest: float | None = None
         self.beyond = [0] * len(ids)
         self.kelvin = math.nan
 
@@ -58,7 +59,10 @@ class Monitor:
             return jump
         if step == 0 or step % self.options.drift_steps or len(self.window) < FEWEST:
             return {}
-        return self._judged(self._slope(alive, close=True), f"up to step {step}")
+        slope = self._slope(alive)
+        self.window = self.window[-1:]
+        self.windows = max(self.windows or 0.0, float(slope.abs().max()))
+        return self._judged(slope, f"up to step {step}")
 
     def final(self, alive: Tensor) -> dict[int, StopReason]:
         """The same over the rows since the last window, where they are half of one, or all that there is.
@@ -66,24 +70,26 @@ class Monitor:
         The window stays open, so that a run that is made longer goes on as if it had not ended here.
         """
         span = self.window[-1][0] - self.window[0][0] if self.window else 0
-        if len(self.window) < FEWEST or (self.worst is not None and span < self.options.drift_steps / 2):
+        if len(self.window) < FEWEST or (self.windows is not None and span < self.options.drift_steps / 2):
             return {}
-        slope = self._slope(alive, close=False)
+        slope = self._slope(alive)
+        self.rest = float(slope.abs().max())  # of this end, and in no restart record: a longer run has another
         moved = slope.abs() * span * self.options.dt * 1e-3
         return self._judged(torch.where(moved > SEEN, slope, torch.zeros_like(slope)), "in its last rows")
 
-    def _slope(self, alive: Tensor, *, close: bool) -> Tensor:
+    @property
+    def worst(self) -> float | None:
+        """Largest drift of all windows and of what is left at the end, meV/atom/ps; none where none was taken."""
+        return max((w for w in (self.windows, self.rest) if w is not None), default=None)
+
+    def _slope(self, alive: Tensor) -> Tensor:
         """Slope over the open window, meV/atom/ps, (S,); 0 for structures that stand."""
         values = self.window[0][1]
         steps = torch.tensor([s for s, _ in self.window], dtype=torch.float64, device=values.device)
         t = (steps - steps.mean()).unsqueeze(1) * (self.options.dt * 1e-3)
         y = torch.stack([v for _, v in self.window]) * 1e3 / self.counts
         slope = (t * (y - y.mean(0))).sum(0) / t.square().sum()
-        slope = torch.where(alive, slope, torch.zeros_like(slope))
-        self.worst = max(self.worst or 0.0, float(slope.abs().max()))
-        if close:
-            self.window = self.window[-1:]
-        return slope
+        return torch.where(alive, slope, torch.zeros_like(slope))
 
     def _judged(self, slope: Tensor, when: str) -> dict[int, StopReason]:
         """Warn of drifts; those beyond the limit stop their structure."""
@@ -159,9 +165,9 @@ class Monitor:
 
     def facts(self) -> dict[str, Any]:
         """The plain part of the same."""
-        return {"steps": [s for s, _ in self.window], "worst": self.worst, "beyond": list(self.beyond)}
+        return {"steps": [s for s, _ in self.window], "worst": self.windows, "beyond": list(self.beyond)}
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Inverse of :meth:`tensors` and :meth:`facts`."""
-        self.worst, self.beyond = facts["worst"], list(facts["beyond"])
+        self.windows, self.beyond = facts["worst"], list(facts["beyond"])
         self.window = list(zip(facts["steps"], tensors["window"].unbind(0), strict=True)) if facts["steps"] else []

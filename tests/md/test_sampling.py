@@ -209,7 +209,7 @@ def test_a_run_made_longer_is_the_long_run(world, sampler, first) -> None:
     reporter, _ = quiet()
     ramp = f"200:400@{first},400@{60 - first}"
     whole = asked(folder, "whole", sampler=sampler, steps=60, temperature=ramp)
-    run(whole, reporter)
+    drift = run(whole, reporter).data["worst_drift_meV_per_atom_ps"]
     for _ in range(2):
         short = asked(folder, "short", sampler=sampler, steps=first, temperature="200:400")
         run(short, reporter, overwrite=True)
@@ -219,6 +219,7 @@ def test_a_run_made_longer_is_the_long_run(world, sampler, first) -> None:
     long, short_ = results(folder / "whole"), results(folder / "short")
     assert {n: b for n, b in short_.items() if "state" not in n} == {n: b for n, b in long.items() if "state" not in n}
     assert report.data["steps"] == 60
+    assert report.data["worst_drift_meV_per_atom_ps"] == drift
     record = json.loads((folder / "short" / "run.json").read_text())
     assert (record["request"]["options"]["steps"], record["exit_code"]) == (60, Exit.OK)
     assert record["program"] == ramp

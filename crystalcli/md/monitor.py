@@ -52,12 +52,12 @@ class Monitor:
         self.kelvin = math.nan
 
     def drift(self, step: int, conserved: Tensor, alive: Tensor) -> dict[int, StopReason]:
-        """Slope of the conserved energy over windows of ``drift_every``, by least squares."""
+        """Slope of the conserved energy over windows of ``drift_every``, up to the next row each, by least squares."""
         jump = self._jump(conserved, alive)
         self.window.append((step, conserved))
         if jump:
             return jump
-        if step == 0 or step % self.options.drift_steps or len(self.window) < FEWEST:
+        if step - self.window[0][0] < self.options.drift_steps or len(self.window) < FEWEST:
             return {}
         slope = self._slope(alive)
         self.window = self.window[-1:]

@@ -153,3 +153,16 @@ def test_a_drift_is_in_meV_per_atom_and_picosecond(dt: float, every: int) -> Non
     assert set(watched(7.01)[1]) == set()
     assert set(watched(2.99)[1]) == {0, 1}
     assert np.isfinite(watch.worst)
+
+
+@pytest.mark.parametrize(("dt", "every", "ends"), [(1.0, 10, [1000, 2000]), (3.0, 10, [340, 680]), (1.0, 700, [1400])])
+def test_windows_of_the_drift_need_not_end_on_a_row(dt: float, every: int, ends: list[int]) -> None:
+    """A picosecond is 333.3 steps of 3 fs, of which every tenth has a row; a window has three rows at least."""
+    warned: list[str] = []
+    watch = Monitor(
+        MdOptions(steps=10000, dt=dt, log_every=every), ["a"], torch.tensor([1]), Reporter(warn=warned.append)
+    )
+    for step in range(0, ends[-1] + 1, every):
+        energy = torch.tensor([7e-3 * step * dt * 1e-3], dtype=torch.float64)
+        assert watch.drift(step, energy, torch.tensor([True])) == {}
+    assert [int(w.split("up to step ")[1].split(";")[0]) for w in warned] == ends

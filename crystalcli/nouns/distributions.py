@@ -127,6 +127,8 @@ def pair_distribution(frames: Frames, *, r_max: float = 8.0, bins: int = 400, mo
 def first_minimum(r: Array, g: Array, width: float = 0.1) -> float:
     """Where g(r) is least between its first two peaks, Å; NaN where there is no such place.
 
+    Behind a single peak that is a gap, as around molecules far from each other; that g(r) falls to 1 is none.
+
     Args:
         r: (M,) Å, evenly spaced.
         g: (M,).
@@ -143,6 +145,9 @@ def first_minimum(r: Array, g: Array, width: float = 0.1) -> float:
     first = peaks[0]
     later = peaks[smooth[peaks] > 0.5]
     later = later[later > first]
+    behind = smooth[first : len(r) - len(reach) // 2]  # further out the end of g(r) is averaged with nothing
+    if not len(later) and not behind.min(initial=1.0) <= 0.5:
+        return float("nan")
     stop = later[0] if len(later) else len(r) - 1
     if stop <= first + 1:
         return float("nan")

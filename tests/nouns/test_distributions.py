@@ -144,3 +144,14 @@ def test_a_cell_that_breathes_moves_no_atom() -> None:
     assert distributions.mean_square_displacement(still) == pytest.approx(0.0, abs=1e-12)
     moving = rng.random((7, 5, 3))
     assert distributions.in_mean_cell(moving, np.repeat(cells[:1], 7, 0)) is moving
+
+
+def test_where_the_first_shell_ends() -> None:
+    """Between two peaks, in the gap around a molecule, and nowhere where a gas has a single peak."""
+    r = 0.02 * (np.arange(400) + 0.5)
+    thin = np.where(r > 3.0, 1.0 + 2.0 * np.exp(-((r - 3.4) ** 2) / 0.3), 0.0)
+    assert np.isnan(distributions.first_minimum(r, thin))
+    molecule = 50.0 * np.exp(-((r - 1.1) ** 2) / 0.01)
+    assert 2.0 < distributions.first_minimum(r, molecule) < 7.0
+    liquid = thin + 1.5 * np.exp(-((r - 6.5) ** 2) / 0.3) - 0.6 * np.exp(-((r - 5.0) ** 2) / 0.3)
+    assert distributions.first_minimum(r, liquid) == pytest.approx(5.0, abs=0.1)

@@ -86,6 +86,7 @@ class Dynamics:
         self.state = staying()(self.sampler.init)(self.systems, self._kelvins(0), self.noise.at(0))
         self._guard(0)
         self._record(0)
+        self._found_good()
         self.save()
 
     def save(self) -> None:
@@ -195,6 +196,7 @@ class Dynamics:
         if self.step == due:
             self._guard(due)
             self._record(due)
+            self._found_good()
         return self.step
 
     def _walk(self, until: int) -> None:
@@ -219,6 +221,7 @@ class Dynamics:
             self.step = n
             if not self.guards.calm(before, self.systems, o.dt):
                 self._guard(n, before)
+                self._found_good()
             if self.run.stop.reason():
                 return
 
@@ -253,7 +256,10 @@ class Dynamics:
             found = self.guards.look(self.systems, self.evaluated, target, self.options.dt, self.halts.alive, before)
             if found:
                 self._halt(step, found)
-        self.halts.good, self.halts.good_step = self.systems, step
+
+    def _found_good(self) -> None:
+        """Guards and log have found nothing wrong here but what was stopped, and stands where it was good before."""
+        self.halts.good, self.halts.good_step = self.systems, self.step
 
     def _halt(self, step: int, found: Mapping[int, StopReason]) -> None:
         """Stop structures: their last good frame is written, and they stand there while the others go on."""

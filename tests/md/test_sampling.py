@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from dataclasses import replace
 
 import ase.build
 import ase.io
@@ -64,6 +65,8 @@ class Faulty(Springs):
             raise InputError("structure 1: does not like it", code="odd")
         if self.calls > self.at and self.fault == "unsure":
             sigma = sigma + 0.1 * per_structure(systems, ill.double())
+        if self.calls > self.at and self.fault == "leaps":
+            found = replace(found, energy=found.energy + 10.0 * per_structure(systems, ill.double()))
         if self.fault == "heats":
             forces = forces + 0.5 * systems.velocities * ill.unsqueeze(1)
         return Evaluated(found.energy, forces, found.stress, None, sigma)
@@ -351,6 +354,7 @@ def test_a_damaged_chunk_is_refused(world, monkeypatch, harm) -> None:
         ("explodes", "explosion", "Ag"),
         ("refuses", "odd", "does not like it"),
         ("in company", "odd", "does not like it"),
+        ("leaps", "explosion", "conserved energy jumped by 10 eV/atom"),
     ],
 )
 def test_one_structure_fails_and_the_others_do_not_notice(world, fault, code, said) -> None:

@@ -54,11 +54,11 @@ def points(request: Request) -> list[Request]:
     """The trainings, small ones first; from a model both ways.
 
     Raises:
-        UsageError: no epochs. InputError, UnsafeInput: the model to start from cannot be read.
+        UsageError: a model to start from and no epochs. InputError, UnsafeInput: that model cannot be read.
     """
     o: TrainOptions = request.options
-    if not o.epochs:
-        raise UsageError("--epochs 0 trains nothing; a learning curve is of trainings")
+    if not o.epochs and o.from_ is not None:
+        raise UsageError("--epochs 0 does not train a model on; a learning curve is of trainings")
     ways = {SCRATCH: request} if o.from_ is None else {SCRATCH: _from_nothing(request), TRANSFER: request}
     return [_point(request, one, name, size) for size in sizes(o.learning_curve) for name, one in ways.items()]
 

@@ -275,6 +275,10 @@ class TrainOptions(StartOptions, RecipeOptions, SplitOptions):
             raise UsageError("--ensemble and --seeds do not go together: members are other seeds already")
         if self.ensemble == 1:
             raise UsageError("an ensemble has two members or more")
+        if self.learning_curve:
+            beside = {"--compare": self.compare, "--baseline": self.baseline, "--train-size": self.train_size}
+            if asked := [name for name, is_asked in beside.items() if is_asked]:
+                raise UsageError(f"--learning-curve and {asked[0]} do not go together")
         if not self.all_folds:
             return
         others = {"--fold": self.fold > 0, "--seeds": self.seeds > 1, "--ensemble": self.ensemble > 0}

@@ -64,6 +64,14 @@ def source(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"kinds": "k", "split_file": Path("s.json")}, "it does not go with --split-file"),
         ({"freeze": ("head.*",)}, "--freeze is about the model that a training starts from; add --from MODEL"),
         ({"new_head": True}, "--new-head is about the model"),
+        *(
+            ({"learning_curve": "60,250", **o}, f"--learning-curve and {name} do not go together")
+            for name, o in (
+                ("--compare", {"compare": ("lcgcn",)}),
+                ("--baseline", {"baseline": ("krr",)}),
+                ("--train-size", {"train_size": 100}),
+            )
+        ),
         ({"refit_normaliser": True}, "--refit-normaliser is about the model"),
     ],
 )

@@ -89,6 +89,15 @@ def test_both_ways_are_in_one_unit(source: Path, tmp_path: Path) -> None:
     assert curve["mean"] == pytest.approx(rows[0]["baselines"]["mean"]["mae"])
 
 
+def test_what_is_solved_in_closed_form_needs_no_epochs(cache: Path, tmp_path: Path) -> None:
+    wish = plan(cache, tmp_path / "c", arch="lcgcn", head="ridge", epochs=0)
+    points = train(wish, learning_curve="5,26").data["curves"][ENERGY]["points"]
+    assert [p["structures"] for p in points] == [5, 26]
+    assert points[1]["error"] < points[0]["error"]
+    with pytest.raises(UsageError, match="--epochs 0 trains nothing"):
+        train(plan(cache, tmp_path / "d", epochs=0), learning_curve="5,26")
+
+
 def test_wishes_that_cannot_be_granted(cache: Path, source: Path, tmp_path: Path) -> None:
     wish = plan(cache, tmp_path / "c", from_=source)
     with pytest.raises(UsageError, match="--epochs 0"):

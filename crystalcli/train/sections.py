@@ -106,7 +106,7 @@ def _cards(report: Mapping[str, Any], name: str, row: Mapping[str, Any], model: 
         return
     for key in ("rmse", "r2"):
         if math.isfinite(value := _mean(model.get(key))):
-            factor, unit = unit_for(value, Quantity(name, str(row.get("unit", "")))) if key == "rmse" else (1.0, "")
+            factor, unit = unit_for(value, Quantity(name, _unit(row))) if key == "rmse" else (1.0, "")
             yield Number(f"{number(value * factor)} {unit}", KEYS[key])
     calibrated = report.get("ensemble", {}).get(name, {}).get("calibration")
     if isinstance(calibrated, Mapping):
@@ -116,7 +116,7 @@ def _cards(report: Mapping[str, Any], name: str, row: Mapping[str, Any], model: 
 def _card(name: str, row: Mapping[str, Any], model: Mapping[str, Any]) -> Number:
     """The test error, beside what it is measured by."""
     key = "mae" if "mae" in model else next((k for k in KEYS if k in model), "n")
-    size, unit = _mean(model.get(key)), str(row.get("unit", ""))
+    size, unit = _mean(model.get(key)), _unit(row)
     others = {n: _mean(r.get(key)) for n, r in {**row.get("compared", {}), **row.get("baselines", {})}.items() if r}
     known = {n: v for n, v in others.items() if math.isfinite(v)}
     factor, shown = unit_for(size, Quantity(name, unit)) if key in IN_UNITS else (1.0, "")
@@ -135,7 +135,7 @@ def _table(report: Mapping[str, Any], name: str, row: Mapping[str, Any]) -> Iter
         **row.get("baselines", {}),
     }
     keys = [k for k in KEYS if any(isinstance(r, Mapping) and k in r for r in rows.values())]
-    unit = str(row.get("unit", ""))
+    unit = _unit(row)
     cells = [
         [n, *(_cell(r.get(k)) for k in keys)] for n, r in rows.items() if isinstance(r, Mapping) and "skipped" not in r
     ]
@@ -149,6 +149,13 @@ def _table(report: Mapping[str, Any], name: str, row: Mapping[str, Any]) -> Iter
         yield Note(
             f"baseline {other}: {n} test structures have distances that training never has; they count 0", warning=True
         )
+
+
+def _unit(row: Mapping[str, Any]) -> str:
+    """In which the errors of a target are told: the head may count them in another unit than the target's."""
+    model = row.get("model")
+    said = model.get("unit") if isinstance(model, Mapping) else None
+    return str(said or row.get("unit", ""))
 
 
 def _of_ensemble(report: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
@@ -267,7 +274,7 @@ def _validation(
     target: str, lines: Mapping[str, Sequence[Mapping[str, Any]]], row: Mapping[str, Any], kept: Sequence[Guide]
 ) -> Plot:
     """Errors of a target on the validation part, beside those of its baselines on the test part."""
-    unit = str(row.get("unit", ""))
+    unit = _unit(row)
     said = [(m.get("val") or {}).get(target, {}) for rows in lines.values() for m in rows]
     keys = [k for k in ("mae", "rmse", "accuracy", "log_loss") if any(k in one for one in said)]
     series = [

@@ -20,13 +20,14 @@ import pytest
 from engine import made_runs
 from in_process import crystal
 
-from crystalcli.contracts.sections import Axis, Elements, Geometry, Guide, Note, Plot, Section, Series
+from crystalcli.contracts.sections import Axis, Elements, Geometry, Guide, Note, Numbers, Plot, Section, Series
 from crystalcli.contracts.workflow import Table
 from crystalcli.engine.report import html as to_html
 from crystalcli.engine.report import page, predicted
 from crystalcli.engine.report.packing import MOST_POINTS, Packed
 from crystalcli.engine.report.run_files import RunFiles
 from crystalcli.engine.report.run_structures import chosen_frames
+from crystalcli.train import sections as train_sections
 
 
 class Seen(html.parser.HTMLParser):
@@ -506,3 +507,16 @@ def test_energies_of_dynamics_are_per_atom_and_frames_have_their_time(tmp_path: 
 def test_settings_that_are_the_same_are_not_listed(tmp_path: Path) -> None:
     runs = [made_runs.training(tmp_path / name, 20) for name in ("a", "b")]
     assert "The runs have the same settings." in " ".join(seen(*runs).words)
+
+
+def test_errors_that_a_head_counts_in_another_unit_are_shown_in_it(tmp_path: Path) -> None:
+    """Angles that are learned in rad and counted in degrees."""
+    run = made_runs.training(tmp_path / "run", 20)
+    model = {"n": 5, "mae": 12.5, "rmse": 14.5, "r2": None, "bias": 1.0, "max_error": 20.0, "factor": 57.3, "unit": "°"}
+    row = {"quantity": {"name": "phase"}, "unit": "rad", "model": model, "baselines": {}, "compared": {}}
+    (run / "report.json").write_text(json.dumps({"test": {"phase": row}}))
+    result = train_sections.sections(RunFiles(run))[0]
+    cards = [c.value for b in result.blocks if isinstance(b, Numbers) for c in b.cards]
+    assert cards == ["12.5 °", "14.5 °"]
+    (table,) = (b for b in result.blocks if isinstance(b, Table))
+    assert list(table.heads)[1:3] == ["MAE (°)", "RMSE (°)"]

@@ -112,7 +112,8 @@ class Compared:
             if self.start:  # of places what atoms are moved by
                 true, value = true - np.asarray(self.start), value - np.asarray(self.start)
                 shown = replace(shown, name=f"displacement to {shown.name}")
-            plots.parity(paths, shown, true, value, mae=found.mae, title=title)
+            words = (found.word, "mean predictor")
+            plots.parity(paths, shown, true, value, mae=found.mae, title=title, words=words, unit=found.unit)
 
     def more(self) -> dict[str, Any]:
         """Errors of site values by crystal and by element, for JSON; empty for others."""

@@ -16,10 +16,12 @@ from common import small_cache
 from common.some_trainings import asked, train
 
 from crystalcli.cli.main import run as command
+from crystalcli.contracts.counting import Counted
 from crystalcli.contracts.records import Recipe
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.normalisers import target_statistics
+from crystalcli.engine.drawing import plots
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
@@ -240,6 +242,21 @@ def test_comparison_counts_only_what_has_labels() -> None:
     assert errors.to_json() | {"r2": 0} == {
         "n": 2, "mae": 1.0, "rmse": 1.0, "bias": 0.0, "max_error": 1.0, "r2": 0,
     }  # fmt: skip
+
+
+def test_a_picture_says_errors_in_the_unit_in_which_they_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Angles that are learned in rad and counted in degrees."""
+
+    class Head:
+        def errors(self, predictions: Any, labels: Any, _graph: Any) -> dict[str, Counted]:
+            return {"phase": Counted(predictions["phase"].value - labels["phase"].value, factor=57.3, unit="°")}
+
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(plots, "parity", lambda *_, **said: drawn.update(said))
+    compared = Compared(Quantity("phase", "rad"), Head())
+    compared.add(Row("a", "", ase.Atoms("H", cell=np.eye(3)), {"phase": 2.0}, {}, {"phase": 1.5}))
+    compared.draw([Path("p.png")], "")
+    assert (drawn["mae"], drawn["unit"], drawn["words"][0]) == (pytest.approx(0.5 * 57.3), "°", "MAE")
 
 
 def test_a_total_that_does_not_grow_is_an_extrapolation_at_another_size(tmp_path: Path) -> None:

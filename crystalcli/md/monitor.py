@@ -138,7 +138,8 @@ class Monitor:
             self.follow(step, self._numbers(row))
         if step == steps or step % max(every, steps // LINES // every * every) == 0:
             self.reporter.say(f"step {step}/{steps}  {self._averages(row)}")
-        self.reporter.progress(f"step {step}/{steps}, {self.kelvin:.0f} K", step, steps)
+        known = f", {self.kelvin:.0f} K" if math.isfinite(self.kelvin) else ""  # not yet where it has just gone on
+        self.reporter.progress(f"step {step}/{steps}{known}", step, steps)
 
     def _numbers(self, row: LogRow) -> dict[str, float]:
         """What loggers are told; the pressure is left out where the potential gives none."""

@@ -166,7 +166,7 @@ def _joined(resolved: Resolved, parts: Parts, listen: Listener, stop: Stop | Non
         for outcome in _outcomes(resolved, parts, listen, stop):
             collected.take(outcome)
             listen(1, "")
-            if len(collected.entries) == plan.limit:
+            if plan.limit and len(collected.entries) == plan.limit:
                 break
         columns, audit = labels.columns(collected.entries, resolved.requests) if collected.entries else ([], Audit())
         entries = with_words(collected.entries, audit.keys)

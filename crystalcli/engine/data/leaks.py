@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.splits import Split
-from crystalcli.nouns.graph import edge_lengths
+from crystalcli.nouns.graph import CrystalGraph, edge_lengths
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,16 @@ def find(split: Split, ids: Sequence[str], keys: dict[str, NDArray[np.int64]]) -
 def shapes(data: GraphDataset, index: NDArray[np.int64]) -> NDArray[np.int64]:
     """A number for every structure, equal for crystals that differ by rotation, order of atoms or repetition only.
 
-    Compared are reduced formula, volume per atom and the first three moments of the edge lengths, to 1e-6 Å. They are
-    equal for equal crystals; that two others agree by chance is very unlikely. Structures not in ``index`` stand alone.
+    Compared are reduced formula, volume per atom, the first three moments of the edge lengths, to 1e-6 Å, and two
+    moments of a number of each atom for which element stands how far from which: it tells apart what lies on one
+    lattice in another order. They are equal for equal crystals; that two others agree by chance is very unlikely.
+    Structures not in ``index`` stand alone.
 
     Args:
         data: where the structures are, S of them.
         index: those to look at.
     """
-    found = np.full((len(data), 5), np.nan)
+    found = np.full((len(data), 7), np.nan)
     found[:, 0] = numbered(data.formulas())
     for k in range(0, len(index), 512):
         part = index[k : k + 512]
@@ -92,14 +94,41 @@ def shapes(data: GraphDataset, index: NDArray[np.int64]) -> NDArray[np.int64]:
         volume = np.abs(torch.linalg.det(graph.cell).numpy()) ** (1 / 3)
         atoms = graph.atom_counts.numpy() ** (1 / 3)
         moments = [(np.bincount(owner, length**p, len(part)) / count) ** (1 / p) for p in (1, 2, 3)]
-        found[part, 1:] = np.stack([volume / atoms, *moments], axis=1)
+        around = _surroundings(graph, length)
+        atom_of, n_atoms = graph.structure_index.numpy(), graph.atom_counts.numpy()
+        ordered = [(np.bincount(atom_of, around**p, len(part)) / n_atoms) ** (1 / p) for p in (1, 2)]
+        found[part, 1:] = np.stack([volume / atoms, *moments, *ordered], axis=1)
     rows = np.round(found / TOLERANCE) + 0.0
     rows[np.isnan(found).any(1), 0] = -1 - np.flatnonzero(np.isnan(found).any(1))
     return numbered(np.nan_to_num(rows).view(np.uint8))
 
 
-TOLERANCE = 1e-6
-"""Å; lengths that differ by less are equal."""
+TOLERANCE, SHELL, ROUNDS = 1e-6, 1e-3, 4
+"""Å, Å, edges: lengths that differ by less are equal; of one atom they are one shell; how far an order is looked at."""
+
+
+def _surroundings(graph: CrystalGraph, length: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) a number for the elements and distances around each atom, as far as :data:`ROUNDS` edges lead."""
+    center, other = graph.edge_index.numpy()
+    whole = _whole_shells(center, length, graph.n_atoms)
+    center, other, length = center[whole], other[whole], length[whole]
+    count = np.maximum(np.bincount(center, minlength=graph.n_atoms), 1)
+    element = np.sqrt(graph.atomic_numbers.numpy() + 0.5)
+    found = element
+    for _ in range(ROUNDS):
+        found = np.sqrt(element * (1.0 + np.bincount(center, found[other] * length, graph.n_atoms) / count))
+    return found
+
+
+def _whole_shells(center: NDArray[np.int64], length: NDArray[np.float64], n: int) -> NDArray[np.bool_]:
+    """Edges but those of the last shell of their atom, of which some may be cut, by the order of atoms.
+
+    Of an atom that has no other shell, all.
+    """
+    last = np.zeros(n)
+    np.maximum.at(last, center, length)
+    inner = length < last[center] - SHELL
+    return inner | ~np.isin(center, center[inner])
 
 
 def numbered(texts: Sequence[str] | NDArray[np.uint8] | NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cli import some_parts, some_program
 
-from crystalcli.cli.command import word_in
+from crystalcli.cli.command_line import word_in
 from crystalcli.cli.main import run
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError

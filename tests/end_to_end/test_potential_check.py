@@ -16,7 +16,7 @@ from ase.calculators.emt import EMT
 from in_process import crystal
 from reference.some_potentials import model_of
 
-from crystalcli.cli.command import first_argument
+from crystalcli.cli.command_line import first_argument
 from crystalcli.engine.model import model_file
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.potential_checks import plots

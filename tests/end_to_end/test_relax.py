@@ -23,6 +23,7 @@ from ase.constraints import FixAtoms
 
 from crystalcli.cli.main import run
 from crystalcli.relax import view
+from crystalcli.vocabulary.display import number
 
 CRYSTAL = [sys.executable, "-m", "crystalcli"]
 RESULTS = ("relaxed.extxyz", "relaxation.csv")
@@ -141,6 +142,7 @@ WRONG = {
     "--sigma 2.5": "--sigma belongs to calculator lj, which is not chosen here",
     "--relaxer fir": "no relaxer 'fir'; did you mean 'fire'",
     "--fire.max-step 9": "max-step",
+    "--scheduler Slurm:short": "as in slurm:short:20, not 'Slurm:short'",
 }
 
 
@@ -309,4 +311,4 @@ def test_under_a_pressure_enthalpies_are_told(tmp_path: Path) -> None:
     assert dict(zip(shown.table.heads, shown.table.rows[0], strict=True))["ΔH (eV)"] == f"{-gained:.4f}"
     page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     assert "mean enthalpy gained" in page
-    assert f"{1e3 * gained:.3g}"[:3] in page
+    assert f"{number(1e3 * gained)} meV/atom" in page

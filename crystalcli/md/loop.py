@@ -114,7 +114,8 @@ class Dynamics:
             "record": self.recorder.facts(),
             **checkpoint.circumstances(self.device),
         }
-        apart = {k: v.clone() for k, v in tensors.items()}  # the format has no tensors that share memory
+        # the format has no tensors that share memory, and none with gaps
+        apart = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
         checkpoint.save(self.run.path, self.step, checkpoint.TrainingState(apart, facts))
         self.saved = time.monotonic()
 

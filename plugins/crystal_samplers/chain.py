@@ -90,10 +90,12 @@ class Chain:
                 factor, twice, turned = factor * scale, twice * (scale * scale), turned + angle * h
             taken = 0.5 * work + kt * turned
         kept = state[f"{self.name}_rate"]
-        after = {"mass": _tensor(masses, kept), "rate": _tensor(rates, kept)}
-        after["heat"] = state[f"{self.name}_heat"] + _tensor([taken], kept).squeeze(1)
+        packed = _tensor([*masses, *rates, taken, factor], kept)
+        m = self.length
+        after = {"mass": packed[:, :m], "rate": packed[:, m:-2]}
+        after["heat"] = state[f"{self.name}_heat"] + packed[:, -2]
         named = {f"{self.name}_{word}": value for word, value in after.items()}
-        return _tensor([factor], kept).squeeze(1).to(twice_kinetic.device), {**state, **named}
+        return packed[:, -1].to(twice_kinetic.device), {**state, **named}
 
     def energy(self, state: Mapping[str, Tensor]) -> Tensor:
         """(S,) eV that the chain holds: ½ Σ Q v² and the heat it took, ∫ k_B T (f v₁ + Σ v_k) dt; true for T(t) too."""

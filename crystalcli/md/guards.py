@@ -5,27 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import ase
-import numpy as np
 import torch
 from ase.data import chemical_symbols
-from numpy.typing import NDArray
 from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated
+from crystalcli.md.near_pairs import NEAREST, NearPairs
 from crystalcli.md.options import HOTTER
-from crystalcli.nouns.neighbors import pairs_within
 from crystalcli.nouns.radii import COVALENT
-from crystalcli.nouns.structures.check import closest
 from crystalcli.nouns.systems import Systems, degrees_of_freedom, per_structure, temperature, volume
 from crystalcli.vocabulary.units import ACCELERATION, KB
 
 GUARD_EVERY = 10
 """Steps between two looks at every structure."""
-NEAREST = 0.5
-"""Å. No two atoms of anything solid or liquid come this near."""
-SEARCHED = 2.0
-"""Å beyond their limits up to which the nearest pair is looked for."""
 COLD = 100.0
 """K. Below, the limit is that of this target: what a structure far from rest sets free is no explosion."""
 FASTEST = 1.0
@@ -60,19 +52,12 @@ class StopReason:
 
 
 class Guards:
-    """Looks at all structures every few steps, cheaply.
-
-    The exact nearest pair is only searched again when atoms could have come near enough since: while none has moved
-    further than u from where a homogeneous strain F of the reference takes it, a pair that was d apart is not nearer
-    than s(F) d − 2 u, with the smallest stretch s(F). With limits t of pairs, and the smallest gap d − t of the
-    reference, all of them are kept while s gap − |s − 1| t_max > 2 u.
-    """
+    """Looks at all structures every few steps, cheaply."""
 
     def __init__(self, systems: Systems, limits: GuardLimits | None = None, began: Tensor | None = None) -> None:
         self.first, self.limits = systems, limits or GuardLimits()
         radii = torch.as_tensor(COVALENT, device=systems.cell.device).index_select(0, systems.atomic_numbers)
-        self.radii = radii * self.limits.closest
-        self.widest = max(NEAREST, 2.0 * float(self.radii.max()))
+        self.near = NearPairs(systems, radii * self.limits.closest)
         degrees = degrees_of_freedom(systems)
         self.margin = self.limits.hotter * (1.0 + 5.0 * (2.0 / degrees).sqrt())
         self.thermal = 0.5 * KB * degrees * self.margin
@@ -82,15 +67,10 @@ class Guards:
         self.shape = _shape(systems)
         self.size = volume(systems)
         self.solid = self.size > 0
-        self.reset(systems)
 
     def reset(self, systems: Systems) -> None:
         """Search the nearest pairs of ``systems``, from which later motion is counted."""
-        self.reference = systems
-        self.nearest = torch.full((systems.n_structures,), math.inf, dtype=torch.float64, device=systems.cell.device)
-        for k in range(systems.n_structures):
-            self._measure(systems, k)
-        self.least = float(self.nearest.min())
+        self.near.reset(systems)
 
     def calm(self, before: Systems, systems: Systems, dt: float) -> bool:
         """Whether no atom moves nonsensically far in a step; false for what is no number.
@@ -103,7 +83,7 @@ class Guards:
 
     def fine(self, systems: Systems, evaluated: Evaluated, target: float) -> bool:
         """Whether a glance tells that nothing is wrong anywhere; if not, :meth:`look` finds out."""
-        if systems.cell is not self.reference.cell:
+        if systems.cell is not self.near.seen.cell:
             return False
         if target != self._hottest[0]:
             self._hottest = target, self.thermal * self.began.clamp_min(target)
@@ -112,8 +92,7 @@ class Guards:
             return False
         if self.limits.force and not float(evaluated.forces.abs().max()) * math.sqrt(3.0) < self.limits.force:
             return False
-        moved = float((systems.positions - self.reference.positions).abs().max())
-        return self.least - 2.0 * math.sqrt(3.0) * moved > 0.0
+        return self.near.far(systems)
 
     def look(
         self,
@@ -190,76 +169,18 @@ class Guards:
             )
 
     def _pairs(self, systems: Systems, alive: Tensor, found: dict[int, StopReason]) -> None:
-        taken, least = self.reference.positions, self.nearest
-        if systems.cell is not self.reference.cell and bool(self.solid.any()):
-            known = alive & self.solid & torch.isfinite(systems.cell).flatten(1).all(1)
-            eye = torch.eye(3, dtype=taken.dtype, device=taken.device)
-            before = torch.where(known[:, None, None], self.reference.cell, eye)
-            now = torch.where(known[:, None, None], systems.cell, eye)
-            strain = torch.linalg.solve(before, now)
-            taken = (taken.unsqueeze(1) @ strain.index_select(0, systems.structure_index)).squeeze(1)
-            least_stretch = torch.linalg.svdvals(strain).amin(1)
-            least = least_stretch * least - (least_stretch - 1.0).abs() * self.widest
-        moved = (systems.positions - taken).square().sum(1)
-        furthest = torch.zeros_like(least).scatter_reduce(0, systems.structure_index, moved, "amax").sqrt()
-        for k in torch.nonzero((least - 2.0 * furthest < 0.0) & alive).flatten().tolist():
-            if k in found:
-                continue
-            i, j, distance, gap = self._measure(systems, k)
-            if gap < 0.0:
-                mine = torch.nonzero(systems.structure_index == k).flatten()
-                pair = f"{self._name(systems, mine, i)} and {self._name(systems, mine, j)}"
-                said = f"{pair} are {distance:.2f} Å apart"
-                if distance >= NEAREST:
-                    said += f", less than {self.limits.closest:g} of their covalent radii together"
-                found[k] = StopReason("overlap", said)
-
-    def _measure(self, systems: Systems, k: int) -> tuple[int, int, float, float]:
-        """Search the pair of structure ``k`` that is nearest to its limit, and make ``systems`` its reference.
-
-        Returns:
-            Two atoms, their distance, and how far that is beyond their limit, Å; at most :data:`SEARCHED`.
-        """
-        mine = systems.structure_index == k
-        cell, pbc = systems.cell[k].cpu().numpy(), systems.pbc[k].cpu().numpy()
-        places, radii = systems.positions[mine].cpu().numpy(), self.radii[mine].cpu().numpy()
-        if self.limits.closest:
-            i, j, distance, gap = _nearest_to_limit(places, cell, pbc, radii, self.widest + SEARCHED)
-        else:
-            i, j, distance = closest(places, cell, pbc, NEAREST + SEARCHED)
-            gap = distance - NEAREST
-        gap = min(gap, SEARCHED)
-        self.nearest = self.nearest.clone()
-        self.nearest[k] = gap
-        self.least = float(self.nearest.min())
-        rows = mine.unsqueeze(1)
-        cells = self.reference.cell.clone()
-        cells[k] = systems.cell[k]
-        self.reference = self.reference.moved(
-            positions=torch.where(rows, systems.positions, self.reference.positions),
-            cell=systems.cell if torch.equal(cells, systems.cell) else cells,
-        )
-        return i, j, distance, gap
+        asked = alive.clone()
+        asked[list(found)] = False  # no pairs can be searched in what has lost its numbers or its cell
+        for k, (i, j, distance) in self.near.nearer(systems, asked).items():
+            mine = torch.nonzero(systems.structure_index == k).flatten()
+            pair = f"{self._name(systems, mine, i)} and {self._name(systems, mine, j)}"
+            said = f"{pair} are {distance:.2f} Å apart"
+            if distance >= NEAREST:
+                said += f", less than {self.limits.closest:g} of their covalent radii together"
+            found[k] = StopReason("overlap", said)
 
     def _name(self, systems: Systems, mine: Tensor, atom: int) -> str:
         return f"{chemical_symbols[int(systems.atomic_numbers[mine[atom]])]} {atom}"
-
-
-def _nearest_to_limit(
-    places: NDArray[np.float64],
-    cell: NDArray[np.float64],
-    pbc: NDArray[np.bool_],
-    radii: NDArray[np.float64],
-    reach: float,
-) -> tuple[int, int, float, float]:
-    """The pair within ``reach`` with the smallest distance beyond max(r_i + r_j, NEAREST); -1, -1, inf, inf if none."""
-    i, j, distance = pairs_within(ase.Atoms(positions=places, cell=cell, pbc=pbc), reach)
-    if not len(distance):
-        return -1, -1, math.inf, math.inf
-    gap = distance - np.maximum(radii[i] + radii[j], NEAREST)
-    k = int(gap.argmin())
-    one, other = sorted((int(i[k]), int(j[k])))
-    return one, other, float(distance[k]), float(gap[k])
 
 
 def _shape(systems: Systems) -> Tensor:

@@ -43,6 +43,7 @@ class Statistics:
             that sums energies of atoms. The scale of ``energy`` is then that of what is left, per atom.
         shortest: (Z, Z', Å) shortest edge between atoms of two elements, Z ≤ Z', in the training split; of such a head.
         atoms: of every crystal of the training split; 0 where they differ, or nobody said.
+        cutoff: Å, no edge is longer; of such a head. 0: nobody said, as of models made before it was kept.
     """
 
     mean_neighbors: float = 12.0
@@ -53,6 +54,7 @@ class Statistics:
     references: tuple[float, ...] = ()
     shortest: tuple[tuple[int, int, float], ...] = ()
     atoms: int = 0
+    cutoff: float = 0.0
 
     def normaliser(self, target: Quantity, *, extensive: bool) -> tuple[float, float]:
         """Mean and scale of what a head makes ``target`` of: atoms that it sums (``extensive``), else whole crystals.

@@ -97,7 +97,8 @@ def refitted_statistics(
     """
     scale = {**new.target_scale, **{scaled[k]: v for k, v in old.target_scale.items() if k in scaled}}
     shortest = new.shortest if new_head and not old.shortest else _nearest(old, new, new.elements)
-    return replace(new, mean_neighbors=old.mean_neighbors, target_scale=scale, shortest=shortest)
+    cutoff = new.cutoff if new_head else old.cutoff  # the weights of a head were fitted beside its repulsion
+    return replace(new, mean_neighbors=old.mean_neighbors, target_scale=scale, shortest=shortest, cutoff=cutoff)
 
 
 def with_all_elements(statistics: Statistics, old: Statistics, fitted: Sequence[int]) -> Statistics:

@@ -68,7 +68,7 @@ class EnergyHead(nn.Module):
         self.register_buffer("references", table)
         self.register_buffer("mean", torch.tensor(statistics.target_mean.get("energy", 0.0), dtype=torch.float64))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
-        self.zbl = Zbl() if options.zbl else None
+        self.zbl = Zbl(statistics.cutoff) if options.zbl else None
         self.wall = Wall(statistics.shortest) if options.wall else None
 
     def forward(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:

@@ -25,15 +25,19 @@ class Zbl(nn.Module):
 
     ``a = 0.46850 Å/(Z_i^0.23 + Z_j^0.23)``, ``φ(x) = Σ c_k exp(−d_k x)`` (J. F. Ziegler, J. P. Biersack, U. Littmark,
     The Stopping and Range of Ions in Solids, 1985, Eq. 2-30); f_c is the polynomial cutoff at r_max = the sum of the
-    covalent radii, so that bonds are left alone.
+    covalent radii, so that bonds are left alone, or where edges end, if that is nearer.
+
+    Args:
+        cutoff: Å, of the graphs; 0: not known, as in models that were made before it was kept.
     """
 
     radii: Tensor
     c: Tensor
     d: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, cutoff: float = 0.0) -> None:
         super().__init__()
+        self.cutoff = cutoff if cutoff > 0.0 else torch.inf
         # kept in the model: the weights beside it were fitted with these, and a later ASE may have others
         self.register_buffer("radii", torch.tensor(covalent_radii, dtype=torch.float64))
         # not kept: the constants of the equation
@@ -48,7 +52,7 @@ class Zbl(nn.Module):
         """Energies of the atoms, (N,) eV float64."""
         r = edge_lengths(graph).double()
         zi, zj = (graph.atomic_numbers.index_select(0, end) for end in graph.edge_index)
-        reach = self.radii.index_select(0, zi) + self.radii.index_select(0, zj)
+        reach = (self.radii.index_select(0, zi) + self.radii.index_select(0, zj)).clamp_max(self.cutoff)
         charge_i, charge_j = zi.double(), zj.double()
         x = r * (charge_i**0.23 + charge_j**0.23) / 0.46850
         screening = (self.c * torch.exp(-self.d * x.unsqueeze(1))).sum(1)

@@ -7,7 +7,7 @@ import ase.build
 import numpy as np
 import pytest
 import torch
-from reference.some_potentials import ALL, graph_of, model_of
+from reference.some_potentials import ALL, CUTOFF, graph_of, model_of
 
 from crystalcli.contracts.modules import Labels
 from crystalcli.engine.model.derivatives import Strained, to_pressure
@@ -171,6 +171,20 @@ def test_zbl_at_a_fifth_of_an_angstrom_and_on_the_way_there() -> None:
     energies = [energy(at) for at in np.geomspace(0.02, 2.2, 60)]
     assert all(a > b for a, b in pairwise(energies))
     assert energy(2.2601) == 0.0
+
+
+def test_zbl_goes_to_zero_where_edges_end() -> None:
+    """Cesium's covalent radii add up to 4.88 Å, edges end at 4.5 Å; who does not say so means what he meant."""
+    from crystal_energy.short_range import Zbl
+
+    def at(r: float, symbols: str = "Cs2", cutoff: float = CUTOFF) -> float:
+        return float(Zbl(cutoff)(graph_of(ase.Atoms(symbols, [[0, 0, 0], [r, 0, 0]]))).sum())
+
+    assert at(1.0) > 1.0
+    assert 0.0 <= at(CUTOFF - 1e-4) < 1e-9
+    assert at(CUTOFF - 1e-4, cutoff=0.0) > 1e-4
+    assert at(2.0, "Si2") == at(2.0, "Si2", cutoff=0.0) > 0.0  # where edges go farther than the radii nothing changes
+    assert CrystalModel(model_of(zbl=True).spec).head.zbl.cutoff == np.inf
 
 
 def test_labels_of_other_names_or_kinds_are_refused() -> None:

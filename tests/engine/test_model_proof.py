@@ -137,8 +137,8 @@ def changed_constant(monkeypatch: pytest.MonkeyPatch) -> None:
     """A constant of the screened repulsion is one percent larger."""
     before = Zbl.__init__
 
-    def changed(self: Zbl) -> None:
-        before(self)
+    def changed(self: Zbl, cutoff: float) -> None:
+        before(self, cutoff)
         self.d.mul_(1.01)
 
     monkeypatch.setattr(Zbl, "__init__", changed)

@@ -286,6 +286,14 @@ def test_a_model_of_others_gets_no_wall_among_its_elements() -> None:
     assert kept_statistics(known, ours, {}).shortest == ((11, 17, 2.0), (17, 17, 3.5), *some)
 
 
+def test_a_repulsion_ends_where_it_did_unless_the_head_is_new() -> None:
+    """A model that does not say where its edges end was trained with a repulsion up to the radii, cut off or not."""
+    theirs, ours = Statistics(elements=(55,)), Statistics(elements=(55,), cutoff=4.5)
+    assert kept_statistics(theirs, ours, {}).cutoff == 0.0
+    assert refitted_statistics(theirs, ours, {}).cutoff == 0.0
+    assert refitted_statistics(theirs, ours, {}, new_head=True).cutoff == 4.5
+
+
 @pytest.mark.parametrize(
     ("kind", "how", "symbols"),
     [

@@ -13,7 +13,7 @@ from crystalcli.contracts.host import Host
 from crystalcli.contracts.records import Statistics
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data.dataset import GraphDataset
-from crystalcli.engine.data.normalisers import isolated_atoms, with_references
+from crystalcli.engine.data.normalisers import isolated_atoms, with_references, with_shortest
 from crystalcli.train import setup
 from crystalcli.vocabulary.quantities import Quantity
 
@@ -60,6 +60,13 @@ def test_isolated_atoms_pin_and_the_rest_is_fitted(tmp_path: Path, pinned: list[
         assert of[z] == (energy if symbol in pinned else pytest.approx(energy - (not pinned)))
     assert made.target_mean["energy"] == pytest.approx(-1.0 if pinned else 0.0)
     assert made.target_scale["energy"] == 1.0  # nothing is left: not a scale of rounding errors
+
+
+def test_heads_of_energies_are_told_where_edges_end(tmp_path: Path) -> None:
+    options = small_cache.OPTIONS | {"cutoff": 4.0}
+    path = small_cache.write(tmp_path / "g.h5", structures=alloys()[0][:3], options=options)
+    data = GraphDataset.open([path])
+    assert with_shortest(Statistics(), data, np.arange(3)).cutoff == 4.0
 
 
 def test_every_structure_counts_per_atom(tmp_path: Path) -> None:

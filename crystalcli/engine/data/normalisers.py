@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Statistics
 from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.graph import edge_lengths
 from crystalcli.nouns.images import minimum_image
 from crystalcli.nouns.magnitudes import largest
@@ -188,7 +190,7 @@ def with_force_per_area(statistics: Statistics, dataset: GraphDataset, train_ind
 
 
 def with_shortest(statistics: Statistics, dataset: GraphDataset, train_index: NDArray[np.int64]) -> Statistics:
-    """Add the shortest edge of every pair of elements in the training split."""
+    """Add the shortest edge of every pair of elements in the training split, and the length that no edge exceeds."""
     shortest = torch.full((120 * 120,), torch.inf, dtype=torch.float64)
     for start in range(0, len(train_index), BLOCK):
         graph = dataset.batch(train_index[start : start + BLOCK], dtype=torch.float64).graph
@@ -196,4 +198,11 @@ def with_shortest(statistics: Statistics, dataset: GraphDataset, train_index: ND
         pair = torch.minimum(zi, zj) * 120 + torch.maximum(zi, zj)
         shortest.scatter_reduce_(0, pair, edge_lengths(graph), "amin")
     found = torch.isfinite(shortest).nonzero().flatten().tolist()
-    return replace(statistics, shortest=tuple((k // 120, k % 120, float(shortest[k])) for k in found))
+    nearest = tuple((k // 120, k % 120, float(shortest[k])) for k in found)
+    return replace(statistics, shortest=nearest, cutoff=_cutoff(dataset))
+
+
+def _cutoff(dataset: GraphDataset) -> float:
+    """Å, how far edges go at most; 0 where the featurizer's options do not say."""
+    part = registry().get("featurizer", dataset.recipe.featurizer)
+    return float(getattr(opt.make(part.options, dataset.recipe.options, owner=part.name), "cutoff", 0.0))

@@ -25,7 +25,7 @@ class FireState:
 
     Args:
         velocity: (M, 3), unit mass.
-        moved: (M, 3) Å, the last step.
+        moved: (M, 3) Å, the last step, without what went back before it.
         dt, mixing: (S,) time step and α.
         downhill: (S,) int64, steps downhill in a row.
         steps: (S,) int64, steps taken.
@@ -46,7 +46,7 @@ class Fire:
     E. Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006), with the changes of J. Guénolé et al., Comput. Mater. Sci.
     175, 109584 (2020), Algorithm 2: mixing after the velocities, half a step back when going uphill, a delay at the
     start.
-    Deviation: no row moves farther than ``max_step`` in one step; the direction is kept.
+    Deviation: no row moves farther than ``max_step`` in one step, half a step back included; the direction is kept.
     """
 
     def __init__(self, options: FireOptions) -> None:
@@ -76,11 +76,14 @@ class Fire:
         started = state.steps >= DELAY
         dt, mixing = self._clock(state, down, downhill, started)
         uphill = spread(~down & (state.steps > 0))
-        back = torch.where(uphill, x - 0.5 * state.moved, x)
+        back = torch.where(uphill, -0.5 * state.moved, 0.0)
         velocity = torch.where(uphill, 0.0, state.velocity) + spread(dt) * forces
         ratio = (total(velocity.square()) / total(forces.square()).clamp_min(1e-300)).sqrt()
         velocity = spread(1.0 - mixing) * velocity + spread(mixing * ratio) * forces
-        moved = self._limited(spread(dt) * velocity, index, len(active))
+        moved = spread(dt) * velocity
+        moved = moved * spread(self._allowed(moved, index, len(active)))
+        share = torch.where(uphill, spread(self._allowed(back + moved, index, len(active))), 1.0)
+        back, moved = back * share, moved * share
         rows = spread(active)
         new = FireState(
             velocity=torch.where(rows, velocity, state.velocity),
@@ -91,7 +94,7 @@ class Fire:
             steps=state.steps + active.long(),
             index=index,
         )
-        return torch.where(rows, back + moved, x), new
+        return torch.where(rows, x + back + moved, x), new
 
     def _clock(self, state: FireState, down: Tensor, downhill: Tensor, started: Tensor) -> tuple[Tensor, Tensor]:
         """Time step and mixing of the step to come."""
@@ -102,8 +105,7 @@ class Fire:
         mixing = torch.where(faster, state.mixing * MIXING_DECAY, state.mixing)
         return dt, torch.where(slower, MIXING, mixing)
 
-    def _limited(self, moved: Tensor, index: Tensor, n: int) -> Tensor:
-        """``moved``, shortened where a row would go farther than allowed."""
+    def _allowed(self, moved: Tensor, index: Tensor, n: int) -> Tensor:
+        """(S,) share of a step with which no row goes farther than allowed."""
         longest = moved.new_zeros(n).scatter_reduce(0, index, moved.square().sum(1), "amax").sqrt()
-        factor = (self.options.max_step / longest.clamp_min(1e-300)).clamp_max(1.0)
-        return moved * factor.index_select(0, index).unsqueeze(1)
+        return (self.options.max_step / longest.clamp_min(1e-300)).clamp_max(1.0)

@@ -82,3 +82,19 @@ def test_uphill_at_the_start_does_not_shorten_the_step():
     assert lengths == pytest.approx([0.1] * DELAY + [0.05, 0.025, 0.0125])
     # dt² forward; then half of it back and dt² the other way, and so on
     assert places[:4] == pytest.approx([0.01, -0.005, 0.01, -0.005])
+
+
+@pytest.mark.parametrize("max_step", [1e9, 0.05])
+def test_no_step_is_longer_than_allowed_half_a_step_back_included(max_step):
+    """Two structures of two atoms, one of which is thrown to and fro: uphill at every step."""
+    ours = Fire(FireOptions(dt=1.0, max_step=max_step))
+    x, index = torch.zeros(4, 3, dtype=torch.float64), torch.tensor([0, 0, 1, 1])
+    state, longest = ours.init(x, index, 2), 0.0
+    for k in range(6):
+        pulls = [[(-1.0) ** k, 0.0, 0.0], [0.0, 0.3, 0.0], [1e-3, 0.0, 0.0], [0.0, 0.0, 0.0]]
+        force = torch.tensor(pulls, dtype=torch.float64)
+        new, state = ours.step(state, x, torch.zeros(2).double(), force, torch.tensor([True, True]))
+        steps = (new - x).norm(dim=1)
+        longest, x = max(longest, float(steps[:2].max())), new
+        assert float(steps[2]) == pytest.approx(1e-3 * (1 + k), rel=1e-9)  # the other structure knows nothing of it
+    assert longest == pytest.approx(min(max_step, 1.5))

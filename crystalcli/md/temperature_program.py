@@ -123,7 +123,8 @@ def parse(text: str, *, dt: float, steps: int | None, default: int | None = None
     rest = total - sum(s.steps for s in filled)
     if rest:
         filled.append(TemperatureStage(filled[-1].end, filled[-1].end, rest))
-    return TemperatureProgram(tuple(s for s in filled if s.steps) or (filled[0],))
+    begin = filled[0].start  # all that there is of a program in a run of no steps
+    return TemperatureProgram(tuple(s for s in filled if s.steps) or (TemperatureStage(begin, begin, 0),))
 
 
 def duration(text: str, dt: float) -> int:

@@ -18,7 +18,7 @@ from crystalcli.vocabulary.errors import UsageError
         ({"time": 0.05, "dt": 2.0}, 25, "300"),
         ({"temperature": "10@20fs,10:30@10fs", "dt": 2.0}, 15, "10@10,10:30@5"),
         ({"temperature": "10@20,40"}, 1020, "10@20,40"),
-        ({"temperature": "20:50", "steps": 0}, 0, "50"),
+        ({"temperature": "20:50", "steps": 0}, 0, "20"),
         ({"temperature": "298.1523:600", "steps": 40}, 40, "298.1523:600@40"),
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crystalcli.md.options import MdOptions
 from crystalcli.md.temperature_program import TemperatureProgram, TemperatureStage, duration, parse
 from crystalcli.vocabulary.errors import UsageError
 
@@ -41,6 +42,13 @@ def test_the_last_temperature_holds_on() -> None:
         TemperatureStage(100.0, 200.0, 10),
         TemperatureStage(200.0, 200.0, 20),
     )
+
+
+def test_a_run_of_no_steps_is_at_the_start_of_its_program() -> None:
+    program = parse("300:600", dt=1.0, steps=0)
+    assert program.at(0) == 300.0
+    assert MdOptions(steps=0, temperature="300:600").program().at(0) == 300.0  # what is kept of it says the same
+    assert parse(program.shortest(), dt=1.0, steps=50).at(0) == 300.0
 
 
 @pytest.mark.parametrize(

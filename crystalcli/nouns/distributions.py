@@ -19,6 +19,7 @@ from crystalcli.nouns.neighbors import pairs_within
 Array = NDArray[np.float64]
 
 Pair = tuple[str, str]
+"""Two elements. What has no direction is named in the order of the alphabet, as in ``Al-O``, see :func:`pair_of`."""
 BOND = 1.3
 """Times the sum of the covalent radii: nearer atoms count as bonded."""
 
@@ -69,6 +70,18 @@ def _fact(atoms: ase.Atoms, key: str, calculated: str) -> float:
     return float(atoms.info.get(key, np.nan))
 
 
+def pair_of(a: int, b: int) -> Pair:
+    """Symbols of two elements, given by number, in the order of the alphabet."""
+    x, y = sorted((chemical_symbols[a], chemical_symbols[b]))
+    return x, y
+
+
+def _pairs(numbers: NDArray[np.int64]) -> dict[Pair, tuple[int, int]]:
+    """All pairs of the elements of ``numbers``, each with itself, too; sorted by name."""
+    species = sorted({int(z) for z in numbers})
+    return dict(sorted((pair_of(a, b), (a, b)) for a, b in combinations_with_replacement(species, 2)))
+
+
 @dataclass(frozen=True)
 class PairDistribution:
     """Radial distribution functions over M bins.
@@ -77,7 +90,7 @@ class PairDistribution:
         r: (M,) middles of the bins, Å.
         edges: (M + 1,) Å.
         total: (M,) g(r) of all atoms.
-        partial: g_ab(r) by element pair.
+        partial: g_ab(r) by element pair (alphabetical).
         running: mean number of b around an a nearer than the upper edge of each bin, by (a, b) in both orders.
     """
 
@@ -116,11 +129,11 @@ def pair_distribution(frames: Frames, *, r_max: float = 8.0, bins: int = 400, mo
         used += 1
     symbol = chemical_symbols
     partial = {
-        (symbol[a], symbol[b]): dense[a, b] / (used * count[a] * count[b] * shells)
-        for a, b in combinations_with_replacement(species, 2)
+        pair: dense[a, b] / (used * count[a] * count[b] * shells) for pair, (a, b) in _pairs(frames.numbers).items()
     }
     total = sum(dense.values()) / (used * len(frames.numbers) ** 2 * shells)
     running = {(symbol[a], symbol[b]): np.cumsum(n) / (used * count[a]) for (a, b), n in hits.items()}
+    running = dict(sorted(running.items()))
     return PairDistribution(0.5 * (edges[1:] + edges[:-1]), edges, np.asarray(total), partial, running)
 
 
@@ -209,10 +222,8 @@ def lengths_of_bonds(
     frames: Frames, *, cutoffs: Mapping[Pair, float] | None = None, most: int = 200
 ) -> dict[Pair, Array]:
     """Every bond length, Å, by element pair; arguments and pairs as of :func:`bond_lengths`."""
-    species = sorted({int(z) for z in frames.numbers})
     named: dict[Pair, tuple[int, int, float]] = {}
-    for a, b in combinations_with_replacement(species, 2):
-        x, y = sorted((chemical_symbols[a], chemical_symbols[b]))
+    for (x, y), (a, b) in _pairs(frames.numbers).items():
         longest = BOND * float(covalent_radii[a] + covalent_radii[b])
         if cutoffs is not None:
             longest = cutoffs.get((x, y), cutoffs.get((y, x), 0.0))

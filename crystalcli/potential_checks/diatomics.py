@@ -14,8 +14,9 @@ from itertools import combinations_with_replacement
 
 import ase
 import numpy as np
-from ase.data import chemical_symbols, covalent_radii
+from ase.data import covalent_radii
 
+from crystalcli.nouns.distributions import pair_of
 from crystalcli.potential_checks.asking import Answer, Array, Asking, Noise
 from crystalcli.potential_checks.findings import Finding, not_run
 from crystalcli.potential_checks.smoothness import largest_jump, near, of_jump
@@ -58,13 +59,18 @@ class Curve:
 
     @property
     def name(self) -> str:
-        """``Si-O``."""
-        return "-".join(chemical_symbols[z] for z in self.pair)
+        """``O-Si``."""
+        return name_of(self.pair)
 
     @property
     def covalent(self) -> float:
         """Sum of the covalent radii, Å."""
         return float(covalent_radii[self.pair[0]] + covalent_radii[self.pair[1]])
+
+
+def name_of(pair: Pair) -> str:
+    """``O-Si``, by the alphabet."""
+    return "-".join(pair_of(*pair))
 
 
 def pairs(elements: Sequence[int]) -> list[Pair]:
@@ -76,7 +82,7 @@ def checked(
     asking: Asking, pair: Pair, noise: Noise, checks: Sequence[str] = CHECKS
 ) -> tuple[Curve | None, list[Finding]]:
     """The curve of a pair, whether its core is whole, and whether it is smooth: those of ``checks``, in their order."""
-    symbols = "-".join(chemical_symbols[z] for z in pair)
+    symbols = name_of(pair)
     low = max(NEAREST * float(covalent_radii[list(pair)].sum()), CLOSEST)
     distances = np.arange(low, FARTHEST + STEP / 2, STEP)
     try:

@@ -93,7 +93,7 @@ class Finding:
     """One check on one structure, or on one pair of elements.
 
     Args:
-        check: its name. subject: the structure's id, or ``Si-O``.
+        check: its name. subject: the structure's id, or ``O-Si``.
         status: ``not run`` is never passed: the potential, or the structure, has not what the check asks about.
         found, allowed: numbers by what they are of and their unit, such as ``{"energy (eV/atom)": 1e-9}``.
         said: why it is not passed, or where.

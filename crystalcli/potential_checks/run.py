@@ -232,7 +232,7 @@ def _of_pair(
     report: Report,
     heard: Callable[[str], None],
 ) -> None:
-    heard(f"{'-'.join(chemical_symbols[z] for z in pair)}: diatomic curve")
+    heard(f"{diatomics.name_of(pair)}: diatomic curve")
     curve, findings = diatomics.checked(asking, pair, noise, [c for c in OF_PAIRS if c in asked.checks])
     report.findings += findings
     if curve is not None:

@@ -91,6 +91,21 @@ def test_coordination_in_rock_salt() -> None:
     assert distributions.bond_lengths(frames, cutoffs={("Na", "Cl"): 1.0}) == {}
 
 
+def test_a_pair_has_one_name_wherever_it_stands() -> None:
+    """By the alphabet, which for Al and O, Na and Cl is not the order of their numbers."""
+    atoms = ase.Atoms("OAlNaCl", [[0, 0, 0], [1.8, 0, 0], [0, 2.5, 0], [2.4, 2.5, 0]], cell=[9] * 3, pbc=True)
+    frames = Frames.of([atoms, atoms], times=[0, 1])
+    found = distributions.pair_distribution(frames)
+    symbols = ["Al", "Cl", "Na", "O"]
+    expected = [(a, b) for k, a in enumerate(symbols) for b in symbols[k:]]
+    assert list(found.partial) == expected
+    assert list(found.running) == [(a, b) for a in symbols for b in symbols]
+    bonds = list(distributions.lengths_of_bonds(frames))
+    assert ("Al", "O") in bonds
+    assert ("Cl", "Na") in bonds
+    assert bonds == [pair for pair in expected if pair in bonds]
+
+
 def test_no_density_without_periodicity() -> None:
     frames = Frames.of([ase.build.molecule("H2O")] * 2, times=[0, 1])
     with pytest.raises(ValueError, match="periodic"):

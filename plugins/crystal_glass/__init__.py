@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crystal_glass.box_options import PackOptions
 from crystal_glass.options import GlassOptions
@@ -16,6 +16,9 @@ from crystalcli.contracts.run_options import ANYWHERE
 from crystalcli.contracts.workflow import Shown, Work
 from crystalcli.contracts.workflow_record import OtherName, Workflow
 from crystalcli.vocabulary.pictures import FORMATS
+
+if TYPE_CHECKING:
+    from crystalcli.contracts.sections import ReportedRun, Section
 
 TABLE, GLASSES, DIAGRAMS = "glasses.csv", "glasses", "energies"
 COMPARED, CHEMISTRY, VOLTAGES = "compared.csv", "chemistry.csv", "voltages.csv"
@@ -97,6 +100,12 @@ def _plan(described: Mapping[str, Any]) -> Shown:
     return planned(described)
 
 
+def _sections(run: ReportedRun) -> Sequence[Section]:
+    from crystal_glass.sections import sections
+
+    return sections(run)
+
+
 def _example(_folder: Path) -> list[str]:
     words = "CuNi Al --atoms 14 --potential emt --melt 2000 --melt-steps 60 --quench-steps 60 --hold-steps 40"
     some = "--frame-every 20 --last-steps 20 --batch-size 1 --references none --settle 0 --relax ions --relax-steps 20"
@@ -117,6 +126,7 @@ again, or --resume RUN, goes on after a stop or a kill, within any stage. crysta
     show=_show,
     headline=lambda report: f"{report['glasses']} glasses of {report['boxes']} boxes",
     plan=_plan,
+    sections=_sections,
     free=ANYWHERE | {"compare", "trajectories", "voltage", "pictures"},
     more=_more,
     also=(OtherName("md", "--sampler", "melt-quench", {"--composition": ""}),),

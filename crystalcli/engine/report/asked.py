@@ -5,11 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from crystalcli.contracts import options as opt
 from crystalcli.contracts.sections import Block, Fold, Note, Section
 from crystalcli.contracts.sections import Facts as FactsBlock
 from crystalcli.contracts.workflow import Table
+from crystalcli.contracts.workflow_record import Workflow
+from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.report.run_files import RunFiles
 from crystalcli.vocabulary.errors import Exit
 
@@ -44,9 +47,10 @@ def section(run: RunFiles) -> Section:
     if inputs:
         rows = [[name, str(digest)[:16]] for name, digest in inputs.items()]
         blocks.append(Table(("data", "sha256, first digits"), rows))
-    settings = list(_settings(run))
+    settings, units = list(_settings(run)), _units(run)
     if settings:
-        blocks.append(Fold(f"All {len(settings)} settings", [Table(("setting", "value"), settings)]))
+        rows = [[name, value, units.get(name, "")] for name, value in settings]
+        blocks.append(Fold(f"All {len(settings)} settings", [Table(("setting", "value", "unit"), rows)]))
     lines = run.log()
     if lines:
         said = (
@@ -116,6 +120,20 @@ def _settings(run: RunFiles) -> Iterator[tuple[str, str]]:
             yield option, chosen
         for name, value in sorted(dict(part.get("options", {})).items()):
             yield f"{chosen}.{name.replace('_', '-')}", _text(value)
+
+
+def _units(run: RunFiles) -> dict[str, str]:
+    """Units by the names of settings, as the workflow and its parts declare them here; of what is installed."""
+    there = registry().parts
+    workflow = there.get(("workflow", run.command))
+    if workflow is None:
+        return {}
+    found = {spec.name.rstrip("_").replace("_", "-"): spec.unit for spec in opt.specs(workflow.part.options)}
+    for option, family in cast(Workflow, workflow.part).chooses.items():
+        chosen = str(dict(run.request.get("parts", {})).get(option, {}).get("name", ""))
+        if (part := there.get((family, chosen))) is not None:
+            found |= {f"{chosen}.{s.name.replace('_', '-')}": s.unit for s in opt.specs(part.part.options)}
+    return found
 
 
 def _text(value: Any) -> str:

@@ -19,9 +19,13 @@ from crystal_glass.stages import Stage, quench_rate, stages_of
 
 from crystalcli.cli.main import run
 from crystalcli.contracts.request import Request
+from crystalcli.contracts.sections import Fold, Numbers
+from crystalcli.contracts.workflow import Table
 from crystalcli.engine.host.services import Services
 from crystalcli.engine.model.model_head import MODEL
 from crystalcli.engine.potential.potentials import named
+from crystalcli.engine.report import page
+from crystalcli.engine.report.run_files import RunFiles
 from crystalcli.nouns.systems import Systems
 from crystalcli.testing import WorkflowContract
 from crystalcli.vocabulary.errors import EnvironmentProblem
@@ -451,3 +455,31 @@ def test_killed_within_a_melt_it_ends_with_the_same_bytes(tmp_path: Path) -> Non
     )
     assert torn == whole
     assert not (tmp_path / "torn" / "batches").exists()
+
+
+def test_numbers_on_the_page_have_units(tmp_path: Path) -> None:
+    """Of every table, card and setting; what has none is a count, a share, or a word."""
+    words = [w for k in ("melt-steps", "quench-steps", "hold-steps", "last-steps") for w in (f"--{k}", "20")]
+    words += ["--frame-every", "10", "--relax-steps", "20"]
+    made(tmp_path / "run", "CuAl", "--atoms", "8", "--potential", "emt", *words)
+    files = RunFiles(tmp_path / "run")
+    assert GLASS.sections is not None
+    found = {s.title: s.blocks for s in page.sections(files)}
+    assert not files.problems
+    every, folded = (b for b in found["Glasses"] if isinstance(b, (Table, Fold)))
+    plain = {"id", "formula", "asked", "replica", "atoms", "status", "reason", "begun again", "volume source", "x Al",
+             "converged", "coordination", "q6", "crystalline", "liquid", "largest cluster", "to label",
+             "x Cu"}  # fmt: skip
+    for table in (every, folded.blocks[0]):
+        assert {h for h in table.heads if not h.endswith(")")} <= plain
+    cards = {c.said: c.value for b in found["Glasses"] if isinstance(b, Numbers) for c in b.cards}
+    assert cards["rate of the quench"].endswith(" K/ps")
+    assert cards["mean density"].endswith(" g/cm³")
+    (references,) = found["From the crystals"]
+    assert references.heads == ("element", "energy (eV/atom)")
+    (boxes,) = found["Structures"]
+    assert [f.said for f in boxes.shown[0].frames] == ["as packed", "quenched", "relaxed"]
+    assert dict(boxes.shown[0].facts)["density"].endswith(" g/cm³")
+    (settings,) = (b for b in found["What was asked"] if isinstance(b, Fold) and "settings" in b.title)
+    units = {name: unit for name, _, unit in settings.blocks[0].rows}
+    assert (units["melt"], units["dt"], units["fire.max-step"]) == ("K", "fs", "Å")

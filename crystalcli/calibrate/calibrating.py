@@ -95,7 +95,7 @@ class CalibrationReport(Counts):
 
     Args:
         output: the model. fits, before: by target the fit, and errors beside σ before.
-        left_out: intervals, and targets without labels or without errors, in words.
+        left_out: intervals, and targets that could not be calibrated, in words.
         skipped, unlabelled, repeated, failures: as of :class:`Counts`.
     """
 
@@ -121,7 +121,8 @@ def run(plan: CalibrationPlan, warn: Callable[[str], None] = lambda _line: None)
     """Predict the labelled structures, fit, write the model.
 
     Raises:
-        UsageError: structures that taught the model, too few labels, a σ of zero, a method or level that is not there.
+        UsageError: structures that taught the model, no target that can be calibrated, a method or level that is not
+            there.
         EnvironmentProblem: another program writes the output.
     """
     check(plan)
@@ -149,7 +150,13 @@ def _calibrate(plan: CalibrationPlan, warn: Callable[[str], None]) -> Calibratio
         raise UsageError("none of the model's targets is a number; probabilities of classes are not calibrated")
     hashes = {name: content(path) for name, path in _by_name(paths).items()}
     head = predictor.model.head
-    missing = [q.name for q in numbers if not _fit(plan, q, rows, hashes, report, head=head)]
+    missing = []
+    for quantity in numbers:
+        try:
+            if not _fit(plan, quantity, rows, hashes, report, head=head):
+                missing.append(quantity.name)
+        except UsageError as problem:  # a target that cannot be calibrated keeps no other from it
+            report.left_out.append(f"{quantity.name}: {problem.reason}")
     if not report.fits and report.left_out:
         raise UsageError("; ".join(report.left_out))
     if not report.fits:
@@ -195,7 +202,11 @@ def _fit(
     *,
     head: Any,
 ) -> bool:
-    """Fit the σ of one target; whether there are labels of it."""
+    """Fit the σ of one target; whether there are labels of it.
+
+    Raises:
+        UsageError: a σ of zero, or too few labels.
+    """
     name = quantity.name
     error, sigma, structures = _errors(quantity, rows, head)
     if not len(error):
@@ -205,14 +216,14 @@ def _fit(
         return True
     agreed = int((sigma <= 0.0).sum())
     if agreed:
-        raise UsageError(f"sigma of '{name}' is zero for {agreed} of {len(sigma)} values: no factor cures that")
+        raise UsageError(f"its sigma is zero for {agreed} of {len(sigma)} values: no factor cures that")
     try:
         factor = calibration.scale(error, sigma)
     except UsageError as problem:
-        raise UsageError(f"{name}: {problem.reason}; there are {len(error)}") from problem
+        raise UsageError(f"{problem.reason}; there are {len(error)}") from problem
     widths = {}
     if plan.method == "conformal":
-        widths = _half_widths(error, sigma, plan.levels, report)
+        widths = _half_widths(error, sigma, plan.levels, report, name)
     report.fits[name] = SigmaFit(plan.method, factor, widths, len(error), structures, data)
     found = calibration.calibration(error, sigma)
     if found is not None and name in rows[0].uncertainties:
@@ -220,7 +231,9 @@ def _fit(
     return True
 
 
-def _half_widths(error: Floats, sigma: Floats, levels: Sequence[float], report: CalibrationReport) -> dict[str, float]:
+def _half_widths(
+    error: Floats, sigma: Floats, levels: Sequence[float], report: CalibrationReport, name: str
+) -> dict[str, float]:
     """Of the intervals that so many labels can give.
 
     Raises:
@@ -233,7 +246,7 @@ def _half_widths(error: Floats, sigma: Floats, levels: Sequence[float], report: 
         except UsageError as problem:
             if level == min(levels):
                 raise
-            report.left_out.append(problem.reason)
+            report.left_out.append(f"{name}: {problem.reason}")
     return found
 
 

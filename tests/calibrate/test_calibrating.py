@@ -209,6 +209,29 @@ def test_errors_that_are_zero_leave_a_model_that_can_be_read(tmp_path: Path, cap
     assert fit.factor > 0.0
 
 
+@pytest.mark.parametrize(("values", "why"), [(30, "its sigma is zero for 1 of "), (9, "calibration needs ten labels")])
+def test_a_target_that_cannot_be_calibrated_keeps_no_other_from_it(
+    values: int, why: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The members of an ensemble agree on one force; or there are too few of them."""
+    labels_for_a_potential(tmp_path, 20, "energy")
+    before = calibrating._errors
+
+    def found(quantity: Quantity, rows: list[Row], head: object) -> tuple[np.ndarray, np.ndarray, int]:
+        if quantity.name != "forces":
+            return before(quantity, rows, head)
+        return np.ones(values), np.arange(values) + float(values < 10), 3
+
+    monkeypatch.setattr(calibrating, "_errors", found)
+    words = ["calibrate", str(tmp_path / "potential.safetensors"), str(tmp_path / "new.extxyz"), "--levels", "0.9,0.99"]
+    assert run([*words, "-o", str(tmp_path / "c.safetensors")]) == 0
+    said = [line for line in capfd.readouterr().err.splitlines() if "left out" in line]
+    assert [line.partition(" left out: ")[2].partition(":")[0] for line in said[:2]] == ["energy", "forces"]
+    assert "energy: an interval of 0.99 needs 99 labels" in said[0]
+    assert f"forces: {why}" in said[1]
+    assert set(model_file.load(tmp_path / "c.safetensors")[0].sigma_fits) == {"energy"}
+
+
 def test_without_any_label_nothing_is_calibrated(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     labels_for_a_potential(tmp_path, 9, "energy")
     words = ["calibrate", str(tmp_path / "potential.safetensors"), str(tmp_path / "new.extxyz")]
@@ -247,7 +270,7 @@ def test_at_the_command_line(home: Path, tmp_path: Path, capfd: pytest.CaptureFi
     assert run([*told[:-1], str(tmp_path / "d.safetensors"), "--levels", "0.999"]) == 2
     assert "needs 999 labels or more; there are 300" in capfd.readouterr().err
     assert run([*told[:-1], str(tmp_path / "d.safetensors"), "--levels", "0.5,0.999"]) == 0
-    assert "warning: left out: an interval of 0.999 needs 999 labels" in capfd.readouterr().err
+    assert f"warning: left out: {ENERGY}: an interval of 0.999 needs 999 labels" in capfd.readouterr().err
 
 
 def test_columns_of_a_table_are_chosen(home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -92,19 +92,31 @@ def labelled(data: GraphDataset, targets: Sequence[Quantity], reporter: Reporter
     return np.flatnonzero(have)
 
 
-def check_values(data: GraphDataset, quantity: Quantity, split: Split, ids: Sequence[str], reporter: Reporter) -> None:
+def check_values(
+    data: GraphDataset,
+    quantity: Quantity,
+    split: Split,
+    ids: Sequence[str],
+    reporter: Reporter,
+    *,
+    derived: bool = False,
+) -> None:
     """Refuse a constant target, warn of values far from all others and of a validation part that lacks the target.
+
+    One that is ``derived`` from what other targets teach need not be in the training part; that it is not is said.
 
     Raises:
         UsageError: no label in the training part, or every one is the same.
     """
     if len(split.val) and not len(_known(data, quantity, split.val)[0]):
         reporter.warn(f"the validation part has no label '{quantity.name}': it does not choose the epoch for it")
-    if quantity.shape:
-        return
     values, _ = _known(data, quantity, split.train)
     if len(values) == 0:
-        raise UsageError(f"no structure of the training part has a label '{quantity.name}'")
+        if not derived:
+            raise UsageError(f"no structure of the training part has a label '{quantity.name}'")
+        reporter.warn(f"no structure of the training part has a label '{quantity.name}': only other targets teach it")
+    if len(values) == 0 or quantity.shape:
+        return
     if np.ptp(values) == 0.0:
         shown = quantity.words[int(values[0])] if quantity.classes else f"{values[0]:g}"
         raise UsageError(f"label '{quantity.name}' is {shown} for all training {quantity.level}s; nothing to learn")

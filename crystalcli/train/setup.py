@@ -26,6 +26,7 @@ from crystalcli.engine.data.normalisers import (
 )
 from crystalcli.engine.data.splits import Split
 from crystalcli.engine.evaluate.evaluation import BaselineValues
+from crystalcli.engine.model.derivatives import DERIVED
 from crystalcli.engine.model.model import CrystalModel, refuse_mixed_sizes
 from crystalcli.engine.model.model_fields import fields_of, recipe_of_model
 from crystalcli.engine.model.model_inputs import inputs_of, take_from_cache
@@ -125,7 +126,8 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
     else:
         split = choose(Material(data, usable, values_of(data, targets[0]), ids), o)
         found = tuple(look_for_leaks(data, ids, split))
-    _say_split(data, targets, split, found, reporter)
+    derived = DERIVED if "energy" in head(request).provides else ()
+    _say_split(data, targets, split, found, reporter, derived)
     fit = BaselineFit()
     known: tuple[int, ...] = ()
     before = Taught()
@@ -151,6 +153,7 @@ def _say_split(
     split: Split,
     found: Sequence[leaks.Leak],
     reporter: Reporter,
+    derived: Sequence[str],
 ) -> None:
     """Say what the parts are, and what is wrong with them.
 
@@ -162,7 +165,7 @@ def _say_split(
     _say_leaks(found, split, reporter)
     _warn_of_elements(data, split, reporter)
     for q in targets:
-        check_values(data, q, split, data.ids, reporter)
+        check_values(data, q, split, data.ids, reporter, derived=q.name in derived)
     forces = [q.name for q in targets if q.level == "site" and q.shape == (3,) and q.meaning != "position"]
     for line in frames.poor_parts(data, split, forces):
         reporter.warn(line)

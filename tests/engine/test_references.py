@@ -1,5 +1,6 @@
 """Energies of elements in a potential: isolated atoms pin them, least squares finds the others."""
 
+import json
 from pathlib import Path
 
 import ase
@@ -9,12 +10,15 @@ from ase.build import bulk
 from common import small_cache
 from common.some_trainings import asked
 
-from crystalcli.contracts.host import Host
+from crystalcli.contracts.host import Host, Reporter
 from crystalcli.contracts.records import Statistics
 from crystalcli.engine.cache.cache import Column
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.data.normalisers import isolated_atoms, with_references, with_shortest
+from crystalcli.engine.data.splits import made as parted
 from crystalcli.train import setup
+from crystalcli.train.labels import check_values
+from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
 ENERGY = Quantity("energy", "eV", extensive=True)
@@ -111,3 +115,36 @@ def test_isolated_atoms_are_there_to_learn_from(tmp_path: Path, seed: int) -> No
         assert {30, 31} <= set(prepared.split.train.tolist())
         assert any("2 isolated atoms in training" in line for line in said)
         assert any("energies of Cu, Au in the references" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("known", "warned", "refused"),
+    [
+        (range(30), 0, ""),
+        ([24, 28], 1, ""),  # validation and test only: other theories measured by them, as energies teach the forces
+        ([], 1, ""),
+        ([24, 28], 0, "no structure of the training part has a label 'moment'"),  # of what nothing is the derivative
+    ],
+)
+def test_a_training_part_without_a_target_is_told_of(
+    tmp_path: Path, known: list[int], warned: int, refused: str
+) -> None:
+    atoms, energies = alloys()
+    name = "moment" if refused else "forces"
+    mask = np.isin(np.arange(30), known).repeat(4)
+    forces = np.where(mask[:, None], np.random.default_rng(0).normal(size=(120, 3)), np.nan)
+    vectors = Column(Quantity(name, "eV/Å", "site", shape=(3,)), forces, mask)
+    columns = [Column(ENERGY, np.array(energies), np.ones(30, dtype=bool)), vectors]
+    cache = small_cache.write(tmp_path / "g.h5", structures=atoms, columns=columns)
+    data = GraphDataset.open([cache])
+    parts = parted(np.arange(20), np.arange(20, 26), np.arange(26, 30), "")
+    heard: list[str] = []
+    if refused:
+        with pytest.raises(UsageError, match=refused):
+            check_values(data, vectors.quantity, parts, data.ids, Reporter(warn=heard.append))
+        return
+    (tmp_path / "s.json").write_text(json.dumps({n: [data.ids[i] for i in p] for n, p in parts.parts().items()}))
+    wish = asked(arch="lcgcn", head="energy", output=tmp_path / "r", caches=(cache,), split_file=tmp_path / "s.json")
+    prepared = setup.prepare(wish, Host(warn=heard.append))
+    assert prepared.names == ["energy", "forces"]
+    assert sum("no structure of the training part has a label 'forces': only other" in h for h in heard) == warned

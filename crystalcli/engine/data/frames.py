@@ -125,7 +125,8 @@ def poor_parts(data: GraphDataset, split: Split, vectors: Sequence[str]) -> list
     kind = dict(zip(whole.tolist(), kinds(data, whole)[0], strict=True))
     for name, part in (("validation", split.val), ("test", split.test)):
         for label in vectors:
-            typical = float(np.sqrt(np.mean(np.square(_sizes(data, label, split.train)) if len(split.train) else 0.0)))
+            learned = _sizes(data, label, split.train)
+            typical = float(np.sqrt(np.mean(np.square(learned)))) if len(learned) else 0.0
             there = _sizes(data, label, part)
             without = int((there <= NOTHING * typical).sum())
             if without > 0.8 * len(there):

@@ -15,6 +15,8 @@ TABLE, SURVIVORS, STAGES, STRUCTURES = "screening.csv", "survivors.txt", "stages
 PHASES = "phases.csv"
 """The known phases that shape the hulls of the candidates."""
 HULL, CURVE = "hull-", "cost-recall"
+WITHIN, BEYOND = "kept (E_hull ≤ threshold)", "removed (E_hull > threshold)"
+"""What the two kinds of candidates are called where they are drawn."""
 JOURNALS = "work"
 """Folder of the journals of the stages, which stay: results of others are in them."""
 PREDICTIONS = "predictions"

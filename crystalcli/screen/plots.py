@@ -14,6 +14,7 @@ from crystalcli.contracts.drawing import BLUE, GREY, ORANGE, canvas, lay_out
 from crystalcli.engine.drawing.plots import save
 from crystalcli.nouns.hulls import lower_hull
 from crystalcli.screen.hull import ON_HULL, Phase
+from crystalcli.screen.options import BEYOND, WITHIN
 from crystalcli.screen.rule import Candidate, Decision
 
 Floats = NDArray[np.float64]
@@ -61,11 +62,11 @@ def _binary(
     axes.plot([0, 1], [0, 0], "s", ms=5, color=GREY, clip_on=False)
     if len(known):
         axes.plot(known[:, 0], known[:, 1], "s", ms=4, mew=0, color=GREY, label="known energies")
-    for kept, color, label in ((False, ORANGE, "removed"), (True, BLUE, "kept")):
+    for kept, color, label in ((False, ORANGE, BEYOND), (True, BLUE, WITHIN)):
         some = [(fractions(c.amounts, elements)[1], c.energy, c.sigma) for c, d in judged if d.kept == kept]
         if some:
             x, y, s = np.array(some).T
-            axes.errorbar(x, y, yerr=s, fmt="o", ms=4, lw=0.7, alpha=0.7, color=color, label=f"{label} ({len(some)})")
+            axes.errorbar(x, y, yerr=s, fmt="o", ms=4, lw=0.7, alpha=0.7, color=color, label=f"{len(some)} {label}")
     competing = [(fractions(c.amounts, elements)[1], c.energy) for c, d in judged if d.competes]
     corner = np.array(lower_hull([(0.0, 0.0), (1.0, 0.0), *map(tuple, known.tolist()), *competing]))
     axes.plot(corner[:, 0], corner[:, 1], "-", lw=1.2, color="black", zorder=0, label="hull")
@@ -92,13 +93,13 @@ def _ternary(
         height = 1000 * np.array([max(d.above, 0.0) for _, d in kept])
         top = colour_limit(height)
         drawn = axes.scatter(
-            *xy.T, c=height, s=40, cmap="viridis_r", vmin=0.0, vmax=top, zorder=3, label=f"kept ({len(kept)})"
+            *xy.T, c=height, s=40, cmap="viridis_r", vmin=0.0, vmax=top, zorder=3, label=f"{len(kept)} {WITHIN}"
         )
         beyond = "max" if height.max() > top else "neither"
         figure.colorbar(drawn, ax=axes, label="above the hull (meV/atom)", shrink=0.7, extend=beyond)
     out = np.array([_place(c.amounts, elements) for c, d in judged if not d.kept]).reshape(-1, 2)
     if len(out):  # above the kept ones: polymorphs share a place
-        axes.plot(out[:, 0], out[:, 1], "x", ms=4, mew=1.0, color=ORANGE, zorder=5, label=f"removed ({len(out)})")
+        axes.plot(out[:, 0], out[:, 1], "x", ms=4, mew=1.0, color=ORANGE, zorder=5, label=f"{len(out)} {BEYOND}")
     axes.set(xlim=(-0.08, 1.08), ylim=(-0.1, 0.98))
     if window is not None:
         (left, low), (right, high) = window

@@ -24,7 +24,7 @@ from crystalcli.contracts.sections import (
 )
 from crystalcli.contracts.workflow import Table
 from crystalcli.nouns.hulls import lower_hull
-from crystalcli.screen.options import CURVE, PHASES, STAGES, STRUCTURES, TABLE
+from crystalcli.screen.options import BEYOND, CURVE, PHASES, STAGES, STRUCTURES, TABLE, WITHIN
 from crystalcli.vocabulary.display import number
 
 MOST_SYSTEMS = 8
@@ -156,7 +156,7 @@ def _heights(candidates: Sequence[Candidate]) -> Iterator[Block]:
     if len(known) < 3:
         return
     series = []
-    for name, group in (("kept", [c for c in known if c.kept]), ("removed", [c for c in known if not c.kept])):
+    for name, group in ((WITHIN, [c for c in known if c.kept]), (BEYOND, [c for c in known if not c.kept])):
         if group:
             x, y = [1e3 * c.sigma for c in group], [1e3 * c.above for c in group]
             series.append(Series(name, x, y, ids=[c.id for c in group], notes=_notes(group)))
@@ -201,9 +201,9 @@ def _groups(inside: Sequence[Candidate]) -> Iterator[tuple[str, int, list[Candid
     final = [c for c in rest if c.kept and (c.final or not staged)]
     for name, style, group in (
         (PHASE, KNOWN, known),
-        ("removed", REMOVED, [c for c in rest if not c.kept]),
-        ("kept, predicted", PREDICTED, [c for c in rest if c.kept and not c.final and staged]),
-        ("kept, final energy" if staged else "kept", FINAL, final),
+        (BEYOND, REMOVED, [c for c in rest if not c.kept]),
+        (f"{WITHIN}, predicted", PREDICTED, [c for c in rest if c.kept and not c.final and staged]),
+        ("above the hull, final energy" if staged else WITHIN, FINAL, final),
         ("on the hull", ON, on),
     ):
         if group:

@@ -9,6 +9,7 @@ import pytest
 
 from crystalcli.screen import plots
 from crystalcli.screen.hull import Phase
+from crystalcli.screen.options import BEYOND
 from crystalcli.screen.rule import Candidate, Decision
 
 ELEMENTS = ("H", "Nb", "Sr")
@@ -35,9 +36,22 @@ def hull(drawn, tmp_path, judged):
 def test_a_removed_polymorph_lies_on_top_of_the_kept_one_of_its_formula(drawn, tmp_path):
     judged = [candidate((6, 1, 1), 0.0, kept=True), candidate((6, 1, 1), 0.2, kept=False)]
     axes = hull(drawn, tmp_path, judged)
-    removed = next(line for line in axes.lines if line.get_label() == "removed (1)")
+    removed = next(line for line in axes.lines if line.get_label() == f"1 {BEYOND}")
     assert removed.get_zorder() > axes.collections[0].get_zorder()
     np.testing.assert_allclose(removed.get_xydata(), axes.collections[0].get_offsets())
+
+
+@pytest.mark.parametrize("elements", [ELEMENTS, ("H", "Sr")])
+def test_a_legend_says_why_candidates_are_kept_or_removed(drawn, tmp_path, elements):
+    judged = [candidate((k, 0, 1), 0.1 * k, kept=k < 3) for k in range(1, 7)]
+    plots.draw_hull([tmp_path / "h.png"], elements, judged, [])
+    (figure,) = drawn
+    said = {t.get_text() for a in (figure, *figure.axes) for lg in _legends(a) for t in lg.get_texts()}
+    assert {"2 kept (E_hull ≤ threshold)", "4 removed (E_hull > threshold)"} <= said
+
+
+def _legends(place):
+    return place.legends if hasattr(place, "legends") else [lg for lg in [place.get_legend()] if lg]
 
 
 def test_bars_are_said_where_there_are_some(drawn, tmp_path):

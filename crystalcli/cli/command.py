@@ -135,7 +135,8 @@ class CrystalCommand(TyperCommand):
             if unknown is None or not hasattr(problem, "possibilities"):
                 raise
             known = [o for p in self.get_params(ctx) for o in (*p.opts, *p.secondary_opts) if o.startswith("-")]
-            raise UsageError(plugin_flags.explain_unknown(unknown, state.flags, known)) from problem
+            can_take = plugin_flags.takeable(type(self).chooser)
+            raise UsageError(plugin_flags.explain_unknown(unknown, state.flags, known, can_take)) from problem
 
     def _blame_environment(self, ctx: Any, problem: typer.TyperException) -> None:
         """A value that comes from the environment is reported under the variable's name."""

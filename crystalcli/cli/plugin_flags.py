@@ -8,7 +8,7 @@ the long spelling is accepted.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from crystalcli.contracts import options as opt
 from crystalcli.contracts.records import Calculator, Part
 from crystalcli.contracts.workflow_record import POTENTIAL, Choice, PartFlags, Word, Workflow
 from crystalcli.engine.registry.plugin_manager import registry
-from crystalcli.vocabulary.errors import UsageError
+from crystalcli.vocabulary.errors import CrystalError, UsageError
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Given:
     typed: list[str] = field(default_factory=list)
 
 
+NEAR, SECOND = 0.85, 0.75
+"""How like the word an option is that counts more than one of a part for other commands; one that is said, too."""
 Chooser = Callable[[Word], Choice]
 """``chooser(word)``: the chosen parts; ``word(flag, default)`` tells what a flag, the environment or a file says."""
 
@@ -162,26 +164,65 @@ def respell(args: Sequence[str], flags: Sequence[Flag], own: Mapping[str, str], 
     return out + list(args[end:])
 
 
-def explain_unknown(word: str, chosen: Sequence[Flag], known: Sequence[str]) -> str:
-    """Why ``word`` is no flag here: it belongs to a part that is not chosen, or what it may have meant."""
+def explain_unknown(
+    word: str, chosen: Sequence[Flag], known: Sequence[str], can_take: Collection[tuple[tuple[str, str], type]] = ()
+) -> str:
+    """Why ``word`` is no flag here: it belongs to a part that is not chosen, or what it may have meant.
+
+    Args:
+        word: as it was typed.
+        chosen: flags of the chosen parts.
+        known: all flags that there are here.
+        can_take: parts that the command can take, see :func:`takeable`; options of others are nothing to choose here.
+    """
     import difflib
 
     wanted = word.partition("=")[0].lstrip("-").removeprefix("no-")
     part_name, _, option = wanted.rpartition(".")
     here = {f.owner for f in chosen}
-    owners = []
+    owners, could = [], []
     for offered in registry().offered():
         part = offered.part
-        names = {s.flag for m in models(part) for s in opt.specs(m)}
-        if option.removeprefix("no-") in names and part_name in ("", part.name):
+        having = [m for m in models(part) if option.removeprefix("no-") in {s.flag for s in opt.specs(m)}]
+        if having and part_name in ("", part.name):
             owners.append(f"{part.family} {part.name}")
+            could += [owners[-1]] if any(((part.family, part.name), m) in can_take for m in having) else []
     chosen_here = [o for o in owners if o in here]
     if chosen_here:
         return f"{word} belongs to {' and '.join(chosen_here)}, but is no option of this command"
-    if owners:
-        return f"{word} belongs to {' and '.join(owners)}, which {'is' if len(owners) == 1 else 'are'} not chosen here"
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"no such option: {word}; " + (f"did you mean '{near[0]}'?" if near else "see --help")
+    if could:
+        return f"{word} belongs to {' and '.join(could)}, which {'is' if len(could) == 1 else 'are'} not chosen here"
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=NEAR if owners else 0.6)
+    if near:
+        near += [o for o in difflib.get_close_matches(word, list(known), n=2, cutoff=SECOND) if o not in near]
+    elif owners:
+        return f"{word} belongs to {' and '.join(owners)}, and is no option of this command"
+    said = " or ".join(f"'{o}'" for o in near)
+    return f"no such option: {word}; " + (f"did you mean {said}?" if near else "see --help")
+
+
+def takeable(chooser: Chooser | None) -> set[tuple[tuple[str, str], type]]:
+    """Parts that the command can take: whatever its chooser returns for any name under any flag it asks for."""
+    if chooser is None:
+        return set()
+    asked: set[str] = set()
+
+    def collect(overrides: dict[str, str]) -> set[tuple[tuple[str, str], type]]:
+        def word(flag: str, default: str | None) -> str | None:
+            asked.add(flag)
+            return overrides.get(flag, default)
+
+        try:
+            sources = chooser(word).sources
+        except CrystalError:
+            return set()
+        return {((s.part.family, s.part.name), s.model) for s in sources}
+
+    found = collect({})
+    for flag in sorted(asked):
+        for offered in registry().offered():
+            found |= collect({flag: offered.part.name})
+    return found
 
 
 def models(part: Part) -> list[type]:

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args, get_origin
 from typer.core import TyperCommand, TyperGroup
 
 from crystalcli.cli.console import plain_words
-from crystalcli.cli.plugin_flags import Flag, explain_unknown, models
+from crystalcli.cli.plugin_flags import Flag, explain_unknown, models, takeable
 from crystalcli.contracts import options as opt
 from crystalcli.contracts.options import OptionSpec
 from crystalcli.engine.registry.plugin_manager import registry
@@ -66,6 +66,7 @@ def read_all(
 class _Checker:
     def __init__(self, command: TyperCommand, ctx: Any, flags: Sequence[Flag], keys: Sequence[str]) -> None:
         self.ctx, self.flags, self.keys = ctx, flags, list(keys)
+        self.chooser = getattr(type(command), "chooser", None)
         self.params = {p.name: p for p in command.get_params(ctx) if p.name != "help"}
         by_dest = {f.dest for f in flags}
         self.own = {n.rstrip("_"): p for n, p in self.params.items() if n not in by_dest and n != "config"}
@@ -103,7 +104,8 @@ class _Checker:
             return f"'{name}' is declared by {' and '.join(f.owner for f in shared)}; put it into {tables}"
         known = [*self.own, *(f.spec.name for f in self.flags)]
         flag = "--" + name.replace("_", "-")
-        said = explain_unknown(flag, self.flags, [])
+        flags = ["--" + word.replace("_", "-") for word in known]
+        said = explain_unknown(flag, self.flags, flags, takeable(self.chooser))
         if "belongs to" in said:
             return said.replace(flag, f"'{name}'")
         return f"unknown key '{name}'; {did_you_mean(name, known)}"

@@ -11,10 +11,8 @@ from typer.core import TyperGroup, TyperOption
 
 from crystalcli.cli.command import CrystalCommand
 from crystalcli.cli.narrow_help import plain
-from crystalcli.cli.plugin_flags import Chooser, DefaultPart
+from crystalcli.cli.plugin_flags import DefaultPart, takeable
 from crystalcli.contracts import options as opt
-from crystalcli.engine.registry.plugin_manager import registry
-from crystalcli.vocabulary.errors import CrystalError
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def _part_items(command: Any) -> Iterator[TreeItem]:
     """Options of all built-in parts that the command can take."""
     if not isinstance(command, CrystalCommand) or (chooser := type(command).chooser) is None:
         return
-    for (family, name), model in sorted(_sources(chooser), key=lambda s: s[0]):
+    for (family, name), model in sorted(takeable(chooser), key=lambda s: s[0]):
         for s in opt.specs(model):
             switch = s.type is bool
             default = (s.flag if s.default else f"no-{s.flag}") if switch else s.default
@@ -156,25 +154,3 @@ def _part_items(command: Any) -> Iterator[TreeItem]:
                 s.choices,
                 f"{family.capitalize()} {name}",
             )
-
-
-def _sources(chooser: Chooser) -> set[tuple[tuple[str, str], type]]:
-    """Parts that the command can take: whatever its chooser returns for any name under any flag it asks for."""
-    asked: set[str] = set()
-
-    def collect(overrides: dict[str, str]) -> set[tuple[tuple[str, str], type]]:
-        def word(flag: str, default: str | None) -> str | None:
-            asked.add(flag)
-            return overrides.get(flag, default)
-
-        try:
-            sources = chooser(word).sources
-        except CrystalError:
-            return set()
-        return {((s.part.family, s.part.name), s.model) for s in sources}
-
-    found = collect({})
-    for flag in sorted(asked):
-        for offered in registry().offered():
-            found |= collect({flag: offered.part.name})
-    return found

@@ -105,6 +105,29 @@ def test_a_flag_of_a_part_that_is_not_chosen() -> None:
     assert problem("train --clash.seed 3") == "--clash.seed belongs to head clash, which is not chosen here"
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        # springs, a head, has --max-steps: nothing that these commands could choose
+        ("relax x --max-steps 3", "no such option: --max-steps; did you mean '--max-step' or '--steps'?"),
+        ("relax x --relaxer lbfgs --max-steps=3", "did you mean '--max-step' or '--steps'?"),
+        ("relax x --dt-max 2 --relaxer bfgs", "--dt-max belongs to relaxer fire, which is not chosen here"),
+        ("relax x --message-scale one", " and architecture lcgcn, and is no option of this command"),
+        ("train x --max-steps 3", "--max-steps belongs to head springs, which is not chosen here"),
+        ("train x --symprec 1", "--symprec belongs to featurizer symmetry, and is no option of this command"),
+    ],
+)
+def test_a_part_is_named_only_where_it_can_be_chosen(
+    line: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(line.split()) == 2
+    assert said in capsys.readouterr().err
+    (tmp_path / "crystal.toml").write_text("[relax]\nmax_steps = 3\n")
+    assert run(["relax", "x"]) == 2
+    assert "unknown key 'max_steps'; did you mean 'max_step'?" in capsys.readouterr().err
+
+
 def test_unknown_flags_and_parts() -> None:
     assert problem("train --epoch 3") == "no such option: --epoch; did you mean '--epochs'?"
     assert problem("train --dept 3") == "no such option: --dept; did you mean '--depth'?"

@@ -9,7 +9,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +126,41 @@ def imported(module: str, package: str, owner: str) -> Any:
         missing = problem.name or module
         if missing == module.partition(".")[0]:
             raise EnvironmentProblem(f"calculator {owner} needs {package}: pip install {package}") from problem
-        said = f"calculator {owner}: {package} finds no {missing}; another version may: pip install -U {package}"
-        raise EnvironmentProblem(said) from problem
+        own = missing.partition(".")[0] == module.partition(".")[0]
+        cure = "" if own else _cure(package, missing)
+        said = f"calculator {owner}: {package} finds no {missing}; "
+        raise EnvironmentProblem(said + (cure or f"another version may: pip install -U {package}")) from problem
     except (Exception, SystemExit) as problem:  # a library that is not found, another torch, …
         said = f"calculator {owner}: {package} is there, but fails on loading: {what_happened(problem)}"
         raise EnvironmentProblem(said) from problem
+
+
+def _cure(package: str, missing: str) -> str:
+    """What helps a package that is there and finds no module ``missing`` of another; empty where nobody knows."""
+    if lacking := _lacking(package):
+        return f"it needs what is not installed: pip install {' '.join(lacking)}"
+    if owners := packages_distributions().get(missing):
+        return f"{owners[0]} should have it, and is not whole: pip install --force-reinstall {owners[0]}"
+    return ""
+
+
+def _lacking(package: str) -> list[str]:
+    """Distributions that ``package`` says it needs here, and that are not installed."""
+    from packaging.requirements import Requirement
+
+    try:
+        needed = [Requirement(text) for text in requires(package) or ()]
+    except (PackageNotFoundError, ValueError):
+        return []
+    names = dict.fromkeys(r.name for r in needed if r.marker is None or r.marker.evaluate({"extra": ""}))
+    return [name for name in names if not _installed(name)]
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(version(name))
+    except PackageNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import torch
 from ase.calculators.calculator import Calculator, FileIOCalculator, all_changes
-from crystal_ase_calculators.guest import Guest, boxed
+from crystal_ase_calculators.guest import Guest, boxed, imported
 from crystal_slabs import SLABS
 from crystal_slabs.options import SlabsOptions
 from in_process import crystal
@@ -308,6 +308,36 @@ def test_no_library_of_mpi(monkeypatch: pytest.MonkeyPatch, missing: str, said: 
     monkeypatch.setattr(classical, "imported", imported)
     with pytest.raises(EnvironmentProblem, match=said if missing.startswith("libmpi") else "OSError: liblammps"):
         named("lammps")
+
+
+@pytest.mark.parametrize(
+    ("finds", "needs", "installed", "cure"),
+    [
+        ("nvidia_smi_", ["ase", "nvidia-ml-py3-x>=7", "wandb-x; extra == 'test'"], "",
+         "it needs what is not installed: pip install nvidia-ml-py3-x"),
+        ("nvidia_smi_", ["nvidia-ml-py3-x>=7"], "nvidia_ml_py3_x",
+         "nvidia-ml-py3-x should have it, and is not whole: pip install --force-reinstall nvidia-ml-py3-x"),
+        ("nvidia_smi_", ["ase"], "", "another version may: pip install -U chg"),
+        ("chg.inner", ["nvidia-ml-py3-x"], "", "another version may: pip install -U chg"),
+    ],
+)  # fmt: skip
+def test_what_a_package_finds_missing_is_what_is_to_be_installed(
+    finds: str, needs: list[str], installed: str, cure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CHGNet wants ``nvidia_smi``, which another distribution has; another CHGNet wants it, too."""
+    (tmp_path / "chg.py").write_text(f"import {finds}\n")
+    for name, more in {"chg": needs, installed: []}.items():
+        if name:
+            about = tmp_path / f"{name}-1.0.dist-info"
+            about.mkdir()
+            lines = ["Metadata-Version: 2.1", f"Name: {name.replace('_', '-')}", "Version: 1.0"]
+            (about / "METADATA").write_text("\n".join([*lines, *(f"Requires-Dist: {n}" for n in more)]) + "\n")
+            (about / "RECORD").write_text("nvidia_smi_.py,,\n" if name == installed else "chg.py,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "chg", raising=False)
+    with pytest.raises(EnvironmentProblem) as refused:
+        imported("chg", "chg", "chgnet")
+    assert refused.value.reason == f"calculator chgnet: chg finds no {finds}; {cure}"
 
 
 def test_hashes_are_of_weights(there: Callable[[dict[str, Any]], None]) -> None:

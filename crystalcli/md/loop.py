@@ -161,11 +161,13 @@ class Dynamics:
                     self.save()
                 if asked:
                     self.run.stop_if_asked(f"step {step} of {steps}")
-        if found := self.monitor.final(self.halts.alive):
-            self._halt(self.step, found)
         if self.recorder.open:
             self.recorder.seal()
-        self.save()
+        self.save()  # before the last look: a longer run goes on as one that did not end and was not looked at here
+        if self.step == steps and not self._in_rhythm(steps):
+            self._guard(steps)
+        if found := self.monitor.final(self.halts.alive):
+            self._halt(self.step, found)
         self.recorder.write_last(self.step, self.systems, self.evaluated, self.halts.alive)
 
     def adopt(
@@ -184,21 +186,30 @@ class Dynamics:
         """
         self.recorder.adopt(known, trajectory, log)
         self.restore(checkpoint.TrainingState(state.tensors, {**state.facts, "record": self.recorder.facts()}))
+        for k, folder in enumerate(self.recorder.folders):
+            if k not in self.halts.found:  # its end may have stopped it
+                for name in (LAST_GOOD, STOPPED_AT):
+                    (folder / name).unlink(missing_ok=True)
         self.save()
 
     def advance(self) -> int:
         """Go to the next step at which something is looked at or kept, or is asked to stop; returns where it is.
 
-        Where it is asked to stop before that step nothing is looked at: a run that nobody stopped does not look there.
+        Where it is asked to stop before that step nothing is looked at: a run that nobody stopped does not look there,
+        nor does a longer one at the last step of this.
         """
         step = self.step
         due = min(self.options.length, *(step - step % r + r for r in self.rhythms))
         self._walk(due)
-        if self.step == due:
+        if self.step == due and self._in_rhythm(due):
             self._guard(due)
             self._record(due)
             self._found_good()
         return self.step
+
+    def _in_rhythm(self, step: int) -> bool:
+        """Whether something is looked at or kept at a step, however long the run is."""
+        return any(step % r == 0 for r in self.rhythms)
 
     def _walk(self, until: int) -> None:
         """Steps up to ``until``, or to the first that needs a look."""

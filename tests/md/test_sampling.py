@@ -242,6 +242,42 @@ def test_a_run_made_longer_is_the_long_run(world, sampler, first) -> None:
     assert json.loads((folder / "short" / "run.json").read_text())["exit_code"] == Exit.OK
 
 
+@pytest.mark.parametrize(
+    ("fault", "first", "more"),
+    [
+        ("explodes", 13, {}),  # seen at the end of the short run, between two looks of the long one
+        ("heats", 30, {"sampler": "nve", "temperature": "3000", "drift_every": 1.0, "max_drift": 5.0}),
+    ],
+)
+def test_what_only_the_end_of_a_run_finds_does_not_stop_the_longer_one(world, fault, first, more) -> None:
+    folder, use = world
+    reporter, _ = quiet()
+    use(fault, at=13)
+    whole = run(asked(folder, "whole", **{"temperature": "300", **more}), reporter).data
+    use(fault, at=13)
+    short = run(asked(folder, "short", **{"temperature": "300", **more, "steps": first}), reporter).data
+    left = folder / "short" / "structures" / "Ag" / "stopped-at.extxyz"
+    assert short["stopped"]["Ag"]["step"] == first
+    assert left.exists()
+    after = resume(folder / "short", {"steps": 60}, reporter, StopSignal()).data
+    assert after["stopped"] == whole["stopped"]
+    assert after["stopped"]["Ag"]["step"] > first
+    long, made = results(folder / "whole"), results(folder / "short")
+    assert {n: b for n, b in made.items() if "state" not in n} == {n: b for n, b in long.items() if "state" not in n}
+
+
+def test_a_structure_that_only_the_end_found_wrong_goes_on_without_its_files(world) -> None:
+    """A longer run in which nothing is wrong has no geometry of a stop."""
+    folder, use = world
+    use("heats")
+    made = {"sampler": "nve", "temperature": "3000", "drift_every": 1.0, "max_drift": 15.0}
+    assert run(asked(folder, steps=30, **made), quiet()[0]).data["stopped"].keys() == {"Ag"}
+    use()
+    report = resume(folder / "run", {"steps": 300}, quiet()[0], StopSignal()).data
+    assert not report["stopped"]
+    assert not [*(folder / "run").rglob("stopped-at.extxyz"), *(folder / "run").rglob("last-good.extxyz")]
+
+
 def test_a_run_that_is_made_longer_may_be_stopped_and_go_on(world) -> None:
     folder, _ = world
     reporter, _ = quiet()

@@ -242,6 +242,19 @@ def test_a_run_made_longer_is_the_long_run(world, sampler, first) -> None:
     assert json.loads((folder / "short" / "run.json").read_text())["exit_code"] == Exit.OK
 
 
+def test_progress_tells_a_temperature_only_where_it_is_known(world) -> None:
+    """A run that goes on has none until its first line is told; its words say so by saying nothing."""
+    folder, _ = world
+    with pytest.raises(Stopped):
+        run(asked(folder, log_every=1, steps=200, temperature="300"), quiet()[0], StopAt(22))
+    words: list[str] = []
+    resume(folder / "run", {}, Reporter(hear=lambda levels: words.append(levels[-1].now)), StopSignal())
+    steps = [w for w in words if w.startswith("step ")]
+    assert re.fullmatch(r"step \d+/200", steps[0])  # no line is told at this step
+    assert re.fullmatch(r"step 200/200, \d+ K", steps[-1])
+    assert all(re.fullmatch(r"step \d+/200(, \d+ K)?", w) for w in steps)
+
+
 @pytest.mark.parametrize(
     ("fault", "first", "more"),
     [

@@ -173,6 +173,28 @@ def test_a_total_is_recognised() -> None:
     assert quiet.warnings == ()
 
 
+def test_a_total_is_not_taken_under_the_name_of_a_value_per_atom() -> None:
+    """By the numbers, or by the format alone; and the cure that is named works."""
+    with pytest.raises(UsageError, match=r"looks like a total, .*; say --targets e_per_atom=e/atom, or e_per_atom=e:"):
+        columns(labelled(TOTALS, COUNTS), parse(["e_per_atom=e"]))
+    with pytest.raises(UsageError, match="e_per_atom/atom"):
+        columns(labelled(TOTALS, COUNTS), parse(["e_per_atom"]))
+    for cure in ("e_per_atom=e/atom", "e_per_atom/atom", "e_per_atom=e:eV"):
+        columns(labelled(TOTALS, COUNTS), parse([cure]))
+    few = [{"energy": -8.0}, {"energy": -8.1}]
+    with pytest.raises(UsageError, match="'energy' is a total by its format, no value per atom; say --targets energy_"):
+        columns(labelled(few, [2, 2], EV), parse(["energy_per_atom=energy"]))
+    (each,), _ = columns(labelled(few, [2, 2], EV), parse(["energy_per_atom=energy/atom"]))
+    assert each.values.tolist() == [-4.0, -4.05]
+
+
+def test_how_a_label_comes_from_the_one_that_is_there_is_said() -> None:
+    with pytest.raises(UsageError, match=r"no structure has a label 'e_per_atom' \('e/atom' is 'e' per atom\)"):
+        choose({"e": 3}, parse(["e_per_atom"]))
+    with pytest.raises(UsageError, match=r"label 'e' \('e=e_per_atom\*atoms' is the total of 'e_per_atom'\)"):
+        choose({"e_per_atom": 3}, parse(["e"]))
+
+
 def test_a_value_per_atom_is_not_divided_twice() -> None:
     rows = [{"energy": -4.0 + 0.05 * float(x)} for x in RNG.normal(size=200)]
     with pytest.raises(UsageError, match="looks like a value per atom already"):

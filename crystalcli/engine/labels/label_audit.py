@@ -153,22 +153,22 @@ def growth(
     """Compare values as in the file with the numbers of atoms: a total grows with them, a value per atom does not.
 
     Raises:
-        UsageError: the values contradict what the key or the request says, and the user did not say the unit.
+        UsageError: format or values contradict what the key or the request says, and the user did not say the unit.
     """
+    named = f"{request.name} {request.key}".lower()
+    per_atom_words = not request.scaling and any(word in named for word in SAY_PER_ATOM)
+    cures = f"say --targets {request.text}/atom, or {request.text}:UNIT to keep it"
+    if known.extensive and per_atom_words and not request.unit:
+        raise UsageError(f"label '{request.key}' is a total by its format, no value per atom; {cures}", code="label")
     have, _ = reduced(values[mask])
     counts = np.array([e.n_atoms for e in entries], dtype=np.float64)[mask]
     if len(have) < _ENOUGH or np.ptp(counts) == 0 or np.ptp(have) == 0:
         return []
     correlation = float(np.corrcoef(have, counts)[0, 1])
     grows = abs(correlation) > 0.9 and counts.std() > 0.1 * counts.mean()
-    per_atom_words = any(w in request.key.lower() for w in SAY_PER_ATOM)
     said = f"label '{request.key}' follows the number of atoms (correlation {correlation:.2f})"
     if grows and per_atom_words and not request.unit:
-        raise UsageError(
-            f"{said}: looks like a total, not a value per atom; say --targets {request.key}/atom, or "
-            f"{request.key}:UNIT to keep it",
-            code="label",
-        )
+        raise UsageError(f"{said}: looks like a total, not a value per atom; {cures}", code="label")
     if grows and not request.scaling and not known.extensive:
         return [f"{said}: looks like a total; '{request.key}/atom' would take it per atom"]
     flat = have.std() < 0.05 * abs(have.mean()) and counts.std() > 0.2 * counts.mean()

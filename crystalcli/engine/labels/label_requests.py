@@ -30,6 +30,8 @@ POSITION = "position"
 UNASKED = {"U_iso_or_equiv", "B_iso_or_equiv", "oxidation_number"}
 """Labels that CIF files have as a matter of course: taken if asked for, never by default."""
 Scaling = Literal["", "/atom", "*atoms"]
+EACH = "_per_atom"
+"""Behind the name of a total: its value per atom."""
 ESCAPED = "\\,"
 _COMMA = re.compile(r"(?<!\\),")
 """Between two targets."""
@@ -65,7 +67,7 @@ class LabelRequest:
         if not match:
             raise UsageError(f"target '{text}' is not [NAME=]KEY[/atom|*atoms][:UNIT]", code="label")
         key, scaling = match["key"].strip(), cast(Scaling, match["scaling"] or "")
-        default = key.replace("/", "_") + {"": "", "/atom": "_per_atom", "*atoms": "_total"}[scaling]
+        default = key.replace("/", "_") + {"": "", "/atom": EACH, "*atoms": "_total"}[scaling]
         return cls(text.strip(), key, match["name"] or default, scaling, (match["unit"] or "").strip())
 
 
@@ -125,8 +127,17 @@ def _found(request: LabelRequest, candidates: Mapping[str, int], asked: Sequence
         raise UsageError(
             f"the comma of '{whole}' parts two targets; write it '{whole.replace(',', ESCAPED)}'", code="label"
         )
-    hint = f" ({did_you_mean(request.key, list(candidates))})" if candidates else ""
+    other = _per_atom_or_total(request.key, candidates)
+    hint = f" ({other or did_you_mean(request.key, list(candidates))})" if candidates else ""
     raise UsageError(f"no structure has a label '{request.key}'{hint}; {offered}", code="label")
+
+
+def _per_atom_or_total(key: str, candidates: Mapping[str, int]) -> str:
+    """How the label that is asked for comes from one that there is; empty where it does not."""
+    whole, each = key.removesuffix(EACH), f"{key}{EACH}"
+    if whole != key and whole in candidates:
+        return f"'{whole}/atom' is '{whole}' per atom"
+    return f"'{key}={each}*atoms' is the total of '{each}'" if each in candidates else ""
 
 
 def _with_comma(request: LabelRequest, candidates: Mapping[str, int], asked: Sequence[str]) -> str | None:

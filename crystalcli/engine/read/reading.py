@@ -182,8 +182,10 @@ def _read_file(given: ReadItem, options: ReadOptions) -> Iterator[Entry | Failur
                 yield _failure(path, name, item)
                 continue
             id = name + item.id if item.id[:1] in ("", ":") else item.id
-            alone = (stem(path), path.name) if not item.id else ()
-            labels = beside.labels(*alone, id) if beside else {}
+            alone = not item.id
+            inside = item.id if item.id[:1] in ("", ":") else ""
+            called = (id, *((stem(path) + inside, path.name + inside) if alone or inside else ()))
+            labels = beside.labels(*called, alone=alone) if beside else {}
             said = () if alone or beside is None or lost else _row_of_several(beside, path, id)
             lost = lost or bool(said)
             try:

@@ -44,6 +44,8 @@ KINDS = {
     "lammps_dump": "LAMMPS dump",
 }
 """The formats in words."""
+WITH_IDS = frozenset({"extxyz", "pymatgen_json", "table", "ase_traj"})
+"""Formats whose structures may have ids of their own, which do not begin with the name of the file."""
 _CUT = ("extxyz", "table")
 """Formats whose structures can be told apart without reading them."""
 _SHRINKS = 4

@@ -65,12 +65,15 @@ class IdProp:
             for name in sorted(open_)
         ]
         if extra:
-            lines.append(f"{self.path}: {len(extra)} rows fit no file that was given ({some(extra, 3)})")
+            said = f"{self.path}: {len(extra)} rows fit no file that was given ({some(extra, 3)})"
+            inside = [name for name in self.with_ids() if name in given]
+            said += f"; they count where structures in {some(inside, 3)} are called so" if inside else ""
+            lines.append(said)
         return [found, *lines]
 
-    def labels(self, *names: str) -> dict[str, float]:
-        """Labels of the structure called by one of ``names`` (stem and name of a file that it is alone in, its id)."""
-        row = self.rows.get((self.id_of(*names) if len(names) > 1 else self._as_it_is(names)) or "", ())
+    def labels(self, *names: str, alone: bool) -> dict[str, float]:
+        """Labels of the structure called by one of ``names``; of one that is ``alone`` in its file case may differ."""
+        row = self.rows.get((self.id_of(*names) if alone else self._as_it_is(names)) or "", ())
         return {k: v for k, v in zip(self.keys, row, strict=False) if not math.isnan(v)}
 
     def id_of(self, *names: str) -> str | None:
@@ -93,6 +96,15 @@ class IdProp:
     def of_many(self, name: str) -> frozenset[str]:
         """What the files are called that an id may mean if case counts nothing, as it does on some disks."""
         return self._files.get(_loose(name), frozenset())
+
+    def with_ids(self) -> list[str]:
+        """Names of the files beside the table that no row means and whose structures may have ids of their own."""
+        from crystalcli.nouns.structures.formats import WITH_IDS, format_of, looks_readable, without_gz
+
+        files = (f for f in sorted(self.path.parent.iterdir()) if f.name != TABLE and format_of(f) in WITH_IDS)
+        return [
+            f.name for f in files if self.id_of(Path(without_gz(f.name)).stem, f.name) is None and looks_readable(f)
+        ]
 
     def look_again(self) -> None:
         """Forget which files there are: a command looks once, a table may be kept in memory for many."""
@@ -227,8 +239,9 @@ def _number(text: str, path: Path, line: int) -> float:
 def listed_files(path: Path) -> list[Path]:
     """The files that the rows mean, in row order: ``id``, ``id.cif`` or any other structure file with that stem.
 
-    A row without a file gives the ``.cif`` that is missing, so that reading reports it. A table that cannot be read
-    lists nothing: what needs its labels says why, what does not goes on without it.
+    A row without a file gives the ``.cif`` that is missing, so that reading reports it; none beside a file whose
+    structures have ids of their own, for it may be one of them (:meth:`IdProp.notes` says so). A table that cannot be
+    read lists nothing: what needs its labels says why, what does not goes on without it.
     """
     from crystalcli.nouns.structures.formats import format_of, without_gz
 
@@ -238,36 +251,43 @@ def listed_files(path: Path) -> list[Path]:
         return []
     table.look_again()
     by_id: dict[str, list[Path]] = {}
-    by_stem: dict[str, list[Path]] = {}
+    by_name: dict[str, list[Path]] = {}
     for file in sorted(path.parent.iterdir()):
         if file.name != TABLE and format_of(file) is not None:
             stem = Path(without_gz(file.name)).stem
             name = table.id_of(stem, file.name)
-            by_stem.setdefault(stem, []).append(file)
+            for called in dict.fromkeys((stem, file.name)):
+                by_name.setdefault(called, []).append(file)
             if name is not None:
                 by_id.setdefault(name, []).append(file)
 
+    with_ids = bool(table.with_ids())
+
     def meant(name: str) -> list[Path]:
         """Files of a row: its own, the one that holds its structure, none where several differ in case only."""
-        inside = [f for one in beginnings(name) for f in by_stem.get(one, ())]
-        open_ = len(table.of_many(name)) > 1
+        inside = [f for one in beginnings(name) for f in by_name.get(one, ())]
+        open_ = len(table.of_many(name)) > 1 or (with_ids and not _is_file_name(name))
         return by_id.get(name) or inside or ([] if open_ else [path.parent / _file_name(name)])
 
     return [f for name in table.rows for f in meant(name)]
 
 
 def beginnings(name: str) -> list[str]:
-    """What stands before a colon: the file of a structure that is called ``FILE:BLOCK``, ``FILE:FRAME``."""
+    """What stands before a colon: the file of a structure that is called ``FILE:BLOCK``, ``FILE.xyz:FRAME``."""
     parts = name.removeprefix("./").split(":")
     return [":".join(parts[:k]) for k in range(1, len(parts))]
 
 
 def _file_name(name: str) -> str:
     """The file that an id means; an id never becomes a path elsewhere."""
+    plain = name.removeprefix("./").replace("/", "_").replace("\\", "_").replace("\0", "_")
+    return plain if _is_file_name(plain) else f"{plain}.cif"
+
+
+def _is_file_name(name: str) -> bool:
     from crystalcli.nouns.structures.formats import format_of
 
-    plain = name.removeprefix("./").replace("/", "_").replace("\\", "_").replace("\0", "_")
-    return plain if format_of(Path(plain)) is not None else f"{plain}.cif"
+    return format_of(Path(name)) is not None
 
 
 def _loose(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import ase.build
+import ase.io
 import pytest
 from corpus import NACL
 
@@ -163,6 +165,50 @@ def test_rows_of_structures_in_a_file(tmp_path: Path) -> None:
     assert said[0][0].startswith("id_prop.csv:3: row 'multi' is of one structure, multi.cif holds several")
     assert said[0][0].endswith("its rows are called like 'multi:one'")
     assert said[1] == ()
+
+
+def frames_in(folder: Path, file: str, *ids: str) -> None:
+    frames = [ase.build.bulk("Cu"), ase.build.bulk("NaCl", "rocksalt", a=5.64)]
+    for atoms, name in zip(frames, ids, strict=False):
+        atoms.info["id"] = name
+    ase.io.write(folder / file, frames)
+
+
+def test_rows_of_frames_by_number_and_by_their_own_ids(tmp_path: Path) -> None:
+    """``FILE:FRAME``, ``FILE.extxyz:FRAME`` as messages write it, and the frame's own id, which is no missing file."""
+    folder_of(tmp_path, "run:0,1\nother.extxyz:1,2\nn0,3\na,4\nb,5\nlost.cif,6\nn7,7\n")
+    frames_in(tmp_path, "run.extxyz")
+    frames_in(tmp_path, "other.extxyz")
+    frames_in(tmp_path, "named.extxyz", "n0", "n1")
+    paths = expand([str(tmp_path)])
+    assert {p.name for p in paths} == {
+        "a.cif", "b.cif", "run.extxyz", "other.extxyz", "named.extxyz", "lost.cif"
+    }  # fmt: skip
+    found = {e.id: e.labels.get("target") for p in paths for e in read_file(p) if not isinstance(e, Failure)}
+    assert {k: v for k, v in found.items() if v} == {"run:0": 1, "other:1": 2, "n0": 3, "a": 4, "b": 5}
+    said = plan(paths).notes[1]
+    assert "2 rows fit no file that was given ('n0' on line 3, 'n7' on line 7); they count where structures in" in said
+    assert said.endswith("named.extxyz, other.extxyz, run.extxyz are called so")
+
+
+def test_files_of_one_structure_leave_missing_rows_failures(tmp_path: Path) -> None:
+    folder_of(tmp_path, "one,1\ngone,2\n")
+    ase.io.write(tmp_path / "one.extxyz", ase.build.bulk("Cu"))
+    (tmp_path / "atom_init.json").write_text('{"1": [0, 1]}')
+    assert {p.name for p in expand([str(tmp_path)])} == {"one.extxyz", "gone.cif", "a.cif", "b.cif"}
+
+
+def test_tables_of_two_folders_name_frames_of_files_that_are_called_alike(tmp_path: Path) -> None:
+    """Structures are then called by the folder, too; rows are as in a folder alone."""
+    for k, name in enumerate("ab"):
+        (tmp_path / name).mkdir()
+        frames_in(tmp_path / name, "run.extxyz")
+        (tmp_path / name / "id_prop.csv").write_text(f"run:0,{k + 1}\n")
+    items = plan(expand([str(tmp_path / "a"), str(tmp_path / "b")])).items
+    found = {e.id: dict(e.labels) for i in items for e in read_file(*i) if not isinstance(e, Failure)}
+    assert found == {
+        "a/run.extxyz:0": {"target": 1.0}, "a/run.extxyz:1": {}, "b/run.extxyz:0": {"target": 2.0}, "b/run.extxyz:1": {}
+    }  # fmt: skip
 
 
 def test_what_lies_below_a_folder_with_a_table_is_left_out_with_a_word(tmp_path: Path) -> None:

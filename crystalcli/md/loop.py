@@ -15,7 +15,6 @@ from torch import Tensor
 from crystalcli.contracts.dynamics import Evaluated, Potential, SamplerModule, State
 from crystalcli.contracts.noise import StructureNoise
 from crystalcli.contracts.workflow import Run
-from crystalcli.engine.registry.working_folder import staying
 from crystalcli.engine.run import checkpoint
 from crystalcli.md.guards import GUARD_EVERY, GuardLimits, Guards, StopReason
 from crystalcli.md.halts import Halts, write_geometry
@@ -25,7 +24,7 @@ from crystalcli.md.records import LogRow, Recorder, chunk_steps
 from crystalcli.md.setup import TEMPERATURE, SamplingBatch, sampler_of
 from crystalcli.md.temperature_program import TemperatureProgram
 from crystalcli.nouns.systems import Systems
-from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.errors import InputError, PluginFault
 
 _EVALUATED = ("energy", "forces", "stress", "energies", "sigma")
 
@@ -83,7 +82,7 @@ class Dynamics:
             InputError: a structure that the potential cannot evaluate.
         """
         self.evaluated = self._force(self.systems)
-        self.state = staying()(self.sampler.init)(self.systems, self._kelvins(0), self.noise.at(0))
+        self.state = self.sampler.init(self.systems, self._kelvins(0), self.noise.at(0))
         self._guard(0)
         self._record(0)
         self._found_good()
@@ -213,7 +212,7 @@ class Dynamics:
 
     def _walk(self, until: int) -> None:
         """Steps up to ``until``, or to the first that needs a look."""
-        o, step = self.options, staying()(self.sampler.step)
+        o, step = self.options, self.sampler.step
         while self.step < until:
             n = self.step + 1
             self.stress_now = self._stress_possible and (n % o.log_every == 0 or n % o.frame_every == 0)
@@ -224,6 +223,8 @@ class Dynamics:
                     self.systems, self.evaluated, self.state, self._force,
                     dt=o.dt, temperature=kelvins, generator=generator,
                 )  # fmt: skip
+            except PluginFault:  # of the sampler, or of a part of the model: no structure's
+                raise
             except InputError as problem:
                 self._find_culprit(n, problem)
                 continue

@@ -17,6 +17,7 @@ from crystalcli.contracts.records import Sampler
 from crystalcli.contracts.request import Request
 from crystalcli.engine.potential import potentials
 from crystalcli.engine.read.reading import Failure
+from crystalcli.engine.registry.movers import AskedSampler
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import checkpoint
 from crystalcli.md.guards import COLD
@@ -74,7 +75,7 @@ def parts(request: Request) -> tuple[Potential, SamplerModule]:
         raise UsageError(f"sampler {record.name} needs {' and '.join(missing)}; {potential.name} gives none")
     if o.max_sigma and "sigma" not in potential.provides:
         raise UsageError(f"--max-sigma needs the sigma of an ensemble; {potential.name} gives none")
-    return potential, record.build(options)
+    return potential, AskedSampler(record, options)
 
 
 def first_batch(

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated, Potential, RelaxerModule
-from crystalcli.engine.registry.working_folder import staying
 from crystalcli.nouns.systems import Systems
 from crystalcli.relax import guards
 from crystalcli.relax.cell_coordinates import CellCoordinates, CellMode
@@ -120,8 +119,7 @@ class RelaxationBatch:
             heard: told of the progress.
         """
         coords, rows = self.coords, self.coords.initial()
-        init, move = staying()(self.relaxer.init), staying()(self.relaxer.step)
-        state = init(rows, coords.index, coords.start.n_structures)
+        state = self.relaxer.init(rows, coords.index, coords.start.n_structures)
         self._stop(self.near(rows, coords.systems(rows), self.active), 0)
         for step in range(self.goal.steps + 1):
             pause()
@@ -134,7 +132,7 @@ class RelaxationBatch:
             heard(step, int(self.active.sum()))
             forces = self._scattered_forces(rows, systems, found)
             energy = torch.where(self.active, coords.enthalpy(systems, found), 0.0)
-            new, state = move(state, rows, energy, forces, self.active.clone())
+            new, state = self.relaxer.step(state, rows, energy, forces, self.active.clone())
             rows = self._moved(rows, new)
             systems = coords.systems(rows)
             self._stop(guards.wild_rows(rows, coords.index, self.active), step + 1)

@@ -17,6 +17,8 @@ from crystalcli.contracts.records import Relaxer
 from crystalcli.contracts.request import Request
 from crystalcli.engine.potential.potentials import named
 from crystalcli.engine.read.reading import Failure
+from crystalcli.engine.registry.at_fault import at_fault
+from crystalcli.engine.registry.movers import AskedRelaxer
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.devices import choose_device, prepare_cpu
 from crystalcli.engine.run.places import Place, executor
@@ -31,7 +33,15 @@ from crystalcli.relax.options import RelaxOptions
 from crystalcli.relax.outcome import Outcome, outcomes
 from crystalcli.relax.relaxing import Callback, RelaxationBatch
 from crystalcli.relax.start import GUESS, StartModel
-from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, Stopped, UsageError
+from crystalcli.vocabulary.errors import (
+    CrystalError,
+    EnvironmentProblem,
+    InputError,
+    PluginFault,
+    Stopped,
+    UsageError,
+    what_happened,
+)
 
 Items = Sequence[Entry | Failure]
 Shard = tuple[int, Items]
@@ -146,7 +156,7 @@ class Worker:
                 return [Outcome(entry.id, entry.source, problem.code or "potential", reason)]
             return [outcome for e in entries for outcome in self._relaxed([e], pause, heard)]
         coords = CellCoordinates.of(systems, allowed, self.goal.cell, self.goal.pressure)
-        mover = self.relaxer.build(self.relaxer_options)
+        mover = AskedRelaxer(self.relaxer, self.relaxer_options)
         batch = RelaxationBatch(coords, potential, mover, self.goal, self.options.trajectory_every)
         made = outcomes(entries, batch.run(pause, heard), self.options.symprec)
         return [replace(o, surface=self.on_surface) for o in made]
@@ -210,7 +220,9 @@ def relaxed_shards(
             if isinstance(done_or_lost, Lost):
                 yield number, _lost(items, done_or_lost)
                 continue
-            done, lines = done_or_lost
+            done, lines, fault = done_or_lost
+            if fault:
+                raise PluginFault(fault)
             for line in lines:
                 if line not in said:  # by another worker
                     said.add(line)
@@ -227,8 +239,8 @@ def relaxed_shards(
             raise
 
 
-Done = tuple[list[Outcome], list[str]]
-"""What became of a shard, and what is to be warned of."""
+Done = tuple[list[Outcome], list[str], str]
+"""What became of a shard, what is to be warned of, and what a plugin did wrong, if one did."""
 
 
 def start(request: Request) -> Callable[[Items, int], Iterator[Done]]:
@@ -240,7 +252,15 @@ def start(request: Request) -> Callable[[Items, int], Iterator[Done]]:
         if not skip:
             lines: list[str] = []
             worker.warn = lines.append
-            yield worker.relax(items), lines
+            try:
+                done, fault = worker.relax(items), ""
+            except PluginFault as problem:  # or it would look as if this process had died of the structures
+                done, fault = [], problem.reason
+            except Exception as problem:
+                if isinstance(problem, CrystalError | MemoryError) or (plugin := at_fault(problem)) is None:
+                    raise
+                done, fault = [], f"bug in plugin {plugin.name}: {what_happened(problem)}"
+            yield done, lines, fault
 
     return do
 

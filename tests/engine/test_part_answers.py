@@ -88,6 +88,12 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
         lambda p: {NAME: Prediction(p[NAME].value[:, 0], toy_parts.PLACE)},
         f"values of {NAME} of shape ({{n}},), not ({{n}}, 3)",
     ),
+    (
+        "head",
+        lambda p: {NAME: replace(p[NAME], sigma=p[NAME].value[:, 0])},
+        f"sigma of {NAME} of shape ({{n}},), not ({{n}}, 3)",
+    ),
+    ("head", lambda p: {NAME: replace(p[NAME], quantity=None)}, f"for the quantity of {NAME} a NoneType, not a Quan"),
 ]
 
 

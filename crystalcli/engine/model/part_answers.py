@@ -90,6 +90,11 @@ class PartAnswers:
             rows = {"site": graph.n_atoms, "edge": graph.n_edges}.get(q.level, graph.n_structures)
             shape = (rows, q.classes) if q.classes else (rows, *q.shape)
             self._shaped("head", f"values of {q.name}", found.value, shape)
+            if not isinstance(found.quantity, Quantity):
+                raise self._wrong("head", f"for the quantity of {q.name} ", found.quantity, "a Quantity")
+            for name in ("sigma", "aleatoric", "epistemic"):
+                if (spread := getattr(found, name)) is not None:
+                    self._shaped("head", f"{name} of {q.name}", spread, shape)
         return said
 
     def loss(self, said: Any) -> Tensor:

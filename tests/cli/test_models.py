@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ase.build
 import ase.io
@@ -18,6 +19,7 @@ from crystalcli.engine.model.model_names import file_of
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.run_folder import sha256
+from crystalcli.vocabulary.errors import Exit, UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
 ENERGY = (Quantity("energy", "eV", extensive=True),)
@@ -38,6 +40,11 @@ def converted(path: Path) -> Converted:
     if b"more" in path.read_bytes():
         weights["head.more"] = weights["head.linear.weight"]
     return Converted(graph, embedding, ("lcgcn-ff", {}), head, ENERGY, statistics, weights)
+
+
+def bare(path: Path) -> Converted:
+    one: Any = ENERGY[0]
+    return replace(converted(path), targets=one)
 
 
 @pytest.fixture
@@ -115,6 +122,41 @@ def test_weights_that_do_not_fit(
     done = crystal(["models", "import", "theirs", "--file", str(offered)], tmp_path)
     assert done.returncode == 4
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [(lambda _: None, "converts to a NoneType, not Converted"), (bare, "no tuple of Quantity")],
+)
+def test_a_plugin_that_converts_to_something_else_is_named(
+    made: Any, said: str, offered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = pretrained.record("theirs")
+    monkeypatch.setattr(pretrained, "record", lambda _name: replace(part, convert=made))
+    done = crystal(["models", "import", "theirs", "--file", str(offered)], tmp_path)
+    assert done.returncode == Exit.BUG
+    assert "error: pretrained 'theirs' of plugin" in done.stderr
+    assert said in done.stderr
+
+
+def test_a_package_in_a_package_that_is_missing(offered: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    part = replace(pretrained.record("theirs"), package="no_such_package.inner")
+    monkeypatch.setattr(pretrained, "record", lambda _name: part)
+    with pytest.raises(UsageError, match=r"package no_such_package\.inner, which is not installed; pip install theirs"):
+        pretrained.imported("theirs")
+
+
+def test_an_unknown_name_tells_of_broken_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken.py").write_text("raise ImportError('needs nothing')\n")
+    monkeypatch.setenv("CRYSTAL_PLUGINS", str(tmp_path / "broken.py"))
+    registry.cache_clear()
+    try:
+        for words in (["models", "show", "theirs"], ["models", "import", "theirs"], ["predict", "theirs", "a.cif"]):
+            done = crystal(words, tmp_path)
+            assert done.returncode == Exit.USAGE
+            assert "; broken: " in done.stderr.split("error: ")[-1], words
+    finally:
+        registry.cache_clear()
 
 
 def test_a_name_whose_package_is_missing_says_what_to_install(offered: Path, tmp_path: Path) -> None:  # noqa: ARG001

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from crystalcli.engine.model import pretrained, ready
 from crystalcli.engine.model.model_head import MODEL, cure_of_missing
+from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 
 
@@ -30,7 +31,7 @@ def by_name(word: str) -> Path:
 def refuse_unknown(word: str) -> None:
     """Raise UsageError where no model is called ``word``; says which are near."""
     if word not in names():
-        raise UsageError(f"no model '{word}'; {did_you_mean(word, names())}")
+        raise UsageError(f"no model '{word}'; {did_you_mean(word, names())}{registry().broken_hint()}")
 
 
 def file_of(path: Path) -> Path:
@@ -61,7 +62,7 @@ def named_by(path: Path) -> Path:
         if not cure and hidden(path):
             cure = f"; the model by that name: {hidden(path)}"
         elif not cure and _may_be_name(path) and not path.exists():
-            cure = f", and none by that name; {did_you_mean(str(path), names())}"
+            cure = f", and none by that name; {did_you_mean(str(path), names())}{registry().broken_hint()}"
         raise UsageError(f"no such model{cure}", path=file)
     return file
 

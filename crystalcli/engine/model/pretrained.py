@@ -14,7 +14,8 @@ from crystalcli.contracts.records import Pretrained
 from crystalcli.engine.model.model_head import VERSION
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.run_folder import sha256
-from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UsageError, did_you_mean
+from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, PluginFault, UsageError, did_you_mean
+from crystalcli.vocabulary.quantities import Quantity
 
 if TYPE_CHECKING:
     from crystalcli.contracts.pretrained import Converted
@@ -61,7 +62,7 @@ def record(name: str) -> Pretrained:
         UsageError: none; says what is near.
     """
     if name not in names():
-        raise UsageError(f"no pretrained model '{name}'; {did_you_mean(name, names())}")
+        raise UsageError(f"no pretrained model '{name}'; {did_you_mean(name, names())}{registry().broken_hint()}")
     return cast(Pretrained, registry().get("pretrained", name))
 
 
@@ -99,13 +100,31 @@ def imported(name: str, given: Path | None = None) -> Path:
         raise InputError(f"is not the file of {name}: its sha256 is {found}, not {part.sha256}", path=path)
     from crystalcli.engine.model import model_file
 
-    model = build(part.convert(path), name)
+    model = build(_converted(part, path), name)
     file = file_for(name)
     try:
         model_file.save(file, model, provenance(part))
     except EnvironmentProblem as problem:
         raise EnvironmentProblem(f"{problem.reason}; XDG_DATA_HOME names another folder", path=file) from problem
     return file
+
+
+def _converted(part: Pretrained, path: Path) -> Converted:
+    """What its plugin makes of the file.
+
+    Raises:
+        PluginFault: something else than was agreed.
+    """
+    from crystalcli.contracts.pretrained import Converted
+    from crystalcli.engine.model.part_answers import CODE
+
+    made: Any = part.convert(path)
+    by = f"pretrained '{part.name}' of plugin {registry().origin('pretrained', part.name)}"
+    if not isinstance(made, Converted):
+        raise PluginFault(f"{by} converts to a {type(made).__name__}, not Converted", code=CODE)
+    if not isinstance(made.targets, tuple) or not all(isinstance(t, Quantity) for t in made.targets):
+        raise PluginFault(f"{by} converts to targets that are no tuple of Quantity", code=CODE)
+    return made
 
 
 def provenance(part: Pretrained) -> dict[str, Any]:
@@ -155,7 +174,10 @@ def _source(part: Pretrained) -> Path:
     Raises:
         UsageError: not installed; says what to type.
     """
-    spec = importlib.util.find_spec(part.package)
+    try:
+        spec = importlib.util.find_spec(part.package)
+    except ModuleNotFoundError:  # what a package with a dot lies in is not installed
+        spec = None
     places = (spec.submodule_search_locations if spec is not None else None) or []
     for place in places:
         if (path := Path(place) / part.file).is_file():

@@ -33,7 +33,8 @@ def sound(item: Any, who: str, where: str, code: str) -> Entry | InputError:
     if isinstance(item, InputError):
         return item
     if not (isinstance(item, Entry) and isinstance(item.atoms, ase.Atoms)):
-        raise TypeError(f"gives a {type(item).__name__}, not an Entry with ase.Atoms")
+        atoms = f" with {type(item.atoms).__name__}" if isinstance(item, Entry) else ""
+        raise TypeError(f"gives a {type(item).__name__}{atoms}, not an Entry with ase.Atoms")
     why = next(_wrong(item), "") or _no_numbers(item)
     if why:
         place = item.source if item.source and isinstance(item.source, str) else where

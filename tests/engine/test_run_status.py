@@ -237,7 +237,7 @@ def test_all_runs_the_newest_last(some: Path) -> None:
         ("new", "running"),
     ]
     assert [one.path.name for one in runs_in(some / "middle")] == ["middle"]
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="no such folder: nothing has run here yet"):
         runs_in(some / "none")
 
 

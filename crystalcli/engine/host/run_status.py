@@ -108,7 +108,7 @@ def runs_in(folder: Path) -> list[RunStatus]:
         UsageError: no such folder.
     """
     if not folder.is_dir():
-        raise UsageError("is no folder", path=folder)
+        raise UsageError("no such folder: nothing has run here yet, or elsewhere; crystal runs FOLDER", path=folder)
     found = [folder] if (folder / RECORD).exists() else list(_below(folder, DEEP))
     with ThreadPoolExecutor(32) as pool:  # those of other machines may have to be waited for
         every = list(pool.map(lambda path: of_run(path, deep=False), found))

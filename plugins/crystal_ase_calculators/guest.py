@@ -7,9 +7,10 @@ import hashlib
 import importlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from importlib.metadata import PackageNotFoundError, distributions, packages_distributions, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +140,15 @@ def _cure(package: str, missing: str) -> str:
     """What helps a package that is there and finds no module ``missing`` of another; empty where nobody knows."""
     if lacking := _lacking(package):
         return f"it needs what is not installed: pip install {' '.join(lacking)}"
-    if owners := packages_distributions().get(missing):
-        return f"{owners[0]} should have it, and is not whole: pip install --force-reinstall {owners[0]}"
+    if owner := _owner(missing):
+        return f"{owner} should have it, and is not whole: pip install --force-reinstall {owner}"
     return ""
+
+
+def _owner(module: str) -> str:
+    """The distribution that says it has ``module``, whether the file is there or not; empty if none does."""
+    own = re.compile(rf"^{re.escape(module.replace('.', '/'))}(/|\.)", re.MULTILINE)
+    return next((d.metadata["Name"] for d in distributions() if own.search(d.read_text("RECORD") or "")), "")
 
 
 def _lacking(package: str) -> list[str]:

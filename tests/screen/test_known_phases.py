@@ -106,7 +106,14 @@ def test_energies_are_taken_per_atom(
             "is in eV, and a hull needs eV/atom; say .*/atom if",
         ),
         ("e", "", False, 1.0, "e:eV", "is in eV, and a hull needs eV/atom"),
-        ("e", "", False, 1.0, "e", r"follows the number of atoms .*: looks like a total; say --reference-label e/atom"),
+        (
+            "e",
+            "",
+            False,
+            1.0,
+            "e",
+            r"follows the number of atoms .*: looks like a total, not a value per atom; say --reference-label e/atom",
+        ),
         (
             TARGET.name,
             "",

@@ -83,8 +83,6 @@ class Guards:
 
     def fine(self, systems: Systems, evaluated: Evaluated, target: float) -> bool:
         """Whether a glance tells that nothing is wrong anywhere; if not, :meth:`look` finds out."""
-        if systems.cell is not self.near.seen.cell:
-            return False
         if target != self._hottest[0]:
             self._hottest = target, self.thermal * self.began.clamp_min(target)
         kinetic = per_structure(systems, systems.velocities.square().sum(1) * self.weights)

@@ -10,13 +10,12 @@ import numpy as np
 
 from crystalcli.engine.labels import label_units
 from crystalcli.engine.labels.label_arrays import STRESS_UNIT, as_stress
-from crystalcli.engine.labels.label_requests import POSITION, LabelRequest, Scaling
+from crystalcli.engine.labels.label_requests import PER_ATOM, POSITION, TOTAL, LabelRequest, Scaling
 from crystalcli.engine.labels.labelled import STRESS
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
-PER_ATOM, TOTAL = "_per_atom", "_total"
 PER_ATOM_UNIT = label_units.PER_ATOM
 
 

@@ -14,12 +14,12 @@ from crystalcli.engine.data import classes
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.labels import label_units
 from crystalcli.engine.labels.label_arrays import STRESS_UNIT, as_stress, six_components
-from crystalcli.engine.labels.label_requests import POSITION, LabelRequest
+from crystalcli.engine.labels.label_requests import PER_ATOM, POSITION, LabelRequest
 from crystalcli.nouns.magnitudes import LARGEST
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.numbers import is_nothing, no_number, number_in
 from crystalcli.nouns.structures.site_fields import held_atoms
-from crystalcli.prediction.label_places import PER_ATOM, LabelPlace, check_requests, other_size, places
+from crystalcli.prediction.label_places import LabelPlace, check_requests, other_size, places
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 

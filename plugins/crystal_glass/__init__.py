@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 TABLE, GLASSES, DIAGRAMS = "glasses.csv", "glasses", "energies"
 COMPARED, CHEMISTRY, VOLTAGES = "compared.csv", "chemistry.csv", "voltages.csv"
 LIKENESS = "likeness.csv"
+DOUBTS = {
+    "not_liquid": "atoms moved less than 1 Å at the end of the melt: no liquid",
+    "crystalline": "may have crystallised",
+    "not_relaxed": "not relaxed to --fmax",
+}
+"""What is warned of, by the key of the report that names the boxes."""
 LABEL = "to-label.extxyz"
 """Frames to be labelled, of a box and of all."""
 BATCHES, REFERENCES, EQUATIONS = "batches", "references", "equations-of-state"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from crystal_glass import CHEMISTRY, COMPARED, GLASSES, LIKENESS, TABLE, VOLTAGES
+from crystal_glass import CHEMISTRY, COMPARED, DOUBTS, GLASSES, LIKENESS, TABLE, VOLTAGES
 from crystalcli.contracts.sections import (
     Block,
     Fold,
@@ -32,11 +32,6 @@ PICTURE_BYTES = 2_000_000
 SHOWN = ("id", "formula", "atoms", "status", "reason", "rate [K/ps]", "energy_relaxed [eV/atom]",
          "formation_energy [eV/atom]", "volume [Å³/atom]", "density [g/cm³]", "first_peak [Å]", "coordination",
          "t_g [K]", "t_g_error [K]", "q6", "crystalline", "liquid", "converged")  # fmt: skip
-SAID = {
-    "not_liquid": "atoms moved less than 1 Å at the end of the melt: no liquid",
-    "crystalline": "may have crystallised",
-    "not_relaxed": "not relaxed to --fmax",
-}
 FRAMES = (("start", "as packed"), ("quenched", "quenched"), ("glass", "relaxed"))
 """Files of a glass, and what they show."""
 
@@ -75,7 +70,7 @@ def _cards(run: ReportedRun, rows: Rows) -> Iterator[Block]:
 
 
 def _warnings(report: Mapping[str, Any]) -> Iterator[Block]:
-    for key, said in SAID.items():
+    for key, said in DOUBTS.items():
         if ids := report.get(key):
             yield Note(f"{said}: {', '.join(map(str, ids))}", warning=True)
     if report.get("begun_again"):

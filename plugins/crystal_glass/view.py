@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crystal_glass import LABEL, TABLE
+from crystal_glass import DOUBTS, LABEL, TABLE
 from crystalcli.contracts.workflow import Shown
 
 MANY = 12
@@ -70,12 +70,8 @@ def shown(report: Mapping[str, Any]) -> Shown:
         lines.append(f"{report['to_label']} frames to be labelled -> {report['output']}/{LABEL}")
     warnings = [
         f"{what}: {', '.join(ids[:MANY])}{' …' if len(ids) > MANY else ''}"
-        for what, ids in (
-            ("atoms moved less than 1 Å at the end of the melt: no liquid", report["not_liquid"]),
-            ("may have crystallised", report["crystalline"]),
-            ("not relaxed to --fmax", report["not_relaxed"]),
-        )
-        if ids
+        for key, what in DOUBTS.items()
+        if (ids := report[key])
     ]
     lines.append(f"table -> {report['output']}/{TABLE}")
     return Shown(lines, warnings=warnings, errors=[f"{f['id']}: {f['reason']}" for f in report["failed"]])

@@ -30,8 +30,8 @@ POSITION = "position"
 UNASKED = {"U_iso_or_equiv", "B_iso_or_equiv", "oxidation_number"}
 """Labels that CIF files have as a matter of course: taken if asked for, never by default."""
 Scaling = Literal["", "/atom", "*atoms"]
-EACH = "_per_atom"
-"""Behind the name of a total: its value per atom."""
+PER_ATOM, TOTAL = "_per_atom", "_total"
+"""Behind the name of a number: the number divided by, or times, the atoms."""
 ESCAPED = "\\,"
 _COMMA = re.compile(r"(?<!\\),")
 """Between two targets."""
@@ -67,7 +67,7 @@ class LabelRequest:
         if not match:
             raise UsageError(f"target '{text}' is not [NAME=]KEY[/atom|*atoms][:UNIT]", code="label")
         key, scaling = match["key"].strip(), cast(Scaling, match["scaling"] or "")
-        default = key.replace("/", "_") + {"": "", "/atom": EACH, "*atoms": "_total"}[scaling]
+        default = key.replace("/", "_") + {"": "", "/atom": PER_ATOM, "*atoms": TOTAL}[scaling]
         return cls(text.strip(), key, match["name"] or default, scaling, (match["unit"] or "").strip())
 
 
@@ -134,7 +134,7 @@ def _found(request: LabelRequest, candidates: Mapping[str, int], asked: Sequence
 
 def _per_atom_or_total(key: str, candidates: Mapping[str, int]) -> str:
     """How the label that is asked for comes from one that there is; empty where it does not."""
-    whole, each = key.removesuffix(EACH), f"{key}{EACH}"
+    whole, each = key.removesuffix(PER_ATOM), f"{key}{PER_ATOM}"
     if whole != key and whole in candidates:
         return f"'{whole}/atom' is '{whole}' per atom"
     return f"'{key}={each}*atoms' is the total of '{each}'" if each in candidates else ""

@@ -34,7 +34,7 @@ from crystalcli.engine.model.out_of_domain import OutOfDomain
 from crystalcli.engine.model.proof import PREFIX as PROOF
 from crystalcli.engine.model.proof import AnyModel, Difference, Proof
 from crystalcli.engine.model.sigma_fit import SigmaFit
-from crystalcli.engine.registry.at_fault import at_fault
+from crystalcli.engine.registry.at_fault import CODE, at_fault
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import files
 from crystalcli.engine.run.devices import circumstances
@@ -123,7 +123,7 @@ def _refused(problem: Exception, path: Path, *, sound: bool) -> Exception:
     plugin = at_fault(problem)
     if plugin is not None and not plugin.builtin:
         but = "" if sound else "; the file's tensors are not those that were saved, too"
-        return PluginFault(f"plugin {plugin.name} fails on this model: {short(problem)}{but}", path=path, code="plugin")
+        return PluginFault(f"plugin {plugin.name} fails on this model: {short(problem)}{but}", path=path, code=CODE)
     return InputError(f"damaged model: {short(problem)}", path=path) if isinstance(problem, _DAMAGE) else problem
 
 

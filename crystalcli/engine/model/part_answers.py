@@ -13,14 +13,12 @@ from torch import Tensor, nn
 from crystalcli.contracts.irreps import SCALAR, EmbeddingShape
 from crystalcli.contracts.modules import Embedding, Features, Prediction
 from crystalcli.engine.model.model_spec import ModelSpec
-from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.registry.at_fault import fault_of
 from crystalcli.nouns.graph import CrystalGraph
 from crystalcli.vocabulary.errors import PluginFault
 from crystalcli.vocabulary.quantities import Quantity
 
 M = TypeVar("M")
-CODE = "plugin"
-"""Of what a part of a model does wrong."""
 
 
 class PartAnswers:
@@ -119,5 +117,4 @@ class PartAnswers:
         return self._refusal(family, f"{what}a {type(found).__name__}, not {wanted}")
 
     def _refusal(self, family: str, gives: str) -> PluginFault:
-        name = self.names[family]
-        return PluginFault(f"{family} '{name}' of plugin {registry().origin(family, name)} gives {gives}", code=CODE)
+        return fault_of(family, self.names[family], f"gives {gives}")

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from crystalcli.contracts.records import Pretrained
 from crystalcli.engine.model.model_head import VERSION
+from crystalcli.engine.registry.at_fault import fault_of
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.run_folder import sha256
-from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, PluginFault, UsageError, did_you_mean
+from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 
 if TYPE_CHECKING:
@@ -116,14 +117,12 @@ def _converted(part: Pretrained, path: Path) -> Converted:
         PluginFault: something else than was agreed.
     """
     from crystalcli.contracts.pretrained import Converted
-    from crystalcli.engine.model.part_answers import CODE
 
     made: Any = part.convert(path)
-    by = f"pretrained '{part.name}' of plugin {registry().origin('pretrained', part.name)}"
     if not isinstance(made, Converted):
-        raise PluginFault(f"{by} converts to a {type(made).__name__}, not Converted", code=CODE)
+        raise fault_of("pretrained", part.name, f"converts to a {type(made).__name__}, not Converted")
     if not isinstance(made.targets, tuple) or not all(isinstance(t, Quantity) for t in made.targets):
-        raise PluginFault(f"{by} converts to targets that are no tuple of Quantity", code=CODE)
+        raise fault_of("pretrained", part.name, "converts to targets that are no tuple of Quantity")
     return made
 
 

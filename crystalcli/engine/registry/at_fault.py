@@ -1,11 +1,15 @@
-"""Whose code raised an error: the plugin that a traceback leads to."""
+"""Whose fault it is: the plugin that a traceback leads to, or whose part does not do what was agreed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from types import FrameType
 
-from crystalcli.engine.registry.plugin_manager import find
+from crystalcli.engine.registry.plugin_manager import find, registry
+from crystalcli.vocabulary.errors import PluginFault
+
+CODE = "plugin"
+"""Of what a part of a plugin does wrong."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ def at_fault(problem: BaseException) -> AtFault | None:
             found = AtFault(owner.distribution + also, owner.builtin)
         trace = trace.tb_next
     return found
+
+
+def fault_of(family: str, name: str, does: str) -> PluginFault:
+    """What a part does that was not agreed, with the name of its plugin."""
+    return PluginFault(f"{family} '{name}' of plugin {registry().origin(family, name)} {does}", code=CODE)
 
 
 def _module(frame: FrameType) -> str:

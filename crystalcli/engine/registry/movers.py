@@ -13,13 +13,10 @@ from torch import Tensor
 from crystalcli.contracts.dynamics import Evaluated, Force, State
 from crystalcli.contracts.noise import StructureNoise
 from crystalcli.contracts.records import Relaxer, Sampler
-from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.registry.at_fault import fault_of
 from crystalcli.engine.registry.working_folder import staying
 from crystalcli.nouns.systems import Systems
 from crystalcli.vocabulary.errors import PluginFault
-
-CODE = "plugin"
-"""Of what a relaxer or a sampler does wrong."""
 
 
 class _Mover:
@@ -45,8 +42,7 @@ class _Mover:
 
     def fault(self, does: str) -> PluginFault:
         """What is wrong, with the name of the plugin."""
-        family, name = self.part.family, self.part.name
-        return PluginFault(f"{family} '{name}' of plugin {registry().origin(family, name)} {does}", code=CODE)
+        return fault_of(self.part.family, self.part.name, does)
 
     def parts_of(self, made: Any, n: int, wanted: str) -> tuple[Any, ...]:
         """``made`` by a step, if it is ``n`` things."""

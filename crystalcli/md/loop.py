@@ -113,8 +113,7 @@ class Dynamics:
             "record": self.recorder.facts(),
             **checkpoint.circumstances(self.device),
         }
-        # the format has no tensors that share memory, and none with gaps
-        apart = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+        apart = {k: v.clone() for k, v in tensors.items()}  # the format has no tensors that share memory, or with gaps
         checkpoint.save(self.run.path, self.step, checkpoint.TrainingState(apart, facts))
         self.saved = time.monotonic()
 

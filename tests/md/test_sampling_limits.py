@@ -111,6 +111,17 @@ def test_contacts_are_found_where_only_the_cell_shrinks() -> None:
         assert {k: v.code for k, v in found.items()} == dict.fromkeys(stopped, "overlap")
 
 
+def test_no_contacts_are_looked_for_in_a_cell_that_has_collapsed() -> None:
+    """A flat cell has no neighbors that could be found; the other structure is looked at all the same."""
+    systems = two_crystals()
+    nothing = Evaluated(torch.zeros(2, dtype=torch.float64), torch.zeros(systems.n_atoms, 3, dtype=torch.float64))
+    cell, places = systems.cell.clone(), systems.positions.clone()
+    cell[0, 2], places[34] = cell[0, 1], places[32] + 0.1
+    guards = Guards(systems, GuardLimits(closest=0.7))
+    found = guards.look(systems.moved(positions=places, cell=cell), nothing, 300.0, 1.0, torch.tensor([True, True]))
+    assert {k: v.code for k, v in found.items()} == {0: "cell", 1: "overlap"}
+
+
 def test_no_limit_of_contacts_is_below_half_an_angstrom() -> None:
     """Whatever part of the radii is asked for: 0.1 of them would be 0.25 Å."""
     systems = two_crystals()

@@ -10,8 +10,8 @@ from ase.data import chemical_symbols
 from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.md.near_pairs import NEAREST, NearPairs
 from crystalcli.md.options import HOTTER
+from crystalcli.nouns.near_pairs import NEAREST, NearPairs
 from crystalcli.nouns.radii import COVALENT
 from crystalcli.nouns.systems import Systems, degrees_of_freedom, per_structure, temperature, volume
 from crystalcli.vocabulary.units import ACCELERATION, KB

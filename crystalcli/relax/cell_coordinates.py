@@ -91,13 +91,6 @@ class CellCoordinates:
         eye = torch.eye(3, dtype=rows.dtype, device=rows.device)
         return 2.0 * self._half(rows) - eye
 
-    def smallest_stretch(self, rows: Tensor) -> Tensor:
-        """By what every structure is compressed at most, (S,): a lower bound of the singular values of F."""
-        if self.mode == "none":
-            return torch.ones_like(self.scale)
-        eye = torch.eye(3, dtype=rows.dtype, device=rows.device)
-        return 1.0 / (1.0 + (_inverse(self.deformation(rows)) - eye).square().sum((1, 2)).sqrt())
-
     def enthalpy(self, systems: Systems, found: Evaluated) -> Tensor:
         """(S,) E + pV where cells are free, else E; eV."""
         return found.energy if self.mode == "none" else found.energy + self.pressure * volume(systems)

@@ -9,14 +9,10 @@ from ase.data import chemical_symbols
 from torch import Tensor
 
 from crystalcli.contracts.dynamics import Evaluated
-from crystalcli.nouns.structures.check import closest
+from crystalcli.nouns.near_pairs import NearPairs
 from crystalcli.nouns.systems import Systems
 from crystalcli.relax.cell_coordinates import CellCoordinates
 
-OVERLAP = 0.5
-"""Å. Atoms nearer than this are on top of each other; the shortest bond, H2's, has 0.74 Å."""
-REACH = 1.5
-"""Å. How far distances are known exactly between two looks."""
 LARGEST_FORCE = 1e4
 """eV/Å. No structure that can be relaxed has more."""
 VOLUME_RATIO = 3.0
@@ -28,38 +24,24 @@ Bad = dict[int, tuple[str, str]]
 
 
 class Nearness:
-    """Looks for atoms on top of each other, but only where they may have come so near since the last look.
+    """Looks for atoms on top of each other.
 
     Args:
-        coords: of the structures.
+        systems: as they start.
     """
 
-    def __init__(self, coords: CellCoordinates) -> None:
-        self.coords = coords
-        self.looked_at = coords.initial()
-        self.known = torch.zeros(coords.start.n_structures, dtype=torch.float64)
+    def __init__(self, systems: Systems) -> None:
+        self.near = NearPairs(systems, torch.zeros_like(systems.masses))
 
-    def __call__(self, rows: Tensor, systems: Systems, active: Tensor) -> Bad:
-        """Structures among ``active`` with atoms nearer than :data:`OVERLAP`."""
-        coords = self.coords
-        moved = (rows - self.looked_at).index_select(0, coords.atom_rows).square().sum(1)
-        index = coords.start.structure_index
-        farthest = moved.new_zeros(len(active)).scatter_reduce(0, index, moved, "amax").sqrt().cpu()
-        least = (self.known - 2.0 * farthest) * coords.smallest_stretch(rows).cpu()
+    def __call__(self, systems: Systems, active: Tensor) -> Bad:
+        """Structures among ``active`` with atoms nearer than :data:`crystalcli.nouns.near_pairs.NEAREST`."""
+        if self.near.far(systems):
+            return {}
         bad: Bad = {}
-        for k in (active.cpu() & (least < OVERLAP)).nonzero().flatten().tolist():
-            mine = (index == k).cpu().numpy()
-            pbc = systems.pbc[k].cpu().numpy()
-            found = closest(systems.positions.cpu().numpy()[mine], systems.cell[k].cpu().numpy(), pbc, OVERLAP)
-            if found[2] < OVERLAP:
-                symbols = [chemical_symbols[z] for z in systems.atomic_numbers.cpu().numpy()[mine]]
-                i, j, distance = found
-                bad[k] = "overlap", f"{symbols[i]} {i} and {symbols[j]} {j} are {distance:.3g} Å apart"
-                continue
-            q = rows.index_select(0, coords.atom_rows).cpu().numpy()[mine]
-            self.known[k] = min(REACH, closest(q, coords.start.cell[k].cpu().numpy(), pbc, REACH)[2])
-            here = coords.index == k
-            self.looked_at = torch.where(here.unsqueeze(1), rows, self.looked_at)
+        for k, (i, j, distance) in self.near.nearer(systems, active).items():
+            numbers = systems.atomic_numbers[systems.structure_index == k].tolist()
+            first, second = (f"{chemical_symbols[numbers[atom]]} {atom}" for atom in (i, j))
+            bad[k] = "overlap", f"{first} and {second} are {distance:.3g} Å apart"
         return bad
 
 

@@ -107,7 +107,7 @@ class RelaxationBatch:
         n = coords.start.n_structures
         self.active = torch.ones(n, dtype=torch.bool, device=coords.index.device)
         self.reasons, self.messages, self.steps, self.seconds = [""] * n, [""] * n, [0] * n, [0.0] * n
-        self.near = guards.Nearness(coords)
+        self.near = guards.Nearness(coords.start)
         self.start: Snapshot | None = None
         self.end: Snapshot | None = None
 
@@ -120,7 +120,7 @@ class RelaxationBatch:
         """
         coords, rows = self.coords, self.coords.initial()
         state = self.relaxer.init(rows, coords.index, coords.start.n_structures)
-        self._stop(self.near(rows, coords.systems(rows), self.active), 0)
+        self._stop(self.near(coords.systems(rows), self.active), 0)
         for step in range(self.goal.steps + 1):
             pause()
             clock = time.monotonic()
@@ -137,7 +137,7 @@ class RelaxationBatch:
             systems = coords.systems(rows)
             self._stop(guards.wild_rows(rows, coords.index, self.active), step + 1)
             self._stop(guards.wild_cells(coords, systems, self.active), step + 1)
-            self._stop(self.near(rows, systems, self.active), step + 1)
+            self._stop(self.near(systems, self.active), step + 1)
             self._deal_time(time.monotonic() - clock, going, step)
         final = coords.systems(self.end.rows if self.end is not None else coords.initial())
         end = self._with_stress(final) if coords.mode == "none" else self.end

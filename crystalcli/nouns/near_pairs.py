@@ -15,7 +15,7 @@ from crystalcli.nouns.neighbors import neighbor_list
 from crystalcli.nouns.systems import Systems
 
 NEAREST = 0.5
-"""Å. No two atoms of anything solid or liquid come this near."""
+"""Å. No two atoms of anything solid or liquid come this near; the shortest bond, H2's, has 0.74 Å."""
 REACH = 2.0
 """Å beyond the largest limit up to which pairs are in the list."""
 

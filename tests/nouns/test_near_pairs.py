@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from crystalcli.md.near_pairs import NEAREST, NearPairs
+from crystalcli.nouns.near_pairs import NEAREST, NearPairs
 from crystalcli.nouns.systems import Systems
 
 

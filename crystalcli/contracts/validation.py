@@ -66,15 +66,8 @@ def part_problems(part: Any) -> list[str]:
             problems += [f"{label}: {p}" for p in options_problems(model, of)]
     for name, count in _CALLS.get(family, {}).items():
         problems += call_problems(name, getattr(part, name), count)
-    if isinstance(part, Architecture):
-        problems += _architecture(part)
-    if isinstance(part, Head):
-        problems += _head(part)
-    if isinstance(part, ReadyModel):
-        problems += [] if isinstance(part.folder, Path) else ["folder must be a Path: Path(__file__).parent / NAME"]
-        problems += [] if isinstance(part.install, str) and part.install else ["install must say what brings its files"]
-    if isinstance(part, Workflow):
-        problems += _workflow(part)
+    if (more := _MORE.get(family)) is not None:
+        problems += more(part)
     if isinstance(part, Source) and not problems:
         specs = list(opt.specs(part.options))
         problems += ["options: seed is every source's"] if any(s.name == "seed" for s in specs) else []
@@ -116,6 +109,27 @@ def _architecture(part: Architecture) -> list[str]:
     return problems
 
 
+def _ready_model(part: ReadyModel) -> list[str]:
+    absolute = isinstance(part.folder, Path) and part.folder.is_absolute()
+    problems = [] if absolute else ["folder must be an absolute Path: Path(__file__).parent / NAME"]
+    return problems + (
+        [] if isinstance(part.install, str) and part.install else ["install must say what brings its files"]
+    )
+
+
+def _pretrained(part: Pretrained) -> list[str]:
+    said = ("package", "file", "install", "licence", "level")
+    values = {word: getattr(part, word) for word in (*said, "sha256")}
+    problems = [
+        f"{word} must be one line of text"
+        for word in said
+        if not isinstance(values[word], str) or not values[word].strip() or "\n" in values[word]
+    ]
+    if not isinstance(part.sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", part.sha256):
+        problems.append("sha256 must be that of the file: 64 digits and letters a to f")
+    return problems
+
+
 def _workflow(part: Workflow) -> list[str]:
     known = {s.name for s in opt.specs(part.options)} if not options_problems(part.options, part) else None
     problems = []
@@ -149,6 +163,16 @@ def _head(part: Head) -> list[str]:
     if not isinstance(part.recipe, Mapping):
         return ["recipe must map settings of training to values"]
     return [f"recipe has no setting '{k}'; known: {', '.join(sorted(known))}" for k in part.recipe if k not in known]
+
+
+_MORE: dict[type[Part], Callable[[Any], list[str]]] = {
+    Architecture: _architecture,
+    Head: _head,
+    Pretrained: _pretrained,
+    ReadyModel: _ready_model,
+    Workflow: _workflow,
+}
+"""Family → what is wrong with its own fields."""
 
 
 def call_problems(name: str, function: Callable[..., Any], count: int) -> list[str]:

@@ -73,8 +73,8 @@ class InputError(CrystalError):
     exit_code = Exit.NOTHING_USABLE
 
 
-class PluginFault(InputError):
-    """What a part of a plugin raises, or gives, that no part may; the plugin is named."""
+class PluginFault(CrystalError):
+    """What a part of a plugin raises, or gives, that no part may: the plugin is named. No input is at fault."""
 
     exit_code = Exit.BUG
 

@@ -13,6 +13,7 @@ from in_process import crystal
 from crystalcli.cli.main import run
 from crystalcli.contracts.pretrained import Converted
 from crystalcli.contracts.records import Pretrained, Statistics
+from crystalcli.contracts.validation import part_problems
 from crystalcli.engine.model import pretrained
 from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_names import file_of
@@ -240,3 +241,19 @@ def test_a_file_called_as_a_calculator_is_said(
     (tmp_path / "emt").write_text("no model")
     assert run(words) == 4
     assert "emt is the file or folder here; for the calculator by that name, rename it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "said"),
+    [
+        ("licence", "", "licence must be one line of text"),
+        ("level", "PBE\nor so", "level must be one line of text"),
+        ("file", None, "file must be one line of text"),
+        ("sha256", "ABC", "sha256 must be that of the file: 64 digits and letters a to f"),
+    ],
+)
+@pytest.mark.usefixtures("offered")
+def test_a_record_says_where_weights_are_from_and_under_which_terms(word: str, value: Any, said: str) -> None:
+    part = registry().get("pretrained", "theirs")
+    assert part_problems(part) == []
+    assert part_problems(replace(part, **{word: value})) == [said]

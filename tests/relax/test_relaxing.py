@@ -22,7 +22,7 @@ from crystalcli.nouns.systems import Systems
 from crystalcli.relax.cell_coordinates import CellCoordinates
 from crystalcli.relax.outcome import outcomes
 from crystalcli.relax.relaxing import Goal, RelaxationBatch, Relaxed
-from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.errors import InputError, PluginFault
 
 RELAXERS = ("fire", "bfgs", "lbfgs")
 
@@ -132,6 +132,8 @@ class Odd:
             return found
         if self.what == "refuse":
             raise InputError(f"structure {int(mine[0])}: has had enough", code="enough")
+        if self.what == "plugin":
+            raise PluginFault("head 'theirs' of plugin strangers gives nothing", code="plugin")
         if self.what == "nan":
             found.energy[mine] = torch.nan
         if self.what == "nan forces":
@@ -180,6 +182,13 @@ def test_guards_stop_one_and_leave_the_others_alone(what: str) -> None:
     kept = found.coords.index != 1
     assert torch.equal(found.end.rows[kept], without.end.rows)
     assert torch.equal(found.end.energy[[0, 2]], without.end.energy)
+
+
+def test_what_a_plugin_does_wrong_is_no_structures_fault() -> None:
+    bad = shaken("Cu", 3.6, 3)
+    del bad[0]
+    with pytest.raises(PluginFault, match="of plugin strangers"):
+        relax([shaken("Cu", 3.6, 0), bad], Goal(fmax=1e-3), Odd("plugin"))
 
 
 @pytest.mark.parametrize("what", ["nan", "nan forces"])

@@ -10,6 +10,7 @@ import numpy as np
 
 from crystalcli.engine.data import splits
 from crystalcli.engine.data.splits import Split
+from crystalcli.train import further_starts
 from crystalcli.train.material import Index, Material, words
 from crystalcli.train.options import SplitOptions, TrainOptions
 from crystalcli.train.split_drawn import by_rule, validation
@@ -26,6 +27,13 @@ def choose(material: Material, o: TrainOptions) -> Split:
     Raises:
         UsageError: contradictory or impossible wishes.
     """
+    if o.split_file is not None:  # names everything that is in a part
+        return _member(material, o)
+    plain, further, owners = further_starts.dealt(material)
+    return further_starts.added(_member(plain, o), further, owners)
+
+
+def _member(material: Material, o: TrainOptions) -> Split:
     whole, together = _chosen(material, o)
     split = _limited(whole, o)
     if not o.member:

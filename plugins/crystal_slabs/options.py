@@ -113,3 +113,12 @@ class PairsOptions:
     )
     cells: bool = option(False, "cells relax, too: relaxed_strain is written, and positions in the start's cell")
     adsorbate: str = option("", "elements of the adsorbate, which gets the tag 2: C,O")
+    further_starts: int = option(
+        0,
+        "further starts of each pair, on the way to the relaxed structure, with noise; they only train",
+        min=0,
+        max=100,
+    )
+    noise: float = option(
+        0.25, "largest standard deviation of what is added to each coordinate of a further start (Å)", min=0.0, max=1.0
+    )

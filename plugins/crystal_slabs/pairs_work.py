@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from crystal_slabs import PAIRS, PAIRS_TABLE
 from crystal_slabs.couples import Couples, check_ends, of_run
+from crystal_slabs.further import further_starts
 from crystal_slabs.making import ADSORBATE, FREE, HELD
 from crystal_slabs.options import PairsOptions, words
 from crystal_slabs.output import xyz_frame
@@ -21,7 +22,7 @@ from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Work
 from crystalcli.nouns.structures.constraints import projections
 from crystalcli.nouns.structures.entry import Entry
-from crystalcli.nouns.structures.offered import STRAIN
+from crystalcli.nouns.structures.offered import START_OF, STRAIN
 from crystalcli.vocabulary.errors import InputError, NothingUsable, UsageError
 from crystalcli.vocabulary.tables import csv_text
 
@@ -73,6 +74,7 @@ class PairsFrom(Work):
         rows: list[tuple[Any, ...]] = []
         failed: list[dict[str, str]] = []
         moved: list[np.ndarray] = []
+        further = 0
         with run.writing(PAIRS) as file:
             for name, start, end, missing in Couples(self.host, self.starts, self.ends, self.options.initial):
                 run.stop_if_asked()
@@ -82,8 +84,8 @@ class PairsFrom(Work):
                     if end.tags.get("converged") == "False":  # relaxations of ours say so
                         raise InputError("did not converge", code="converged")
                     atoms, may_move = self._laid_out(start, end)
-                    relaxed, strain = self._relaxed(atoms, end.atoms)
-                    if not strain:
+                    relaxed, six = self._relaxed(atoms, end.atoms)
+                    if six is None:
                         _check_held(relaxed - atoms.positions, may_move)
                 except InputError as problem:
                     failed.append({"id": name, "reason": problem.reason})
@@ -94,11 +96,16 @@ class PairsFrom(Work):
                 energies = {"energy_start": _energy(start), "energy_relaxed": _energy(end)}
                 words = {k: v for k, v in start.tags.items() if k.isidentifier()}  # parent, facet: splits go by them
                 words = {k: v for k, v in words.items() if k not in OF_RELAXATIONS}
-                info = {**words, "id": name, "group": group, **energies, **strain}
+                info = {**words, "id": name, "group": group, **energies, **_strain(six)}
                 file.write(xyz_frame(atoms, info, relaxed, may_move).encode())
                 most = float(lengths.max()) if len(lengths) else 0.0
                 rows.append((name, "", group, len(atoms), float(lengths.mean()) if len(lengths) else 0.0, most))
                 moved.append(lengths)
+                told = {**words, START_OF: name, "group": group, "energy_relaxed": energies["energy_relaxed"]}
+                for row, frame in self._further(atoms, relaxed, six, may_move, told):
+                    rows.append(row)
+                    further += bool(frame)
+                    file.write(frame.encode())
                 run.reporter.progress(f"{len(rows)} paired", len(rows), None)
             run.write(PAIRS_TABLE, csv_text(HEADS, rows))
             if none := [s for s in self.elements if s not in self.symbols]:
@@ -111,17 +118,38 @@ class PairsFrom(Work):
         everywhere = np.concatenate(moved)
         return {
             "pairs": len(moved),
+            "further_starts": further,
             "failed": failed,
             "moved": float(everywhere.mean()) if len(everywhere) else 0.0,
             "exit_code": 3 if failed else 0,
         }
 
-    def _relaxed(self, start: ase.Atoms, end: ase.Atoms) -> tuple[np.ndarray, dict[str, str]]:
-        """Positions, and what is said of the cell where it may relax."""
+    def _relaxed(self, start: ase.Atoms, end: ase.Atoms) -> tuple[np.ndarray, np.ndarray | None]:
+        """Positions, and the strain of a cell that may relax."""
         if not self.options.cells:
-            return relaxed_positions(start, end, self.options.match), {}
-        places, strain = relaxed_in_the_cell(start, end, self.options.match)
-        return places, {STRAIN: " ".join(repr(float(x)) for x in strain)}
+            return relaxed_positions(start, end, self.options.match), None
+        return relaxed_in_the_cell(start, end, self.options.match)
+
+    def _further(
+        self,
+        start: ase.Atoms,
+        relaxed: np.ndarray,
+        strain: np.ndarray | None,
+        may_move: np.ndarray,
+        told: dict[str, Any],
+    ) -> Iterator[tuple[tuple[Any, ...], str]]:
+        """Row and frame of every further start; of one that cannot be made no frame."""
+        o, name, group = self.options, str(told[START_OF]), told["group"]
+        starts = further_starts(start, relaxed, strain, may_move, o.further_starts, o.noise, name)
+        for k, one in enumerate(starts, 1):
+            own = f"{name}+{k}"
+            if one is None:
+                yield (own, "further start: atoms too near each other", None, None, None, None), ""
+                continue
+            lengths = np.linalg.norm(one.relaxed - one.atoms.positions, axis=1)[may_move.any(axis=1)]
+            mean, most = (float(lengths.mean()), float(lengths.max())) if len(lengths) else (0.0, 0.0)
+            frame = xyz_frame(one.atoms, {"id": own, **told, **_strain(one.strain)}, one.relaxed, may_move)
+            yield (own, "", group, len(start), mean, most), frame
 
     def _laid_out(self, start: Entry, end: Entry) -> tuple[ase.Atoms, np.ndarray]:
         """The start with its tags, and what may move, (N, 3): by its constraints, else by those of what it became."""
@@ -148,6 +176,11 @@ class PairsFrom(Work):
             self.symbols.update(atoms.symbols[named])
             atoms.set_tags(tags)
         return atoms, may_move
+
+
+def _strain(six: np.ndarray | None) -> dict[str, str]:
+    """What a frame says of a cell that relaxes."""
+    return {} if six is None else {STRAIN: " ".join(repr(float(x)) for x in six)}
 
 
 def _unclear(tags: Mapping[str, int]) -> list[str]:

@@ -49,5 +49,7 @@ def shown_pairs(report: Mapping[str, Any]) -> Shown:
     folder = Path(report["output"])
     moved = f"mean displacement {report['moved']:.4f} Å of atoms that may move"
     lines = [f"{report['pairs']} pairs, {len(report['failed'])} failed; {moved}"]
+    if report["further_starts"]:
+        lines.append(f"{report['further_starts']} further starts of them, which only train")
     lines += [f"pairs -> {folder / PAIRS}", f"table -> {folder / PAIRS_TABLE}"]
     return Shown(lines, None, [f"{f['id']}: {f['reason']}" for f in report["failed"]])

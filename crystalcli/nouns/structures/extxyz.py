@@ -10,7 +10,7 @@ from pathlib import Path
 from crystalcli.nouns.structures.entry import Entry, alone
 from crystalcli.nouns.structures.extxyz_comment import parse, texts
 from crystalcli.nouns.structures.extxyz_frame import frame_of
-from crystalcli.nouns.structures.offered import ASE_QUANTITIES, IDS, RESULTS, Offered, entry_of
+from crystalcli.nouns.structures.offered import ASE_QUANTITIES, IDS, RESULTS, START_OF, Offered, entry_of
 from crystalcli.nouns.structures.pieces import WHOLE, Piece, PlainLines, Start
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import open_bytes, text_lines, where
@@ -105,7 +105,8 @@ def _entry(frame: str, path: Path, index: int) -> Entry:
     name = next((written[k] for k in IDS if written.get(k, "").strip()), f":{index}")
     atoms = found.atoms
     offered = Offered(len(atoms), atoms.cell.array, left_out=found.left_out, notes=found.notes)
-    offered.take(found.info, ASE_QUANTITIES, skip=IDS)
+    of = {START_OF: written[START_OF]} if START_OF in written else {}
+    offered.take({**found.info, **of}, ASE_QUANTITIES, skip=IDS)
     offered.take_sites(found.columns)
     for key, array in found.columns.items():
         if key not in RESULTS:

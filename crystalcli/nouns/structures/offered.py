@@ -22,6 +22,9 @@ from crystalcli.vocabulary.quantities import Quantity
 
 IDS = ("id", "name", "material_id")
 """Keys under which a structure says what it is called."""
+START_OF = "start_of"
+"""Key with the id of the structure that this one is a further start of; as written, as ids are. It teaches where that
+one does, and nothing else is done with it."""
 MAX_TAG = 200
 """Longer texts are not kept as tags."""
 MAX_VECTOR = 512
@@ -100,7 +103,9 @@ class Offered:
         """
         self._ordered = ordered
         for key, value in said.items():
-            if key not in skip and value is not None:
+            if key == START_OF and is_number(value):
+                self.tags[key] = str(value)
+            elif key not in skip and value is not None:
                 self._take(str(key), value, (known or {}).get(key), per_atom)
 
     def take_sites(self, arrays: Mapping[str, Any]) -> None:

@@ -4,8 +4,8 @@ Against the temperature of the ramp, in bins: a line y = a + b T, and two lines 
 y = a + b (T − T_g) + c max(T − T_g, 0) with b of the glass and b + c of the liquid, by least squares for every T_g, the
 residuals weighted with 1/T: a fluctuation of the energy is T √(k_B C). Two lines follow noise and any bend: a kink is
 one only if two lines are so much better than one as they are for one curve in a hundred of a straight line with the
-same correlated noise, and better than a parabola (Schwarz's criterion, Ann. Stat. 6, 461 (1978)), and if the liquid has
-the larger slope.
+same correlated noise, and better than a parabola (Schwarz's criterion, Ann. Stat. 6, 461 (1978)), if the liquid has
+the larger slope, and if the place with its error is within those that were tried.
 """
 
 from __future__ import annotations
@@ -106,6 +106,9 @@ def kink(kelvin: Floats, values: Floats) -> Kink | str:
     # rests that one place more or less explains, in units of the noise of independent points
     limit = least * (1.0 + (1.0 + rho) / (1.0 - rho) / (len(x) - 4))
     inside = places[two <= limit]
+    if inside[0] == places[0] or inside[-1] == places[-1]:  # lines that meet beyond would be told to meet there
+        low, high = (f"{x:.0f}" for x in places[[0, -1]])
+        return f"it bends too near an end of the ramp, or beyond: looked for between {low} and {high} K"
     error = 0.5 * float(inside[-1] - inside[0] + places[1] - places[0])
     glass, liquid = float(found[1]), float(found[1] + found[2])
     return Kink(float(places[best]), error, glass, liquid, float(found[0] + values.mean()), chance)

@@ -82,6 +82,15 @@ def test_what_bends_all_along_has_no_kink() -> None:
     assert kink(T, -curve() + noise(rng, 1e-3)) == "the slope of the liquid is the smaller one"
 
 
+@pytest.mark.parametrize("at", [360.0, 420.0, 480.0])
+def test_a_kink_near_an_end_of_the_ramp_is_told_nowhere_else(at: float) -> None:
+    """With so few points beyond it no place of it is known; the nearest that is tried, 504 K, would be a wrong one."""
+    for seed in range(5):
+        said = kink(T, curve(at) + noise(np.random.default_rng(seed), 3e-4))
+        assert str(said) == "it bends too near an end of the ramp, or beyond: looked for between 504 and 1796 K"
+    assert isinstance(kink(T, curve(560.0) + noise(np.random.default_rng(0), 3e-4)), Kink)
+
+
 def log(stages: list[Stage], atoms: int, energy: float, volume: np.ndarray | float) -> np.ndarray:
     """Rows every 20 fs, of which time, target, potential energy and volume count."""
     picoseconds = np.arange(0.0, sum(s.picoseconds for s in stages) + 1e-9, 0.02)

@@ -25,7 +25,7 @@ from crystal_glass.glass_output import last_steps, write_box
 from crystal_glass.glass_report import GlassReport
 from crystal_glass.melting import LAST, Melting, pressure_of, sampler_of
 from crystal_glass.options import GlassOptions
-from crystal_glass.settling import joined, read_references, reference_energies, relaxed
+from crystal_glass.settling import has_crystal, joined, read_references, reference_energies, relaxed
 from crystal_glass.stages import Leg, Stage, quench_rate, stages_of
 from crystal_glass.voltage import charge_of
 from crystalcli.contracts.dynamics import made_of
@@ -63,20 +63,15 @@ class Glasses(Work):
         self.columns = _symbols(every)  # the tables of all shards have the same
         if o.references not in ("elements", "none"):
             read_references(Path(o.references))
-        self.others: References | None = None
-        if o.compare:
-            path = Path(o.compare)
-            self.others = called_as(read_energies(path, host), [b.name for b in every], path)
-            refuse_other_atoms(self.others, {b.name: b.counts for b in every}, path)
+        self.others = self._others(every, host)
         given = o.last_steps != GlassOptions.last_steps
         if given and (steps := last_steps(o, self.stages)) < o.last_steps:
             host.warn(f"--last-steps {o.last_steps} is more than the last stage has: means are over its {steps} steps")
-        names = [b.name for b in self.boxes]
+        names = [b.name for b in every]
         self.trajectories = trajectories_of(Path(o.trajectories), names) if o.trajectories else {}
         if self.trajectories and not o.keep_trajectories:
             raise UsageError("--trajectories are compared with frames; leave out --no-keep-trajectories")
-        if o.voltage:
-            charge_of(o.voltage)
+        self._refuse_voltage(every)
         potential = host.potential(request, device=o.device)
         self.stress, self.name = "stress" in potential.provides, potential.name
         self._refuse_strangers(potential)
@@ -97,6 +92,24 @@ class Glasses(Work):
         files += [Path(o.references)] if o.references not in ("elements", "none") else []
         self.inputs = [*files, *(Path(p) for p in o.phases)]
         self.parts = [(("calculator" if k == "potential" else k), c.name) for k, c in request.parts.items()]
+
+    def _others(self, every: Sequence[Box], host: Host) -> References | None:
+        """Energies to compare with; those of boxes of other shards are left out, and are no strangers."""
+        if not self.options.compare:
+            return None
+        path = Path(self.options.compare)
+        found = called_as(read_energies(path, host), [b.name for b in every], path)
+        refuse_other_atoms(found, {b.name: b.counts for b in every}, path)
+        elsewhere = {b.name for b in every} - {b.name for b in self.boxes}
+        return replace(found, energies={k: energy for k, energy in found.energies.items() if k not in elsewhere})
+
+    def _refuse_voltage(self, every: Sequence[Box]) -> None:
+        o = self.options
+        if o.voltage:
+            charge_of(o.voltage)
+            if len(self.boxes) < len(every):  # the hull of some compositions has other plateaus
+                said = f"--voltage is of all compositions of a binary, of which --shard {o.shard} does a part"
+                raise UsageError(f"{said}; leave one of them out")
 
     def _refuse_strangers(self, potential: Any) -> None:
         from ase.data import chemical_symbols
@@ -241,9 +254,15 @@ class Glasses(Work):
         return ions, relaxed(run, self.request, f"{name}/cells", file, mode, quiet, pressure=self.pressure)
 
     def _tell_missing(self, run: Run, references: Mapping[str, float | None]) -> None:
+        o = self.options
         none = [s for s, mu in references.items() if mu is None]
-        if none and self.options.references != "none":
-            run.reporter.warn(f"no reference energy of {', '.join(none)}: see --references")
+        tried = [s for s in none if o.references == "elements" and has_crystal(s)]
+        other = [s for s in none if s not in tried]
+        if tried:
+            why = f"not relaxed to --fmax {o.fmax:g} in --relax-steps {o.relax_steps}"
+            run.reporter.warn(f"no reference energy of {', '.join(tried)}: {why}")
+        if other and o.references != "none":
+            run.reporter.warn(f"no reference energy of {', '.join(other)}: see --references")
 
 
 def _symbols(boxes: Sequence[Box]) -> list[str]:

@@ -97,6 +97,11 @@ def reference_energies(
     return found
 
 
+def has_crystal(symbol: str) -> bool:
+    """Whether there is something that the energy of an element can be found of."""
+    return symbol in GASES or crystal_of(symbol) is not None
+
+
 def _reference(symbol: str, *, molecule: bool) -> ase.Atoms | None:
     """The crystal or molecule an element is found as; none where it is the other kind, or nobody knows its crystal."""
     if molecule != (symbol in GASES):

@@ -188,6 +188,10 @@ def test_refusals_cost_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["Si", "--potential", "sw", "--plan", "x.toml", "--melt", "2000"], "--plan says the stages; leave out --melt"),
         (["Si", "--potential", "sw", "--plan", "x.toml", "--rate", "9"], "--plan says the stages; leave out --rate"),
         (["Si", "--potential", "sw", "--rate", "9", "--quench-steps", "100"], "--rate and --quench-steps say the same"),
+        (
+            ["--grid", "Al,Cu", "--potential", "emt", "--shard", "1/2", "--voltage", "Al"],
+            "--voltage is of all compositions of a binary, of which --shard 1/2 does a part",
+        ),
         *(
             (["Si", "--potential", "sw", "--plan", str(write(k, text))], said)
             for k, (text, said) in enumerate(

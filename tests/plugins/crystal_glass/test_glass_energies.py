@@ -259,3 +259,15 @@ def test_a_finished_run_takes_energies_and_voltages_later(tmp_path: Path, capsys
     assert "finished before; nothing to do" in "".join(capsys.readouterr())
     assert run(["glass", "--resume", str(folder), "--compare", str(tmp_path / "none.csv")]) == 2
     assert json.loads((folder / "run.json").read_text())["finished"] is True
+
+
+def test_boxes_of_other_shards_are_no_strangers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of several jobs has the same file of energies; and an element that did not relax is not called unknown."""
+    (tmp_path / "dft.csv").write_text("id,energy\nAl6Cu6,0.1\nAl12,0.2\nother,1.0\n")
+    words = ["Al", "AlCu", "--atoms", "12", "--potential", "emt", "--shard", "1/2", "--relax", "ions"]
+    words += ["--relax-steps", "1", "--melt-steps", "5", "--quench-steps", "5", "--hold-steps", "5", "--no-draw-boxes"]
+    words += ["--hotter", "50", "--melt", "500", "--compare", str(tmp_path / "dft.csv"), "-o", str(tmp_path / "run")]
+    assert run(["glass", *words]) == 0
+    said = capsys.readouterr().err
+    assert "1 of its 2 are no boxes here: other" in said
+    assert "no reference energy of Al: not relaxed to --fmax 0.05 in --relax-steps 1" in said

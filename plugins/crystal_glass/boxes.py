@@ -17,6 +17,9 @@ from crystal_glass.volumes import Phase, Volume, phases_of, volume_of
 from crystalcli.contracts.host import Host
 from crystalcli.vocabulary.errors import InputError, UsageError
 
+UNEVEN = 0.015
+"""Fractions that are written with two digits may sum to so much more or less than 1: Al0.33Ti0.66."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -125,11 +128,18 @@ def phases(o: BoxOptions, host: Host) -> list[Phase]:
 
 
 def rounded(boxes: list[Box]) -> Iterator[str]:
-    """A line for every composition whose whole numbers of atoms are not what was asked for, or what others have."""
+    """A line for every composition whose whole numbers of atoms are not what was asked for, or what others have.
+
+    Or whose amounts look like fractions and sum to another number than 1.
+    """
     for one in boxes:
         if one.also and not one.replica:
             counts, them = formulas.of_counts(one.counts), " and ".join(one.also)
             yield f"{them}: {one.atoms} atoms make {counts}, as of {one.composition.text}; that is one box"
+        amounts = [n for _, n in one.composition.amounts]
+        whole = sum(map(float, amounts))
+        if len(amounts) > 1 and max(amounts) < 1 and abs(whole - 1) > UNEVEN and not one.replica:
+            yield f"{one.composition.text}: the amounts sum to {whole:.6g}, not 1; taken as parts of that"
         exact = one.composition.fractions
         off = max(abs(float(exact[s]) - n / one.atoms) for s, n in one.counts.items())
         if off > 1e-9 and not one.replica:

@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from ase.data import chemical_symbols
 from crystal_glass import PACK, packing
+from crystal_glass.box_options import PackOptions
+from crystal_glass.boxes import boxes_of, rounded
 from crystal_glass.composition import MOST, grid, once, parse, reduced, spelled
 from crystal_glass.crystals import COMPOUNDS, cell_volume, crystal_of, elemental
 from crystal_glass.packing import APART, _Near, apart, box, diameters, pairs_nearer
@@ -433,3 +435,10 @@ def test_phases_that_cannot_be_read_end_the_program(tmp_path: Path, text: str) -
     assert ended.returncode == 4
     assert ended.stderr.startswith("error: p.cif")
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_fractions_that_do_not_sum_to_one_are_told() -> None:
+    texts = ("Al0.3Cu0.8", "Al0.33Cu0.66", "Al0.3Cu0.7", "Al2Cu3", "Al0.5")
+    boxes = boxes_of(PackOptions(formulas=texts, atoms=1100, volume="15", replicas=2), [])
+    said = [line for line in rounded(boxes) if "sum to" in line]
+    assert said == ["Al0.3Cu0.8: the amounts sum to 1.1, not 1; taken as parts of that"]

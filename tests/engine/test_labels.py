@@ -240,3 +240,12 @@ def test_a_text_that_is_asked_for_is_kept_and_said() -> None:
     assert [c.quantity.name for c in made] == ["gap"]
     assert audit.lines[0] == "'metal' is text: 2 of 3 structures; crystal train --target metal learns classes"
     assert columns(rows, parse(["metal"]))[0] == []
+
+
+def test_what_is_one_per_atom_is_no_energy_of_the_whole() -> None:
+    entries = labelled([{"energy": np.array([1.0, 2.0])}], known={"energy": Quantity("energy", "eV", "site")})
+    for text in ("energy", "stress=energy"):
+        with pytest.raises(UsageError, match="is one per atom"):
+            columns(entries, parse([text]))
+    (column,), _ = columns(entries, parse(["site_energy=energy"]))
+    assert (column.quantity.level, column.values.tolist()) == ("site", [1.0, 2.0])

@@ -27,8 +27,10 @@ from crystalcli.vocabulary.errors import UsageError, did_you_mean
 NONE = "none"
 POSITION = "position"
 """In place of a unit: the label is places of atoms in Å."""
-UNASKED = {"U_iso_or_equiv", "B_iso_or_equiv", "oxidation_number"}
-"""Labels that CIF files have as a matter of course: taken if asked for, never by default."""
+UNASKED = {
+    "U_iso_or_equiv", "B_iso_or_equiv", "oxidation_number", "oxidation_state", "initial_magmoms", "initial_charges",
+}  # fmt: skip
+"""Labels that files have as a matter of course: taken if asked for, never by default."""
 Scaling = Literal["", "/atom", "*atoms"]
 PER_ATOM, TOTAL = "_per_atom", "_total"
 """Behind the name of a number: the number divided by, or times, the atoms."""
@@ -93,7 +95,7 @@ def choose(
 ) -> tuple[LabelRequest, ...]:
     """Decide which labels to take, given how many structures offer each key.
 
-    None named: the target of an ``id_prop.csv``, the only candidate there is, or else ``default``; what CIF files have
+    None named: the target of an ``id_prop.csv``, the only candidate there is, or else ``default``; what files have
     as a matter of course (:data:`UNASKED`) is none.
 
     Raises:

@@ -16,13 +16,16 @@ from crystalcli.engine.labels.label_arrays import array_column, stress_of_virial
 from crystalcli.engine.labels.label_audit import audit_site, audit_structure, growth
 from crystalcli.engine.labels.label_levels import of_one_level
 from crystalcli.engine.labels.label_requests import POSITION, LabelRequest, choose, parse
-from crystalcli.engine.labels.label_units import as_named, in_our_units
+from crystalcli.engine.labels.label_units import ENERGIES, PRESSURE, as_named, in_our_units
 from crystalcli.engine.labels.label_words import are_words, candidates, the_property, with_numbers
-from crystalcli.engine.labels.labelled import ENERGY, Labelled
+from crystalcli.engine.labels.labelled import ENERGY, STRESS, Labelled
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.quantities import Quantity
 
 __all__ = ["Audit", "LabelRequest", "Labelled", "candidates", "choose", "columns", "parse", "the_property"]
+
+OF_STRUCTURES = frozenset({*ENERGIES, PRESSURE, STRESS})
+"""What a potential has for a structure as a whole."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,12 @@ def _words_asked_for(
 
 def _column(entries: Sequence[Labelled], request: LabelRequest, energy: str) -> tuple[Column, Audit]:
     known = as_named(_known(entries, request), request)
+    if known.level == "site" and request.name in OF_STRUCTURES:
+        raise UsageError(
+            f"label '{request.key}' is one per atom, '{request.name}' is of the whole structure; "
+            f"--targets site_{request.name}={request.key} learns it under another name",
+            code="label",
+        )
     quantity = _quantity(known, request)
     if known.shape and known.level == "structure":
         column, (lines, warnings) = array_column(entries, request, known, quantity, energy)

@@ -84,7 +84,8 @@ class _Pair:
 def _pairs(entries: Sequence[Labelled], written: Floats, energy: str) -> Iterator[_Pair]:
     groups: dict[bytes, list[int]] = defaultdict(list)
     for k, e in enumerate(entries):
-        if e.sites and np.abs(written[k]).max() < LARGEST and abs(e.labels.get(energy, np.nan)) < LARGEST:
+        total = e.labels.get(energy, np.nan)
+        if e.sites and np.abs(written[k]).max() < LARGEST and np.ndim(total) == 0 and abs(total) < LARGEST:
             groups[e.sites].append(k)
     for members in groups.values():
         for i, j in combinations(members, 2):

@@ -56,7 +56,7 @@ def _frame(frames: Any, k: int, path: Path) -> Entry | InputError:
     atoms.calc = None
     offered = Offered(len(atoms), atoms.cell.array)
     offered.take(atoms.info, ASE_QUANTITIES, skip=IDS)
-    offered.take_sites(atoms.arrays)
     offered.take(results, ASE_QUANTITIES, ordered=True)
+    offered.take_sites(atoms.arrays)
     name = next((str(atoms.info[key]) for key in IDS if str(atoms.info.get(key, "")).strip()), f":{k}")
     return entry_of(offered, name, atoms, where(path, k))

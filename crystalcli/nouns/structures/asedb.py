@@ -72,7 +72,7 @@ def _row(database: Any, number: int, path: Path) -> Entry | InputError:
     offered = Offered(len(atoms), atoms.cell.array)
     offered.take(data, ASE_QUANTITIES, per_atom=True)
     offered.take(pairs, ASE_QUANTITIES, skip=IDS)
-    offered.take_sites(atoms.arrays)
     offered.take(results, ASE_QUANTITIES, ordered=True)
+    offered.take_sites(atoms.arrays)
     name = next((str(pairs[k]) for k in IDS if str(pairs.get(k, "")).strip()), f":{number}")
     return entry_of(offered, name, atoms, where(path, number))

@@ -10,7 +10,7 @@ from pathlib import Path
 from crystalcli.nouns.structures.entry import Entry, alone
 from crystalcli.nouns.structures.extxyz_comment import parse, texts
 from crystalcli.nouns.structures.extxyz_frame import frame_of
-from crystalcli.nouns.structures.offered import ASE_QUANTITIES, IDS, RESULTS, START_OF, Offered, entry_of
+from crystalcli.nouns.structures.offered import ASE_QUANTITIES, IDS, INITIAL, RESULTS, START_OF, Offered, entry_of
 from crystalcli.nouns.structures.pieces import WHOLE, Piece, PlainLines, Start
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import open_bytes, text_lines, where
@@ -107,9 +107,9 @@ def _entry(frame: str, path: Path, index: int) -> Entry:
     offered = Offered(len(atoms), atoms.cell.array, left_out=found.left_out, notes=found.notes)
     of = {START_OF: written[START_OF]} if START_OF in written else {}
     offered.take({**found.info, **of}, ASE_QUANTITIES, skip=IDS)
-    offered.take_sites(found.columns)
     for key, array in found.columns.items():
         if key not in RESULTS:
             atoms.new_array(key, array)
+    offered.take_sites(found.columns | {key: atoms.arrays[key] for key in INITIAL if key in atoms.arrays})
     atoms.info = {k: v for k, v in found.info.items() if k not in RESULTS}
     return entry_of(offered, name, atoms, where(path, index), tuple(found.warnings))

@@ -2,7 +2,7 @@
 
 =====================  =================================================================================
 a structure            ``{"lattice", "sites"}`` of pymatgen, ``{"lattice_mat", "coords", "elements"}`` of JARVIS
-a record               holds one under ``structure``, ``final_structure`` or ``atoms``, numbers beside it
+a record               holds one under ``structure``, ``final_structure``, ``atoms`` or a name like these
 a table of pandas      ``{"index", "columns", "data": [[structure, y], …]}`` (Matbench), by columns, with a ``schema``
 lists, tables by id    of any of these, three levels deep: ``{material: {frame: record}}`` of MPtrj
 =====================  =================================================================================
@@ -10,6 +10,7 @@ lists, tables by id    of any of these, three levels deep: ``{material: {frame: 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from crystalcli.vocabulary.quantities import Quantity
 
 IDS = ("id", "entry_id", "material_id", "task_id", "jid", "name")
 HELD_IN = ("structure", "final_structure", "atoms")
+_CALLED_SO = re.compile("struct|atoms|crystal", re.IGNORECASE)
+"""In the name under which a record holds a structure, where it is none of these."""
 _DEEPEST = 3
 _MPTRJ = frozenset(("structure", "force", "stress"))
 _OF_MPTRJ: Mapping[str, Quantity] = {
@@ -44,6 +47,7 @@ class Record:
         beside: what is said of it elsewhere.
         known: what the layout declares of some of that.
         notes: how it is understood.
+        fault: why it cannot be used; empty if it can.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Record:
     beside: Mapping[str, Any] = field(default_factory=dict)
     known: Mapping[str, Quantity] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    fault: str = ""
 
 
 def records(data: Any) -> list[Record]:
@@ -99,12 +104,20 @@ def _record(item: dict[str, Any], name: str) -> Record:
     beside |= {k: v for k, v in item.items() if k != held and not (k == "data" and isinstance(v, dict))}
     if item.keys() >= _MPTRJ and any(k in item for k in ("energy_per_atom", "uncorrected_total_energy")):
         return Record(name, item[held], beside, _OF_MPTRJ, (_MPTRJ_SAYS,))
-    return Record(name, item[held], beside)
+    several = ", ".join(_called_so(item)) if held not in HELD_IN and len(_called_so(item)) > 1 else ""
+    fault = f"holds several structures ({several}); call the one that is meant 'structure'" if several else ""
+    return Record(name, item[held], beside, fault=fault)
 
 
 def _held(item: dict[str, Any]) -> str:
     """The key under which a record holds its structure; empty if it is none."""
-    return next((key for key in HELD_IN if is_structure(item.get(key))), "")
+    return next((key for key in HELD_IN if is_structure(item.get(key))), "") or next(iter(_called_so(item)), "")
+
+
+def _called_so(item: dict[str, Any]) -> list[str]:
+    """Keys like ``initial_structure`` in a record; none in a table by id, which holds nothing but structures."""
+    held = [key for key, value in item.items() if is_structure(value)]
+    return held if len(held) < len(item) and all(map(_CALLED_SO.search, map(str, held))) else []
 
 
 def _unframed(data: Any) -> Any:

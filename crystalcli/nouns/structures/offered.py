@@ -54,9 +54,11 @@ POSITIONS = frozenset({"relaxed_positions", "initial_positions", "final_position
 """Names of columns of three that are places of the atoms, Å."""
 OF_VIRIAL = "stress_from_"
 """Before the name of a virial: the stress that it stands for."""
-_STRUCTURE_ITSELF = frozenset(
-    ("numbers", "positions", "tags", "momenta", "masses", "initial_magmoms", "initial_charges")
-)
+INITIAL = {"initial_magmoms": "µB", "initial_charges": "e"}
+"""What ASE keeps of the atoms with which a calculation begins, and where many keep what came out of it; with units."""
+OF_SITES = "_of_sites"
+"""Behind the name of a column, where the file gives the whole structure something of the same name."""
+_STRUCTURE_ITSELF = frozenset(("numbers", "positions", "tags", "momenta", "masses"))
 _PER_ATOM = frozenset(("force", "forces", "charges", "magmoms", "magmom", "energies", "velocities"))
 """Names whose lists are one per atom wherever they fit."""
 
@@ -109,16 +111,27 @@ class Offered:
                 self._take(str(key), value, (known or {}).get(key), per_atom)
 
     def take_sites(self, arrays: Mapping[str, Any]) -> None:
-        """Sort arrays of one row per atom; those that make the structure itself are no labels."""
+        """Sort arrays of one row per atom; those that make the structure itself are no labels.
+
+        What is there already counts: a column ``energy`` beside a total of that name is called ``energy_of_sites``.
+        """
         for key, value in arrays.items():
-            if key in _STRUCTURE_ITSELF:
+            if key in _STRUCTURE_ITSELF or (key in self.labels and self._is_of_sites(key)):
                 continue
             array = np.asarray(value)
             if array.dtype.kind in "fiu":
                 rows = array if array.ndim <= 2 else array.reshape(len(array), -1)
-                self._label(key, np.asarray(rows, dtype=np.float64), ASE_QUANTITIES.get(key), "site")
+                name = key
+                if key in self.labels:
+                    name = key + OF_SITES
+                    self.notes.append(f"'{key}' is one per structure and one per atom, which is called '{name}'")
+                self._label(name, np.asarray(rows, dtype=np.float64), _known_of_sites(name, key), "site")
             else:
                 self.left_out[key] = "words, one per atom" if array.dtype.kind in "OUS" else "yes or no, one per atom"
+
+    def _is_of_sites(self, key: str) -> bool:
+        known = self.quantities.get(key)
+        return known is not None and known.level == "site"
 
     def _take(self, key: str, value: Any, known: Quantity | None, per_atom: bool) -> None:
         if is_number(value) and known is not None and known.level == "site":
@@ -201,6 +214,16 @@ class Offered:
             place = level == "site" and key in POSITIONS and value.shape[1:] == (3,)
             of_site = Quantity(key, "Å", "site", meaning="position") if place else Quantity(key, level="site")
             self.quantities[key] = of_site if level == "site" else Quantity(key, shape=value.shape)
+
+
+def _known_of_sites(name: str, key: str) -> Quantity | None:
+    """What is known of a column: of atoms ``magmom`` and ``energy`` have their unit, ``virial`` and ``stress`` none."""
+    if key in INITIAL:
+        return Quantity(name, INITIAL[key], "site")
+    known = ASE_QUANTITIES.get(key)
+    if known is None or known.level == "site":
+        return known
+    return Quantity(name, "" if known.shape else known.unit, "site")
 
 
 def entry_of(offered: Offered, name: str, atoms: ase.Atoms, source: str, warnings: tuple[str, ...] = ()) -> Entry:

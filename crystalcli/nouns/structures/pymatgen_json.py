@@ -19,10 +19,15 @@ from numpy.typing import NDArray
 from crystalcli.nouns.structures.check import is_full
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.json_layouts import IDS, Record, alone, known_layouts, records
+from crystalcli.nouns.structures.numbers import is_number
 from crystalcli.nouns.structures.offered import Offered, entry_of, numbers_of
+from crystalcli.nouns.structures.poscar import constraints
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import read_text, where
 from crystalcli.vocabulary.errors import InputError, UnsafeInput
+
+_FLAGS = "selective_dynamics"
+_OF_SPECIES = ("oxidation_state", "spin")
 
 
 def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
@@ -61,6 +66,9 @@ def _load(path: Path) -> Any:
         raise InputError(f"not JSON: {problem.msg}", path=path, line=problem.lineno, code="syntax") from None
     except ValueError:  # of integers too long for Python
         raise InputError("holds a number with thousands of digits", path=path, code="syntax") from None
+    if isinstance(data, dict) and {"ids", "nextid"} <= data.keys():
+        cure = f"'ase db {path.name} --insert-into {path.stem}.db' makes one that is read"
+        raise InputError(f"is a database of ASE as JSON; {cure}", path=path, code="unknown-format")
     _only_known_classes(data, path)
     return data
 
@@ -90,11 +98,15 @@ def _harmless(module: Any) -> bool:
 
 
 def _entry(record: Record, path: Path, index: int | None) -> Entry:
+    if record.fault:
+        raise InputError(record.fault, code="several")
     structure = record.structure
     atoms, sites, warnings = _jarvis_atoms(structure) if "lattice_mat" in structure else _atoms(structure)
     offered = Offered(len(atoms), atoms.cell.array, notes=list(record.notes))
     offered.take(record.beside, record.known, skip=(*IDS, "@module", "@class", "@version"), per_atom=True)
     offered.take_sites(sites)
+    if is_number(structure.get("charge")) and structure["charge"]:
+        offered.left_out["charge of the cell"] = "a number"
     name = record.name or ("" if index is None else f":{index}")
     return entry_of(offered, name, atoms, where(path, index), warnings)
 
@@ -116,7 +128,11 @@ def _atoms(data: Mapping[str, Any]) -> tuple[ase.Atoms, dict[str, Any], tuple[st
     warnings: list[str] = []
     numbers = [_species(s.get("species"), k, warnings) for k, s in enumerate(sites)]
     atoms = ase.Atoms(numbers=numbers, positions=fractional @ cell, cell=cell, pbc=pbc)
-    return atoms, _site_labels(sites), tuple(warnings)
+    labels = _site_labels(sites)
+    movable = labels.pop(_FLAGS, None)
+    if movable is not None:
+        atoms.set_constraint(constraints(~movable, cell))
+    return atoms, labels, tuple(warnings)
 
 
 def _numbers(value: Any, shape: tuple[int, ...], said: str) -> NDArray[np.float64]:
@@ -153,11 +169,18 @@ def _species(species: Any, k: int, warnings: list[str]) -> int:
 
 
 def _site_labels(sites: list[dict[str, Any]]) -> dict[str, Any]:
-    """Properties of the sites as columns: numbers where every site has one or none, anything else as it is."""
+    """Properties of the sites and their species as columns: numbers where every site has one or none, else as it is."""
     properties = [s.get("properties") or {} for s in sites]
     if not all(isinstance(p, dict) for p in properties):
         return {}
+    properties = [
+        {k: s["species"][0][k] for k in _OF_SPECIES if k in s["species"][0]} | p
+        for s, p in zip(sites, properties, strict=True)
+    ]
     found: dict[str, Any] = {}
+    flags = [p.pop(_FLAGS, None) or [True] * 3 for p in properties]
+    if all(isinstance(f, list) and len(f) == 3 and set(map(type, f)) == {bool} for f in flags) and not np.all(flags):
+        found[_FLAGS] = np.array(flags)
     for key in dict.fromkeys(k for p in properties for k in p):
         values = [p.get(key) for p in properties]
         width = next((len(v) for v in values if isinstance(v, list)), 0)
@@ -169,6 +192,14 @@ def _site_labels(sites: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _truth(said: Any) -> bool:
+    """What ``cartesian`` says, which tables have as a word."""
+    word = str(said or False).strip().lower()
+    if word not in ("true", "false"):
+        raise InputError(f"'cartesian' is '{word[:40]}', neither true nor false", code="syntax")
+    return word == "true"
+
+
 def _jarvis_atoms(data: Mapping[str, Any]) -> tuple[ase.Atoms, dict[str, Any], tuple[str, ...]]:
     """Atoms, site labels and warnings of a structure of JARVIS; ``props`` are words on the sites."""
     cell = _numbers(data["lattice_mat"], (3, 3), "'lattice_mat' is no matrix of 3 × 3 numbers")
@@ -178,7 +209,7 @@ def _jarvis_atoms(data: Mapping[str, Any]) -> tuple[ase.Atoms, dict[str, Any], t
     places = _numbers(data["coords"] or np.zeros((0, 3)), (len(elements), 3), "'coords' are not three per element")
     warnings: list[str] = []
     numbers = [_species([{"element": str(e).strip()}], k, warnings) for k, e in enumerate(elements)]
-    positions = places if data.get("cartesian") else places @ cell
+    positions = places if _truth(data.get("cartesian")) else places @ cell
     words = data.get("props")
     told = isinstance(words, list) and len(words) == len(elements) and any(words)
     atoms = ase.Atoms(numbers=numbers, positions=positions, cell=cell, pbc=True)

@@ -7,11 +7,13 @@ import ase
 import ase.db
 import ase.io
 import numpy as np
+import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from corpus import XYZ, structure_json
 
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import read
+from crystalcli.vocabulary.errors import InputError
 
 
 def entries(path: Path) -> list[Entry]:
@@ -91,3 +93,88 @@ def test_json_by_id(tmp_path: Path) -> None:
     structure = json.loads(structure_json())
     (tmp_path / "a.json").write_text(json.dumps({"x": structure, "y": structure, "note": "two"}))
     assert [e.id for e in entries(tmp_path / "a.json")] == ["x", "y"]
+
+
+def test_columns_called_as_what_a_crystal_has_as_a_whole(tmp_path: Path) -> None:
+    names = {"magmom": (1, "µB"), "energy": (1, "eV"), "dipole": (3, ""), "stress": (6, ""), "virial": (9, "")}
+    for name, (width, unit) in names.items():
+        row = " 1" * width
+        rows = f"Fe 0 0 0{row}\nFe 1.5 1.5 1.5{row}\n"
+        for whole in ("", " energy=-3 magmom=2"):
+            comment = f'Lattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3:{name}:R:{width}{whole}'
+            (tmp_path / "a.xyz").write_text(f"2\n{comment}\n{rows}")
+            (entry,) = entries(tmp_path / "a.xyz")
+            called = f"{name}_of_sites" if whole and name in ("energy", "magmom") else name
+            assert len(entry.labels[called]) == 2
+            assert (entry.quantities[called].level, entry.quantities[called].unit) == ("site", unit)
+            assert not whole or (entry.labels["energy"], entry.labels["magmom"]) == (-3, 2)
+
+
+def test_total_moment_beside_those_of_sites(tmp_path: Path) -> None:
+    structure = json.loads(structure_json())
+    for k, site in enumerate(structure["sites"]):
+        site["properties"] = {"magmom": float(k)}
+    (tmp_path / "a.json").write_text(json.dumps({"structure": structure, "magmom": 2.1}))
+    (entry,) = entries(tmp_path / "a.json")
+    assert entry.labels["magmom"] == 2.1
+    assert entry.labels["magmom_of_sites"][1] == 1
+    assert entry.quantities["magmom_of_sites"].level == "site"
+    assert "magmom_of_sites" in entry.notes[0]
+
+
+def test_charges_with_which_a_calculation_begins(tmp_path: Path) -> None:
+    atoms = frame()
+    atoms.set_initial_charges([0.5, -0.5])
+    ase.io.write(tmp_path / "a.extxyz", atoms)
+    ase.io.write(tmp_path / "a.traj", atoms)
+    with ase.db.connect(tmp_path / "a.db") as database:
+        database.write(atoms)
+    for name in ("a.extxyz", "a.traj", "a.db"):
+        (entry,) = entries(tmp_path / name)
+        assert entry.labels["initial_charges"].tolist() == [0.5, -0.5]
+        assert entry.quantities["initial_charges"].unit == "e"
+
+
+def test_records_that_call_their_structure_otherwise(tmp_path: Path) -> None:
+    plain = json.loads(structure_json())
+    (tmp_path / "a.json").write_text(json.dumps([{"initial_structure": plain, "gap": 1.5, "id": "x"}]))
+    (entry,) = entries(tmp_path / "a.json")
+    assert (entry.id, entry.labels["gap"]) == ("x", 1.5)
+    (tmp_path / "a.json").write_text(json.dumps([{"relaxed_structure": plain, "initial_structure": plain, "gap": 1}]))
+    (problem,) = read(tmp_path / "a.json")
+    assert "several structures (relaxed_structure, initial_structure)" in str(problem)
+    (tmp_path / "a.json").write_text(json.dumps({"structure_1": plain, "structure_2": plain}))
+    assert [e.id for e in entries(tmp_path / "a.json")] == ["structure_1", "structure_2"]
+
+
+def test_what_sites_and_species_of_json_say(tmp_path: Path) -> None:
+    plain = json.loads(structure_json())
+    for site, movable in zip(plain["sites"], (False, True), strict=False):
+        site["properties"] = {"selective_dynamics": [movable] * 3}
+        site["species"][0]["oxidation_state"] = 2.0
+    (tmp_path / "a.json").write_text(json.dumps({**plain, "charge": 1.0}))
+    (entry,) = entries(tmp_path / "a.json")
+    assert entry.atoms.constraints[0].index.tolist() == [0]
+    assert entry.labels["oxidation_state"][0] == 2
+    assert "charge of the cell" in entry.left_out
+
+
+def test_whether_places_of_jarvis_are_cartesian_may_be_a_word(tmp_path: Path) -> None:
+    atoms = {
+        "lattice_mat": np.diag([4.0] * 3).tolist(),
+        "coords": [[0, 0, 0], [0.5, 0.5, 0.5]],
+        "elements": ["Na", "Cl"],
+    }
+    for word, place in (("False", 2.0), ("true", 0.5), (False, 2.0), (None, 2.0), (True, 0.5)):
+        (tmp_path / "a.json").write_text(json.dumps([{"jid": "J", "atoms": {**atoms, "cartesian": word}}]))
+        (entry,) = entries(tmp_path / "a.json")
+        assert entry.atoms.positions[1, 0] == place
+    (tmp_path / "a.json").write_text(json.dumps([{"jid": "J", "atoms": {**atoms, "cartesian": "fractional"}}]))
+    assert "neither true nor false" in str(next(read(tmp_path / "a.json")))
+
+
+def test_a_database_of_ase_as_json_is_named(tmp_path: Path) -> None:
+    with ase.db.connect(tmp_path / "a.json") as database:
+        database.write(frame())
+    with pytest.raises(InputError, match=r"ase db a\.json --insert-into a\.db"):
+        list(read(tmp_path / "a.json"))

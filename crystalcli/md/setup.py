@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -205,15 +206,29 @@ def _still(one: Systems) -> str:
     return f"its one atom rests with the centre of mass: nothing moves, and it has no temperature; {cure}"
 
 
+_VELOCITIES = re.compile(r"vel|velo|velocity|velocities", re.IGNORECASE)
+"""Columns that hold velocities in whatever unit a program has them."""
+
+
 def _started(
     o: MdOptions, program: TemperatureProgram, entries: Sequence[Entry], potential: Potential, reporter: Reporter
 ) -> Systems:
     """The batch with its first velocities."""
     systems = Systems.of([e.atoms for e in entries], potential.device, _fields(entries, potential))
     has_own = [bool(e.atoms.has("momenta") and e.atoms.get_momenta().any()) for e in entries]
+    columns = [
+        "" if own else next(filter(_VELOCITIES.fullmatch, e.labels), "")
+        for own, e in zip(has_own, entries, strict=True)
+    ]
     if o.velocities == "file" and not all(has_own):
-        raise UsageError(
-            "has no velocities; use --velocities auto or random", path=entries[has_own.index(False)].source
+        k = has_own.index(False)
+        why = f"; its column '{columns[k]}' does not say its unit, ASE's momenta do" if columns[k] else ""
+        raise UsageError(f"has no velocities{why}; use --velocities auto or random", path=entries[k].source)
+    if o.velocities == "auto" and (named := [(e.source, c) for e, c in zip(entries, columns, strict=True) if c]):
+        (source, column), more = named[0], f" and {len(named) - 1} more" if len(named) > 1 else ""
+        reporter.warn(
+            f"{source}{more}: column '{column}' does not say its unit, so velocities are drawn (--velocities random); "
+            "those in momenta, as ASE writes them, are read"
         )
     given = at_rest(systems)
     drawn = maxwell_boltzmann(systems, program.at(0), o.seed, [e.id for e in entries])

@@ -112,3 +112,17 @@ def test_without_a_folder_given(
     assert all((p / "run.json").exists() for p in made)
     assert (tmp_path / "runs" / "latest").resolve() in made
     capfd.readouterr()
+
+
+def test_velocities_of_unknown_unit_are_told_of(tmp_path: Path) -> None:
+    atoms = ase.build.bulk("Cu") * (2, 1, 1)
+    atoms.new_array("vel", atoms.positions * 0.01)
+    ase.io.write(tmp_path / "a.extxyz", atoms)
+    how: Any = {"potential": "emt", "sampler": "nve", "steps": 2, "analysis": False}
+    said: list[str] = []
+    made = Request(MdOptions(structures=(str(tmp_path / "a.extxyz"),), **how), path=tmp_path / "run")
+    life.run(MD, made, Reporter(warn=said.append))
+    assert "column 'vel' does not say its unit" in said[0]
+    made = Request(MdOptions(structures=(str(tmp_path / "a.extxyz"),), velocities="file", **how), path=tmp_path / "b")
+    with pytest.raises(UsageError, match="its column 'vel' does not say its unit, ASE's momenta do"):
+        life.run(MD, made)

@@ -29,6 +29,7 @@ from crystalcli.vocabulary.errors import InputError
 from crystalcli.vocabulary.quantities import Quantity
 
 _CELL = tuple(f"_cell_length_{a}" for a in "abc") + tuple(f"_cell_angle_{a}" for a in ("alpha", "beta", "gamma"))
+_SUPERSPACE = ("_space_group_ssg_name", "_space_group_ssg_name_IT", "_space_group_ssg_name_WJJ")
 VOLUME_AGREES = 0.02
 """Relative; volumes are stated with few digits."""
 
@@ -118,7 +119,7 @@ def structure(block: cif.Block) -> Crystal:
             warnings += more
         numbers = sites.numbers[index]
     atoms = ase.Atoms(numbers=numbers, positions=fractional @ cell, cell=cell, pbc=True)
-    warnings += _volume(block, cell)
+    warnings += [*_volume(block, cell), *_modulated(block)]
     warnings += refuse_contradiction(block, numbers, cell)
     said_of = beside(block, sites, cell)
     labels, quantities, more = said_of.expanded(index)
@@ -152,6 +153,14 @@ def _by_pymatgen(
     from crystalcli.nouns.structures.cif_pymatgen import expand_doubtful  # pymatgen is slow to import, doubt rare
 
     return expand_doubtful(sites, ops, cell, doubt)
+
+
+def _modulated(block: cif.Block) -> list[str]:
+    """Sites of a modulated structure are where its atoms are on average."""
+    dimension = cif.as_number(block.find_value("_cell_modulation_dimension") or "?")
+    if not dimension > 0 and not any(block.find_value(tag) for tag in _SUPERSPACE):
+        return []
+    return ["a modulated structure: the average is read, its waves are left out"]
 
 
 def _volume(block: cif.Block, cell: NDArray[np.float64]) -> list[str]:

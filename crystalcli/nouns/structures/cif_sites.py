@@ -69,10 +69,22 @@ def read_sites(block: cif.Block) -> Sites:
     fractional = np.array([_coordinates(columns[axis], labels, axis[-1]) for axis in _AXES]).T
     _occupancies(columns.get("occupancy", ()), labels, warnings)
     numbers = _elements(block, types, names or (), labels, warnings)
+    warnings += _attached(columns.get("attached_hydrogens", ()), labels)
     worst = float(np.abs(fractional).max())
     if worst > FAR_OUT:
         warnings.append(f"fractional coordinate {worst:g} lies far outside the cell: are these Cartesian?")
     return Sites(numbers, fractional, labels, columns, tuple(warnings))
+
+
+def _attached(texts: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """Hydrogen that the file says to be there, and for which it has no places."""
+    numbers = [cif.as_number(text) for text in texts]
+    having = [k for k, number in enumerate(numbers) if number > 0]
+    if not having:
+        return []
+    return [
+        f"{numbers[having[0]]:g} H are attached to {labels[having[0]]} without places of their own: they are missing"
+    ]
 
 
 def _columns(block: cif.Block) -> dict[str, list[str]]:

@@ -152,7 +152,7 @@ def _load(path: Path, _mtime: int, _size: int) -> IdProp:
     lines, said = _lines(text, path)
     if not lines:
         raise UsageError("holds comments only", path=path)
-    lines, keys, numbered = _without_index(lines)
+    lines, keys, numbered = _without_index(lines, path.parent)
     said = "; ".join(s for s in (said, numbered) if s)
     rows: dict[str, tuple[float, ...]] = {}
     seen: dict[str, int] = {}
@@ -167,6 +167,7 @@ def _load(path: Path, _mtime: int, _size: int) -> IdProp:
             raise UsageError(f"id '{name}' was already on line {seen[name]}", path=path, line=number)
         seen[name] = number
         rows[name] = tuple(_number(text, path, number) for text in row[1:])
+    _refuse_two_spellings(seen, path)
     return IdProp(path, keys or _targets(width - 1), rows, seen, said)
 
 
@@ -196,12 +197,12 @@ def _ends_in_numbers(lines: list[Line]) -> bool:
     return all(is_nothing(row[-1]) or number_in(row[-1]) is not None for _, row in body)
 
 
-def _without_index(lines: list[Line]) -> tuple[list[Line], tuple[str, ...], str]:
+def _without_index(lines: list[Line], folder: Path) -> tuple[list[Line], tuple[str, ...], str]:
     """Lines without header and without the running number that pandas writes in front; the header's names."""
     keys: tuple[str, ...] = ()
     said = "the running numbers in front are no ids"
     first = [c.strip() for c in lines[0][1]]
-    if len(lines) > 1 and len(first) > 1 and _is_header(first):
+    if len(lines) > 1 and len(first) > 1 and _is_header(first) and not _files_called(first[0], folder):
         if len(first) > 2 and (not first[0] or first[0].startswith("Unnamed:")):
             return [(n, row[1:]) for n, row in lines[1:]], tuple(first[2:]), said
         return lines[1:], tuple(first[1:]), ""
@@ -211,6 +212,27 @@ def _without_index(lines: list[Line]) -> tuple[list[Line], tuple[str, ...], str]
         if not any(is_nothing(w) or number_in(w) is not None for w in words):
             return [(n, row[1:]) for n, row in lines], keys, said
     return lines, keys, ""
+
+
+def _files_called(name: str, folder: Path) -> list[str]:
+    """Names of the structure files in ``folder`` that are called so, with their ending or without."""
+    from crystalcli.nouns.structures.formats import format_of, without_gz
+
+    files = (f.name for f in folder.iterdir() if f.name != TABLE and format_of(f) is not None)
+    return [f for f in files if name in (f, Path(without_gz(f)).stem)]
+
+
+def _refuse_two_spellings(lines: Mapping[str, int], path: Path) -> None:
+    """``a`` and ``a.cif`` are one file, unless there are several with that stem; so are ``a`` and ``./a``."""
+    from crystalcli.nouns.structures.formats import without_gz
+
+    for name, line in lines.items():
+        plain = name.removeprefix("./")
+        stem = Path(without_gz(plain)).stem if _is_file_name(plain) else plain
+        others = [o for o in (plain, stem, f"./{stem}") if o != name and o in lines]
+        if others and (plain == stem or len(_files_called(stem, path.parent)) < 2):
+            (first, _), (last, twice) = sorted([(line, name), (lines[others[0]], others[0])])
+            raise UsageError(f"id '{twice}' means the same file as that on line {first}", path=path, line=last)
 
 
 def _targets(n: int) -> tuple[str, ...]:

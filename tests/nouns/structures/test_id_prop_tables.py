@@ -56,6 +56,9 @@ BROKEN = {
     "one_long": ("a\nb,1\n", ":2: has 2 columns, line 1 has 1"),
     "semicolons": ("a;1\nb;2\n", ":1: needs an id and a value, has 'a;1'; columns are separated by commas"),
     "id_twice": ("a,1\na,2\n", ":2: id 'a' was already on line 1"),
+    "one_file_twice": ("a,1\nb,2\na.cif,3\n", ":3: id 'a.cif' means the same file as that on line 1"),
+    "one_file_twice_here": ("./a,1\na,1\nb,2\n", ":2: id 'a' means the same file as that on line 1"),
+    "class_in_the_first_line": ("a,metal\nb,2\n", ":1: 'metal' is not a number; write classes as whole numbers"),
     "stars": ("a,1\n#b\nb,*****\n", ":3: '*****' is not a number (Fortran"),
 }
 
@@ -132,6 +135,12 @@ def test_rows_without_a_file_are_failures_and_never_paths_elsewhere(tmp_path: Pa
         "b.cif",
     ]
     assert "1 rows fit no file that was given ('./../up' on line 4" in plan(paths).notes[1]
+
+
+def test_files_of_one_stem_may_have_rows_each(tmp_path: Path) -> None:
+    folder_of(tmp_path, "a,1.5\na.vasp,2.5\n")
+    ase.io.write(tmp_path / "a.vasp", ase.build.bulk("Cu"))
+    assert len(id_prop.load(tmp_path / "id_prop.csv").rows) == 2
 
 
 def test_an_id_in_another_case_means_one_file_or_none(tmp_path: Path) -> None:

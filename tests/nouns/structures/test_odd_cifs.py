@@ -82,3 +82,20 @@ def test_another_program_agrees_where_one_reads_it_right(odd: Odd) -> None:
 def test_the_corpus_is_large_enough() -> None:
     assert len(ODD) >= 80
     assert len({o.name for o in ODD}) == len(ODD)
+
+
+CELL = "data_a\n" + "".join(
+    f"_cell_length_{v} 5\n_cell_angle_{a} 90\n" for v, a in zip("abc", ("alpha", "beta", "gamma"), strict=True)
+)
+SITES = "loop_\n" + "".join(
+    f"_atom_site_{c}\n" for c in ("label", "fract_x", "fract_y", "fract_z", "attached_hydrogens")
+)
+
+
+def test_what_a_file_says_to_be_there_and_does_not_list_is_warned_of() -> None:
+    plain = CELL + "_space_group_name_H-M_alt 'P 1'\n{}" + SITES + "Na1 0 0 0 0\nO1 .5 .5 .5 {}\n"
+    assert from_text(plain.format("", 0))[1] == from_text(plain.format("_cell_modulation_dimension 0\n", "."))[1] == ()
+    (said,) = from_text(plain.format("", 2))[1]
+    assert said == "2 H are attached to O1 without places of their own: they are missing"
+    for item in ("_cell_modulation_dimension 1\n", "_space_group_ssg_name 'P1(abg)0'\n"):
+        assert "the average is read" in from_text(plain.format(item, 0))[1][0]

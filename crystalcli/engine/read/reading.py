@@ -13,6 +13,8 @@ from os.path import splitext
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
+import numpy as np
+
 from crystalcli.engine.read.readers import Claim, claimed_by, read_by
 from crystalcli.engine.read.sources import generated, is_source, name_of
 from crystalcli.nouns.structures import formats, id_prop
@@ -189,7 +191,7 @@ def _read_file(given: ReadItem, options: ReadOptions) -> Iterator[Entry | Failur
             said = () if alone or beside is None or lost else _row_of_several(beside, path, id)
             lost = lost or bool(said)
             try:
-                warnings = (*item.warnings, *said, *check(item.atoms))
+                warnings = (*item.warnings, *said, *_otherwise_in_file(labels, item.labels), *check(item.atoms))
             except CrystalError as problem:
                 yield _failure(item.source, id, problem)
                 continue
@@ -261,6 +263,12 @@ def _row_of_several(beside: id_prop.IdProp, path: Path, id: str) -> tuple[str, .
         return ()
     where = f"{beside.path.name}:{beside.lines[row]}"
     return (f"{where}: row '{row}' is of one structure, {path.name} holds several: its rows are called like '{id}'",)
+
+
+def _otherwise_in_file(table: Mapping[str, float], file: Mapping[str, Any]) -> list[str]:
+    """Warnings of labels that the table beside a file gives another value than the file itself."""
+    names = [k for k, value in table.items() if k in file and (np.ndim(file[k]) or file[k] != value)]
+    return [f"label '{k}' is another in {id_prop.TABLE} than in the file, which counts" for k in names]
 
 
 def _items(path: Path, piece: Piece, options: ReadOptions) -> tuple[str, Iterator[Entry | InputError]]:

@@ -25,6 +25,8 @@ _NO = frozenset(("f", "false", "0", ".false.", "no"))
 _POSITIONS = ("pos", "positions")
 _SPECIES = ("species", "symbols", "element", "elements")
 _NUMBERS = ("z", "numbers")
+_CELLS = ("unitcell", "latticevectors", "cellvectors", "box", "tv")
+"""Names, without ``_``, under which nine numbers are a cell where nothing else is."""
 _ASE_NAMES = {"charge": "charges"}
 """Columns that ASE calls otherwise."""
 
@@ -106,6 +108,8 @@ def _cell(info: dict[str, Any], notes: list[str]) -> NDArray[np.float64] | None:
     if value is None:
         key = next((k for k in info if k.lower() == "cell"), None)
         if key is None or (np.size(info[key]) == 1 and not isinstance(info[key], str)):
+            key = next((k for k in info if k.lower().replace("_", "") in _CELLS and np.size(info[k]) == 9), None)
+        if key is None:
             return None
         value, name = info.pop(key), key
         notes.append(f"'{key}=' is read as Lattice=")
@@ -136,7 +140,7 @@ def _columns(properties: str) -> list[_Column]:
     """The columns that ``NAME:TYPE:COUNT:…`` stands for."""
     words = properties.split(":")
     triples = list(zip(words[::3], words[1::3], words[2::3], strict=False))
-    if len(words) % 3 or not all(t.upper() in set("RSIL") and n.isdigit() and int(n) > 0 for _, t, n in triples):
+    if len(words) % 3 or not all(t.upper() in set("RSIL") and n.isdecimal() and int(n) > 0 for _, t, n in triples):
         raise InputError(
             f"Properties={properties[:80]} are not NAME:TYPE:COUNT, with type R, S, I or L", line=2, code="syntax"
         )
@@ -208,17 +212,20 @@ def _truth(word: str) -> bool | None:
 def _elements(
     words: list[list[str]], columns: list[_Column], arrays: dict[str, NDArray[Any]], warnings: list[str]
 ) -> NDArray[np.int64]:
-    """Atomic number of every atom; those of a column of numbers count, as with ASE."""
+    """Atomic number of every atom; those of a column of numbers count, as with ASE, unless symbols say another."""
+    symbols = next(([w[c.start] for w in words] for c in columns if c.name in _SPECIES), [])
+    known = {s: _number_of(s) for s in set(symbols)}
     for name in _NUMBERS:
         if name in arrays:
             numbers = arrays.pop(name)
             if numbers.size and not (0 < numbers.min() <= numbers.max() < len(chemical_symbols)):
                 bad = int(numbers[(numbers < 1) | (numbers >= len(chemical_symbols))][0])
                 raise InputError(f"{bad} is the number of no element", code="element")
+            for k, (symbol, number) in enumerate(zip(symbols, numbers.tolist(), strict=False)):
+                if known[symbol] not in (0, number):
+                    said = f"atom {k} is '{symbol}' by its symbol, {chemical_symbols[int(number)]} by its number"
+                    raise InputError(said, line=3 + k, code="element")
             return numbers.astype(np.int64)
-    place = next(c.start for c in columns if c.name in _SPECIES)
-    symbols = [w[place] for w in words]
-    known = {s: _number_of(s) for s in set(symbols)}
     for k, symbol in enumerate(symbols):
         if not known[symbol]:
             raise InputError(f"'{symbol}' of atom {k} is no element", line=3 + k, code="element")
@@ -229,7 +236,7 @@ def _elements(
 
 def _number_of(symbol: str) -> int:
     """0 for what is no element."""
-    if symbol.isdigit():
+    if symbol.isascii() and symbol.isdigit():
         return int(symbol) if int(symbol) < len(chemical_symbols) else 0
     name = symbol.capitalize()
     return int(atomic_numbers.get("H" if name == "D" else name, 0))

@@ -62,6 +62,7 @@ def parse(text: str, source: str = "") -> Entry:
     if not mode or not mode[0].isalpha():
         raise InputError(f"needs 'Direct' or 'Cartesian', has '{mode}'", line=next_line, code="syntax")
     positions, fixed = _positions(lines, next_line + 1, len(symbols), selective)
+    warnings += _behind_places(lines[next_line : next_line + len(symbols)], symbols, selective)
     if mode[0] in "cCkK":
         positions = positions * factor
     else:
@@ -197,6 +198,21 @@ def _positions(
     if len(after) >= 3 and all(number_in(w) is not None for w in after[:3]):  # velocities come behind a blank line
         raise InputError(f"more coordinates than the {n} atoms counted", line=first + n, code="syntax")
     return values, fixed if selective else None
+
+
+def _behind_places(rows: list[str], symbols: list[str], selective: bool) -> list[str]:
+    """Warnings of what rows say that VASP does not read: another element, flags without ``Selective dynamics``."""
+    if len(rows[0].split()) < 4:
+        return []
+    words = [row.split()[3:] for row in rows]
+    if not selective and all(len(w) >= 3 and all(map(_FLAG.fullmatch, w[:3])) for w in words):
+        held = any(_FLAG.fullmatch(f)[1] in "fF" for w in words for f in w[:3])  # type: ignore[index] # it matches
+        return ["T and F behind the positions without 'Selective dynamics': no atom is held"] if held else []
+    for k, (said, symbol) in enumerate(zip(words, symbols, strict=True)):
+        name = next((re.split(r"[_/]", w)[0] for w in said[3 * selective :]), symbol)
+        if name != symbol and name in atomic_numbers and name != "X" and not (name == "D" and symbol == "H"):
+            return [f"the row of atom {k} names {name}, the line of names {symbol}, which counts"]
+    return []
 
 
 def _all_at_once(rows: list[list[str]], n: int) -> NDArray[np.float64] | None:

@@ -14,6 +14,10 @@ from crystalcli.vocabulary.quantities import Quantity
 _NAME = re.compile(r"(?:(?P<of>.+?)[_-])?units?", re.IGNORECASE)
 _OURS = frozenset(("ev", "å", "a", "ang", "angstrom", "ev/å", "ev/a", "ev/ang", "ev/angstrom", "metal", "ase"))
 """Words for the units that crystal has anyway, in small letters."""
+_WORDS = frozenset(
+    ("ha", "hartree", "ry", "rydberg", "mev", "kcal/mol", "kj/mol", "ev/atom", "mev/atom", "bohr", "nm", "pm", "au")
+)
+"""Words for others, in small letters, that stand bare behind a number: ``energy=-3 Ha``."""
 PER_ATOM = "/atom"
 
 
@@ -25,6 +29,8 @@ def with_units(
     notes, unused = [], []
     for name, text in tags.items():
         match = _NAME.fullmatch(name)
+        if text == str(True) and name.lower() in _WORDS:
+            unused.append(f"'{name}'")
         if match is None or not text.strip():
             continue
         unit, key = text.strip(), _label_of(match["of"], labels)

@@ -62,8 +62,9 @@ def read(path: Path, options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> I
             said = f"{name}: {problem.reason}" if name else problem.reason
             yield InputError(said, path=path, line=line, code=problem.code)
             continue
-        labels, tags = {**crystal.labels, **labels}, {**crystal.tags, **tags}
-        known = {k: q for k, q in crystal.quantities.items() if labels[k] is crystal.labels[k]}
+        inside = {k: v for k, v in crystal.labels.items() if k not in columns.names}  # empty in the table is missing
+        labels, tags = {**inside, **labels}, {**crystal.tags, **tags}
+        known = {k: q for k, q in crystal.quantities.items() if k in inside}
         left_out = {**crystal.left_out, **left_out}
         offer = labels, tags, known, crystal.warnings
         yield Entry(name or f":{line}", crystal.atoms, where(path, line), *offer, left_out=left_out)
@@ -132,7 +133,7 @@ def choose_columns(names: Sequence[str], path: Path, options: ReadOptions) -> Co
             f"several CIF columns: {', '.join(cifs)}; choose one with --cif-column, or keep one", path=path
         )
     if not cifs and not options.cif_column:
-        cure = "; columns are separated by commas" if len(names) == 1 and ";" in names[0] else ""
+        cure = "; columns are separated by commas" if len(names) == 1 and {";", "\t"} & set(names[0]) else ""
         raise InputError(f"no CIF column among: {', '.join(names)}{cure}", path=path, line=1, code="no-atoms")
     chosen = names.index(options.cif_column or ("cif" if "cif" in names else cifs[0]))
     lowered = [n.lower() for n in names]

@@ -45,6 +45,8 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
             raise InputError("no XDATCAR: has no header", path=path, line=number, code="syntax")
         if held is not None:
             yield held
+        if line.strip()[:1] in "cCkK":
+            raise InputError("Cartesian positions: VASP writes Direct ones", path=path, line=number, code="syntax")
         rows = [text for _, (_, text) in zip(range(len(symbols)), lines, strict=False)]
         held, index = _frame(symbols, cell, rows, number, path, index), index + 1
     if held is None:

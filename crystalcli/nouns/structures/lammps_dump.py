@@ -34,6 +34,9 @@ _FORCE = {"metal": 1.0, "real": 4.184 * KJ_PER_MOL}
 """eV/Å in the units of LAMMPS."""
 _SPEED = {"metal": 1e-3 / units.fs, "real": 1.0 / units.fs}
 """Å/ps and Å/fs in ASE's unit of velocity."""
+_OTHER_LENGTHS = {"lj": "sigma", "electron": "Bohr", "si": "m", "cgs": "cm", "micro": "µm", "nano": "nm"}
+"""Of LAMMPS' other styles of units."""
+_CURE_OF_UNITS = "write the dump in units metal or real"
 _PASSED_OVER = ("id", "type", "mol", "ix", "iy", "iz", "element", "mass")
 
 Floats = NDArray[np.float64]
@@ -98,6 +101,11 @@ def _entry(sections: Mapping[str, tuple[str, int, list[str]]], path: Path, index
         raise InputError(f"breaks off, or has no 'ITEM: {missing[0]}'")
     n = _count(sections["NUMBER OF ATOMS"])
     cell, origin, pbc = _box(*sections["BOX BOUNDS"])
+    style = sections["UNITS"][2][0].strip() if sections.get("UNITS", ("", 0, []))[2] else ""
+    if style in _OTHER_LENGTHS:
+        raise InputError(
+            f"units {style}: lengths are in {_OTHER_LENGTHS[style]}, not in Å; {_CURE_OF_UNITS}", code="units"
+        )
     said, line, rows = sections["ATOMS"]
     names = said.split()
     words = [row.split() for row in rows if row.strip()]
@@ -109,13 +117,12 @@ def _entry(sections: Mapping[str, tuple[str, int, list[str]]], path: Path, index
     columns = {name: [row[k] for row in words] for k, name in enumerate(names)}
     if "element" not in columns:
         raise InputError(f"names no elements; {_CURE}", line=line, code="element")
-    numbers = [atomic_numbers.get(s, 0) for s in columns["element"]]
+    numbers = [1 if s == "D" else atomic_numbers.get(s, 0) for s in columns["element"]]
     if 0 in numbers:
         raise InputError(f"'{columns['element'][numbers.index(0)]}' is no element", line=line, code="element")
     found = {name: _numbers(words, name, line) for name, words in columns.items() if name != "element"}
     order = np.argsort(found["id"], kind="stable") if "id" in found else np.arange(n)
     atoms = ase.Atoms(np.array(numbers)[order], positions=_positions(found, cell, origin)[order], cell=cell, pbc=pbc)
-    style = sections["UNITS"][2][0].strip() if sections.get("UNITS", ("", 0, []))[2] else ""
     sites = _sites({k: v[order] for k, v in found.items()})
     if style in _SPEED and "velocities" in sites:
         atoms.set_velocities(sites.pop("velocities") * _SPEED[style])
@@ -123,11 +130,12 @@ def _entry(sections: Mapping[str, tuple[str, int, list[str]]], path: Path, index
     if "forces" in sites and style in _FORCE:
         sites["forces"] = sites["forces"] * _FORCE[style]
     offered.take_sites(sites)
-    if "forces" in sites and style not in _FORCE:
-        offered.quantities["forces"] = Quantity("forces", level="site")
+    for name in sites.keys() - ({"forces"} if style in _FORCE else set()):
+        offered.quantities[name] = Quantity(name, level="site")
     step = number_in(sections["TIMESTEP"][2][0]) if "TIMESTEP" in sections and sections["TIMESTEP"][2] else None
     offered.take({"step": step})
-    return entry_of(offered, f":{index}", atoms, where(path, index))
+    warnings = ("deuterium; taken as H",) if "D" in columns["element"] else ()
+    return entry_of(offered, f":{index}", atoms, where(path, index), warnings)
 
 
 def _understood(style: str) -> str:

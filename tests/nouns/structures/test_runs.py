@@ -347,3 +347,16 @@ def test_dumps_that_are_refused(tmp_path: Path, old: str, new: str, says: str) -
     found, said = failing(tmp_path / "a.dump")
     assert not found
     assert says in said
+
+
+@pytest.mark.parametrize("units", ["lj", "electron", "si"])
+def test_dumps_in_other_lengths_are_refused(tmp_path: Path, units: str) -> None:
+    (tmp_path / "a.dump").write_text(dump(STEPS[:1], units=units))
+    assert f"units {units}: lengths are in" in failing(tmp_path / "a.dump")[1]
+
+
+def test_columns_of_dumps_have_no_unit_whatever_they_are_called(tmp_path: Path) -> None:
+    (tmp_path / "a.dump").write_text(dump(STEPS[:1]).replace("c_pe", "energy").replace("Zn", "D"))
+    (entry,) = entries(tmp_path / "a.dump")
+    assert (entry.quantities["energy"].level, entry.quantities["energy"].unit) == ("site", "")
+    assert (entry.atoms.get_chemical_formula(), entry.warnings) == ("HCu2", ("deuterium; taken as H",))

@@ -61,7 +61,8 @@ def refuse_misfits(
                 f"head '{head.name}' learns one number per {head.level}; '{t.name}' has {len(t.components)}"
             )
         elif t.level != head.level:
-            raise UsageError(f"head '{head.name}' learns {head.level} labels; '{t.name}' is one per {t.level}")
+            cure = "'crystal plugins list --family head' says which learns those"
+            raise UsageError(f"head '{head.name}' learns {head.level} labels; '{t.name}' is one per {t.level}; {cure}")
 
 
 def refuse_shape(shape: EmbeddingShape, architecture: Architecture, head: Head) -> None:

@@ -23,6 +23,7 @@ OTHER_MEANINGS = {
 ALLOWED = {
     ("cli/man_pages.py", "--lcgcn.n-conv 4"): "an example of a spelling in a page that lists these flags",
     ("relax/workflow.py", "emt"): "the potential of its example",
+    ("nouns/structures/lammps_dump.py", "lj"): "a style of units of LAMMPS",
     ("testing/springs.py", "springs"): "a potential for tests, which is no part",
 }
 EXAMPLES = {"screen/workflow.py": {"emt"}}

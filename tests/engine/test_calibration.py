@@ -48,6 +48,7 @@ def test_conformal_intervals_hold_for_any_distribution() -> None:
     width = conformal(heavy[:1000], SIGMA[:1000], 0.9)
     assert (np.abs(heavy[1000:]) <= width * SIGMA[1000:]).mean() == pytest.approx(0.9, abs=0.03)
     assert conformal(np.arange(1.0, 20.0), np.ones(19), 0.9) == 18.0  # the 18th of 19
+    assert conformal(np.arange(1.0, 75.0), np.ones(74), 0.68) == 51.0  # 75 · 0.68, which is 51.00000000000001 in floats
     with pytest.raises(UsageError, match="needs 9 labels"):
         conformal(np.ones(8), np.ones(8), 0.9)
 

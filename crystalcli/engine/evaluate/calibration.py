@@ -113,7 +113,7 @@ def conformal(error: Floats, sigma: Floats, level: float = 0.9) -> float:
         UsageError: too few labels for such a level.
     """
     size = np.sort(np.abs(error / sigma))
-    rank = math.ceil((len(size) + 1) * level)
+    rank = math.ceil((len(size) + 1) * level - 1e-9)  # 75 · 0.68 is 51 and a rounding
     if rank > len(size):
         need = math.ceil(level / (1.0 - level) - 1e-9)
         raise UsageError(f"an interval of {level:.4g} needs {need} labels or more; there are {len(size)}")

@@ -83,7 +83,7 @@ def decide(
     competing = [bool(np.isfinite(c.energy) and s <= limit) for c, s in zip(candidates, spread, strict=True)]
     phases = [Phase(c.amounts, c.energy, c.id) for c in candidates]
     found = hull.distances(phases, competing, references, near=hull.ON_PREDICTED_HULL)
-    shares = _shares_on_hull(candidates, references)
+    shares = _shares_on_hull(candidates, competing, references)
     made = []
     for c, d, share, competes in zip(candidates, found, shares, competing, strict=True):
         kept, reason = _rule(c, d.above, threshold)
@@ -107,18 +107,23 @@ def _rule(candidate: Candidate, above: float, threshold: Threshold) -> tuple[boo
     return True, f"{height} ≤ {limit}"
 
 
-def _shares_on_hull(candidates: Sequence[Candidate], references: Sequence[Phase]) -> list[float | None]:
-    """For every candidate the share of members in whose own hull it is stable; none where they did not predict it."""
+def _shares_on_hull(
+    candidates: Sequence[Candidate], competing: Sequence[bool], references: Sequence[Phase]
+) -> list[float | None]:
+    """For every candidate the share of members in whose own hull it is stable; none where they did not predict it.
+
+    What does not shape the hull of the mean does not shape those of the members either.
+    """
     asked = [k for k, c in enumerate(candidates) if c.members and np.isfinite(c.members).all()]
     counts = {len(candidates[k].members) for k in asked}
     shares: list[float | None] = [None] * len(candidates)
     if len(counts) != 1:
         return shares
     (n,) = counts
-    votes = np.zeros(len(asked))
+    votes, takes_part = np.zeros(len(asked)), [competing[k] for k in asked]
     for m in range(n):
         phases = [Phase(candidates[k].amounts, candidates[k].members[m], candidates[k].id) for k in asked]
-        found = hull.distances(phases, [True] * len(phases), references, near=hull.ON_PREDICTED_HULL)
+        found = hull.distances(phases, takes_part, references, near=hull.ON_PREDICTED_HULL)
         votes += [d.above <= hull.ON_PREDICTED_HULL for d in found]
     for k, v in zip(asked, votes / n, strict=True):
         shares[k] = float(v)

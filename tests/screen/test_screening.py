@@ -71,6 +71,9 @@ def test_one_wild_prediction_pushes_all_out_unless_it_may_not_compete() -> None:
     found = decide(everyone, [], Threshold(2.0, "sigma"), robust=0.98)[-1]
     assert (found.competes, found.kept) == (False, True)
     assert found.above < 0
+    votes = [d.on_hull for d in decide(everyone, [], Threshold(2.0, "sigma"), robust=0.98)[:-1]]
+    assert votes == [d.on_hull for d in decide(candidates, [], Threshold(2.0, "sigma"))]
+    assert any(votes)
 
 
 def test_members_vote() -> None:

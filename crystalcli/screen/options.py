@@ -165,7 +165,7 @@ class Relaxing(Descent):
 class Energies:
     """Keys of a stage whose results are read: where its energies are."""
 
-    energy: str = option("energy", "what the files call the energy")
+    energy: str = option("energy", "what the files call the energy: KEY, KEY:UNIT, KEY/atom of a total")
     formation: bool = option(False, "it is a formation energy in eV/atom, not a total energy in eV")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,20 @@ from crystalcli.contracts import options as opt
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run import config
 from crystalcli.engine.run.stopping import seconds
-from crystalcli.screen.options import FEWEST, FLAGS, GIVEN, KINDS, Commanded, ScreenOptions, Settings, TrainingTable
+from crystalcli.screen.options import (
+    FEWEST,
+    FLAGS,
+    GIVEN,
+    KINDS,
+    Commanded,
+    Energies,
+    ScreenOptions,
+    Settings,
+    TrainingTable,
+)
 from crystalcli.screen.plan import CampaignPlan, References, StagePlan
 from crystalcli.screen.recipe import dealt
+from crystalcli.screen.stage_results import energy_request
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.thresholds import Threshold
 
@@ -63,7 +75,7 @@ def _plan(data: dict[str, Any], candidates: Sequence[str], call: ScreenOptions) 
     inputs = list(candidates) or _texts(data, "candidates")
     data.pop("candidates", None)
     kappas = data.pop("kappas", [])
-    if not isinstance(kappas, list) or not all(isinstance(k, (int, float)) and k >= 0 for k in kappas):
+    if not isinstance(kappas, list) or not all(_is_number(k) and k >= 0 for k in kappas):
         raise UsageError("kappas must be a list of numbers ≥ 0")
     stages = data.pop("stages", [])
     if not isinstance(stages, list) or len(stages) < 2 or not all(isinstance(s, dict) for s in stages):
@@ -153,7 +165,7 @@ def _references(table: dict[str, Any]) -> References:
     for key in rest:
         if key not in known:
             raise UsageError(f"[references] has no key '{key}', which is no element either; {did_you_mean(key, known)}")
-    wrong = [k for k, v in energies.items() if isinstance(v, bool) or not isinstance(v, (int, float))]
+    wrong = [k for k, v in energies.items() if not _is_number(v)]
     if wrong:
         raise UsageError(f"[references] {wrong[0]} must be a number, eV/atom")
     label, column = rest.get("label", References.label), rest.get("cif_column", "")
@@ -170,7 +182,7 @@ def _stage(table: dict[str, Any], number: int) -> StagePlan:
         raise UsageError(f"stage {number}: its name must be of letters, digits, - and _")
     owner = f"stage '{name}'"
     cost = table.pop("cost", None)
-    if isinstance(cost, bool) or not isinstance(cost, (int, float)) or not 0 <= cost < float("inf"):
+    if not _is_number(cost) or cost < 0:
         raise UsageError(f"{owner} needs a cost: what one structure costs, a number ≥ 0")
     kinds = [k for k in KINDS if k in table]
     if len(kinds) != 1:
@@ -202,12 +214,22 @@ def _stage(table: dict[str, Any], number: int) -> StagePlan:
 
 
 def _check_stage(options: Any, owner: str, source: tuple[str, ...]) -> None:
+    if isinstance(options, Energies):
+        try:
+            energy_request(options)
+        except UsageError as problem:
+            raise UsageError(f"{owner}: {problem.reason}") from problem
     if not isinstance(options, Commanded):
         return
     seconds(options.timeout)
     missing = [w for w in ("{input}", "{output}") if w not in source[0]]
     if missing:
         raise UsageError(f"{owner}: the command lacks {missing[0]}: it is given {{input}} and {{output}}, extxyz files")
+
+
+def _is_number(value: Any) -> bool:
+    """TOML has nan and inf, too."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _texts(table: Mapping[str, Any], key: str) -> list[str]:

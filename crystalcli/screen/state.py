@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from crystalcli.engine.run.run_folder import RunFolder
 from crystalcli.prediction.predictor import Predictor
 from crystalcli.prediction.rows import Row
 from crystalcli.screen.inputs import Inputs
-from crystalcli.screen.options import GIVEN, JOURNALS, MODEL, MODELS, PREDICTIONS, Commanded, Outside
+from crystalcli.screen.known_phases import LARGEST
+from crystalcli.screen.options import GIVEN, JOURNALS, MODEL, MODELS, PREDICTIONS, Energies
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.stage_results import (
     DONE,
+    NO_ENERGY,
     PieceResults,
     Result,
     Structure,
@@ -31,6 +33,9 @@ from crystalcli.screen.stage_results import (
     without_need,
 )
 from crystalcli.screen.stages import StageWorker, worker
+
+LOWEST = -LARGEST
+"""eV/atom: below it is what a calculation that went astray says, or a number in another unit."""
 
 
 class CampaignState:
@@ -122,7 +127,7 @@ class CampaignState:
         options = self.plan.stages[stage].options
         if not self.plan.counts_energies(stage):
             return without_need(result)
-        return with_energy(result, options.energy) if isinstance(options, (Commanded, Outside)) else result
+        return with_energy(result, options.energy) if isinstance(options, Energies) else result
 
     def _told(self, named: str, done: Iterable[PieceResults], before: int, of: int) -> Iterator[tuple[str, list[Any]]]:
         """Results as the journal keeps them; says how far the work is."""
@@ -158,7 +163,10 @@ class CampaignState:
     def problem(self, stage: int, id: str) -> str:
         """What went wrong with a structure at a stage; empty if nothing did."""
         result = self.results[stage].get(id)
-        return "" if result is None else result.problem
+        if result is None or result.problem or not self.plan.counts_energies(stage):
+            return "" if result is None else result.problem
+        energy = self._energy(stage, id, self._counted_from(stage))
+        return "" if energy is None or energy >= LOWEST else f"{NO_ENERGY}: {energy:.4g} eV/atom, which none can have"
 
     def key(self, stage: int, ids: Sequence[str]) -> str:
         """Name of the work on structures as they are at ``stage``."""
@@ -191,16 +199,24 @@ class CampaignState:
         return found if stage == last else {**self.elements(last), **found}
 
     def formation(self, stage: int, ids: Iterable[str]) -> dict[str, float]:
-        """Formation energies of ``ids`` as ``stage`` has them, eV/atom; without those that have none there."""
+        """Formation energies of ``ids`` as ``stage`` has them, eV/atom; without those that have none there.
+
+        One that no compound can have is none: a hull with it would leave nothing else on it.
+        """
+        elements = self._counted_from(stage)
+        energies = ((i, self._energy(stage, i, elements)) for i in ids)
+        return {i: e for i, e in energies if e is not None and e >= LOWEST}
+
+    def _counted_from(self, stage: int) -> dict[str, float]:
+        return {} if self.plan.stages[stage].gives_formation else self.elements(stage)
+
+    def _energy(self, stage: int, id: str, elements: Mapping[str, float]) -> float | None:
+        """Formation energy of one of them as the stage has it, eV/atom, whatever it is."""
+        result = self.results[stage].get(id)
+        if result is None or result.energy is None or not math.isfinite(result.energy):
+            return None
         given = self.plan.stages[stage].gives_formation
-        elements = {} if given else self.elements(stage)
-        found: dict[str, float] = {}
-        for i in ids:
-            result = self.results[stage].get(i)
-            if result is None or result.energy is None or not math.isfinite(result.energy):
-                continue
-            found[i] = result.energy if given else formation_energy(result.energy, self.amounts[i], elements)
-        return found
+        return result.energy if given else formation_energy(result.energy, self.amounts[id], elements)
 
     def final(self, ids: Iterable[str]) -> dict[str, float]:
         """Formation energies after the last stage, eV/atom; without those that have none."""

@@ -122,8 +122,10 @@ class TrainingSet:
         self.energies |= self.state.final(ids)
         lost = [i for i in ids if i not in self.energies]
         if lost:
+            why = self.state.problem(len(self.state.plan.stages) - 1, lost[0])
             self.state.run.reporter.warn(
                 f"{len(lost)} structures to train on have no final energy: {', '.join(lost[:5])}"
+                + (f"; {lost[0]}: {why}" if why else "")
             )
 
     def _best(self, rest: Sequence[str], size: int, number: int) -> list[str]:

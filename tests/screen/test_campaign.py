@@ -478,6 +478,8 @@ def test_every_round_takes_its_share() -> None:
         ),
         (("Cu = -0.007", "Xx = -0.007"), r"\[references\] has no key 'Xx'"),
         (("Cu = -0.007", ""), r"\[references\] says nothing of Cu"),
+        (("Cu = -0.007", "Cu = nan"), r"\[references\] Cu must be a number, eV/atom"),
+        (("train = 12", "train = 12\nkappas = [1, inf]"), "kappas must be a list of numbers"),
         ((some_campaign.REFERENCES, ""), "gives total energies"),
         (("n_conv = 1", "n_conf = 1"), "no option 'n_conf'"),
         (("[training.cgcnn]", "[training.lcgcn]"), r"\[training.lcgcn\] belongs to no part of cgcnn"),

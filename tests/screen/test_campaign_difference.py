@@ -191,8 +191,9 @@ def test_a_candidate_without_an_energy_at_the_stage_is_kept(tmp_path: Path) -> N
     frames = path.read_text().split("pbc=")
     path.write_text("pbc=".join(f.replace(" e=", " lost=") if k % 4 == 0 else f for k, f in enumerate(frames)))
     report = do(plan, tmp_path / "run")
-    lost = [r for r in rows(tmp_path / "run") if r["early extrapolating"] == "has no energy"]
+    lost = [r for r in rows(tmp_path / "run") if r["early extrapolating"] == "energy: came back without 'e'"]
     assert lost
+    assert all("early: energy: came back without 'e'" in r["problems"] for r in lost)
     assert all(r["outcome"] == "fully relaxed" and r["early reason"].startswith("no prediction: kept") for r in lost)
     assert report["fully_relaxed"] < 40
 

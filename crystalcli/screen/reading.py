@@ -28,7 +28,7 @@ from crystalcli.screen.options import (
 )
 from crystalcli.screen.plan import CampaignPlan, References, StagePlan
 from crystalcli.screen.recipe import dealt
-from crystalcli.screen.stage_results import energy_request
+from crystalcli.screen.stage_energies import energy_request
 from crystalcli.vocabulary.errors import UsageError, did_you_mean
 from crystalcli.vocabulary.thresholds import Threshold
 

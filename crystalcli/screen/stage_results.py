@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,21 +15,17 @@ import ase
 import numpy as np
 from ase.data import chemical_symbols
 
-from crystalcli.engine.labels import label_units
-from crystalcli.engine.labels.label_requests import LabelRequest
-from crystalcli.engine.labels.label_units import PER_ATOM
 from crystalcli.engine.read.reading import ID_IN_FILE, Failure
 from crystalcli.engine.read.supervised_reading import read_inputs
 from crystalcli.nouns.structures.constraints import may_move
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import format_of
-from crystalcli.nouns.structures.offered import ASE_QUANTITIES
 from crystalcli.nouns.structures.read_options import DEFAULTS, UNLABELLED, ReadOptions
 from crystalcli.nouns.structures.table import choose_columns, header
 from crystalcli.screen.hull import Amounts
 from crystalcli.screen.options import Energies
+from crystalcli.screen.stage_energies import energy_of
 from crystalcli.vocabulary.errors import CrystalError, UsageError, one_line
-from crystalcli.vocabulary.quantities import Quantity
 
 DONE, NO_ENERGY = "done", "energy"
 ELEMENT = "element "
@@ -285,54 +281,4 @@ def read_results(
 
 
 def _result(entry: Entry, energies: Energies) -> Result:
-    return Result(entry.id, atoms=entry.atoms, energy=_energy(entry, energies))
-
-
-def _energy(entry: Entry, energies: Energies) -> float | None:
-    """What came back as the energy, as the plan has it: a total in eV, or a formation energy in eV/atom.
-
-    Raises:
-        UsageError: no number per structure, or one that is no such energy by its unit.
-    """
-    request = energy_request(energies, entry.labels)
-    key, value, n = request.key, entry.labels.get(request.key), len(entry.atoms)
-    if value is None:
-        return None
-    known = entry.quantities.get(key, Quantity(key, shape=np.shape(value)))
-    if known.level != "structure" or known.shape or known.classes:
-        raise UsageError(f"'{key}' is no number per structure; a stage needs energies", path=entry.source)
-    # of a name that ASE has for a total, "eV" may be all that is known of the number, and no word of the file
-    said = request.unit or ("" if key in ASE_QUANTITIES and known.unit == "eV" else known.unit)
-    energy = float(value) * _in_ev(request, said, n, path=entry.source, formation=energies.formation)
-    return energy if np.isfinite(energy) else None
-
-
-def energy_request(energies: Energies, offered: Collection[str] = ()) -> LabelRequest:
-    """What a stage's ``energy`` asks for: ``KEY``, ``KEY:UNIT``, ``KEY/atom``; a key of ``offered`` as it stands.
-
-    Raises:
-        UsageError: a unit that is none of energies, or a kind of energy that the stage has not.
-    """
-    if energies.energy in offered:
-        return LabelRequest(energies.energy, energies.energy, energies.energy)
-    request = LabelRequest.parse(energies.energy)
-    _in_ev(request, request.unit, 1, path=None, formation=energies.formation)
-    return request
-
-
-def _in_ev(request: LabelRequest, unit: str, n: int, *, path: str | None, formation: bool) -> float:
-    """By what a number in ``unit`` of ``n`` atoms is multiplied to be eV, or of formation energies eV/atom."""
-    per_atom = unit.endswith(PER_ATOM)
-    factor = label_units.factor(unit.removesuffix(PER_ATOM), "eV") if unit else 1.0
-    if factor is None:
-        raise UsageError(f"'{request.key}' is in '{unit}', which is no unit of energy that is known", path=path)
-    if request.scaling and per_atom:
-        raise UsageError(f"'{request.key}' is in {unit}: '{request.text}' makes no sense", path=path)
-    if not formation:
-        if request.scaling == PER_ATOM:
-            raise UsageError(f"'{request.text}' is per atom, and the stage needs a total in eV", path=path)
-        return factor * n if per_atom or request.scaling else factor
-    if request.scaling == "*atoms" or (unit and not per_atom and not request.scaling):
-        said = f"'{request.text}' is a total{f' in {unit}' if unit else ''}, and formation = true means eV/atom"
-        raise UsageError(f'{said}; say energy = "{request.key}{PER_ATOM}"', path=path)
-    return factor / n if request.scaling else factor
+    return Result(entry.id, atoms=entry.atoms, energy=energy_of(entry, energies))

@@ -9,8 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from crystalcli.engine.registry import plugin_check
+from crystalcli.engine.registry.plugin_manager import assemble, load_file
 
 HOOK = "from crystalcli.contracts.hookspecs import hookimpl\n"
 KINDS = {
@@ -181,6 +185,26 @@ def test_a_broken_reader_is_named_and_the_next_is_asked(tmp_path: Path, kind: st
     assert said in done.stderr
     check = crystal(tmp_path, "plugins", "check", "mine", plugins="mine.py")
     assert check.returncode == 2, check.stdout
+    assert re.search(r"failed .*ReaderContract: FAILED \S+ - .*[^.]$", check.stdout, re.MULTILINE), check.stdout
+
+
+def test_contracts_are_tried_beside_the_plugins_that_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An architecture's featurizer, or the parts of a ready model, may be another one-file plugin's."""
+    for name in ("mine", "theirs"):
+        (tmp_path / f"{name}.py").write_text(
+            HOOK + "from crystalcli.contracts.records import Calculator\n@hookimpl\ndef crystal_parts():\n"
+            f"    return [Calculator(name='{name}', summary='s', build=lambda o: None)]"
+        )
+    found = assemble(load_file(tmp_path / f"{name}.py") for name in ("mine", "theirs"))
+    asked = {}
+
+    def run(command: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
+        asked.update(how["env"])
+        return subprocess.CompletedProcess(command, 0, "1 passed", "")
+
+    monkeypatch.setattr(plugin_check.subprocess, "run", run)
+    assert {f.status for f in plugin_check.check(found.get("calculator", "mine"), found, {})} == {"ok"}
+    assert asked["CRYSTAL_PLUGINS"].split(",") == [str(tmp_path / "mine.py"), str(tmp_path / "theirs.py")]
 
 
 def test_what_was_not_run_is_not_passed(tmp_path: Path) -> None:

@@ -130,16 +130,20 @@ def _contract(label: str, part: Part, registry: Registry) -> PluginFinding:
         f"class TestPart({contract}):\n"
         f"    part = registry().get({part.family!r}, {part.name!r})\n"
     )
-    origin = registry.parts[part.family, part.name].origin if (part.family, part.name) in registry.parts else None
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "test_contract.py"
         file.write_text(text, encoding="utf-8")
         Path(folder, "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # pytest looks for one in /tmp, else
         command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-rfEs", "--tb=line", "-p", "no:cacheprovider"]
         command.append(file.name)
-        environment = dict(os.environ) | {"OMP_NUM_THREADS": "1"}  # the tensors are tiny
-        if origin is not None and origin.entry is None:
-            environment["CRYSTAL_PLUGINS"] = origin.target
+        named = [
+            p.origin.target for p in registry.plugins if p.origin.entry is None
+        ]  # by full names: of its partners, too
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",  # the tensors are tiny
+            "COLUMNS": "2000",  # pytest cuts the reason of a failure to the width of the terminal
+            "CRYSTAL_PLUGINS": ",".join(named),
+        }
         try:
             done = subprocess.run(
                 command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT, check=False

@@ -118,9 +118,9 @@ def measure(arrays: list[GraphArrays], repeats: int) -> dict[str, object]:
             times[name].append(1e3 * (time.perf_counter() - start))
             cpu[name].append(1e3 * (time.process_time() - used))
             torch.set_flush_denormal(False)
-    median = {name: statistics.median(t[1:]) for name, t in times.items()}
-    best = {name: min(t[1:]) for name, t in times.items()}
-    busy = {name: statistics.median(t[1:]) for name, t in cpu.items()}
+    median = {name: statistics.median(t[1:] or t) for name, t in times.items()}
+    best = {name: min(t[1:] or t) for name, t in times.items()}
+    busy = {name: statistics.median(t[1:] or t) for name, t in cpu.items()}
     names = list(ways)[1:]
     return {
         "question": "one training step of cgcnn against a plain twin",

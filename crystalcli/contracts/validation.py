@@ -175,8 +175,8 @@ _MORE: dict[type[Part], Callable[[Any], list[str]]] = {
 """Family → what is wrong with its own fields."""
 
 
-def call_problems(name: str, function: Callable[..., Any], count: int) -> list[str]:
-    """What is wrong with a callable that the host calls with ``count`` positional arguments."""
+def call_problems(name: str, function: Callable[..., Any], count: int, *keywords: str) -> list[str]:
+    """What is wrong with a callable that the host calls with ``count`` positional arguments, and ``keywords``."""
     if not callable(function):
         return [f"{name} is no function but {type(function).__name__}"]
     try:
@@ -184,9 +184,10 @@ def call_problems(name: str, function: Callable[..., Any], count: int) -> list[s
     except (TypeError, ValueError):
         return []
     try:
-        signature.bind(*range(count))
+        signature.bind(*range(count), **dict.fromkeys(keywords))
     except TypeError:
-        return [f"{name}{signature} cannot be called with {count} arguments"]
+        also = f" and {', '.join(keywords)}" if keywords else ""
+        return [f"{name}{signature} cannot be called with {count} arguments{also}"]
     return []
 
 

@@ -66,14 +66,30 @@ class Along(Mover):
         }.get(self.wrong, (moved, evaluated, state))
 
 
+class Deaf(Along):
+    def step(self, systems, evaluated, state, force):
+        return systems, evaluated, state
+
+
+class Hasty(Down):
+    def init(self, x):
+        return x
+
+
 def sampler(options):
+    if options.wrong == "deaf":
+        return Deaf("")
     return object() if options.wrong == "object" else Along(options.wrong)
+
+
+def relaxer(options):
+    return (Hasty if options.wrong == "hasty" else Down)(options.wrong)
 
 
 @hookimpl
 def crystal_parts():
     return [
-        Relaxer(name="down", summary="x", options=Options, build=lambda options: Down(options.wrong)),
+        Relaxer(name="down", summary="x", options=Options, build=relaxer),
         Sampler(name="along", summary="x", options=Options, build=sampler),
     ]
 """
@@ -116,6 +132,7 @@ def sampled(wrong: str) -> None:
     ("wrong", "said"),
     [
         ("bare", r"gives a Tensor for a step, not \(x, state\)"),
+        ("hasty", r"builds a Hasty whose init\(x\) cannot be called with 3 arguments"),
         ("short", r"gives x of shape \(1, 3\) float64, not \(2, 3\) float64"),
         ("single", r"gives x of shape \(2, 3\) float32, not"),
     ],
@@ -130,6 +147,7 @@ def test_a_relaxer_is_named(wrong: str, said: str) -> None:
     ("wrong", "said"),
     [
         ("object", r"builds a object without a method init\(\)"),
+        ("deaf", r"builds a Deaf whose step\(.*\) cannot be called with 4 arguments and dt, temperature, generator"),
         ("silent", "builds a Along that does not say needs_stress, True or False"),
         ("list", "gives a list for its state, not a dict of tensors"),
         ("numbers", "gives a float for 'a' of its state, not a tensor"),

@@ -174,6 +174,7 @@ def test_a_loss(said: Callable[[Any], Any], what: str, monkeypatch: pytest.Monke
     [
         (None, "a NoneType, not a torch.nn.Module"),
         (nn.Linear(1, 1), "a Linear without a whole number embedding_dim"),
+        (nn.Embedding(1, 1), r"a Embedding whose forward\(input: .* cannot be called with 2 arguments"),
     ],
 )
 def test_what_is_built_is_no_module(made: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:

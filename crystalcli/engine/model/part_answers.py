@@ -5,6 +5,7 @@ Only types and shapes are looked at, which costs a few microseconds and waits fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from crystalcli.contracts.irreps import SCALAR, EmbeddingShape
 from crystalcli.contracts.modules import Embedding, Features, Prediction
+from crystalcli.contracts.validation import call_problems
 from crystalcli.engine.model.model_spec import ModelSpec
 from crystalcli.engine.registry.at_fault import fault_of
 from crystalcli.nouns.graph import CrystalGraph
@@ -19,6 +21,13 @@ from crystalcli.vocabulary.errors import PluginFault
 from crystalcli.vocabulary.quantities import Quantity
 
 M = TypeVar("M")
+
+CALLED: Mapping[str, Mapping[str, int]] = {
+    "featurizer": {"forward": 1},
+    "architecture": {"forward": 2},
+    "head": {"forward": 2, "loss": 4},
+}
+"""Methods of the modules of each family, and how many arguments they are called with."""
 
 
 class PartAnswers:
@@ -41,12 +50,18 @@ class PartAnswers:
         self.names = {"featurizer": spec.graph.name, "architecture": spec.architecture.name, "head": spec.head.name}
 
     def built(self, family: str, module: M, *widths: str) -> M:
-        """``module``, if it is one that says its ``widths``. Raises like :meth:`features`."""
+        """``module``, if it says its ``widths`` and can be called as it will be. Raises like :meth:`features`."""
         if not isinstance(module, nn.Module):
             raise self._wrong(family, "", module, "a torch.nn.Module")
         for name in widths:
             if not isinstance(getattr(module, name, None), int):
                 raise self._refusal(family, f"a {type(module).__name__} without a whole number {name}")
+        for verb, count in CALLED[family].items():
+            method = getattr(module, verb, None)
+            if not callable(method):
+                raise self._refusal(family, f"a {type(module).__name__} without a method {verb}()")
+            if wrong := call_problems(verb, method, count):
+                raise self._refusal(family, f"a {type(module).__name__} whose {wrong[0]}")
         return module
 
     def features(self, said: Any, graph: CrystalGraph) -> Features:

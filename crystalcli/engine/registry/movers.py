@@ -13,6 +13,7 @@ from torch import Tensor
 from crystalcli.contracts.dynamics import Evaluated, Force, State
 from crystalcli.contracts.noise import StructureNoise
 from crystalcli.contracts.records import Relaxer, Sampler
+from crystalcli.contracts.validation import call_problems
 from crystalcli.engine.registry.at_fault import fault_of
 from crystalcli.engine.registry.working_folder import staying
 from crystalcli.nouns.systems import Systems
@@ -25,19 +26,23 @@ class _Mover:
     Args:
         part: its record.
         options: for it.
-        verbs: methods that it must have.
+        verbs: methods that it must have, and how many arguments they are called with.
+        keywords: with which ``step`` is called, too.
 
     Raises:
         PluginFault: it has not.
     """
 
-    def __init__(self, part: Relaxer | Sampler, options: Any, *verbs: str) -> None:
+    def __init__(self, part: Relaxer | Sampler, options: Any, verbs: Mapping[str, int], *keywords: str) -> None:
         self.part = part
         made: Any = part.build(options)  # of a plugin: it may be anything
         self.module = made
-        for verb in verbs:
-            if not callable(getattr(self.module, verb, None)):
+        for verb, count in verbs.items():
+            method = getattr(self.module, verb, None)
+            if not callable(method):
                 raise self.fault(f"builds a {type(self.module).__name__} without a method {verb}()")
+            if said := call_problems(verb, method, count, *keywords if verb == "step" else ()):
+                raise self.fault(f"builds a {type(self.module).__name__} whose {said[0]}")
         self.moves: Callable[..., Any] = staying()(self.module.step)
 
     def fault(self, does: str) -> PluginFault:
@@ -64,7 +69,7 @@ class AskedRelaxer(_Mover):
     """A relaxer whose steps are looked at. Raises PluginFault where one is none."""
 
     def __init__(self, part: Relaxer, options: Any) -> None:
-        super().__init__(part, options, "init", "step")
+        super().__init__(part, options, {"init": 3, "step": 5})
 
     def init(self, x: Tensor, index: Tensor, n_structures: int) -> Any:
         """As :meth:`crystalcli.contracts.dynamics.RelaxerModule.init`."""
@@ -81,7 +86,8 @@ class AskedSampler(_Mover):
     """A sampler whose steps are looked at. Raises PluginFault where one is none."""
 
     def __init__(self, part: Sampler, options: Any) -> None:
-        super().__init__(part, options, "init", "step", "conserved")
+        verbs = {"init": 3, "step": 4, "conserved": 3}
+        super().__init__(part, options, verbs, "dt", "temperature", "generator")
         said = getattr(self.module, "needs_stress", None)
         if not isinstance(said, bool):
             raise self.fault(f"builds a {type(self.module).__name__} that does not say needs_stress, True or False")

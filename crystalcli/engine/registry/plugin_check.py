@@ -136,9 +136,7 @@ def _contract(label: str, part: Part, registry: Registry) -> PluginFinding:
         Path(folder, "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # pytest looks for one in /tmp, else
         command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-rfEs", "--tb=line", "-p", "no:cacheprovider"]
         command.append(file.name)
-        named = [
-            p.origin.target for p in registry.plugins if p.origin.entry is None
-        ]  # by full names: of its partners, too
+        named = [p.origin.target for p in registry.plugins if p.origin.entry is None]  # of its partners, too
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",  # the tensors are tiny
             "COLUMNS": "2000",  # pytest cuts the reason of a failure to the width of the terminal

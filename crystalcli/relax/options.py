@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from crystalcli.relax.relaxing import Goal
 
 STRUCTURES, TABLE, CIFS, TRAJECTORIES = "relaxed.extxyz", "relaxation.csv", "cif", "trajectories"
-SHARDS = "shards"
+SHARDS, UNFINISHED = "shards", "unfinished"
 
 GOAL, HELD = "When a structure is done", "Atoms that are held (beside those that the file holds)"
 

@@ -27,6 +27,7 @@ from crystalcli.nouns.structures.constraints import projections, without_constra
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.site_fields import of_atoms
 from crystalcli.nouns.systems import Systems
+from crystalcli.relax.answers import remembering
 from crystalcli.relax.cell_coordinates import CellCoordinates
 from crystalcli.relax.fixing import Fixing
 from crystalcli.relax.options import RelaxOptions
@@ -70,6 +71,7 @@ class Worker:
     """
 
     def __init__(self, request: Request, warn: Callable[[str], None] = lambda _line: None) -> None:
+        self.request = request
         self.options: RelaxOptions = request.options
         self.warn = warn
         o = self.options
@@ -88,6 +90,7 @@ class Worker:
             options=request.parts["potential"].options if "potential" in request.parts else {},
             surfaces=True,
         )
+        self.asked: Potential = self.potential
         self.on_surface = "surface" in self.potential.provides
         self.start = self._start_model() if o.start else None
         if self.start is not None and self.on_surface:
@@ -119,15 +122,16 @@ class Worker:
                 found[k] = laid
             else:
                 ready.append((k, laid))
-        for (k, _), outcome in zip(ready, self._from_start([e for _, e in ready], pause, heard), strict=True):
-            found[k] = outcome
+        with remembering(self.potential, self.request, [one.id for one in items]) as self.asked:
+            made = self._from_start([e for _, e in ready], pause, heard)
+        found |= {k: outcome for (k, _), outcome in zip(ready, made, strict=True)}
         return [found[k] for k in range(len(items))]
 
     def _from_start(self, entries: list[Entry], pause: Callable[[], None], heard: Callback) -> list[Outcome]:
         """Relax from where the model of ``--start`` says, if there is one."""
         if self.start is None or not entries:
             return self._relaxed(entries, pause, heard)
-        begun = self.start.begun(entries, self.potential, self._fields)
+        begun = self.start.begun(entries, self.asked, self._fields)
         made = self._relaxed([e for e, _ in begun], pause, heard)
         begins = [b for _, b in begun]
         if self.options.compare_starts:
@@ -149,7 +153,7 @@ class Worker:
         given = [self._fields(e) for e in entries]
         systems = Systems.of([without_constraints(e.atoms) for e in entries], device, given)
         try:
-            potential = frozen(self.potential, systems)
+            potential = frozen(self.asked, systems)
         except InputError as problem:  # of one of them
             if len(entries) == 1:
                 (entry,), reason = entries, problem.reason.removeprefix("structure 0: ")

@@ -11,7 +11,7 @@ from crystalcli.contracts.request import Request
 from crystalcli.contracts.run_options import ANYWHERE
 from crystalcli.contracts.workflow import Shown, Work
 from crystalcli.contracts.workflow_record import Workflow
-from crystalcli.relax.options import CIFS, SHARDS, STRUCTURES, TABLE, TRAJECTORIES, RelaxOptions
+from crystalcli.relax.options import CIFS, SHARDS, STRUCTURES, TABLE, TRAJECTORIES, UNFINISHED, RelaxOptions
 
 if TYPE_CHECKING:
     from crystalcli.contracts.sections import ReportedRun, Section
@@ -74,6 +74,6 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
     sections=_sections,
     free=ANYWHERE,
     writes=(STRUCTURES, TABLE, CIFS, TRAJECTORIES),
-    keeps=(SHARDS,),
+    keeps=(SHARDS, UNFINISHED),
     example=_example,
 )

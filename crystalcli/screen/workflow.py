@@ -12,6 +12,7 @@ from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Shown, Work
 from crystalcli.contracts.workflow_record import Choice, PlanFile, Word, Workflow
 from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.relax.options import UNFINISHED
 from crystalcli.screen.options import (
     CALL,
     CALLS,
@@ -156,6 +157,6 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
         JOURNALS,
         CALLS,
     ),
-    keeps=(PREDICTIONS,),
+    keeps=(PREDICTIONS, UNFINISHED),
     example=_example,
 )

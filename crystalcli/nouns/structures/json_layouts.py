@@ -17,7 +17,7 @@ from typing import Any
 
 from crystalcli.vocabulary.quantities import Quantity
 
-IDS = ("id", "entry_id", "material_id", "task_id", "jid", "name")
+IDS = ("id", "entry_id", "material_id", "task_id", "jid", "mat_id", "name")
 HELD_IN = ("structure", "final_structure", "atoms")
 _CALLED_SO = re.compile("struct|atoms|crystal", re.IGNORECASE)
 """In the name under which a record holds a structure, where it is none of these."""
@@ -34,6 +34,9 @@ _OF_MPTRJ: Mapping[str, Quantity] = {
     **{name: Quantity(name, "eV", extensive=True) for name in ("uncorrected_total_energy", "corrected_total_energy")},
 }
 """What B. Deng et al., Nat. Mach. Intell. 5, 1031 (2023) say of their data: stress in kbar with the sign of VASP."""
+_ENTRY = "ComputedStructureEntry"
+_OF_ENTRY: Mapping[str, Quantity] = {name: Quantity(name, "eV", extensive=True) for name in ("energy", "correction")}
+_ENTRY_SAYS = "ComputedStructureEntry: the energy is a total in eV, without the correction"
 _MPTRJ_SAYS = "MPtrj: stress is in kbar, compression positive, energies in eV, forces in eV/Å"
 
 
@@ -95,18 +98,26 @@ def _found(data: Any, name: str, depth: int) -> Iterator[Record]:
 
 
 def _record(item: dict[str, Any], name: str) -> Record:
-    name = name or next((str(item[k]) for k in IDS if isinstance(item.get(k), (str, int))), "")
+    name = name or _id_in(item)
     if is_structure(item):
         return Record(name, item, item.get("properties") or {})
     held = _held(item)
     inside, more = item[held].get("properties"), item.get("data")
+    name = name or (_id_in(more) if isinstance(more, dict) else "")
     beside = {k: v for part in (inside, more) if isinstance(part, dict) for k, v in part.items()}
     beside |= {k: v for k, v in item.items() if k != held and not (k == "data" and isinstance(v, dict))}
     if item.keys() >= _MPTRJ and any(k in item for k in ("energy_per_atom", "uncorrected_total_energy")):
         return Record(name, item[held], beside, _OF_MPTRJ, (_MPTRJ_SAYS,))
+    if item.get("@class") == _ENTRY:
+        return Record(name, item[held], beside, _OF_ENTRY, (_ENTRY_SAYS,))
     several = ", ".join(_called_so(item)) if held not in HELD_IN and len(_called_so(item)) > 1 else ""
     fault = f"holds several structures ({several}); call the one that is meant 'structure'" if several else ""
     return Record(name, item[held], beside, fault=fault)
+
+
+def _id_in(item: Mapping[str, Any]) -> str:
+    """What a dictionary says that it is called; empty if nothing."""
+    return next((str(item[k]) for k in IDS if isinstance(item.get(k), (str, int))), "")
 
 
 def _held(item: dict[str, Any]) -> str:

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from corpus import XYZ, structure_json
+from pymatgen.core import Lattice, Structure
+from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.formats import read
 from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.quantities import Quantity
 
 
 def entries(path: Path) -> list[Entry]:
@@ -178,3 +181,17 @@ def test_a_database_of_ase_as_json_is_named(tmp_path: Path) -> None:
         database.write(frame())
     with pytest.raises(InputError, match=r"ase db a\.json --insert-into a\.db"):
         list(read(tmp_path / "a.json"))
+
+
+def test_entries_of_pymatgen_have_totals_in_ev_and_ids_among_their_data(tmp_path: Path) -> None:
+    structure = Structure(Lattice.cubic(4.2), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    made = [
+        ComputedStructureEntry(structure, -12.0, correction=-0.7, data={"mat_id": "agm1"}),
+        ComputedStructureEntry(structure, -11.0, entry_id="mp-2"),
+    ]
+    (tmp_path / "a.json").write_text(json.dumps({"entries": [entry.as_dict() for entry in made]}))
+    first, second = entries(tmp_path / "a.json")
+    assert [first.id, second.id] == ["agm1", "mp-2"]
+    assert [first.labels["energy"], second.labels["energy"], first.labels["correction"]] == [-12.0, -11.0, -0.7]
+    assert first.quantities["energy"] == Quantity("energy", "eV", extensive=True)
+    assert "without the correction" in first.notes[0]

@@ -21,7 +21,7 @@ from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.nouns.graph import CrystalGraph, collate
 from crystalcli.nouns.neighbors import build_graph
 from crystalcli.nouns.structures.site_fields import of_atoms
-from crystalcli.vocabulary.errors import Exit, InputError
+from crystalcli.vocabulary.errors import Exit, PluginFault
 
 OURS = toy_slabs.PLUGIN
 
@@ -100,7 +100,7 @@ FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
 @pytest.mark.parametrize(("family", "spoil", "said"), FAULTS)
 def test_it_is_named(family: str, spoil: Callable[[Any], Any], said: str) -> None:
     batch = graph()
-    with pytest.raises(InputError) as raised:
+    with pytest.raises(PluginFault) as raised:
         spoiled(family, spoil)(batch)
     assert raised.value.exit_code == Exit.BUG
     word = "featurizer" if family == "features" else family
@@ -108,7 +108,7 @@ def test_it_is_named(family: str, spoil: Callable[[Any], Any], said: str) -> Non
     assert str(raised.value).startswith(f"{word} {part[family]}")
     assert f" gives {said.format(n=batch.n_atoms, n_less=batch.n_atoms - 1)}" in str(raised.value)
     if family != "head":
-        with pytest.raises(InputError, match=" gives "):
+        with pytest.raises(PluginFault, match=" gives "):
             latent_vectors(spoiled(family, spoil), batch)
 
 
@@ -121,7 +121,7 @@ def test_it_is_named(family: str, spoil: Callable[[Any], Any], said: str) -> Non
     ],
 )
 def test_edges_and_irreps_that_were_promised(spoil: Callable[[Any], Any], said: str) -> None:
-    with pytest.raises(InputError, match=rf"^architecture 'arrows' of plugin .* gives {said}"):
+    with pytest.raises(PluginFault, match=rf"^architecture 'arrows' of plugin .* gives {said}"):
         spoiled("architecture", spoil, "arrows").embed(graph())
 
 
@@ -132,18 +132,18 @@ def test_edges_of_a_featurizer_on_which_an_architecture_fails() -> None:
         assert f.edges is not None
         return Features(f.nodes, f.edges[:, 1:], f.envelope, distances=f.distances)
 
-    with pytest.raises(InputError, match=r"^featurizer 'radius' of plugin .* gives features of edges of shape"):
+    with pytest.raises(PluginFault, match=r"^featurizer 'radius' of plugin .* gives features of edges of shape"):
         spoiled("features", without_a_column, "arrows")(graph())
 
 
 def test_members_of_an_ensemble() -> None:
     members = [spoiled("architecture", lambda e: Embedding(e.nodes[:, :5]), seed=k) for k in (0, 1)]
-    with pytest.raises(InputError, match=r"^architecture 'held' of plugin .* gives nodes of shape"):
+    with pytest.raises(PluginFault, match=r"^architecture 'held' of plugin .* gives nodes of shape"):
         Ensemble(members, {})(graph())
     stacked = Ensemble([model(), model(seed=1)], {}).eval()
     stacked.one_featurizer = True
     stacked.stacked = lambda g, features: [None, None]  # type: ignore[assignment, list-item, misc] # noqa: ARG005
-    with torch.no_grad(), pytest.raises(InputError, match="gives a NoneType, not an Embedding"):
+    with torch.no_grad(), pytest.raises(PluginFault, match="gives a NoneType, not an Embedding"):
         stacked(graph())
 
 
@@ -164,7 +164,7 @@ def test_a_loss(said: Callable[[Any], Any], what: str, monkeypatch: pytest.Monke
     made.loss(batch, labels, "l1")[1].backward()
     loss = made.head.loss
     monkeypatch.setattr(made.head, "loss", lambda *given: said(loss(*given)))
-    with pytest.raises(InputError, match=f"^head 'mover' of plugin .* gives {what}") as raised:
+    with pytest.raises(PluginFault, match=f"^head 'mover' of plugin .* gives {what}") as raised:
         made.loss(batch, labels, "l1")
     assert raised.value.exit_code == Exit.BUG
 
@@ -181,5 +181,5 @@ def test_what_is_built_is_no_module(made: Any, said: str, monkeypatch: pytest.Mo
     offered = registry().parts["architecture", "held"]
     other = replace(offered, part=replace(offered.part, build=lambda *_: made))  # type: ignore[call-arg]
     monkeypatch.setitem(registry().parts, ("architecture", "held"), other)
-    with pytest.raises(InputError, match=f"^architecture 'held' of plugin .* gives {said}"):
+    with pytest.raises(PluginFault, match=f"^architecture 'held' of plugin .* gives {said}"):
         model()

@@ -14,7 +14,7 @@ from crystalcli.engine.model.model import CrystalModel
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.engine.registry.at_fault import at_fault
 from crystalcli.engine.registry.plugin_manager import registry
-from crystalcli.vocabulary.errors import Exit, InputError
+from crystalcli.vocabulary.errors import Exit, PluginFault
 
 FAILS = """    import os
     if os.environ.get("FAILS") == "{when}":
@@ -57,7 +57,7 @@ def test_it_is_named(when: str, error: str, plugin: Path, tmp_path: Path, monkey
     path = saved(tmp_path)
     model_file.load(path)
     monkeypatch.setenv("FAILS", when)
-    with pytest.raises(InputError) as raised:
+    with pytest.raises(PluginFault) as raised:
         model_file.load(path)
     assert str(raised.value) == f"{path}: plugin {plugin} fails on this model: {error}: boo"
     assert raised.value.exit_code == Exit.BUG
@@ -66,7 +66,7 @@ def test_it_is_named(when: str, error: str, plugin: Path, tmp_path: Path, monkey
     assert (found.name, found.builtin) == (str(plugin), False)
     head, tensors = path.read_bytes()[:-8], b"\x00" * 8
     path.write_bytes(head + tensors)
-    with pytest.raises(InputError, match="boo; the file's tensors are not those that were saved, too"):
+    with pytest.raises(PluginFault, match="boo; the file's tensors are not those that were saved, too"):
         model_file.load(path)
 
 

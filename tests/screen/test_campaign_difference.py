@@ -172,12 +172,12 @@ def test_elements_are_counted_from_at_their_own_stage(tmp_path: Path) -> None:
     for stage, energy in enumerate((-6.0, -7.0, -7.2)):
         state.results[stage] = {
             copper.id: Result(copper.id, atoms=copper.atoms, energy=energy),
-            alloy.id: Result(alloy.id, atoms=alloy.atoms, energy=-40.0),
+            alloy.id: Result(alloy.id, atoms=alloy.atoms, energy=-10.0),
         }
     assert [state.elements(k) for k in range(3)] == [{"Cu": e, "Pd": 0.0} for e in (-3.0, -3.5, -3.6)]
     n, cu = len(alloy.atoms), alloy.amounts["Cu"]
-    assert state.formation(0, [alloy.id, "nobody"]) == {alloy.id: pytest.approx((-40.0 + 3.0 * cu) / n)}
-    assert state.final([alloy.id]) == {alloy.id: pytest.approx((-40.0 + 3.6 * cu) / n)}
+    assert state.formation(0, [alloy.id, "nobody"]) == {alloy.id: pytest.approx((-10.0 + 3.0 * cu) / n)}
+    assert state.final([alloy.id]) == {alloy.id: pytest.approx((-10.0 + 3.6 * cu) / n)}
 
 
 def test_a_candidate_without_an_energy_at_the_stage_is_kept(tmp_path: Path) -> None:

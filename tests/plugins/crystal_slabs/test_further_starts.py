@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from ase.constraints import FixAtoms
 from crystal_slabs.further import further_starts
+from crystal_slabs.pairing import relaxed_in_the_cell
 from scipy.spatial.transform import Rotation
 
 from crystalcli.cli.main import run
@@ -69,6 +70,19 @@ def test_every_start_of_a_crystal_leads_to_the_same_relaxed_one(tmp_path: Path) 
     assert run(["pairs", str(tmp_path / "start.extxyz"), *words, "-o", str(tmp_path / "again")]) == 0
     first, again = ((tmp_path / n / "pairs.extxyz").read_bytes() for n in ("out", "again"))
     assert first == again
+
+
+def test_cells_are_on_the_way_too() -> None:
+    start, end = bulk(4)
+    relaxed, strain_of_all = relaxed_in_the_cell(start, end, "order")
+    free = np.ones((len(start), 3), dtype=bool)
+    for one in further_starts(start, relaxed, strain_of_all, free, 10, 0.0, "x"):
+        assert one is not None
+        assert one.strain is not None
+        left = np.linalg.norm(one.strain) / np.linalg.norm(strain_of_all)
+        assert left < 1.0
+        far = [np.linalg.norm(end_of - a.positions) for end_of, a in ((relaxed, start), (one.relaxed, one.atoms))]
+        assert far[1] / far[0] == pytest.approx(left, rel=0.2)
 
 
 def test_held_atoms_stay_and_noise_is_as_wide_as_it_says() -> None:

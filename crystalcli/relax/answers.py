@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import safetensors.torch
 from torch import Tensor
 
-from crystalcli.contracts.dynamics import Evaluated, Potential
+from crystalcli.contracts.dynamics import Evaluated, Potential, made_of
 from crystalcli.contracts.request import Request
 from crystalcli.engine.potential.potential_names import model_file
 from crystalcli.engine.run.run_folder import sha256
@@ -42,17 +42,23 @@ def remembering(potential: Potential, request: Request, ids: Sequence[str]) -> I
     if "surface" in potential.provides or not request.path.is_dir():  # surfaces cost nothing
         yield potential
         return
-    model = model_file(request.options.potential)
-    chosen = json.dumps(request.to_json()["parts"].get("potential"), sort_keys=True)
-    of = [request.options.potential, chosen, request.options.dtype, "" if model is None else sha256(model), *ids]
-    name = hashlib.sha256("\0".join(of).encode()).hexdigest()[:24]
-    kept = RememberingPotential(potential, request.path / UNFINISHED / f"{name}.answers")
+    kept = RememberingPotential(
+        potential, request.path / UNFINISHED / f"{_shard_name(potential, request, ids)}.answers"
+    )
     try:
         yield kept
     except BaseException:
         kept.close(done=False)
         raise
     kept.close(done=True)
+
+
+def _shard_name(potential: Potential, request: Request, ids: Sequence[str]) -> str:
+    """Another one for other structures, and for whatever may answer otherwise: model, option, package, device."""
+    o, model = request.options, model_file(request.options.potential)
+    chosen = request.to_json()["parts"].get("potential")
+    made = [o.potential, o.dtype, str(potential.device), chosen, made_of(potential), model and sha256(model)]
+    return hashlib.sha256(json.dumps([made, list(ids)], sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
 class RememberingPotential:

@@ -98,8 +98,7 @@ class PairsFrom(Work):
                 words = {k: v for k, v in words.items() if k not in OF_RELAXATIONS}
                 info = {**words, "id": name, "group": group, **energies, **_strain(six)}
                 file.write(xyz_frame(atoms, info, relaxed, may_move).encode())
-                most = float(lengths.max()) if len(lengths) else 0.0
-                rows.append((name, "", group, len(atoms), float(lengths.mean()) if len(lengths) else 0.0, most))
+                rows.append(_row(name, group, atoms, lengths))
                 moved.append(lengths)
                 told = {**words, START_OF: name, "group": group, "energy_relaxed": energies["energy_relaxed"]}
                 for row, frame in self._further(atoms, relaxed, six, may_move, told):
@@ -119,6 +118,7 @@ class PairsFrom(Work):
         return {
             "pairs": len(moved),
             "further_starts": further,
+            "further_starts_not_made": len(moved) * self.options.further_starts - further,
             "failed": failed,
             "moved": float(everywhere.mean()) if len(everywhere) else 0.0,
             "exit_code": 3 if failed else 0,
@@ -147,9 +147,8 @@ class PairsFrom(Work):
                 yield (own, "further start: atoms too near each other", None, None, None, None), ""
                 continue
             lengths = np.linalg.norm(one.relaxed - one.atoms.positions, axis=1)[may_move.any(axis=1)]
-            mean, most = (float(lengths.mean()), float(lengths.max())) if len(lengths) else (0.0, 0.0)
             frame = xyz_frame(one.atoms, {"id": own, **told, **_strain(one.strain)}, one.relaxed, may_move)
-            yield (own, "", group, len(start), mean, most), frame
+            yield _row(own, group, start, lengths), frame
 
     def _laid_out(self, start: Entry, end: Entry) -> tuple[ase.Atoms, np.ndarray]:
         """The start with its tags, and what may move, (N, 3): by its constraints, else by those of what it became."""
@@ -176,6 +175,12 @@ class PairsFrom(Work):
             self.symbols.update(atoms.symbols[named])
             atoms.set_tags(tags)
         return atoms, may_move
+
+
+def _row(name: str, group: str, atoms: ase.Atoms, lengths: np.ndarray) -> tuple[Any, ...]:
+    """Of the table: a pair, and how far its atoms that may move do, (N,) Å."""
+    mean, most = (float(lengths.mean()), float(lengths.max())) if len(lengths) else (0.0, 0.0)
+    return name, "", group, len(atoms), mean, most
 
 
 def _strain(six: np.ndarray | None) -> dict[str, str]:

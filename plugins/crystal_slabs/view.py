@@ -49,7 +49,9 @@ def shown_pairs(report: Mapping[str, Any]) -> Shown:
     folder = Path(report["output"])
     moved = f"mean displacement {report['moved']:.4f} Å of atoms that may move"
     lines = [f"{report['pairs']} pairs, {len(report['failed'])} failed; {moved}"]
-    if report["further_starts"]:
-        lines.append(f"{report['further_starts']} further starts of them, which only train")
+    further, lost = report["further_starts"], report["further_starts_not_made"]
+    if further or lost:
+        beside = f"; {lost} not made, their atoms were too near each other" if lost else ""
+        lines.append(f"{further} further starts of them, which only train{beside}")
     lines += [f"pairs -> {folder / PAIRS}", f"table -> {folder / PAIRS_TABLE}"]
     return Shown(lines, None, [f"{f['id']}: {f['reason']}" for f in report["failed"]])

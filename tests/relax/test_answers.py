@@ -137,3 +137,18 @@ def test_a_relaxation_that_was_stopped_goes_on_where_it_was(tmp_path: Path, rela
     assert found == expected
     assert parts == asked.asked
     assert asked.asked > 8
+
+
+@pytest.mark.usefixtures("slow")
+def test_no_potential_hears_what_another_has_said(tmp_path: Path) -> None:
+    items = [Entry("s0", crystals()[0], "x.xyz")]
+    energies = {}
+    for name in ("emt", "lj"):
+        options = RelaxOptions(structures=("x",), potential=name, steps=0)
+        with contextlib.suppress(Stopped):
+            one = Worker(Request(options, {"potential": Chosen(name, {})}, tmp_path))
+            with answers.remembering(one.potential, one.request, ["s0"]) as asked:
+                energies[name] = float(asked.evaluate(Systems.of([items[0].atoms])).energy)
+                raise Stopped("enough")
+    assert len(list((tmp_path / UNFINISHED).iterdir())) == 2
+    assert energies["emt"] != energies["lj"]

@@ -29,6 +29,8 @@ PLACES = 161
 """Temperatures that are tried."""
 DRAWS, RARE = 400, 0.01
 """Straight lines with noise that two lines are fitted to, and the part of them that may look as bent."""
+ENOUGH = 100
+"""Of these lines for a mean."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def kink(kelvin: Floats, values: Floats) -> Kink | str:
     if one <= 1e-20 * float((values * values).sum()):
         return "a straight line goes through all points"
     found, *_ = np.linalg.lstsq(lines[best], y, rcond=None)
-    rho = _correlation(y - lines[best] @ found)
+    rho = _correlation(y - lines[best] @ found, bases)
     noise = _noise(len(x), rho)
     gains = _rests(straight[None], noise)[:, 0] / _rests(bases, noise).min(1)
     chance = float((1 + (gains >= one / max(least, 1e-300)).sum()) / (1 + DRAWS))
@@ -130,15 +132,34 @@ def _two_lines(x: Floats, place: float) -> Floats:
 
 def _rests(bases: Floats, values: Floats) -> Floats:
     """(K, P): squares that P orthonormal bases, (P, B, k), leave of K curves, (K, B)."""
-    parts = np.einsum("pbk,nb->npk", bases, values)
+    parts = (values @ bases.transpose(1, 0, 2).reshape(values.shape[1], -1)).reshape(len(values), len(bases), -1)
     rests: Floats = np.maximum((values * values).sum(1)[:, None] - (parts * parts).sum(2), 0.0)
     return rests
 
 
-def _correlation(rest: Floats) -> float:
-    """Of neighbors in a row, 0 to 0.9."""
-    whole = float((rest * rest).sum())
-    return 0.0 if whole == 0.0 else float(np.clip((rest[1:] * rest[:-1]).sum() / whole, 0.0, 0.9))
+def _correlation(rest: Floats, bases: Floats) -> float:
+    """Of neighbors in a row of the noise, 0 to 0.9, if two lines through it left ``rest``.
+
+    What lines leave correlates less than what they went through, the less the fewer points there are. So it is that
+    correlation whose noise leaves on average what is seen.
+    """
+    known = np.linspace(0.0, 0.9, 10)
+    seen = [_left(_noise(len(rest), rho)[:ENOUGH], bases) for rho in known]
+    return float(np.interp(_neighbors(rest[None])[0], np.maximum.accumulate(seen), known))
+
+
+def _left(noise: Floats, bases: Floats) -> float:
+    """Mean correlation of neighbors in what the best two of P lines leave of (K, B) curves of noise."""
+    best = bases[_rests(bases, noise).argmin(1)]
+    rests = noise - np.einsum("nbk,nk->nb", best, np.einsum("nbk,nb->nk", best, noise))
+    return float(_neighbors(rests).mean())
+
+
+def _neighbors(rests: Floats) -> Floats:
+    """(K,) correlations of neighbors in (K, B) rows; 0 where nothing is left."""
+    whole = (rests * rests).sum(1)
+    found: Floats = (rests[:, 1:] * rests[:, :-1]).sum(1) / np.maximum(whole, 1e-300)
+    return found
 
 
 def _noise(count: int, rho: float) -> Floats:

@@ -49,7 +49,7 @@ def by_trying_all(x: np.ndarray, y: np.ndarray) -> float:
     return place
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.5])
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
 def test_the_error_is_the_scatter(rho: float) -> None:
     rng = np.random.default_rng(1)
     found = []
@@ -63,6 +63,7 @@ def test_the_error_is_the_scatter(rho: float) -> None:
     places, errors = np.array(found).T
     assert places.mean() == pytest.approx(900.0, abs=4 * places.std() / np.sqrt(120) + 5.0)
     assert places.std() == pytest.approx(errors.mean(), rel=0.35)
+    assert 0.58 <= np.mean(np.abs(places - 900.0) < errors) <= 0.82  # 0.68 of a normal distribution
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.6])

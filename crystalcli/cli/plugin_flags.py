@@ -249,6 +249,17 @@ def names(family: str, more: Callable[[], Sequence[str]] = lambda: ()) -> Callab
     return lambda incomplete: [n for n in (*registry().names(family), *more()) if n.startswith(incomplete)]
 
 
+def words(of: Sequence[str], *, between_commas: bool) -> Callable[[str], list[str]]:
+    """Completion of words: of a value that is one, or of the last of several with commas between."""
+
+    def complete(incomplete: str) -> list[str]:
+        head, comma, _ = incomplete.rpartition(",") if between_commas else ("", "", incomplete)
+        said = head.split(",")
+        return [head + comma + w for w in of if w not in said and (head + comma + w).startswith(incomplete)]
+
+    return complete
+
+
 def chosen(family: str, name: str) -> Part | None:
     """The part that an option's value names; none where it is empty, or a model.
 

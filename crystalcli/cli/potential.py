@@ -10,7 +10,7 @@ import typer
 from crystalcli.cli.command import plugin_command
 from crystalcli.cli.console import Face
 from crystalcli.cli.group import group
-from crystalcli.cli.plugin_flags import chosen, names
+from crystalcli.cli.plugin_flags import chosen, names, words
 from crystalcli.cli.shared import Json, Overwrite, Quiet
 from crystalcli.contracts.run_options import CALCULATOR, RUN, STRUCTURES
 from crystalcli.contracts.workflow_record import POTENTIAL, Choice, PartFlags, Word
@@ -41,8 +41,18 @@ def check(
         list[str] | None,
         typer.Argument(help=f"{STRUCTURES}; default: crystals of its elements", show_default=False),
     ] = None,
-    only: Annotated[str, typer.Option("--only", help=f"these checks: {', '.join(CHECKS)}")] = "",
-    skip: Annotated[str, typer.Option("--skip", help="all but these checks")] = "",
+    only: Annotated[
+        str,
+        typer.Option(
+            "--only",
+            help=f"these checks: {', '.join(CHECKS)}",
+            autocompletion=words(tuple(CHECKS), between_commas=True),
+        ),
+    ] = "",
+    skip: Annotated[
+        str,
+        typer.Option("--skip", help="all but these checks", autocompletion=words(tuple(CHECKS), between_commas=True)),
+    ] = "",
     elements: Annotated[
         str, typer.Option("--elements", help="of the pairs, and of crystals where none are given: Si,O; or all")
     ] = "",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crystalcli.cli.command import CrystalCommand, plugin_command
-from crystalcli.cli.plugin_flags import DefaultPart, chosen, names
+from crystalcli.cli.plugin_flags import DefaultPart, chosen, names, words
 from crystalcli.cli.runs import flag
 from crystalcli.cli.shared import DryRun, Json, Overwrite, Quiet, Report, TimeLimit
 from crystalcli.contracts import options as opt
@@ -162,7 +162,7 @@ def _parameter(spec: opt.OptionSpec, default_part: DefaultPart | None, command: 
     if spec.names:
         settings["autocompletion"] = names(spec.names, lambda: words_of_other_commands(command, f"--{spec.flag}"))
     if spec.words:
-        settings["autocompletion"] = lambda incomplete: [w for w in spec.words if w.startswith(incomplete)]
+        settings["autocompletion"] = words(spec.words, between_commas=not spec.many)
     if spec.metavar:
         settings["metavar"] = spec.metavar
     if default_part is not None:
@@ -174,8 +174,8 @@ def _parameter(spec: opt.OptionSpec, default_part: DefaultPart | None, command: 
     word = f"--{spec.flag}"
     if spec.type is bool and spec.default:
         word = f"{word}/--no-{spec.flag}"
-    words = [word] if not spec.short else [spec.short, word]
-    return _keyword(spec.name, Annotated[kind, typer.Option(*words, **settings)], default)
+    flags = [word] if not spec.short else [spec.short, word]
+    return _keyword(spec.name, Annotated[kind, typer.Option(*flags, **settings)], default)
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:

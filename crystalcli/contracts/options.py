@@ -125,7 +125,7 @@ def option(
         ends: of a run in a folder one structure is meant, that it ended with, not every step with what was computed.
         instead: the option that says the same in another way; a change of one resets the other.
         required: a command line, or a file, must say it; ``default`` is what a program gets that says nothing.
-        words: that complete the value.
+        words: that complete the value, or what stands between its commas.
     """
     said: dict[str, Any] = {"help": help, "unit": unit, "min": min, "max": max, "runs": runs}
     said |= {

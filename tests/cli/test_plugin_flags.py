@@ -13,6 +13,7 @@ from cli import some_parts, some_program
 
 from crystalcli.cli.command_line import word_in
 from crystalcli.cli.main import run
+from crystalcli.cli.plugin_flags import words
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.vocabulary.errors import UsageError
 
@@ -176,6 +177,15 @@ def test_completion(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     assert at("program train --arch plain-net --dep") == []
     assert at("program train --kind ") == ["plain", "fancy"]
     assert at("program train --arch nonsense --ep") == ["--epochs"], "a wrong name does not break completion"
+
+
+def test_completion_between_commas() -> None:
+    of = ("top", "bridge", "hollow")
+    listed = words(of, between_commas=True)
+    assert listed("") == list(of)
+    assert listed("top,") == ["top,bridge", "top,hollow"], "each once"
+    assert listed("top,b") == ["top,bridge"]
+    assert words(of, between_commas=False)("top,") == []
 
 
 def test_word_in() -> None:

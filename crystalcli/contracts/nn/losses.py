@@ -19,8 +19,18 @@ ELEMENTWISE: dict[str, Callable[[Tensor], Tensor]] = {
 """Loss of errors in normalised units, by name."""
 
 
+def _sizes(errors: Tensor) -> Tensor:
+    """(n, C) → (n,): root mean square over the components, which is the same whatever the axes of a vector are."""
+    if errors.shape[1] == 1:
+        return errors.squeeze(1).abs()
+    return torch.linalg.vector_norm(errors, dim=1) * errors.shape[1] ** -0.5
+
+
 def masked_error(value: Tensor, labels: Labels, unit: Tensor, kind: str) -> Tensor:
-    """Mean over existing labels, and over the components of each, of the loss of ``(value − label)/unit``; else 0.
+    """Mean over existing labels of the loss of ``(value − label)/unit``; without labels 0.
+
+    Of labels with C components, as forces, the loss is that of their root mean square, ``|e|/√C``: a sum over the
+    components of their absolute values would depend on how the axes lie.
 
     Args:
         value: (n, …) predictions.
@@ -38,8 +48,10 @@ def masked_error(value: Tensor, labels: Labels, unit: Tensor, kind: str) -> Tens
     value, truth = value.reshape(n, -1), labels.value.reshape(n, -1)
     unit = unit.view(-1, 1) if unit.ndim else unit
     expected = torch.where(known, truth, torch.zeros_like(truth))
-    loss = ELEMENTWISE[kind](torch.where(known, (value - expected) / unit, torch.zeros_like(value)))
-    return loss.sum() / (labels.mask.sum() * value.shape[1]).clamp_min(1)
+    errors = torch.where(known, (value - expected) / unit, torch.zeros_like(value))
+    # the mean of squares without a root between, whose slope a label without error lacks
+    loss = errors.square().mean(1) if kind == "mse" else ELEMENTWISE[kind](_sizes(errors))
+    return loss.sum() / labels.mask.sum().clamp_min(1)
 
 
 def masked_noise_likelihood(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from crystalcli.benchmark.matbench import official
 from crystalcli.benchmark.options import BenchmarkOptions
 from crystalcli.engine.data.splits import Split
-from crystalcli.train import split_drawn
+from crystalcli.train import further_starts, split_drawn
 from crystalcli.train.material import Material
 from crystalcli.train.material import words as words_of
 from crystalcli.train.options import TrainOptions
@@ -64,12 +64,22 @@ def folds(material: Material, o: BenchmarkOptions) -> Folds:
     """The folds that are asked for.
 
     Args:
-        material: the data; only its usable structures, those with a label, are dealt.
+        material: the data; only its usable structures, those with a label, are dealt. Further starts of a structure
+            teach where it does, whatever fold a column or file says of them.
         o: says what the folds are.
 
     Raises:
         UsageError: no such column, task or file, ids that are missing, or folds of which an error says nothing.
     """
+    plain, further, owners = further_starts.dealt(material)
+    found = _of(plain, o)
+    return replace(
+        found, all=tuple(replace(f, split=further_starts.added(f.split, further, owners)) for f in found.all)
+    )
+
+
+def _of(material: Material, o: BenchmarkOptions) -> Folds:
+    """The folds of structures of which none is a further start of another."""
     if o.folds:
         return _dealt(material, o)
     if o.matbench_folds is not None:

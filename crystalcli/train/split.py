@@ -41,7 +41,11 @@ def _member(material: Material, o: TrainOptions) -> Split:
     if together is None:
         return Split(split.train, split.val, split.test, f"{split.how}; as given, the same for all members")
     few = round(len(whole.val) * len(split.train) / len(whole.train))
-    return dealt_anew(material, split, few, o, together)
+    plain, further, owners = further_starts.dealt(material)  # a file may name some
+    mine = np.isin(further, split.train)
+    train, val = (part[~np.isin(part, further)] for part in (split.train, split.val))
+    anew = dealt_anew(plain, replace(split, train=train, val=val), few, o, together)
+    return further_starts.added(anew, further[mine], owners[mine])
 
 
 def _limited(split: Split, o: TrainOptions) -> Split:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,6 +108,25 @@ def test_dealt_folds_test_every_structure_once(tmp_path: Path) -> None:
     for one in found.all:
         assert not set(formula[one.split.test]) & set(formula[one.split.train])
     assert "grouped by formula" in found.how
+
+
+@pytest.mark.parametrize("wish", [{"fold_column": "part"}, {"folds": 3}])
+def test_further_starts_teach_with_their_structure_and_are_tested_in_no_fold(tmp_path: Path, wish: Any) -> None:
+    """Whatever fold the column says of them: it is copied to them with all else that their structure says."""
+    atoms = small_cache.crystals(N)
+    ids = [f'salt "{k:02d}", {a.get_chemical_formula()}' for k, a in enumerate(atoms)]
+    starts = [ids[k - 28] if k >= 28 else "" for k in range(N)]  # of as many salts, of the same formulas
+    made = material(tmp_path, words=[f"f{k % 28 % 3}" for k in range(N)], start_of=starts)
+    found = folds(made, asked(validation=0.2, **wish))
+    assert found.in_none == 0
+    tested = np.concatenate([f.split.test for f in found.all])
+    assert sorted(tested) == [k for k in made.usable.tolist() if k < 28]
+    for one in found.all:
+        assert len(one.split.val)
+        assert (np.concatenate([one.split.val, one.split.test]) < 28).all()
+        further = {k for k in one.split.train.tolist() if k >= 28}
+        assert further == {k for k in made.usable.tolist() if k - 28 in one.split.train}
+        assert f"{len(further)} further starts of training structures" in one.split.how
 
 
 @pytest.mark.parametrize(

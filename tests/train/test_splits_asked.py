@@ -263,3 +263,26 @@ def test_isolated_atoms_train_in_every_member(tmp_path: Path) -> None:
     made = material(tmp_path, [*salts(), *(atom(s) for s in ("Li", "Na", "K", "Rb", "F", "Cl", "Br"))])
     for member in range(4):
         assert set(range(36, 43)) <= set(asked(made, member=member).train.tolist())
+
+
+def test_members_of_a_file_deal_no_further_start_into_validation(tmp_path: Path) -> None:
+    """A benchmark's file names further starts that train; a member whose validation is drawn anew has its own."""
+    atoms = small_cache.crystals(N)
+    ids = [f'salt "{k:02d}", {a.get_chemical_formula()}' for k, a in enumerate(atoms)]
+    starts = [ids[k - 28] if k >= 28 else "" for k in range(N)]
+    made = material(tmp_path, atoms, lab=[f"lab {k % 28 % 6}" for k in range(N)], start_of=starts)
+    test, val = {k for k in range(28) if k % 6 == 0}, {k for k in range(28) if k % 6 == 1}
+    train = {k for k in range(N) if k % 28 not in test | val}
+    named = {n: [ids[k] for k in sorted(p)] for n, p in (("train", train), ("val", val), ("test", test))}
+    path = tmp_path / "fold.json"
+    path.write_text(json.dumps({**named, DRAWN: "lab"}))
+    drawn = set()
+    for member in range(4):
+        split = asked(made, split_file=path, member=member)
+        own = {k for k in split.train.tolist() if k < 28}
+        assert set(split.test) == test
+        assert len(split.val)
+        assert max(split.val) < 28
+        assert {k for k in split.train.tolist() if k >= 28} == {k for k in train if k >= 28 and k - 28 in own}
+        drawn.add(tuple(split.val))
+    assert len(drawn) > 1

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from crystalcli.contracts.workflow import Run
@@ -20,6 +21,7 @@ from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.screen.options import CALLS
 from crystalcli.screen.plan import StagePlan
 from crystalcli.screen.stage_results import (
+    DONE,
     PieceResults,
     Result,
     StagePiece,
@@ -34,7 +36,9 @@ from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, Stopp
 
 POLL = 0.05
 """Seconds between two looks at a command that runs."""
-FAILED = "failed.txt"
+HAS_FAILED = "failed"
+"""Reason of a result of which people say so."""
+FAILED = f"{HAS_FAILED}.txt"
 """Beside results that people bring: ids of those that failed, each with a reason after a colon if there is one.
 
 Ids may have colons of their own, as ``file:0`` has."""
@@ -156,7 +160,7 @@ class OutsideWorker:
         self.results = Path(stage.options.results) if stage.options.results else self.folder / stage.name
 
     def work(self, task: str, missing: Iterator[StagePiece], run: Run) -> Iterator[PieceResults]:
-        """Hand on the results that are there.
+        """Hand on the results that are there; what is no result is said and not taken, for people can mend it.
 
         Raises:
             Stopped: some are not; says which, and what to do. UsageError: none has an energy that is needed.
@@ -166,12 +170,18 @@ class OutsideWorker:
             return
         found = self._there(run)
         rest: list[Structure] = []
+        unfit: list[str] = []
         for key, one in wanted:
-            if one.id in found:
-                result = misfit(found[one.id], one)
-                yield key, [with_energy(result, self.stage.options.energy) if self.counted else result]
-            else:
-                rest.append(one)
+            result = self._fitting(found[one.id], one) if one.id in found else None
+            if result is not None and result.reason in (DONE, HAS_FAILED):
+                yield key, [result]
+                continue
+            rest.append(one)
+            if result is not None:
+                unfit.append(f"{one.id}: {result.problem}")
+        if unfit:
+            said = "; ".join(unfit[:3]) + (f"; and {len(unfit) - 3} more" if len(unfit) > 3 else "")
+            self._warn(run, f"{self.results}: {said}: not taken; mend what is wrong, or name what failed in {FAILED}")
         to_do = self.folder / f"{self.stage.name}-to-do.extxyz"
         listed = to_do.with_suffix(".txt")
         if not rest:
@@ -189,6 +199,11 @@ class OutsideWorker:
         )
         raise Stopped(f"{taken}stage '{self.stage.name}' waits for {len(rest)} structures ({task}: {names}) -> {to_do}")
 
+    def _fitting(self, found: Result, one: Structure) -> Result:
+        """``found``, or what is wrong with it as a result of ``one``."""
+        result = misfit(found, one)
+        return with_energy(result, self.stage.options.energy) if self.counted else result
+
     def _there(self, run: Run) -> dict[str, Result]:
         """What has been brought."""
         found: dict[str, Result] = {}
@@ -199,7 +214,10 @@ class OutsideWorker:
                 found, failures = read_results(paths, o, ReadOptions(o.cif_column, o.id_column), once=True)
             for failure in failures:
                 self._warn(run, str(failure))
-            if strangers := [i for i in found if i.strip() not in self.ids]:
+            mine = set(self.ids.values())  # as it is written counts before what has blanks around it
+            exact_last = sorted(found.items(), key=lambda named: named[0] in mine)
+            found = {name: replace(r, id=name) for i, r in exact_last for name in [self.ids.get(i.strip(), i)]}
+            if strangers := [i for i in found if i not in mine]:
                 self._warn(
                     run, f"{self.results}: {_some(strangers)}: no structure of the campaign has this id; not taken"
                 )
@@ -223,7 +241,7 @@ class OutsideWorker:
             if named is None:
                 lost.append(line.strip())
             else:
-                found[named[0]] = Result(named[0], "failed", named[1] or "said to have failed")
+                found[named[0]] = Result(named[0], HAS_FAILED, named[1] or "said to have failed")
         if lost:
             self._warn(run, f"{path}: {_some(lost)}: begins with the id of no structure of the campaign; not taken")
         return found

@@ -90,9 +90,20 @@ class Screening(Work):
         return {"name": s.name, "cost": s.cost, "kind": s.kind, "source": list(s.source), "learns_difference": learns}
 
     def do(self, run: Run) -> dict[str, Any]:
-        """Screen."""
+        """Screen.
+
+        Raises:
+            UsageError, NothingUsable: of too few structures something came.
+        """
+        self.state.begin(run)
+        try:
+            return self._screened(run)
+        except (UsageError, NothingUsable):
+            self.state.forget_vain_calls()
+            raise
+
+    def _screened(self, run: Run) -> dict[str, Any]:
         plan, state, ensembles = self.plan, self.state, self.ensembles
-        state.begin(run)
         ids = list(self.found.candidates.amounts)
         for failure in self.found.candidates.failures:
             run.reporter.warn(str(failure))

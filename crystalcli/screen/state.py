@@ -108,6 +108,25 @@ class CampaignState:
         for r in bad[:5]:
             self.run.reporter.warn(f"{named}: {r.id}: {r.problem}")
 
+    def forget_vain_calls(self) -> None:
+        """Let calls of commands of which nothing came be made again by the next campaign here.
+
+        For a screening that came to nothing: what was wrong with them may be outside the plan, and be mended there. One
+        without an energy is of use where only its structure is needed, which is never so after the last stage.
+        """
+        for k, stage in enumerate(self.plan.stages):
+            if stage.kind != "command":
+                continue
+            is_last = k == len(self.plan.stages) - 1
+
+            def in_vain(results: Sequence[Mapping[str, Any]], *, is_last: bool = is_last) -> bool:
+                return all("atoms" not in r or (is_last and r["energy"] is None) for r in results)
+
+            paths = sorted((self.folder / JOURNALS).glob(f"{k + 1}-{stage.name}-*.jsonl"))
+            if n := sum(Journal(path, self.names[k]).forget(in_vain) for path in paths):
+                calls = "1 call" if n == 1 else f"{n} calls"
+                self.run.reporter.say(f"nothing came of {calls} of stage '{stage.name}'; once more by the same command")
+
     def _take_from_another(self, stage: int, named: str, journal: Journal, keys: Sequence[str]) -> None:
         """Take what the run has that this call names, wherever it was needed there."""
         other = self.plan.call.results_of

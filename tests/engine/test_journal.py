@@ -81,6 +81,18 @@ def test_a_full_disk_is_an_environment_problem(tmp_path: Path, monkeypatch: pyte
     assert "a" not in journal
 
 
+def test_what_is_forgotten_is_done_again_and_the_rest_is_what_it_was(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.jsonl", "r")
+    for key, result in (("a", [0.1 + 0.2, "é"]), ("b", None), ("c", [3.0])):
+        journal.add(key, result)
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    assert journal.forget(lambda result: result is None) == 1
+    assert journal.path.read_bytes() == lines[0] + lines[2]
+    again = Journal(journal.path, "r")
+    assert ("b" in journal, "b" in again, again["a"]) == (False, False, [0.1 + 0.2, "é"])
+    assert again.forget(lambda _result: False) == 0
+
+
 @pytest.mark.parametrize("place", ["link", "dangling", "device", "fifo", "folder"])
 def test_nothing_but_a_file_of_its_own_is_read_or_added_to(tmp_path: Path, place: str) -> None:
     victim, path = tmp_path / "victim", tmp_path / "j.jsonl"

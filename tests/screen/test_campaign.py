@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -274,11 +274,35 @@ def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     stages = COMMAND.format(program="sleep 99; echo", script="").replace("60s", "1s").replace("batch = 3", "batch = 24")
     plan = some_campaign.write(tmp_path, stages=stages)
     start = time.monotonic()
+    said: list[str] = []
     with pytest.raises(UsageError, match="0 structures with a final energy are too few"):
-        do(plan, tmp_path / "run")
+        do(plan, tmp_path / "run", said=said)
     assert time.monotonic() - start < 30
-    journal = next((tmp_path / "run" / "work").glob("2-script-train*")).read_text()
-    assert "took longer than 1s and was ended" in journal
+    assert "took longer than 1s and was ended" in "".join(said)
+
+
+MENDED = """
+echo call >> {log}
+grep -q 'alloy 0"' "$1" || test -f {log}.mended || exit 3
+sed -e 's/pbc=/energy=-1.5 pbc=/' "$1" > "$2"
+"""
+
+
+def test_calls_in_vain_are_made_again_where_the_screening_came_to_nothing(tmp_path: Path) -> None:
+    """What is wrong with a command may be outside the plan; what came of the others is not paid for twice."""
+    script, log = tmp_path / "script.sh", tmp_path / "calls"
+    script.write_text(MENDED.format(log=log))
+    plan = some_campaign.write(tmp_path, 25, head="train = 24", stages=COMMAND.format(program="sh", script=script))
+    said: list[str] = []
+    with pytest.raises(UsageError, match="3 structures with a final energy are too few"):
+        do(plan, tmp_path / "run", said=said)
+    assert len(log.read_text().splitlines()) == 8
+    assert "nothing came of 7 calls of stage 'script'; once more by the same command" in said
+    Path(f"{log}.mended").touch()
+    do(plan, tmp_path / "run", said=said)
+    assert "2-script-train: 1 of 8 pieces of work were finished before" in said
+    assert "2-script-train: 24 structures" in said
+    assert not any(r["problems"] for r in rows(tmp_path / "run"))
 
 
 def test_a_stop_loses_no_command_that_has_ended(tmp_path: Path) -> None:
@@ -399,6 +423,34 @@ def test_ids_with_colons_fail_by_their_whole_name(tmp_path: Path) -> None:
     strangers, lines = said
     assert "'run-3': no structure of the campaign has this id" in strangers
     assert "failed.txt: 'runs:0: misspelt', 'nobody': begins with the id of no structure" in lines
+
+
+def test_what_people_can_mend_is_not_taken(tmp_path: Path) -> None:
+    """A result without its energy, or of another compound, beside good ones: it is said and waited for."""
+    some = [Structure(i, a) for i, a in zip("abcd", some_campaign.alloys(4), strict=True)]
+    worker = OutsideWorker(StagePlan("dft", 1.0, "outside", (), Outside()), tmp_path, "abcd", counted=True)
+    results = tmp_path / "outside" / "dft"
+    results.mkdir(parents=True)
+    said: list[str] = []
+    run: Any = SimpleNamespace(reporter=Host(said.append, said.append))
+
+    def taken(*brought: tuple[str, ase.Atoms, float | None]) -> Iterator[tuple[str, str]]:
+        frames = [Structure(i, a) for i, a, _ in brought]
+        (results / "some.extxyz").write_text(extxyz(frames, [e for *_, e in brought]), encoding="utf-8")
+        for _, (r,) in worker.work("task", iter([(i.id, [i]) for i in some]), run):
+            yield r.id, r.problem
+
+    good, bare, other, failed = (s.atoms for s in some)
+    found = taken(("a", good, -1.5), ("b", bare, None), ("c", good, -1.5), ("d", failed, None))
+    assert next(found) == ("a", "")
+    with pytest.raises(Stopped, match="1 of 4 results taken; stage 'dft' waits for 3 structures"):
+        next(found)
+    assert (tmp_path / "outside" / "dft-to-do.txt").read_text() == "b\nc\nd\n"
+    (words,) = [s for s in said if "not taken" in s]
+    assert "b: energy: came back without 'energy'; c: composition: came back as" in words
+    (results / "failed.txt").write_text("d: no convergence")
+    found = taken(("a", good, -1.5), ("b ", bare, -1.5), ("c", other, -1.5), ("d", failed, None))
+    assert list(found) == [("a", ""), ("b", ""), ("c", ""), ("d", "failed: no convergence")]
 
 
 def test_what_comes_back_as_another_compound_is_no_result() -> None:

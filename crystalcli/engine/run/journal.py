@@ -81,10 +81,28 @@ class Journal:
         """
         if key in self._done:
             return
-        body = json.dumps({"run": self.run, "key": key, "result": result}, ensure_ascii=False).encode()
+        line = self._line(key, result)
         files.permitted(self.path)
-        files.append(self.path, _sum(body) + b" " + body + b"\n", durable=True)
-        self._done[key] = json.loads(body)["result"]  # as it will be read next time
+        files.append(self.path, line, durable=True)
+        self._done[key] = json.loads(line.partition(b" ")[2])["result"]  # as it will be read next time
+
+    def _line(self, key: str, result: Any) -> bytes:
+        body = json.dumps({"run": self.run, "key": key, "result": result}, ensure_ascii=False).encode()
+        return _sum(body) + b" " + body + b"\n"
+
+    def forget(self, which: Callable[[Any], bool]) -> int:
+        """Take out the results that ``which`` is true of, and lines that did not count; how many results they were.
+
+        Raises:
+            EnvironmentProblem: as :meth:`add`.
+        """
+        kept = {key: result for key, result in self._done.items() if not which(result)}
+        forgotten = len(self._done) - len(kept)
+        if forgotten:
+            files.permitted(self.path)
+            files.write_bytes(self.path, b"".join(self._line(key, result) for key, result in kept.items()))
+            self._done = kept
+        return forgotten
 
     def work(
         self,

@@ -65,8 +65,8 @@ class Sources:
             if (o.fold_column or o.published) and not o.target:
                 flag = "--fold-column" if o.fold_column else "--published"
                 raise UsageError(f"{flag} names a label of the files; name the one to learn, too: --target KEY")
-            for one in entrants:
-                self._resolved(one.graphs)  # refuses before anything is written
+            for one in entrants:  # refuses before anything is written; what is in the folder may be about to go
+                resolve(replace(self._plan(one.graphs), overwrite=True))
             refuse_missing(self.paths, o)
 
     def _refuse_other_graphs(self, entrants: Sequence[Entrant]) -> None:
@@ -96,7 +96,7 @@ class Sources:
             output=self.folder / self.name(recipe),
             featurizer=recipe.featurizer,
             options=recipe.options,
-            targets=labels_asked(o),
+            targets=labels_asked(self.options),
             place=Place.of(o.jobs, ""),
             reading=choices(o),
             fields=recipe.fields,
@@ -107,10 +107,29 @@ class Sources:
         plan = self._plan(recipe)
         try:
             return resolve(plan)
-        except UsageError:
-            if not plan.output.is_file() or split_file(self.folder, 0).exists():  # trained on, perhaps
+        except UsageError as no:
+            if not plan.output.is_file():
                 raise
+            if split_file(self.folder, 0).exists():  # trained on, perhaps
+                raise self._why_not(plan.output) or no from no
             return resolve(replace(plan, overwrite=True))
+
+    def _why_not(self, cache: Path) -> UsageError | None:
+        """That published predictions were named too late, if they were: they are labels of the graphs."""
+        there = GraphDataset.open([cache]).columns
+        if all({r.name, r.text, r.key} & there.keys() for r in self.published):
+            return None
+        said = f"was built without all of --published {', '.join(self.options.published)}, and is trained on"
+        cure = "name them when a benchmark of structures begins (--overwrite begins anew), or benchmark graph caches"
+        return UsageError(f"{said}; {cure}", path=cache)
+
+    def also_published(self, texts: Sequence[str]) -> bool:
+        """Labels of others' predictions that are scored, too; whether there are any that were not asked for."""
+        more = dict.fromkeys((*texts, *self.options.published))
+        is_more = len(more) > len(self.options.published)
+        self.options = replace(self.options, published=tuple(more))
+        self.published = label_requests.parse(self.options.published) or ()
+        return is_more
 
     def name(self, recipe: GraphRecipe) -> str:
         """Of the cache that is built by ``recipe``."""

@@ -154,6 +154,41 @@ def test_another_architecture_is_trained_beside_those_that_are_done(done: Path, 
     assert [f["mae"] for f in of_row(said, more)["folds"]] == pytest.approx(list(each.values()), rel=1e-12)
 
 
+def test_lines_that_are_there_stay_whatever_is_named_again(done: Path, tmp_path: Path) -> None:
+    """The new one alone, by --resume and by the command; none of the old trainings is made again for it."""
+    shutil.copytree(done.parent, tmp_path, dirs_exist_ok=True)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("run/*-fold-*/model.safetensors")}
+    more, most = f"{SMALL},lr=0.03", f"{SMALL},lr=0.04"
+    resumed = ["benchmark", "--resume", "run", "--arch", more, "--quiet"]
+    for words in (resumed, [*ASKED, "--fold-column", "number", "--arch", most, *LINE]):
+        ran = crystal(words, tmp_path)
+        assert ran.returncode == 0, ran.stderr
+    said, old = report(tmp_path / "run"), report(done)
+    rows = said["targets"]["energy"]["rows"]
+    assert [r["label"] for r in rows if r["kind"] == "model"] == [SMALL, f"{SMALL},lr=0.02", more, most]
+    for label in (SMALL, f"{SMALL},lr=0.02", "mean", "theirs"):
+        assert of_row(said, label) == of_row(old, label)
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_labels_that_graphs_were_built_without_are_a_matter_of_overwrite(tmp_path: Path) -> None:
+    write(tmp_path / "salts.csv", n=30)
+    words = [*ASKED, "--fold-column", "number", "--arch", SMALL, *LINE]
+    assert crystal(words, tmp_path).returncode == 0
+    (cache,) = (tmp_path / "run").glob("graphs-*.h5")
+    ran = crystal([*words, "--published", "theirs"], tmp_path)
+    assert ran.returncode == 2
+    assert "built without all of --published theirs" in ran.stderr
+    ran = crystal([*words, "--published", "theirs", "--overwrite"], tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert of_row(report(tmp_path / "run"), "theirs")["mean"] is not None
+    shutil.copy(cache, tmp_path / "graphs.h5")
+    of_cache = ["benchmark", "graphs.h5", "--target", "energy", *words[len(ASKED) :], "-o", "cache"]
+    for more in ([], ["--published", "theirs"]):
+        assert crystal([*of_cache, *more], tmp_path).returncode == 0
+    assert of_row(report(tmp_path / "cache"), "theirs") == of_row(report(tmp_path / "run"), "theirs")
+
+
 def test_a_cache_of_ones_own_and_dealt_folds(done: Path, tmp_path: Path) -> None:
     """``--folds`` deals what ``crystal train --folds`` deals; a cache gives what its structures give."""
     (cache,) = done.glob("graphs-*.h5")

@@ -40,13 +40,16 @@ def sections(run: ReportedRun) -> list[Section]:
     for label, values in _values(run).items():
         blocks: list[Block] = []
         known = known or run.inputs(error_blocks.named_first(list(values.values())))
-        for one in values.values():
-            blocks += error_blocks.of_target(one)
+        for name, one in values.items():
+            moves = report["targets"][name]["quantity"].get("meaning") == "position"
+            if moves and not known:
+                continue  # of places only what atoms moved by says anything
+            blocks += error_blocks.of_target(one.from_start(known) if moves else one)
             rows = error_blocks.counted_elements(one, known) if known and one.words is None and not one.sites else {}
             if len(rows) > 1:
                 caption = f"mean over the {len(known):,} structures with the element"
                 blocks.append(error_blocks.elements(one.name, one.unit, rows, caption))
-            blocks += error_blocks.worst(one, known)
+            blocks += error_blocks.worst(one, known, places=moves)
         found.append(Section(f"All folds: {label}", blocks))
     if known:
         found[-1] = Section(found[-1].title, [*found[-1].blocks, Geometries(known)])
@@ -63,6 +66,10 @@ def _result(report: Mapping[str, Any]) -> Iterator[Block]:
         yield from _by_fold(name, one, folds)
     for failed in report["failed"]:
         yield Note(f"{failed['architecture']}, fold {failed['fold']}: {failed['reason']}", warning=True)
+    for line in view.skipped_lines(report):
+        yield Note(line)
+    if n := len(report["failed_structures"]):
+        yield Note(f"{n:,} structures could not be used", warning=True)
 
 
 def _cards(name: str, one: Mapping[str, Any]) -> Iterator[Number]:

@@ -75,6 +75,11 @@ def shown(report: Mapping[str, Any]) -> Shown:
 
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield from leak_lines(report)
+    yield from skipped_lines(report)
+
+
+def skipped_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Baselines and published predictions that are not there in every fold, and why."""
     for one in report["targets"].values():
         for row in one["rows"]:
             why = [f[SKIPPED] for f in row["folds"] if SKIPPED in f]

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from crystalcli.contracts.sections import (
     Axis,
@@ -24,6 +25,7 @@ from crystalcli.contracts.sections import (
 )
 from crystalcli.contracts.workflow import Table
 from crystalcli.nouns.hulls import lower_hull
+from crystalcli.screen.hull import ON_PREDICTED_HULL
 from crystalcli.screen.options import BEYOND, CURVE, PHASES, STAGES, STRUCTURES, TABLE, WITHIN
 from crystalcli.vocabulary.display import number
 
@@ -40,7 +42,11 @@ ENERGY, ABOVE = "E_f [eV/atom]", "E_hull [eV/atom]"
 
 @dataclass(frozen=True)
 class Candidate:
-    """One row: amounts of elements, last known energy and distance to the hull, how it ended and why."""
+    """One row: amounts of elements, last known energy and distance to the hull, how it ended and why.
+
+    ``decided`` is the distance that the last decision was made by, ``sigma`` its uncertainty; where energy and distance
+    are final they are others.
+    """
 
     id: str
     formula: str
@@ -48,6 +54,7 @@ class Candidate:
     amounts: Mapping[str, int]
     energy: float
     above: float
+    decided: float
     sigma: float
     kept: bool
     final: bool
@@ -89,7 +96,7 @@ def _candidate(rows: Mapping[str, Sequence[str]], k: int) -> Candidate:
     reason = "; ".join(t for t in (of("reason"), taught, rows.get("problems", [""] * (k + 1))[k]) if t)
     return Candidate(
         rows["id"][k], formula, rows["system"][k], _amounts(formula),
-        _number(energy), _number(above), _number(of("sigma [eV/atom]")),
+        _number(energy), _number(above), _number(of(ABOVE)), _number(of("sigma [eV/atom]")),
         of("decision") != "remove", final, outcome, reason,
     )  # fmt: skip
 
@@ -98,7 +105,7 @@ def _known(rows: Mapping[str, Sequence[str]]) -> Iterator[Candidate]:
     """Phases that are no candidates and shape the hulls."""
     for k, name in enumerate(rows.get("phase", ())):
         word, energy = rows["formula"][k], _number(rows[ENERGY][k])
-        yield Candidate(name, word, "", _amounts(word), energy, math.nan, math.nan, True, False, PHASE, "")
+        yield Candidate(name, word, "", _amounts(word), energy, math.nan, math.nan, math.nan, True, False, PHASE, "")
 
 
 def _amounts(formula: str) -> dict[str, int]:
@@ -119,10 +126,7 @@ def _result(run: ReportedRun, candidates: Sequence[Candidate]) -> Iterator[Block
     taught = len(candidates) - removed - kept
     cards = [Number(f"{len(candidates):,}", "candidates", f"threshold {report.get('threshold', '?')}")]
     cards.append(Number(f"{kept:,}", "kept", f"{removed:,} removed" + (f", {taught:,} {TRAINED}" if taught else "")))
-    on = [c for c in candidates if c.above <= ON_HULL]
-    cards.append(
-        Number(f"{len(on):,}", "on the hull", ", ".join(c.formula for c in on[:6]) + (" …" if len(on) > 6 else ""))
-    )
+    cards.append(_on_hull(report, candidates))
     for key, said in (
         ("references", "known phases"),
         ("extrapolating", "predictions that extrapolate"),
@@ -150,18 +154,31 @@ def _result(run: ReportedRun, candidates: Sequence[Candidate]) -> Iterator[Block
         yield Plot("Recall against cost, over thresholds", Axis("cost"), Axis("share of the true hull found"), [series])
 
 
+def _on_hull(report: Mapping[str, Any], candidates: Sequence[Candidate]) -> Number:
+    """Of a campaign those on the hull of final energies, of one step those on the predicted one, as reported."""
+    final = report.get("hull")
+    if isinstance(final, list):
+        on = [c for c in candidates if c.id in set(final)]
+        n, said = len(final), "on the hull"
+    else:
+        on = [c for c in candidates if c.above <= ON_PREDICTED_HULL]
+        n, said = report.get("on_predicted_hull", len(on)), "on the predicted hull"
+    return Number(f"{n:,}", said, ", ".join(c.formula for c in on[:6]) + (" …" if len(on) > 6 else ""))
+
+
 def _heights(candidates: Sequence[Candidate]) -> Iterator[Block]:
-    """Distance to the hull beside its uncertainty: what decides."""
-    known = [c for c in candidates if math.isfinite(c.above) and math.isfinite(c.sigma)]
+    """Predicted distance to the hull beside its uncertainty: what decided."""
+    known = [c for c in candidates if math.isfinite(c.decided) and math.isfinite(c.sigma)]
     if len(known) < 3:
         return
     series = []
     for name, group in ((WITHIN, [c for c in known if c.kept]), (BEYOND, [c for c in known if not c.kept])):
         if group:
-            x, y = [1e3 * c.sigma for c in group], [1e3 * c.above for c in group]
+            x, y = [1e3 * c.sigma for c in group], [1e3 * c.decided for c in group]
             series.append(Series(name, x, y, ids=[c.id for c in group], notes=_notes(group)))
-    yield Plot("Distance to the hull, over σ", Axis("σ (meV/atom)"), Axis("distance to the hull (meV/atom)"), series,
-               [Guide("y", 0.0)], words=("σ", "E_hull"))  # fmt: skip
+    yield Plot("Predicted distance to the hull, over σ", Axis("σ (meV/atom)"),
+               Axis("predicted distance to the hull (meV/atom)"), series, [Guide("y", 0.0)],
+               words=("σ", "predicted E_hull"))  # fmt: skip
 
 
 def _notes(group: Sequence[Candidate]) -> dict[str, list[str]]:
@@ -283,7 +300,8 @@ def _table(candidates: Sequence[Candidate], rows: Mapping[str, Sequence[str]]) -
     extrapolating = [h for h in rows if h.endswith("extrapolating")]
     heads = ["id", "formula", "system", "end", "E_f (eV/atom)", "E_hull (meV/atom)", "σ (meV/atom)", "why"]
     cells = [
-        [c.id, c.formula, c.system, c.outcome, _cell(c.energy, 1.0), _cell(c.above, 1e3), _cell(c.sigma, 1e3),
+        [c.id, c.formula, c.system, c.outcome, _cell(c.energy, 1.0), _cell(c.above, 1e3),
+         "" if c.final else _cell(c.sigma, 1e3),  # a final energy is no prediction
          "; ".join(t for t in (c.reason, *(rows[h][k] for h in extrapolating)) if t)]
         for k, c in enumerate(candidates)
     ]  # fmt: skip

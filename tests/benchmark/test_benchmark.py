@@ -18,7 +18,9 @@ from common.some_benchmarks import LINE, SMALL, write
 from in_process import crystal
 from reference import fold_table
 
+from crystalcli.benchmark.sections import _result
 from crystalcli.benchmark.workflow import BENCHMARK
+from crystalcli.contracts.sections import Note
 from crystalcli.testing import WorkflowContract
 
 TRUE, PREDICTED = "energy true [eV/atom]", "energy predicted [eV/atom]"
@@ -133,6 +135,12 @@ def test_it_is_shown(done: Path) -> None:
     page = (done / "report.html").read_text(encoding="utf-8")
     for text in ("All folds: ", "published theirs", "train and test share", "2 structures are in no fold"):
         assert text in page
+    # in part of the folds only: the table has a dash for it, the page as the terminal says why
+    told = report(done)
+    (theirs,) = [r for r in told["targets"]["energy"]["rows"] if r["label"] == "theirs"]
+    theirs["folds"][0] = {"skipped": "no label"}
+    said = [b.text for b in _result(told) if isinstance(b, Note)]
+    assert "published theirs: skipped in 1 of 3 folds, no label" in said
 
 
 def test_another_architecture_is_trained_beside_those_that_are_done(done: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from common.failing_writes import killed_after
 from crystalcli.cli.main import run as crystal
 from crystalcli.contracts.host import Host
 from crystalcli.contracts.request import Request
+from crystalcli.contracts.sections import Plot
 from crystalcli.engine.host import life
 from crystalcli.engine.report.run_files import RunFiles
 from crystalcli.engine.run import progress
@@ -111,9 +112,15 @@ def test_candidates_are_counted_once(finished: Path) -> None:
     assert report["fully_relaxed"] == sum(bool(r["E_f [eV/atom]"]) for r in table)
     kept, removed = len((run / "survivors.txt").read_text().splitlines()), report["removed"]
     assert kept + removed + 12 == 24
-    cards = {c.said: c for c in SCREEN.sections(RunFiles(run))[0].blocks[0].cards}
+    numbers, *blocks = SCREEN.sections(RunFiles(run))[0].blocks
+    cards = {c.said: c for c in numbers.cards}
     assert (cards["kept"].value, cards["kept"].beside) == (str(kept), f"{removed} removed, 12 trained on")
     assert cards["known phases"].value == "0"
+    assert cards["on the hull"].value == str(len(report["hull"]))
+    (plot,) = [b for b in blocks if isinstance(b, Plot)]  # by what was decided, which final distances were not
+    drawn = {i: y for one in plot.series for i, y in zip(one.ids, one.y, strict=True)}
+    decided = {r["id"]: r["loose E_hull [eV/atom]"] or r["volume E_hull [eV/atom]"] for r in table}
+    assert drawn == pytest.approx({i: 1e3 * float(e) for i, e in decided.items() if e})
 
 
 def test_final_energies_are_those_of_the_relaxed_structures(finished: Path) -> None:

@@ -85,7 +85,8 @@ def _errors(values: Values) -> Plot:
     counts, edges = np.histogram(np.clip(error, -reach, reach), BINS, (-reach, reach))
     rms = float(np.sqrt(np.square(error).mean()))
     mean, mae = float(error.mean()), float(np.abs(error).mean())
-    caption = f"mean {number(mean)}, MAE {number(mae)}, RMSE {number(rms)} {values.unit}"
+    whose = "components: " if len(values.true) > 1 else ""  # which a report may count together, as a distance
+    caption = f"{whose}mean {number(mean)}, MAE {number(mae)}, RMSE {number(rms)} {values.unit}".rstrip()
     if beyond:
         caption += f"; {beyond:,} of {len(error):,} are larger than shown and counted at the ends"
     return Plot(
@@ -189,9 +190,10 @@ def worst(values: Values, known: Mapping[str, Geometry], *, places: bool = False
     first = {i: k for k, i in reversed(list(enumerate(values.ids)))}
     shown, rows = [], []
     single = len(values.true) == 1 and not len(values.sites)
+    said = "|error|" if single else "mean |error|" + (" of components" if len(values.true) > 1 else "")
     for one in order:
         k = first[one]
-        facts = [("mean |error|" if not single else "|error|", f"{number(errors[one])} {values.unit}")]
+        facts = [(said, f"{number(errors[one])} {values.unit}".rstrip())]
         if single:
             (component,) = values.true
             facts += [

@@ -80,12 +80,13 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 def skipped_lines(report: Mapping[str, Any]) -> Iterator[str]:
     """Baselines and published predictions that are not there in every fold, and why."""
-    for one in report["targets"].values():
+    for name, one in report["targets"].items():
+        of = f" of {name}" if len(report["targets"]) > 1 else ""
         for row in one["rows"]:
             why = [f[SKIPPED] for f in row["folds"] if SKIPPED in f]
             if why and row["kind"] != MODEL:
                 where = f" in {len(why)} of {len(row['folds'])} folds" if len(why) < len(row["folds"]) else ""
-                yield f"{KINDS[row['kind']]}{row['label']}: skipped{where}, {why[0]}"
+                yield f"{KINDS[row['kind']]}{row['label']}{of}: skipped{where}, {why[0]}"
 
 
 def leak_lines(report: Mapping[str, Any]) -> Iterator[str]:

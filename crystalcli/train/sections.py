@@ -85,18 +85,22 @@ def _result(run: ReportedRun, test: Mapping[str, Any]) -> Iterator[Block]:
             yield from _table(report, name, row)
     if "replay" in report:
         yield replay_table(report["replay"])
-    split = report.get("split")
-    first: Mapping[str, Any] = split[0] if isinstance(split, list) and split else split or {}
-    sizes = dict(first.get("sizes", {}))
-    if sizes:
-        said = ", ".join(f"{sizes[k]:,} {k}" for k in ("train", "val", "test") if k in sizes)
-        facts = [("split", f"{said}; {first.get('how', '')}")]
+    split = report.get("split") or {}
+    facts = [("split", said) for one in (split if isinstance(split, list) else [split]) if (said := _split(one))]
+    if facts:
         if "parameters" in report:
             facts.append(("parameters", f"{report['parameters']:,}"))
         if "best_epoch" in report:
             facts.append(("epochs", f"{report.get('epochs')}, kept: {report['best_epoch']}"))
         yield Facts(facts)
     yield from _leaks(report.get("leaks"))
+
+
+def _split(split: Mapping[str, Any]) -> str:
+    """Of one fold, where a series has several."""
+    sizes = dict(split.get("sizes", {}))
+    said = ", ".join(f"{sizes[k]:,} {k}" for k in ("train", "val", "test") if k in sizes)
+    return f"{said}; {split.get('how', '')}" if said else ""
 
 
 def _cards(report: Mapping[str, Any], name: str, row: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[Number]:
@@ -177,14 +181,16 @@ def _cell(value: Any) -> str:
 
 
 def _leaks(leaks: Any) -> Iterator[Block]:
+    of_folds = [of for of in leaks or () if isinstance(of, list)]  # each has leaks of its own
     rows = [r for r in leaks or () if isinstance(r, Mapping)]
+    rows += [{**r, "fold": k} for k, of in enumerate(of_folds) for r in of if isinstance(r, Mapping)]
     if not rows:
         if leaks is not None:
             yield Note("No leaks were found between the parts: no copies, no formula in two of them.")
         return
     cells = [
         [
-            " and ".join(map(str, r.get("parts", ()))),
+            " and ".join(map(str, r.get("parts", ()))) + (f" of fold {r['fold']}" if "fold" in r else ""),
             str(r.get("kind", "")),
             f"{r.get('n', '')}",
             str(r.get("example", "")),
@@ -202,11 +208,16 @@ def _runs(run: ReportedRun) -> Iterator[Block]:
     rows = []
     for one in run.report.get("runs", ()):
         name = str(one.get("folder", "")).rpartition("/")[2]
-        errors = {}
+        errors, test = dict[str, Mapping[str, Any]](), dict[str, Any]()
         if (run.path / name / "run.json").is_file():
             test = run.child(name).report.get("test", {})
             errors = {t: r["model"] for t, r in test.items() if isinstance(r.get("model"), Mapping)}
-        said = [f"{t} {number(m[k])}" for t, m in errors.items() for k in ("mae", "accuracy") if k in m][: len(errors)]
+        said = [
+            f"{t} {number(m[k])} {_unit(test[t]) if k in IN_UNITS else ''}".rstrip()
+            for t, m in errors.items()
+            for k in ("mae", "accuracy")
+            if k in m
+        ][: len(errors)]
         rows.append([name, str(one.get("seed", "")), str(one.get("best_epoch", "")), ", ".join(said)])
     if rows:
         yield Table(("run", "seed", "kept epoch", "error on its test part"), rows, "Runs")

@@ -20,7 +20,7 @@ import pytest
 from engine import made_runs
 from in_process import crystal
 
-from crystalcli.contracts.sections import Axis, Elements, Geometry, Guide, Note, Numbers, Plot, Section, Series
+from crystalcli.contracts.sections import Axis, Elements, Facts, Geometry, Guide, Note, Numbers, Plot, Section, Series
 from crystalcli.contracts.workflow import Table
 from crystalcli.engine.report import html as to_html
 from crystalcli.engine.report import page, predicted
@@ -520,3 +520,22 @@ def test_errors_that_a_head_counts_in_another_unit_are_shown_in_it(tmp_path: Pat
     assert cards == ["12.5 °", "14.5 °"]
     (table,) = (b for b in result.blocks if isinstance(b, Table))
     assert list(table.heads)[1:3] == ["MAE (°)", "RMSE (°)"]
+
+
+def test_a_series_of_folds_has_the_splits_and_leaks_of_every_fold(tmp_path: Path) -> None:
+    """They are lists of lists: a page that read them as those of one run said that there are no leaks."""
+    run = made_runs.training(tmp_path / "run", 20)
+    model = {"n": 40, "mae": {"mean": 2.0, "std": 0.5}, "runs": 2}
+    row = {"quantity": {"name": "gap"}, "unit": "eV", "model": model, "baselines": {}, "compared": {}}
+    leak = {"parts": ["train", "test"], "kind": "formula", "n": 7, "example": "x"}
+    splits = [{"how": f"fold {k} of 2", "sizes": {"train": 16 + k, "val": 2, "test": 20}} for k in range(2)]
+    for leaks, told in (([[], [leak]], True), ([[], []], False)):
+        said = {"test": {"gap": row}, "split": splits, "leaks": leaks}
+        (run / "report.json").write_text(json.dumps(said))
+        blocks = train_sections.sections(RunFiles(run))[0].blocks
+        (facts,) = (b for b in blocks if isinstance(b, Facts))
+        expected = [f"{16 + k} train, 2 val, 20 test; fold {k} of 2" for k in range(2)]
+        assert [value for name, value in facts.rows if name == "split"] == expected
+        tables = [b for b in blocks if isinstance(b, Table) and b.title == "Leaks"]
+        assert [t.rows for t in tables] == ([[["train and test of fold 1", "formula", "7", "x"]]] if told else [])
+        assert any("No leaks" in b.text for b in blocks if isinstance(b, Note)) is not told

@@ -69,10 +69,13 @@ def _of_one_step(data: Mapping[str, Any]) -> list[str]:
     if data["uncalibrated"] and data["threshold"].endswith("σ"):
         lines.append("sigma is uncalibrated: crystal calibrate MODEL LABELLED gives it the size that errors have")
     if s := data["stability"]:
-        lines.append(
-            f"beside the true energies: recall {s['recall']:.2f}, precision {s['precision']:.2f}, F1 {s['f1']:.2f}, "
-            f"DAF {s['daf']:.2f}, MAE of E_hull {1000 * s['mae']:.1f} meV/atom ({s['n']} candidates)"
+        found = (
+            f"recall {s['recall']:.2f}, precision {s['precision']:.2f}, F1 {s['f1']:.2f}, DAF {s['daf']:.2f}"
+            if s["prevalence"]
+            else "none is on the hull, so that nothing could be found"
         )
+        error = f"MAE of E_hull {1000 * s['mae']:.1f} meV/atom ({s['n']} candidates)"
+        lines.append(f"beside the true energies: {found}, {error}")
     return lines
 
 

@@ -1,9 +1,12 @@
 """Stability by hand: twelve phases, one without a prediction."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from crystalcli.screen.stability import stability
+from crystalcli.screen.view import shown
 
 
 def test_by_hand() -> None:
@@ -25,3 +28,14 @@ def test_perfect_and_nothing_found() -> None:
     nothing = stability(true + 0.5, true)
     assert (nothing.precision, nothing.recall, nothing.daf) == (0.0, 0.0, 0.0)
     assert stability(true, true, threshold=0.15).prevalence == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("above", [0.0, 0.1])
+def test_where_nothing_is_stable_no_share_of_it_is_told(above: float) -> None:
+    """0 of 0 is no recall of 0."""
+    metrics = asdict(stability(np.array([0.2, 0.0]), np.array([above, 0.3])))
+    told = {"candidates": 2, "kept": 1, "on_predicted_hull": 1, "removed": 1, "threshold": "2σ", "failed": []}
+    report = {**told, "extrapolating": 0, "uncalibrated": 0, "output": "run", "stability": metrics}
+    (line,) = (text for text in shown(report).lines if "beside the true energies" in text)
+    assert ("recall 0.00" in line, "none is on the hull" in line) == (above == 0.0, above > 0.0)
+    assert "MAE of E_hull" in line

@@ -25,6 +25,7 @@ _BY_ENDING = {
     ".extxyz": "extxyz",
     ".db": "asedb",
     ".json": "pymatgen_json",
+    ".jsonl": "pymatgen_json",
     ".csv": "table",
     ".traj": "ase_traj",
     ".lammpstrj": "lammps_dump",

@@ -3,7 +3,7 @@
 =====================  =================================================================================
 a structure            ``{"lattice", "sites"}`` of pymatgen, ``{"lattice_mat", "coords", "elements"}`` of JARVIS
 a record               holds one under ``structure``, ``final_structure``, ``atoms`` or a name like these
-a table of pandas      ``{"index", "columns", "data": [[structure, y], …]}`` (Matbench), by columns, with a ``schema``
+a row                  holds one under any other name, with numbers or words beside it
 lists, tables by id    of any of these, three levels deep: ``{material: {frame: record}}`` of MPtrj
 =====================  =================================================================================
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crystalcli.vocabulary.quantities import Quantity
@@ -22,6 +22,8 @@ HELD_IN = ("structure", "final_structure", "atoms")
 _CALLED_SO = re.compile("struct|atoms|crystal", re.IGNORECASE)
 """In the name under which a record holds a structure, where it is none of these."""
 _DEEPEST = 3
+_NAMED = 5
+"""Of what is not read, so many are named."""
 _MPTRJ = frozenset(("structure", "force", "stress"))
 _OF_MPTRJ: Mapping[str, Quantity] = {
     "force": Quantity("force", "eV/Å", "site"),
@@ -62,8 +64,8 @@ class Record:
 
 
 def records(data: Any) -> list[Record]:
-    """Every structure in ``data``, in order; ``[]`` if there is none."""
-    return list(_found(_unframed(data), "", 0))
+    """Every structure in ``data``, and every fault where one was to be, in order; ``[]`` if there is no structure."""
+    return list(_found(data, "", 0))
 
 
 def alone(data: Any) -> bool:
@@ -87,36 +89,110 @@ def known_layouts() -> str:
 
 
 def _found(data: Any, name: str, depth: int) -> Iterator[Record]:
-    if isinstance(data, dict) and alone(data):
-        yield _record(data, name)
-    elif depth < _DEEPEST and isinstance(data, dict):
-        for key, value in data.items():
-            yield from _found(value, str(key), depth + 1)
-    elif depth < _DEEPEST and isinstance(data, list):
-        for value in data:
-            yield from _found(value, "", depth + 1)
+    if isinstance(data, Record):
+        yield replace(data, name=name or data.name)
+    elif isinstance(data, dict) and alone(data):
+        yield _record(data, name, _held(data))
+    elif depth and (row := _as_row(data)):
+        yield row_record(row, name)
+    elif isinstance(data, (dict, list)):
+        if depth < _DEEPEST:
+            yield from _inside(data, depth)
+        elif _holds_structure(data):
+            yield Record(name, {}, fault=f"structures lie deeper than {_DEEPEST} levels of lists and tables")
 
 
-def _record(item: dict[str, Any], name: str) -> Record:
+def _inside(data: dict[str, Any] | list[Any], depth: int) -> Iterator[Record]:
+    """What a list or table holds; what stands among its structures and is none is a fault of its own, or is named."""
+    items = data.items() if isinstance(data, dict) else (("", value) for value in data)
+    found = [(str(key), value, list(_found(value, str(key), depth + 1))) for key, value in items]
+    among = any(alone(v) or isinstance(v, Record) for _, v, _ in found)
+    unread: list[str] = []
+    if isinstance(data, dict):
+        unread = [key for key, value, inside in found if not inside and isinstance(value, (int, float, str, list))]
+    else:
+        among = any(inside for *_, inside in found)
+    for key, value, inside in found:
+        if inside:
+            note = f"beside structures, not read: {', '.join(unread[:_NAMED])}"
+            yield replace(inside[0], notes=(*inside[0].notes, note)) if unread else inside[0]
+            unread = []
+            yield from inside[1:]
+        elif among and (_is_failed(value) if isinstance(data, dict) else value != []):
+            yield Record(key or _id_in(value), {}, fault=_lack(value))
+
+
+def _is_failed(value: Any) -> bool:
+    """Whether a value in a table of structures was to be one."""
+    return value is None or (isinstance(value, dict) and any(key in value for key in (*HELD_IN, "lattice", "sites")))
+
+
+def _lack(value: Any) -> str:
+    """Why ``value`` is no structure."""
+    if not isinstance(value, dict):
+        return f"is {'null' if value is None else f'a {type(value).__name__}'}, no structure"
+    key = next((k for k in HELD_IN if k in value), "")
+    if key:
+        return f"'{key}' is {'null' if value[key] is None else 'none that is known here'}"
+    missing = next((k for k in ("lattice", "sites") if k not in value), "")
+    return f"has no {missing}" if "lattice" in value or "sites" in value else "holds no structure"
+
+
+def _as_row(data: Any) -> dict[str, Any]:
+    """A row of a table whose columns are called otherwise, or not at all; empty if ``data`` is none.
+
+    What holds structures only is a table of them; a number or a text beside one says something of it.
+    """
+    if isinstance(data, list):
+        data = {f"column {k}": value for k, value in enumerate(data)}
+    if not isinstance(data, dict):
+        return {}
+    structures = sum(map(is_structure, data.values()))
+    words = (str,) if structures == 1 else ()
+    said = structures and any(isinstance(v, (int, float, *words)) for v in data.values())
+    return data if said else {}
+
+
+def _holds_structure(data: Any) -> bool:
+    waiting = [data]
+    while waiting:
+        item = waiting.pop()
+        if is_structure(item):
+            return True
+        if isinstance(item, (dict, list)):
+            waiting.extend(item.values() if isinstance(item, dict) else item)
+    return False
+
+
+def row_record(row: dict[str, Any], name: str = "") -> Record:
+    """The record of a row of a table, whatever the column of its structure is called."""
+    held = _held(row) or next((k for k, v in row.items() if is_structure(v)), "")
+    return _record(row, name, held) if held else Record(name or _id_in(row), {}, fault=_lack(row))
+
+
+def _record(item: dict[str, Any], name: str, held: str) -> Record:
     name = name or _id_in(item)
     if is_structure(item):
         return Record(name, item, item.get("properties") or {})
-    held = _held(item)
     inside, more = item[held].get("properties"), item.get("data")
-    name = name or (_id_in(more) if isinstance(more, dict) else "")
+    name = name or _id_in(more)
     beside = {k: v for part in (inside, more) if isinstance(part, dict) for k, v in part.items()}
     beside |= {k: v for k, v in item.items() if k != held and not (k == "data" and isinstance(v, dict))}
     if item.keys() >= _MPTRJ and any(k in item for k in ("energy_per_atom", "uncorrected_total_energy")):
         return Record(name, item[held], beside, _OF_MPTRJ, (_MPTRJ_SAYS,))
     if item.get("@class") == _ENTRY:
         return Record(name, item[held], beside, _OF_ENTRY, (_ENTRY_SAYS,))
-    several = ", ".join(_called_so(item)) if held not in HELD_IN and len(_called_so(item)) > 1 else ""
-    fault = f"holds several structures ({several}); call the one that is meant 'structure'" if several else ""
+    structures = [key for key, value in item.items() if is_structure(value)]
+    several = held not in HELD_IN and len(structures) > 1
+    said = f"holds several structures ({', '.join(structures)}); call the one that is meant 'structure'"
+    fault = said if several else ""
     return Record(name, item[held], beside, fault=fault)
 
 
-def _id_in(item: Mapping[str, Any]) -> str:
+def _id_in(item: Any) -> str:
     """What a dictionary says that it is called; empty if nothing."""
+    if not isinstance(item, dict):
+        return ""
     return next((str(item[k]) for k in IDS if isinstance(item.get(k), (str, int))), "")
 
 
@@ -129,47 +205,3 @@ def _called_so(item: dict[str, Any]) -> list[str]:
     """Keys like ``initial_structure`` in a record; none in a table by id, which holds nothing but structures."""
     held = [key for key, value in item.items() if is_structure(value)]
     return held if len(held) < len(item) and all(map(_CALLED_SO.search, map(str, held))) else []
-
-
-def _unframed(data: Any) -> Any:
-    """A table of pandas as records; anything else as it is."""
-    if not isinstance(data, dict):
-        return data
-    names, rows = data.get("columns"), data.get("data")
-    if isinstance(names, list) and isinstance(rows, list):
-        index = data.get("index")
-        labels = index if isinstance(index, list) and len(index) == len(rows) else range(len(rows))
-        found = [_row(map(str, names), row) for row in rows]
-        return dict(zip(map(str, labels), found, strict=True)) if _are_names(labels) else found
-    if isinstance(rows, list) and isinstance(data.get("schema"), dict):
-        return [_row(row.keys(), row.values()) if isinstance(row, dict) else row for row in rows]
-    if len(data) > 1 and _is_frame(data):
-        labels = list(next(iter(data.values())))
-        found = [_row(data, (column.get(i) for column in data.values())) for i in labels]
-        return dict(zip(labels, found, strict=True)) if _are_names(labels) else found
-    return data
-
-
-def _row(names: Any, values: Any) -> dict[str, Any]:
-    """A row of a table; its structure, whatever the column is called, is under ``structure``."""
-    row = dict(zip(names, values if not isinstance(values, str) else [], strict=False))
-    held = _held(row)
-    if not held:
-        held = next((k for k, v in row.items() if is_structure(v)), "")
-        row = {"structure" if k == held else k: v for k, v in row.items()} if held else row
-    return row
-
-
-def _is_frame(data: dict[str, Any]) -> bool:
-    """Whether ``data`` has a column of structures by row, and other columns of the same rows."""
-    columns = list(data.values())
-    return (
-        all(isinstance(c, dict) and c.keys() == columns[0].keys() for c in columns)
-        and any(c and all(is_structure(v) for v in c.values()) for c in columns)
-        and not all(is_structure(v) for c in columns for v in c.values())
-    )
-
-
-def _are_names(labels: Any) -> bool:
-    """Whether the rows are called something, not only counted."""
-    return any(not str(k).isdecimal() for k in labels)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from crystalcli.nouns.structures.check import is_full
 from crystalcli.nouns.structures.entry import Entry
+from crystalcli.nouns.structures.json_frames import unframed
 from crystalcli.nouns.structures.json_layouts import IDS, Record, alone, known_layouts, records
 from crystalcli.nouns.structures.numbers import is_number
 from crystalcli.nouns.structures.offered import Offered, entry_of, numbers_of
@@ -37,7 +38,7 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
         InputError: not JSON, or no structure in it. UnsafeInput: it names a class that is none of pymatgen's.
     """
     data = _load(path)
-    found, single = records(data), alone(data)
+    found, single = records(unframed(data)), alone(data)
     if not found:
         raise InputError(f"no structure in this JSON that is known here: {_looks(data)}", path=path, code="no-atoms")
     for index, record in enumerate(found):
@@ -63,7 +64,9 @@ def _load(path: Path) -> Any:
     except RecursionError:
         raise InputError("nested too deeply", path=path, code="too-deep") from None
     except json.JSONDecodeError as problem:
-        raise InputError(f"not JSON: {problem.msg}", path=path, line=problem.lineno, code="syntax") from None
+        data = _lines(text)
+        if not data:
+            raise InputError(f"not JSON: {problem.msg}", path=path, line=problem.lineno, code="syntax") from None
     except ValueError:  # of integers too long for Python
         raise InputError("holds a number with thousands of digits", path=path, code="syntax") from None
     if isinstance(data, dict) and {"ids", "nextid"} <= data.keys():
@@ -71,6 +74,20 @@ def _load(path: Path) -> Any:
         raise InputError(f"is a database of ASE as JSON; {cure}", path=path, code="unknown-format")
     _only_known_classes(data, path)
     return data
+
+
+def _lines(text: str) -> list[Any]:
+    """JSON lines, a value a line, a damaged one as its fault; ``[]`` where the first is not whole or alone."""
+    found: list[Any] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        try:
+            if line.strip():
+                found.append(json.loads(line))
+        except (ValueError, RecursionError) as problem:
+            if not found:
+                return []
+            found.append(Record("", {}, fault=f"line {number} is not JSON: {getattr(problem, 'msg', problem)}"))
+    return found if len(found) > 1 else []
 
 
 def _only_known_classes(data: Any, path: Path) -> None:
@@ -99,7 +116,7 @@ def _harmless(module: Any) -> bool:
 
 def _entry(record: Record, path: Path, index: int | None) -> Entry:
     if record.fault:
-        raise InputError(record.fault, code="several")
+        raise InputError(record.fault, code="layout")
     structure = record.structure
     atoms, sites, warnings = _jarvis_atoms(structure) if "lattice_mat" in structure else _atoms(structure)
     offered = Offered(len(atoms), atoms.cell.array, notes=list(record.notes))
@@ -182,7 +199,7 @@ def _site_labels(sites: list[dict[str, Any]]) -> dict[str, Any]:
     if all(isinstance(f, list) and len(f) == 3 and set(map(type, f)) == {bool} for f in flags) and not np.all(flags):
         found[_FLAGS] = np.array(flags)
     for key in dict.fromkeys(k for p in properties for k in p):
-        values = [p.get(key) for p in properties]
+        values = _moments([p.get(key) for p in properties])
         width = next((len(v) for v in values if isinstance(v, list)), 0)
         array = numbers_of([[np.nan] * width if v is None and width else v for v in values])
         if array is None:
@@ -190,6 +207,23 @@ def _site_labels(sites: list[dict[str, Any]]) -> dict[str, Any]:
         elif not np.isnan(array).all():
             found[key] = array
     return found
+
+
+def _moments(values: list[Any]) -> list[Any]:
+    """Moments that pymatgen keeps as objects: numbers where all lie on one axis, else vectors of Cartesian x y z."""
+    if not all(isinstance(v, dict) and v.get("@class") == "Magmom" for v in values):
+        return values
+    moments, axes = ([_plain(v.get(key)) for v in values] for key in ("moment", "saxis"))
+    if any(axis != axes[0] for axis in axes) or not all(isinstance(m, list) and len(m) == 3 for m in moments):
+        return values
+    if not any(m[0] or m[1] for m in moments):
+        return [m[2] for m in moments]
+    return moments if axes[0] == [0, 0, 1] else values
+
+
+def _plain(value: Any) -> Any:
+    """An array as pymatgen writes it, as a list."""
+    return value.get("data") if isinstance(value, dict) else value
 
 
 def _truth(said: Any) -> bool:

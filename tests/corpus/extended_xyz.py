@@ -17,7 +17,7 @@ CASES = (
     Case("count_zero.xyz", "0\n\n", "refused", "no atoms"),
     Case("count_huge.xyz", XYZ.replace("2\n", "999999999999\n", 1), "refused", "no number of atoms"),
     Case("count_float.xyz", XYZ.replace("2\n", "2.0\n", 1), "refused", "no number of atoms"),
-    Case("count_small.xyz", XYZ.replace("2\n", "1\n", 1), "refused", "no number of atoms"),
+    Case("count_small.xyz", XYZ.replace("2\n", "1\n", 1), "refused", "1 atoms are counted, 2 are there"),
     Case("lattice_8.xyz", XYZ.replace('0 0 0 3"', '0 0 3"'), "refused", "Lattice"),
     Case("lattice_word.xyz", XYZ.replace('0 0 0 3"', '0 0 0 three"'), "refused", "Lattice"),
     Case("lattice_nan.xyz", XYZ.replace('0 0 0 3"', '0 0 0 nan"'), "refused", "not finite"),

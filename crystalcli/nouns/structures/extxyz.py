@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 from crystalcli.nouns.structures.entry import Entry, alone
@@ -17,10 +17,12 @@ from crystalcli.nouns.structures.text import open_bytes, text_lines, where
 from crystalcli.vocabulary.errors import InputError
 
 MAX_ATOMS = 5_000_000
+_LONGEST_COUNT = 40
+"""Characters of a line that may be a number of atoms; longer ones are not looked at, for they are many."""
 
 
 def read(path: Path, _options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> Iterator[Entry | InputError]:
-    """Yield every frame of the piece; a bad frame is yielded as its error, a lost count ends the file.
+    """Yield every frame of the piece; a bad frame is yielded as its error, and what stands between frames and is none.
 
     A frame is called by its ``id``, ``name`` or ``material_id``, else ``FILE:FRAME``.
 
@@ -29,7 +31,7 @@ def read(path: Path, _options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> 
     """
     held: Entry | InputError | None = None
     several = piece != WHOLE
-    for index, (line, frame) in enumerate(islice(_frames(path, piece), piece.count), piece.first):
+    for index, line, frame in islice(_frames(path, piece), piece.count):
         if held is not None:
             several = True
             yield held
@@ -55,7 +57,10 @@ def starts(path: Path) -> Iterator[Start]:
         for first in lines:
             if first.strip():
                 count = _count_in(first)
-                if count is None or sum(1 for _ in islice(lines, count + 1)) <= count:
+                if count is None or next(lines, None) is None:
+                    return
+                rows = sum(1 for _ in takewhile(_is_row, islice(lines, count)))
+                if rows < count:
                     return
                 yield here
             here = lines.here
@@ -67,34 +72,71 @@ def _count_in(line: str) -> int | None:
     return count if count is None or count <= MAX_ATOMS else None
 
 
-def _frames(path: Path, piece: Piece) -> Iterator[tuple[int, str | InputError]]:
-    """Text of each frame from the first of ``piece`` on, and the number of its first line."""
+def _is_row(line: str) -> bool:
+    """Whether ``line`` may be an atom's; one number alone begins a frame."""
+    return len(line) > _LONGEST_COUNT or _count_in(line) is None
+
+
+def _frames(path: Path, piece: Piece) -> Iterator[tuple[int, int, str | InputError]]:
+    """Number, first line and text of each frame from the first of ``piece`` on; what is none has its error.
+
+    A frame ends where the number of atoms of the next one stands. Lines between frames are passed over, with one error.
+    """
     lines = text_lines(path, piece.offset)
-    number = piece.line
-    for first in lines:
+    index, number = piece.first, piece.line
+    first = next(lines, None)
+    while first is not None:
         number += 1
-        if not first.strip():
-            continue
         begin = number
+        if not first.strip():
+            first = next(lines, None)
+            continue
         count = _count_in(first)
         if count is None:
-            problem = InputError(f"'{first.strip()[:40]}' is no number of atoms", path=path, line=number, code="syntax")
-            if begin == 1:
-                raise problem
-            yield begin, problem
-            return
-        frame = [first]
-        for line in lines:
-            number += 1
-            frame.append(line)
-            if len(frame) == count + 2:
-                break
-        if len(frame) < count + 2:
-            have = max(len(frame) - 2, 0)
-            said = f"truncated: {count} atoms are counted, {have} are there"
-            yield begin, InputError(said, path=path, line=number, code="syntax")
-            return
-        yield begin, "".join(frame)
+            said = f"'{first.strip()[:40]}' is no number of atoms"
+            if index == 0:
+                raise InputError(said, path=path, line=begin, code="syntax")
+            was, (first, behind) = first, _passed_over(lines, next(lines, None))
+            number += len(behind)
+            more = f"; passed over, with {len(behind)} lines behind it" if behind else ""
+            yield index, begin, InputError(said + more, path=path, line=begin, code="syntax")
+            index += _frames_lost(was, behind)
+            continue
+        frame, first = [first], next(lines, None)
+        while first is not None and len(frame) < count + 2 and (len(frame) == 1 or _is_row(first)):
+            frame.append(first)
+            first = next(lines, None)
+        number += len(frame) - 1
+        have, at = max(len(frame) - 2, 0), number
+        if have == count and first is not None and count and _looks_like(first, frame[-1]):
+            first, behind = _passed_over(lines, first)
+            have, number, at = have + len(behind), number + len(behind), number + 1
+        if have != count:
+            said = f"{'truncated: ' if have < count else ''}{count} atoms are counted, {have} are there"
+            yield index, begin, InputError(said, path=path, line=at, code="syntax")
+        else:
+            yield index, begin, "".join(frame)
+        index += 1
+
+
+def _looks_like(line: str, row: str) -> bool:
+    """Whether ``line`` may be one more row of atoms."""
+    return _is_row(line) and len(line.split()) == len(row.split()) and "=" not in line
+
+
+def _passed_over(lines: Iterator[str], first: str | None) -> tuple[str | None, list[str]]:
+    """The next line, from ``first`` on, that is blank or begins a frame, and those before it."""
+    passed: list[str] = []
+    while first is not None and first.strip() and _is_row(first):
+        passed.append(first)
+        first = next(lines, None)
+    return first, passed
+
+
+def _frames_lost(first: str, behind: list[str]) -> int:
+    """How many frames lines that were passed over were, so that those behind them keep their numbers."""
+    comments = sum("=" in line for line in behind)
+    return comments or int(bool(behind) and first.strip()[0].isdigit())
 
 
 def _entry(frame: str, path: Path, index: int) -> Entry:

@@ -74,7 +74,7 @@ def frame_of(said: dict[str, Any], rows: Sequence[str]) -> Frame:
     words = _words(rows, columns[-1].stop, at_least=plain)
     arrays = {c.name: _array(words, c) for c in columns if c.name not in _SPECIES}
     warnings: list[str] = []
-    numbers = _elements(words, columns, arrays, warnings)
+    numbers = _elements(words, columns, arrays, warnings, notes)
     atoms = ase.Atoms(
         numbers=numbers,
         positions=next(arrays.pop(n) for n in _POSITIONS if n in arrays),
@@ -210,7 +210,11 @@ def _truth(word: str) -> bool | None:
 
 
 def _elements(
-    words: list[list[str]], columns: list[_Column], arrays: dict[str, NDArray[Any]], warnings: list[str]
+    words: list[list[str]],
+    columns: list[_Column],
+    arrays: dict[str, NDArray[Any]],
+    warnings: list[str],
+    notes: list[str],
 ) -> NDArray[np.int64]:
     """Atomic number of every atom; those of a column of numbers count, as with ASE, unless symbols say another."""
     symbols = next(([w[c.start] for w in words] for c in columns if c.name in _SPECIES), [])
@@ -231,6 +235,8 @@ def _elements(
             raise InputError(f"'{symbol}' of atom {k} is no element", line=3 + k, code="element")
     if any(s.upper() == "D" for s in known):
         warnings.append("deuterium; taken as H")
+    capitals = sorted(s for s in known if len(s) == 2 and s.isupper())  # CO, or a name of an atom such as CA
+    notes += [f"'{s}' is taken as the element {s.capitalize()}" for s in capitals]
     return np.array([known[s] for s in symbols], dtype=np.int64)
 
 

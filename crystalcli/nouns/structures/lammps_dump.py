@@ -121,7 +121,7 @@ def _entry(sections: Mapping[str, tuple[str, int, list[str]]], path: Path, index
     if 0 in numbers:
         raise InputError(f"'{columns['element'][numbers.index(0)]}' is no element", line=line, code="element")
     found = {name: _numbers(words, name, line) for name, words in columns.items() if name != "element"}
-    order = np.argsort(found["id"], kind="stable") if "id" in found else np.arange(n)
+    order = _order(found["id"], line) if "id" in found else np.arange(n)
     atoms = ase.Atoms(np.array(numbers)[order], positions=_positions(found, cell, origin)[order], cell=cell, pbc=pbc)
     sites = _sites({k: v[order] for k, v in found.items()})
     if style in _SPEED and "velocities" in sites:
@@ -136,6 +136,16 @@ def _entry(sections: Mapping[str, tuple[str, int, list[str]]], path: Path, index
     offered.take({"step": step})
     warnings = ("deuterium; taken as H",) if "D" in columns["element"] else ()
     return entry_of(offered, f":{index}", atoms, where(path, index), warnings)
+
+
+def _order(ids: Floats, line: int) -> NDArray[np.int64]:
+    """Rows by the ids of their atoms; an atom that is there twice stands in the place of another."""
+    _, first, count = np.unique(ids, return_index=True, return_counts=True)
+    if (count > 1).any():
+        twice = ids[first[count > 1][0]]
+        k = int(np.flatnonzero(ids == twice)[1])
+        raise InputError(f"the id {twice:g} is there {count.max()} times", line=line + 1 + k)
+    return np.argsort(ids, kind="stable")
 
 
 def _understood(style: str) -> str:

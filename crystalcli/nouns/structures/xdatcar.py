@@ -19,6 +19,9 @@ from crystalcli.vocabulary.errors import InputError
 _FRAME = "configuration="
 _LONGEST = 400
 """Lines of a header; names and counts may go on over many."""
+MAX_ATOMS = 5_000_000
+_SHORTEST = 6
+"""Lines of a header: name, scale, three vectors, and counts at least."""
 
 
 def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | InputError]:
@@ -27,40 +30,64 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
     Raises:
         InputError: no XDATCAR.
     """
-    lines = enumerate(text_lines(path), 1)
-    before: list[str] = []
     symbols: list[str] = []
     cell = np.zeros((3, 3))
-    index, held = 0, None
-    for number, line in lines:
-        if _FRAME not in line.lower():
-            before.append(line.rstrip("\n"))
-            if len(before) > _LONGEST:
-                raise InputError("no XDATCAR: no 'Direct configuration=' after the header", path=path, line=number)
+    index, held, fault = 0, None, None
+    before: list[str] = []
+    for number, line, behind in _blocks(path):
+        if not number:
+            before = behind
             continue
-        if any(text.strip() for text in before):
-            symbols, cell = _headed(before, number - len(before), path)
-            before = []
-        if not symbols:
-            raise InputError("no XDATCAR: has no header", path=path, line=number, code="syntax")
-        if held is not None:
-            yield held
         if line.strip()[:1] in "cCkK":
             raise InputError("Cartesian positions: VASP writes Direct ones", path=path, line=number, code="syntax")
-        rows = [text for _, (_, text) in zip(range(len(symbols)), lines, strict=False)]
-        held, index = _frame(symbols, cell, rows, number, path, index), index + 1
+        if held is not None:
+            yield held
+        if index and before and len(before) < _SHORTEST:
+            if isinstance(held, Entry):
+                said = f"{len(before)} lines behind frame {index - 1} that are no atoms and no header; passed over"
+                yield InputError(said, path=path, line=number - len(before), code="syntax")
+        elif before:
+            symbols, cell, fault = _headed(before, number - len(before), symbols, cell)
+        if fault is not None and not index:
+            raise InputError(fault.reason, path=path, line=fault.line, code=fault.code)
+        if not symbols:
+            raise InputError("no XDATCAR: has no header", path=path, line=number, code="syntax")
+        held = _frame(symbols, cell, behind[: len(symbols)], number, path, index)
+        if fault is not None:
+            said = f"frame {index}: {fault.reason}"
+            held = InputError(said, path=path, line=fault.line, code=fault.code)
+        index += 1
+        before = behind[len(symbols) :] if any(text.strip() for text in behind[len(symbols) :]) else []
     if held is None:
         raise InputError("no XDATCAR: no 'Direct configuration='", path=path, code="no-atoms")
     yield held if index > 1 or isinstance(held, InputError) else alone(held, path)
 
 
-def _headed(lines: list[str], first: int, path: Path) -> tuple[list[str], NDArray[np.float64]]:
+def _blocks(path: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """The line that begins a frame with its number, and those up to the next; first, with number 0, the header."""
+    number, begin, behind = 0, "", list[str]()
+    most = _LONGEST
+    for n, line in enumerate(text_lines(path), 1):
+        if _FRAME in line.lower():
+            yield number, begin, behind
+            number, begin, behind, most = n, line, [], MAX_ATOMS
+            continue
+        behind.append(line.rstrip("\n"))
+        if len(behind) > most:
+            raise InputError("no XDATCAR: no 'Direct configuration=' after the header", path=path, line=n)
+    if number:
+        yield number, begin, behind
+
+
+def _headed(
+    lines: list[str], first: int, symbols: list[str], cell: NDArray[np.float64]
+) -> tuple[list[str], NDArray[np.float64], InputError | None]:
+    """Symbols and cell of a header; of a damaged one those before it, and its fault."""
     try:
-        symbols, cell = header(lines)
+        return *header(lines), None
     except InputError as problem:
         line = None if problem.line is None else problem.line + first - 1
-        raise InputError(f"header: {problem.reason}", path=path, line=line, code=problem.code) from None
-    return symbols, cell
+        return symbols, cell, InputError(f"header: {problem.reason}", line=line, code=problem.code)
 
 
 def _frame(

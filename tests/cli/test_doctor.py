@@ -101,6 +101,19 @@ def test_a_full_disk_and_one_that_cannot_be_written(monkeypatch: pytest.MonkeyPa
     assert [f.cure for f in only(examining.disk)] == ["run elsewhere, or write there with -o", "export TMPDIR=FOLDER"]
 
 
+def test_a_place_of_models_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("file").write_text("")
+    for place, said in ((Path("file").resolve(), "Not a directory"), (Path("/proc"), "No such file or directory")):
+        monkeypatch.setenv("XDG_DATA_HOME", str(place))
+        assert said in only(examining.data, "warning")[-1].said
+    monkeypatch.setenv("XDG_DATA_HOME", str(Path.cwd()))
+    assert [f.state for f in examining.data() if "XDG" in f.said + f.cure] == ["ok"]
+    assert sorted(p.name for p in Path.cwd().iterdir()) == ["file"]
+    Path("folder").mkdir()
+    monkeypatch.setenv("XDG_DATA_HOME", "folder")
+    assert "is no absolute path" in only(examining.data, "warning")[0].said
+
+
 def test_locks_of_the_living_and_the_dead() -> None:
     dead = replace(owners.me(True), pid=2**22 + 1, began="1")
     for name in ("a", "b/c"):

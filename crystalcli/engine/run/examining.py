@@ -1,6 +1,7 @@
 """What of its surroundings can keep the program from working, or from working well; with the cure of each.
 
-Looks, and changes nothing but for a file in the temporary folder and one in the current folder, which are gone again.
+Looks, and changes nothing but for a file in the temporary folder, one in the current folder and one where models by
+name are kept, which are gone again.
 """
 
 from __future__ import annotations
@@ -218,11 +219,24 @@ def _locks_below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def data() -> Iterator[Finding]:
-    """Variables that name folders of data."""
+    """Variables that name folders of data, and whether models by name can be kept."""
     for name, what in (("CRYSTAL_DATA", "data of examples and tests"), ("XDG_DATA_HOME", "models by name")):
         if (text := os.environ.get(name)) is None:
             continue
-        if Path(text).is_dir():
-            yield Finding("data", OK, f"{name}={text} ({what})")
+        said, cure = f"{name}={text} ({what})", f"correct it, or unset {name}"
+        if not Path(text).is_dir():
+            yield Finding("data", WARNING, f"{said} is no folder", cure)
+        elif name == "XDG_DATA_HOME" and not Path(text).is_absolute():
+            yield Finding("data", WARNING, f"{said} is no absolute path, and not used", cure)
         else:
-            yield Finding("data", WARNING, f"{name}={text} ({what}) is no folder", f"correct it, or unset {name}")
+            yield Finding("data", OK, said)
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    place = (base if base.is_absolute() else Path.home() / ".local" / "share") / "crystal" / "models"
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=there, prefix=".crystal-doctor.") as file:
+            file.write(b"x")
+            file.flush()
+    except OSError as problem:
+        said = f"models by name cannot be kept in {place}: {problem.strerror}"
+        yield Finding("data", WARNING, said, "let XDG_DATA_HOME name a folder that can be written")

@@ -146,6 +146,7 @@ def import_(
     face = Face(json=json, quiet=quiet)
     made = pretrained.file_for(name)
     there = made.is_file() and not overwrite and (file is None or file.is_file())
+    there = there and pretrained.fault_of_file(made) is None  # a damaged one is made again
     if not there:  # or the named file is missing: imported() says which, and what brings it
         pretrained.imported(name, file)
     face.say(f"{name}: {made}" + (" was there already" if there else ""))
@@ -178,6 +179,7 @@ def _described(name: str) -> dict[str, Any]:
         "sha256": other.sha256,
         "install": other.install,
         "imported": file.is_file(),
+        "damaged": file.is_file() and pretrained.fault_of_file(file) is not None,
         "file": str(file),
     }
 
@@ -202,4 +204,5 @@ def _head_of(file: Path) -> dict[str, Any]:
 def _here(one: dict[str, Any]) -> str:
     if "package" not in one:
         return "here"
-    return "imported" if one["imported"] else f"not imported (crystal models import {one['name']})"
+    state = "damaged" if one["damaged"] else "imported" if one["imported"] else "not imported"
+    return state if state == "imported" else f"{state} (crystal models import {one['name']})"

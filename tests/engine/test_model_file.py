@@ -14,7 +14,7 @@ from crystalcli.contracts.records import Statistics
 from crystalcli.engine.baselines import baselines
 from crystalcli.engine.model import model_file
 from crystalcli.engine.model.model import CrystalModel, refuse_mixed_sizes
-from crystalcli.engine.model.model_head import VERSION
+from crystalcli.engine.model.model_head import VERSION, read_head
 from crystalcli.engine.model.model_spec import ModelSpec, PartChoice
 from crystalcli.nouns.graph import collate
 from crystalcli.nouns.neighbors import build_graph
@@ -95,6 +95,7 @@ def rewritten(path: Path, change) -> Path:
     head = json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["crystal"])
     tensors = safetensors.torch.load(raw)
     change(head, tensors)
+    head.pop("seal", None)
     path.write_bytes(safetensors.torch.save(tensors, {"crystal": json.dumps(head)}))
     return path
 
@@ -165,6 +166,27 @@ def test_damaged_and_foreign(saved: Path, change, kind: type[CrystalError], said
         model_file.load(rewritten(saved, change))
     assert str(saved) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def no_part_options(head: dict, _tensors: dict) -> None:
+    del head["spec"]["graph"]["options"]
+
+
+def test_metadata_prove_themselves(saved: Path) -> None:
+    whole = saved.read_bytes()
+    for word in (b"weight_decay", b"mean_neighbors", b"crystal-graphs", b"energy", b"train"):
+        at = whole.find(word)
+        if at < 0:
+            continue
+        saved.write_bytes(whole[:at] + bytes([whole[at + 1]]) + whole[at + 1 :])
+        with pytest.raises(CrystalError, match="what it says of itself is not what was saved"):
+            read_head(saved)
+    saved.write_bytes(whole[:-1])
+    with pytest.raises(InputError, match="should have"):
+        read_head(saved)
+    saved.write_bytes(whole)
+    with pytest.raises(InputError, match="damaged model: 'graph' of its spec"):
+        read_head(rewritten(saved, no_part_options))
 
 
 def test_weights_of_another_version_are_no_damage(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def put(path: Path, head: dict, tensors: dict[str, torch.Tensor], *, sealed: boo
     """Write a file; ``sealed``: with the hash of its tensors, as someone would who knows the format."""
     if sealed:
         head["sha256"] = model_file._hash(tensors)
+    head.pop("seal", None)
     path.write_bytes(safetensors.torch.save(tensors, {"crystal": json.dumps(head)}))
 
 

@@ -26,7 +26,17 @@ from crystalcli.contracts.element_tables import tables_of
 from crystalcli.engine.model.ensemble import Ensemble
 from crystalcli.engine.model.fewer_targets import narrowed
 from crystalcli.engine.model.model import CrystalModel
-from crystalcli.engine.model.model_head import FORMAT, KEY, VERSION, View, named_by_file, read_head, short
+from crystalcli.engine.model.model_head import (
+    FORMAT,
+    KEY,
+    SEAL,
+    VERSION,
+    View,
+    named_by_file,
+    read_head,
+    seal_of,
+    short,
+)
 from crystalcli.engine.model.model_parts import part_names
 from crystalcli.engine.model.model_spec import ModelSpec
 from crystalcli.engine.model.out_of_domain import PREFIX as FAMILIARITY
@@ -76,7 +86,9 @@ def to_bytes(model: AnyModel, provenance: Mapping[str, Any]) -> bytes:
         head |= {"members": [m.spec.to_json() for m in model.models], "aleatoric": model.aleatoric}
     if model.sigma_fits:
         head["sigma"] = {name: fit.to_json() for name, fit in model.sigma_fits.items()}
-    text = json.dumps(_plain(head), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    head = _plain(head)
+    head[SEAL] = seal_of(head)
+    text = json.dumps(head, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return safetensors.torch.save(tensors, {KEY: text})
 
 

@@ -7,6 +7,7 @@ a model reads such a file as a model of these targets.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,8 +38,12 @@ LONGEST = 2**20
 MODEL = "model.safetensors"
 """Name of the model in a run folder."""
 FORMAT, VERSION, KEY = "crystal-model", 2, "crystal"
+SEAL = "seal"
+"""Key of what proves that the rest of the metadata is as it was saved; files of older versions have none."""
 MAX_HEADER = 64 * 2**20
 """Bytes of the longest header accepted; the ids of a million structures fit."""
+_PARTS = ("graph", "embedding", "architecture", "head")
+"""Of a ``spec``, each with its name and options."""
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x1f\x8b", b"c__", b"(d", b"(l")
 """First bytes of what torch, pickle, joblib and their compressed forms write."""
 
@@ -102,7 +107,7 @@ def read_head(path: Path) -> dict[str, Any]:
                 raise InputError("not a crystal model: empty, cut off, or another format", path=path)
             if size > MAX_HEADER:
                 raise InputError(f"not a crystal model: header of {size:,} bytes", path=path)
-            head = _metadata(file.read(size))
+            head, damage = _metadata(file.read(size), whole - 8 - size)
     except OSError as problem:
         raise files.environment_problem(problem, path) from problem
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
@@ -117,15 +122,38 @@ def read_head(path: Path) -> dict[str, Any]:
             f"multiplied with; this one reads {VERSION}; train it again (crystal train -c RUN/config.toml)",
             path=path,
         )
+    if damage:
+        raise InputError(f"damaged model: {damage}", path=path)
     return head
 
 
-def _metadata(header: bytes) -> dict[str, Any]:
-    head: dict[str, Any] = json.loads(json.loads(header)["__metadata__"][KEY])
+def _metadata(header: bytes, tensors: int) -> tuple[dict[str, Any], str]:
+    """What the header says of the model, before ``tensors`` bytes, and what is damaged in it; empty if nothing is."""
+    declared: dict[str, Any] = json.loads(header)
+    head: dict[str, Any] = json.loads(declared.pop("__metadata__")[KEY])
     for key, kind in (("format", str), ("version", int), ("spec", dict), ("plugins", dict), ("provenance", dict)):
         if not isinstance(head[key], kind):
             raise ValueError(f"'{key}' is not what it should be")
-    return head
+    if (end := max((one["data_offsets"][1] for one in declared.values()), default=0)) != tensors:
+        return head, f"has {tensors:,} bytes of tensors, and should have {end:,}"
+    if head.get(SEAL, seal_of(head)) != seal_of(head):
+        return head, "what it says of itself is not what was saved"
+    for place in _PARTS:
+        part = head["spec"].get(place)
+        if (
+            not isinstance(part, dict)
+            or not isinstance(part.get("name"), str)
+            or not isinstance(part.get("options"), dict)
+        ):
+            return head, f"'{place}' of its spec is not what it should be"
+    return head, ""
+
+
+def seal_of(head: Mapping[str, Any]) -> str:
+    """SHA-256 of all that a head says, beside the seal itself."""
+    said = {key: value for key, value in head.items() if key != SEAL}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def short(problem: BaseException) -> str:

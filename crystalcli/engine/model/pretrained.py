@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 from crystalcli.contracts.records import Pretrained
-from crystalcli.engine.model.model_head import VERSION
+from crystalcli.engine.model.model_head import VERSION, read_head
 from crystalcli.engine.registry.at_fault import fault_of
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.run.run_folder import sha256
-from crystalcli.vocabulary.errors import EnvironmentProblem, InputError, UsageError, did_you_mean
+from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, InputError, UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
 
 if TYPE_CHECKING:
@@ -82,7 +82,20 @@ def named(word: str) -> Path:
         InputError, UnsafeInput, EnvironmentProblem: as :func:`imported`.
     """
     file = file_for(word)
-    return file if file.is_file() else imported(word)
+    if file.is_file():
+        if (fault := fault_of_file(file)) is not None:
+            raise type(fault)(f"{fault.reason}; crystal models import {word} makes it again", path=file)
+        return file
+    return imported(word)
+
+
+def fault_of_file(file: Path) -> CrystalError | None:
+    """What is wrong with an imported model, by its beginning and its length; that it is whole it proves when loaded."""
+    try:
+        read_head(file)
+    except CrystalError as problem:
+        return problem
+    return None
 
 
 def imported(name: str, given: Path | None = None) -> Path:

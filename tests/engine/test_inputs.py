@@ -288,3 +288,20 @@ def test_what_is_too_large_to_be_read_as_a_whole_says_what_to_do(
     (problem,) = read_file(tmp_path / name)
     assert isinstance(problem, Failure)
     assert problem.reason.startswith("larger than 1 MB, which is read as a whole; split it, or write extended XYZ")
+
+
+def test_backups_in_a_folder_are_left_out_and_said(tmp_path):
+    for name in ("POSCAR", "POSCAR.bak", "CONTCAR~", "OUTCAR.old", "POSCAR.orig", "POSCAR_2", "notes.bak"):
+        (tmp_path / name).write_text("vasp\n")
+    with pytest.warns(
+        UserWarning, match=r"4 backup files are left out \(CONTCAR~, OUTCAR.old, POSCAR.bak and 1 more\)"
+    ):
+        found = expand([str(tmp_path)])
+    assert [p.name for p in found] == ["POSCAR", "POSCAR_2"]
+    assert [p.name for p in expand([str(tmp_path / "POSCAR.bak")])] == ["POSCAR.bak"]
+
+
+def test_a_file_of_another_program_is_refused_with_a_cure(tmp_path):
+    (tmp_path / "pw.out").write_text("Program PWSCF")
+    (failure,) = read_file(tmp_path / "pw.out")
+    assert failure.reason.endswith("; of another program: 'ase convert pw.out pw.extxyz' makes a file that is read")

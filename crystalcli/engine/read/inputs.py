@@ -13,7 +13,7 @@ from pathlib import Path
 from crystalcli.engine.read.readers import found_in_folder
 from crystalcli.engine.read.sources import is_source, request
 from crystalcli.nouns.structures import formats
-from crystalcli.nouns.structures.formats import of_one_run
+from crystalcli.nouns.structures.formats import is_backup, of_one_run
 from crystalcli.nouns.structures.id_prop import TABLE, listed_files
 from crystalcli.vocabulary.errors import UsageError
 from crystalcli.vocabulary.texts import some
@@ -146,6 +146,12 @@ def _say_below(folder: Path) -> None:
 def _meant(paths: Iterable[Path], beside: _LeftOut) -> list[Path]:
     """Of the files in a folder those that are meant as structures."""
     found = [path for path in paths if found_in_folder(path)]
+    if backups := [path for path in found if is_backup(path)]:
+        said = (
+            f"{len(backups)} backup files are left out ({some([p.name for p in backups], 3)}); name them to read them"
+        )
+        warnings.warn(f"{backups[0].parent}: {said}", stacklevel=1)
+        found = [path for path in found if not is_backup(path)]
     left = of_one_run(found, steps=beside.steps)
     beside |= left
     return [path for path in found if path not in left]

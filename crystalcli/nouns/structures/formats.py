@@ -54,6 +54,8 @@ _SHRINKS = 4
 _BY_NAME = {"poscar": "poscar", "contcar": "poscar", "outcar": "outcar", "xdatcar": "xdatcar", "dump.": "lammps_dump"}
 _OF_A_RUN = ("vasprun", "outcar", "xdatcar", "poscar")
 """What a run of VASP leaves beside each other, the file that says most of the same structures first."""
+_BACKUPS = ("~", ".bak", ".old", ".orig")
+"""Endings of copies that people and editors keep of a file."""
 _PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".eps")
 _NAME_IN_RUN = re.compile(r"(vasprun|outcar|xdatcar|poscar|contcar)(.*?)(\.xml)?")
 
@@ -113,7 +115,8 @@ def read(path: Path, options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> I
         regular(path)
         ending = Path(without_gz(path.name)).suffix
         raise InputError(
-            f"unknown format '{ending or path.name}'; {did_you_mean(ending, sorted(_BY_ENDING))}",
+            f"unknown format '{ending or path.name}'; {did_you_mean(ending, sorted(_BY_ENDING))}; of another program: "
+            f"'ase convert {path.name} {path.stem}.extxyz' makes a file that is read",
             path=path,
             code="unknown-format",
         )
@@ -159,6 +162,11 @@ def looks_readable(path: Path) -> bool:
     except (CrystalError, OSError):  # reading will say so
         return True
     return True
+
+
+def is_backup(path: Path) -> bool:
+    """Whether a file is called as copies are that are kept of another: ``POSCAR.bak``, ``CONTCAR~``."""
+    return without_gz(path.name).lower().endswith(_BACKUPS)
 
 
 def _beginning(path: Path, size: int) -> bytes:

@@ -96,7 +96,7 @@ class Sources:
             output=self.folder / self.name(recipe),
             featurizer=recipe.featurizer,
             options=recipe.options,
-            targets=labels_asked(self.options),
+            targets=labels_asked(o),
             place=Place.of(o.jobs, ""),
             reading=choices(o),
             fields=recipe.fields,

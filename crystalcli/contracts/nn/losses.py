@@ -23,7 +23,8 @@ def _sizes(errors: Tensor) -> Tensor:
     """(n, C) → (n,): root mean square over the components, which is the same whatever the axes of a vector are."""
     if errors.shape[1] == 1:
         return errors.squeeze(1).abs()
-    return torch.linalg.vector_norm(errors, dim=1) * errors.shape[1] ** -0.5
+    lengths: Tensor = torch.linalg.vector_norm(errors, dim=1)
+    return lengths / errors.shape[1] ** 0.5
 
 
 def masked_error(value: Tensor, labels: Labels, unit: Tensor, kind: str) -> Tensor:

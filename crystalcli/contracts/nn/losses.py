@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -24,7 +25,7 @@ def _sizes(errors: Tensor) -> Tensor:
     if errors.shape[1] == 1:
         return errors.squeeze(1).abs()
     lengths: Tensor = torch.linalg.vector_norm(errors, dim=1)
-    return lengths / errors.shape[1] ** 0.5
+    return lengths / math.sqrt(errors.shape[1])
 
 
 def masked_error(value: Tensor, labels: Labels, unit: Tensor, kind: str) -> Tensor:

@@ -181,7 +181,7 @@ LCGCN_FF = Architecture(
     build=_force_field,
     featurizer="radius",
     head="energy",
-    recipe=Recipe(loss="mse", optimizer="adam", lr=0.007, batch_size=4, epochs=40, schedule="one-cycle", ema=0.99),
+    recipe=Recipe(optimizer="adam", lr=0.007, batch_size=4, epochs=40, schedule="one-cycle", ema=0.99),
     requires=frozenset({"smooth-cutoff"}),
     provides=frozenset({"nodes"}),
     references=(LCGCN_PAPER,),

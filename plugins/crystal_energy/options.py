@@ -18,13 +18,18 @@ LEARNS = (ENERGY, FORCES, STRESS, PRESSURE)
 
 @dataclass(frozen=True)
 class EnergyOptions:
-    """Head ``energy``."""
+    """Head ``energy``.
+
+    The weights are for losses of the errors' length (``l1``), whose slope is as large for one energy as for all forces
+    of a structure together, however small they are: with larger ones energies and stresses of few structures push the
+    weights about, and forces, of which there are hundreds, learn less (docs/results.md, elements).
+    """
 
     hidden: int = option(64, "width of the fully connected layers on every atom; 0: a linear map only", min=0, max=4096)
     n_hidden: int = option(1, "fully connected layers", min=1, max=20)
-    energy_weight: float = option(1.0, "weight of the error of the energy per atom in the loss", min=0.0, max=1e6)
+    energy_weight: float = option(0.01, "weight of the error of the energy per atom in the loss", min=0.0, max=1e6)
     forces_weight: float = option(1.0, "weight of the error of the forces in the loss", min=0.0, max=1e6)
-    stress_weight: float = option(3.0, "weight of the error of the stress in the loss", min=0.0, max=1e6)
-    pressure_weight: float = option(0.1, "weight of the error of the pressure in the loss", min=0.0, max=1e6)
+    stress_weight: float = option(0.03, "weight of the error of the stress in the loss", min=0.0, max=1e6)
+    pressure_weight: float = option(0.01, "weight of the error of the pressure in the loss", min=0.0, max=1e6)
     wall: bool = option(True, "push apart atoms that come nearer than any two of their elements in training")
     zbl: bool = option(False, "add the screened nuclear repulsion of Ziegler, Biersack and Littmark at short distances")

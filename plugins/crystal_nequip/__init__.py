@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crystal_nequip.options import HEAD, NequipOptions, PaperOptions, TinyOptions
+from crystal_nequip.options import NequipOptions, PaperOptions, TinyOptions
 from crystalcli.contracts.hookspecs import hookimpl
 from crystalcli.contracts.records import Architecture, Part, Pretrained, Recipe, Statistics
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NEQUIP_PAPER = "S. Batzner et al., Nat. Commun. 13, 2453 (2022), doi:10.1038/s41467-022-29939-5"
 AMORPHOUS_PAPER = "M. Aykol, J. N. Wei, S. Batzner, A. Merchant, E. D. Cubuk, SynS & ML workshop, ICML 2023"
-RECIPE = Recipe(loss="mse", optimizer="adam", lr=0.01, batch_size=1, epochs=60, schedule="cosine", ema=0.99)
+RECIPE = Recipe(optimizer="adam", lr=0.01, batch_size=1, epochs=60, schedule="cosine", ema=0.99)
 
 
 def _build(
@@ -39,7 +39,7 @@ def _architecture(name: str, summary: str, options: type) -> Architecture:
         build=_build,
         featurizer="radius",
         head="energy",
-        partner_options={"energy": HEAD},
+        partner_options={"energy": {"hidden": 0}},
         recipe=RECIPE,
         gentler=0.05,  # at a fifth one epoch spoils what sevennet-0 knows: docs/results.md, elements with nequip
         requires=frozenset({"smooth-cutoff"}),

@@ -12,9 +12,6 @@ SelfConnection = Literal["species", "linear"]
 
 L_MAX = 3
 CHANNELS = "features of order l = 0, 1, …; the last number is that of all higher ones, too"
-HEAD = {"hidden": 0, "energy_weight": 0.03, "stress_weight": 0.1}
-"""What the head ``energy`` is to be. With weights of 1 and 3 energies and stresses drown the forces for most of a
-training, and forces are what a few frames have most of."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from torch import Tensor
 from crystal_nequip.architecture import channels_by_kind
 from crystal_nequip.clebsch_gordan import coefficients
 from crystal_nequip.layers import Gate, counts
-from crystal_nequip.options import HEAD, NequipOptions
+from crystal_nequip.options import NequipOptions
 from crystal_nequip.paths import Paths
 from crystalcli.contracts.irreps import SCALAR, Irreps
 from crystalcli.contracts.pretrained import Converted
@@ -146,7 +146,7 @@ class Checkpoint:
             graph=("radius", {"cutoff": float(c["cutoff"])}),
             embedding={"atom_features": "learned", "envelope": kind},
             architecture=("nequip", changed),
-            head=("energy", HEAD),
+            head=("energy", {"hidden": 0}),
             targets=TARGETS,
             statistics=statistics,
             weights=weights,

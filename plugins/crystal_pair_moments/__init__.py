@@ -28,10 +28,6 @@ def _build(
     return PairMoments(node_dim, options, statistics)
 
 
-HEAD = {"energy_weight": 0.1, "stress_weight": 0.3}
-"""What the head ``energy`` is to be: with weights of 1 and 3 energies and stresses drown the forces, and end no better
-(docs/results.md, elements)."""
-
 PAIR_MOMENTS = Architecture(
     name="pair-moments",
     summary="splines for pairs of elements and moments that see angles, for energies, forces and stress",
@@ -39,8 +35,7 @@ PAIR_MOMENTS = Architecture(
     build=_build,
     featurizer="radius",
     head="energy",
-    partner_options={"energy": HEAD},
-    recipe=Recipe(loss="mse", optimizer="adam", lr=0.007, batch_size=4, epochs=40, schedule="one-cycle", ema=0.99),
+    recipe=Recipe(optimizer="adam", lr=0.007, batch_size=4, epochs=40, schedule="one-cycle", ema=0.99),
     requires=frozenset({"smooth-cutoff"}),
     provides=frozenset({"nodes"}),
     references=(PAIRS, SMOOTHING, MOMENTS),

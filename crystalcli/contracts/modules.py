@@ -222,7 +222,8 @@ class HeadModule(Protocol):
 
     One whose last layer follows from training structures in closed form has a method
     ``closed_form(structures) -> ClosedForm``. Training asks for it before the first epoch and before every evaluation,
-    of averaged weights by themselves, and may then have no epochs at all. What is solved is saved, in buffers.
+    of averaged weights by themselves, and may then have no epochs at all, unless the head has ``needs_epochs = True``:
+    what is solved is a constant, say. It is saved, in buffers.
     """
 
     def __call__(self, graph: CrystalGraph, embedding: Embedding) -> dict[str, Prediction]:

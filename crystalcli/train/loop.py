@@ -25,7 +25,7 @@ from crystalcli.train.optimizers import AveragedModel, Schedule, make_optimizer
 from crystalcli.train.options import TrainOptions
 from crystalcli.train.processes import ALONE, ProcessTeam
 from crystalcli.train.progress import Errors, Progress, epoch_line, epoch_order, errors_line, validation_score
-from crystalcli.train.recomputed import recalibrate, settle
+from crystalcli.train.recomputed import needs_no_epochs, recalibrate, settle
 from crystalcli.train.setup import Prepared
 from crystalcli.vocabulary.errors import NumericalFailure, Stopped, UsageError
 
@@ -101,7 +101,7 @@ class Trainer:
             self._look_at_untrained(said)
         o = self.options
         only_test = o.from_ and not (recipe.epochs or o.new_head or o.refit_normaliser)
-        if p.step == 0 and not only_test and self._settle():
+        if p.step == 0 and not only_test and self._settle() and needs_no_epochs(self.model):
             if not recipe.epochs:
                 self.reporter.say("no epochs: what is not solved in closed form stays as it is; --epochs N trains it")
             self._look_at_untrained("before any epoch, last layer solved")

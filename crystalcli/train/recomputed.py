@@ -57,9 +57,9 @@ def recalibrate(model: CrystalModel, dataset: GraphDataset, train_index: NDArray
     model.train(was_training)
 
 
-def has_closed_form(model: CrystalModel) -> bool:
-    """Whether a part of the model follows from training structures in closed form."""
-    return hasattr(model.head, "closed_form")
+def needs_no_epochs(model: CrystalModel) -> bool:
+    """Whether what follows from training structures in closed form makes a model of it."""
+    return hasattr(model.head, "closed_form") and not getattr(model.head, "needs_epochs", False)
 
 
 def settle(
@@ -69,7 +69,7 @@ def settle(
     names: Sequence[str],
     baseline_values: BaselineValues | None,
 ) -> bool:
-    """Solve the head's last layer, if it has one in closed form; whether it has.
+    """Solve what of the head follows in closed form, as a last layer; whether anything does.
 
     Structures are taken in the order of the data, in which frames of a trajectory follow each other, and in batches of
     one size: the same weights give the same bits. Call it before every evaluation and before saving.
@@ -81,10 +81,11 @@ def settle(
         names: of the targets.
         baseline_values: of the baselines; the head is given labels without them.
     """
-    if not has_closed_form(model) or len(train_index) == 0:
+    closed_form = getattr(model.head, "closed_form", None)
+    if closed_form is None or len(train_index) == 0:
         return False
     order = np.sort(train_index)
-    read_out = model.head.closed_form(len(order))  # type: ignore[attr-defined]
+    read_out = closed_form(len(order))
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
     with torch.no_grad():

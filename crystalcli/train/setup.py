@@ -39,7 +39,7 @@ from crystalcli.train.kept_structures import give_witnesses
 from crystalcli.train.labels import check_values, choose_targets, labelled
 from crystalcli.train.material import Material
 from crystalcli.train.options import SplitOptions, TrainOptions
-from crystalcli.train.recomputed import has_closed_form
+from crystalcli.train.recomputed import needs_no_epochs
 from crystalcli.train.replay import Replay, replayed
 from crystalcli.train.same_targets import conversions, converted, matched, renamings
 from crystalcli.train.split import choose
@@ -138,7 +138,7 @@ def prepare(request: Request, reporter: Reporter, shared: Prepared | None = None
     else:
         fit = fitted(request, data, targets, split, shared.fit if shared and split is shared.split else None)
         model, baseline_values = _model(request, data, targets, split, fit, reporter), fit.values
-        if not o.epochs and not has_closed_form(model):
+        if not o.epochs and not needs_no_epochs(model):
             raise UsageError("--epochs 0 trains nothing; it goes with --from MODEL")
     _give_inputs(data, model, reporter)
     give_witnesses(model, data, split.train)

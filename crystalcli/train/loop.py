@@ -142,8 +142,15 @@ class Trainer:
             self.best = _copied(self.evaluated)
 
     def _settle(self) -> bool:
-        """Solve what follows in closed form, of the trained weights and of their average; whether there is any."""
-        models = [self.model, self.evaluated] if self.ema else [self.model]
+        """Solve what follows in closed form, of the trained weights and of their average; whether there is any.
+
+        What needs epochs, too, a constant, is solved for what is evaluated alone. Where other structures are to be
+        remembered it is only learned: that of the training part is not theirs.
+        """
+        alone = not needs_no_epochs(self.model)
+        if self.prepared.replay and alone:
+            return False
+        models = [self.model, self.evaluated] if self.ema and not alone else [self.evaluated]
         p = self.prepared
         solved = [settle(m, p.data, p.split.train, p.names, p.baseline_values or None) for m in models]
         if solved[0]:

@@ -207,7 +207,7 @@ def test_a_potential_with_another_zero_keeps_its_elements_and_their_energies(
     assert model.spec.statistics.elements == (29, 47, 79)
     found = json.loads(Path("new/report.json").read_text())
     assert found["replay"]["changed"]["energy"]["unit"] == "eV/atom"
-    assert found["replay"]["changed"]["energy"]["mae"] < 0.05
+    assert found["replay"]["changed"]["energy"]["mae"] < 0.1
     assert found["test"]["energy"]["model"]["mae"] < 0.5  # and not 3: references of copper are fitted anew
     origin = model_file.load(Path("old/model.safetensors"))[0]
     for cache, moved in (("old.h5", 0.0), ("new.h5", 3.0)):

@@ -29,8 +29,8 @@ class Constant:
     """
 
     walks = (128,)
-    """Structures. Each costs an energy at every evaluation; of 32 of silicon the median was 3 meV/atom beside that of all,
-    for kinds of configurations are off by different amounts."""
+    """Structures. Each costs an energy at every evaluation; of 32 of silicon the median was 3 meV/atom beside that of
+    all, for kinds of configurations are off by different amounts."""
 
     def __init__(self, head: _Head) -> None:
         self.head, self.errors = head, list[Tensor]()

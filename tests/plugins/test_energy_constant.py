@@ -30,10 +30,21 @@ def copper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_after_a_few_large_steps_nothing_of_it_is_left(copper: Path, tmp_path: Path) -> None:
-    cache, made = tmp_path / "c.h5", tmp_path / "run"
+def graphs(frames: Path, folder: Path) -> Path:
+    cache = folder / "c.h5"
     said = ["--featurizer", "radius", "--cutoff", "4", "--targets", "energy,forces", "-o", str(cache)]
-    assert run(["build-graphs", str(copper), *said]) == 0
+    assert run(["build-graphs", str(frames), *said]) == 0
+    return cache
+
+
+def test_a_constant_alone_is_no_potential(copper: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache = graphs(copper, tmp_path)
+    assert run(["train", str(cache), "--arch", "pair-moments", "--epochs", "0", "-o", str(tmp_path / "run")]) == 2
+    assert "--epochs 0 trains nothing" in capsys.readouterr().err
+
+
+def test_after_a_few_large_steps_nothing_of_it_is_left(copper: Path, tmp_path: Path) -> None:
+    cache, made = graphs(copper, tmp_path), tmp_path / "run"
     words = ["--arch", "pair-moments", "--epochs", "2", "--lr", "0.03", "--threads", "1", "--no-compare"]
     assert run(["train", str(cache), *words, "--split", "random", "-o", str(made)]) == 0
     train = set(json.loads((made / "splits.json").read_text(encoding="utf-8"))["train"])

@@ -136,7 +136,7 @@ def _metadata(header: bytes, tensors: int) -> tuple[dict[str, Any], str]:
             raise ValueError(f"'{key}' is not what it should be")
     if (end := max((one["data_offsets"][1] for one in declared.values()), default=0)) != tensors:
         return head, f"has {tensors:,} bytes of tensors, and should have {end:,}"
-    if head.get(SEAL, seal_of(head)) != seal_of(head):
+    if SEAL in head and head[SEAL] != seal_of(head):
         return head, "what it says of itself is not what was saved"
     for place in _PARTS:
         part = head["spec"].get(place)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from crystalcli.contracts.records import Pretrained
 from crystalcli.engine.model.model_head import VERSION, read_head
 from crystalcli.engine.registry.at_fault import fault_of
 from crystalcli.engine.registry.plugin_manager import registry
+from crystalcli.engine.run.models_folder import models_folder
 from crystalcli.engine.run.run_folder import sha256
 from crystalcli.vocabulary.errors import CrystalError, EnvironmentProblem, InputError, UsageError, did_you_mean
 from crystalcli.vocabulary.quantities import Quantity
@@ -38,19 +38,6 @@ def nothing_kept() -> Iterator[None]:
             _for_now.pop()
 
 
-def folder() -> Path:
-    """``$XDG_DATA_HOME/crystal/models``, usually ``~/.local/share/crystal/models``.
-
-    Raises:
-        EnvironmentProblem: there is no home folder.
-    """
-    base = Path(os.environ.get("XDG_DATA_HOME", ""))
-    try:
-        return (base if base.is_absolute() else Path.home() / ".local" / "share") / "crystal" / "models"
-    except RuntimeError as problem:
-        raise EnvironmentProblem("no home folder for models; set XDG_DATA_HOME") from problem
-
-
 def names() -> list[str]:
     """Of all models that plugins offer."""
     return registry().names("pretrained")
@@ -70,7 +57,7 @@ def record(name: str) -> Pretrained:
 def file_for(name: str) -> Path:
     """Where the model file of ``name`` is once it is imported; other weights, or another format, have another place."""
     word = f"{name.replace(':', '_')}-{record(name).sha256[:8]}-v{VERSION}.safetensors"
-    kept = folder() / word
+    kept = models_folder() / word
     return kept if kept.is_file() or not _for_now else _for_now[-1] / word
 
 

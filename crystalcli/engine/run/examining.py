@@ -20,6 +20,7 @@ from crystalcli.engine.registry.plugin_loading import CORE
 from crystalcli.engine.registry.plugin_manager import named, registry
 from crystalcli.engine.run import hardware, owners
 from crystalcli.engine.run.hardware import FAILED, OK, WARNING, Finding
+from crystalcli.engine.run.models_folder import models_folder
 from crystalcli.engine.run.places import cores
 from crystalcli.engine.run.run_folder import versions
 
@@ -230,8 +231,7 @@ def data() -> Iterator[Finding]:
             yield Finding("data", WARNING, f"{said} is no absolute path, and not used", cure)
         else:
             yield Finding("data", OK, said)
-    base = Path(os.environ.get("XDG_DATA_HOME", ""))
-    place = (base if base.is_absolute() else Path.home() / ".local" / "share") / "crystal" / "models"
+    place = models_folder()
     there = next(folder for folder in (place, *place.parents) if folder.exists())
     try:
         with tempfile.NamedTemporaryFile(dir=there, prefix=".crystal-doctor.") as file:

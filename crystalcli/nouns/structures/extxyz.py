@@ -13,10 +13,9 @@ from crystalcli.nouns.structures.extxyz_frame import frame_of
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES, IDS, INITIAL, RESULTS, START_OF, Offered, entry_of
 from crystalcli.nouns.structures.pieces import WHOLE, Piece, PlainLines, Start
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.nouns.structures.text import open_bytes, text_lines, where
+from crystalcli.nouns.structures.text import MAX_ATOMS, open_bytes, text_lines, where
 from crystalcli.vocabulary.errors import InputError
 
-MAX_ATOMS = 5_000_000
 _LONGEST_COUNT = 40
 """Characters of a line that may be a number of atoms; longer ones are not looked at, for they are many."""
 

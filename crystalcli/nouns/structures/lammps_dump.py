@@ -20,12 +20,11 @@ from crystalcli.nouns.structures.entry import Entry, alone
 from crystalcli.nouns.structures.numbers import no_number, number_in
 from crystalcli.nouns.structures.offered import Offered, entry_of
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.nouns.structures.text import text_lines, where
+from crystalcli.nouns.structures.text import MAX_ATOMS, text_lines, where
 from crystalcli.vocabulary.errors import InputError
 from crystalcli.vocabulary.quantities import Quantity
 from crystalcli.vocabulary.units import KJ_PER_MOL
 
-MAX_ATOMS = 5_000_000
 _CURE = "write the dump with 'element' among its columns and 'dump_modify ID element …'"
 _PLACES = (("xu", "yu", "zu", False), ("x", "y", "z", False), ("xsu", "ysu", "zsu", True), ("xs", "ys", "zs", True))
 """Columns of positions, the unwrapped ones first, and whether they are fractions of the box."""

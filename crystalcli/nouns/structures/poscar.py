@@ -22,10 +22,9 @@ from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.numbers import hint, number_in
 from crystalcli.nouns.structures.poscar_velocities import after_positions
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.nouns.structures.text import read_text
+from crystalcli.nouns.structures.text import MAX_ATOMS, read_text
 from crystalcli.vocabulary.errors import InputError
 
-MAX_ATOMS = 5_000_000
 _FLAG = re.compile(r"\.?([TF])(?:RUE|ALSE)?\.?", re.IGNORECASE)
 _COMMENT = re.compile(r"[!#].*")
 

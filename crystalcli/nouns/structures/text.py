@@ -20,6 +20,8 @@ MAX_TEXT = 256 * 2**20
 """Largest text of one structure, bytes; a POSCAR of a million atoms has 60 MB."""
 MAX_LINE_BYTES = 64 * 2**20
 """Longest line in a file that is streamed."""
+MAX_ATOMS = 5_000_000
+"""Of one structure in a text; a larger number is no number of atoms."""
 _BOMB_SIZE, _BOMB_RATIO = 64 * 2**20, 200
 _CHUNK = 2**20
 _BLOCK = 2**16

@@ -13,13 +13,12 @@ from crystalcli.nouns.structures.entry import Entry, alone
 from crystalcli.nouns.structures.numbers import no_number, number_in
 from crystalcli.nouns.structures.poscar import header
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
-from crystalcli.nouns.structures.text import text_lines, where
+from crystalcli.nouns.structures.text import MAX_ATOMS, text_lines, where
 from crystalcli.vocabulary.errors import InputError
 
 _FRAME = "configuration="
 _LONGEST = 400
 """Lines of a header; names and counts may go on over many."""
-MAX_ATOMS = 5_000_000
 _SHORTEST = 6
 """Lines of a header: name, scale, three vectors, and counts at least."""
 

@@ -202,7 +202,9 @@ def test_a_potential_with_another_zero_keeps_its_elements_and_their_energies(
         assert run(words.split()) == 0
     common = "--epochs 3 --batch-size 4 --split random --no-compare --threads 1 -q"
     assert run(f"train old.h5 --arch pair-moments -o old {common}".split()) == 0
-    assert run(f"train new.h5 --from old --refit-normaliser --replay old.h5 -o new {common}".split()) == 0
+    with monkeypatch.context() as patch:  # the constant of copper is not that of silver: it is learned
+        patch.delattr("crystal_energy.constant.Constant.take")
+        assert run(f"train new.h5 --from old --refit-normaliser --replay old.h5 -o new {common}".split()) == 0
     model = model_file.load(Path("new/model.safetensors"))[0]
     assert model.spec.statistics.elements == (29, 47, 79)
     found = json.loads(Path("new/report.json").read_text())

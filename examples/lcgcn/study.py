@@ -4,7 +4,7 @@
     python examples/lcgcn/study.py --scale small --data $CRYSTAL_DATA/alumina --output runs/lcgcn-small
 
 Each training is one cell of a journal in the output folder: the same command goes on where an earlier one stopped,
-however it stopped. The tables are written into docs/results.md, between markers of their own.
+however it stopped. The tables are written into docs/results/alumina-study.md, between markers of their own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from crystalcli.vocabulary.errors import CrystalError
 
 STOPPED = (75, 130)
 """Exit codes of a command that a signal ended."""
-RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "alumina-study.md"
 
 
 class StudyStopped(Exception):

@@ -22,7 +22,7 @@ class EnergyOptions:
 
     The weights are for losses of the errors' length (``l1``), whose slope is as large for one energy as for all forces
     of a structure together, however small they are: with larger ones energies and stresses of few structures push the
-    weights about, and forces, of which there are hundreds, learn less (docs/results.md, elements).
+    weights about, and forces, of which there are hundreds, learn less (docs/results/potentials.md, elements).
     """
 
     hidden: int = option(64, "width of the fully connected layers on every atom; 0: a linear map only", min=0, max=4096)

@@ -17,7 +17,7 @@ def render(study: Study, table: Table, journal: Journal, command: str) -> str:
     lines = list(make(study, table, journal))
     if not lines:
         return ""
-    head = [f"### {table.title}", "", table.text, "", *_said(study, table, command), ""]
+    head = [f"## {table.title}", "", table.text, "", *_said(study, table, command), ""]
     return "\n".join([*head, *lines]).rstrip() + "\n"
 
 

@@ -41,7 +41,7 @@ def _architecture(name: str, summary: str, options: type) -> Architecture:
         head="energy",
         partner_options={"energy": {"hidden": 0}},
         recipe=RECIPE,
-        gentler=0.05,  # at a fifth one epoch spoils what sevennet-0 knows: docs/results/potentials.md, elements with nequip
+        gentler=0.05,  # at a fifth one epoch spoils what sevennet-0 knows: docs/results/potentials.md
         requires=frozenset({"smooth-cutoff"}),
         provides=frozenset({"nodes"}),
         references=(NEQUIP_PAPER, AMORPHOUS_PAPER),

@@ -34,17 +34,19 @@ STEP = 0.005
 """Å that an atom moves in a femtosecond or so at room temperature."""
 
 
-def potential(dtype: torch.dtype, skin: float) -> ModelPotential:
-    """A ``pair-moments`` with random weights."""
+def potential(
+    dtype: torch.dtype, skin: float, arch: str = "pair-moments", cutoff: float | None = None, **more: object
+) -> ModelPotential:
+    """An architecture with random weights; ``more`` are its options, the cutoff in Å is its own where none is given."""
     torch.manual_seed(0)
-    part = registry().get("architecture", "pair-moments")
+    part = registry().get("architecture", arch)
     assert isinstance(part, Architecture)
-    wanted = {**part.partner_options.get("radius", {})}
+    wanted = {**part.partner_options.get("radius", {}), **({"cutoff": cutoff} if cutoff else {})}
     options = opt.to_dict(opt.make(registry().get("featurizer", "radius").options, wanted, owner="radius"))
     statistics_ = Statistics(45.0, (8, 13), {"energy": 0.0}, {"energy": 0.002, "forces": 0.7}, (), (-5.0, -8.0))
     targets = (Quantity("energy", "eV", extensive=True), Quantity("forces", "eV/Å", "site", shape=(3,)))
     head = PartChoice("energy", part.partner_options.get("energy", {}))
-    parts = PartChoice("radius", options), PartChoice("radius"), PartChoice("pair-moments"), head
+    parts = PartChoice("radius", options), PartChoice("radius"), PartChoice(arch, more), head
     return ModelPotential(CrystalModel(ModelSpec(*parts, targets, statistics_)), "random", dtype=dtype, skin=skin)
 
 

@@ -24,8 +24,8 @@ from crystalcli.engine.run.run_folder import sha256
 from crystalcli.nouns.systems import Systems
 from crystalcli.relax.options import UNFINISHED
 
-SLOW = 0.2
-"""Seconds from which on an answer is kept; what is faster is asked anew."""
+SLOW = 0.02
+"""Seconds from which on an answer is kept; what is faster is asked anew: 10 s of 500 steps are lost at most."""
 _DIGEST, _LENGTH = 32, 8
 """Bytes of the digests in front of an answer, of the question and of the answer itself, and of its length."""
 

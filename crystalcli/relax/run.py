@@ -6,7 +6,6 @@ Structures are relaxed in shards of fixed composition. The outcome of a shard is
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -21,16 +20,16 @@ from crystalcli.engine.potential.potential_names import model_file, required
 from crystalcli.engine.read.inputs import about
 from crystalcli.engine.read.reading import Failure
 from crystalcli.engine.read.supervised_reading import read_inputs
-from crystalcli.engine.run import files
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.read_options import ReadOptions
 from crystalcli.relax import report as output
+from crystalcli.relax.kept import keep, read
 from crystalcli.relax.options import CIFS, SHARDS, STRUCTURES, TABLE, TRAJECTORIES, RelaxOptions
 from crystalcli.relax.outcome import Outcome
 from crystalcli.relax.relaxing import SINGLE_POINT, STEPS
 from crystalcli.relax.shards import Shard, Worker, relaxed_shards
 from crystalcli.relax.start import told
-from crystalcli.vocabulary.errors import Exit, NothingUsable, UsageError
+from crystalcli.vocabulary.errors import Exit, InputError, NothingUsable, UsageError
 
 
 class Relaxation(Work):
@@ -87,12 +86,13 @@ def _shards_done(work: Relaxation, run: Run) -> int:
         nonlocal count, kept, done
         for number, items in enumerate(_shards(work.options, run.reporter)):
             count = number + 1
-            if _shard(run, number).exists():
+            there = _finished(run, number, items)
+            if there is None:
+                yield number, items
+            else:
                 kept += 1
                 done += len(items)
-                known.extend(_read(run, number))
-            else:
-                yield number, items
+                known.extend(there)
 
     total, begun = about([Path(p) for p in work.options.structures]), 0
     of = f" of {total}" if total else ""
@@ -106,8 +106,7 @@ def _shards_done(work: Relaxation, run: Run) -> int:
     run.write("metrics.jsonl", "")
     said = 0
     for number, found in relaxed_shards(work.request, work.worker, missing(), run, heard):
-        text = json.dumps([o.to_json() for o in found], ensure_ascii=False, allow_nan=False)
-        files.write_text(_shard(run, number), text)
+        keep(_shard(run, number), found)
         if kept and not said:
             said = kept
             run.reporter.say(f"{kept} shards were finished before")
@@ -137,8 +136,17 @@ def _shard(run: Run, number: int) -> Path:
     return run.path / SHARDS / f"{number:06d}.json"
 
 
-def _read(run: Run, number: int) -> list[Outcome]:
-    return [Outcome.from_json(o) for o in json.loads(_shard(run, number).read_text(encoding="utf-8"))]
+def _finished(run: Run, number: int, items: Sequence[Entry | Failure]) -> list[Outcome] | None:
+    """Outcomes of a shard that is finished; none of one that is not, or whose file is damaged or of others."""
+    path = _shard(run, number)
+    try:
+        there = read(path)
+    except FileNotFoundError:
+        return None
+    except InputError as problem:
+        run.reporter.warn(f"{path}: {problem.reason.partition(';')[0]}; its structures are relaxed again")
+        return None
+    return there if [o.id for o in there] == [i.id for i in items] else None
 
 
 def _together(o: RelaxOptions, run: Run, count: int) -> dict[str, Any]:
@@ -146,7 +154,7 @@ def _together(o: RelaxOptions, run: Run, count: int) -> dict[str, Any]:
 
     def everything() -> Iterator[Outcome]:
         for number in range(count):
-            yield from _read(run, number)
+            yield from read(_shard(run, number))
 
     run.write(TABLE, output.table(everything(), o.symprec))
     rows = [_summary(one) for one in everything()]

@@ -97,7 +97,9 @@ def test_an_answer_that_is_not_whole_is_asked_for_again(tmp_path: Path, spoilt: 
     assert len(answers._read(path)[0]) == 2
 
 
-def test_what_is_fast_is_asked_anew(tmp_path: Path) -> None:
+def test_what_is_fast_is_asked_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 500 * answers.SLOW <= 10.0  # what a stop may cost in all
+    monkeypatch.setattr(answers, "SLOW", 60.0)
     inner = Counting(named("emt"))
     kept = RememberingPotential(inner, tmp_path / "a.answers")
     kept.evaluate(Systems.of(crystals()))

@@ -6,7 +6,6 @@ trained.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +24,6 @@ from crystalcli.contracts.workflow import Run, Work
 from crystalcli.engine.data import splits
 from crystalcli.engine.data.dataset import GraphDataset
 from crystalcli.engine.model.model_parts import refuse_misfits
-from crystalcli.engine.record.run_record import REPORT
 from crystalcli.engine.run.devices import choose_device
 from crystalcli.train.labels import choose_targets, labelled
 from crystalcli.train.material import Material
@@ -86,6 +84,7 @@ class Benchmark(Work):
         self.options, self.request = o, request
         self.entrants = entrants(o)
         self.sources = Sources(o, self.entrants, request.path)
+        self.settled = {"arch": tuple(one.label for one in self.entrants)}
         self.inputs = [*self.sources.paths, *([o.matbench_folds] if o.matbench_folds else [])]
         self.parts = list(dict.fromkeys(("architecture", one.training.options.arch) for one in self.entrants))
         self.facts = {
@@ -122,7 +121,6 @@ class Benchmark(Work):
             RefusedLate: labels or folds that the structures do not have. NothingUsable: nothing could be trained.
             Stopped: says how many trainings are done.
         """
-        self._keep_what_is_there(run)
         try:
             self.sources.build(self.entrants, run)
             laid = self.laid or self._lay(run.reporter)
@@ -155,21 +153,6 @@ class Benchmark(Work):
             "failed_structures": self.sources.failed,
             "exit_code": int(code),
         }
-
-    def _keep_what_is_there(self, run: Run) -> None:
-        """Lines of a table that is there stay, in their order and before new ones, named again or not."""
-        path = run.path / REPORT
-        if not run.resumed or not path.is_file():
-            return
-        told = json.loads(path.read_text(encoding="utf-8"))
-        (one, *_) = told["targets"].values()
-        there = {
-            kind: [r["label"] for r in one["rows"] if r["kind"] == kind] for kind in (table.MODEL, table.PUBLISHED)
-        }
-        labels = dict.fromkeys((*there[table.MODEL], *(one.label for one in self.entrants)))
-        self.entrants = entrants(replace(self.options, arch=tuple(labels)))
-        if self.sources.also_published(told.get("published", there[table.PUBLISHED])):
-            self.laid = None
 
     def _lay(self, reporter: Reporter) -> Laid:
         """Open the graphs, choose what is learned, deal the folds.

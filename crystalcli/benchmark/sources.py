@@ -123,14 +123,6 @@ class Sources:
         cure = "name them when a benchmark of structures begins (--overwrite begins anew), or benchmark graph caches"
         return UsageError(f"{said}; {cure}", path=cache)
 
-    def also_published(self, texts: Sequence[str]) -> bool:
-        """Labels of others' predictions that are scored, too; whether there are any that were not asked for."""
-        more = dict.fromkeys((*texts, *self.options.published))
-        is_more = len(more) > len(self.options.published)
-        self.options = replace(self.options, published=tuple(more))
-        self.published = label_requests.parse(self.options.published) or ()
-        return is_more
-
     def name(self, recipe: GraphRecipe) -> str:
         """Of the cache that is built by ``recipe``."""
         made = json.dumps([recipe.options, recipe.fields], sort_keys=True)

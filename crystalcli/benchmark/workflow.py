@@ -81,6 +81,7 @@ stop or a kill; with one more --arch only that is trained.""",
     plan=_plan,
     sections=_sections,
     free=FREE,
+    grows=("arch", "published"),
     more=_more,
     talks=True,
     writes=(

@@ -116,6 +116,7 @@ class Workflow(Part):
         headline: ``headline(report) -> str``: what came of it in a few words, for lists of runs.
         plan: ``plan(described) -> Shown``: what people see of a plan (``--dry-run``).
         free: options that may differ when a run goes on.
+        grows: lists among them that only grow: what was asked for before is asked for with it, and first.
         more: ``more(request, report) -> bool``: whether a finished run has more to do for such a request; may raise
             UsageError where it has done too much.
         also: other names of the command; they are for the command line alone.
@@ -144,6 +145,7 @@ class Workflow(Part):
     choose: Callable[[Word], Choice] | None = None
     plan_file: PlanFile | None = None
     free: frozenset[str] = frozenset()
+    grows: Sequence[str] = ()
     more: Callable[[Any, Mapping[str, Any]], bool] = lambda _request, _report: False
     also: tuple[OtherName, ...] = ()
     end: Callable[[Request], None] | None = None

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,24 @@ def test_lines_that_are_there_stay_whatever_is_named_again(done: Path, tmp_path:
     for label in (SMALL, f"{SMALL},lr=0.02", "mean", "theirs"):
         assert of_row(said, label) == of_row(old, label)
     assert {p: p.stat().st_mtime_ns for p in before} == before
+    asked = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["benchmark"]  # runs the same again
+    assert asked["arch"] == [SMALL, f"{SMALL},lr=0.02", more, most]
+    assert asked["published"] == ["theirs"]
+
+
+def test_one_that_was_stopped_and_is_given_another_architecture_trains_both(tmp_path: Path) -> None:
+    """Neither what was under way nor a broken report.json of before is in the way of the new one."""
+    write(tmp_path / "salts.csv")
+    words = [*ASKED, "--fold-column", "number", *LINE]
+    assert crystal([*words, "--arch", SMALL, "--time-limit", "0.001s"], tmp_path).returncode == 75
+    (tmp_path / "run" / "report.json").write_text("{")
+    more = f"{SMALL},lr=0.02"
+    refused = crystal([*words, "--arch", "dogss"], tmp_path)
+    assert refused.returncode == 2, refused.stderr
+    ran = crystal([*words, "--arch", more], tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    rows = report(tmp_path / "run")["targets"]["energy"]["rows"]
+    assert [r["label"] for r in rows if r["kind"] == "model"] == [SMALL, more]
 
 
 def test_labels_that_graphs_were_built_without_are_a_matter_of_overwrite(tmp_path: Path) -> None:

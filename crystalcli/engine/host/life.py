@@ -28,6 +28,7 @@ from crystalcli.engine.record.run_record import (
     children_of,
     clear,
     facts,
+    grown,
     make_room,
     outputs,
     record_of,
@@ -154,6 +155,10 @@ def _live(
 ) -> Finished:
     path = request.path
     record = None if overwrite else same_work(workflow, request)
+    if record is not None:
+        as_typed, request = request, grown(workflow, request, record)
+        if request != as_typed:
+            reporter.say(f"{path}: goes on with all that was asked for here; what is not named again stays")
     if record is not None and (before := reported(workflow, request, record)) is not None:
         reporter.say(f"{path}: finished before; nothing to do")
         clear(path, workflow.keeps)
@@ -199,20 +204,23 @@ def _followed(reporter: Host, folder: RunFolder, *, outermost: bool) -> Host:
 
 @contextmanager
 def _as_before(workflow: Workflow, folder: RunFolder, record: Mapping[str, Any] | None) -> Iterator[None]:
-    """A finished run stays what it was where more of it is refused.
+    """A run stays what it was where more of it is refused: finished, or asked for what it was asked for.
 
     What is refused late, and what had nothing that it could use, stands in nobody's way.
     """
     try:
         yield
     except (UsageError, NothingUsable) as problem:
-        if isinstance(problem, RefusedLate | NothingUsable) and not children_of(folder.path):
+        is_more = record is not None and record[REQUEST] != folder.record[REQUEST]
+        late = isinstance(problem, NothingUsable) or (isinstance(problem, RefusedLate) and not is_more)
+        if late and not children_of(folder.path):
             folder.record[REFUSED] = True
             folder.write_record()
             if isinstance(problem, NothingUsable):
                 clear(folder.path, workflow.keeps)  # what was kept says of each input that it cannot be used
-        if record is not None and record.get("finished"):
-            folder.record = dict(record)
+        if record is not None:
+            asked = {k: record[k] for k in (REQUEST, "settled") if k in record}
+            folder.record = dict(record) if record.get("finished") else {**folder.record, **asked}
             folder.write_record()
             folder.write_config(table(workflow, request_of(workflow, record, folder.path)))
         raise

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -89,6 +90,15 @@ def same_work(workflow: Workflow, request: Request) -> dict[str, Any] | None:
             said = f"is not the file that this run was started with{_cure(workflow, request, name)}"
             raise UsageError(said, path=name)
     return record
+
+
+def grown(workflow: Workflow, request: Request, record: Mapping[str, Any]) -> Request:
+    """``request`` with what was asked for before of the options that only grow, so that its record says all of it."""
+    was = {**record[REQUEST]["options"], **record.get("settled", {})}
+    more = {
+        name: tuple(dict.fromkeys((*was.get(name, ()), *getattr(request.options, name)))) for name in workflow.grows
+    }
+    return replace(request, options=replace(request.options, **more))
 
 
 def _cure(workflow: Workflow, request: Request, name: str) -> str:

@@ -25,6 +25,8 @@ MODEL, MODELS = "model", "models"
 """Folder of the ensemble of a screening in one step; that of the ensembles of a campaign."""
 CALLS = "calls"
 """Folder of the commands of stages."""
+OUTSIDE, TO_DO = "outside", "-to-do"
+"""Folder of what others do and bring; end of the names of the files there that say what is to be done."""
 
 FAMILIES = {"arch": "architecture"}
 """Options that name a part → its family."""

@@ -18,7 +18,7 @@ from crystalcli.engine.read.inputs import expand
 from crystalcli.engine.run import files
 from crystalcli.engine.run.stopping import seconds
 from crystalcli.nouns.structures.read_options import ReadOptions
-from crystalcli.screen.options import CALLS
+from crystalcli.screen.options import CALLS, OUTSIDE, TO_DO
 from crystalcli.screen.plan import StagePlan
 from crystalcli.screen.stage_results import (
     DONE,
@@ -156,7 +156,7 @@ class OutsideWorker:
         self.stage, self.counted = stage, counted
         self.ids = {i.strip(): i for i in ids}
         self._said: set[str] = set()
-        self.folder = folder / "outside"
+        self.folder = folder / OUTSIDE
         self.results = Path(stage.options.results) if stage.options.results else self.folder / stage.name
 
     def work(self, task: str, missing: Iterator[StagePiece], run: Run) -> Iterator[PieceResults]:
@@ -182,7 +182,7 @@ class OutsideWorker:
         if unfit:
             said = "; ".join(unfit[:3]) + (f"; and {len(unfit) - 3} more" if len(unfit) > 3 else "")
             self._warn(run, f"{self.results}: {said}: not taken; mend what is wrong, or name what failed in {FAILED}")
-        to_do = self.folder / f"{self.stage.name}-to-do.extxyz"
+        to_do = self.folder / f"{self.stage.name}{TO_DO}.extxyz"
         listed = to_do.with_suffix(".txt")
         if not rest:
             files.remove(to_do)
@@ -220,6 +220,12 @@ class OutsideWorker:
             if strangers := [i for i in found if i not in mine]:
                 self._warn(
                     run, f"{self.results}: {_some(strangers)}: no structure of the campaign has this id; not taken"
+                )
+            if found and not run.resumed and self.results.parent == self.folder:
+                self._warn(
+                    run,
+                    f"{self.results}: holds results from before this run began ({_some(list(found))}); they are taken: "
+                    "remove those of other structures or calculations, and begin anew with --overwrite",
                 )
             key = self.stage.options.energy
             if self.counted and found and all(r.energy is None for r in found.values()):

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ from crystalcli.screen.stages import StageWorker, worker
 
 LOWEST = -LARGEST
 """eV/atom: below it is what a calculation that went astray says, or a number in another unit."""
+Journaled = Sequence[Mapping[str, Any]]
+"""What a journal has of a piece of work: :meth:`Result.to_json` of its structures."""
 
 
 class CampaignState:
@@ -107,6 +110,19 @@ class CampaignState:
         self.run.reporter.say(f"{named}: {len(found)} structures" + (f", {len(bad)} with problems" if bad else ""))
         for r in bad[:5]:
             self.run.reporter.warn(f"{named}: {r.id}: {r.problem}")
+        self._warn_of_high(stage, [r.id for r in found if r.id not in self.pure], named)
+
+    def _warn_of_high(self, stage: int, ids: Sequence[str], named: str) -> None:
+        """Say where final formation energies are as far above zero as no compound is, though they harm no hull."""
+        if stage < len(self.plan.stages) - 1 or not self.plan.ends_with_energies:
+            return
+        high = {i: e for i, e in self.formation(stage, ids).items() if e > LARGEST}
+        if high:
+            worst = max(high, key=lambda i: high[i])
+            self.run.reporter.warn(
+                f"{named}: {len(high)} of {len(ids)} formation energies are above {LARGEST:g} eV/atom ({worst}: "
+                f"{high[worst]:.4g}): another unit, totals taken for values per atom, or other elements' energies?"
+            )
 
     def forget_vain_calls(self) -> None:
         """Let calls of commands of which nothing came be made again by the next campaign here.
@@ -117,18 +133,20 @@ class CampaignState:
         for k, stage in enumerate(self.plan.stages):
             if stage.kind != "command":
                 continue
-            is_last = k == len(self.plan.stages) - 1
-
-            def in_vain(results: Sequence[Mapping[str, Any]], *, is_last: bool = is_last) -> bool:
-                return all("atoms" not in r or (is_last and r["energy"] is None) for r in results)
-
             paths = sorted((self.folder / JOURNALS).glob(f"{k + 1}-{stage.name}-*.jsonl"))
-            if n := sum(Journal(path, self.names[k]).forget(in_vain) for path in paths):
+            if n := sum(Journal(path, self.names[k]).forget(partial(self._in_vain, k)) for path in paths):
                 calls = "1 call" if n == 1 else f"{n} calls"
                 self.run.reporter.say(f"nothing came of {calls} of stage '{stage.name}'; once more by the same command")
 
+    def _in_vain(self, stage: int, results: Journaled) -> bool:
+        """Whether nothing came of a call of a command."""
+        if self.plan.stages[stage].kind != "command":
+            return False
+        is_last = stage == len(self.plan.stages) - 1
+        return all("atoms" not in r or (is_last and r["energy"] is None) for r in results)
+
     def _take_from_another(self, stage: int, named: str, journal: Journal, keys: Sequence[str]) -> None:
-        """Take what the run has that this call names, wherever it was needed there."""
+        """Take what the run has that this call names, wherever it was needed there; but no calls in vain."""
         other = self.plan.call.results_of
         if other is None or all(key in journal for key in keys):
             return
@@ -136,7 +154,7 @@ class CampaignState:
         for path in sorted((other / JOURNALS).glob("*.jsonl")):
             there = Journal(path, self.names[stage], writing=False)
             for key in keys:
-                if key in there and key not in journal:
+                if key in there and key not in journal and not self._in_vain(stage, there[key]):
                     journal.add(key, there[key])
                     taken += 1
         self.run.reporter.say(f"{named}: {taken} of {len(keys)} pieces of work taken from {other}")

@@ -312,6 +312,26 @@ def test_calls_in_vain_are_made_again_where_the_screening_came_to_nothing(tmp_pa
     assert not any(r["problems"] for r in rows(tmp_path / "run"))
 
 
+ONE_FAILS = """
+echo call >> {log}
+grep -q 'alloy 3"' "$1" && ! test -f {log}.mended && exit 3
+sed -e 's/pbc=/energy=-1.5 pbc=/' "$1" > "$2"
+"""
+
+
+def test_calls_in_vain_are_not_taken_from_another_run(tmp_path: Path) -> None:
+    script, log = tmp_path / "script.sh", tmp_path / "calls"
+    script.write_text(ONE_FAILS.format(log=log))
+    head = 'train = 24\nthreshold = "100sigma"'
+    plan = some_campaign.write(tmp_path, 30, head=head, stages=COMMAND.format(program="sh", script=script))
+    assert do(plan, tmp_path / "run")["problems"] == 3  # of a batch
+    calls = len(log.read_text().splitlines())
+    Path(f"{log}.mended").touch()
+    life.run(SCREEN, asked(plan, tmp_path / "other", results_of=tmp_path / "run"))
+    assert len(log.read_text().splitlines()) == calls + 1
+    assert not any(r["problems"] for r in rows(tmp_path / "other"))
+
+
 def test_a_stop_loses_no_command_that_has_ended(tmp_path: Path) -> None:
     """The first of two sleeps when the stop comes, the second has written its result."""
     script = 'grep -q slow {input} && sleep 99; sed -e "s/pbc=/energy=-1.5 pbc=/" {input} > {output}'
@@ -393,6 +413,24 @@ def test_outside_stages_hand_out_and_take_back(tmp_path: Path, capfd: pytest.Cap
     assert relaxed == 12 + len(survivors) - 1 == json.loads((out / "report.json").read_text())["fully_relaxed"]
 
 
+def test_what_was_brought_for_another_run_is_taken_with_a_warning(tmp_path: Path) -> None:
+    plan, run = some_campaign.write(tmp_path, head="train = 12", stages=OUTSIDE), tmp_path / "run"
+    to_do, results, said = run / "outside" / "dft-to-do.extxyz", run / "outside" / "dft", list[str]()
+    with pytest.raises(Stopped):
+        do(plan, run, said=said)
+    bring(to_do, results, "part.extxyz", lambda a: int(a.info["id"].split()[1]) % 2 == 0)
+    with pytest.raises(Stopped):
+        do(plan, run, said=said)
+    assert not any("before this run began" in line for line in said)
+    stale = run / "outside" / "old-to-do.txt"
+    stale.write_text("alloy 99\n")
+    with pytest.raises(Stopped):
+        life.run(SCREEN, asked(plan, run), Host(said.append, said.append), overwrite=True)
+    assert any("holds results from before this run began ('alloy " in line for line in said)
+    assert not stale.exists()
+    assert (results / "part.extxyz").exists()
+
+
 FAILED_LINES = """\ufeff
 run:0: scf did not converge
 run:1
@@ -416,7 +454,7 @@ def test_ids_with_colons_fail_by_their_whole_name(tmp_path: Path) -> None:
     wrong = Structure("run-3", some[-1].atoms)
     (results / "some.extxyz").write_text(extxyz([some[-1], wrong], [-1.5, -1.5]), encoding="utf-8")
     said: list[str] = []
-    run: Any = SimpleNamespace(reporter=Host(said.append, said.append))
+    run: Any = SimpleNamespace(resumed=True, reporter=Host(said.append, said.append))
     for _ in range(2):  # said once, however many tasks look
         found = {r.id: r for _, (r,) in worker.work("task", iter([(i.id, [i]) for i in some]), run)}
     problems = {i: r.problem for i, r in found.items()}
@@ -439,7 +477,7 @@ def test_what_people_can_mend_is_not_taken(tmp_path: Path) -> None:
     results = tmp_path / "outside" / "dft"
     results.mkdir(parents=True)
     said: list[str] = []
-    run: Any = SimpleNamespace(reporter=Host(said.append, said.append))
+    run: Any = SimpleNamespace(resumed=True, reporter=Host(said.append, said.append))
 
     def taken(*brought: tuple[str, ase.Atoms, float | None]) -> Iterator[tuple[str, str]]:
         frames = [Structure(i, a) for i, a, _ in brought]

@@ -106,6 +106,18 @@ def test_what_no_compound_can_have_is_a_problem_and_no_hull(tmp_path: Path) -> N
         assert (row["E_f [eV/atom]"], why in row["problems"]) == ("", True)
 
 
+def test_final_energies_that_are_far_above_zero_are_said(tmp_path: Path) -> None:
+    structures = some_campaign.alloys(30)
+    for k, atoms in enumerate(structures):
+        atoms.info["e"] = 90.0 + 0.01 * k  # kJ/mol, say
+    some_campaign.candidates(tmp_path / "end.extxyz", structures)
+    stages = REPLAY.format(path=tmp_path / "end.extxyz")
+    plan = some_campaign.write(tmp_path, 30, head='train = 12\nthreshold = "1000sigma"', stages=stages, references="")
+    said: list[str] = []
+    do(plan, tmp_path / "run", said=said)
+    assert "12 of 12 formation energies are above 10 eV/atom (alloy " in "".join(said)
+
+
 def test_energies_far_below_zero_are_none_at_any_stage() -> None:
     """Totals counted from the elements as well as formation energies; what is high is only unstable."""
     state = CampaignState.__new__(CampaignState)

@@ -90,7 +90,10 @@ class Run(Running, Protocol):
         """All lines of metrics.jsonl."""
 
     def trim_metrics(self, epochs: int) -> None:
-        """Forget the lines of metrics.jsonl whose ``epoch`` is beyond ``epochs``: they are written again."""
+        """Forget the lines of metrics.jsonl whose ``epoch`` is beyond ``epochs``: they are written again.
+
+        What is damaged goes, too, and is warned of.
+        """
 
     def write(self, name: str, text: str) -> Path:
         """Write a whole text file of the folder, in one step."""

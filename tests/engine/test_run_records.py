@@ -124,8 +124,21 @@ def test_resumed_metrics_are_cut_where_the_state_is(tmp_path: Path) -> None:
         folder.metric({"epoch": epoch})
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 4, "torn')
-    folder.trim_metrics(2)
+    assert folder.trim_metrics(2) == 0
     assert [m["epoch"] for m in folder.metrics()] == [1, 2]
+
+
+@pytest.mark.parametrize("line", [b"[3]", b'{"a": 1}', b"\xff\xfe", bytes(3), b"", b'{"epoch": 1}', b'{"epoch": null}'])
+def test_damaged_metrics_are_counted_and_in_nobodys_way(tmp_path: Path, line: bytes) -> None:
+    folder = RunFolder.create(tmp_path / "run", overwrite=False, facts={}, config={})
+    for epoch in (1, 2, 3):
+        folder.metric({"epoch": epoch})
+    path = tmp_path / "run" / "metrics.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'{"epoch": 2}', line))
+    assert folder.trim_metrics(3) == 1
+    assert [m["epoch"] for m in folder.metrics()] == [1, 3]
+    path.unlink()
+    assert folder.trim_metrics(3) == 3
 
 
 def test_leaks_are_found_between_every_two_parts() -> None:

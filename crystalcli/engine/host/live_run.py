@@ -94,7 +94,9 @@ class LiveRun:
 
     def trim_metrics(self, epochs: int) -> None:
         """Forget the lines of metrics.jsonl of epochs after ``epochs``."""
-        self.folder.trim_metrics(epochs)
+        if lost := self.folder.trim_metrics(epochs):
+            said = f"{lost} of {epochs} epochs are missing or damaged; only the learning curve is without them"
+            self.reporter.warn(f"{self.path / 'metrics.jsonl'}: {said}")
 
     def write(self, name: str, text: str) -> Path:
         """Write a whole text file."""

@@ -192,7 +192,8 @@ class RunFolder:
         try:
             record: dict[str, Any] = json.loads((path / RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError) as problem:
-            raise UsageError("is not a run folder: run.json is missing or broken", path=path) from problem
+            said = "is not a run folder: run.json is missing or broken; move the folder away, or choose another"
+            raise UsageError(said, path=path) from problem
         return record
 
     @classmethod
@@ -239,14 +240,25 @@ class RunFolder:
         clean = {k: (None if isinstance(v, float) and not abs(v) < float("inf") else v) for k, v in values.items()}
         self._append("metrics.jsonl", json.dumps(clean, ensure_ascii=False, allow_nan=False))
 
-    def trim_metrics(self, epochs: int) -> None:
-        """Forget the metrics of epochs after ``epochs``: a resumed run writes them again."""
+    def trim_metrics(self, epochs: int) -> int:
+        """Forget the metrics of epochs after ``epochs``, which a resumed run writes again, and what is damaged.
+
+        Returns:
+            How many of the epochs before have none any more.
+        """
         try:
-            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            lines = (self.path / "metrics.jsonl").read_bytes().splitlines()
         except FileNotFoundError:
-            return
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] <= epochs]
-        self.write("metrics.jsonl", "".join(line + "\n" for line in kept))
+            return epochs
+        kept: dict[int, str] = {}
+        for line in lines:
+            try:
+                kept.setdefault(int(json.loads(line)["epoch"]), line.decode())
+            except (ValueError, KeyError, TypeError):
+                continue
+        kept = {k: line for k, line in kept.items() if 1 <= k <= epochs}
+        self.write("metrics.jsonl", "".join(line + "\n" for line in kept.values()))
+        return epochs - len(kept)
 
     def metrics(self) -> list[dict[str, Any]]:
         """All that is in metrics.jsonl."""

@@ -32,6 +32,7 @@ PART = 1024
 """Outcomes of a part."""
 SECONDS = 20.0
 """A part is sealed after so long, however few outcomes it has."""
+_A_DIGEST = re.compile(rb"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,18 @@ class Parts:
         Without a mark nothing was sealed yet. Locks stay: the other shares of an array job begin in the same second.
         """
         mark = self.folder / "build"
-        if not mark.exists() or mark.read_text(encoding="utf-8") == self._digest:
-            return
         try:
+            told = mark.read_bytes()
+            if told == self._digest.encode():
+                return
+            if not _A_DIGEST.fullmatch(told):  # damaged: journals and parts say by themselves whose they are
+                files.write_text(mark, self._digest)
+                return
             for path in self.folder.iterdir():
                 if path.suffix != ".lock":
                     path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            return
         except OSError as problem:
             raise files.environment_problem(problem, self.folder) from problem
 

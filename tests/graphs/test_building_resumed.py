@@ -144,6 +144,21 @@ def test_what_is_no_part_is_named(whole, tmp_path, data):
         parts.Parts(plan.output, "digest", parts.Share()).read(tmp_path / "x.part")
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xff\xfe", bytes(64), b"0123"])
+def test_a_damaged_mark_costs_nothing(whole, mark, monkeypatch):
+    plan, expected = whole
+    with pytest.raises(Stopped):
+        build(plan, stop=StopAfter(9))
+    folder = parts.folder(plan.output)
+    before = sorted(p.stat().st_size for p in folder.glob("*.part"))
+    (folder / "build").write_bytes(mark)
+    read = []
+    monkeypatch.setattr(parts, "from_bytes", lambda data: read.append(len(data)) or from_bytes(data))
+    build(plan)
+    assert plan.output.read_bytes() == expected
+    assert sorted(read) == before
+
+
 def test_parts_of_other_inputs_do_not_count(whole, tmp_path):
     plan, _ = whole
     with pytest.raises(Stopped):

@@ -16,7 +16,7 @@ from crystalcli.contracts.workflow import Shown, Work
 from crystalcli.contracts.workflow_record import Workflow
 
 PAIRS, TABLE, PAIRS_TABLE = "pairs.extxyz", "slabs.csv", "pairs.csv"
-STARTS, RELAXED = "starts.extxyz", "relaxed"
+STARTS, SEAL, RELAXED = "starts.extxyz", "starts.sha256", "relaxed"
 
 
 def _prepare(request: Request, host: Host) -> Work:
@@ -57,7 +57,7 @@ The same command again, or --resume RUN, goes on after a stop or a kill.""",
     plan=_plan,
     free=ANYWHERE,
     writes=(PAIRS, TABLE),
-    keeps=(STARTS, RELAXED),
+    keeps=(STARTS, SEAL, RELAXED),
     example=_example,
     references=("10.1103/PhysRevLett.125.173001",),
 )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import ase
 import ase.io
 import numpy as np
 from ase.data import chemical_symbols
 
-from crystal_slabs import PAIRS, RELAXED, STARTS, TABLE
+from crystal_slabs import PAIRS, RELAXED, SEAL, STARTS, TABLE
 from crystal_slabs.making import Made, Maker
 from crystal_slabs.options import SlabsOptions
 from crystal_slabs.output import table_text, xyz_frame
@@ -23,7 +26,7 @@ from crystalcli.contracts.request import Request
 from crystalcli.contracts.workflow import Run, Work
 from crystalcli.nouns.structures.site_fields import of_atoms
 from crystalcli.nouns.systems import Systems
-from crystalcli.vocabulary.errors import NothingUsable, UsageError
+from crystalcli.vocabulary.errors import EnvironmentProblem, NothingUsable, UsageError
 
 BLOCK = 64
 """Starts that are relaxed, and whose forces are asked for, together."""
@@ -67,12 +70,16 @@ class Slabs(Work):
     def do(self, run: Run) -> Mapping[str, Any]:
         """Make, relax, pair."""
         o = self.options
-        if not (run.path / STARTS).exists():
+        if not _sealed(run.path):
+            digest = hashlib.sha256()
             with run.writing(STARTS) as file:
                 for k, made in enumerate(self._made()):
                     run.stop_if_asked()
-                    file.write(xyz_frame(made.atoms, {"id": made.facts["id"]}).encode())
+                    frame = xyz_frame(made.atoms, {"id": made.facts["id"]}).encode()
+                    digest.update(frame)
+                    file.write(frame)
                     run.reporter.progress(f"{k + 1} of {o.count} made", k + 1, o.count)
+            run.write(SEAL, digest.hexdigest())
         same = ("potential", "relaxer", "fmax", "steps", "device", "threads", "jobs", "scheduler")
         asked = {
             "structures": (str(run.path / STARTS),),
@@ -120,11 +127,15 @@ class Slabs(Work):
 
     def _pairs(self, run: Run, rows: list[Mapping[str, Any]]) -> Iterator[Pair]:
         """Every structure with what became of it, in order."""
-        frames = ase.io.iread(run.path / RELAXED / "relaxed.extxyz", format="extxyz")
+        path = run.path / RELAXED / "relaxed.extxyz"
+        frames = ase.io.iread(path, format="extxyz")
         todo, done = zip(self._made(), rows, strict=True), 0
         while block := list(islice(todo, BLOCK)):
             run.stop_if_asked()
-            pairs = [paired(made, row, next(frames) if row["energy"] is not None else None) for made, row in block]
+            pairs = [
+                paired(made, row, _next(frames, made, path) if row["energy"] is not None else None)
+                for made, row in block
+            ]
             good = [p for p in pairs if not p.failed]
             if good:
                 fields = [of_atoms(p.made.atoms, fields_of(self.potential)) for p in good]
@@ -137,6 +148,27 @@ class Slabs(Work):
             yield from pairs
             done += len(pairs)
             run.reporter.progress(f"{done} of {self.options.count} paired", done, self.options.count)
+
+
+def _sealed(folder: Path) -> bool:
+    """Whether the starts are there as they were written; damaged ones are made again, the same."""
+    try:
+        with (folder / STARTS).open("rb") as file:
+            return (folder / SEAL).read_bytes() == hashlib.file_digest(file, "sha256").hexdigest().encode()
+    except FileNotFoundError:
+        return False
+
+
+def _next(frames: Iterator[ase.Atoms], made: Made, path: Path) -> ase.Atoms:
+    """The relaxed structure of ``made``, whose turn it is."""
+    try:
+        atoms = next(frames, None)
+    except (ValueError, KeyError, IndexError, OSError):
+        atoms = None
+    if atoms is None or atoms.info.get("id") != made.facts["id"] or len(atoms) != len(made.atoms):
+        said = f"is damaged; remove the folder {path.parent} and give the same command again"
+        raise EnvironmentProblem(said, path=path)
+    return atoms
 
 
 def _counted(pairs: list[Pair], name: str) -> dict[str, dict[str, int]]:

@@ -15,12 +15,16 @@ from crystal_slabs import SLABS
 from crystal_slabs.making import Made, Maker
 from crystal_slabs.options import SlabsOptions
 from crystal_slabs.pairing import Pair, beside, paired
+from crystal_slabs.work import Slabs
 
 from crystalcli.cli.main import run
 from crystalcli.contracts.dynamics import Evaluated
+from crystalcli.engine.host.live_run import LiveRun
 from crystalcli.engine.potential.potentials import PairedPotential
 from crystalcli.nouns.systems import Systems
+from crystalcli.relax.shards import Worker
 from crystalcli.testing import WorkflowContract
+from crystalcli.vocabulary.errors import Stopped
 
 WORDS = ["slabs", "--elements", "Cu,Al", "--potential", "emt", "--layers", "2", "--repeat", "2", "--fmax", "0.03"]
 
@@ -90,6 +94,43 @@ def test_more_of_them_or_more_workers_change_no_bit(tmp_path: Path) -> None:
     text = (tmp_path / "few" / "pairs.extxyz").read_bytes()
     assert len(few) == 3
     assert (tmp_path / "many" / "pairs.extxyz").read_bytes().startswith(text)
+
+
+@pytest.mark.parametrize("relaxing", [True, False])
+def test_damaged_starts_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relaxing: bool) -> None:
+    made(tmp_path / "whole", "--count", "3")
+
+    def stops(*_: object, **_more: object) -> None:
+        raise Stopped("enough")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((Worker, "relax", stops) if relaxing else (LiveRun, "child", stops)))
+        assert run([*WORDS, "--count", "3", "-o", str(tmp_path / "r")]) == 75
+    starts = tmp_path / "r" / "starts.extxyz"
+    text = starts.read_text()
+    starts.write_text(text.replace("0", "1", 20) if relaxing else text[: len(text) // 2])
+    made(tmp_path / "r", "--count", "3")
+    for name in ("pairs.extxyz", "slabs.csv"):
+        assert (tmp_path / "r" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_damaged_relaxed_structures_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stops(*_: object, **_more: object) -> None:
+        raise Stopped("enough")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Slabs, "_together", stops)
+        assert run([*WORDS, "--count", "3", "-o", str(tmp_path / "r")]) == 75
+    relaxed = tmp_path / "r" / "relaxed" / "relaxed.extxyz"
+    text = relaxed.read_text()
+    for spoilt in (text[: len(text) // 2], "", text.replace("id=", "ix="), text + text):
+        relaxed.write_text(spoilt)
+        code = run([*WORDS, "--count", "3", "-o", str(tmp_path / "r")])
+        assert code == (0 if spoilt == text + text else 5), spoilt[:300]
+        if code:
+            assert f"{relaxed}: is damaged; remove the folder" in capsys.readouterr().err
 
 
 def test_what_does_not_converge_is_listed_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -59,6 +59,14 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+def _show(lines: Sequence[str]) -> None:
+    """Print for a reader who may go when he has seen enough (``--list | head``)."""
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
+
+
 def main(words: list[str] | None = None) -> int:
     """Run the study; 0 when all cells are done, 3 when some failed, 75 when it was stopped."""
     wish = arguments(words)
@@ -72,7 +80,7 @@ def main(words: list[str] | None = None) -> int:
         return 2
     journal, cells = Journal(wish.output), study.cells()
     if wish.list:
-        print("\n".join(f"{'done' if journal.done(c) else 'open'}  {c.key}  -> {', '.join(c.tests)}" for c in cells))
+        _show([f"{'done' if journal.done(c) else 'open'}  {c.key}  -> {', '.join(c.tests)}" for c in cells])
         return 0
     failed = 0
     if not wish.render_only:

@@ -240,6 +240,18 @@ def test_a_model_of_another_reference_shows_what_is_relative(
     assert run(tmp_path, tmp_path, *words, "--given", "formation=nowhere") == 2
 
 
+def test_a_reader_of_the_list_may_go(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "examples" / "lcgcn" / "study.py"
+    asks = subprocess.Popen(
+        [sys.executable, str(script), "--output", str(tmp_path), "--list"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert asks.stdout is not None
+    asks.stdout.close()
+    _, said = asks.communicate()
+    assert (asks.returncode, "Traceback" in said, "BrokenPipe" in said) == (0, False, False)
+
+
 def test_a_signal_ends_the_study(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = []
 

@@ -20,7 +20,7 @@ from crystalcli.prediction.predictor import Predictor
 from crystalcli.prediction.rows import Row
 from crystalcli.screen.inputs import Inputs
 from crystalcli.screen.known_phases import LARGEST
-from crystalcli.screen.options import GIVEN, JOURNALS, MODEL, MODELS, PREDICTIONS, Energies
+from crystalcli.screen.options import GIVEN, JOURNALS, MODEL, MODELS, OUTSIDE, PREDICTIONS, TO_DO, Energies
 from crystalcli.screen.plan import CampaignPlan
 from crystalcli.screen.stage_results import (
     DONE,
@@ -70,11 +70,11 @@ class CampaignState:
 
         Journals of predictions are of this plan and these inputs only; those of a stage, which were paid for, of
         whatever is done there: the same with another training, threshold or choice of what to train on. What was
-        trained for another plan, which was refused here, is no use.
+        trained for another plan, which was refused here, is no use; nor are its lists of what is to be done outside.
         """
         self.run = run
         if not run.resumed:
-            clear(run.path, (MODEL, MODELS, PREDICTIONS))
+            clear(run.path, (MODEL, MODELS, PREDICTIONS, f"{OUTSIDE}/*{TO_DO}.*"))
         inputs = RunFolder.read(run.path)["inputs"]
         self.name = _name([self.plan.facts(), inputs])
         read = [*self.plan.candidate_files, *self.plan.references.element_files]

@@ -137,10 +137,16 @@ def pair_distribution(frames: Frames, *, r_max: float = 8.0, bins: int = 400, mo
     return PairDistribution(0.5 * (edges[1:] + edges[:-1]), edges, np.asarray(total), partial, running)
 
 
+FLAT = 0.02
+"""Of the first peak: minima that are deeper by less are told apart by noise alone."""
+
+
 def first_minimum(r: Array, g: Array, width: float = 0.1) -> float:
     """Where g(r) is least between its first two peaks, Å; NaN where there is no such place.
 
-    Behind a single peak that is a gap, as around molecules far from each other; that g(r) falls to 1 is none.
+    Of minima as deep as each other, as in the flat valley behind Al–O, it is the first: which is deepest is chance
+    there, half an ångström to and fro. Of a gap it is the middle. Behind a single peak that is a gap, as around
+    molecules far from each other; that g(r) falls to 1 is none.
 
     Args:
         r: (M,) Å, evenly spaced.
@@ -164,9 +170,12 @@ def first_minimum(r: Array, g: Array, width: float = 0.1) -> float:
     stop = later[0] if len(later) else len(r) - 1
     if stop <= first + 1:
         return float("nan")
-    lowest = smooth[first:stop].min()
-    near = first + np.flatnonzero(smooth[first:stop] <= lowest + 1e-9)
-    return float(r[near].mean())
+    valley = smooth[first:stop]
+    enough = valley.min() + FLAT * (valley[0] - valley.min())
+    falls, rises = np.diff(valley, prepend=np.inf) <= 0, np.diff(valley, append=np.inf) >= 0
+    least = int(np.flatnonzero(falls & rises & (valley <= enough))[0])
+    until = least + int(np.argmax(np.append(valley[least:] > valley[least] + 1e-9, True)))
+    return float(r[first + least : first + until].mean())
 
 
 @dataclass(frozen=True)

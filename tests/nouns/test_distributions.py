@@ -170,3 +170,15 @@ def test_where_the_first_shell_ends() -> None:
     assert 2.0 < distributions.first_minimum(r, molecule) < 7.0
     liquid = thin + 1.5 * np.exp(-((r - 6.5) ** 2) / 0.3) - 0.6 * np.exp(-((r - 5.0) ** 2) / 0.3)
     assert distributions.first_minimum(r, liquid) == pytest.approx(5.0, abs=0.1)
+
+
+def test_of_a_flat_valley_the_first_shell_ends_where_it_begins() -> None:
+    """Behind Al–O g(r) is low and flat; which of its minima is deepest is chance, and half an ångström to and fro."""
+    r = 0.02 * (np.arange(400) + 0.5)
+    shells = 9.0 * np.exp(-((r - 1.8) ** 2) / 0.01) + 1.5 * np.exp(-((r - 4.2) ** 2) / 0.5)
+    early, late = (0.1 * np.exp(-((r - place) ** 2) / 0.02) for place in (2.4, 2.9))
+    valley = shells + 0.4 * (r > 2.0)
+    for deeper in (0.7, 1.8):
+        end = distributions.first_minimum(r, valley - early - deeper * late)
+        assert end == pytest.approx(2.4, abs=0.1)
+    assert distributions.first_minimum(r, valley - 3.9 * late) == pytest.approx(2.9, abs=0.1)

@@ -54,6 +54,18 @@ CASES = (
         "magnetic.mcif", cif(symmetry="loop_\n_space_group_symop_magn_operation.xyz\nx,y,z,+1\n"), "refused", "magnetic"
     ),
     Case(
+        "magnetic_bilbao.mcif",
+        cif(symmetry="loop_\n_space_group_symop.magn_id\n_space_group_symop.magn_operation_xyz\n1 x,y,z,+1\n"),
+        "refused",
+        "magnetic",
+    ),
+    Case(
+        "superspace_only.cif",
+        cif(symmetry="loop_\n_space_group_symop_ssg_operation_algebraic\nx1,x2,x3,x4\n-x1,-x2,-x3,-x4\n"),
+        "refused",
+        "superspace",
+    ),
+    Case(
         "cell_gamma_list.cif", cif(cell=_GAMMA, symmetry=said(ops="P 1 21/c 1"), rows=_ONE), "refused", "does not fit"
     ),
     Case(

@@ -26,7 +26,12 @@ _LISTED = (
     "_symmetry_equiv_pos_as_xyz",
     "_space_group_symop.operation_xyz",
 )
-_MAGNETIC = ("_space_group_symop_magn_operation.xyz", "_space_group_symop_magn_operation_xyz")
+_MAGNETIC = "magnetic symmetry only (magCIF)"
+_OF_ANOTHER_KIND = {
+    "_space_group_symop_magn_": _MAGNETIC,
+    "_space_group_symop_ssg_": "symmetry of superspace only (a modulated structure)",
+}
+"""Beginnings of the names of operations that are no ordinary ones, with ``_`` where dictionaries also write ``.``."""
 _HALL = ("_space_group_name_hall", "_symmetry_space_group_name_hall", "_space_group.name_hall")
 
 Triplets = tuple[str, ...]
@@ -47,8 +52,9 @@ def operations(block: cif.Block, cell: NDArray[np.float64], sites: Sites) -> tup
             raise InputError(f"{len(listed)} symmetry operations, > {MAX_OPERATIONS}", code="symmetry")
         texts = tuple(cif.as_string(t) for t in listed)
         return _fitting(*_listed(texts, what_is_said(block)), cell)
-    if any(len(block.find_values(t)) for t in _MAGNETIC):
-        raise InputError("magnetic symmetry only (magCIF); crystal reads ordinary CIF", code="symmetry")
+    other = _of_another_kind(block)
+    if other == _MAGNETIC or (other and not (what_is_said(block).statements or any(map(block.find_value, _HALL)))):
+        raise InputError(f"{other}; crystal reads ordinary CIF", code="symmetry")
     hall = next((cif.as_string(t).strip() for t in map(block.find_value, _HALL) if t and t not in "?."), "")
     texts = _of_hall(hall) if hall else ()
     if texts:
@@ -58,6 +64,12 @@ def operations(block: cif.Block, cell: NDArray[np.float64], sites: Sites) -> tup
     row, doubts = setting(block, cell, sites)
     said = (f"Hall symbol '{hall}' not understood", *doubts) if hall else tuple(doubts)
     return (None, list(said)) if row is None else _fitting(_group(triplets_of(row)), said, cell)
+
+
+def _of_another_kind(block: cif.Block) -> str:
+    """What the block lists in place of ordinary operations, in words; empty if nothing. Without any it would be P 1."""
+    names = [tag.lower().replace(".", "_") for item in block if item.loop for tag in item.loop.tags]
+    return next((said for start, said in _OF_ANOTHER_KIND.items() if any(n.startswith(start) for n in names)), "")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Knows gzip (by content), byte-order marks, UTF-16, Latin-1 and every kind of lin
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import os
@@ -238,11 +239,10 @@ def _leave_out(file: IO[bytes], n_bytes: int) -> None:
 def _encoding(start: bytes) -> str:
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
-    try:
-        start[: len(start) // 4 * 4 - 4 or None].decode("utf-8")
-    except UnicodeDecodeError as problem:
-        if problem.end < len(start) - 4:
-            return "latin-1"
+    try:  # a letter that the sniffed part cuts in two is no fault
+        codecs.getincrementaldecoder("utf-8")().decode(start, final=len(start) < _SNIFF)
+    except UnicodeDecodeError:
+        return "latin-1"
     return "utf-8-sig"
 
 

@@ -14,6 +14,7 @@ from ase.calculators.emt import EMT
 
 from crystalcli.cli.main import run
 from crystalcli.engine.data.dataset import GraphDataset
+from crystalcli.engine.labels.label_units import unit_in
 
 
 def frames(folder: Path) -> tuple[Path, list[ase.Atoms]]:
@@ -97,3 +98,39 @@ def test_what_is_said_to_be_per_atom_is_no_total(tmp_path: Path, capsys: pytest.
     built(source, "energy=REF_energy:eV/atom")
     assert run(["train", str(tmp_path / "g.h5"), "--arch", "pair-moments", "-o", str(tmp_path / "r")]) == 2
     assert "learns 'energy' as a total per structure" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("stress_GPa", "GPa"),
+        ("E (eV/atom)", "eV/atom"),
+        ("E[eV]", "eV"),
+        ("e_kcal_mol", "kcal/mol"),
+        ("E_meV_per_atom", "meV/atom"),
+        ("Eform, eV/atom", "eV/atom"),
+        ("x_bar", ""),
+        ("Ha", ""),
+        ("Alpha", ""),
+        ("K_VRH", ""),
+        ("log10(K_GPa)", ""),
+        ("energy_per_atom", ""),
+    ],
+)
+def test_the_unit_in_which_a_name_ends(name: str, unit: str) -> None:
+    assert unit_in(name) == unit
+
+
+def test_a_unit_in_the_name_counts_where_nothing_else_says_one(tmp_path: Path) -> None:
+    """Hartree were taken for eV, and GPa for eV/Å³."""
+    atoms = ase.build.bulk("Cu", cubic=True)
+    ase.io.write(tmp_path / "a.extxyz", atoms)
+    text = (tmp_path / "a.extxyz").read_text().replace("pbc=", 'E_Ha=-2 stress_GPa="1 0 0 0 1 0 0 0 1" pbc=')
+    (tmp_path / "a.extxyz").write_text(text)
+    data = built(tmp_path / "a.extxyz", "energy=E_Ha,stress=stress_GPa")
+    assert data.columns["energy"].values.tolist() == [pytest.approx(-2 * units.Ha)]
+    assert data.columns["energy"].quantity.extensive
+    assert data.columns["stress"].values[0, 0] == pytest.approx(units.GPa)
+    data = built(tmp_path / "a.extxyz", "energy=E_Ha:eV,stress=stress_GPa:eV/Å³")
+    assert data.columns["energy"].values.tolist() == [-2.0]
+    assert data.columns["stress"].values[0, 0] == 1.0

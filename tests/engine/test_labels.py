@@ -188,6 +188,21 @@ def test_a_total_is_not_taken_under_the_name_of_a_value_per_atom() -> None:
     assert each.values.tolist() == [-4.0, -4.05]
 
 
+def test_a_value_per_atom_is_not_taken_under_the_name_of_a_total() -> None:
+    """Nor is the wrong cure named: a value per atom becomes a total by ``*atoms``."""
+    few = [{"energy_per_atom": -4.0}, {"energy_per_atom": -4.1}]
+    with pytest.raises(UsageError, match=r"is a value per atom by its name; --targets energy=energy_per_atom\*atoms"):
+        columns(labelled(few, [2, 3]), parse(["energy=energy_per_atom"]))
+    (total,), _ = columns(labelled(few, [2, 3]), parse(["energy=energy_per_atom*atoms"]))
+    assert total.values.tolist() == [-8.0, pytest.approx(-12.3)]
+    (kept,), _ = columns(labelled(few, [2, 3]), parse(["energy=energy_per_atom:eV/atom"]))
+    assert (kept.quantity.unit, kept.quantity.extensive) == ("eV/atom", False)
+    _, audit = columns(labelled(few, [2, 3]), parse(["energy=energy_per_atom:eV"]))
+    assert "taken as a total in eV, as asked" in audit.warnings[0]
+    _, audit = columns(labelled(few, [2, 3]), parse(["energy_per_atom/atom"]))
+    assert "is a value per atom by its name, and divided" in audit.warnings[0]
+
+
 def test_how_a_label_comes_from_the_one_that_is_there_is_said() -> None:
     with pytest.raises(UsageError, match=r"no structure has a label 'e_per_atom' \('e/atom' is 'e' per atom\)"):
         choose({"e": 3}, parse(["e_per_atom"]))

@@ -155,15 +155,23 @@ def growth(
     Raises:
         UsageError: format or values contradict what the key or the request says, and the user did not say the unit.
     """
-    named = f"{request.name} {request.key}".lower()
-    per_atom_words = not request.scaling and any(word in named for word in SAY_PER_ATOM)
+    named = f"{request.name} {request.key}"
+    per_atom_words = not request.scaling and _says_per_atom(named)
     cures = f"say --targets {request.text}/atom, or {request.text}:UNIT to keep it"
+    called = f"label '{request.key}' is a value per atom by its name"
+    if known.extensive and not request.scaling and _says_per_atom(request.key):  # under the name of a total
+        if request.unit:
+            return [f"{called}; taken as a total in {request.unit}, as asked"]
+        total = f"--targets {request.name}={request.key}*atoms makes it the total '{request.name}'"
+        raise UsageError(f"{called}; {total}, {request.text}:eV/atom keeps it", code="label")
+    twice = request.scaling == "/atom" and not request.unit and _says_per_atom(request.key)
+    divided = [f"{called}, and divided by the number of atoms"] if twice else []
     if known.extensive and per_atom_words and not request.unit:
         raise UsageError(f"label '{request.key}' is a total by its format, no value per atom; {cures}", code="label")
     have, _ = reduced(values[mask])
     counts = np.array([e.n_atoms for e in entries], dtype=np.float64)[mask]
     if len(have) < _ENOUGH or np.ptp(counts) == 0 or np.ptp(have) == 0:
-        return []
+        return divided
     correlation = float(np.corrcoef(have, counts)[0, 1])
     grows = abs(correlation) > 0.9 and counts.std() > 0.1 * counts.mean()
     said = f"label '{request.key}' follows the number of atoms (correlation {correlation:.2f})"
@@ -179,4 +187,8 @@ def growth(
             f"say its unit (--targets {request.text}:UNIT) to take it as it is",
             code="label",
         )
-    return []
+    return [] if grows else divided
+
+
+def _says_per_atom(name: str) -> bool:
+    return any(word in name.lower() for word in SAY_PER_ATOM)

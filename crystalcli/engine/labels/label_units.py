@@ -7,6 +7,7 @@ a label called so is converted from the unit that is said, and refused in a unit
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +38,34 @@ PRESSURE_UNITS = {
     "eV/Å³": 1.0, "eV/A^3": 1.0, "GPa": GPA, "MPa": 1e-3 * GPA, "kbar": 1e3 * BAR, "bar": BAR,
 }  # fmt: skip
 """In eV/Å³."""
+
+_SPELLED = {
+    spelled: unit
+    for table in (ENERGY_UNITS, FORCE_UNITS, PRESSURE_UNITS)
+    for known in table
+    for unit in ([known, known + PER_ATOM] if table is ENERGY_UNITS else [known])
+    for spelled in {unit, unit.replace("/", "_"), unit.replace("/", "_per_")}
+    if unit != "bar"  # of a mean
+}
+"""Units as names end in them: ``stress_GPa``, ``e_kcal_mol``, ``e_eV_per_atom``, ``E (eV/atom)``."""
+_LONGEST_FIRST = "|".join(map(re.escape, sorted(_SPELLED, key=len, reverse=True)))
+_NAMES_UNIT = re.compile(rf".*[^\W_].*?(?:[\s_.,-]({_LONGEST_FIRST})|[(\[]({_LONGEST_FIRST})[)\]])")
+
+
+def unit_in(name: str) -> str:
+    """The unit that the name of a label ends in; empty if it ends in none."""
+    found = _NAMES_UNIT.fullmatch(name)
+    return _SPELLED[found[1] or found[2]] if found else ""
+
+
+def by_its_name(request: LabelRequest, known: Quantity) -> tuple[LabelRequest, list[str]]:
+    """The request with the unit that the name in the files says, where nothing else says one; what is said of that."""
+    unit = "" if request.unit or known.unit else unit_in(request.key)
+    if not unit:
+        return request, []
+    other = request.text if "=" in request.text or request.name == request.key else request.key
+    said = f"label '{request.key}' is taken in {unit}, as its name says; --targets {other}:UNIT would say another"
+    return replace(request, unit=unit), [said]
 
 
 def factor(unit: str, wanted: str) -> float | None:

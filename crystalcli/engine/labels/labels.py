@@ -16,7 +16,7 @@ from crystalcli.engine.labels.label_arrays import array_column, stress_of_virial
 from crystalcli.engine.labels.label_audit import audit_site, audit_structure, growth
 from crystalcli.engine.labels.label_levels import of_one_level
 from crystalcli.engine.labels.label_requests import POSITION, LabelRequest, choose, parse
-from crystalcli.engine.labels.label_units import ENERGIES, PRESSURE, as_named, in_our_units
+from crystalcli.engine.labels.label_units import ENERGIES, PRESSURE, as_named, by_its_name, in_our_units
 from crystalcli.engine.labels.label_words import are_words, candidates, the_property, with_numbers
 from crystalcli.engine.labels.labelled import ENERGY, STRESS, Labelled
 from crystalcli.vocabulary.errors import UsageError
@@ -74,7 +74,9 @@ def _words_asked_for(
 
 
 def _column(entries: Sequence[Labelled], request: LabelRequest, energy: str) -> tuple[Column, Audit]:
-    known = as_named(_known(entries, request), request)
+    asked, found = request, _known(entries, request)
+    request, by_name = by_its_name(asked, found)
+    known = as_named(found, request)
     if known.level == "site" and request.name in OF_STRUCTURES:
         raise UsageError(
             f"label '{request.key}' is one per atom, '{request.name}' is of the whole structure; "
@@ -84,9 +86,9 @@ def _column(entries: Sequence[Labelled], request: LabelRequest, energy: str) -> 
     quantity = _quantity(known, request)
     if known.shape and known.level == "structure":
         column, (lines, warnings) = array_column(entries, request, known, quantity, energy)
-        return column, Audit(lines, warnings)
+        return column, Audit((*lines, *by_name), warnings)
     said: list[str] = []
-    converted: list[str] = []
+    converted = by_name
     if request.unit not in ("", POSITION) and known.unit and request.unit != known.unit:
         said.append(f"label '{request.key}' is in {known.unit} by its format; taken as {request.unit}, as asked")
     if known.level == "site":
@@ -98,7 +100,7 @@ def _column(entries: Sequence[Labelled], request: LabelRequest, energy: str) -> 
         lines, warnings = audit_site(entries, quantity, request.key, values, mask)
     else:
         values, mask = _structure_values(entries, request)
-        said += growth(entries, request, values, mask, known)
+        said += growth(entries, asked, values, mask, known)
         values = _scaled(values, entries, request)
         quantity, values, made = in_our_units(quantity, values, request)
         converted += made

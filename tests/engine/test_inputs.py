@@ -304,4 +304,8 @@ def test_backups_in_a_folder_are_left_out_and_said(tmp_path):
 def test_a_file_of_another_program_is_refused_with_a_cure(tmp_path):
     (tmp_path / "pw.out").write_text("Program PWSCF")
     (failure,) = read_file(tmp_path / "pw.out")
-    assert failure.reason.endswith("; of another program: 'ase convert pw.out pw.extxyz' makes a file that is read")
+    assert "; of another program: 'ase convert pw.out pw.extxyz' makes one that is read" in failure.reason
+    for name, said in (("a.cif.bz2", "unpack it first"), ("data.lmp", "its types are no elements")):
+        (tmp_path / name).write_text("x")
+        (failure,) = read_file(tmp_path / name)
+        assert said in failure.reason

@@ -15,9 +15,14 @@ from crystalcli.nouns.structures.pieces import WHOLE, Piece, PlainLines, Start
 from crystalcli.nouns.structures.read_options import DEFAULTS, ReadOptions
 from crystalcli.nouns.structures.text import MAX_ATOMS, open_bytes, text_lines, where
 from crystalcli.vocabulary.errors import InputError
+from crystalcli.vocabulary.quantities import Quantity
 
 _LONGEST_COUNT = 40
 """Characters of a line that may be a number of atoms; longer ones are not looked at, for they are many."""
+
+_CP2K = {"i", "time", "E"}
+"""What the comment of a frame of CP2K says."""
+_CP2K_SAYS = "i, time and E: a trajectory of CP2K; E is a total in Ha"
 
 
 def read(path: Path, _options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> Iterator[Entry | InputError]:
@@ -147,7 +152,10 @@ def _entry(frame: str, path: Path, index: int) -> Entry:
     atoms = found.atoms
     offered = Offered(len(atoms), atoms.cell.array, left_out=found.left_out, notes=found.notes)
     of = {START_OF: written[START_OF]} if START_OF in written else {}
-    offered.take({**found.info, **of}, ASE_QUANTITIES, skip=IDS)
+    cp2k = found.info.keys() == _CP2K and isinstance(found.info["E"], float)
+    known = ASE_QUANTITIES | {"E": Quantity("E", "Ha", extensive=True)} if cp2k else ASE_QUANTITIES
+    offered.notes += [_CP2K_SAYS] if cp2k else []
+    offered.take({**found.info, **of}, known, skip=IDS)
     for key, array in found.columns.items():
         if key not in RESULTS:
             atoms.new_array(key, array)

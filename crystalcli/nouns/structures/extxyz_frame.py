@@ -16,6 +16,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
+from crystalcli.nouns.structures.element_words import no_element
 from crystalcli.nouns.structures.numbers import no_number, number_in
 from crystalcli.vocabulary.errors import InputError
 
@@ -232,7 +233,13 @@ def _elements(
             return numbers.astype(np.int64)
     for k, symbol in enumerate(symbols):
         if not known[symbol]:
-            raise InputError(f"'{symbol}' of atom {k} is no element", line=3 + k, code="element")
+            raise InputError(no_element(symbol, f"atom {k}"), line=3 + k, code="element")
+    digits = {int(s) for s in known if s.isdigit()}
+    if digits and digits == set(range(1, len(digits) + 1)):
+        which = ", ".join(map(str, sorted(digits)))
+        said = f"{which} where symbols stand: types of LAMMPS, or atomic numbers? write symbols (dump_modify ID element"
+        raise InputError(f"{said} …), or name the column Z in Properties", line=3, code="element")
+    notes += [f"'{k}' is taken as an atomic number, {chemical_symbols[k]}" for k in sorted(digits)]
     if any(s.upper() == "D" for s in known):
         warnings.append("deuterium; taken as H")
     capitals = sorted(s for s in known if len(s) == 2 and s.isupper())  # CO, or a name of an atom such as CA

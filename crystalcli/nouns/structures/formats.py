@@ -57,6 +57,10 @@ _OF_A_RUN = ("vasprun", "outcar", "xdatcar", "poscar")
 _BACKUPS = ("~", ".bak", ".old", ".orig")
 """Endings of copies that people and editors keep of a file."""
 _PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".eps")
+_ENDS_SO = re.compile(r"[_.-](poscar|contcar|outcar|xdatcar)$")
+"""``mp-149_POSCAR``, ``Si.CONTCAR``."""
+_PACKED = (".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz", ".7z", ".rar", ".z")
+_LAMMPS_DATA = re.compile(r"data\..*|.*\.(data|lmp|lammps|lammps-data)")
 _NAME_IN_RUN = re.compile(r"(vasprun|outcar|xdatcar|poscar|contcar)(.*?)(\.xml)?")
 
 
@@ -73,6 +77,8 @@ def format_of(path: Path) -> str | None:
         return _BY_ENDING[ending]
     if ending == ".xml" and name.startswith("vasprun"):
         return "vasprun"
+    if found := _ENDS_SO.search(name):
+        return _BY_NAME[found[1]]
     return next((f for start, f in _BY_NAME.items() if name.startswith(start)), None)
 
 
@@ -113,17 +119,25 @@ def read(path: Path, options: ReadOptions = DEFAULTS, piece: Piece = WHOLE) -> I
     name = format_of(path)
     if name is None:
         regular(path)
-        ending = Path(without_gz(path.name)).suffix
-        raise InputError(
-            f"unknown format '{ending or path.name}'; {did_you_mean(ending, sorted(_BY_ENDING))}; of another program: "
-            f"'ase convert {path.name} {path.stem}.extxyz' makes a file that is read",
-            path=path,
-            code="unknown-format",
-        )
+        raise InputError(_unknown(path), path=path, code="unknown-format")
     module = import_module(f"crystalcli.nouns.structures.{name}")
     cut_out = () if piece == WHOLE else (piece,)
     items: Iterator[Entry | InputError] = module.read(path, options, *cut_out)
     return items
+
+
+def _unknown(path: Path) -> str:
+    """What to do with a file that is in no format known here."""
+    name = without_gz(path.name)
+    ending = Path(name).suffix
+    if ending.lower() in _PACKED:
+        return f"packed as '{ending}'; unpack it first, or pack single files with gzip, which is read as it is"
+    if _LAMMPS_DATA.fullmatch(name.lower()):
+        cure = "write a dump with 'element' among its columns (dump_modify ID element …)"
+        return f"a data file of LAMMPS? its types are no elements; {cure}"
+    cure = f"'ase convert {path.name} {path.stem}.extxyz' makes one that is read, if ASE knows it"
+    known = did_you_mean(ending, sorted(_BY_ENDING))
+    return f"unknown format '{ending or path.name}'; {known}; of another program: {cure}"
 
 
 def check_choices(path: Path, options: ReadOptions) -> None:

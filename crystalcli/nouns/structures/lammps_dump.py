@@ -16,6 +16,7 @@ from ase import units
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from crystalcli.nouns.structures.element_words import no_element
 from crystalcli.nouns.structures.entry import Entry, alone
 from crystalcli.nouns.structures.numbers import no_number, number_in
 from crystalcli.nouns.structures.offered import Offered, entry_of
@@ -118,7 +119,7 @@ def _entry(sections: Mapping[str, tuple[str, int, list[str]]], path: Path, index
         raise InputError(f"names no elements; {_CURE}", line=line, code="element")
     numbers = [1 if s == "D" else atomic_numbers.get(s, 0) for s in columns["element"]]
     if 0 in numbers:
-        raise InputError(f"'{columns['element'][numbers.index(0)]}' is no element", line=line, code="element")
+        raise InputError(no_element(columns["element"][numbers.index(0)]), line=line, code="element")
     found = {name: _numbers(words, name, line) for name, words in columns.items() if name != "element"}
     order = _order(found["id"], line) if "id" in found else np.arange(n)
     atoms = ase.Atoms(np.array(numbers)[order], positions=_positions(found, cell, origin)[order], cell=cell, pbc=pbc)

@@ -16,6 +16,9 @@ _SEVERAL = re.compile(rf"\[?{_NUMBER}(?:[\s,]+{_NUMBER})+\]?")
 _WITH_UNIT = re.compile(
     rf"{_NUMBER}\s*\*?\s*(?:[mk]?eV|Ry|Ha|Hartree|k?J|kcal|[GMk]?Pa|k?bar|Å|Ang|µB|muB|K)(?:[/^*·]\S*)?"
 )
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:(?:,\d{3})+\.\d*|(?:,\d{3}){2,})")
+_UNCERTAIN = re.compile(rf"{_NUMBER}(?:\(\d+\)|\s*(?:±|\+/?-)\s*{_NUMBER})")
+_BOUND = re.compile(rf"[<>≤≥~≈]=?\s*{_NUMBER}")
 _NOTHING = frozenset(("", "nan", "none", "null", "n/a", "#n/a", "<na>", "?"))
 _SHOWN = 60
 
@@ -62,6 +65,10 @@ def hint(text: str) -> str:
     """What may be wrong with a ``text`` that is no number, in parentheses behind a space; nothing if it is a word."""
     word = text.strip()
     for said, found in (
+        ("a comma between thousands? leave it out", _THOUSANDS.fullmatch(word)),
+        ("write the number without its uncertainty", _UNCERTAIN.fullmatch(word)),
+        ("a bound is no value", _BOUND.fullmatch(word)),
+        ("write the number without %", word.endswith("%") and re.fullmatch(_NUMBER, word[:-1].strip())),
         ("Fortran prints stars where a number has no room", "*" in word and not word.strip("*-+. ")),
         ("a decimal comma? write a point", DECIMAL_COMMA.fullmatch(word)),
         ("several numbers where one belongs", _SEVERAL.fullmatch(word)),

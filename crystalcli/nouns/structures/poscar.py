@@ -18,6 +18,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from crystalcli.nouns import cells
+from crystalcli.nouns.structures.element_words import no_element
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.numbers import hint, number_in
 from crystalcli.nouns.structures.poscar_velocities import after_positions
@@ -35,10 +36,14 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
     Raises:
         InputError: anything missing or unreadable, with its line.
     """
+    text = read_text(path)
     try:
-        yield parse(read_text(path), str(path))
+        yield (entry := parse(text, str(path)))
     except InputError as problem:
         raise InputError(problem.reason, path=path, line=problem.line, code=problem.code) from None
+    if (line := _another(text.split("\n"), 8 + len(entry.atoms))) is not None:
+        said = "another structure begins here, only the first is read; write a file for each, or extended XYZ of all"
+        yield InputError(said, path=path, line=line, code="syntax")
 
 
 def parse(text: str, source: str = "") -> Entry:
@@ -78,6 +83,19 @@ def parse(text: str, source: str = "") -> Entry:
     tags = {"comment": title.strip()} if title.strip() else {}
     said = (*warnings, *more.warnings)
     return Entry("", atoms, source, tags=tags, warnings=said, left_out=more.left_out)
+
+
+def _another(lines: list[str], first: int) -> int | None:
+    """The line from ``first`` on that begins one more POSCAR: a title, scales, a cell, names and counts."""
+    for k in range(first, len(lines) - 6):
+        if not (row := lines[k + 5].split()) or not row[0][0].isalpha():
+            continue
+        widths = [
+            len(w) if all(number_in(x) is not None for x in w) else 0 for w in map(str.split, lines[k + 1 : k + 5])
+        ]
+        if widths in ([1, 3, 3, 3], [3, 3, 3, 3]) and all(word.isdecimal() for word in lines[k + 6].split()):
+            return k + 1
+    return None
 
 
 def header(lines: list[str]) -> tuple[list[str], NDArray[np.float64]]:
@@ -164,7 +182,7 @@ def _species(lines: list[str]) -> tuple[list[str], list[str], int]:
     names = ["H" if name == "D" else name for name in names]
     for name, (word, line) in zip(names, words, strict=True):
         if name not in atomic_numbers or name == "X":
-            raise InputError(f"'{word}' is no element", line=line, code="element")
+            raise InputError(no_element(word), line=line, code="element")
     return [s for s, n in zip(names, counts, strict=True) for _ in range(n)], warnings, number
 
 

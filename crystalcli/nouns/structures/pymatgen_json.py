@@ -17,6 +17,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from crystalcli.nouns.structures.check import is_full
+from crystalcli.nouns.structures.element_words import no_element
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.json_frames import unframed
 from crystalcli.nouns.structures.json_layouts import IDS, Record, alone, known_layouts, records
@@ -181,7 +182,7 @@ def _species(species: Any, k: int, warnings: list[str]) -> int:
             warnings.append(f"site {k} is {symbol}; taken as H")
         return 1
     if atomic_numbers.get(symbol, 0) < 1:
-        raise InputError(f"'{symbol}' of site {k} is no element", code="element")
+        raise InputError(no_element(symbol, f"site {k}"), code="element")
     return int(atomic_numbers[symbol])
 
 

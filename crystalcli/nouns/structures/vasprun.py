@@ -20,6 +20,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from crystalcli.nouns import cells
+from crystalcli.nouns.structures.element_words import no_element
 from crystalcli.nouns.structures.entry import Entry, alone
 from crystalcli.nouns.structures.numbers import no_number, number_in
 from crystalcli.nouns.structures.offered import ASE_QUANTITIES, Offered, entry_of, voigt
@@ -85,7 +86,7 @@ class _Run:
             symbols = [(row.findtext("c") or "").strip() for row in element.findall("array[@name='atoms']/set/rc")]
             wrong = [s for s in symbols if atomic_numbers.get(s, 0) < 1]
             if wrong:
-                raise InputError(f"'{wrong[0]}' is no element", code="element")
+                raise InputError(no_element(wrong[0]), code="element")
             self.numbers = [atomic_numbers[s] for s in symbols]
         elif element.get("name") == "initialpos":
             flags = [(v.text or "").split() for v in element.findall("varray[@name='selective']/v")]

@@ -57,6 +57,8 @@ _OF_A_RUN = ("vasprun", "outcar", "xdatcar", "poscar")
 _BACKUPS = ("~", ".bak", ".old", ".orig")
 """Endings of copies that people and editors keep of a file."""
 _PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".eps")
+_IN_JSON = (b"lattice", b"lattice_mat", b"lattice_vectors", b"unit_cell")
+"""Keys by which JSON is seen to hold structures."""
 _ENDS_SO = re.compile(r"[_.-](poscar|contcar|outcar|xdatcar)$")
 """``mp-149_POSCAR``, ``Si.CONTCAR``."""
 _PACKED = (".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz", ".7z", ".rar", ".z")
@@ -169,7 +171,7 @@ def looks_readable(path: Path) -> bool:
             return any(c.lower().startswith("cif") for c in header(path))
         if name == "pymatgen_json":
             start = _beginning(path, 2**16)
-            return b'"lattice"' in start or b'"lattice_mat"' in start
+            return any(b'"%s"' % key in start for key in _IN_JSON)
         if name in ("outcar", "xdatcar"):  # not notes or a plot that are called so
             start = _beginning(path, 2**12)
             return b"\0" not in start and (name == "xdatcar" or b"vasp" in start.lower())

@@ -11,6 +11,7 @@ lists, tables by id    of any of these, three levels deep: ``{material: {frame: 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -84,7 +85,7 @@ def known_layouts() -> str:
     """In words."""
     return (
         "a Structure of pymatgen or atoms of JARVIS: alone, in records under structure or atoms, in lists, tables by "
-        "id (MPtrj) or of pandas (Matbench)"
+        "id (MPtrj) or of pandas (Matbench); or an answer of OPTIMADE or OQMD"
     )
 
 
@@ -106,6 +107,8 @@ def _inside(data: dict[str, Any] | list[Any], depth: int) -> Iterator[Record]:
     """What a list or table holds; what stands among its structures and is none is a fault of its own, or is named."""
     items = data.items() if isinstance(data, dict) else (("", value) for value in data)
     found = [(str(key), value, list(_found(value, str(key), depth + 1))) for key, value in items]
+    if isinstance(data, dict):
+        found = _told_apart(found)
     among = any(alone(v) or isinstance(v, Record) for _, v, _ in found)
     unread: list[str] = []
     if isinstance(data, dict):
@@ -120,6 +123,15 @@ def _inside(data: dict[str, Any] | list[Any], depth: int) -> Iterator[Record]:
             yield from inside[1:]
         elif among and (_is_failed(value) if isinstance(data, dict) else value != []):
             yield Record(key or _id_in(value), {}, fault=_lack(value))
+
+
+def _told_apart(found: list[tuple[str, Any, list[Record]]]) -> list[tuple[str, Any, list[Record]]]:
+    """Names that several keys have within them (``{"m1": {"relaxed": …}, "m2": {"relaxed": …}}``) behind their key."""
+    names = Counter(name for *_, inside in found for name in {r.name for r in inside if r.name})
+    return [
+        (key, value, [replace(r, name=f"{key}:{r.name}") if names[r.name] > 1 else r for r in inside])
+        for key, value, inside in found
+    ]
 
 
 def _is_failed(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""JSON of pymatgen, JARVIS, Matbench and MPtrj, read as plain data.
+"""JSON of pymatgen, JARVIS, Matbench, MPtrj, OPTIMADE and OQMD, read as plain data.
 
 Nothing that the file names is imported, no object is decoded. Where structures stand in it is found by
 :mod:`crystalcli.nouns.structures.json_layouts`.
@@ -21,6 +21,7 @@ from crystalcli.nouns.structures.element_words import no_element
 from crystalcli.nouns.structures.entry import Entry
 from crystalcli.nouns.structures.json_frames import unframed
 from crystalcli.nouns.structures.json_layouts import IDS, Record, alone, known_layouts, records
+from crystalcli.nouns.structures.json_services import answers
 from crystalcli.nouns.structures.numbers import is_number
 from crystalcli.nouns.structures.offered import Offered, entry_of, numbers_of
 from crystalcli.nouns.structures.poscar import constraints
@@ -39,7 +40,7 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
         InputError: not JSON, or no structure in it. UnsafeInput: it names a class that is none of pymatgen's.
     """
     data = _load(path)
-    found, single = records(unframed(data)), alone(data)
+    found, single = records(unframed(answers(data))), alone(data)
     if not found:
         raise InputError(f"no structure in this JSON that is known here: {_looks(data)}", path=path, code="no-atoms")
     for index, record in enumerate(found):

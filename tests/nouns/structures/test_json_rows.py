@@ -55,6 +55,13 @@ def test_a_number_beside_a_structure_is_offered(tmp_path: Path, data: Any) -> No
     assert list(labels.values()) == [1.0]
 
 
+def test_names_that_repeat_stand_behind_the_key_above_them(tmp_path: Path) -> None:
+    data = {"m1": {"relaxed": S, "start": S}, "m2": {"relaxed": S}}
+    assert [one[0] for one in found(tmp_path, data)] == ["m1:relaxed", "start", "m2:relaxed"]
+    data = {"mp-1": {"mp-1-0": {"structure": S}}, "mp-2": {"mp-2-0": {"structure": S}}}
+    assert [one[0] for one in found(tmp_path, data)] == ["mp-1-0", "mp-2-0"]
+
+
 TWO = [{"before": S, "after": S, "y": float(k)} for k in range(2)]
 
 

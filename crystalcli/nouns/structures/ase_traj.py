@@ -42,7 +42,7 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
                     entry = _frame(frames, k, path)
                     yield entry if n > 1 or isinstance(entry, InputError) else alone(entry, path)
     except (OSError, KeyError, ValueError, RuntimeError) as problem:
-        raise InputError(f"not a trajectory of ASE: {problem}", path=path, code="syntax") from problem
+        raise InputError(f"damaged, or cut off: {problem}", path=path, code="syntax") from problem
     if n == 0:
         raise InputError("has no frames", path=path, code="no-atoms")
 
@@ -52,7 +52,7 @@ def _frame(frames: Any, k: int, path: Path) -> Entry | InputError:
         atoms = frames[k]
         results = dict(atoms.calc.results) if atoms.calc is not None else {}
     except Exception as problem:  # ASE raises many kinds
-        return InputError(f"frame {k}: {type(problem).__name__}: {problem}", path=path, code="syntax")
+        return InputError(f"frame {k} is damaged, or cut off: {problem}", path=path, code="syntax")
     atoms.calc = None
     offered = Offered(len(atoms), atoms.cell.array)
     offered.take(atoms.info, ASE_QUANTITIES, skip=IDS)

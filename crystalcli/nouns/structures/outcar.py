@@ -51,7 +51,7 @@ def read(path: Path, _options: ReadOptions = DEFAULTS) -> Iterator[Entry | Input
     except InputError:
         raise
     except Exception as problem:  # ASE raises many kinds
-        said = f"no OUTCAR of VASP with a finished step: {type(problem).__name__}: {problem}"
+        said = "no OUTCAR of VASP, or it breaks off before the first step"
         raise InputError(said, path=path, code="syntax") from problem
     most = next((int(found[1]) for line in head if (found := _NELM.search(line))), None)
     index, held = 0, None
@@ -86,13 +86,21 @@ def _step(chunk: list[str], header: dict[str, Any], most: int | None, path: Path
             python_warnings.simplefilter("error")
             atoms = OUTCARChunk(chunk, header).build()
     except Exception as problem:  # a number that is stars, a row that is missing
-        said = f"step {index}: {type(problem).__name__}: {problem}"
-        return InputError(said, path=path, code="syntax")
+        return InputError(f"step {index} {_fault(chunk, problem)}", path=path, code="syntax")
     results = dict(atoms.calc.results) if atoms.calc is not None else {}
     atoms.calc = None
     offered = Offered(len(atoms), atoms.cell.array, notes=[ENERGIES])
     offered.take(results, ASE_QUANTITIES, ordered=True)
     return entry_of(offered, f":{index}", atoms, where(path, index), _unconverged(chunk, most))
+
+
+def _fault(chunk: list[str], problem: Exception) -> str:
+    """Why a step cannot be read, in words."""
+    if any("ML TOTEN" in line for line in chunk):
+        return "is of VASP's machine-learned force field, not of an electronic calculation"
+    if not any("TOTAL-FORCE" in line for line in chunk):
+        return "has no positions and forces: VASP stopped in it, or did not write them"
+    return f"is damaged, or written as by no VASP that is known here: {problem}"
 
 
 def _unconverged(chunk: list[str], most: int | None) -> tuple[str, ...]:

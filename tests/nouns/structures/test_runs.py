@@ -133,6 +133,30 @@ def test_files_that_break_off_keep_what_came_before(tmp_path: Path) -> None:
     assert "3 atoms are counted, 2 are there" in said
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (" POSITION                                       TOTAL-FORCE (eV/Angst)", "", "has no positions and forces"),
+        ("energy   TOTEN  =", "energy ML TOTEN  =", "is of VASP's machine-learned force field"),
+        ("0.000000", "********", "is damaged"),
+    ],
+)
+def test_why_a_step_of_an_outcar_cannot_be_read_is_said_in_words(tmp_path: Path, old: str, new: str, said: str) -> None:
+    text = outcar(STEPS)
+    at = text.rindex("in kB")
+    assert old in text[at:]
+    (tmp_path / "OUTCAR").write_text(text[:at] + text[at:].replace(old, new))
+    found, problem = failing(tmp_path / "OUTCAR")
+    assert len(found) == len(STEPS) - 1
+    assert f"step {len(found)} {said}" in problem
+    assert "Error" not in problem
+
+
+def test_an_outcar_that_breaks_off_in_its_head_says_so(tmp_path: Path) -> None:
+    (tmp_path / "OUTCAR").write_text(" vasp.6.3.0\n POTCAR:    PAW_PBE Si\n")
+    assert failing(tmp_path / "OUTCAR")[1].endswith("no OUTCAR of VASP, or it breaks off before the first step")
+
+
 @pytest.mark.parametrize(("name", "make"), [("vasprun.xml", vasprun), ("OUTCAR", outcar)])
 def test_stars_cost_their_step(tmp_path: Path, name: str, make) -> None:
     text = make(STEPS)
@@ -276,7 +300,7 @@ def test_trajectory_of_ase(tmp_path: Path) -> None:
     assert found[2].tags == {"group": "md"}
     assert found[2].quantities["stress"].unit == "eV/Å³"
     (tmp_path / "b.traj").write_bytes((tmp_path / "a.traj").read_bytes()[:100])
-    assert "not a trajectory of ASE" in failing(tmp_path / "b.traj")[1]
+    assert "damaged, or cut off" in failing(tmp_path / "b.traj")[1]
     (tmp_path / "c.traj").write_bytes(b"PickleTrajectory" + pickle.dumps({"a": 1}))
     assert "pickle" in failing(tmp_path / "c.traj")[1]
     (tmp_path / "d.traj").write_text("hello")

@@ -63,7 +63,12 @@ class Program(CrystalGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that is meant, which may be called by another name: a value of a flag of another command."""
-        name, command, rest = super().resolve_command(ctx, args)
+        try:
+            name, command, rest = super().resolve_command(ctx, args)
+        except Exception as problem:  # Click's own: no such command, which may be of a plugin that was left out
+            if (left_out := registry().broken_hint()) and hasattr(problem, "message"):
+                problem.message = problem.message.removesuffix(".") + left_out
+            raise
         if name is None or getattr(type(command), "chooser", None) is None:
             return name, command, rest
         other, rest = importlib.import_module("crystalcli.cli.workflow_command").handed_over(name, rest)

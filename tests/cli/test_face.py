@@ -62,6 +62,14 @@ def test_usage_errors_are_one_line(line: str, error: str, tmp_path: Path) -> Non
     assert (done.returncode, done.stdout, done.stderr) == (2, "", error + "\n")
 
 
+def test_a_command_that_nobody_has_may_be_of_a_broken_plugin(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("raise ImportError('no foo')\n")
+    done = crystal("anneal", cwd=tmp_path, env={"CRYSTAL_PLUGINS": str(tmp_path / "mine.py")})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: no such command 'anneal'; broken: ")
+    assert done.stderr.endswith("mine.py: ImportError: no foo\n")
+
+
 @pytest.mark.parametrize(
     "env",
     [

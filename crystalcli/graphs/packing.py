@@ -17,7 +17,7 @@ from crystalcli.engine.labels.label_words import refusal
 from crystalcli.engine.labels.labelled import Labelled
 from crystalcli.engine.read.reading import Failure, ReadItem, read_file
 from crystalcli.engine.read.supervised_reading import NOBODY, Callbacks, supervised
-from crystalcli.engine.registry.graph_builders import CODE, graph_builder
+from crystalcli.engine.registry.graph_builders import CODE, called, graph_builder
 from crystalcli.engine.registry.plugin_manager import registry
 from crystalcli.engine.registry.working_folder import staying
 from crystalcli.engine.run.places import Place
@@ -151,7 +151,7 @@ def graph_of(
     except CrystalError as problem:
         return Failure(item.source, item.id, "graph", problem.code or "bad-graph", one_line(problem.reason))
     except (Exception, SystemExit) as problem:
-        reason = one_line(f"featurizer {work.featurizer}: {type(problem).__name__}: {problem}")
+        reason = one_line(f"{called(work.featurizer)}: {type(problem).__name__}: {problem}")
         return Failure(item.source, item.id, "graph", CODE, reason)
 
 

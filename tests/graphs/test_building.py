@@ -62,6 +62,7 @@ def test_a_dying_worker_is_named_and_the_rest_is_built(tmp_path):
         ("020.cif", "worker-died"),
         ("030.cif", "featurizer-error"),
     ]
+    assert report.failures[1].reason.startswith("featurizer 'moody' of plugin ")
     assert "ZeroDivisionError: gold" in report.failures[1].reason
     assert GraphCache(tmp_path / "a.h5").ids == [f"{k:03d}" for k in range(40) if k not in (20, 30)]
 

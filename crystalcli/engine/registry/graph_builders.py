@@ -24,17 +24,18 @@ def graph_builder(featurizer: Featurizer, options: Any) -> Callable[[ase.Atoms],
     """
     made: Any = featurizer.build(options)
     if not callable(made):
-        raise UsageError(f"{_called(featurizer)} builds a {type(made).__name__}, not a function of ase.Atoms")
+        raise UsageError(f"{called(featurizer.name)} builds a {type(made).__name__}, not a function of ase.Atoms")
 
     def graph_of(atoms: ase.Atoms) -> GraphArrays:
         found: Any = made(atoms)
         if not isinstance(found, GraphArrays):
-            said = f"{_called(featurizer)} gives a {type(found).__name__}, not GraphArrays"
+            said = f"{called(featurizer.name)} gives a {type(found).__name__}, not GraphArrays"
             raise InputError(said, code=CODE)
         return found
 
     return graph_of
 
 
-def _called(featurizer: Featurizer) -> str:
-    return f"featurizer '{featurizer.name}' of plugin {registry().origin('featurizer', featurizer.name)}"
+def called(name: str) -> str:
+    """A featurizer with its plugin, as it is named where it is at fault."""
+    return f"featurizer '{name}' of plugin {registry().origin('featurizer', name)}"

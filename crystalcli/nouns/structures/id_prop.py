@@ -179,6 +179,11 @@ def _lines(text: str, path: Path) -> tuple[list[Line], str]:
     while lines and all(len(row) > 2 and not row[-1].strip() for _, row in lines):  # a comma at the end of every line
         lines = [(n, row[:-1]) for n, row in lines]
     if any(len(row) > 1 for _, row in lines):
+        if all(";" in row[0] for _, row in lines):  # as spreadsheets write it where 1,5 is a number
+            cure = "separate columns by commas, and write decimals with points"
+            raise UsageError(
+                f"needs an id and a value, has '{','.join(lines[0][1])}'; {cure}", path=path, line=lines[0][0]
+            )
         return lines, ""
     words = [(n, line.split("\t") if "\t" in line else line.split()) for n, line in numbered]
     if len({len(row) for _, row in words}) == 1 and len(words[0][1]) > 1 and _ends_in_numbers(words):

@@ -50,6 +50,7 @@ LEGAL = {
 BROKEN = {
     "word": ("a,1\nb,high\n", ":2: 'high' is not a number; write classes as whole numbers"),
     "unit": ("a,1.5 eV\nb,2\n", ":1: '1.5 eV' is not a number (write the number alone"),
+    "spreadsheet": ("a;1,5\nb;2,0\n", ":1: needs an id and a value, has 'a;1,5'; separate columns by commas, and"),
     "decimal_comma": ('a,"1,5"\nb,"2,0"\n', ":1: '1,5' is not a number (a decimal comma"),
     "infinite": ("a,1\nb,-inf\n", ":2: '-inf' is not a finite number"),
     "one_short": ("a,1\nb\n", ":2: needs an id and a value, has 'b'"),

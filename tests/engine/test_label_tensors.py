@@ -82,3 +82,12 @@ def test_a_virial_becomes_the_stress_that_energies_show() -> None:
     found = offered.labels["stress_from_virial"]
     np.testing.assert_allclose(found, atoms.get_stress(), rtol=1e-12)
     assert found[0] < 0  # a compressed crystal pushes: negative with tension positive
+
+
+def test_a_stress_that_no_crystal_bears_is_asked_about() -> None:
+    """±30 GPa written as such and taken in eV/Å³; one structure that went astray is no reason to ask."""
+    _, audit = columns([labelled(1e3 * ASE)] * 2, [LabelRequest.parse("stress")])
+    assert any("beyond 4807 GPa; is it in another unit? --targets stress:GPa" in w for w in audit.warnings)
+    for values, asked in (([1e3 * ASE] * 2, "stress:eV/Å³"), ([1e3 * ASE, ASE, ASE], "stress"), ([ASE], "stress")):
+        _, audit = columns([labelled(v) for v in values], [LabelRequest.parse(asked)])
+        assert not any("another unit" in w for w in audit.warnings)

@@ -24,6 +24,8 @@ STRESS_UNIT = "eV/Å³"
 
 Floats = NDArray[np.float64]
 ORDER = "xx yy zz yz xz xy"
+_MOST_STRESS = 2.0
+"""eV/Å³, 320 GPa: as in the core of the Earth."""
 _TENSORS = ((6,), (3, 3))
 
 
@@ -120,7 +122,8 @@ def array_column(
     if request.name != STRESS:
         return _column(entries, request.key, quantity, values, _as_written(request, quantity))
     said, values = _stress(entries, request, values, quantity.unit, energy)
-    return _column(entries, request.key, replace(quantity, unit=STRESS_UNIT), values, said)
+    column, (lines, warnings) = _column(entries, request.key, replace(quantity, unit=STRESS_UNIT), values, said)
+    return column, (lines, (*warnings, *([] if request.unit else _of_another_unit(request, values))))
 
 
 def stress_of_virials(chosen: Sequence[LabelRequest], offered: Collection[str]) -> tuple[list[str], list[LabelRequest]]:
@@ -178,6 +181,17 @@ def _stress(
         name = "" if request.key == STRESS else f"{STRESS}="
         raise UsageError(f"{said}; --targets {name}{request.key}:{verdict.better} does not", code="label")
     return [*lines, f"{said}; no known convention does better"], values
+
+
+def _of_another_unit(request: LabelRequest, values: Floats) -> list[str]:
+    """A warning where most structures are under more than crystals bear: the numbers are in another unit."""
+    have = np.abs(values[np.isfinite(values).all(1)]).max(axis=1, initial=0.0)
+    usual = float(np.median(have)) if len(have) else 0.0
+    if usual < _MOST_STRESS:
+        return []
+    name = request.key if request.name == request.key else f"{request.name}={request.key}"
+    said = f"label '{request.key}': in half of the structures a component is beyond {usual / GPA:.4g} GPa"
+    return [f"{said}; is it in another unit? --targets {name}:GPa, :kbar, … says it, :{STRESS_UNIT} that it is not"]
 
 
 def _understood(request: LabelRequest, unit: str) -> str:

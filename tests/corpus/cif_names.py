@@ -66,6 +66,8 @@ CASES = (
     Case("type_mean_valence.cif", types("Fe2.5+", "O2-"), "good", formula="FeO"),
     Case("type_form_factors.cif", types("Cval", "Siva", "H(SDS)"), "good", formula="CHSi"),
     Case("type_capitals.cif", types("FE", "CO", "o"), "good", formula="CoFeO", oracle="gemmi"),
+    Case("type_group.cif", types("NH4", "CL1"), "refused", "is Nh, or a group of N and H"),
+    Case("type_group_stated.cif", types("CO3", "O", formula="Co O"), "good", formula="CoO"),
     Case("type_capitals_not_stated.cif", types("CO", "O", formula="C O2"), "refused", "Co, which the formula"),
     Case("type_hydroxyl.cif", types("OH", "Na"), "refused", NO),
     Case("type_water.cif", types("Wat", "Na"), "refused", NO),

@@ -10,6 +10,8 @@ from gemmi import cif
 from crystalcli.vocabulary.errors import InputError
 
 _TYPE = re.compile(r"([A-Za-z]{1,2})(?:\d*[+-]|[+-]?\d*(?:\.\d+)?)[+-]?")
+_GROUP = re.compile(r"[A-Z]{2}\d+")
+"""``NH4`` and ``CO3``: nihonium and cobalt, if capitals are no more than a habit."""
 _LETTERS = re.compile(r"[A-Za-z]+")
 _MIXED = re.compile(r"[/,+&]\s*[A-Z]")
 _SCATTERING = {"cval": "C", "siva": "Si", "sival": "Si", "h(sds)": "H"}
@@ -70,6 +72,9 @@ def of_type(text: str, label: str, formula: Formula) -> tuple[int, str]:
         raise _no_element(text, letters, label, "")
     if letters and letters != symbol and formula.elements and symbol not in formula.elements:
         raise InputError(f"'{text}' of site {label} is {symbol}, which {_says(formula)} lacks", code="element")
+    if _GROUP.fullmatch(text) and set(letters) <= _KNOWN and symbol not in formula.elements:
+        said = f"'{text}' of site {label} is {symbol}, or a group of {letters[0]} and {letters[1]}"
+        raise InputError(f"{said}; write {symbol}, or a site for every atom", code="element")
     return int(atomic_numbers[symbol]), ""
 
 

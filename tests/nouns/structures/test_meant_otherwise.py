@@ -12,6 +12,7 @@ from crystalcli.vocabulary.errors import InputError
     ("name", "text", "said"),
     [
         ("POSCAR", POSCAR.replace("Na Cl", "NA Cl"), "'NA' is no element; write Na"),
+        ("POSCAR", POSCAR.replace("Na Cl", "NH4 Cl"), "'NH4' is no element"),
         ("a.xyz", XYZ.replace("Na 0", "Na1 0"), "'Na1' of atom 0 is no element; write Na"),
         ("a.xyz", "2\nAtoms. Timestep: 0\n1 0 0 0\n2 2 2 2\n", "1, 2 where symbols stand: types of LAMMPS"),
         ("a.xyz", "1\nAtoms. Timestep: 0\n1 0 0 0\n", "types of LAMMPS"),
@@ -25,6 +26,7 @@ def test_an_element_is_not_guessed_but_named(tmp_path, name, text, said):
         problem = raised
     assert isinstance(problem, InputError)
     assert said in problem.reason
+    assert "Nh" not in problem.reason
 
 
 def test_other_numbers_where_symbols_stand_are_atomic_numbers_which_is_said(tmp_path):

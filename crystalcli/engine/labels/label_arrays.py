@@ -122,8 +122,8 @@ def array_column(
     if request.name != STRESS:
         return _column(entries, request.key, quantity, values, _as_written(request, quantity))
     said, values = _stress(entries, request, values, quantity.unit, energy)
-    column, (lines, warnings) = _column(entries, request.key, replace(quantity, unit=STRESS_UNIT), values, said)
-    return column, (lines, (*warnings, *([] if request.unit else _of_another_unit(request, values))))
+    column, (shown, warnings) = _column(entries, request.key, replace(quantity, unit=STRESS_UNIT), values, said)
+    return column, (shown, (*warnings, *([] if request.unit else _of_another_unit(request, values))))
 
 
 def stress_of_virials(chosen: Sequence[LabelRequest], offered: Collection[str]) -> tuple[list[str], list[LabelRequest]]:

@@ -62,7 +62,7 @@ _IN_JSON = (b"lattice", b"lattice_mat", b"lattice_vectors", b"unit_cell")
 _ENDS_SO = re.compile(r"[_.-](poscar|contcar|outcar|xdatcar)$")
 """``mp-149_POSCAR``, ``Si.CONTCAR``."""
 _PACKED = (".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz", ".7z", ".rar", ".z")
-_LAMMPS_DATA = re.compile(r"data\..*|.*\.(data|lmp|lammps|lammps-data)")
+_LAMMPS_DATA = re.compile(r"data\..*|.*\.(data|lmp)")
 _NAME_IN_RUN = re.compile(r"(vasprun|outcar|xdatcar|poscar|contcar)(.*?)(\.xml)?")
 
 

@@ -119,7 +119,7 @@ def test_results_that_people_bring_may_be_such_a_table(column: str, tmp_path: Pa
     results = table(tmp_path / "results.csv", SALT, *TWO)
     stage = StagePlan("dft", 1.0, "outside", (), Outside(energy="e", results=str(results), cif_column=column))
     worker = OutsideWorker(stage, tmp_path, ["n0", "n1"], counted=True)
-    run = type("Run", (), {"reporter": Host()})
+    run = type("Run", (), {"reporter": Host(), "resumed": False})
     work = worker.work("task", iter([(f"n{k}", [Structure(f"n{k}", a)]) for k, a in enumerate(SALT)]), run)  # type: ignore[arg-type]
     if not column:
         with pytest.raises(UsageError, match="choose one with cif_column in stage 'dft'"):

@@ -5,7 +5,7 @@ python examples/make_crystals.py [FOLDER]; lengths in Å, of R. W. G. Wyckoff, C
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from ase.spacegroup import crystal
@@ -36,4 +36,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent, help="where they are written")
+    main(parser.parse_args().folder)

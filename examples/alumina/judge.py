@@ -11,6 +11,7 @@ error of the mean predictor on the unseen snapshots, read here from the files.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import sys
@@ -34,10 +35,13 @@ def energies(folder: Path) -> dict[str, tuple[float, int]]:
 
 def main() -> int:
     """Print the errors of each run and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="what quickstart.sh wrote")
+    folder: Path = parser.parse_args().folder
     unseen = energies(HERE / "unseen")
     truth = {i: e / n for i, (e, n) in unseen.items()}
     mean = np.mean([e / n for e, n in energies(HERE / "snapshots").values()])
-    with (Path(sys.argv[1]) / "predictions.csv").open(newline="", encoding="utf-8") as file:
+    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
         predicted = {row["id"]: float(row["energy [eV]"]) / unseen[row["id"]][1] for row in csv.DictReader(file)}
     if predicted.keys() != truth.keys():
         print("predictions and unseen snapshots differ")
@@ -49,7 +53,7 @@ def main() -> int:
         y, p = np.array([truth[i] for i in ids]), np.array([predicted[i] for i in ids])
         network, constant = 1e3 * np.abs(p - y).mean(), 1e3 * np.abs(mean - y).mean()
         print(f"{run:<18} {network:9.3f} {constant:15.3f}")
-    test = json.loads((Path(sys.argv[1]) / "run" / "report.json").read_text(encoding="utf-8"))["test"]
+    test = json.loads((folder / "run" / "report.json").read_text(encoding="utf-8"))["test"]
     own, linear = (1e3 * e["mae"] for e in (test["energy"]["model"], test["energy"]["baselines"]["pairs"]))
     force, typical = (1e3 * e["mae"] for e in (test["forces"]["model"], test["forces"]["baselines"]["mean"]))
     print(f"\ntest part of the run: energies {own:.3f} meV/atom, {linear:.3f} by a linear ridge on pair distances;")

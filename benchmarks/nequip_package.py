@@ -72,6 +72,7 @@ def theirs(atoms: ase.Atoms, channels: int, frames: int, mode: str) -> dict[str,
         l_max=L_MAX,
         parity=False,
         num_features=channels,
+        type_embed_num_features=2,  # the elements, as in our self-connections; by default as many as channels
         radial_mlp_depth=2,
         radial_mlp_width=WIDTH,
         avg_num_neighbors=45.0,

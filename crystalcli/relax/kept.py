@@ -1,13 +1,13 @@
-"""Shards that are finished, each with its outcomes in one immutable file: a CRC32, a blank, JSON."""
+"""Shards that are finished, each with its outcomes in one immutable file, sealed as a line of a journal is."""
 
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from crystalcli.engine.run import files
+from crystalcli.engine.run.journal import sealed, unsealed
 from crystalcli.relax.outcome import Outcome
 from crystalcli.vocabulary.errors import InputError
 
@@ -18,8 +18,7 @@ def keep(path: Path, outcomes: Sequence[Outcome]) -> None:
     Raises:
         EnvironmentProblem: disk full, no permission.
     """
-    body = json.dumps([o.to_json() for o in outcomes], ensure_ascii=False, allow_nan=False).encode()
-    files.write_bytes(path, _sum(body) + b" " + body)
+    files.write_bytes(path, sealed(json.dumps([o.to_json() for o in outcomes], ensure_ascii=False, allow_nan=False)))
 
 
 def read(path: Path) -> list[Outcome]:
@@ -28,11 +27,7 @@ def read(path: Path) -> list[Outcome]:
     Raises:
         InputError: it is damaged. OSError: it cannot be read.
     """
-    told, _, body = path.read_bytes().partition(b" ")
-    if told != _sum(body):
+    found = unsealed(path.read_bytes())
+    if found is None:
         raise InputError("is damaged; the same command relaxes its structures again", path=path)
-    return [Outcome.from_json(o) for o in json.loads(body)]
-
-
-def _sum(body: bytes) -> bytes:
-    return b"%08x" % zlib.crc32(body)
+    return [Outcome.from_json(o) for o in found]

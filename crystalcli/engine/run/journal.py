@@ -50,11 +50,10 @@ class Journal:
             self._take(line)
 
     def _take(self, line: bytes) -> None:
-        given, _, body = line.partition(b" ")
-        if given != _sum(body):
+        said = unsealed(line)
+        if said is None:
             self.dropped += 1
             return
-        said = json.loads(body)
         if said["run"] != self.run:
             self.dropped += 1
             return
@@ -84,11 +83,10 @@ class Journal:
         line = self._line(key, result)
         files.permitted(self.path)
         files.append(self.path, line, durable=True)
-        self._done[key] = json.loads(line.partition(b" ")[2])["result"]  # as it will be read next time
+        self._done[key] = unsealed(line.rstrip(b"\n"))["result"]  # as it will be read next time
 
     def _line(self, key: str, result: Any) -> bytes:
-        body = json.dumps({"run": self.run, "key": key, "result": result}, ensure_ascii=False).encode()
-        return _sum(body) + b" " + body + b"\n"
+        return sealed(json.dumps({"run": self.run, "key": key, "result": result}, ensure_ascii=False)) + b"\n"
 
     def forget(self, which: Callable[[Any], bool]) -> int:
         """Take out the results that ``which`` is true of, and lines that did not count; how many results they were.
@@ -117,5 +115,13 @@ class Journal:
         return [self._done[key] for key, _ in every]
 
 
-def _sum(body: bytes) -> bytes:
-    return b"%08x" % zlib.crc32(body)
+def sealed(text: str) -> bytes:
+    """JSON as ``CRC32 JSON``."""
+    body = text.encode()
+    return b"%08x " % zlib.crc32(body) + body
+
+
+def unsealed(line: bytes) -> Any:
+    """What the JSON that :func:`sealed` was given says; none where the line is damaged."""
+    given, _, body = line.partition(b" ")
+    return json.loads(body) if given == b"%08x" % zlib.crc32(body) else None

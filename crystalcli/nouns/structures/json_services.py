@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from crystalcli.nouns.structures.check import is_full
@@ -51,7 +52,7 @@ def _records(data: Any, depth: int) -> Iterator[Record]:
             notes = (_MORE,) if isinstance(data.get("links"), dict) and data["links"].get("next") else ()
             for item in data.values():
                 for record in _records(item, depth + 1):
-                    yield Record(record.name, record.structure, record.beside, record.known, notes, record.fault)
+                    yield replace(record, notes=(*record.notes, *notes))
 
 
 def _are_words(sites: Any) -> bool:

@@ -86,5 +86,7 @@ def test_oqmd(tmp_path):
     assert (entry.id, entry.labels) == ("7", {"delta_e": -2.1})
     assert entry.quantities["delta_e"].unit == "eV/atom"
     assert any("one page of several" in note for note in entry.notes)
+    (entry,) = found(tmp_path, {"structures": {"all": {"https://example.org": OQMD}}})
+    assert any("one page of several" in note for note in entry.notes)
     (problem,) = found(tmp_path, {"data": [OQMD["data"][0] | {"sites": ["Cs 0 0 0"]}]})
     assert "is not of the kind 'Cs @ 0 0 0'" in problem.reason
